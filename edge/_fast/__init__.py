@@ -1,0 +1,38 @@
+"""The one switch between the compiled and the pure build of the hot modules.
+
+All hot modules are compiled, or none is. ``EDGE_PURE_PYTHON=1`` chooses the pure build at run time;
+``EDGE_REQUIRE_COMPILED=1`` makes a missing compiled module an ImportError, since a silent fallback in production is an
+outage in slow motion. Both set is an error. ``COMPILED`` says which build is in force.
+
+Import hot code from here only: a class of one build is not a class of the other.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+__all__ = ["COMPILED", "JSONError", "SSEDecoder", "SSELimitError", "scan_json"]
+
+_TRUE = {"1", "true", "yes", "on"}
+_pure = os.environ.get("EDGE_PURE_PYTHON", "").lower() in _TRUE
+_required = os.environ.get("EDGE_REQUIRE_COMPILED", "").lower() in _TRUE
+
+if _pure and _required:
+    raise ImportError("EDGE_PURE_PYTHON and EDGE_REQUIRE_COMPILED contradict each other: set one of them")
+
+COMPILED = False
+
+if not TYPE_CHECKING and not _pure:
+    try:
+        from edge._fast._json_c import JSONError, scan_json
+        from edge._fast._sse_c import SSEDecoder, SSELimitError
+    except ImportError as error:
+        if _required:
+            raise ImportError("EDGE_REQUIRE_COMPILED is set, but the compiled modules are not here") from error
+    else:
+        COMPILED = True
+
+if not COMPILED:
+    from edge._fast._json import JSONError, scan_json
+    from edge._fast._sse import SSEDecoder, SSELimitError

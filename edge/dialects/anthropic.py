@@ -1,0 +1,147 @@
+"""Anthropic's format: errors, usage, and the stream of a message.
+
+Shapes from anthropic-sdk-python (``types/raw_message_stream_event.py``, ``types/usage.py``) and Anthropic's pages on
+errors and streaming: https://docs.anthropic.com/en/api/errors, https://docs.anthropic.com/en/api/messages-streaming.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from edge.dialects.stream import Stream
+from edge.errors import EdgeError
+from edge.hooks import Usage
+
+__all__ = ["MessagesStream", "error_body", "model_list", "usage_of"]
+
+TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    500: "api_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+"""The only values of ``error.type`` that exist."""
+STATUS = {name: status for status, name in TYPES.items()}
+
+
+class _OutputDetails(msgspec.Struct):
+    thinking_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    output_tokens_details: _OutputDetails | None = None
+
+
+class _Body(msgspec.Struct):
+    usage: _Usage | None = None
+    message: _Body | None = None
+
+
+_decode_body = msgspec.json.Decoder(_Body).decode
+_decode_any = msgspec.json.Decoder().decode
+
+
+def error_type(status: int) -> str:
+    return TYPES.get(status) or ("invalid_request_error" if status < 500 else "api_error")
+
+
+def error_body(error: EdgeError, request_id: str) -> bytes:
+    """``{"type": "error", "error": {type, message}, "request_id"}``."""
+    return msgspec.json.encode(
+        {
+            "type": "error",
+            "error": {"type": error_type(error.status), "message": error.message},
+            "request_id": request_id,
+        }
+    )
+
+
+def usage_of(body: bytes) -> Usage | None:
+    """The usage a complete message, a ``message_start`` or a ``message_delta`` reports."""
+    try:
+        decoded = _decode_body(body)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    usage = decoded.usage or (decoded.message.usage if decoded.message else None)
+    if usage is None:
+        return None
+    details = usage.output_tokens_details
+    thinking = details.thinking_tokens if details is not None else None
+    return Usage(
+        input=-1 if usage.input_tokens is None else usage.input_tokens,
+        output=-1 if usage.output_tokens is None else usage.output_tokens,
+        cache_read=-1 if usage.cache_read_input_tokens is None else usage.cache_read_input_tokens,
+        cache_write=-1 if usage.cache_creation_input_tokens is None else usage.cache_creation_input_tokens,
+        reasoning=-1 if thinking is None else thinking,
+    )
+
+
+def model_list(models: list[tuple[str, str]]) -> bytes:
+    """``GET /v1/models`` of (id, owner) pairs, as one page."""
+    data = [_model(name) for name, _ in models]
+    return msgspec.json.encode(
+        {
+            "data": data,
+            "has_more": False,
+            "first_id": data[0]["id"] if data else None,
+            "last_id": data[-1]["id"] if data else None,
+        }
+    )
+
+
+def model_object(name: str, _owner: str) -> bytes:
+    return msgspec.json.encode(_model(name))
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
+
+
+class MessagesStream(Stream):
+    """``message_start`` to ``message_stop``."""
+
+    __slots__ = ()
+
+    def event(self, name: bytes, data: bytes) -> None:
+        if name == b"content_block_delta":
+            self.content = True
+        elif name == b"message_stop":
+            self.content = self.finished = True
+        elif name == b"error":
+            self.failed = True
+            self.error_data = data
+        elif name == b"message_start":
+            self.add_usage(usage_of(data))
+        elif name == b"message_delta":
+            self.content = True
+            self.add_usage(usage_of(data))
+        elif name == b"content_block_start":
+            # An empty text or thinking block announces content; any other block is content.
+            if b'"text":""' not in data and b'"thinking":""' not in data:
+                self.content = True
+        elif name not in (b"ping", b"content_block_stop"):
+            self.content = True
+
+    def complete_at_end(self) -> bool:
+        return self.finished
+
+    def error_status(self) -> int:
+        try:
+            return STATUS.get(_decode_any(self.error_data)["error"]["type"], 502)
+        except (msgspec.DecodeError, KeyError, TypeError, RecursionError):
+            return 502
+
+    def error_event(self, error: EdgeError, request_id: str) -> bytes:
+        return b"event: error\ndata: " + error_body(error, request_id) + b"\n\n"

@@ -1,0 +1,75 @@
+"""OpenAI's Responses format: its stream of typed events.
+
+Event names from openai-python's ``types/responses/response_stream_event.py``. There is no ``[DONE]``: the stream is over
+with ``response.completed``, ``response.incomplete`` or ``response.failed``.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from edge.dialects.openai import _Body, normalised
+from edge.dialects.stream import Stream
+from edge.errors import EdgeError
+
+__all__ = ["ResponsesStream"]
+
+TERMINAL = frozenset({b"response.completed", b"response.incomplete", b"response.failed"})
+PREAMBLE = frozenset(
+    {
+        b"response.created",
+        b"response.queued",
+        b"response.in_progress",
+        b"response.output_item.added",
+        b"response.content_part.added",
+    }
+)
+
+
+class _Type(msgspec.Struct):
+    type: str = ""
+
+
+class _Terminal(msgspec.Struct):
+    response: _Body | None = None
+
+
+_decode_type = msgspec.json.Decoder(_Type).decode
+_decode_terminal = msgspec.json.Decoder(_Terminal).decode
+
+
+class ResponsesStream(Stream):
+    __slots__ = ()
+
+    def event(self, name: bytes, data: bytes) -> None:
+        if name == b"message":
+            try:
+                name = _decode_type(data).type.encode()
+            except (msgspec.DecodeError, RecursionError):
+                return
+        if name in TERMINAL:
+            self.content = self.finished = True
+            try:
+                response = _decode_terminal(data).response
+            except (msgspec.DecodeError, RecursionError):
+                return
+            if response is not None and response.usage is not None:
+                self.add_usage(normalised(response.usage))
+        elif name == b"error":
+            self.failed = True
+            self.error_data = data
+        elif name not in PREAMBLE:
+            self.content = True
+
+    def complete_at_end(self) -> bool:
+        return self.finished
+
+    def error_event(self, error: EdgeError, request_id: str) -> bytes:
+        data = {
+            "type": "error",
+            "code": error.code,
+            "message": error.message,
+            "param": error.param,
+            "sequence_number": self.events,
+        }
+        return b"event: error\ndata: " + msgspec.json.encode(data) + b"\n\n"

@@ -1,0 +1,260 @@
+"""Every refusal and failure a client can see, as one tree.
+
+    EdgeError
+      ClientError                 the request is at fault
+        InvalidRequest            400 invalid_request
+          InvalidJSON             400 invalid_json
+          DuplicateKey            400 duplicate_key
+          MissingParameter        400 missing_required_parameter
+          InvalidValue            400 invalid_value
+        InvalidApiKey             401 invalid_api_key
+        OriginNotAllowed          403 origin_not_allowed
+        HostNotAllowed            403 host_not_allowed
+        AdminRequired             403 admin_required
+        ModelNotFound             404 model_not_found
+        UnsupportedRoute          404 unsupported_route (400 where the route exists, but not for this model)
+        MethodNotAllowed          405 method_not_allowed
+        RequestTooLarge           413 request_too_large
+        UnsupportedMediaType      415 unsupported_media_type
+        ClientClosedRequest       499 client_closed_request (never sent: for logs and metrics)
+      PolicyError                 a rule of the operator refuses it
+        ModelNotAllowed           403 model_not_allowed
+      ProviderError               the provider failed us
+        UpstreamCredentials       503 upstream_credentials_exhausted
+        UpstreamUnreachable       502 upstream_unreachable
+        UpstreamTimeout           504 timeout
+        UpstreamBadResponse       502 upstream_bad_response
+        UpstreamStreamBroken      502 upstream_stream_broken
+      InternalError               500 internal_error
+
+``code`` is what clients see (OpenAI's where OpenAI has one) and the heading in docs/errors.md; ``kind`` is the metric
+label and the span's ``error.type``. Each code names one kind. Messages are written for the client: no secrets, no
+prompts, no internal addresses.
+"""
+
+from __future__ import annotations
+
+Headers = list[tuple[bytes, bytes]]
+
+KINDS = (
+    "client_invalid",
+    "client_auth",
+    "client_cancelled",
+    "client_too_large",
+    "policy_rate_limited",
+    "policy_budget",
+    "policy_model_denied",
+    "policy_pii_blocked",
+    "provider_auth",
+    "provider_billing",
+    "provider_rate_limited",
+    "provider_overloaded",
+    "provider_error",
+    "provider_timeout",
+    "provider_connect",
+    "provider_bad_response",
+    "provider_stream_broken",
+    "edge_no_route",
+    "edge_circuit_open",
+    "edge_shed",
+    "edge_internal",
+    "_other",
+)
+"""The closed vocabulary of ``kind``, prefixed by whose fault it is."""
+
+
+class EdgeError(Exception):
+    """``status`` is the HTTP status, ``param`` the request field at fault, ``headers`` extra response headers."""
+
+    status = 500
+    code = "internal_error"
+    kind = "edge_internal"
+    message = "The edge failed to handle this request."
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        param: str | None = None,
+        status: int | None = None,
+        headers: Headers | None = None,
+    ) -> None:
+        self.message = message or type(self).message
+        super().__init__(self.message)
+        self.param = param
+        self.headers: Headers = headers or []
+        if status is not None:
+            self.status = status
+
+
+class ClientError(EdgeError):
+    status = 400
+    code = "invalid_request"
+    kind = "client_invalid"
+    message = "The request is not valid."
+
+
+class InvalidRequest(ClientError):
+    pass
+
+
+class InvalidJSON(InvalidRequest):
+    code = "invalid_json"
+    message = "The body is not valid JSON."
+
+
+class DuplicateKey(InvalidRequest):
+    code = "duplicate_key"
+    message = "The body repeats a key."
+
+
+class MissingParameter(InvalidRequest):
+    code = "missing_required_parameter"
+    message = "A required parameter is missing."
+
+
+class InvalidValue(InvalidRequest):
+    code = "invalid_value"
+    message = "A parameter has an invalid value."
+
+
+class InvalidApiKey(ClientError):
+    status = 401
+    code = "invalid_api_key"
+    kind = "client_auth"
+    message = "No valid API key was given. Send yours as 'Authorization: Bearer KEY' or 'x-api-key: KEY'."
+
+    def __init__(self) -> None:
+        # RFC 9110, section 11.6.1: a 401 carries a challenge. The SDKs read x-should-retry.
+        super().__init__(headers=[(b"www-authenticate", b"Bearer"), (b"x-should-retry", b"false")])
+
+
+class OriginNotAllowed(ClientError):
+    status = 403
+    code = "origin_not_allowed"
+    kind = "client_auth"
+    message = "Without API keys, requests from other web origins are refused."
+
+
+class HostNotAllowed(ClientError):
+    status = 403
+    code = "host_not_allowed"
+    kind = "client_auth"
+    message = "Without API keys, only requests to a loopback host name are answered."
+
+
+class AdminRequired(ClientError):
+    status = 403
+    code = "admin_required"
+    kind = "client_auth"
+    message = "This needs a key with 'admin: true'."
+
+
+class ModelNotFound(ClientError):
+    status = 404
+    code = "model_not_found"
+    message = "The model does not exist."
+
+
+class UnsupportedRoute(ClientError):
+    status = 404
+    code = "unsupported_route"
+    message = "This route does not exist."
+
+
+class MethodNotAllowed(ClientError):
+    status = 405
+    code = "method_not_allowed"
+    message = "This method is not allowed here."
+
+    def __init__(self, allowed: str) -> None:
+        super().__init__(f"This route answers {allowed} only.", headers=[(b"allow", allowed.encode())])
+
+
+class RequestTooLarge(ClientError):
+    status = 413
+    code = "request_too_large"
+    kind = "client_too_large"
+    message = "The body is too large."
+
+
+class UnsupportedMediaType(ClientError):
+    status = 415
+    code = "unsupported_media_type"
+    message = "The body must be sent as 'content-type: application/json'."
+
+
+class ClientClosedRequest(ClientError):
+    status = 499  # nginx's number for a client that left; it has no other
+    code = "client_closed_request"
+    kind = "client_cancelled"
+    message = "The client left before the answer was complete."
+
+
+class PolicyError(EdgeError):
+    status = 403
+    code = "model_not_allowed"
+    kind = "policy_model_denied"
+
+
+class ModelNotAllowed(PolicyError):
+    message = "This key may not use this model."
+
+
+class ProviderError(EdgeError):
+    status = 502
+    code = "upstream_bad_response"
+    kind = "provider_bad_response"
+    message = "The provider gave no usable answer."
+
+
+class UpstreamCredentials(ProviderError):
+    """The provider refused our key or account (its 401, 402, 403): the operator's to mend, so clients must not retry."""
+
+    status = 503
+    code = "upstream_credentials_exhausted"
+    kind = "provider_auth"
+    message = "The provider refused the gateway's own credentials. The operator of this gateway has to mend that."
+
+    def __init__(self) -> None:
+        super().__init__(headers=[(b"x-should-retry", b"false")])
+
+
+class UpstreamUnreachable(ProviderError):
+    code = "upstream_unreachable"
+    kind = "provider_connect"
+    message = "The provider could not be reached."
+
+
+class UpstreamTimeout(ProviderError):
+    status = 504
+    code = "timeout"
+    kind = "provider_timeout"
+    message = "The provider did not answer in time."
+
+
+class UpstreamBadResponse(ProviderError):
+    pass
+
+
+class UpstreamStreamBroken(ProviderError):
+    code = "upstream_stream_broken"
+    kind = "provider_stream_broken"
+    message = "The provider's answer broke off before it was complete."
+
+
+class InternalError(EdgeError):
+    pass
+
+
+def kind_of_status(status: int) -> str:
+    """The kind of failure a provider's own error status stands for; "" for a success."""
+    if status < 400:
+        return ""
+    if status == 429:
+        return "provider_rate_limited"
+    if status in (503, 529):
+        return "provider_overloaded"
+    if status in (408, 504):
+        return "provider_timeout"
+    return "provider_error" if status >= 500 else "client_invalid"

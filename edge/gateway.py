@@ -1,0 +1,356 @@
+"""The way of a request, top to bottom.
+
+``open`` at the end of the headers and ``admit`` at the end of the body are synchronous: what can be refused or answered
+there costs no task. ``fetch`` is what must wait. After each of the three, an exchange that has ``ended`` is answered.
+
+The gateway knows no server: a front makes an `Exchange`, calls these three in order, and cancels ``fetch`` when its
+client leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+from time import perf_counter
+from urllib.parse import unquote
+
+import msgspec
+
+from edge import config
+from edge.dialects import anthropic, openai, stream_for
+from edge.errors import (
+    ClientClosedRequest,
+    EdgeError,
+    Headers,
+    InternalError,
+    MethodNotAllowed,
+    ModelNotFound,
+    UnsupportedRoute,
+    UpstreamBadResponse,
+    UpstreamCredentials,
+    kind_of_status,
+)
+from edge.exchange import Exchange
+from edge.guard import validate
+from edge.guard.auth import Auth, Key, refuse_model
+from edge.hooks import Hooks, RequestRecord, Usage
+from edge.routes import EXISTING, MODEL, UNKNOWN
+from edge.upstreams.catalog import Catalog
+from edge.upstreams.deadline import Deadline
+from edge.upstreams.http2 import open_transport
+from edge.upstreams.provider import Provider
+from edge.upstreams.relay import EventRelay, collect
+from edge.upstreams.router import Router, Upstream
+from edge.upstreams.transport import Response
+
+__all__ = ["Gateway", "State", "build_state"]
+
+MODEL_OTHER = "_other"
+"""Metric label of every model that no alias names: clients choose model names, and must not choose labels."""
+
+# The provider's headers that cross.
+RETURNED = frozenset({b"content-type", b"openai-processing-ms"})
+RETURNED_PREFIXES = (b"retry-after", b"x-ratelimit-", b"anthropic-ratelimit-")
+CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+JSON_TYPE = (b"content-type", b"application/json")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything a configuration decides, as one immutable whole. A request keeps the one it began with."""
+
+    auth: Auth
+    router: Router
+    catalog: Catalog
+    resilience: config.Resilience
+    max_body_bytes: int
+
+    async def close(self) -> None:
+        """Close the connections to all providers."""
+        await asyncio.gather(*(provider.transport.close() for provider in self.router.providers.values()))
+
+
+def build_state(settings: config.Config, *, loopback_only: bool = True) -> State:
+    """The state for a configuration. Opens no connection; raises OSError for a ``ca_file`` that cannot be read.
+
+    `loopback_only` is `Auth`'s.
+    """
+    providers = {
+        name: Provider(name, provider, open_transport(provider, settings.resilience.connect_s))
+        for name, provider in settings.providers.items()
+    }
+    catalog = Catalog(providers)
+    return State(
+        auth=Auth(settings.auth, loopback_only=loopback_only),
+        router=Router(settings.models, providers, catalog.known),
+        catalog=catalog,
+        resilience=settings.resilience,
+        max_body_bytes=settings.server.max_body_bytes,
+    )
+
+
+class Gateway:
+    """Serves exchanges by a `State`, and tells `hooks` of each."""
+
+    def __init__(self, state: State, hooks: Hooks) -> None:
+        self.state = state
+        self.hooks = hooks
+
+    # At the end of the headers.
+
+    def open(self, exchange: Exchange) -> None:
+        """Who is asking, and for what? Refuses an unknown key before it has sent its body."""
+        state = exchange.state = self.state
+        try:
+            exchange.key = state.auth.identify(exchange)
+            route = exchange.route
+            if route is UNKNOWN:
+                raise UnsupportedRoute(f"This route is not supported. There are: {EXISTING}.")
+            if route.method != exchange.method:
+                raise MethodNotAllowed(route.method)
+            media_type = (exchange.header(b"content-type") or b"").lower()
+            if media_type.startswith(b"multipart/"):
+                raise UnsupportedRoute(f"Multipart bodies are not supported. There are: {EXISTING}.")
+        except EdgeError as error:
+            self.refuse(exchange, error)
+
+    # At the end of the body.
+
+    def admit(self, exchange: Exchange) -> None:
+        """Is the request sound, and may this key ask this model?"""
+        if exchange.route.api == "models":
+            return
+        try:
+            validate.check_body(exchange)
+            exchange.deadline_ms = validate.timeout_ms(exchange)
+            exchange.upstreams = self._granted(exchange)
+        except EdgeError as error:
+            self.refuse(exchange, error)
+
+    def _granted(self, exchange: Exchange) -> tuple[Upstream, ...]:
+        """The upstreams of the model asked for that the key may use; an alias grants its own."""
+        resolution = exchange.state.router.resolve(exchange.model, exchange.route)
+        exchange.model_label = resolution.alias or MODEL_OTHER
+        key = exchange.key
+        if resolution.alias and key.grants(resolution.alias):
+            return resolution.upstreams
+        granted = tuple(upstream for upstream in resolution.upstreams if key.grants(*upstream.names))
+        if not granted:
+            raise refuse_model(exchange.model)
+        return granted
+
+    # What must wait.
+
+    async def fetch(self, exchange: Exchange) -> None:
+        """Get the answer. The front cancels this when the client leaves, which closes the upstream."""
+        try:
+            if exchange.route.api == "models":
+                await self._models(exchange)
+            else:
+                await self._ask(exchange, exchange.upstreams[0])
+        except EdgeError as error:
+            self._fail(exchange, error)
+        except asyncio.CancelledError:
+            exchange.error = ClientClosedRequest()
+            raise
+        except Exception:
+            self._fail(exchange, InternalError())
+            raise
+        finally:
+            self._settle(exchange)
+
+    async def _ask(self, exchange: Exchange, upstream: Upstream) -> None:
+        """One request to one upstream, and its answer to the client."""
+        deadline = Deadline(exchange.state.resilience, stream=exchange.stream, client_ms=exchange.deadline_ms)
+        provider = upstream.provider
+        exchange.provider = provider.name
+        exchange.upstream_model = upstream.model
+        response: Response | None = None
+        exchange.upstream_begins()
+        try:
+            response = await deadline.first(provider.send(exchange, body_for(exchange, upstream.model)))
+            if response.status in (401, 402, 403):
+                raise UpstreamCredentials
+            if 300 <= response.status < 400 or response.status < 200:
+                raise UpstreamBadResponse("The provider answered with a redirect, which is never followed.")
+            if is_stream(response):
+                await self._relay(exchange, response, deadline)
+            else:
+                body = await collect(response, deadline)
+                exchange.upstream_ends()
+                exchange.usage = usage_of(exchange, body) if response.status == 200 else None
+                self._reply(exchange, response.status, returned_headers(exchange, response), body)
+        finally:
+            exchange.upstream_ends()
+            if response is not None:
+                await response.close()
+
+    async def _relay(self, exchange: Exchange, response: Response, deadline: Deadline) -> None:
+        """A stream: held back until its first content, then passed on event by event."""
+        stream = exchange.events = stream_for(exchange.route)
+        relay = EventRelay(response, stream, deadline)
+        await relay.first_content()
+        exchange.upstream_ends()
+        headers = returned_headers(exchange, response)
+        if stream.failed and not stream.content:
+            status = stream.error_status()
+            if status in (401, 402, 403):
+                raise UpstreamCredentials
+            headers = [JSON_TYPE, *(pair for pair in headers if pair[0] != b"content-type")]
+            self._reply(exchange, status, headers, stream.error_data)
+            return
+        exchange.content_at = perf_counter()
+        headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+        self._start(exchange, response.status, headers)
+        await relay.relay(exchange)
+        exchange.end()
+
+    async def _models(self, exchange: Exchange) -> None:
+        """``GET /v1/models`` and ``GET /v1/models/{id}``: what this key can ask for in this dialect."""
+        wanted = unquote(exchange.argument)
+        exchange.upstream_begins()
+        models = await self._visible_models(exchange.state, exchange.key, exchange.dialect)
+        exchange.upstream_ends()
+        render = anthropic if exchange.dialect == "anthropic" else openai
+        if exchange.route is not MODEL:
+            self._reply(exchange, 200, [JSON_TYPE], render.model_list(models))
+            return
+        for name, owner in models:
+            if name == wanted:
+                self._reply(exchange, 200, [JSON_TYPE], render.model_object(name, owner))
+                return
+        raise ModelNotFound(f"The model '{wanted[:256]}' does not exist here.", param="model")
+
+    async def _visible_models(self, state: State, key: Key, dialect: str) -> list[tuple[str, str]]:
+        """(id, owner) of each: aliases first, then the providers' own lists, without repeats."""
+        router = state.router
+        visible: dict[str, str] = {}
+        for alias, upstreams in router.aliases.items():
+            if any(u.provider.dialect == dialect and key.grants(alias, *u.names) for u in upstreams):
+                visible.setdefault(alias, "edge")
+        for provider, model in await state.catalog.models():
+            upstream = Upstream(provider, model)
+            if provider.dialect == dialect and key.grants(*upstream.names):
+                visible.setdefault(router.listed_name(upstream), provider.name)
+        return list(visible.items())
+
+    # Replies.
+
+    def refuse(self, exchange: Exchange, error: EdgeError) -> None:
+        """Answer an exchange that no provider will see."""
+        self._fail(exchange, error)
+        self._settle(exchange)
+
+    def _fail(self, exchange: Exchange, error: EdgeError) -> None:
+        """Answer with an error in the client's dialect: as the reply, or inside the stream that is the reply."""
+        exchange.error = error
+        if exchange.events is not None and exchange.started:
+            exchange.write(exchange.events.error_event(error, exchange.request_id))
+            exchange.end()
+        elif exchange.dialect == "anthropic":
+            self._reply(
+                exchange, error.status, [JSON_TYPE, *error.headers], anthropic.error_body(error, exchange.request_id)
+            )
+        else:
+            self._reply(exchange, error.status, [JSON_TYPE, *error.headers], openai.error_body(error))
+
+    def _reply(self, exchange: Exchange, status: int, headers: Headers, body: bytes) -> None:
+        """A whole answer at once."""
+        headers.append((b"content-length", b"%d" % len(body)))
+        headers.append((b"x-edge-overhead-ms", b"%.2f" % (exchange.overhead_s() * 1000)))
+        self._start(exchange, status, headers)
+        exchange.write(body)
+        exchange.end()
+
+    def _start(self, exchange: Exchange, status: int, headers: Headers) -> None:
+        """The head of the reply, with the headers that every reply has."""
+        request_id = exchange.request_id.encode("ascii")
+        headers.append((b"x-request-id", request_id))
+        if exchange.dialect == "anthropic":
+            headers.append((b"request-id", request_id))
+        if exchange.provider:
+            headers.append((b"x-edge-provider", exchange.provider.encode("ascii")))
+            headers.append((b"x-edge-model", header_text(exchange.upstream_model)))
+        edge_ms, upstream_ms = exchange.overhead_s() * 1000, exchange.upstream_s * 1000
+        headers.append((b"server-timing", b"edge;dur=%.2f, upstream;dur=%.2f" % (edge_ms, upstream_ms)))
+        exchange.status = status
+        exchange.start(status, headers)
+
+    # The books.
+
+    def _settle(self, exchange: Exchange) -> None:
+        """Tell the hooks of a finished exchange, once."""
+        if exchange.settled:
+            return
+        exchange.settled = True
+        error, events = exchange.error, exchange.events
+        kind = error.kind if error is not None else kind_of_status(exchange.status)
+        if not kind and events is not None and events.failed:
+            kind = "provider_stream_broken"
+        outcome = "cancelled" if kind == "client_cancelled" else "error" if kind else "ok"
+        duration_s = perf_counter() - exchange.received_at
+        self.hooks.request_done(
+            RequestRecord(
+                request_id=exchange.request_id,
+                endpoint=exchange.route.endpoint,
+                dialect=exchange.dialect,
+                provider=exchange.provider,
+                model=exchange.model_label,
+                key_id=exchange.key.id if exchange.key is not None else "",
+                tenant=exchange.key.tenant if exchange.key is not None else "",
+                status=exchange.status or (error.status if error is not None else 0),
+                stream=exchange.stream,
+                outcome=outcome,
+                error_code=error.code if error is not None else "",
+                error_kind=kind,
+                duration_s=duration_s,
+                upstream_s=exchange.upstream_s,
+                overhead_s=max(0.0, duration_s - exchange.upstream_s),
+                time_to_first_content_s=exchange.content_at - exchange.received_at if exchange.content_at else 0.0,
+                usage=events.usage if events is not None else exchange.usage,
+            )
+        )
+
+
+def body_for(exchange: Exchange, model: str) -> bytes:
+    """The client's bytes, with the model's name spliced in where the upstream calls it otherwise."""
+    body = exchange.body
+    if model == exchange.model:
+        return body
+    start, end = exchange.spans["model"]
+    return b"%b%b%b" % (body[:start], msgspec.json.encode(model), body[end:])
+
+
+def is_stream(response: Response) -> bool:
+    return response.status < 400 and any(
+        name == b"content-type" and value.lower().startswith(b"text/event-stream") for name, value in response.headers
+    )
+
+
+def usage_of(exchange: Exchange, body: bytes) -> Usage | None:
+    return (anthropic if exchange.dialect == "anthropic" else openai).usage_of(body)
+
+
+def returned_headers(exchange: Exchange, response: Response) -> Headers:
+    """The provider's headers that the client gets, in their order, free of control characters."""
+    headers: Headers = []
+    upstream_id = b""
+    for name, value in response.headers:
+        if name in RETURNED or name.startswith(RETURNED_PREFIXES):
+            if not CONTROL.search(value):
+                headers.append((name, value))
+        elif name in (b"x-request-id", b"request-id") and not CONTROL.search(value):
+            upstream_id = value[:256]
+    if upstream_id:
+        headers.append((b"x-edge-upstream-request-id", upstream_id))
+    return headers
+
+
+def header_text(text: str) -> bytes:
+    """A model's name as a header value: ASCII, the rest percent-encoded as in a URL."""
+    return (
+        text.encode("ascii")
+        if text.isascii()
+        else b"".join(bytes((byte,)) if byte < 128 else b"%%%02X" % byte for byte in text.encode())
+    )

@@ -1,0 +1,125 @@
+"""Keys: which one a request carries, and what it may use.
+
+Only SHA-256 digests of keys are known here. A fast hash is right for random keys of 190 bits: there is no dictionary
+to try. A stored digest is not accepted in place of its key, since what is presented is always hashed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import string
+from dataclasses import dataclass
+from fnmatch import translate
+
+from edge import config
+from edge.config import is_loopback
+from edge.errors import HostNotAllowed, InvalidApiKey, ModelNotAllowed, OriginNotAllowed, UnsupportedMediaType
+from edge.exchange import Exchange
+
+__all__ = ["ANYONE", "Auth", "Key", "new_key"]
+
+MIN_TOKEN = 16
+MAX_TOKEN = 4096
+ALPHABET = string.ascii_letters + string.digits
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key as the configuration describes it. ``models`` is None for all models."""
+
+    id: str
+    tenant: str
+    models: tuple[re.Pattern[str], ...] | None
+    admin: bool
+
+    def grants(self, *names: str) -> bool:
+        """Whether one of `names` matches one of the key's patterns."""
+        if self.models is None:
+            return True
+        return any(pattern.match(name) for pattern in self.models for name in names)
+
+
+ANYONE = Key(id="", tenant="", models=None, admin=False)
+"""Who everybody is under ``mode: none``."""
+
+
+class Auth:
+    """Finds the key of a request. Immutable: a new configuration makes a new one."""
+
+    def __init__(self, settings: config.Auth, *, loopback_only: bool = True) -> None:
+        """`loopback_only` says that, without keys, the server is bound to loopback (and not started --insecure)."""
+        self.open = settings.open
+        self.loopback_only = loopback_only
+        self._keys: dict[bytes, tuple[bytes, Key]] = {}
+        for entry in settings.keys:
+            patterns = None if entry.models is None else tuple(re.compile(translate(p)) for p in entry.models)
+            key = Key(entry.id, entry.tenant or entry.id, patterns, entry.admin)
+            for digest in entry.digests:
+                raw = bytes.fromhex(digest.removeprefix("sha256:"))
+                self._keys[raw[:8]] = (raw, key)
+        self._nobody = (bytes(32), ANYONE)
+
+    def identify(self, exchange: Exchange) -> Key:
+        """Whose request this is, from its headers alone.
+
+        Raises InvalidApiKey; without keys, the errors of `check_open`.
+        """
+        if self.open:
+            self.check_open(exchange)
+            return ANYONE
+        token = presented(exchange)
+        # One SHA-256 and one full comparison whatever was sent, so that time says nothing about a digest.
+        digest = hashlib.sha256(token).digest()
+        known, key = self._keys.get(digest[:8], self._nobody)
+        if not hmac.compare_digest(known, digest) or not MIN_TOKEN <= len(token) <= MAX_TOKEN:
+            raise InvalidApiKey
+        return key
+
+    def check_open(self, exchange: Exchange) -> None:
+        """Without keys, a web page the user happens to visit must not be able to spend money here.
+
+        It could post a "simple" cross-origin request, so a foreign Origin and a body that is not declared as JSON are
+        refused; it could rebind its own name to 127.0.0.1, so while bound to loopback the Host must be a loopback one.
+        Raises HostNotAllowed, OriginNotAllowed, UnsupportedMediaType.
+        """
+        host = exchange.header(b"host")
+        if self.loopback_only and not is_loopback(host_name(host)):
+            raise HostNotAllowed
+        origin = exchange.header(b"origin")
+        if origin is not None and (host is None or origin.partition(b"://")[2].lower() != host.lower()):
+            raise OriginNotAllowed
+        if exchange.method == "POST":
+            media_type = (exchange.header(b"content-type") or b"").partition(b";")[0].strip().lower()
+            if media_type != b"application/json" and not media_type.endswith(b"+json"):
+                raise UnsupportedMediaType
+
+
+def presented(exchange: Exchange) -> bytes:
+    """The token a request carries, b"" for none or for several that leave it open which one counts."""
+    tokens = exchange.header_values(b"authorization")
+    if tokens:
+        scheme, _, token = tokens[0].strip().partition(b" ")
+        return token.strip() if len(tokens) == 1 and scheme.lower() == b"bearer" else b""
+    tokens = exchange.header_values(b"x-api-key")
+    return tokens[0].strip() if len(tokens) == 1 else b""
+
+
+def host_name(host: bytes | None) -> str:
+    """The name or address of a Host header, without its port; "" if there is none."""
+    text = (host or b"").decode("latin-1")
+    if text.startswith("["):
+        return text.partition("]")[0] + "]"
+    return text.partition(":")[0]
+
+
+def refuse_model(name: str) -> ModelNotAllowed:
+    return ModelNotAllowed(f"This key may not use the model '{name}'.", param="model")
+
+
+def new_key(key_id: str) -> tuple[str, str]:
+    """A fresh key and its digest: ``lea_<id>_<32 base62 characters>``, 190 bits of them random."""
+    token = f"lea_{key_id}_{''.join(secrets.choice(ALPHABET) for _ in range(32))}"
+    return token, "sha256:" + hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,63 @@
+"""The shape of a request body: strict JSON, a model, nothing said twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from edge._fast import JSONError, scan_json
+from edge.errors import DuplicateKey, InvalidJSON, InvalidRequest, InvalidValue, MissingParameter
+from edge.exchange import Exchange
+
+__all__ = ["check_body", "timeout_ms"]
+
+MAX_MODEL = 256
+MAX_TIMEOUT_MS = 86_400_000
+
+
+def check_body(exchange: Exchange) -> None:
+    """Check the body and set the exchange's ``spans``, ``model`` and ``stream``.
+
+    Raises InvalidJSON, DuplicateKey, MissingParameter, InvalidValue.
+    """
+    body = exchange.body
+    try:
+        exchange.spans = spans = scan_json(body)
+    except JSONError as error:
+        if error.duplicate is not None:
+            message = f"The body repeats a key at byte {error.offset}: every key may be given once."
+            raise DuplicateKey(message) from None
+        raise InvalidJSON(f"The body is not valid JSON: {error}.") from None
+    span = spans.get("model")
+    if span is None:
+        raise MissingParameter("The parameter 'model' is missing.", param="model")
+    model = _value(body, span)
+    if not isinstance(model, str):
+        raise InvalidValue("The parameter 'model' must be a string.", param="model")
+    if not 0 < len(model) <= MAX_MODEL or not model.isprintable():
+        raise InvalidValue(f"The parameter 'model' must have 1 to {MAX_MODEL} printable characters.", param="model")
+    exchange.model = model
+    span = spans.get("stream")
+    if span is not None:
+        stream = body[span[0] : span[1]]
+        if stream not in (b"true", b"false", b"null"):
+            raise InvalidValue("The parameter 'stream' must be true or false.", param="stream")
+        exchange.stream = stream == b"true"
+
+
+def timeout_ms(exchange: Exchange) -> int | None:
+    """The client's own deadline from ``x-edge-timeout-ms``, in milliseconds. Raises InvalidRequest."""
+    value = exchange.header(b"x-edge-timeout-ms")
+    if value is None:
+        return None
+    if not value.isdigit() or len(value) > 9 or not 0 < int(value) <= MAX_TIMEOUT_MS:
+        raise InvalidRequest(f"The header 'x-edge-timeout-ms' must be a whole number from 1 to {MAX_TIMEOUT_MS}.")
+    return int(value)
+
+
+def _value(body: bytes, span: tuple[int, int]) -> Any:
+    try:
+        return msgspec.json.decode(body[span[0] : span[1]])
+    except (msgspec.DecodeError, RecursionError):
+        return None

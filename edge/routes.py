@@ -1,0 +1,95 @@
+"""Which paths are answered, and what each stands for.
+
+Every path exists four ways: as given in `ROUTES`, without ``/v1``, and both of these under ``/openai`` and
+``/anthropic`` (which choose the error dialect, never a provider). Matching is on the raw path, case and percent signs
+included, so that there is one spelling of everything and nothing to normalise.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+Dialect = Literal["openai", "anthropic"]
+Method = Literal["GET", "POST"]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """``endpoint`` is the metric label, ``dialect`` that of the request (None: see `dialect_of`), ``upstream`` the path
+    below a provider's base URL, ``terminal`` how a stream of this route says that it is complete.
+    """
+
+    endpoint: str
+    method: Method
+    dialect: Dialect | None
+    upstream: str
+    api: Literal["chat", "completions", "messages", "responses", "other", "models"]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A route as one path named it. ``argument`` is what followed ``/models/``."""
+
+    route: Route
+    dialect: Dialect
+    argument: str = ""
+
+
+ROUTES = {
+    "chat/completions": Route("/v1/chat/completions", "POST", "openai", "/chat/completions", "chat"),
+    "completions": Route("/v1/completions", "POST", "openai", "/completions", "completions"),
+    "embeddings": Route("/v1/embeddings", "POST", "openai", "/embeddings", "other"),
+    "responses": Route("/v1/responses", "POST", "openai", "/responses", "responses"),
+    "messages": Route("/v1/messages", "POST", "anthropic", "/messages", "messages"),
+    "messages/count_tokens": Route("/v1/messages/count_tokens", "POST", "anthropic", "/messages/count_tokens", "other"),
+    "models": Route("/v1/models", "GET", None, "/models", "models"),
+}
+
+MODEL = Route("/v1/models/{id}", "GET", None, "/models", "models")
+OTHER = "/v1/*"
+UNKNOWN = Route("_unknown", "POST", None, "", "other")
+
+# APIs that exist at the providers, but that a gateway cannot route by model: multipart bodies, sockets, stored objects.
+UNSUPPORTED = re.compile(
+    r"(files|uploads|batches|realtime|assistants|threads|vector_stores|containers|evals|conversations|fine_tuning"
+    r"|messages/batches|audio/(transcriptions|translations)|images/(edits|variations)|organization|skills"
+    r"|responses/.*|chat/completions/.*|models/.*)(/|$)"
+)
+# A passed-through path becomes part of the provider's URL: plain words only, so that it cannot climb or add a query.
+PLAIN = re.compile(r"[A-Za-z0-9_-]{1,64}(/[A-Za-z0-9_-]{1,64}){0,5}")
+RESERVED = ("health", "metrics", "admin")
+EXISTING = ", ".join(f"{route.method} {route.endpoint}" for route in (*ROUTES.values(), MODEL))
+
+
+@lru_cache(maxsize=1024)
+def match(path: bytes) -> Match | None:
+    """The route of a raw request path; None for what is not the API's (health, metrics, pages).
+
+    A path under no known route gives `UNKNOWN`, which the gateway refuses after it has looked at the key.
+    """
+    try:
+        text = path.decode("ascii")
+    except UnicodeDecodeError:
+        return Match(UNKNOWN, "openai")
+    rest = text[1:]
+    head, _, tail = rest.partition("/")
+    if head in RESERVED or not rest:
+        return None
+    dialect: Dialect = "openai"
+    prefix = ""
+    if head in ("openai", "anthropic") and tail:
+        prefix = head
+        dialect = "anthropic" if head == "anthropic" else "openai"
+        rest = tail
+    rest = rest.removeprefix("v1/")
+    route = ROUTES.get(rest)
+    if route is not None:
+        return Match(route, route.dialect or dialect)
+    if rest.startswith("models/") and len(rest) > 7:
+        return Match(MODEL, dialect, rest[7:])
+    if prefix != "anthropic" and PLAIN.fullmatch(rest) and not UNSUPPORTED.match(rest):
+        return Match(Route(OTHER, "POST", "openai", f"/{rest}", "other"), "openai")
+    return Match(UNKNOWN, dialect)

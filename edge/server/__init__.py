@@ -1,0 +1,1 @@
+"""The fronts: they make exchanges of requests, and serve what is not the API's."""

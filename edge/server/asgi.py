@@ -1,0 +1,269 @@
+"""The ASGI application: API routes go raw to the gateway, everything else to BlackSheep's router.
+
+uvicorn neither cancels the application when the client leaves nor lets ``send()`` fail, so a watcher waits on
+``receive()`` beside every ``fetch``, from before the first byte to after the last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import traceback
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+from typing import Any
+
+import msgspec
+from blacksheep import Application, Content, Request, Response, Router
+
+from edge import __version__
+from edge._fast import COMPILED
+from edge.config import is_loopback
+from edge.config_file import resolve
+from edge.dialects import openai
+from edge.errors import AdminRequired, EdgeError, Headers, RequestTooLarge, UnsupportedRoute
+from edge.exchange import Exchange
+from edge.gateway import Gateway, build_state
+from edge.routes import EXISTING, UNKNOWN, Match, match
+from edge.telemetry import Fanout
+from edge.telemetry.logs import Logs
+from edge.telemetry.metrics import CONTENT_TYPE, Metrics
+
+__all__ = ["EdgeApplication", "create_app"]
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
+DRAINED = 65536
+"""A refused request's unread body is read off up to this many bytes, to keep the connection; for a larger one the
+connection is closed."""
+
+
+def create_app() -> EdgeApplication:
+    """The application for any ASGI server, configured by the file EDGE_CONFIG names or the environment's keys.
+
+    Raises `edge.config_file.ConfigError`.
+    """
+    config = resolve(None)
+    logs, metrics = Logs(config.telemetry.log.level, config.telemetry.log.format), Metrics()
+    return EdgeApplication(Gateway(build_state(config), Fanout(metrics, logs)), metrics, logs)
+
+
+class AsgiExchange(Exchange):
+    """Collects the reply; ``flush`` and ``drain`` hand it to the server."""
+
+    __slots__ = ("_body", "_head", "_send", "aborted", "closes")
+
+    def __init__(self, found: Match, scope: Scope, send: Send) -> None:
+        client = scope.get("client")
+        raw_path: bytes = scope["raw_path"]
+        query: bytes = scope.get("query_string", b"")
+        super().__init__(
+            found,
+            scope["method"],
+            raw_path + b"?" + query if query else raw_path,
+            query,
+            scope["headers"],
+            client[0] if client else "",
+            "",
+            perf_counter(),
+        )
+        given = self.header(b"x-request-id")
+        accepted = given is not None and REQUEST_ID.fullmatch(given)
+        self.request_id = given.decode("ascii") if given and accepted else f"{random.getrandbits(128):032x}"
+        self._send = send
+        self._head: dict[str, Any] | None = None
+        self._body: list[bytes] = []
+        self.aborted = False
+        self.closes = False
+
+    def start(self, status: int, headers: Headers) -> None:
+        self.started = True
+        if self.closes:
+            headers.append((b"connection", b"close"))
+        self._head = {"type": "http.response.start", "status": status, "headers": headers}
+
+    def write(self, data: bytes) -> None:
+        self._body.append(data)
+
+    def end(self) -> None:
+        self.ended = True
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    async def drain(self) -> None:
+        """Hand over what was written; waits while the client does not take it."""
+        if self._head is not None:
+            head, self._head = self._head, None
+            await self._send(head)
+        body, self._body = self._body, []
+        data = body[0] if len(body) == 1 else b"".join(body)
+        if data or self.ended:
+            await self._send({"type": "http.response.body", "body": data, "more_body": not self.ended})
+
+
+class EdgeApplication:
+    """Serves a `Gateway` over ASGI, and health, metrics and pages beside it."""
+
+    def __init__(self, gateway: Gateway, metrics: Metrics, logs: Logs) -> None:
+        self.gateway = gateway
+        self.metrics = metrics
+        self.logs = logs
+        self.ready = False
+        self._pages = self._build_pages()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path: bytes = scope["raw_path"]
+            found = match(path)
+            if found is not None:
+                await self._serve(AsgiExchange(found, scope, send), receive)
+                return
+            if not is_public(path) and not await self._admits(AsgiExchange(Match(UNKNOWN, "openai"), scope, send)):
+                return
+        await self._pages(scope, receive, send)
+
+    # The API.
+
+    async def _serve(self, exchange: AsgiExchange, receive: Receive) -> None:
+        gateway = self.gateway
+        size = declared_size(exchange)
+        exchange.closes = size is None or size > DRAINED
+        gateway.open(exchange)
+        if not exchange.ended and await self._receive_body(exchange, receive, size):
+            gateway.admit(exchange)
+        if exchange.gone:
+            return
+        if exchange.ended:
+            await exchange.drain()
+            return
+        await self._fetch(exchange, receive)
+
+    async def _receive_body(self, exchange: AsgiExchange, receive: Receive, size: int | None) -> bool:
+        """Read the body; False if it is too large (answered) or the client left."""
+        limit = exchange.state.max_body_bytes
+        chunks: list[bytes] = []
+        received = 0
+        more = size is None or size <= limit
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                exchange.gone = True
+                return False
+            body = message.get("body", b"")
+            received += len(body)
+            chunks.append(body)
+            more = message.get("more_body", False) and received <= limit
+        if max(received, size or 0) > limit:
+            self.gateway.refuse(exchange, RequestTooLarge(f"The body is larger than {limit} bytes."))
+            return False
+        exchange.closes = False
+        exchange.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return True
+
+    async def _fetch(self, exchange: AsgiExchange, receive: Receive) -> None:
+        """Run the gateway's asynchronous part, and end it if the client leaves."""
+        fetching = asyncio.current_task()
+        assert fetching is not None  # noqa: S101 - an ASGI application runs in a task
+        watching = asyncio.create_task(watch(exchange, receive, fetching))
+        try:
+            await self.gateway.fetch(exchange)
+            await exchange.drain()
+        except asyncio.CancelledError:
+            if not exchange.gone:
+                raise
+            fetching.uncancel()
+        except Exception as error:  # noqa: BLE001 - the client has its 500; the server must not die of it
+            self.logs.log.error("internal error", request_id=exchange.request_id, error=where(error))
+            await exchange.drain()
+        finally:
+            watching.cancel()
+
+    # Beside the API.
+
+    async def _admits(self, exchange: AsgiExchange) -> bool:
+        """Whether this request may see metrics and pages: by an admin key; without keys, from this machine."""
+        gateway = self.gateway
+        exchange.state = gateway.state
+        auth = gateway.state.auth
+        try:
+            exchange.key = auth.identify(exchange)
+            if auth.open and exchange.peer and not is_loopback(exchange.peer):
+                raise AdminRequired("Without API keys, this answers the gateway's own machine only.")
+            if not auth.open and not exchange.key.admin:
+                raise AdminRequired
+        except EdgeError as error:
+            exchange.closes = True
+            gateway.refuse(exchange, error)
+            await exchange.drain()
+            return False
+        return True
+
+    def _build_pages(self) -> Application:
+        app = Application(router=Router(), show_error_details=False)
+        app.show_error_details = False
+        app.on_start(self._start)
+        app.on_stop(self._stop)
+        app.router.add_get("/health", self._health)
+        app.router.add_get("/health/ready", self._health_ready)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.fallback = self._unknown
+        return app
+
+    async def _start(self, _: Application) -> None:
+        self.logs.start()
+        self.ready = True
+
+    async def _stop(self, _: Application) -> None:
+        self.ready = False
+        await self.gateway.state.close()
+        self.logs.stop()
+
+    async def _health(self, _: Request) -> Response:
+        build = "compiled" if COMPILED else "pure"
+        return json_response(200, {"status": "ok", "version": __version__, "build": build})
+
+    async def _health_ready(self, _: Request) -> Response:
+        return json_response(200 if self.ready else 503, {"status": "ready" if self.ready else "draining"})
+
+    async def _metrics(self, _: Request) -> Response:
+        return Response(200, content=Content(CONTENT_TYPE.encode(), self.metrics.render()))
+
+    async def _unknown(self, _: Request) -> Response:
+        error = UnsupportedRoute(f"This route does not exist. There are: {EXISTING}, GET /health, GET /metrics.")
+        return Response(error.status, content=Content(b"application/json", openai.error_body(error)))
+
+
+def is_public(path: bytes) -> bool:
+    return path == b"/health" or path == b"/health/ready"
+
+
+def declared_size(exchange: Exchange) -> int | None:
+    """The body's size by its Content-Length; None for a chunked one, 0 without a body."""
+    if exchange.header(b"transfer-encoding") is not None:
+        return None
+    return int(exchange.header(b"content-length") or 0)
+
+
+async def watch(exchange: AsgiExchange, receive: Receive, fetching: asyncio.Task[Any]) -> None:
+    """Cancel `fetching` when the client leaves."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    if not exchange.ended:
+        exchange.gone = True
+        fetching.cancel()
+
+
+def where(error: Exception) -> str:
+    """An exception for the log: its type and place, but not its message, which may hold what the client sent."""
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    places = " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames))
+    return f"{type(error).__name__} at {places}"
+
+
+def json_response(status: int, data: dict[str, str]) -> Response:
+    return Response(status, content=Content(b"application/json", msgspec.json.encode(data)))

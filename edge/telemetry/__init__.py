@@ -1,0 +1,18 @@
+"""What the outside sees of the gateway's work. Implements the hooks; wired by the command line and the server."""
+
+from __future__ import annotations
+
+from edge.hooks import Hooks, RequestRecord
+
+__all__ = ["Fanout"]
+
+
+class Fanout:
+    """Tells several hooks."""
+
+    def __init__(self, *hooks: Hooks) -> None:
+        self._hooks = hooks
+
+    def request_done(self, record: RequestRecord) -> None:
+        for hook in self._hooks:
+            hook.request_done(record)

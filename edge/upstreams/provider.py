@@ -1,0 +1,126 @@
+"""A provider: an account at a vendor, and how a request is dressed for it."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+from fnmatch import translate
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from edge import config
+from edge.errors import Headers
+from edge.exchange import Exchange
+from edge.routes import Dialect, Route
+from edge.upstreams.transport import Response, Transport, UpstreamRequest
+
+__all__ = ["ANTHROPIC_VERSION", "DEFAULT_MODELS", "Provider"]
+
+ANTHROPIC_VERSION = b"2023-06-01"
+"""Sent where the client names no version: Anthropic's API demands one."""
+
+DEFAULT_MODELS: dict[Dialect, tuple[str, ...]] = {
+    "openai": (
+        "gpt-*",
+        "chatgpt-*",
+        "o[0-9]*",
+        "text-embedding-*",
+        "codex-*",
+        "computer-use-*",
+        "ft:*",
+        "davinci-*",
+        "babbage-*",
+    ),
+    "anthropic": ("claude-*",),
+}
+"""What a provider without ``models`` of its own claims, by dialect."""
+
+# The client's headers that cross. Everything else stays here: its credentials, cookies, addresses, hop-by-hop fields.
+FORWARDED = frozenset({b"content-type", b"accept", b"anthropic-version", b"anthropic-beta", b"openai-beta"})
+FORWARDED_QUERY = ("beta",)
+TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")
+SAFE_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+
+
+class Provider:
+    """``name`` and ``dialect`` from the configuration; ``claims(model)`` by its patterns or its dialect's."""
+
+    def __init__(self, name: str, settings: config.Provider, transport: Transport) -> None:
+        self.name = name
+        self.dialect: Dialect = settings.dialect
+        self.has_own_models = settings.models is not None
+        self.transport = transport
+        patterns = DEFAULT_MODELS[settings.dialect] if settings.models is None else settings.models
+        self.patterns = tuple(patterns)
+        self._claims = [re.compile(translate(pattern)) for pattern in self.patterns]
+        self._path = urlsplit(settings.base_url).path.rstrip("/")
+        self._query = urlencode(settings.query, quote_via=quote)
+        self._credentials = itertools.cycle(credentials(settings))
+        self._configured: Headers = [
+            (key.lower().encode("ascii"), value.encode("ascii")) for key, value in settings.headers.items()
+        ]
+        self._own_names = frozenset(key for key, _ in self._configured)
+        self._needs_version = self.dialect == "anthropic" and b"anthropic-version" not in self._own_names
+
+    def claims(self, model: str) -> bool:
+        return any(pattern.match(model) for pattern in self._claims)
+
+    def serves(self, route: Route) -> bool:
+        """Whether a request of this route can go here as it stands."""
+        return route.dialect is None or route.dialect == self.dialect
+
+    async def send(self, exchange: Exchange, body: bytes) -> Response:
+        """Send the exchange's request here with `body` as its body. Raises the errors of `Transport.send`."""
+        request = UpstreamRequest(
+            "POST", self._target(exchange.route.upstream, exchange.query), self._headers(exchange), body
+        )
+        return await self.transport.send(request)
+
+    async def list_models(self) -> Response:
+        """Ask for the provider's own list of models. Raises the errors of `Transport.send`."""
+        headers = [*next(self._credentials), *self._configured, (b"accept-encoding", b"identity")]
+        if self._needs_version:
+            headers.append((b"anthropic-version", ANTHROPIC_VERSION))
+        target = self._target("/models", b"")
+        if self.dialect == "anthropic":
+            target += (b"&" if b"?" in target else b"?") + b"limit=1000"
+        return await self.transport.send(UpstreamRequest("GET", target, headers, b""))
+
+    def _target(self, path: str, query: bytes) -> bytes:
+        parts = [self._query] if self._query else []
+        if query:
+            kept = [pair for pair in parse_qsl(query.decode("latin-1"), True) if pair[0] in FORWARDED_QUERY]
+            if kept:
+                parts.append(urlencode(kept))
+        target = self._path + path
+        return (f"{target}?{'&'.join(parts)}" if parts else target).encode("ascii")
+
+    def _headers(self, exchange: Exchange) -> Headers:
+        own = self._own_names
+        headers: Headers = [
+            (name, value)
+            for name, value in exchange.headers
+            if name in FORWARDED and name not in own and SAFE_VALUE.fullmatch(value)
+        ]
+        if self._needs_version and exchange.header(b"anthropic-version") is None:
+            headers.append((b"anthropic-version", ANTHROPIC_VERSION))
+        trace = exchange.header(b"traceparent")
+        if trace is not None and (match := TRACEPARENT.fullmatch(trace)):
+            # Our own hop in the client's trace. W3C Trace Context, section 3.2: 00-traceid-parentid-flags.
+            headers.append((b"traceparent", b"00-%s-%016x-%s" % (match[1], random.getrandbits(64) or 1, match[2])))
+        headers += next(self._credentials)
+        headers += self._configured
+        # Bodies pass as they are, so they had better come uncompressed.
+        headers.append((b"accept-encoding", b"identity"))
+        return headers
+
+
+def credentials(settings: config.Provider) -> list[Headers]:
+    """The credential headers of each of a provider's keys; one empty list for a provider without keys."""
+    style = settings.auth or ("x-api-key" if settings.dialect == "anthropic" else "bearer")
+    if style == "none" or not settings.api_keys:
+        return [[]]
+    keys = [secret.reveal().encode("ascii") for secret in settings.api_keys]
+    if style == "bearer":
+        return [[(b"authorization", b"Bearer " + key)] for key in keys]
+    return [[(style.encode(), key)] for key in keys]

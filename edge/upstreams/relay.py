@@ -1,0 +1,122 @@
+"""From a provider's answer to the client's: whole for JSON, event by event for streams.
+
+A stream is relayed in whole events. What follows the latest blank line is held back until its event is complete, so
+that an answer that breaks off can still end in an error event that the client can read.
+"""
+
+from __future__ import annotations
+
+from edge._fast import SSEDecoder, SSELimitError
+from edge.dialects import Stream
+from edge.errors import UpstreamBadResponse, UpstreamStreamBroken
+from edge.exchange import Exchange
+from edge.upstreams.deadline import Deadline
+from edge.upstreams.transport import Response
+
+__all__ = ["EventRelay", "collect"]
+
+MAX_ANSWER = 64 << 20
+MAX_PREAMBLE = 1 << 20
+
+
+async def collect(response: Response, deadline: Deadline) -> bytes:
+    """The whole body of an answer. Raises UpstreamTimeout, UpstreamStreamBroken, UpstreamBadResponse (over 64 MiB)."""
+    first = await deadline.whole(response.read())
+    chunk = await deadline.whole(response.read()) if first else b""
+    if not chunk:
+        return first
+    body = bytearray(first)
+    while chunk:
+        body += chunk
+        if len(body) > MAX_ANSWER:
+            raise UpstreamBadResponse(f"The provider's answer is larger than {MAX_ANSWER >> 20} MiB.")
+        chunk = await deadline.whole(response.read())
+    return bytes(body)
+
+
+class EventRelay:
+    """Relays one stream of server-sent events. ``stream`` knows what the events mean."""
+
+    def __init__(self, response: Response, stream: Stream, deadline: Deadline) -> None:
+        self.stream = stream
+        self._response = response
+        self._deadline = deadline
+        self._decoder = SSEDecoder()
+        self._held = bytearray()
+        self._ready = b""
+        self._at_end = False
+
+    async def first_content(self) -> None:
+        """Read until the stream shows content, an error or its end; nothing goes to the client before.
+
+        Raises UpstreamTimeout, UpstreamStreamBroken, UpstreamBadResponse.
+        """
+        stream = self.stream
+        ready = bytearray()
+        while not stream.content and not stream.failed and not self._at_end:
+            ready += self._take(await self._deadline.first(self._read()))
+            if len(ready) > MAX_PREAMBLE:
+                raise UpstreamBadResponse("The provider sent a megabyte of events without content.")
+        self._ready = bytes(ready)
+        if self._at_end and not stream.failed and not stream.complete_at_end():
+            raise UpstreamStreamBroken
+
+    async def relay(self, exchange: Exchange) -> None:
+        """Send the stream on, from its first byte to its end.
+
+        Raises UpstreamTimeout, UpstreamStreamBroken, UpstreamBadResponse; what was sent before that ends with a whole
+        event.
+        """
+        ready = self._ready
+        while True:
+            if ready:
+                exchange.write(ready)
+                await exchange.drain()
+            if self._at_end:
+                break
+            exchange.upstream_begins()
+            try:
+                chunk = await self._deadline.next(self._read())
+            finally:
+                exchange.upstream_ends()
+            ready = self._take(chunk)
+        if not self.stream.failed and not self.stream.complete_at_end():
+            raise UpstreamStreamBroken
+
+    async def _read(self) -> bytes:
+        try:
+            return await self._response.read()
+        except UpstreamStreamBroken:
+            if self.stream.finished:
+                return b""  # all was said; only the HTTP framing of the end is missing
+            raise
+
+    def _take(self, chunk: bytes) -> bytes:
+        """Decode `chunk`; return the bytes up to the end of the latest whole event."""
+        decoder = self._decoder
+        try:
+            if not chunk:
+                self._at_end = True
+                self.stream.see(decoder.finish())
+                if not (self.stream.failed or self.stream.complete_at_end()):
+                    return b""
+                rest = bytes(self._held)
+                self._held.clear()
+                return rest
+            self.stream.see(decoder.feed(chunk))
+        except SSELimitError:
+            raise UpstreamBadResponse("The provider sent an event that is too long.") from None
+        pending = decoder.pending
+        if not self._held:
+            if not pending:
+                return chunk
+            if pending < len(chunk):
+                self._held += chunk[-pending:]
+                return chunk[:-pending]
+            self._held += chunk
+            return b""
+        self._held += chunk
+        whole = len(self._held) - pending
+        ready = bytes(self._held[:whole])
+        del self._held[:whole]
+        return ready

@@ -1,0 +1,129 @@
+"""From the model a request names to the upstreams that may serve it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from edge import config
+from edge.errors import ModelNotFound, UnsupportedRoute
+from edge.routes import Route
+from edge.upstreams.provider import Provider
+
+__all__ = ["Resolution", "Router", "Upstream"]
+
+MAX_CACHED = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A provider and the model to ask it for."""
+
+    provider: Provider
+    model: str
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What a key's patterns may match: ``provider/model`` and the bare model."""
+        return f"{self.provider.name}/{self.model}", self.model
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """``alias`` is the configured name the request used, "" for a name found by provider or pattern."""
+
+    alias: str
+    upstreams: tuple[Upstream, ...]
+
+
+class Router:
+    """Resolves names: exact alias, then ``provider/model``, then the providers' patterns in configuration order, then
+    the only provider of the route's dialect that has no ``models`` of its own. Immutable but for its memory.
+    """
+
+    def __init__(
+        self,
+        models: dict[str, config.Model],
+        providers: dict[str, Provider],
+        live_names: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
+        """`live_names` gives names the providers are known to have, for hints only."""
+        self.providers = providers
+        self._live_names = live_names
+        self.aliases = {
+            alias: tuple(_target(target.to, providers) for target in model.upstreams) for alias, model in models.items()
+        }
+        self._known: dict[tuple[str, str], Resolution] = {}
+
+    def resolve(self, name: str, route: Route) -> Resolution:
+        """Raises ModelNotFound; UnsupportedRoute (400) where the model exists, but nothing can serve this route."""
+        known = self._known.get((name, route.endpoint))
+        if known is not None:
+            return known
+        alias, found = self._find(name, route)
+        if not found:
+            raise ModelNotFound(self._not_found(name), param="model")
+        usable = tuple(upstream for upstream in found if upstream.provider.serves(route))
+        if not usable:
+            dialects = " and ".join(sorted({upstream.provider.dialect for upstream in found}))
+            raise UnsupportedRoute(
+                f"The model '{name}' is served by a provider of the {dialects} dialect, "
+                f"which cannot be reached through {route.endpoint}.",
+                status=400,
+                param="model",
+            )
+        resolution = Resolution(alias, usable)
+        if len(self._known) >= MAX_CACHED:
+            self._known.clear()  # names come from clients
+        self._known[(name, route.endpoint)] = resolution
+        return resolution
+
+    def _find(self, name: str, route: Route) -> tuple[str, tuple[Upstream, ...]]:
+        if name in self.aliases:
+            return name, self.aliases[name]
+        head, slash, tail = name.partition("/")
+        if slash and tail and head in self.providers:
+            return "", (Upstream(self.providers[head], tail),)
+        claiming = [provider for provider in self.providers.values() if provider.claims(name)]
+        for provider in claiming:
+            if provider.serves(route):
+                return "", (Upstream(provider, name),)
+        if claiming:
+            return "", (Upstream(claiming[0], name),)
+        open_to_all = [
+            provider for provider in self.providers.values() if not provider.has_own_models and provider.serves(route)
+        ]
+        if len(open_to_all) == 1:
+            return "", (Upstream(open_to_all[0], name),)
+        return "", ()
+
+    def listed_name(self, upstream: Upstream) -> str:
+        """The shortest name that leads to an upstream: the bare model where that resolves to it."""
+        provider, model = upstream.provider, upstream.model
+        if model in self.aliases or model.partition("/")[0] in self.providers:
+            return upstream.names[0]
+        same = [other for other in self.providers.values() if other.dialect == provider.dialect]
+        claiming = [other for other in same if other.claims(model)]
+        if claiming:
+            return model if claiming[0] is provider else upstream.names[0]
+        return model if [other for other in same if not other.has_own_models] == [provider] else upstream.names[0]
+
+    def _not_found(self, name: str) -> str:
+        close = difflib.get_close_matches(name, {**dict.fromkeys(self.names()), **dict.fromkeys(self._live_names())})
+        hint = f" Did you mean {', '.join(close)}?" if close else ""
+        return f"The model '{name}' does not exist here.{hint}"
+
+    def names(self) -> Iterable[str]:
+        """Every model name the configuration spells out."""
+        seen = dict.fromkeys(self.aliases)
+        for upstreams in self.aliases.values():
+            seen.update(dict.fromkeys(name for upstream in upstreams for name in upstream.names))
+        for provider in self.providers.values():
+            seen.update(dict.fromkeys(pattern for pattern in provider.patterns if not set(pattern) & set("*?[")))
+        return seen
+
+
+def _target(to: str, providers: dict[str, Provider]) -> Upstream:
+    provider, _, model = to.partition("/")
+    return Upstream(providers[provider], model)
