@@ -66,13 +66,13 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Base of all sections."""
 
 
-class Server(Settings, kw_only=True):
+class Server(Settings, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: Port = 8080
     max_body_bytes: Annotated[int, Meta(ge=1024, le=1 << 31)] = 35651584
 
 
-class Key(Settings, kw_only=True):
+class Key(Settings, frozen=True, kw_only=True):
     id: Name
     tenant: str = ""
     digests: Annotated[list[Digest], Meta(min_length=1, max_length=2)]
@@ -80,7 +80,7 @@ class Key(Settings, kw_only=True):
     admin: bool = False
 
 
-class Auth(Settings, kw_only=True):
+class Auth(Settings, frozen=True, kw_only=True):
     mode: Literal["keys", "none"] | None = None
     keys: list[Key] = field(default_factory=list)
 
@@ -90,7 +90,7 @@ class Auth(Settings, kw_only=True):
         return self.mode == "none" or (self.mode is None and not self.keys)
 
 
-class Provider(Settings, kw_only=True):
+class Provider(Settings, frozen=True, kw_only=True):
     dialect: Literal["openai", "anthropic"]
     base_url: str
     api_keys: list[Secret] = field(default_factory=list)
@@ -103,31 +103,31 @@ class Provider(Settings, kw_only=True):
     http2: bool = False
 
 
-class Target(Settings, kw_only=True):
+class Target(Settings, frozen=True, kw_only=True):
     to: str
 
 
-class Model(Settings, kw_only=True):
+class Model(Settings, frozen=True, kw_only=True):
     upstreams: Annotated[list[Target], Meta(min_length=1, max_length=1)]
 
 
-class Resilience(Settings, kw_only=True):
+class Resilience(Settings, frozen=True, kw_only=True):
     connect_s: Seconds = 3.0
     first_content_s: Seconds = 300.0
     idle_s: Seconds = 60.0
     total_s: Seconds = 600.0
 
 
-class Log(Settings, kw_only=True):
+class Log(Settings, frozen=True, kw_only=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "pretty"] | None = None
 
 
-class Telemetry(Settings, kw_only=True):
+class Telemetry(Settings, frozen=True, kw_only=True):
     log: Log = field(default_factory=Log)
 
 
-class Config(Settings, kw_only=True):
+class Config(Settings, frozen=True, kw_only=True):
     server: Server = field(default_factory=Server)
     auth: Auth = field(default_factory=Auth)
     providers: dict[Name, Provider] = field(default_factory=dict)
@@ -181,8 +181,10 @@ def _auth_problems(config: Config, insecure: bool) -> list[Problem]:
         found.append(
             (
                 ("server", "host"),
-                f"'{config.server.host}' is reachable from outside, and no keys are set: add auth.keys, "
-                "listen on 127.0.0.1, or start with --insecure",
+                (
+                    f"'{config.server.host}' is reachable from outside, and no keys are set: add auth.keys, "
+                    "listen on 127.0.0.1, or start with --insecure"
+                ),
             )
         )
     ids: set[str] = set()

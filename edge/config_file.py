@@ -85,7 +85,7 @@ def parse(text: str, source: str, environ: Mapping[str, str], *, insecure: bool 
     if errors:
         raise ConfigError(source, errors)
     walk = _Walk(environ)
-    config = walk.struct(Config, data, ())
+    config: Config | None = walk.struct(Config, data, ())
     found = walk.found
     if not found and config is not None:
         found = problems(config, insecure=insecure)
@@ -161,7 +161,7 @@ def _line(lines: dict[PathKey, int] | None, path: PathKey, what: str) -> str:
     return f"line {line}: {_dotted(path)}: {what}" if line else f"{_dotted(path)}: {what}"
 
 
-class _Missing(Exception):
+class _MissingError(Exception):
     """A reference names an environment variable that is not set."""
 
 
@@ -232,7 +232,7 @@ class _Walk:
             if lengths_only:
                 hint = _any_items(hint)
             return msgspec.convert(data, hint, strict=not substituted)
-        except _Missing as error:
+        except _MissingError as error:
             self.found.append((path, str(error)))
         except OSError as error:
             self.found.append((path, f"the secret file cannot be read: {error.strerror}"))
@@ -246,7 +246,7 @@ class _Walk:
         def replace(match: re.Match[str]) -> str:
             value = self.environ.get(match[1]) or match[3]
             if value is None:
-                raise _Missing(f"the environment variable {match[1]} is not set")
+                raise _MissingError(f"the environment variable {match[1]} is not set")
             return value
 
         replaced = REFERENCE.sub(replace, text)

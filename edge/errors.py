@@ -209,7 +209,7 @@ class ProviderError(EdgeError):
 
 
 class UpstreamCredentials(ProviderError):
-    """The provider refused our key or account (its 401, 402, 403): the operator's to mend, so clients must not retry."""
+    """The provider refused our key or account (its 401, 402, 403): for the operator to mend, no client may retry."""
 
     status = 503
     code = "upstream_credentials_exhausted"

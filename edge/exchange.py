@@ -12,7 +12,7 @@ from typing import Any
 
 from edge.errors import EdgeError, Headers
 from edge.hooks import Usage
-from edge.routes import Match
+from edge.routes import Dialect, Match
 
 __all__ = ["Exchange"]
 
@@ -74,7 +74,7 @@ class Exchange(ABC):
         received_at: float,
     ) -> None:
         self.route = match.route
-        self.dialect = match.dialect
+        self.dialect: Dialect = match.dialect
         self.argument = match.argument
         self.method = method
         self.target = target
@@ -85,6 +85,8 @@ class Exchange(ABC):
         self.received_at = received_at
         self.body = b""
         self._header_index: dict[bytes, bytes] | None = None
+        if match.route.dialect is None and self.header(b"anthropic-version") is not None:
+            self.dialect = "anthropic"
 
         # What the stages find out.
         self.state: Any = None

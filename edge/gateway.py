@@ -41,7 +41,7 @@ from edge.upstreams.deadline import Deadline
 from edge.upstreams.http2 import open_transport
 from edge.upstreams.provider import Provider
 from edge.upstreams.relay import EventRelay, collect
-from edge.upstreams.router import Router, Upstream
+from edge.upstreams.router import Resolution, Router, Upstream
 from edge.upstreams.transport import Response
 
 __all__ = ["Gateway", "State", "build_state"]
@@ -130,9 +130,9 @@ class Gateway:
 
     def _granted(self, exchange: Exchange) -> tuple[Upstream, ...]:
         """The upstreams of the model asked for that the key may use; an alias grants its own."""
-        resolution = exchange.state.router.resolve(exchange.model, exchange.route)
+        resolution: Resolution = exchange.state.router.resolve(exchange.model, exchange.route)
         exchange.model_label = resolution.alias or MODEL_OTHER
-        key = exchange.key
+        key: Key = exchange.key
         if resolution.alias and key.grants(resolution.alias):
             return resolution.upstreams
         granted = tuple(upstream for upstream in resolution.upstreams if key.grants(*upstream.names))
@@ -297,6 +297,7 @@ class Gateway:
                 dialect=exchange.dialect,
                 provider=exchange.provider,
                 model=exchange.model_label,
+                upstream_model=exchange.upstream_model,
                 key_id=exchange.key.id if exchange.key is not None else "",
                 tenant=exchange.key.tenant if exchange.key is not None else "",
                 status=exchange.status or (error.status if error is not None else 0),
@@ -329,7 +330,7 @@ def is_stream(response: Response) -> bool:
 
 
 def usage_of(exchange: Exchange, body: bytes) -> Usage | None:
-    return (anthropic if exchange.dialect == "anthropic" else openai).usage_of(body)
+    return anthropic.usage_of(body) if exchange.dialect == "anthropic" else openai.usage_of(body)
 
 
 def returned_headers(exchange: Exchange, response: Response) -> Headers:

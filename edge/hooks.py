@@ -34,7 +34,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """One finished request. Times in seconds; labels come from the configuration, never from the client.
+    """One finished request. Times in seconds.
+
+    ``endpoint``, ``provider`` and ``model`` are fit for metric labels: they come from the configuration, never from the
+    client. ``upstream_model`` is the name the provider was asked for.
 
     ``outcome`` is ok, error or cancelled; ``error_code`` and ``error_kind`` are "" when ok. ``time_to_first_content_s``
     is counted from the end of the request's headers, 0.0 where nothing was relayed.
@@ -45,6 +48,7 @@ class RequestRecord:
     dialect: str
     provider: str
     model: str
+    upstream_model: str
     key_id: str
     tenant: str
     status: int

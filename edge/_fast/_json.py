@@ -1,4 +1,4 @@
-"""One pass over a JSON request body: is it strict JSON, how deep, and where do its top-level values lie?
+r"""One pass over a JSON request body: is it strict JSON, how deep, and where do its top-level values lie?
 
 RFC 8259, read strictly, because what is forwarded is the client's own bytes and every other parser on the way must read
 the same thing in them:
@@ -6,7 +6,7 @@ the same thing in them:
 * an object at the top, nesting at most `max_depth`, a number at most `max_number` bytes long;
 * valid UTF-8, no control characters in strings, no lone surrogate escapes, no NaN, Infinity, BOM or trailing data;
 * no key twice in the top-level object, nor in any object below the keys of `CHECKED`. Keys are compared after their
-  escapes are resolved: a second ``"mod\\u0065l"`` would carry a model past an allow-list that looked at the first.
+  escapes are resolved: a second ``"mod\u0065l"`` would carry a model past an allow-list that looked at the first.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """OpenAI's Responses format: its stream of typed events.
 
-Event names from openai-python's ``types/responses/response_stream_event.py``. There is no ``[DONE]``: the stream is over
+Event names from openai-python's ``types/responses/response_stream_event.py``. There is no ``[DONE]``: the stream ends
 with ``response.completed``, ``response.incomplete`` or ``response.failed``.
 """
 

@@ -208,10 +208,25 @@ class EdgeApplication:
         app.show_error_details = False
         app.on_start(self._start)
         app.on_stop(self._stop)
-        app.router.add_get("/health", self._health)
-        app.router.add_get("/health/ready", self._health_ready)
-        app.router.add_get("/metrics", self._metrics)
-        app.router.fallback = self._unknown
+        build = "compiled" if COMPILED else "pure"
+
+        async def health() -> Response:
+            return json_response(200, {"status": "ok", "version": __version__, "build": build})
+
+        async def health_ready() -> Response:
+            return json_response(200 if self.ready else 503, {"status": "ready" if self.ready else "draining"})
+
+        async def metrics() -> Response:
+            return Response(200, content=Content(CONTENT_TYPE.encode(), self.metrics.render()))
+
+        async def unknown(_: Request) -> Response:
+            error = UnsupportedRoute(f"This route does not exist. There are: {EXISTING}, GET /health, GET /metrics.")
+            return Response(error.status, content=Content(b"application/json", openai.error_body(error)))
+
+        app.router.add_get("/health", health)
+        app.router.add_get("/health/ready", health_ready)
+        app.router.add_get("/metrics", metrics)
+        app.router.fallback = unknown
         return app
 
     async def _start(self, _: Application) -> None:
@@ -222,20 +237,6 @@ class EdgeApplication:
         self.ready = False
         await self.gateway.state.close()
         self.logs.stop()
-
-    async def _health(self, _: Request) -> Response:
-        build = "compiled" if COMPILED else "pure"
-        return json_response(200, {"status": "ok", "version": __version__, "build": build})
-
-    async def _health_ready(self, _: Request) -> Response:
-        return json_response(200 if self.ready else 503, {"status": "ready" if self.ready else "draining"})
-
-    async def _metrics(self, _: Request) -> Response:
-        return Response(200, content=Content(CONTENT_TYPE.encode(), self.metrics.render()))
-
-    async def _unknown(self, _: Request) -> Response:
-        error = UnsupportedRoute(f"This route does not exist. There are: {EXISTING}, GET /health, GET /metrics.")
-        return Response(error.status, content=Content(b"application/json", openai.error_body(error)))
 
 
 def is_public(path: bytes) -> bool:

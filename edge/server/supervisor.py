@@ -33,7 +33,7 @@ def listen(host: str, port: int) -> socket.socket:
 def run(app: EdgeApplication, sock: socket.socket) -> None:
     """Serve until SIGINT or SIGTERM."""
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        app,
         http="httptools",
         ws="none",
         lifespan="on",

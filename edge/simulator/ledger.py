@@ -16,7 +16,7 @@ MAX_BODY_BYTES = 64 << 20
 class Entry:
     """One request. Times are readings of ``time.monotonic()``, which processes of one machine share.
 
-    ``complete``: the whole request came. ``status``: what was answered, 0 if nothing. ``generated``: body bytes written.
+    ``complete``: the whole request came. ``status``: what was answered, 0 if nothing. ``generated``: body bytes sent.
     ``events``: events of a stream written. ``done_at``: when the answer was complete. ``left`` is "fin" or "rst" if the
     client closed the connection before that, at ``left_at``.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import struct
@@ -60,8 +61,9 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Answer:
-    """What to write: ``events`` one by one as chunks after ``head``, or ``head`` alone. ``body_size`` is the size of the
-    body within ``head`` for an answer that is no stream.
+    """What to write: ``events`` one by one as chunks after ``head``, or ``head`` alone.
+
+    ``body_size`` is the size of the body within ``head`` for an answer that is no stream.
     """
 
     __slots__ = ("body_size", "events", "head", "plan", "status")
@@ -336,7 +338,11 @@ async def _serve(simulator: Simulator, sock: socket.socket, follow_stdin: bool) 
         loop.add_signal_handler(number, done.set)
     if follow_stdin:
         # Whoever started us holds the other end; when that process is gone, however it went, this reads the end.
-        loop.add_reader(sys.stdin.fileno(), lambda: sys.stdin.buffer.read1(4096) or done.set())  # type: ignore[attr-defined]
+        def follow() -> None:
+            if not os.read(sys.stdin.fileno(), 4096):
+                done.set()
+
+        loop.add_reader(sys.stdin.fileno(), follow)
     server = await loop.create_server(simulator.make_protocol, sock=sock, backlog=2048)
     host, port = sock.getsockname()[:2]
     print(f"simulator on http://{host}:{port}", flush=True)  # noqa: T201

@@ -1,7 +1,7 @@
 """Log lines: structlog, JSON or pretty, a bounded queue and a thread that writes.
 
-The event loop never waits for a log: what the queue cannot take is dropped and counted. Fields of a request come from an
-allow-list, so no header, body, prompt or key can get into a line.
+The event loop never waits for a log: what the queue cannot take is dropped and counted. Fields of a request come from
+an allow-list, so no header, body, prompt or key can get into a line.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Logs:
             fields["key"] = record.key_id
         if record.provider:
             fields["provider"] = record.provider
-            fields["model"] = record.model
+            fields["model"] = record.upstream_model
         if record.stream:
             fields["stream"] = True
         if record.error_kind:

@@ -54,7 +54,7 @@ class Catalog:
         return [model for listing in self._listings.values() for model in listing.models]
 
     async def models(self) -> list[tuple[Provider, str]]:
-        """(provider, model) of every model the providers list and claim. Never raises: who does not answer is left out."""
+        """(provider, model) of every model the providers list and claim. Never raises: who is silent is left out."""
         await asyncio.gather(*(self._refresh(name) for name in self._providers))
         return [
             (provider, model)

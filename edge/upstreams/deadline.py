@@ -1,7 +1,7 @@
 """The clocks of one request to a provider.
 
-``connect_s`` belongs to the transport. A stream must show its first content within ``first_content_s`` and its next bytes
-within ``idle_s``; everything must be over within ``total_s``, or earlier if the client said so.
+``connect_s`` belongs to the transport. A stream must show its first content within ``first_content_s`` and its next
+bytes within ``idle_s``; everything must be over within ``total_s``, or earlier if the client said so.
 """
 
 from __future__ import annotations

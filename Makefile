@@ -1,0 +1,57 @@
+# Two commands matter: `make run` and `make test`. Both set up what they need in .venv.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+HAVE_CC := $(shell command -v cc >/dev/null 2>&1 && echo yes)
+HOT := $(wildcard edge/_fast/_*.py edge/_fast/*.pxd)
+
+.PHONY: run test lint bench clean
+
+run: $(VENV)/.built
+	@$(BIN)/edge version
+	@if [ -n "$$OPENAI_API_KEY$$ANTHROPIC_API_KEY$$EDGE_CONFIG" ]; then exec $(BIN)/edge serve; else exec $(BIN)/edge demo; fi
+
+test: $(VENV)/.test
+ifneq ($(HAVE_CC),yes)
+	@echo "SKIPPED: the compiled build, since there is no C compiler (install gcc and Python's headers)"
+endif
+	$(BIN)/python -m pytest
+	EDGE_PURE_PYTHON=1 $(BIN)/python -m pytest tests/unit
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.built
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis $(VENV)
+	find edge -name '*.so' -delete -o -name '*.c' -delete
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/.pip:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; set PYTHON=...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade 'pip>=25.1'
+	@touch $@
+
+# The editable install compiles the hot modules in place. Without a C compiler it goes on as pure Python.
+$(VENV)/.built: $(VENV)/.pip pyproject.toml setup.py $(HOT)
+ifeq ($(HAVE_CC),yes)
+	EDGE_REQUIRE_COMPILED=1 $(BIN)/python -m pip install -q -e .
+else
+	@echo "There is no C compiler: building pure Python, which is slower (install gcc and Python's headers for more)"
+	EDGE_PURE_PYTHON=1 $(BIN)/python -m pip install -q -e .
+endif
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.built
+	$(BIN)/python -m pip install -q --group test
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.built
+	$(BIN)/python -m pip install -q --group lint --group test
+	@touch $@

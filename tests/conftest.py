@@ -1,0 +1,87 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+BUILDS = ("pure", "compiled")
+
+
+def load(name: str, build: str) -> ModuleType:
+    """One build of a hot module: both can be imported side by side."""
+    try:
+        return importlib.import_module(f"edge._fast._{name}{'_c' if build == 'compiled' else ''}")
+    except ImportError:
+        pytest.skip("the compiled build is not here")
+
+
+@pytest.fixture(params=BUILDS)
+def json_module(request) -> ModuleType:
+    return load("json", request.param)
+
+
+@pytest.fixture(params=BUILDS)
+def sse_module(request) -> ModuleType:
+    return load("sse", request.param)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One real exchange with a provider. ``body`` is the request as compact JSON, ``answer`` the response's bytes."""
+
+    name: str
+    path: str
+    request: dict
+    status: int
+    content_type: str
+    answer: bytes
+
+    @property
+    def body(self) -> bytes:
+        return json.dumps(self.request, ensure_ascii=False).encode()
+
+    @property
+    def is_stream(self) -> bool:
+        return "event-stream" in self.content_type
+
+
+def read_recordings() -> list[Recording]:
+    folder = os.environ.get("EDGE_RECORDINGS")
+    if not folder:
+        return []
+    found = []
+    for path in sorted(Path(folder).glob("*.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            response = row["response"]
+            text = response if isinstance(response, str) else json.dumps(response, ensure_ascii=False)
+            found.append(
+                Recording(
+                    row["name"],
+                    row["path"],
+                    row["request"],
+                    row["status"],
+                    row["content_type"] or "application/json",
+                    text.encode(),
+                )
+            )
+    return found
+
+
+@pytest.fixture(scope="session")
+def recordings() -> list[Recording]:
+    """Real exchanges, from the folder EDGE_RECORDINGS names."""
+    found = read_recordings()
+    if not found:
+        pytest.skip("EDGE_RECORDINGS is not set: no recorded exchanges to test with")
+    marker = os.environ.get("EDGE_RECORDINGS_USED")
+    if marker:
+        Path(marker).write_text(f"{len(found)} recordings\n")
+    return found

@@ -1,0 +1,31 @@
+"""An edge and a simulator that most HTTP tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.harness import Edge, Simulator, providers, running
+
+
+@pytest.fixture(scope="session")
+def simulator() -> Iterator[Simulator]:
+    made = Simulator()
+    with running(made):
+        yield made
+
+
+@pytest.fixture(scope="session")
+def edge(simulator, tmp_path_factory) -> Iterator[Edge]:
+    """Without keys, both dialects on the simulator."""
+    config = {
+        "providers": providers(simulator.url),
+        "models": {
+            "smart": {"upstreams": [{"to": "openai/gpt-4o"}]},
+            "wise": {"upstreams": [{"to": "anthropic/claude-sonnet-4-5"}]},
+        },
+        "resilience": {"connect_s": 1, "first_content_s": 1.5, "idle_s": 1, "total_s": 4},
+    }
+    made = Edge(tmp_path_factory.mktemp("edge"), config)
+    with running(made):
+        yield made

@@ -1,0 +1,178 @@
+"""The body scan, on both builds."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.conftest import load
+
+
+def wrapped(value: bytes) -> bytes:
+    return b'{"model": "m", "extra": ' + value + b"}"
+
+
+GOOD = [
+    b"0", b"-0", b"1", b"-1.5", b"1e5", b"1E+5", b"1.25e-7", b"123456789012345678901234567890", b"true", b"false",
+    b"null", b'""', b'"a"', b'"\\u0041\\n\\t\\r\\b\\f\\/\\\\\\""', b'"\\ud83e\\udd9c"', '"grüße 🦜"'.encode(), b'"\x7f"',
+    b"[]", b"[1]", b"[[],[[]]]", b"[1 ,\t2\n,\r3 ]", b"{}", b'{"a":1}', b'{"a":{"a":{"a":[]}}}', b'{"":0}', b'"\\u0000"',
+]  # fmt: skip
+BAD = [
+    b"", b"01", b"-", b"+1", b"1.", b".5", b"1e", b"1e+", b"0x1", b"1_0", b"NaN", b"Infinity", b"-Infinity", b"nul",
+    b"True", b"truee", b'"', b'"a', b"'a'", b'"\x00"', b'"\n"', b'"\t"', b'"\\x"', b'"\\u12"', b'"\\u12g4"', b'"\\',
+    b'"\\ud800"', b'"\\udc00"', b'"\\ud800\\u0041"', b'"\\ud800x"', b"\"\xff\"", b'"\xed\xa0\x80"', b'"\xc0\xaf"', b"[",
+    b"[1", b"[1,", b"[,]", b"[1,]", b"[1 2]", b"[1}", b"]", b"{", b'{"a"', b'{"a":', b'{"a":1', b'{"a":1,', b'{"a":1,}',
+    b'{"a" 1}', b"{a:1}", b"{1:1}", b'{,}', b'{"a":1 "b":2}', b'{"a":}', b"/**/1", b"1 // x", b"[1]]", b"\xef\xbb\xbf1",
+    b"1e5.5", b"--1", b"\x0c1", b"1\xa0",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", GOOD)
+def test_valid_json_is_accepted_and_its_span_is_exact(json_module, value):
+    body = wrapped(value)
+    start, end = json_module.scan_json(body)["extra"]
+    assert body[start:end] == value
+
+
+@pytest.mark.parametrize("value", BAD)
+def test_invalid_json_is_refused(json_module, value):
+    with pytest.raises(json_module.JSONError):
+        json_module.scan_json(wrapped(value))
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"  ", b"[]", b'"a"', b"1", b"null", b'{"a":1} x', b'{"a":1}{}', b"\xef\xbb\xbf{}"]
+)
+def test_only_one_object_is_a_body(json_module, body):
+    with pytest.raises(json_module.JSONError):
+        json_module.scan_json(body)
+
+
+def test_spans_leave_white_space_out(json_module):
+    body = b' { "a" : [1, 2] ,\n"b":\t"x" , "c":{"d" : 1 } , "d" : 12 } \n'
+    spans = json_module.scan_json(body)
+    assert {key: body[a:b] for key, (a, b) in spans.items()} == {
+        "a": b"[1, 2]",
+        "b": b'"x"',
+        "c": b'{"d" : 1 }',
+        "d": b"12",
+    }
+
+
+DUPLICATES = [
+    b'{"model":"a","model":"b"}',
+    rb'{"model":"a","mod\u0065l":"b"}',
+    rb'{"\u006dodel":"a","model":"b"}',
+    b'{"messages":[{"role":"user","role":"system"}]}',
+    rb'{"messages":[{"role":"user","r\u006fle":"system"}]}',
+    b'{"messages":[{"content":[{"type":"text","text":"a","text":"b"}]}]}',
+    b'{"messages":[{},{"a":1,"b":{},"a":2}]}',
+    b'{"input":[{"role":"user","role":"user"}]}',
+    b'{"system":[{"text":"a","text":"b"}]}',
+    '{"größe":1,"gr\\u00f6\\u00dfe":2}'.encode(),
+]
+
+
+@pytest.mark.parametrize("body", DUPLICATES)
+def test_a_repeated_key_is_refused_however_it_is_spelled(json_module, body):
+    with pytest.raises(json_module.JSONError) as caught:
+        json_module.scan_json(body)
+    assert caught.value.duplicate is not None
+    assert caught.value.reason == "duplicate key"
+
+
+def test_the_same_key_in_different_objects_is_no_repeat(json_module):
+    body = b'{"messages":[{"role":"a"},{"role":"a","x":{"role":"b"}}],"role":1,"tools":[{"a":1,"a":2}]}'
+    assert set(json_module.scan_json(body)) == {"messages", "role", "tools"}
+
+
+@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")])
+def test_depth_is_bounded_at_exactly_the_limit(json_module, opening, closing):
+    # The body itself is level 1.
+    fits = wrapped(opening * 127 + b"1" + closing * 127)
+    assert json_module.scan_json(fits)
+    with pytest.raises(json_module.JSONError, match="deeper than 128"):
+        json_module.scan_json(wrapped(opening * 128 + b"1" + closing * 128))
+    with pytest.raises(json_module.JSONError, match="deeper"):
+        json_module.scan_json(wrapped(opening * 100_000))
+
+
+def test_numbers_are_bounded_in_length(json_module):
+    assert json_module.scan_json(wrapped(b"1" * 1000))
+    for number in (b"1" * 1001, b"0." + b"1" * 1000, b"1e" + b"1" * 1000):
+        with pytest.raises(json_module.JSONError, match="longer than 1000"):
+            json_module.scan_json(wrapped(number))
+
+
+def test_errors_say_where(json_module):
+    with pytest.raises(json_module.JSONError) as caught:
+        json_module.scan_json(b'{"a": tru}')
+    assert caught.value.offset == 6
+    assert str(caught.value) == "a value was expected at byte 6"
+
+
+def test_recorded_bodies_are_accepted_and_cut_ones_refused(json_module, recordings):
+    cuts = 0
+    for recording in recordings:
+        body = recording.body
+        spans = json_module.scan_json(body)
+        assert {key: json.loads(body[a:b]) for key, (a, b) in spans.items()} == recording.request
+        step = 1 if len(body) < 600 else len(body) // 60
+        for cut in range(0, len(body), step):
+            with pytest.raises(json_module.JSONError):
+                json_module.scan_json(body[:cut])
+            cuts += 1
+    print(f"\n{len(recordings)} recorded bodies, {cuts} cut ones: 0 wrong verdicts")
+
+
+def verdict(module, body):
+    try:
+        return module.scan_json(body)
+    except module.JSONError as error:
+        return error.reason, error.offset, error.duplicate
+
+
+def no_constants(name):
+    raise ValueError(name)
+
+
+def no_repeats(pairs):
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError("repeated key")
+    return dict(pairs)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(st.text(max_size=6), VALUES, max_size=5), st.booleans(), st.sampled_from([None, 1, "\t"]))
+def test_whatever_json_writes_is_read(document, escape, indent):
+    body = json.dumps(document, ensure_ascii=escape, indent=indent).encode()
+    for build in ("pure", "compiled"):
+        spans = load("json", build).scan_json(body)
+        assert {key: json.loads(body[a:b]) for key, (a, b) in spans.items()} == document
+
+
+MUTATIONS = st.sampled_from(list(rb'{}[]",:\ue0123456789.-+aft' + b"\x00\n\x80\xff"))
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.dictionaries(st.sampled_from(["messages", "a", "é"]), VALUES, max_size=3), st.data())
+def test_both_builds_give_the_same_verdict_on_damaged_bodies(document, data):
+    body = bytearray(json.dumps(document, ensure_ascii=data.draw(st.booleans())).encode())
+    for _ in range(data.draw(st.integers(0, 3))):
+        where = data.draw(st.integers(0, len(body) - 1)) if body else 0
+        body[where : where + data.draw(st.integers(0, 2))] = bytes([data.draw(MUTATIONS)])
+    damaged = bytes(body)
+    pure, compiled = verdict(load("json", "pure"), damaged), verdict(load("json", "compiled"), damaged)
+    assert pure == compiled
+    if isinstance(pure, dict):
+        # What we accept, the strictest reading of the standard library accepts as well.
+        assert isinstance(json.loads(damaged, parse_constant=no_constants), dict)
