@@ -103,6 +103,8 @@ class _HttpxResponse:
         try:
             while True:
                 chunk = await anext(self._chunks, b"")
+                if not chunk:
+                    _refuse_surplus(self._answer)
                 if self._inflater is None:
                     return chunk
                 if not chunk:
@@ -123,6 +125,20 @@ class _HttpxResponse:
         async with aclosing(chunks):
             pass
         await self._answer.stream.aclose()  # type: ignore[union-attr]
+
+
+def _refuse_surplus(answer: httpx2.Response) -> None:
+    """See to it that a connection with bytes after its answer is not used again.
+
+    Whoever asked next on it would get them as an answer, and they may be somebody else's. httpcore looks for readable
+    sockets when it takes a connection out of its pool, but not at what h11 has already read; a failed h11 state makes it
+    close the connection.
+    """
+    stream: Any = answer.stream
+    for name in ("_httpcore_stream", "_stream", "_connection", "_h11_state"):
+        stream = getattr(stream, name, None)
+    if stream is not None and stream.trailing_data[0]:
+        stream.send_failed()
 
 
 def _translated(error: Exception) -> EdgeError:
