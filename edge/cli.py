@@ -186,7 +186,7 @@ def run(config: Config, *, insecure: bool) -> None:
 def examples(config: Config, address: str) -> list[str]:
     """One curl per configured dialect, to be pasted as it is printed."""
     lines: list[str] = []
-    models = {"openai": "gpt-4o-mini", "anthropic": "claude-haiku-4-5"}
+    models = {"openai": "gpt-5-mini", "anthropic": "claude-haiku-4-5"}
     paths = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
     for dialect in dict.fromkeys(provider.dialect for provider in config.providers.values()):
         body: dict[str, object] = {"model": example_model(config, dialect) or models[dialect]}

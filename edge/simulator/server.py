@@ -35,8 +35,8 @@ APIS: dict[str, tuple[bool, Maker, StreamMaker | None]] = {
 }
 """Path: whether it is Anthropic's, and what makes the answer and the stream."""
 
-OPENAI_MODELS = ["gpt-4o", "gpt-4o-mini", "text-embedding-3-small"]
-ANTHROPIC_MODELS = ["claude-sonnet-4-5", "claude-haiku-4-5"]
+OPENAI_MODELS = ["gpt-4o", "gpt-4o-mini", "gpt-5-mini", "text-embedding-3-small"]
+ANTHROPIC_MODELS = ["claude-sonnet-5", "claude-haiku-4-5"]
 REASONS = {200: b"OK", 400: b"Bad Request", 404: b"Not Found", 405: b"Method Not Allowed", 429: b"Too Many Requests"}
 MAX_CACHED = 4096
 LINGER_RESET = struct.pack("ii", 1, 0)

@@ -22,7 +22,7 @@ def edge(simulator, tmp_path_factory) -> Iterator[Edge]:
         "providers": providers(simulator.url),
         "models": {
             "smart": {"upstreams": [{"to": "openai/gpt-4o"}]},
-            "wise": {"upstreams": [{"to": "anthropic/claude-sonnet-4-5"}]},
+            "wise": {"upstreams": [{"to": "anthropic/claude-sonnet-5"}]},
         },
         "resilience": {"connect_s": 1, "first_content_s": 1.5, "idle_s": 1, "total_s": 4},
     }

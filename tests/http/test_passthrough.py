@@ -128,7 +128,7 @@ PATHS = {
 @pytest.mark.parametrize(("path", "expected"), PATHS.items())
 def test_each_path_leads_to_the_providers_own(edge, upstream, path, expected):
     upstream.reply = answer(b"{}")
-    model = "claude-sonnet-4-5" if "messages" in path else "gpt-4o"
+    model = "claude-sonnet-5" if "messages" in path else "gpt-4o"
     status, _, _ = ask(edge, path, json.dumps({"model": model}).encode())
     assert status == 200
     assert upstream.seen[-1].target == expected

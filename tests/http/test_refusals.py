@@ -36,7 +36,7 @@ def guarded(simulator, tmp_path_factory):
         "models": {
             "smart": {"upstreams": [{"to": "openai/gpt-4o"}]},
             "mini": {"upstreams": [{"to": "openai/gpt-4o-mini"}]},
-            "wise": {"upstreams": [{"to": "anthropic/claude-sonnet-4-5"}]},
+            "wise": {"upstreams": [{"to": "anthropic/claude-sonnet-5"}]},
         },
     }
     made = Edge(tmp_path_factory.mktemp("edge"), config)
@@ -185,7 +185,7 @@ class TestModels:
             got = httpx2.get(f"{guarded.url}/v1/models", headers={"authorization": f"Bearer {key}"})
             return [model["id"] for model in got.json()["data"]]
 
-        assert listed(KEY_A) == ["smart", "mini", "gpt-4o", "gpt-4o-mini", "text-embedding-3-small"]
+        assert listed(KEY_A) == ["smart", "mini", "gpt-4o", "gpt-4o-mini", "gpt-5-mini", "text-embedding-3-small"]
         assert listed(KEY_B) == ["smart", "mini", "gpt-4o-mini"]
         assert listed(KEY_ADMIN) == []
 

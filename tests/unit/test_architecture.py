@@ -1,0 +1,143 @@
+"""The house: which module may import which, and which third-party client lives where."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "edge"
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+# From the top: a module may import from layers below its own, and from its own package.
+LAYERS = [
+    {"edge.__main__"},
+    {"edge.cli"},
+    {"edge.server"},
+    {"edge.telemetry"},
+    {"edge.gateway"},
+    {"edge.guard", "edge.upstreams"},
+    {"edge.dialects"},
+    {"edge.exchange"},
+    {"edge.config_file"},
+    {"edge.errors", "edge.config", "edge.hooks", "edge.routes"},
+    {"edge._fast"},
+    {"edge"},
+]
+MAY_IMPORT_TELEMETRY = {"edge.cli", "edge.server"}
+HOMES = {
+    "blacksheep": {"edge.server.asgi"},
+    "uvicorn": {"edge.server.supervisor"},
+    "httpx2": {"edge.upstreams.http2"},
+    "prometheus_client": {"edge.telemetry.metrics"},
+    "structlog": {"edge.telemetry.logs"},
+    "click": {"edge.cli"},
+    "yaml": {"edge.config_file"},
+}
+STANDALONE = "edge.simulator"
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def part(module: str) -> str:
+    """The member of a layer that a module belongs to."""
+    members = set().union(*LAYERS)
+    while module not in members and "." in module:
+        module = module.rpartition(".")[0]
+    return module
+
+
+def layer(module: str) -> int:
+    return next(index for index, members in enumerate(LAYERS) if part(module) in members)
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if not name.startswith(STANDALONE)])
+def test_arrows_point_down(module):
+    for target in imports(MODULES[module]):
+        if not target.startswith("edge.") or target not in MODULES:
+            continue
+        if part(target) == part(module):
+            continue
+        if part(target) == "edge.telemetry":
+            assert part(module) in MAY_IMPORT_TELEMETRY, f"{module} imports {target}"
+        assert layer(target) > layer(module), f"{module} imports {target}, which is beside or above it"
+
+
+@pytest.mark.parametrize("client", HOMES)
+def test_each_third_party_client_has_one_home(client):
+    users = {name for name, path in MODULES.items() if any(i.split(".")[0] == client for i in imports(path))}
+    assert users == HOMES[client]
+
+
+def test_the_simulator_imports_nothing_of_the_edge_and_is_imported_by_nobody():
+    for name, path in MODULES.items():
+        targets = {target for target in imports(path) if target.split(".")[0] == "edge"}
+        if name.startswith(STANDALONE):
+            assert all(target.startswith(STANDALONE) for target in targets), name
+        else:
+            assert not any(target.startswith(STANDALONE) for target in targets), name
+
+
+def test_hot_modules_are_leaves_without_clock_environment_or_io():
+    for path in (PACKAGE / "_fast").glob("_*.py"):
+        if path.name in ("__init__.py", "_cython.py"):
+            continue
+        for target in imports(path):
+            assert target.split(".")[0] in {"__future__", "cython", "edge", "json", "re"}, (
+                f"{path.name} imports {target}"
+            )
+            assert not target.startswith("edge") or target.startswith("edge._fast"), f"{path.name} imports {target}"
+
+
+def test_every_list_of_hot_modules_is_the_same():
+    namespace: dict = {}
+    source = (ROOT / "setup.py").read_text().partition("TRUE =")[0]
+    exec(compile(source, "setup.py", "exec"), namespace)
+    listed = set(namespace["HOT_MODULES"])
+    files = {path.stem[1:] for path in (PACKAGE / "_fast").glob("_*.py")} - {"_init__", "cython"}
+    front_door = imports(PACKAGE / "_fast" / "__init__.py")
+    for suffix in ("", "_c"):
+        named = {
+            i.removeprefix("edge._fast._") for i in front_door if i.startswith("edge._fast._") and i.count(".") == 2
+        }
+        assert {name + suffix for name in listed} <= named
+    assert listed == files
+
+
+def test_dangerous_tools_are_absent():
+    """Nothing from a request is evaluated, unpickled, executed or rendered as a template."""
+    for name, path in MODULES.items():
+        banned = {"pickle", "marshal", "shelve", "jinja2", "dill", "ctypes"}
+        if name != "edge.cli":
+            banned |= {"subprocess"}
+        assert not {i.split(".")[0] for i in imports(path)} & banned, name
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in ("eval", "exec", "compile", "__import__"), name
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_every_module_imports_alone(module):
+    if module.endswith("__main__"):
+        pytest.skip("running it is what it is for")
+    subprocess.run([sys.executable, "-W", "error", "-c", f"import {module}"], check=True, timeout=30)
+
+
+def test_files_are_small_enough_to_hold_one_idea():
+    for path in [*PACKAGE.rglob("*.py"), *(ROOT / "tests").rglob("*.py")]:
+        assert len(path.read_text().splitlines()) <= 450, path

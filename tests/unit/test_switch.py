@@ -1,0 +1,61 @@
+"""The one switch between the builds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import edge._fast
+import pytest
+
+SHOW = "import edge._fast as f; print(f.COMPILED, f.scan_json.__module__, f.SSEDecoder.__module__)"
+
+
+def run(code: str, **env: str) -> subprocess.CompletedProcess[str]:
+    kept = {k: v for k, v in os.environ.items() if k not in ("EDGE_PURE_PYTHON", "EDGE_REQUIRE_COMPILED")}
+    return subprocess.run([sys.executable, "-c", code], env={**kept, **env}, capture_output=True, text=True, timeout=30)
+
+
+def test_pure_can_be_chosen():
+    assert run(SHOW, EDGE_PURE_PYTHON="1").stdout.split() == ["False", "edge._fast._json", "edge._fast._sse"]
+
+
+def test_compiled_is_what_runs_where_it_is_built():
+    pytest.importorskip("edge._fast._json_c", reason="the compiled build is not here")
+    assert run(SHOW, EDGE_REQUIRE_COMPILED="1").stdout.split() == ["True", "edge._fast._json_c", "edge._fast._sse_c"]
+    assert run(SHOW).stdout.split()[0] == "True"
+
+
+def test_contradictory_variables_are_an_error():
+    got = run(SHOW, EDGE_PURE_PYTHON="1", EDGE_REQUIRE_COMPILED="1")
+    assert got.returncode != 0
+    assert "contradict" in got.stderr
+
+
+@pytest.mark.parametrize("missing", ["edge._fast._json_c", "edge._fast._sse_c"])
+def test_all_modules_are_compiled_or_none_is(missing):
+    without = f"import sys; sys.modules['{missing}'] = None; "
+    assert run(without + SHOW).stdout.split() == ["False", "edge._fast._json", "edge._fast._sse"]
+    got = run(without + SHOW, EDGE_REQUIRE_COMPILED="1")
+    assert got.returncode != 0
+    assert "EDGE_REQUIRE_COMPILED" in got.stderr
+
+
+def test_the_pure_build_runs_on_the_stand_in_where_cython_is_missing():
+    code = (
+        "import sys; sys.modules['cython'] = None\n"
+        "from edge._fast import _cython, _json, _sse\n"
+        "assert _json.cython is _cython and _sse.cython is _cython and _cython.IS_STAND_IN\n"
+        "assert _json.scan_json(b'{\"a\":[1]}') == {'a': (5, 8)}\n"
+        "d = _sse.SSEDecoder(); assert d.feed(b'id: 4\\ndata: a\\n\\n') == [(b'message', b'a')]\n"
+        "assert d.last_event_id == b'4' and d.retry_ms is None and d.pending == 0\n"
+    )
+    got = run(code, EDGE_PURE_PYTHON="1")
+    assert got.returncode == 0, got.stderr
+
+
+def test_this_run_says_which_build_it_tests():
+    pure = os.environ.get("EDGE_PURE_PYTHON") == "1"
+    print(f"\nbuild under test: {'compiled' if edge._fast.COMPILED else 'pure'}")
+    assert not (pure and edge._fast.COMPILED)
