@@ -30,7 +30,8 @@ __all__ = [
     "problems",
 ]
 
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="lower-case letters, digits, - and _")]
+NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+Name = Annotated[str, Meta(pattern=NAME, description="lower-case letters, digits, - and _")]
 Seconds = Annotated[float, Meta(gt=0, le=86400)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Digest = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$")]

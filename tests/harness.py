@@ -195,7 +195,7 @@ class Seen:
         lines = self.head.split(b"\r\n")[1:]
         return [
             (name.decode().lower(), value.strip().decode("latin-1"))
-            for name, _, value in (l.partition(b":") for l in lines)
+            for name, _, value in (line.partition(b":") for line in lines)
         ]
 
     def header(self, name: str) -> str | None:

@@ -120,6 +120,11 @@ def refuse_model(name: str) -> ModelNotAllowed:
 
 
 def new_key(key_id: str) -> tuple[str, str]:
-    """A fresh key and its digest: ``lea_<id>_<32 base62 characters>``, 190 bits of them random."""
+    """A fresh key and its digest: ``lea_<id>_<32 base62 characters>``, 190 bits of them random.
+
+    Raises ValueError for an id that the configuration would refuse.
+    """
+    if not re.fullmatch(config.NAME, key_id):
+        raise ValueError("an id is 1 to 64 lower-case letters, digits, - and _")
     token = f"lea_{key_id}_{''.join(secrets.choice(ALPHABET) for _ in range(32))}"
     return token, "sha256:" + hashlib.sha256(token.encode()).hexdigest()

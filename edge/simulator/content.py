@@ -10,11 +10,11 @@ from typing import Any
 
 __all__ = ["Content", "content_for", "count_tokens", "embedding", "value_for"]
 
-WORDS = (
+WORDS = (  # noqa: SIM905 - a sentence is easier to read than a list
     "the edge answers every question with a calm and measured sentence that depends on nothing but its prompt so that "
     "tests can rely on each word of it while demos still read like language and streams have something to show as "
     "tokens arrive one after another in a steady rhythm until the thought is complete and the model rests"
-).split()  # noqa: SIM905 - a sentence is easier to read than a list
+).split()
 
 
 class Content:

@@ -131,8 +131,8 @@ def _refuse_surplus(answer: httpx2.Response) -> None:
     """See to it that a connection with bytes after its answer is not used again.
 
     Whoever asked next on it would get them as an answer, and they may be somebody else's. httpcore looks for readable
-    sockets when it takes a connection out of its pool, but not at what h11 has already read; a failed h11 state makes it
-    close the connection.
+    sockets when it takes a connection out of its pool, but not at what h11 has already read; a failed h11 state makes
+    it close the connection.
     """
     stream: Any = answer.stream
     for name in ("_httpcore_stream", "_stream", "_connection", "_h11_state"):

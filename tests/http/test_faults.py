@@ -8,6 +8,7 @@ import time
 
 import httpx2
 import pytest
+
 from tests.harness import Canned, Client, Edge, answer, chunked, providers, running
 
 PATHS = {

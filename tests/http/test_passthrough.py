@@ -8,6 +8,7 @@ import re
 
 import httpx2
 import pytest
+
 from tests.harness import Canned, Client, Edge, answer, chunked, providers, running
 
 CHAT = b'{"model":"gpt-4o","messages":[{"role":"user","content":"hi"}]}'
@@ -307,7 +308,7 @@ def test_nothing_a_client_says_names_another_host(edge, upstream):
     """Fields and headers that other gateways once obeyed are data here; the canary hears nothing."""
     upstream.reply = answer(b"{}")
     with Canned(answer(b"{}")) as canary:
-        fields = {name: canary.url for name in ("api_base", "base_url", "url", "host", "endpoint", "custom_host")}
+        fields = dict.fromkeys(("api_base", "base_url", "url", "host", "endpoint", "custom_host"), canary.url)
         body = json.dumps({"model": "gpt-4o", "messages": [], **fields, "metadata": fields}).encode()
         ask(
             edge,

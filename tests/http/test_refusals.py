@@ -7,6 +7,7 @@ import time
 
 import httpx2
 import pytest
+
 from edge.errors import KINDS
 from edge.guard.auth import new_key
 from tests.harness import Client, Edge, providers, running
@@ -281,7 +282,7 @@ class TestBodies:
                     assert client.head()[0] == expected
             with Client(edge.port) as client:
                 client.post("/v1/messages", b"x" * 5000)
-                status, headers = client.head()
+                _, headers = client.head()
                 assert json.loads(client.body(headers))["error"]["type"] == "request_too_large"
 
     @pytest.mark.parametrize("value", ["0", "-1", "1.5", "abc", "99999999999", ""])

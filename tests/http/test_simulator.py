@@ -7,6 +7,7 @@ import time
 
 import httpx2
 import pytest
+
 from tests.harness import Client
 
 

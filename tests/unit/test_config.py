@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from edge.config import Config, Secret, from_environment
 from edge.config_file import ConfigError, load, parse, resolve
 

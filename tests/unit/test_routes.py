@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from edge import config
 from edge.errors import ModelNotFound, UnsupportedRoute
 from edge.gateway import build_state
 from edge.routes import UNKNOWN, match
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def state(**providers):

@@ -6,8 +6,9 @@ import os
 import subprocess
 import sys
 
-import edge._fast
 import pytest
+
+import edge._fast
 
 SHOW = "import edge._fast as f; print(f.COMPILED, f.scan_json.__module__, f.SSEDecoder.__module__)"
 

@@ -1,0 +1,218 @@
+"""The commands, as a user types them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.harness import Edge, Process, clean_environment, free_port, providers, running, wait_until_ready
+
+ROOT = Path(__file__).parents[2]
+
+
+def edge(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "edge", *arguments]
+    return subprocess.run(command, env=clean_environment(**env), capture_output=True, text=True, timeout=30)
+
+
+def test_version_says_which_build():
+    assert re.fullmatch(r"edge \d+\.\d+\.\d+ \((compiled|pure)\), Python 3\.\d+\.\d+\n", edge("version").stdout)
+    assert "(pure)" in edge("version", EDGE_PURE_PYTHON="1").stdout
+
+
+def test_key_new_gives_a_key_that_its_line_lets_in(simulator, tmp_path):
+    got = edge("key", "new", "team-a").stdout
+    token = re.search(r"key \(shown once\): (lea_team-a_[A-Za-z0-9]{32})\n", got)[1]
+    line = re.search(r"config line: +- (.*)", got)[1]
+    assert token not in line
+    path = tmp_path / "edge.yaml"
+    path.write_text(f"auth:\n  keys:\n    - {line}\nproviders: {json.dumps(providers(simulator.url))}\n")
+    assert edge("check", str(path)).returncode == 0
+    assert edge("key", "new", "Not An Id").returncode != 0
+
+
+def test_check_prints_what_a_file_resolves_to_or_every_error(tmp_path):
+    path = tmp_path / "edge.yaml"
+    path.write_text(
+        "providers: {a: {dialect: openai, base_url: http://x/v1, api_keys: [sk-canary]}}\nmodels: {m: {upstreams: [{to: a/b}]}}"
+    )
+    got = edge("check", str(path))
+    assert got.returncode == 0
+    assert "model      m -> a/b" in got.stdout
+    assert "canary" not in got.stdout
+    path.write_text("server: {prt: 1}\nproviders: {a: {dialect: openai}}")
+    got = edge("check", str(path))
+    assert got.returncode == 1
+    assert "line 1: server.prt: unknown key, did you mean port?" in got.stderr
+    assert "line 2: providers.a: the key 'base_url' is missing" in got.stderr
+    assert "Traceback" not in got.stderr
+
+
+def test_serve_without_anything_says_what_to_do():
+    got = edge("serve")
+    assert got.returncode == 1
+    assert "OPENAI_API_KEY" in got.stderr
+    assert "edge demo" in got.stderr
+
+
+def test_serve_refuses_an_open_address_without_keys():
+    got = edge("serve", "--host", "0.0.0.0", OPENAI_API_KEY="x")
+    assert got.returncode == 1
+    assert "--insecure" in got.stderr
+
+
+def test_serve_refuses_its_own_address_as_an_upstream():
+    port = free_port()
+    got = edge("serve", "--port", str(port), OPENAI_API_KEY="x", OPENAI_BASE_URL=f"http://localhost:{port}/v1")
+    assert got.returncode == 1
+    assert "own address" in got.stderr
+
+
+def test_a_port_in_use_is_said_plainly(simulator):
+    port = simulator.url.rpartition(":")[2]
+    got = edge("serve", "--port", port, OPENAI_API_KEY="x")
+    assert got.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in got.stderr
+    assert "Traceback" not in got.stderr
+
+
+def test_keys_of_the_environment_are_configuration_enough(simulator):
+    env = clean_environment(OPENAI_API_KEY="sk-canary", OPENAI_BASE_URL=f"{simulator.url}/v1")
+    process = Process(sys.executable, "-m", "edge", "serve", "--port", "0", env=env)
+    try:
+        url = process.wait_for(r'"address":"(http://[^"]+)"')[1]
+        wait_until_ready(url)
+        before = simulator.count()
+        got = httpx2.post(
+            f"{url}/v1/chat/completions", json={"model": "gpt-5", "messages": [{"role": "user", "content": "x"}]}
+        )
+        assert got.status_code == 200
+        assert ["authorization", "Bearer sk-canary"] in simulator.entry(before)["headers"]
+        assert len([line for line in process.lines if line.startswith("curl ")]) == 1
+        assert "canary" not in process.output
+    finally:
+        process.stop()
+
+
+def test_the_demo_prints_curls_that_work_as_printed_and_takes_its_simulator_along():
+    process = Process(sys.executable, "-m", "edge", "demo", "--port", "0")
+    try:
+        simulator_url = process.wait_for(r"a simulator answers, at (http://[^/]+)")[1]
+        url = process.wait_for(r'"address":"(http://[^"]+)"')[1]
+        wait_until_ready(url)
+        process.wait_for(r"^curl .*/v1/messages")
+        commands = [line for line in process.lines if line.startswith("curl ")]
+        assert len(commands) == 2
+        for command in commands:
+            got = subprocess.run([*shlex.split(command), "-sS"], capture_output=True, text=True, timeout=20)
+            answer = json.loads(got.stdout)
+            assert answer.get("choices") or answer.get("content"), answer
+        assert httpx2.get(f"{simulator_url}/health").status_code == 200
+    finally:
+        process.stop(signal.SIGINT)
+    with pytest.raises(httpx2.TransportError):
+        for _ in range(50):
+            httpx2.get(f"{simulator_url}/health")
+
+
+def test_the_readmes_python_runs_as_it_stands(simulator):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    process = Process(sys.executable, "-m", "edge", "demo", "--port", "0")
+    try:
+        url = process.wait_for(r'"address":"(http://[^"]+)"')[1]
+        wait_until_ready(url)
+        code = code.replace("http://127.0.0.1:8080", url)
+        got = subprocess.run(
+            [sys.executable, "-c", code], env=clean_environment(), capture_output=True, text=True, timeout=60
+        )
+        assert got.returncode == 0, got.stderr
+        assert len(got.stdout.splitlines()) == 2
+    finally:
+        process.stop()
+
+
+def test_logs_have_no_prompt_and_no_key(simulator, tmp_path):
+    made = Edge(tmp_path, {"providers": providers(simulator.url), "telemetry": {"log": {"level": "debug"}}})
+    with running(made):
+        headers = {"authorization": "Bearer canary-canary-canary", "x-request-id": "mine-1", "x-custom": "canary"}
+        body = {"model": "gpt-x", "messages": [{"role": "user", "content": "canary"}], "user": "canary"}
+        httpx2.post(f"{made.url}/v1/chat/completions?canary=1", json=body, headers=headers)
+        httpx2.post(
+            f"{made.url}/v1/chat/completions", content=b'{"canary', headers={"content-type": "application/json"}
+        )
+        httpx2.post(f"{made.url}/v1/canary/x", json={})
+        made.process.wait_for('"request_id":"mine-1"')
+    lines = [json.loads(line) for line in made.process.lines if line.startswith("{")]
+    assert "canary" not in made.process.output
+    assert "sk-upstream" not in made.process.output
+    (line,) = [line for line in lines if line.get("request_id") == "mine-1"]
+    assert line["status"] == 200
+    assert line["model"] == "gpt-x"
+    assert line["output_tokens"] > 0
+
+
+def test_metrics_have_the_form_promtool_wants(edge_with_traffic):
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool is not here (Debian: prometheus)")
+    text = httpx2.get(f"{edge_with_traffic.url}/metrics").text
+    got = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=30)
+    complaints = [line for line in (got.stdout + got.stderr).splitlines() if line.startswith("edge_")]
+    assert complaints == []
+
+
+def test_metrics_count_requests_tokens_and_time(edge_with_traffic):
+    text = httpx2.get(f"{edge_with_traffic.url}/metrics").text
+    for expected in (
+        r'edge_requests_total{code="200",endpoint="/v1/chat/completions",model="smart",provider="openai",stream="false"} \d',
+        r'edge_requests_total{code="200",endpoint="/v1/messages",model="wise",provider="anthropic",stream="true"} \d',
+        r'edge_request_duration_seconds_count{endpoint="/v1/messages",outcome="ok",stream="true"} \d',
+        r'edge_overhead_seconds_count{endpoint="/v1/chat/completions"} \d',
+        r'edge_upstream_duration_seconds_count{model="smart",provider="openai"} \d',
+        r'edge_tokens_total{model="smart",provider="openai",type="input"} \d',
+        r'edge_tokens_total{model="wise",provider="anthropic",type="output"} \d',
+        r'edge_build_info{compiled="(true|false)",python="3\.\d+\.\d+",version="\d+\.\d+\.\d+"} 1\.0',
+    ):
+        assert re.search(f"^{expected}", text, re.MULTILINE), expected
+
+
+@pytest.fixture
+def edge_with_traffic(edge):
+    said = [{"role": "user", "content": "hi"}]
+    httpx2.post(f"{edge.url}/v1/chat/completions", json={"model": "smart", "messages": said})
+    httpx2.post(f"{edge.url}/v1/messages", json={"model": "wise", "max_tokens": 20, "messages": said, "stream": True})
+    return edge
+
+
+def test_any_asgi_server_can_serve_it(simulator, tmp_path):
+    """``create_app`` with several workers, whose metrics are one."""
+    path = tmp_path / "edge.json"
+    path.write_text(json.dumps({"providers": providers(simulator.url)}))
+    shared = tmp_path / "metrics"
+    shared.mkdir()
+    port = free_port()
+    process = Process(
+        *(sys.executable, "-m", "uvicorn", "--factory", "edge.server.asgi:create_app", "--port", str(port)),
+        *("--workers", "2", "--log-level", "warning"),
+        env=clean_environment(EDGE_CONFIG=str(path), PROMETHEUS_MULTIPROC_DIR=str(shared)),
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_until_ready(url)
+        for _ in range(20):
+            got = httpx2.post(
+                f"{url}/v1/chat/completions", json={"model": "gpt-5", "messages": [{"role": "user", "content": "x"}]}
+            )
+            assert got.status_code == 200
+        counts = re.findall(r"^edge_requests_total{.*} (\d+)", httpx2.get(f"{url}/metrics").text, re.MULTILINE)
+        assert counts == ["20"]
+    finally:
+        process.stop()
