@@ -40,7 +40,7 @@ def _find(block: bytes, byte: cython.uchar, start: cython.Py_ssize_t, end: cytho
         found: cython.p_const_char = cython.cast(cython.p_const_char, memchr(base + start, byte, end - start))
         if found == cython.NULL:
             return -1
-        return found - base  # type: ignore[no-any-return]
+        return found - base
     return block.find(byte, start, end)
 
 

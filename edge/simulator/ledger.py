@@ -9,8 +9,9 @@ from typing import Any
 
 __all__ = ["Entry", "Ledger"]
 
-MAX_ENTRIES = 100_000
+MAX_ENTRIES = 20_000
 MAX_BODY_BYTES = 64 << 20
+RawHeaders = list[tuple[bytes, bytes]]
 
 
 class Entry:
@@ -37,7 +38,7 @@ class Entry:
         "status",
     )
 
-    def __init__(self, number: int, at: float, method: str, path: str, headers: list[tuple[bytes, bytes]]) -> None:
+    def __init__(self, number: int, at: float, method: str, path: str, headers: RawHeaders) -> None:
         self.number = number
         self.at = at
         self.method = method
@@ -62,7 +63,7 @@ class Entry:
             "at": self.at,
             "method": self.method,
             "path": self.path,
-            "headers": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in self.headers],
+            "headers": [[name.decode("latin-1").lower(), value.decode("latin-1")] for name, value in self.headers],
             "body": body,
             "body_encoding": encoding,
             "complete": self.complete,
@@ -79,32 +80,54 @@ class Ledger:
     """The latest entries, bounded in number and in bytes of bodies."""
 
     def __init__(self) -> None:
-        self.entries: deque[Entry] = deque()
+        # A request that was answered at once is kept as the tuple `add` was given: an Entry is made when one looks.
+        self._entries: deque[Entry | tuple[Any, ...]] = deque()
         self.count = 0
         self._body_bytes = 0
 
-    def open(self, at: float, method: str, path: str, headers: list[tuple[bytes, bytes]]) -> Entry:
+    def add(self, at: float, path: bytes, headers: RawHeaders, body: bytes, status: int, size: int) -> None:
+        """A whole request, answered at once with a body of `size` bytes."""
         self.count += 1
-        entry = Entry(self.count, at, method, path, headers)
-        self.entries.append(entry)
-        if len(self.entries) > MAX_ENTRIES:
-            self._forget()
+        self._entries.append((self.count, at, path, headers, body, status, size))
+        self._keep(body)
+
+    def open(self, at: float, path: bytes, headers: RawHeaders, body: bytes, complete: bool) -> Entry:
+        """A request whose fate is still open."""
+        self.count += 1
+        entry = Entry(self.count, at, "POST", path.decode("latin-1"), headers)
+        entry.body = body
+        entry.complete = complete
+        self._entries.append(entry)
+        self._keep(body)
         return entry
 
-    def keep_body(self, entry: Entry, body: bytes) -> None:
-        entry.body = body
+    def _keep(self, body: bytes) -> None:
         self._body_bytes += len(body)
-        while self._body_bytes > MAX_BODY_BYTES and len(self.entries) > 1:
-            self._forget()
-
-    def _forget(self) -> None:
-        self._body_bytes -= len(self.entries.popleft().body)
+        entries = self._entries
+        while len(entries) > MAX_ENTRIES or (self._body_bytes > MAX_BODY_BYTES and len(entries) > 1):
+            old = entries.popleft()
+            self._body_bytes -= len(old.body if isinstance(old, Entry) else old[4])
 
     def clear(self) -> None:
-        self.entries.clear()
+        self._entries.clear()
         self._body_bytes = 0
 
     def render(self, since: int = 0) -> bytes:
         """JSON of the entries numbered above `since`."""
-        entries = [entry.as_dict() for entry in self.entries if entry.number > since]
-        return json.dumps({"count": self.count, "entries": entries}).encode()
+        found = [_opened(entry).as_dict() for entry in self._entries if _number(entry) > since]
+        return json.dumps({"count": self.count, "entries": found}).encode()
+
+
+def _number(entry: Entry | tuple[Any, ...]) -> int:
+    return entry.number if isinstance(entry, Entry) else entry[0]
+
+
+def _opened(kept: Entry | tuple[Any, ...]) -> Entry:
+    if isinstance(kept, Entry):
+        return kept
+    number, at, path, headers, body, status, size = kept
+    entry = Entry(number, at, "POST", path.decode("latin-1"), headers)
+    entry.body, entry.status, entry.generated = body, status, size
+    entry.complete = True
+    entry.done_at = at
+    return entry

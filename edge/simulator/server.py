@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -63,10 +64,11 @@ LAST_CHUNK = b"0\r\n\r\n"
 class Answer:
     """What to write: ``events`` one by one as chunks after ``head``, or ``head`` alone.
 
-    ``body_size`` is the size of the body within ``head`` for an answer that is no stream.
+    ``body_size`` is the size of the body within ``head`` for an answer that is no stream; ``at_once``: one write is
+    all there is to it.
     """
 
-    __slots__ = ("body_size", "events", "head", "plan", "status")
+    __slots__ = ("at_once", "body_size", "events", "head", "plan", "status")
 
     def __init__(self, status: int, data: bytes, body_size: int, plan: Plan, events: list[bytes] | None = None) -> None:
         self.status = status
@@ -74,6 +76,7 @@ class Answer:
         self.body_size = body_size
         self.plan = plan
         self.events = events
+        self.at_once = events is None and plan.plain
 
 
 class Simulator:
@@ -82,20 +85,20 @@ class Simulator:
     def __init__(self, ttft_s: float = 0.0, tokens_per_second: float = 0.0) -> None:
         self.default = Plan(ttft_s=ttft_s, token_s=1 / tokens_per_second if tokens_per_second else 0.0)
         self.ledger = Ledger()
-        self._cache: dict[tuple[str, bytes], Answer] = {}
+        self._cache: dict[tuple[bytes, bytes], Answer] = {}
 
     def make_protocol(self) -> Connection:
         return Connection(self)
 
-    def answer(self, path: str, body: bytes) -> Answer:
-        """The answer to a POST; a pure function of path and body, so it is made once."""
-        answer = self._cache.get((path, body))
+    def answer(self, target: bytes, body: bytes) -> Answer:
+        """The answer to a POST; a pure function of target and body, so it is made once."""
+        answer = self._cache.get((target, body))
         if answer is None:
-            answer = self._make(path, body)
+            answer = self._make(target.decode("latin-1").partition("?")[0], body)
             if len(self._cache) >= MAX_CACHED:
                 self._cache.clear()
             if len(body) < 65536:
-                self._cache[(path, body)] = answer
+                self._cache[(target, body)] = answer
         return answer
 
     def _make(self, path: str, body: bytes) -> Answer:
@@ -134,7 +137,7 @@ class Simulator:
             self.ledger.clear()
             return whole(200, b"{}")
         if path == "/v1/models" and method == "GET":
-            if any(name == b"anthropic-version" for name, _ in headers):
+            if any(name.lower() == b"anthropic-version" for name, _ in headers):
                 return whole(200, anthropic.models(ANTHROPIC_MODELS))
             return whole(200, openai.models(OPENAI_MODELS))
         if path == "/health" and method == "GET":
@@ -152,8 +155,7 @@ class Connection(asyncio.Protocol):
         self.parser = httptools.HttpRequestParser(self)
         self.url = b""
         self.headers: list[tuple[bytes, bytes]] = []
-        self.body: list[bytes] = []
-        self.entry: Entry | None = None
+        self.body = b""
         self.waiting: deque[tuple[Entry, Answer]] = deque()
         self.paused = False
         # The answer under way.
@@ -178,37 +180,35 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self.url = b""
         self.headers = []
-        self.body = []
+        self.body = b""
 
     def on_url(self, url: bytes) -> None:
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        method = self.parser.get_method().decode()
-        target = self.url.decode("latin-1")
-        if method == "POST":
-            self.entry = self.simulator.ledger.open(self.loop.time(), method, target, self.headers)
-        for name, value in self.headers:
-            if name == b"expect" and value.lower() == b"100-continue":
-                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.headers.append((name, value))
+        if value == b"100-continue":
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
-        self.body.append(body)
+        self.body += body
 
     def on_message_complete(self) -> None:
-        path, _, query = self.url.decode("latin-1").partition("?")
-        entry, self.entry = self.entry, None
-        if entry is None:
-            method = self.parser.get_method().decode()
-            self.transport.write(self.simulator.control(method, path, query, self.headers))
+        url, self.url = self.url, b""
+        method = self.parser.get_method()
+        if method != b"POST":
+            path, _, query = url.decode("latin-1").partition("?")
+            self.transport.write(self.simulator.control(method.decode(), path, query, self.headers))
             return
-        body = self.body[0] if len(self.body) == 1 else b"".join(self.body)
-        entry.complete = True
-        self.simulator.ledger.keep_body(entry, body)
-        answer = self.simulator.answer(path, body)
+        simulator = self.simulator
+        body = self.body
+        answer = simulator.answer(url, body)
+        now = self.loop.time()
+        if answer.at_once and self.current is None:
+            self.transport.write(answer.head)
+            simulator.ledger.add(now, url, self.headers, body, answer.status, answer.body_size)
+            return
+        entry = simulator.ledger.open(now, url, self.headers, body, complete=True)
         if self.current is None:
             self._begin(entry, answer)
         else:
@@ -218,12 +218,6 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, entry: Entry, answer: Answer) -> None:
         plan = answer.plan
-        if answer.events is None and plan.plain:
-            entry.status = answer.status
-            entry.generated = answer.body_size
-            entry.done_at = self.loop.time()
-            self.transport.write(answer.head)
-            return
         self.current = entry
         self.answering = answer
         self.next_event = 0
@@ -324,10 +318,12 @@ class Connection(asyncio.Protocol):
         if self.timer is not None:
             self.timer.cancel()
         now = self.loop.time()
-        for entry in (self.current, self.entry):
-            if entry is not None and entry.done_at is None:
-                entry.left = "rst" if isinstance(exc, ConnectionResetError) else "fin"
-                entry.left_at = now
+        entry = self.current
+        if entry is None and self.url and self.parser.get_method() == b"POST":
+            entry = self.simulator.ledger.open(now, self.url, self.headers, self.body, complete=False)
+        if entry is not None and entry.done_at is None:
+            entry.left = "rst" if isinstance(exc, ConnectionResetError) else "fin"
+            entry.left_at = now
         self.current = self.answering = None
 
 
@@ -366,6 +362,9 @@ def serve(
         sock.listen(2048)
         sock.setblocking(False)
         simulator = Simulator(ttft_s, tokens_per_second)
+        # The ledger's entries live long and have no cycles: a full collection over them would only stall the answers.
+        gc.freeze()
+        gc.set_threshold(20_000, 50, 1000)
         try:
             import uvloop
         except ImportError:
