@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 HAVE_CC := $(shell command -v cc >/dev/null 2>&1 && echo yes)
+INSTALL := PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q
+SLOWER := building pure Python, which is slower (install gcc and Python's headers for more)
 HOT := $(wildcard edge/_fast/_*.py edge/_fast/*.pxd)
 
 .PHONY: run test lint bench clean
@@ -13,9 +15,7 @@ run: $(VENV)/.built
 	@if [ -n "$$OPENAI_API_KEY$$ANTHROPIC_API_KEY$$EDGE_CONFIG" ]; then exec $(BIN)/edge serve; else exec $(BIN)/edge demo; fi
 
 test: $(VENV)/.test
-ifneq ($(HAVE_CC),yes)
-	@echo "SKIPPED: the compiled build, since there is no C compiler (install gcc and Python's headers)"
-endif
+	@$(BIN)/edge version | grep -q compiled || echo "SKIPPED: the compiled build, which is not here (see above)"
 	$(BIN)/python -m pytest
 	EDGE_PURE_PYTHON=1 $(BIN)/python -m pytest tests/unit
 
@@ -41,17 +41,17 @@ $(VENV)/.pip:
 # The editable install compiles the hot modules in place. Without a C compiler it goes on as pure Python.
 $(VENV)/.built: $(VENV)/.pip pyproject.toml setup.py $(HOT)
 ifeq ($(HAVE_CC),yes)
-	EDGE_REQUIRE_COMPILED=1 $(BIN)/python -m pip install -q -e .
+	EDGE_REQUIRE_COMPILED=1 $(INSTALL) -e . || { echo "The hot modules do not compile here (see above): $(SLOWER)"; EDGE_PURE_PYTHON=1 $(INSTALL) -e .; }
 else
-	@echo "There is no C compiler: building pure Python, which is slower (install gcc and Python's headers for more)"
-	EDGE_PURE_PYTHON=1 $(BIN)/python -m pip install -q -e .
+	@echo "There is no C compiler: $(SLOWER)"
+	EDGE_PURE_PYTHON=1 $(INSTALL) -e .
 endif
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.built
-	$(BIN)/python -m pip install -q --group test
+	$(INSTALL) --group test
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.built
-	$(BIN)/python -m pip install -q --group lint --group test
+	$(INSTALL) --group lint --group test
 	@touch $@
