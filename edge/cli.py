@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 
 import click
 import msgspec
@@ -28,6 +29,7 @@ def main() -> None:
 
 
 def listen_options(command: click.decorators.FC) -> click.decorators.FC:
+    command = click.option("--workers", type=click.IntRange(1, 256), help="Instead of server.workers.")(command)
     command = click.option("--host", help="Address to listen on instead of server.host.")(command)
     return click.option("--port", type=click.IntRange(0, 65535), help="Port instead of server.port.")(command)
 
@@ -38,23 +40,29 @@ def listen_options(command: click.decorators.FC) -> click.decorators.FC:
 )
 @listen_options
 @click.option("--insecure", is_flag=True, help="Serve without keys on an address that others can reach.")
-def serve(path: str | None, host: str | None, port: int | None, insecure: bool) -> None:
+def serve(path: str | None, host: str | None, port: int | None, workers: int | None, insecure: bool) -> None:
     """Serve the gateway.
 
-    Without a file, OPENAI_API_KEY and ANTHROPIC_API_KEY make the providers.
+    Without a file, OPENAI_API_KEY and ANTHROPIC_API_KEY make the providers. SIGTERM drains and ends, SIGHUP reads the
+    file again, SIGUSR2 replaces the workers one by one.
     """
-    try:
-        config = resolve(path, insecure=True)
-        config = listening(config, host, port)
+    path = path or os.environ.get("EDGE_CONFIG") or None
+
+    def read() -> Config:
+        config = listening(resolve(path, insecure=True), host, port, workers)
         check_again(config, path, insecure=insecure)
+        return config
+
+    try:
+        config = read()
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
-    run(config, insecure=insecure)
+    run(config, path, read, insecure=insecure)
 
 
 @main.command()
 @listen_options
-def demo(host: str | None, port: int | None) -> None:
+def demo(host: str | None, port: int | None, workers: int | None) -> None:
     """Serve with a simulator behind: no key, no network, no cost."""
     simulator = subprocess.Popen(
         [sys.executable, "-m", "edge.simulator", "--port", "0", "--follow-stdin"],
@@ -73,9 +81,9 @@ def demo(host: str | None, port: int | None) -> None:
             "openai": Provider(dialect="openai", base_url=base_url),
             "anthropic": Provider(dialect="anthropic", base_url=base_url),
         }
-        config = listening(Config(providers=providers), host, port)
+        config = listening(Config(providers=providers), host, port, workers)
         check_again(config, None, insecure=False)
-        run(config, insecure=False)
+        run(config, None, lambda: config, insecure=False)
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
     finally:
@@ -131,13 +139,15 @@ def simulator(arguments: tuple[str, ...]) -> None:
     os.execv(sys.executable, [sys.executable, "-m", "edge.simulator", *arguments])  # noqa: S606 - our own module
 
 
-def listening(config: Config, host: str | None, port: int | None) -> Config:
-    """`config` with the address of the command line."""
+def listening(config: Config, host: str | None, port: int | None, workers: int | None) -> Config:
+    """`config` with what the command line says of the server."""
     server = config.server
     if host is not None:
         server = msgspec.structs.replace(server, host=host)
     if port is not None:
         server = msgspec.structs.replace(server, port=port)
+    if workers is not None:
+        server = msgspec.structs.replace(server, workers=workers)
     return msgspec.structs.replace(config, server=server)
 
 
@@ -148,39 +158,19 @@ def check_again(config: Config, path: str | None, *, insecure: bool) -> None:
         raise ConfigError(path or "command line", [f"{'.'.join(map(str, where))}: {what}" for where, what in found])
 
 
-def run(config: Config, *, insecure: bool) -> None:
-    """Listen, print how to ask, and serve until a signal ends it."""
-    from edge.gateway import Gateway, build_state
-    from edge.server.asgi import EdgeApplication
-    from edge.server.supervisor import listen
-    from edge.server.supervisor import run as run_server
-    from edge.telemetry import Fanout
-    from edge.telemetry.logs import Logs
-    from edge.telemetry.metrics import Metrics
+def run(config: Config, path: str | None, reread: Callable[[], Config], *, insecure: bool) -> None:
+    """Serve until a signal ends it, then end this process with the supervisor's exit code."""
+    from edge.server.launch import StartError, launch
 
-    host, port = config.server.host, config.server.port
+    def announce(address: str) -> None:
+        for line in examples(config, address):
+            click.echo(line, err=True)
+
     try:
-        sock = listen(host, port)
-    except OSError as error:
-        raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from None
-    try:
-        state = build_state(config, loopback_only=not insecure)
-    except OSError as error:
-        raise click.ClickException(f"a provider's ca_file cannot be read: {error.strerror}") from None
-    logs, metrics = Logs(config.telemetry.log.level, config.telemetry.log.format), Metrics()
-    app = EdgeApplication(Gateway(state, Fanout(metrics, logs)), metrics, logs)
-    address = f"http://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}"
-    logs.log.info(
-        "serving",
-        version=__version__,
-        build=BUILD,
-        address=address,
-        auth="none" if config.auth.open else "keys",
-        providers=list(config.providers),
-    )
-    for line in examples(config, address):
-        click.echo(line, err=True)
-    run_server(app, sock)
+        code = launch(config, path, reread, announce, insecure=insecure)
+    except StartError as error:
+        raise click.ClickException(str(error)) from None
+    sys.exit(code)
 
 
 def examples(config: Config, address: str) -> list[str]:

@@ -70,6 +70,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 class Server(Settings, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: Port = 8080
+    workers: Annotated[int, Meta(ge=1, le=256)] = 1
+    drain_s: Annotated[float, Meta(ge=0, le=3600)] = 30.0
     max_body_bytes: Annotated[int, Meta(ge=1024, le=1 << 31)] = 35651584
 
 

@@ -25,6 +25,7 @@
         UpstreamTimeout           504 timeout
         UpstreamBadResponse       502 upstream_bad_response
         UpstreamStreamBroken      502 upstream_stream_broken
+      ShuttingDown                503 shutting_down
       InternalError               500 internal_error
 
 ``code`` is what clients see (OpenAI's where OpenAI has one) and the heading in docs/errors.md; ``kind`` is the metric
@@ -241,6 +242,16 @@ class UpstreamStreamBroken(ProviderError):
     code = "upstream_stream_broken"
     kind = "provider_stream_broken"
     message = "The provider's answer broke off before it was complete."
+
+
+class ShuttingDown(EdgeError):
+    status = 503
+    code = "shutting_down"
+    kind = "edge_shed"
+    message = "This edge is shutting down; ask again."
+
+    def __init__(self) -> None:
+        super().__init__(headers=[(b"retry-after", b"1")])
 
 
 class InternalError(EdgeError):

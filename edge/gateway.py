@@ -60,33 +60,39 @@ JSON_TYPE = (b"content-type", b"application/json")
 class State:
     """Everything a configuration decides, as one immutable whole. A request keeps the one it began with."""
 
+    settings: config.Config
     auth: Auth
     router: Router
     catalog: Catalog
-    resilience: config.Resilience
-    max_body_bytes: int
 
-    async def close(self) -> None:
-        """Close the connections to all providers."""
-        await asyncio.gather(*(provider.transport.close() for provider in self.router.providers.values()))
+    @property
+    def providers(self) -> dict[str, Provider]:
+        return self.router.providers
+
+    @property
+    def connect_s(self) -> float:
+        return self.settings.resilience.connect_s
 
 
-def build_state(settings: config.Config, *, loopback_only: bool = True) -> State:
+def build_state(settings: config.Config, *, loopback_only: bool = True, old: State | None = None) -> State:
     """The state for a configuration. Opens no connection; raises OSError for a ``ca_file`` that cannot be read.
 
-    `loopback_only` is `Auth`'s.
+    `loopback_only` is `Auth`'s. A provider whose settings are as in `old` is taken over with its connections and its
+    list of models.
     """
-    providers = {
-        name: Provider(name, provider, open_transport(provider, settings.resilience.connect_s))
-        for name, provider in settings.providers.items()
-    }
-    catalog = Catalog(providers)
+    connect_s = settings.resilience.connect_s
+    providers: dict[str, Provider] = {}
+    for name, provider in settings.providers.items():
+        if old is not None and old.settings.providers.get(name) == provider and old.connect_s == connect_s:
+            providers[name] = old.providers[name]
+        else:
+            providers[name] = Provider(name, provider, open_transport(provider, connect_s))
+    catalog = Catalog(providers, old.catalog if old is not None else None)
     return State(
+        settings=settings,
         auth=Auth(settings.auth, loopback_only=loopback_only),
         router=Router(settings.models, providers, catalog.known),
         catalog=catalog,
-        resilience=settings.resilience,
-        max_body_bytes=settings.server.max_body_bytes,
     )
 
 
@@ -96,6 +102,27 @@ class Gateway:
     def __init__(self, state: State, hooks: Hooks) -> None:
         self.state = state
         self.hooks = hooks
+        self._retiring: set[Provider] = set()
+
+    async def reload(self, settings: config.Config) -> None:
+        """Serve new requests by another configuration, in one step. Raises OSError as `build_state`.
+
+        The connections of providers that are no more are closed when the last request by the old configuration must be
+        over.
+        """
+        old = self.state
+        self.state = build_state(settings, loopback_only=old.auth.loopback_only, old=old)
+        gone = set(old.providers.values()) - set(self.state.providers.values())
+        self._retiring |= gone
+        await asyncio.sleep(old.settings.resilience.total_s)
+        for provider in gone:
+            await provider.transport.close()
+        self._retiring -= gone
+
+    async def close(self) -> None:
+        """Close the connections to all providers."""
+        providers = {*self.state.providers.values(), *self._retiring}
+        await asyncio.gather(*(provider.transport.close() for provider in providers))
 
     # At the end of the headers.
 
@@ -152,7 +179,8 @@ class Gateway:
         except EdgeError as error:
             self._fail(exchange, error)
         except asyncio.CancelledError:
-            exchange.error = ClientClosedRequest()
+            if exchange.error is None:
+                exchange.error = ClientClosedRequest()
             raise
         except Exception:
             self._fail(exchange, InternalError())
@@ -162,7 +190,7 @@ class Gateway:
 
     async def _ask(self, exchange: Exchange, upstream: Upstream) -> None:
         """One request to one upstream, and its answer to the client."""
-        deadline = Deadline(exchange.state.resilience, stream=exchange.stream, client_ms=exchange.deadline_ms)
+        deadline = Deadline(exchange.state.settings.resilience, stream=exchange.stream, client_ms=exchange.deadline_ms)
         provider = upstream.provider
         exchange.provider = provider.name
         exchange.upstream_model = upstream.model
@@ -238,7 +266,7 @@ class Gateway:
     # Replies.
 
     def refuse(self, exchange: Exchange, error: EdgeError) -> None:
-        """Answer an exchange that no provider will see."""
+        """Answer an exchange that goes no further."""
         self._fail(exchange, error)
         self._settle(exchange)
 

@@ -19,10 +19,10 @@ from blacksheep import Application, Content, Request, Response, Router
 
 from edge import __version__
 from edge._fast import COMPILED
-from edge.config import is_loopback
+from edge.config import Config, is_loopback
 from edge.config_file import resolve
 from edge.dialects import openai
-from edge.errors import AdminRequired, EdgeError, Headers, RequestTooLarge, UnsupportedRoute
+from edge.errors import AdminRequired, EdgeError, Headers, RequestTooLarge, ShuttingDown, UnsupportedRoute
 from edge.exchange import Exchange
 from edge.gateway import Gateway, build_state
 from edge.routes import EXISTING, UNKNOWN, Match, match
@@ -55,9 +55,9 @@ def create_app() -> EdgeApplication:
 class AsgiExchange(Exchange):
     """Collects the reply; ``flush`` and ``drain`` hand it to the server."""
 
-    __slots__ = ("_body", "_head", "_send", "aborted", "closes")
+    __slots__ = ("_app", "_body", "_head", "_send", "aborted", "closes")
 
-    def __init__(self, found: Match, scope: Scope, send: Send) -> None:
+    def __init__(self, app: EdgeApplication, found: Match, scope: Scope, send: Send) -> None:
         client = scope.get("client")
         raw_path: bytes = scope["raw_path"]
         query: bytes = scope.get("query_string", b"")
@@ -74,6 +74,7 @@ class AsgiExchange(Exchange):
         given = self.header(b"x-request-id")
         accepted = given is not None and REQUEST_ID.fullmatch(given)
         self.request_id = given.decode("ascii") if given and accepted else f"{random.getrandbits(128):032x}"
+        self._app = app
         self._send = send
         self._head: dict[str, Any] | None = None
         self._body: list[bytes] = []
@@ -82,7 +83,7 @@ class AsgiExchange(Exchange):
 
     def start(self, status: int, headers: Headers) -> None:
         self.started = True
-        if self.closes:
+        if self.closes or self._app.draining:
             headers.append((b"connection", b"close"))
         self._head = {"type": "http.response.start", "status": status, "headers": headers}
 
@@ -114,6 +115,9 @@ class EdgeApplication:
         self.metrics = metrics
         self.logs = logs
         self.ready = False
+        self.draining = False
+        self._running: dict[AsgiExchange, asyncio.Task[Any]] = {}
+        self._reloading: set[asyncio.Task[None]] = set()
         self._pages = self._build_pages()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -121,9 +125,11 @@ class EdgeApplication:
             path: bytes = scope["raw_path"]
             found = match(path)
             if found is not None:
-                await self._serve(AsgiExchange(found, scope, send), receive)
+                await self._serve(AsgiExchange(self, found, scope, send), receive)
                 return
-            if not is_public(path) and not await self._admits(AsgiExchange(Match(UNKNOWN, "openai"), scope, send)):
+            if not is_public(path) and not await self._admits(
+                AsgiExchange(self, Match(UNKNOWN, "openai"), scope, send)
+            ):
                 return
         await self._pages(scope, receive, send)
 
@@ -145,7 +151,7 @@ class EdgeApplication:
 
     async def _receive_body(self, exchange: AsgiExchange, receive: Receive, size: int | None) -> bool:
         """Read the body; False if it is too large (answered) or the client left."""
-        limit = exchange.state.max_body_bytes
+        limit = exchange.state.settings.server.max_body_bytes
         chunks: list[bytes] = []
         received = 0
         more = size is None or size <= limit
@@ -170,18 +176,48 @@ class EdgeApplication:
         fetching = asyncio.current_task()
         assert fetching is not None  # noqa: S101 - an ASGI application runs in a task
         watching = asyncio.create_task(watch(exchange, receive, fetching))
+        self._running[exchange] = fetching
         try:
             await self.gateway.fetch(exchange)
             await exchange.drain()
         except asyncio.CancelledError:
-            if not exchange.gone:
+            if not exchange.gone and not isinstance(exchange.error, ShuttingDown):
                 raise
             fetching.uncancel()
+            if not exchange.gone:
+                self.gateway.refuse(exchange, ShuttingDown())
+                await exchange.drain()
         except Exception as error:  # noqa: BLE001 - the client has its 500; the server must not die of it
             self.logs.log.error("internal error", request_id=exchange.request_id, error=where(error))
             await exchange.drain()
         finally:
             watching.cancel()
+            del self._running[exchange]
+
+    # Beginning, changing, ending.
+
+    def reload(self, config: Config) -> None:
+        """Serve new requests by another configuration."""
+        task = asyncio.create_task(self.gateway.reload(config))
+        self._reloading.add(task)
+        task.add_done_callback(self._reloaded)
+
+    def _reloaded(self, task: asyncio.Task[None]) -> None:
+        self._reloading.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.logs.log.error("reload failed, the old configuration stays", error=type(error).__name__)
+
+    def drain(self) -> None:
+        """Not ready any more; every answer from now on closes its connection."""
+        self.ready = False
+        self.draining = True
+
+    def interrupt(self) -> None:
+        """End what is still running: streams in an error event, other answers with a 503."""
+        for exchange, fetching in self._running.items():
+            if not exchange.ended:
+                exchange.error = ShuttingDown()
+                fetching.cancel()
 
     # Beside the API.
 
@@ -235,7 +271,9 @@ class EdgeApplication:
 
     async def _stop(self, _: Application) -> None:
         self.ready = False
-        await self.gateway.state.close()
+        for task in self._reloading:
+            task.cancel()
+        await self.gateway.close()
         self.logs.stop()
 
 

@@ -26,7 +26,7 @@ from edge import __version__
 from edge._fast import COMPILED
 from edge.hooks import RequestRecord
 
-__all__ = ["CONTENT_TYPE", "Metrics"]
+__all__ = ["CONTENT_TYPE", "Metrics", "forget_worker"]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -114,3 +114,8 @@ class Metrics:
             registry = CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
+
+
+def forget_worker(pid: int, folder: str) -> None:
+    """A worker has ended: its live gauges go, its counters stay in the sum."""
+    multiprocess.mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]

@@ -45,9 +45,13 @@ class _Listing:
 class Catalog:
     """Asks each provider at most once every five minutes; a provider that fails keeps its last list."""
 
-    def __init__(self, providers: dict[str, Provider]) -> None:
+    def __init__(self, providers: dict[str, Provider], old: Catalog | None = None) -> None:
+        """Of the providers that are also in `old`, what it knows is kept."""
         self._providers = providers
-        self._listings = {name: _Listing() for name in providers}
+        self._listings: dict[str, _Listing] = {
+            name: old._listings[name] if old is not None and old._providers.get(name) is provider else _Listing()
+            for name, provider in providers.items()
+        }
 
     def known(self) -> Iterable[str]:
         """Every name listed so far, without asking."""

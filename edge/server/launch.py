@@ -1,0 +1,152 @@
+"""From a configuration to a running edge: everything is put together here.
+
+The supervisor's process imports, listens and forks; each worker builds its application after the fork, since
+connections, threads and loops do not survive one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edge import __version__
+from edge._fast import COMPILED
+from edge.config import Config, Server
+from edge.config_file import ConfigError, parse
+
+__all__ = ["StartError", "launch"]
+
+NEEDS_RESTART = ("host", "port", "workers", "drain_s")
+
+
+class StartError(Exception):
+    """Why the edge cannot start, for people."""
+
+
+def launch(
+    config: Config,
+    path: str | None,
+    reread: Callable[[], Config],
+    announce: Callable[[str], None],
+    *,
+    insecure: bool,
+) -> int:
+    """Serve `config` until a signal ends it; returns the exit code.
+
+    `path` is the configuration file and `reread` reads it again for SIGHUP (raising ConfigError); `announce` is called
+    with the address once it is bound. Raises StartError.
+    """
+    server = config.server
+    metrics_folder = share_metrics() if server.workers > 1 else None
+    # prometheus_client looks at its environment when it is imported, so all that leads to it comes after this.
+    from edge.gateway import Gateway, build_state
+    from edge.server.asgi import EdgeApplication
+    from edge.server.supervisor import Supervisor, listen
+    from edge.server.worker import Orders, run_worker
+    from edge.telemetry import Fanout
+    from edge.telemetry.logs import Logs
+    from edge.telemetry.metrics import Metrics, forget_worker
+
+    logs = Logs(config.telemetry.log.level, config.telemetry.log.format)
+    current = config
+
+    def serve(orders: Orders) -> None:
+        metrics = Metrics()
+        state = build_state(current, loopback_only=not insecure)
+        app = EdgeApplication(Gateway(state, Fanout(metrics, logs)), metrics, logs)
+
+        def reload(text: str) -> None:
+            app.reload(parse(text, path or "", os.environ, insecure=True))
+
+        logging.getLogger("uvicorn.error").addHandler(ToLogs(logs.log))
+        run_worker(app, reload, orders)
+
+    def read_again() -> str | None:
+        """For the supervisor: the file's text if it is valid, having said what it changes."""
+        nonlocal current
+        if path is None:
+            logs.log.warning("nothing to reload: there is no configuration file")
+            return None
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+            new = reread()
+        except (ConfigError, OSError, UnicodeDecodeError) as error:
+            errors = error.errors if isinstance(error, ConfigError) else [type(error).__name__]
+            logs.log.error("reload refused, the old configuration stays", errors=errors)
+            return None
+        pending = restart_needed(current, new)
+        current = msgspec.structs.replace(new, server=keep(current, new), telemetry=current.telemetry)
+        logs.log.info("reloading", path=path, needs_restart=pending)
+        return text
+
+    try:
+        listeners = listen(server.host, server.port, server.workers)
+    except OSError as error:
+        raise StartError(f"cannot listen on {server.host}:{server.port}: {error.strerror}") from None
+    try:
+        build_state(config)
+    except OSError as error:
+        raise StartError(f"a provider's ca_file cannot be read: {error.strerror or error}") from None
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    address = f"http://{host}:{listeners[0].getsockname()[1]}"
+    logs.log.info(
+        "serving",
+        version=__version__,
+        build="compiled" if COMPILED else "pure",
+        address=address,
+        workers=server.workers,
+        auth="none" if config.auth.open else "keys",
+        providers=list(config.providers),
+    )
+    announce(address)
+
+    def worker_gone(pid: int) -> None:
+        if metrics_folder is not None:
+            forget_worker(pid, metrics_folder)
+
+    supervisor = Supervisor(
+        listeners, serve, logs.log, drain_s=server.drain_s, reread=read_again, worker_gone=worker_gone
+    )
+    try:
+        return supervisor.run()
+    finally:
+        if metrics_folder is not None:
+            shutil.rmtree(metrics_folder, ignore_errors=True)
+
+
+def share_metrics() -> str:
+    """A folder in which the workers' metrics are added up."""
+    folder = tempfile.mkdtemp(prefix="edge-metrics-")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    return folder
+
+
+def restart_needed(old: Config, new: Config) -> list[str]:
+    """The settings whose change only a restart brings about."""
+    changed = [f"server.{name}" for name in NEEDS_RESTART if getattr(old.server, name) != getattr(new.server, name)]
+    if old.telemetry != new.telemetry:
+        changed.append("telemetry")
+    return changed
+
+
+def keep(old: Config, new: Config) -> Server:
+    """The server section that is in force after a reload."""
+    return msgspec.structs.replace(new.server, **{name: getattr(old.server, name) for name in NEEDS_RESTART})
+
+
+class ToLogs(logging.Handler):
+    """uvicorn's complaints as lines of ours."""
+
+    def __init__(self, log: Any) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log.warning("server", message=record.getMessage()[:200])

@@ -1,0 +1,177 @@
+"""One worker process: the application under uvicorn, its beat, its reloads and its end.
+
+A worker takes orders from its supervisor alone, over a socket pair: a length and a configuration to reload, or the end
+of the stream, which means that the supervisor is gone. SIGTERM drains. SIGINT and SIGHUP are left to the supervisor,
+because a terminal sends them to the whole group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import faulthandler
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from mmap import mmap
+
+import uvicorn
+
+from edge.server.asgi import EdgeApplication
+
+__all__ = ["BEAT_S", "READY", "Orders", "run_worker"]
+
+BACKLOG = 2048
+KEEP_ALIVE_S = 75
+BEAT_S = 0.25
+GRACE_S = 1.0
+"""While draining, idle connections stay open this long, so that a request that is already on its way is answered (with
+``connection: close``) and not reset."""
+INTERRUPT_S = 0.5
+READY = b"R"
+LENGTH = struct.Struct("!I")
+BEAT = struct.Struct("d")
+
+Reload = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What a worker is given: its listening socket, the supervisor's end to talk to, and where to beat."""
+
+    listener: socket.socket
+    control: socket.socket
+    beats: mmap
+    slot: int
+    drain_s: float
+
+
+def run_worker(app: EdgeApplication, reload: Reload, orders: Orders) -> None:
+    """Serve until SIGTERM or until the supervisor is gone, then drain. Returns when everything is closed.
+
+    `reload` takes the text of a configuration and must not raise.
+    """
+    # A handler in C: it needs no GIL, so it shows where a stalled worker hangs, whatever holds it.
+    faulthandler.register(signal.SIGUSR1, file=sys.stderr, all_threads=True, chain=False)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
+    )
+    _Server(config, app, reload, orders).run(sockets=[orders.listener])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server without its signal handling (it raises the signal again at the end, so the exit code would not
+    be 0) and with a drain of our own (its own would wait for ever).
+    """
+
+    def __init__(self, config: uvicorn.Config, app: EdgeApplication, reload: Reload, orders: Orders) -> None:
+        super().__init__(config)
+        self._app = app
+        self._reload = reload
+        self._orders = orders
+        self._spare = orders.listener.dup()
+        self._inbox = bytearray()
+        self._forced = False
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._on_sigterm)
+        self._orders.control.setblocking(False)
+        loop.add_reader(self._orders.control.fileno(), self._on_order)
+        await super().startup(sockets)
+        self._beat(loop)
+        with contextlib.suppress(OSError):
+            self._orders.control.send(READY)
+
+    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
+        BEAT.pack_into(self._orders.beats, self._orders.slot * BEAT.size, time.monotonic())
+        loop.call_later(BEAT_S, self._beat, loop)
+
+    def _on_sigterm(self) -> None:
+        self._forced = self.should_exit
+        self.should_exit = True
+
+    def _on_order(self) -> None:
+        try:
+            data = self._orders.control.recv(65536)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if not data:
+            asyncio.get_running_loop().remove_reader(self._orders.control.fileno())
+            self.should_exit = True
+            return
+        self._inbox += data
+        while len(self._inbox) >= LENGTH.size:
+            (size,) = LENGTH.unpack_from(self._inbox)
+            if len(self._inbox) < LENGTH.size + size:
+                return
+            text = self._inbox[LENGTH.size : LENGTH.size + size].decode()
+            del self._inbox[: LENGTH.size + size]
+            self._reload(text)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting, let answers finish until ``drain_s``, then end streams in an error event."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        self._app.drain()
+        for server in self.servers:
+            server.close()
+        await self._accept_the_queue(loop)
+        connections = self.server_state.connections
+        while connections and loop.time() - begun < self._orders.drain_s and not self._forced:
+            if loop.time() - begun >= GRACE_S:
+                for connection in list(connections):
+                    connection.shutdown()
+            await asyncio.sleep(0.02)
+        self._app.interrupt()
+        interrupted = loop.time()
+        while (connections or self.server_state.tasks) and loop.time() - interrupted < INTERRUPT_S:
+            for connection in list(connections):
+                connection.shutdown()
+            await asyncio.sleep(0.02)
+        for connection in list(connections):
+            connection.transport.abort()
+        await self.lifespan.shutdown()
+
+    async def _accept_the_queue(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take the connections that the kernel has accepted and we have not: closing the socket would reset them.
+
+        Where another worker listens on the same socket this takes them off its hands, no more.
+        """
+        config = self.config
+
+        def protocol() -> asyncio.Protocol:
+            return config.http_protocol_class(  # type: ignore[call-arg]
+                config=config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+
+        self._spare.setblocking(False)
+        with self._spare:
+            while True:
+                try:
+                    connection, _ = self._spare.accept()
+                except (BlockingIOError, InterruptedError, OSError):
+                    return
+                connection.setblocking(False)
+                await loop.connect_accepted_socket(protocol, connection)
