@@ -5,16 +5,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import struct
 from typing import Any
 
 __all__ = ["Content", "content_for", "count_tokens", "embedding", "value_for"]
 
-WORDS = (  # noqa: SIM905 - a sentence is easier to read than a list
+WORDS = (
     "the edge answers every question with a calm and measured sentence that depends on nothing but its prompt so that "
     "tests can rely on each word of it while demos still read like language and streams have something to show as "
     "tokens arrive one after another in a steady rhythm until the thought is complete and the model rests"
 ).split()
+
+
+NONCE = re.compile(r"nonce:[A-Za-z0-9]{4,64}")
+"""A marker in a prompt that the answer repeats, so that an answer can be told from somebody else's."""
 
 
 class Content:
@@ -83,6 +88,8 @@ def content_for(
     said = [text_words[0].capitalize(), *(" " + word for word in text_words[1:])] if text_words else []
     if said:
         said[-1] += "."
+    if (nonce := NONCE.search(json.dumps(prompt))) is not None:
+        said.append(f" {nonce[0]}")
     if limit is not None and limit < len(said):
         return Content(seed, said[:limit], cut=True)
     return Content(seed, said)

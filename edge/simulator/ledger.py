@@ -7,6 +7,8 @@ import json
 from collections import deque
 from typing import Any
 
+from edge.simulator.content import NONCE
+
 __all__ = ["Entry", "Ledger"]
 
 MAX_ENTRIES = 20_000
@@ -66,6 +68,7 @@ class Entry:
             "headers": [[name.decode("latin-1").lower(), value.decode("latin-1")] for name, value in self.headers],
             "body": body,
             "body_encoding": encoding,
+            "nonce": nonce[0] if (nonce := NONCE.search(body)) is not None else None,
             "complete": self.complete,
             "status": self.status,
             "generated": self.generated,

@@ -28,6 +28,7 @@ def dumps(value: Any) -> bytes:
 
 
 def error(status: int, message: str, param: str | None = None, code: str | None = None) -> bytes:
+    """The envelope of an error."""
     kind, default = ERRORS.get(status, ("server_error", None))
     return dumps({"error": {"message": message, "type": kind, "param": param, "code": code or default}})
 

@@ -1,18 +1,32 @@
-"""How a request is to be answered: its timing and its faults, read off the model's name.
+"""How a request is to be answered: its timing and its faults.
 
-``sim-`` and directives joined by ``-``, each a word, some with a number:
+Three ways to say it: a model's name that begins with ``sim-``; a script posted to ``/script``; the header
+``x-sim-plan`` of a request sent here directly. All three use the same words, joined by ``-``, some
+with a number after them:
 
-=================  ==================================================================================================
-``429``, ``500``…  answer with that error status in the dialect's own form (400 to 599)
-``hang``           take the request and never answer
-``hang-N``         stop for ever after N events of a stream
-``rst``            reset the connection instead of answering
-``rst-N``          reset it after N bytes of the body
-``cut``            end the connection after the head; ``cut-N``: after N events of a stream, N bytes of JSON
-``words-N``        an answer of N words
-``ttft-N``         N milliseconds to the first token
-``tps-N``          N tokens a second
-=================  ==================================================================================================
+===============  =====================================================================================================
+``429``, ``500`` that status, in the dialect's own form (400 to 599)
+``retry-N``      with ``retry-after: N`` (the default for 429, 503 and 529 is 1)
+``retryms-N``    with ``retry-after-ms: N``
+``retrydate-N``  with ``retry-after`` as an HTTP date N seconds from now
+``noretry``      with none of them
+``html``         an HTML page for a body; ``garbage``: bytes that are no JSON; ``empty``: none
+``hang``         take the request and never answer; ``hang-N``: fall silent after N events of a stream, N bytes of JSON
+``stall-N``      fall silent in the middle of event N
+``rst``          reset the connection instead of answering; ``rst-N``: after N bytes of the body
+``cut``          end the connection after the head; ``cut-N``: after N events of a stream, N bytes of JSON
+``half-N``       end the connection in the middle of event N
+``surplus``      a second whole answer right behind the first
+``inband-N``     an error event after N events of a stream, and its end
+``drip-N``       N bytes at a time, 10 ms apart
+``hostile``      headers no client should see, and some no server should send
+``redirect``     302 to another path here
+``early``        answer at the end of the headers, before the body has come
+``gzip``         compressed, though nobody asked; ``bomb``: 200 MiB of zeros, compressed
+``words-N``      an answer of N words
+``ttft-N``       N milliseconds to the first token
+``tps-N``        N tokens a second
+===============  =====================================================================================================
 
 ``sim-words-100-tps-50-cut-20`` is a slow answer of a hundred words that breaks off after twenty events.
 """
@@ -20,52 +34,95 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
-__all__ = ["Plan", "plan_for"]
+__all__ = ["Plan", "PlanError", "parse_plan", "plan_for"]
+
+NUMBERED = {
+    "retry": "retry_after",
+    "retryms": "retry_after_ms",
+    "retrydate": "retry_after_date",
+    "hang": "hang_after",
+    "stall": "stall_after",
+    "rst": "rst_after",
+    "cut": "cut_after",
+    "half": "half_after",
+    "inband": "inband_after",
+    "drip": "drip",
+    "words": "words",
+}
+"""Words that take a number, and the field it goes to."""
+ALONE = {"hang", "rst", "cut"}
+"""Those of them that also stand without one, as -1: before anything of the answer."""
+FLAGS = ("noretry", "html", "garbage", "empty", "surplus", "hostile", "redirect", "early", "gzip", "bomb")
+
+
+class PlanError(ValueError):
+    """A word is not known, or lacks its number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """None means: does not happen."""
+    """None means: does not happen. Counts after which something happens begin at 0."""
 
     status: int = 200
     words: int | None = None
     ttft_s: float = 0.0
     token_s: float = 0.0
+    retry_after: int | None = None
+    retry_after_ms: int | None = None
+    retry_after_date: int | None = None
     hang_after: int | None = None
+    stall_after: int | None = None
     rst_after: int | None = None
     cut_after: int | None = None
+    half_after: int | None = None
+    inband_after: int | None = None
+    drip: int | None = None
+    flags: frozenset[str] = frozenset()
 
     @property
-    def plain(self) -> bool:
-        """Whether the answer can be one prebuilt write."""
-        return self.ttft_s == 0 and self.hang_after is None and self.rst_after is None and self.cut_after is None
+    def at_once(self) -> bool:
+        """Whether the whole answer can be one write."""
+        faults = (self.hang_after, self.stall_after, self.rst_after, self.cut_after, self.half_after, self.drip)
+        return self.ttft_s == 0 and all(fault is None for fault in faults)
 
 
-def plan_for(model: str, default: Plan) -> Plan:
-    """The plan a model's name asks for; `default` for a name without directives."""
-    if not model.startswith("sim-"):
-        return default
-    plan = default
-    words = model[4:].split("-")
+def parse_plan(text: str, plan: Plan) -> Plan:
+    """`plan` with what the words of `text` say. Raises PlanError."""
+    words = text.split("-")
     index = 0
     while index < len(words):
         word = words[index]
-        number = int(words[index + 1]) if index + 1 < len(words) and words[index + 1].isdigit() else None
         index += 1
         if word.isdigit() and 400 <= int(word) < 600:
             plan = replace(plan, status=int(word))
             continue
-        if word in ("hang", "rst", "cut"):
-            plan = replace(plan, **{f"{word}_after": -1 if number is None else number})
-        elif number is None:
+        if word in FLAGS:
+            plan = replace(plan, flags=plan.flags | {word})
             continue
-        elif word == "words":
-            plan = replace(plan, words=min(number, 100_000))
-        elif word == "ttft":
+        number = None
+        if index < len(words) and words[index].isdigit():
+            number = min(int(words[index]), 1_000_000)
+        if word in NUMBERED and (number is not None or word in ALONE):
+            changed: dict[str, Any] = {NUMBERED[word]: -1 if number is None else number}
+            plan = replace(plan, **changed)
+        elif word == "ttft" and number is not None:
             plan = replace(plan, ttft_s=number / 1000)
-        elif word == "tps":
+        elif word == "tps" and number is not None:
             plan = replace(plan, token_s=1 / number if number else 0.0)
-        if number is not None and word in ("hang", "rst", "cut", "words", "ttft", "tps"):
+        else:
+            raise PlanError(f"'{word}' is no word of a plan, or its number is missing")
+        if number is not None:
             index += 1
     return plan
+
+
+def plan_for(model: str, default: Plan) -> Plan:
+    """The plan a model's name asks for; `default` for a name that is none."""
+    if not model.startswith("sim-"):
+        return default
+    try:
+        return parse_plan(model[4:], default)
+    except PlanError:
+        return default

@@ -1,4 +1,4 @@
-"""The simulator's HTTP server: an asyncio protocol on httptools that writes prebuilt bytes."""
+"""The simulator as a whole: answers from memory, scripts, the ledger, and the listening."""
 
 from __future__ import annotations
 
@@ -8,75 +8,35 @@ import json
 import os
 import signal
 import socket
-import struct
 import sys
-from collections import deque
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
-import httptools
-
 from edge.simulator import anthropic, openai
-from edge.simulator.ledger import Entry, Ledger
-from edge.simulator.plan import Plan, plan_for
+from edge.simulator.answers import Answer, make_answer, whole
+from edge.simulator.connection import Connection
+from edge.simulator.ledger import Ledger
+from edge.simulator.plan import Plan, PlanError, parse_plan
 
 __all__ = ["Simulator", "serve"]
 
-Maker = Callable[[dict[str, Any], Plan], bytes]
-StreamMaker = Callable[[dict[str, Any], Plan], list[bytes]]
-
-APIS: dict[str, tuple[bool, Maker, StreamMaker | None]] = {
-    "/v1/chat/completions": (False, openai.chat, openai.chat_stream),
-    "/v1/completions": (False, openai.completion, openai.completion_stream),
-    "/v1/responses": (False, openai.response, openai.response_stream),
-    "/v1/embeddings": (False, openai.embeddings, None),
-    "/v1/messages": (True, anthropic.message, anthropic.message_stream),
-    "/v1/messages/count_tokens": (True, anthropic.token_count, None),
-}
-"""Path: whether it is Anthropic's, and what makes the answer and the stream."""
-
 OPENAI_MODELS = ["gpt-4o", "gpt-4o-mini", "gpt-5-mini", "text-embedding-3-small"]
 ANTHROPIC_MODELS = ["claude-sonnet-5", "claude-haiku-4-5"]
-REASONS = {200: b"OK", 400: b"Bad Request", 404: b"Not Found", 405: b"Method Not Allowed", 429: b"Too Many Requests"}
 MAX_CACHED = 4096
-LINGER_RESET = struct.pack("ii", 1, 0)
+MAX_SCRIPTS = 1000
 
 
-def head(status: int, content_type: bytes, extra: bytes = b"") -> bytes:
-    """An answer's head up to where its length or framing goes."""
-    reason = REASONS.get(status, b"Simulated")
-    return (
-        b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\nx-request-id: req_simulator\r\nrequest-id: req_simulator\r\n"
-        b"openai-processing-ms: 1\r\n%b" % (status, reason, content_type, extra)
-    )
-
-
-def whole(status: int, body: bytes, extra: bytes = b"", content_type: bytes = b"application/json") -> bytes:
-    return b"%bcontent-length: %d\r\n\r\n%b" % (head(status, content_type, extra), len(body), body)
-
-
-STREAM_HEAD = head(200, b"text/event-stream; charset=utf-8", b"cache-control: no-cache\r\n")
-STREAM_HEAD += b"transfer-encoding: chunked\r\n\r\n"
-LAST_CHUNK = b"0\r\n\r\n"
-
-
-class Answer:
-    """What to write: ``events`` one by one as chunks after ``head``, or ``head`` alone.
-
-    ``body_size`` is the size of the body within ``head`` for an answer that is no stream; ``at_once``: one write is
-    all there is to it.
+@dataclass(slots=True)
+class Script:
+    """A plan for the next ``times`` requests (None: all) whose path begins with ``path`` and whose body contains
+    ``contains``.
     """
 
-    __slots__ = ("at_once", "body_size", "events", "head", "plan", "status")
-
-    def __init__(self, status: int, data: bytes, body_size: int, plan: Plan, events: list[bytes] | None = None) -> None:
-        self.status = status
-        self.head = data
-        self.body_size = body_size
-        self.plan = plan
-        self.events = events
-        self.at_once = events is None and plan.plain
+    plan: Plan
+    path: bytes
+    contains: bytes
+    times: int | None
 
 
 class Simulator:
@@ -85,56 +45,63 @@ class Simulator:
     def __init__(self, ttft_s: float = 0.0, tokens_per_second: float = 0.0) -> None:
         self.default = Plan(ttft_s=ttft_s, token_s=1 / tokens_per_second if tokens_per_second else 0.0)
         self.ledger = Ledger()
+        self.scripts: list[Script] = []
         self._cache: dict[tuple[bytes, bytes], Answer] = {}
 
     def make_protocol(self) -> Connection:
         return Connection(self)
 
-    def answer(self, target: bytes, body: bytes) -> Answer:
-        """The answer to a POST; a pure function of target and body, so it is made once."""
+    def answer(self, target: bytes, body: bytes, plan: bytes = b"") -> Answer:
+        """The answer to a POST: by the words of `plan`, else a script, else the model's name."""
+        if plan or self.scripts:
+            forced = self._forced(target, body, plan)
+            if forced is not None:
+                return make_answer(target.decode("latin-1").partition("?")[0], body, self.default, forced)
+        # Without those it is a pure function of target and body, so it is made once.
         answer = self._cache.get((target, body))
         if answer is None:
-            answer = self._make(target.decode("latin-1").partition("?")[0], body)
+            answer = make_answer(target.decode("latin-1").partition("?")[0], body, self.default)
             if len(self._cache) >= MAX_CACHED:
                 self._cache.clear()
             if len(body) < 65536:
                 self._cache[(target, body)] = answer
         return answer
 
-    def _make(self, path: str, body: bytes) -> Answer:
-        api = APIS.get(path)
-        if api is None:
-            return self._error(False, 404, f"Unknown request URL: POST {path}.")
-        is_anthropic, make, make_stream = api
-        try:
-            data = json.loads(body)
-            model = data["model"]
-            plan = plan_for(model, self.default)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return self._error(is_anthropic, 400, "We could not parse the JSON body of your request.")
-        if plan.status != 200:
-            return self._error(is_anthropic, plan.status, f"Simulated status {plan.status}.", plan)
-        try:
-            if data.get("stream") and make_stream is not None:
-                return Answer(200, STREAM_HEAD, 0, plan, make_stream(data, plan))
-            answer = make(data, plan)
-        except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
-            return self._error(is_anthropic, 400, f"The request could not be understood ({type(error).__name__}).")
-        return Answer(200, whole(200, answer), len(answer), plan)
+    def early_answer(self, target: bytes, plan: bytes) -> Answer | None:
+        """An answer that must not wait for the body, if header or script want that."""
+        forced = self._forced(target, b"", plan, only="early")
+        return None if forced is None else Answer(200, whole(200, b'{"early":true}'), at_once=True)
 
-    @staticmethod
-    def _error(is_anthropic: bool, status: int, message: str, plan: Plan | None = None) -> Answer:
-        body = (anthropic if is_anthropic else openai).error(status, message)
-        extra = b"retry-after: 1\r\n" if status in (429, 503, 529) else b""
-        return Answer(status, whole(status, body, extra), len(body), plan or Plan())
+    def _forced(self, target: bytes, body: bytes, plan: bytes, only: str | None = None) -> Plan | None:
+        if plan:
+            try:
+                found = parse_plan(plan.decode("latin-1"), self.default)
+            except PlanError:
+                return None
+            return found if only is None or only in found.flags else None
+        for script in self.scripts:
+            if only is not None and only not in script.plan.flags:
+                continue
+            if target.startswith(script.path) and script.contains in body:
+                if script.times is not None:
+                    script.times -= 1
+                    if script.times <= 0:
+                        self.scripts.remove(script)
+                return script.plan
+        return None
 
-    def control(self, method: str, path: str, query: str, headers: list[tuple[bytes, bytes]]) -> bytes:
+    def control(self, method: str, path: str, query: str, headers: list[tuple[bytes, bytes]], body: bytes) -> bytes:
         """The whole answer to a request that is no POST to an API."""
         if path == "/ledger" and method == "GET":
             since = parse_qs(query).get("since", ["0"])[0]
             return whole(200, self.ledger.render(int(since) if since.isdigit() else 0))
         if path == "/ledger" and method == "DELETE":
             self.ledger.clear()
+            return whole(200, b"{}")
+        if path == "/script" and method == "POST":
+            return self._add_script(body)
+        if path == "/script" and method == "DELETE":
+            self.scripts.clear()
             return whole(200, b"{}")
         if path == "/v1/models" and method == "GET":
             if any(name.lower() == b"anthropic-version" for name, _ in headers):
@@ -144,187 +111,21 @@ class Simulator:
             return whole(200, b'{"status":"ok"}')
         return whole(404, openai.error(404, f"Unknown request URL: {method} {path}.", code="unknown_url"))
 
-
-class Connection(asyncio.Protocol):
-    """One client connection; answers its requests in order."""
-
-    def __init__(self, simulator: Simulator) -> None:
-        self.simulator = simulator
-        self.loop = asyncio.get_running_loop()
-        self.transport: Any = None
-        self.parser = httptools.HttpRequestParser(self)
-        self.url = b""
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.body = b""
-        self.waiting: deque[tuple[Entry, Answer]] = deque()
-        self.paused = False
-        # The answer under way.
-        self.current: Entry | None = None
-        self.answering: Answer | None = None
-        self.next_event = 0
-        self.started_at = 0.0
-        self.timer: asyncio.TimerHandle | None = None
-
-    # Reading.
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
+    def _add_script(self, body: bytes) -> bytes:
+        """``{"plan": "429-retry-3", "path": "/v1/messages", "contains": "text", "times": 2}``; only plan is needed."""
         try:
-            self.parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self.transport.write(whole(400, openai.error(400, "Bad request."), b"connection: close\r\n"))
-            self.transport.close()
-
-    def on_message_begin(self) -> None:
-        self.url = b""
-        self.headers = []
-        self.body = b""
-
-    def on_url(self, url: bytes) -> None:
-        self.url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name, value))
-        if value == b"100-continue":
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def on_body(self, body: bytes) -> None:
-        self.body += body
-
-    def on_message_complete(self) -> None:
-        url, self.url = self.url, b""
-        method = self.parser.get_method()
-        if method != b"POST":
-            path, _, query = url.decode("latin-1").partition("?")
-            self.transport.write(self.simulator.control(method.decode(), path, query, self.headers))
-            return
-        simulator = self.simulator
-        body = self.body
-        answer = simulator.answer(url, body)
-        now = self.loop.time()
-        if answer.at_once and self.current is None:
-            self.transport.write(answer.head)
-            simulator.ledger.add(now, url, self.headers, body, answer.status, answer.body_size)
-            return
-        entry = simulator.ledger.open(now, url, self.headers, body, complete=True)
-        if self.current is None:
-            self._begin(entry, answer)
-        else:
-            self.waiting.append((entry, answer))
-
-    # Answering.
-
-    def _begin(self, entry: Entry, answer: Answer) -> None:
-        plan = answer.plan
-        self.current = entry
-        self.answering = answer
-        self.next_event = 0
-        self.started_at = self.loop.time()
-        if plan.hang_after == -1:
-            return
-        if plan.rst_after == -1:
-            self._reset()
-            return
-        if plan.ttft_s:
-            self.timer = self.loop.call_later(plan.ttft_s, self._go)
-        else:
-            self._go()
-
-    def _go(self) -> None:
-        entry, answer = self.current, self.answering
-        assert entry is not None  # noqa: S101
-        assert answer is not None  # noqa: S101
-        self.timer = None
-        entry.status = answer.status
-        if answer.events is not None:
-            self.transport.write(answer.head)
-            self._pump()
-            return
-        plan = answer.plan
-        limit = plan.rst_after if plan.rst_after is not None else plan.cut_after
-        if plan.hang_after is not None:
-            limit = plan.hang_after
-        if limit is None:
-            self.transport.write(answer.head)
-            entry.generated = answer.body_size
-            self._finish()
-            return
-        sent = min(max(0, limit), answer.body_size)
-        self.transport.write(answer.head[: len(answer.head) - answer.body_size + sent])
-        entry.generated = sent
-        if plan.rst_after is not None:
-            self._reset()
-        elif plan.cut_after is not None:
-            self.transport.close()
-
-    def _pump(self) -> None:
-        """Write the events that are due, as long as the client takes them."""
-        entry, answer = self.current, self.answering
-        if entry is None or answer is None or answer.events is None:
-            return
-        plan, events = answer.plan, answer.events
-        while self.next_event < len(events):
-            if self.paused:
-                return
-            if self.next_event == plan.cut_after or (plan.cut_after == -1 and self.next_event == 0):
-                self.transport.close()
-                return
-            if self.next_event == plan.hang_after:
-                return
-            event = events[self.next_event]
-            if plan.token_s:
-                due = self.started_at + plan.ttft_s + self.next_event * plan.token_s
-                if due > self.loop.time():
-                    self.timer = self.loop.call_at(due, self._pump)
-                    return
-            if plan.rst_after is not None and entry.generated + len(event) > plan.rst_after:
-                part = event[: plan.rst_after - entry.generated]
-                entry.generated += len(part)
-                if part:
-                    self.transport.write(b"%x\r\n%b" % (len(event), part))
-                self.loop.call_later(0.01, self._reset)
-                return
-            self.transport.write(b"%x\r\n%b\r\n" % (len(event), event))
-            entry.generated += len(event)
-            self.next_event += 1
-            entry.events = self.next_event
-        self.transport.write(LAST_CHUNK)
-        self._finish()
-
-    def _finish(self) -> None:
-        assert self.current is not None  # noqa: S101
-        self.current.done_at = self.loop.time()
-        self.current = self.answering = None
-        if self.waiting:
-            self._begin(*self.waiting.popleft())
-
-    def _reset(self) -> None:
-        sock = self.transport.get_extra_info("socket")
-        if sock is not None and not self.transport.is_closing():
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
-        self.transport.abort()
-
-    def pause_writing(self) -> None:
-        self.paused = True
-
-    def resume_writing(self) -> None:
-        self.paused = False
-        if self.timer is None:
-            self._pump()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
-        now = self.loop.time()
-        entry = self.current
-        if entry is None and self.url and self.parser.get_method() == b"POST":
-            entry = self.simulator.ledger.open(now, self.url, self.headers, self.body, complete=False)
-        if entry is not None and entry.done_at is None:
-            entry.left = "rst" if isinstance(exc, ConnectionResetError) else "fin"
-            entry.left_at = now
-        self.current = self.answering = None
+            data: dict[str, Any] = json.loads(body)
+            plan = parse_plan(data["plan"], self.default)
+            times = data.get("times")
+            if times is not None and (not isinstance(times, int) or times < 1):
+                raise ValueError("times must be a whole number from 1")
+            script = Script(plan, data.get("path", "").encode(), data.get("contains", "").encode(), times)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return whole(400, openai.error(400, f"This is no script: {error}"))
+        if len(self.scripts) >= MAX_SCRIPTS:
+            return whole(400, openai.error(400, f"There are {MAX_SCRIPTS} scripts already."))
+        self.scripts.append(script)
+        return whole(200, openai.dumps({"scripts": len(self.scripts)}))
 
 
 async def _serve(simulator: Simulator, sock: socket.socket, follow_stdin: bool) -> None:

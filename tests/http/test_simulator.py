@@ -94,7 +94,9 @@ def test_the_ledger_holds_requests_and_departures(simulator):
     before = simulator.count()
     with Client(int(simulator.url.rpartition(":")[2])) as client:
         client.post(
-            "/v1/chat/completions?x=1", b'{"model":"sim-words-50-tps-20","messages":[],"stream":true}', "x-mark: 7"
+            "/v1/chat/completions?x=1",
+            b'{"model":"sim-words-50-tps-20","messages":[{"role":"user","content":"nonce:abcd1234"}],"stream":true}',
+            "x-mark: 7",
         )
         client.head()
         client.read_until(b"delta")
@@ -105,6 +107,7 @@ def test_the_ledger_holds_requests_and_departures(simulator):
     assert json.loads(entry["body"])["stream"] is True
     assert entry["left"] == "fin"
     assert 0 < entry["events"] < 50
+    assert entry["nonce"] == "nonce:abcd1234"
     assert entry["generated"] > 0
     with Client(int(simulator.url.rpartition(":")[2])) as client:
         client.send(b"POST /v1/messages HTTP/1.1\r\ncontent-length: 10\r\n\r\n{")
@@ -112,3 +115,198 @@ def test_the_ledger_holds_requests_and_departures(simulator):
         client.reset()
     entry = simulator.entry(before + 1, lambda entry: entry["left"])
     assert (entry["left"], entry["complete"]) == ("rst", False)
+
+
+def plan(simulator, words, path="/v1/chat/completions", **more):
+    body = {"model": "m", "messages": SAID, "max_tokens": 50, **more}
+    return httpx2.post(simulator.url + path, json=body, headers={"x-sim-plan": words})
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("429", {"retry-after": "1"}),
+        ("429-retry-7", {"retry-after": "7"}),
+        ("429-retryms-250", {"retry-after-ms": "250"}),
+        ("503-noretry", {}),
+    ],
+)
+def test_each_form_of_retry_after(simulator, words, expected):
+    got = plan(simulator, words)
+    assert {name: value for name, value in got.headers.items() if name.startswith("retry")} == expected
+
+
+def test_retry_after_as_a_date(simulator):
+    from email.utils import parsedate_to_datetime
+
+    when = parsedate_to_datetime(plan(simulator, "429-retrydate-30").headers["retry-after"]).timestamp()
+    assert 28 <= when - time.time() <= 31
+
+
+def test_spoiled_bodies(simulator):
+    assert plan(simulator, "502-html").headers["content-type"] == "text/html"
+    with pytest.raises(ValueError, match="codec"):
+        plan(simulator, "garbage").json()
+    assert plan(simulator, "empty").content == b""
+    assert plan(simulator, "gzip").json()["choices"]
+    assert plan(simulator, "redirect").status_code == 302
+    assert "canary" in plan(simulator, "hostile").headers["set-cookie"]
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+def test_faults_of_streams(simulator, path):
+    whole = plan(simulator, "words-8", path, stream=True).content
+    assert plan(simulator, "words-8-drip-50", path, stream=True).content == whole
+    error = plan(simulator, "words-8-inband-4", path, stream=True).content
+    assert b"Overloaded" in error
+    assert b"[DONE]" not in error
+    for words in ("words-8-cut-4", "words-8-half-4", "words-8-rst-500"):
+        with pytest.raises(httpx2.TransportError):
+            plan(simulator, words, path, stream=True)
+    with pytest.raises(httpx2.ReadTimeout), httpx2.Client(timeout=0.3) as client:
+        body = {"model": "sim-words-8-stall-4", "messages": SAID, "max_tokens": 50, "stream": True}
+        client.post(simulator.url + path, json=body)
+
+
+def test_surplus_bytes_follow_the_answer(simulator):
+    with Client(int(simulator.url.rpartition(":")[2])) as client:
+        client.post("/v1/chat/completions", json.dumps({"model": "sim-surplus", "messages": SAID}).encode())
+        assert client.head()[0] == 200
+        assert client.read_until(b"}HTTP/1.1 200 OK")
+
+
+def test_an_early_answer_comes_before_the_body(simulator):
+    with Client(int(simulator.url.rpartition(":")[2])) as client:
+        client.send(b"POST /v1/messages HTTP/1.1\r\nhost: x\r\nx-sim-plan: early\r\ncontent-length: 100\r\n\r\n{")
+        status, headers = client.head()
+        assert (status, client.body(headers)) == (200, b'{"early":true}')
+
+
+def test_scripts_apply_to_the_next_requests_they_fit(simulator):
+    def script(**data):
+        return httpx2.post(f"{simulator.url}/script", json=data)
+
+    try:
+        assert script(plan="nonsense").status_code == 400
+        assert script(plan="503", times=0).status_code == 400
+        assert script(plan="503-retry-9", path="/v1/messages", contains="marked", times=2).status_code == 200
+        ask = [
+            ("/v1/messages", "x"),
+            ("/v1/messages", "marked"),
+            ("/v1/chat/completions", "marked"),
+            ("/v1/messages", "marked"),
+        ]
+        got = [
+            post(simulator, path, model="m", max_tokens=5, messages=[{"role": "user", "content": text}]).status_code
+            for path, text in [*ask, ask[-1]]
+        ]
+        assert got == [200, 503, 200, 503, 200]
+    finally:
+        httpx2.delete(f"{simulator.url}/script")
+
+
+def test_a_nonce_comes_back_in_every_form(simulator):
+    said = [{"role": "user", "content": "say nonce:Xy12 please"}]
+    for path in ("/v1/chat/completions", "/v1/messages"):
+        for stream in (False, True):
+            got = post(simulator, path, model="sim-words-3", max_tokens=50, messages=said, stream=stream).text
+            assert "nonce:Xy12" in got
+
+
+OPENAI_REFUSALS = [
+    ({}, "messages"),
+    ({"messages": []}, "messages"),
+    ({"messages": [{"role": "robot", "content": "x"}]}, "messages[0].role"),
+    ({"messages": [{"role": "user", "content": None}]}, "messages[0].content"),
+    ({"messages": [{"role": "tool", "tool_call_id": "c", "content": "x"}]}, "messages.[0].role"),
+    (
+        {
+            "messages": [
+                {
+                    "role": "assistant",
+                    "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": ""}}],
+                },
+                *SAID,
+            ]
+        },
+        None,
+    ),
+    ({"messages": SAID, "temperature": 3}, "temperature"),
+    ({"messages": SAID, "tools": []}, "tools"),
+    ({"messages": SAID, "tools": [{"type": "function", "function": {}}]}, "tools[0].function.name"),
+    (
+        {
+            "messages": SAID,
+            "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "string"}}}],
+        },
+        "tools[0].function.parameters",
+    ),
+    ({"messages": SAID, "tool_choice": "required"}, "tool_choice"),
+    (
+        {"messages": SAID, "response_format": {"type": "json_schema", "json_schema": {}}},
+        "response_format.json_schema.name",
+    ),
+    ({"messages": SAID, "stream_options": {"include_usage": True}}, "stream_options"),
+]
+ANTHROPIC_REFUSALS = [
+    ({"messages": SAID}, "max_tokens: Field required"),
+    ({"max_tokens": 1}, "messages: Field required"),
+    ({"max_tokens": 1, "messages": []}, "at least one message"),
+    ({"max_tokens": 1, "messages": [{"role": "tool", "content": "x"}]}, "role: Input should be"),
+    ({"max_tokens": 1, "messages": [{"role": "user", "content": " "}]}, "non-whitespace"),
+    ({"max_tokens": 1, "messages": [{"role": "user", "content": []}]}, "non-empty content"),
+    ({"max_tokens": 1, "messages": SAID, "system": [{"type": "text", "text": ""}]}, "system"),
+    ({"max_tokens": 1, "messages": SAID, "frequency_penalty": 1}, "Extra inputs are not permitted"),
+    ({"max_tokens": 1, "messages": SAID, "temperature": 1.5}, "temperature"),
+    (
+        {
+            "max_tokens": 1,
+            "messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "x"}]}],
+        },
+        "unexpected `tool_use_id`",
+    ),
+    (
+        {
+            "max_tokens": 1,
+            "messages": [
+                *SAID,
+                {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {}}]},
+                *SAID,
+            ],
+        },
+        "without `tool_result`",
+    ),
+    ({"max_tokens": 1, "messages": [*SAID, {"role": "assistant", "content": "so "}]}, "trailing whitespace"),
+    ({"max_tokens": 1, "messages": SAID, "tools": [{"name": "f", "input_schema": {}}]}, "input_schema.type"),
+    ({"max_tokens": 1, "messages": SAID, "tools": [{"name": "f", "input_schema": {"type": "object"}}] * 2}, "unique"),
+    ({"max_tokens": 1, "messages": SAID, "tool_choice": {"type": "any"}}, "tool_choice"),
+    ({"max_tokens": 2000, "messages": SAID, "thinking": {"type": "enabled", "budget_tokens": 5}}, "1024"),
+    ({"max_tokens": 1024, "messages": SAID, "thinking": {"type": "enabled", "budget_tokens": 1024}}, "must be greater"),
+]
+
+
+@pytest.mark.parametrize(("body", "param"), OPENAI_REFUSALS)
+def test_what_openai_refuses_is_refused(simulator, body, param):
+    got = post(simulator, "/v1/chat/completions", model="m", **body)
+    assert got.status_code == 400
+    assert got.json()["error"]["type"] == "invalid_request_error"
+    assert got.json()["error"]["param"] == param
+
+
+@pytest.mark.parametrize(("body", "message"), ANTHROPIC_REFUSALS)
+def test_what_anthropic_refuses_is_refused(simulator, body, message):
+    got = post(simulator, "/v1/messages", model="m", **body)
+    assert got.status_code == 400
+    assert got.json()["error"]["type"] == "invalid_request_error"
+    assert message in got.json()["error"]["message"]
+
+
+def test_what_the_real_apis_accepted_is_accepted(simulator, recordings):
+    accepted = 0
+    with httpx2.Client() as client:
+        for recording in recordings:
+            got = client.post(simulator.url + recording.path, content=recording.body)
+            if recording.status == 200:
+                assert got.status_code == 200, (recording.name, got.text[:300])
+                accepted += 1
+    print(f"\n{accepted} recorded requests that the real APIs accepted: all accepted")
