@@ -24,13 +24,16 @@ __all__ = ["JSONError", "scan_json"]
 CHECKED = frozenset({"messages", "input", "system"})
 """Top-level keys whose whole value is checked for duplicate keys: what the model is told, in every dialect."""
 
-# What the pure build accepts at C speed; whatever these refuse, the byte loops below name the reason of.
-_STRING = re.compile(
-    rb'"(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt]|\\u(?:[0-9a-cA-CeEfF][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}'
-    rb'|[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}))*+"'
-)
-_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+(?![0-9.eE])")
-_SPACE = re.compile(rb"[ \t\n\r]*+")
+MAX_TOP_KEYS = 1000
+MAX_ODD_KEYS = 50_000
+"""Bounds on what costs more than a glance; no honest request comes near them."""
+
+# The pure build's way through strings and numbers at C speed; the byte loops below name the reason of what these refuse.
+# No possessive quantifiers: CPython before 3.11.4 mishandles them. The repetition is bounded, since each turn of it takes
+# memory; a longer string takes several matches.
+_STRING = re.compile(rb'[^"\\\x00-\x1f]*(?:\\["\\/bfnrt][^"\\\x00-\x1f]*){0,100}')
+_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?(?![0-9.eE])")
+_SPACE = re.compile(rb"[ \t\n\r]*")
 
 
 class JSONError(ValueError):
@@ -92,13 +95,13 @@ def _escape_end(body: bytes, i: cython.Py_ssize_t, size: cython.Py_ssize_t) -> c
 @cython.cfunc
 def _string_end(body: bytes, start: cython.Py_ssize_t, size: cython.Py_ssize_t) -> cython.Py_ssize_t:
     """`start` is at the opening quote; return the index after the closing one."""
-    if not cython.compiled:
-        match = _STRING.match(body, start)
-        if match is not None:
-            return match.end()
     i: cython.Py_ssize_t = start + 1
     c: cython.uchar
     while i < size:
+        if not cython.compiled:
+            i = _STRING.match(body, i).end()  # type: ignore[union-attr]
+            if i >= size:
+                break
         c = body[i]
         if c == 0x22:
             return i + 1
@@ -197,7 +200,7 @@ def _key(body: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> str:
     """The key between the quotes at `start` and ``end - 1``, escapes resolved."""
     raw: bytes = body[start + 1 : end - 1]
     if b"\\" in raw:
-        text: str = json.loads(body[start:end])
+        text: str = json.loads(raw.join((b'"', b'"')))
         return text
     return raw.decode()
 
@@ -217,12 +220,14 @@ def scan_json(body: bytes, max_depth: int = 128, max_number: int = 1000) -> dict
     depth_limit: cython.Py_ssize_t = max_depth
     number_limit: cython.Py_ssize_t = max_number
     spans: dict = {}
-    # One entry per open container: the keys seen so far of an object that is checked, None for one that is not,
-    # False for an array.
+    # One entry per open container: the keys seen so far of an object that is checked (the only one, or a set of them),
+    # None for one that is not, False for an array.
     frames: list = [None]
     seen: set
     top_key: str = ""
-    key: str
+    key: str = ""
+    earlier: object
+    odd_keys: cython.Py_ssize_t = 0
     top_start: cython.Py_ssize_t = 0
     checked: cython.bint = False
     depth: cython.Py_ssize_t = 1
@@ -250,16 +255,30 @@ def scan_json(body: bytes, max_depth: int = 128, max_number: int = 1000) -> dict
                 if c != 0x22:
                     raise JSONError("a key was expected", i)
                 end = _string_end(body, i, size)
+                if depth == 1 or checked:
+                    key = _key(body, i, end)
+                    # A key that is shorter than it is written had an escape (or a letter of several bytes).
+                    if len(key) != end - i - 2:
+                        odd_keys += 1
+                        if odd_keys > MAX_ODD_KEYS:
+                            raise JSONError("too many keys with escapes", i)
                 if depth == 1:
-                    top_key = _key(body, i, end)
+                    top_key = key
                     if top_key in spans:
                         raise JSONError("duplicate key", i, top_key)
+                    if len(spans) >= MAX_TOP_KEYS:
+                        raise JSONError("too many keys", i)
                 elif checked:
-                    key = _key(body, i, end)
+                    earlier = frames[depth - 1]
                     if first:
-                        frames[depth - 1] = {key}
+                        # Most objects have few keys: a set is made for the second one.
+                        frames[depth - 1] = key
+                    elif isinstance(earlier, str):
+                        if key == earlier:
+                            raise JSONError("duplicate key", i, key)
+                        frames[depth - 1] = {earlier, key}
                     else:
-                        seen = frames[depth - 1]
+                        seen = earlier
                         if key in seen:
                             raise JSONError("duplicate key", i, key)
                         seen.add(key)

@@ -48,8 +48,7 @@ def _find(block: bytes, byte: cython.uchar, start: cython.Py_ssize_t, end: cytho
 class SSEDecoder:
     """Decodes one stream.
 
-    `max_line` and `max_event` are in bytes; what is longer raises :class:`SSELimitError` (the sum of an event's data
-    lines counts, not its comments).
+    `max_line` and `max_event` are in bytes; what is longer raises :class:`SSELimitError`.
 
     ``last_event_id`` is the value of the latest ``id`` field, b"" before the first; ``retry_ms`` the latest valid
     ``retry`` field in milliseconds, None before the first.
@@ -111,6 +110,7 @@ class SSEDecoder:
             self._since_boundary += fresh
             if len(self._partial) > self._max_line:
                 raise SSELimitError(f"a line is longer than {self._max_line} bytes")
+            self._check_pending()
             return events
         held: cython.Py_ssize_t = len(self._partial)
         if held:
@@ -154,6 +154,7 @@ class SSEDecoder:
             self._since_boundary = size - boundary
         else:
             self._since_boundary += fresh
+        self._check_pending()
         return events
 
     def finish(self) -> list[tuple[bytes, bytes]]:
@@ -165,6 +166,13 @@ class SSEDecoder:
         self._dispatch(events)
         self._since_boundary = 0
         return events
+
+    @cython.cfunc
+    def _check_pending(self) -> object:
+        # Comments and fields without data count too: whoever relays has to hold them.
+        if self._since_boundary > self._max_event + 65536:
+            raise SSELimitError(f"an event is longer than {self._max_event} bytes")
+        return None
 
     @cython.cfunc
     def _dispatch(self, events: list) -> object:

@@ -177,3 +177,19 @@ def test_both_builds_give_the_same_verdict_on_damaged_bodies(document, data):
     if isinstance(pure, dict):
         # What we accept, the strictest reading of the standard library accepts as well.
         assert isinstance(json.loads(damaged, parse_constant=no_constants), dict)
+
+
+def test_costly_shapes_are_bounded(json_module):
+    with pytest.raises(json_module.JSONError, match="too many keys at"):
+        json_module.scan_json(b"{" + b",".join(b'"%d":1' % i for i in range(2000)) + b"}")
+    odd = b",".join(rb'"\u0061%d":1' % i for i in range(60_000))
+    with pytest.raises(json_module.JSONError, match="too many keys with escapes"):
+        json_module.scan_json(b'{"messages":{' + odd + b"}}")
+    assert json_module.scan_json(b'{"tools":{' + odd + b"}}")
+
+
+def test_an_object_of_many_keys_is_still_checked(json_module):
+    many = b",".join(b'"%d":1' % i for i in range(5000))
+    assert json_module.scan_json(b'{"messages":{' + many + b"}}")
+    with pytest.raises(json_module.JSONError, match="duplicate"):
+        json_module.scan_json(b'{"messages":{' + many + b',"77":1}}')

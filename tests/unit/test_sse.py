@@ -134,3 +134,11 @@ def test_both_builds_agree_on_any_stream_and_any_split(pieces, data):
         one.feed(part)
         other.feed(part)
         assert one.pending == other.pending
+
+
+@pytest.mark.parametrize("line", [b": comment\n", b"id: 1\n", b"event: x\n", b"data:\n", b"x\n"])
+def test_lines_that_never_end_an_event_are_bounded(sse_module, line):
+    decoder = sse_module.SSEDecoder(max_event=1000)
+    with pytest.raises(sse_module.SSELimitError):
+        for _ in range(100_000):
+            decoder.feed(line)

@@ -1,0 +1,79 @@
+"""Writes edge/data/prices.json from the package genai-prices (MIT): ``python tools/generate_prices.py``.
+
+Rates are whole numbers of 1e-12 USD per token, so that costs add up without rounding. Of prices that depend on the date, those
+of the day of generation are taken; rates of service tiers and of batches are left out. Run in an environment with
+``pip install --group prices``.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from genai_prices.data import providers
+
+TARGET = Path(__file__).parents[1] / "edge" / "data" / "prices.json"
+KINDS = {
+    "input": "input_mtok",
+    "output": "output_mtok",
+    "cache_read": "cache_read_mtok",
+    "cache_write": "cache_write_mtok",
+}
+CLAUSES = {"equals": "=", "starts_with": "^", "ends_with": "$", "contains": "*", "regex": "~"}
+
+
+def rule(clause: Any) -> list[Any]:
+    """A match as ``[operator, argument...]``: ``=``, ``^`` (begins), ``$`` (ends), ``*`` (contains), ``~``, ``|``, ``&``."""
+    for name, sign in (("or_", "|"), ("and_", "&")):
+        if hasattr(clause, name):
+            return [sign, *(rule(part) for part in getattr(clause, name))]
+    for name, sign in CLAUSES.items():
+        if hasattr(clause, name):
+            return [sign, getattr(clause, name).lower() if sign != "~" else clause.regex]
+    raise ValueError(f"an unknown clause: {clause!r}")
+
+
+def rate(price: Any) -> Any:
+    """USD per million tokens to 1e-12 USD per token; ``[base, [above, rate]...]`` where tiers change it."""
+    if hasattr(price, "tiers"):
+        return [whole(price.base), *([tier.start, whole(tier.price)] for tier in price.tiers)]
+    return whole(price)
+
+
+def whole(price: Decimal) -> int:
+    return int((price * 1_000_000).to_integral_value())
+
+
+def main() -> None:
+    now = datetime.now(UTC)
+    vendors = []
+    for provider in providers:
+        models = []
+        for model in provider.models:
+            prices = model.get_prices(now)
+            rates = {
+                kind: rate(price) for kind, name in KINDS.items() if (price := getattr(prices, name, None)) is not None
+            }
+            if not rates:
+                continue
+            entry: dict[str, Any] = {"id": model.id, "match": rule(model.match), **rates}
+            if model.context_window:
+                entry["context_window"] = model.context_window
+            models.append(entry)
+        vendor = {"id": provider.id, "url": provider.api_pattern, "models": models}
+        if provider.fallback_model_providers:
+            vendor["fallbacks"] = provider.fallback_model_providers
+        vendors.append(vendor)
+    document = {"date": now.date().isoformat(), "source": f"genai-prices {version('genai-prices')}", "vendors": vendors}
+    lines = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    # One model a line: a change of a price is a change of a line.
+    TARGET.write_text(lines.replace('{"id":', '\n{"id":') + "\n", encoding="utf-8")
+    print(f"{TARGET.name}: {sum(len(vendor['models']) for vendor in vendors)} models of {len(vendors)} vendors")
+
+
+if __name__ == "__main__":
+    main()
