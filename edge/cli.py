@@ -49,15 +49,13 @@ def serve(path: str | None, host: str | None, port: int | None, workers: int | N
     path = path or os.environ.get("EDGE_CONFIG") or None
 
     def read() -> Config:
-        config = listening(resolve(path, insecure=True), host, port, workers)
-        check_again(config, path, insecure=insecure)
-        return config
+        return resolve(path, insecure=insecure, adjust=lambda config: listening(config, host, port, workers))
 
     try:
         config = read()
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
-    run(config, path, read, insecure=insecure)
+    run(config, path, read)
 
 
 @main.command()
@@ -82,10 +80,9 @@ def demo(host: str | None, port: int | None, workers: int | None) -> None:
             "anthropic": Provider(dialect="anthropic", base_url=base_url),
         }
         config = listening(Config(providers=providers), host, port, workers)
-        check_again(config, None, insecure=False)
-        run(config, None, lambda: config, insecure=False)
-    except ConfigError as error:
-        raise click.ClickException(str(error)) from None
+        if found := problems(config):
+            raise click.ClickException("; ".join(what for _, what in found))
+        run(config, None, lambda: config)
     finally:
         simulator.terminate()
         simulator.wait(timeout=5)
@@ -151,14 +148,7 @@ def listening(config: Config, host: str | None, port: int | None, workers: int |
     return msgspec.structs.replace(config, server=server)
 
 
-def check_again(config: Config, path: str | None, *, insecure: bool) -> None:
-    """The rules that the command line's address may break. Raises ConfigError."""
-    found = problems(config, insecure=insecure)
-    if found:
-        raise ConfigError(path or "command line", [f"{'.'.join(map(str, where))}: {what}" for where, what in found])
-
-
-def run(config: Config, path: str | None, reread: Callable[[], Config], *, insecure: bool) -> None:
+def run(config: Config, path: str | None, reread: Callable[[], Config]) -> None:
     """Serve until a signal ends it, then end this process with the supervisor's exit code."""
     from edge.server.launch import StartError, launch
 
@@ -167,7 +157,7 @@ def run(config: Config, path: str | None, reread: Callable[[], Config], *, insec
             click.echo(line, err=True)
 
     try:
-        code = launch(config, path, reread, announce, insecure=insecure)
+        code = launch(config, path, reread, announce)
     except StartError as error:
         raise click.ClickException(str(error)) from None
     sys.exit(code)
@@ -191,8 +181,12 @@ def examples(config: Config, address: str) -> list[str]:
 
 
 def example_model(config: Config, dialect: str) -> str | None:
-    """An alias of this dialect, if the configuration has one."""
+    """A name that the configuration spells out for this dialect: an alias, else a provider's model."""
     for alias, model in config.models.items():
         if config.providers[model.upstreams[0].to.partition("/")[0]].dialect == dialect:
             return alias
+    for provider in config.providers.values():
+        for name in provider.models or []:
+            if provider.dialect == dialect and not set(name) & set("*?["):
+                return name
     return None

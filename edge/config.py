@@ -30,12 +30,13 @@ __all__ = [
     "problems",
 ]
 
-NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$(?!\n)"
 Name = Annotated[str, Meta(pattern=NAME, description="lower-case letters, digits, - and _")]
 Seconds = Annotated[float, Meta(gt=0, le=86400)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
-Digest = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
+Digest = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$(?!\n)")]
 
+URL_TEXT = re.compile(r"[!-~]+")
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 HOP_BY_HOP = frozenset(
     {"connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
@@ -149,9 +150,11 @@ def is_loopback(host: str) -> bool:
     if host.lower().rstrip(".") == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def problems(config: Config, *, insecure: bool = False) -> list[Problem]:
@@ -168,7 +171,9 @@ def problems(config: Config, *, insecure: bool = False) -> list[Problem]:
         for index, target in enumerate(model.upstreams):
             provider_name, _, upstream_model = target.to.partition("/")
             where = ("models", alias, "upstreams", index, "to")
-            if not upstream_model:
+            if not upstream_model.isprintable() or len(upstream_model) > 256:
+                found.append((where, "the model's name has characters that cannot be sent, or too many"))
+            elif not upstream_model:
                 found.append((where, f"'{target.to}' is not of the form provider/model"))
             elif provider_name not in config.providers:
                 found.append((where, f"there is no provider '{provider_name}'"))
@@ -211,7 +216,7 @@ def _provider_problems(name: str, provider: Provider, server: Server) -> list[Pr
         port = url.port or (443 if url.scheme == "https" else 80)
     except ValueError:
         url, port = urlsplit(""), 0
-    if url.scheme not in ("http", "https") or not url.hostname or not provider.base_url.isprintable():
+    if url.scheme not in ("http", "https") or not url.hostname or not URL_TEXT.fullmatch(provider.base_url):
         found.append(((*where, "base_url"), "must be an http:// or https:// URL with a host"))
     elif url.username is not None or url.query or url.fragment:
         found.append(((*where, "base_url"), "must have no user, query or fragment"))
@@ -229,6 +234,10 @@ def _provider_problems(name: str, provider: Provider, server: Server) -> list[Pr
             found.append(((*where, "headers", header), "is not a header that can be set"))
         if any(ord(c) < 32 or ord(c) > 126 for c in value):
             found.append(((*where, "headers", header), "the value has characters that a header cannot carry"))
+    credential = {"bearer": "authorization", None: "authorization" if provider.dialect == "openai" else "x-api-key"}
+    header = credential.get(provider.auth, provider.auth or "")
+    if provider.api_keys and header in {name.lower() for name in provider.headers}:
+        found.append(((*where, "headers"), f"sets {header}, which api_keys sets too"))
     for index, secret in enumerate(provider.api_keys):
         if not secret.reveal() or any(ord(c) < 33 or ord(c) > 126 for c in secret.reveal()):
             found.append(((*where, "api_keys", index), "is empty or has characters that a header cannot carry"))

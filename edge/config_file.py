@@ -11,7 +11,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -24,6 +24,11 @@ __all__ = ["ConfigError", "load", "parse", "resolve"]
 
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}")
 PathKey = tuple[str | int, ...]
+Adjust = Callable[[Config], Config]
+
+
+def unchanged(config: Config) -> Config:
+    return config
 
 
 class ConfigError(Exception):
@@ -48,16 +53,22 @@ _Words.add_implicit_resolver(
 )
 
 
-def resolve(path: str | None, environ: Mapping[str, str] | None = None, *, insecure: bool = False) -> Config:
+def resolve(
+    path: str | None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    insecure: bool = False,
+    adjust: Adjust = unchanged,
+) -> Config:
     """The configuration to serve with: the file `path`, else the file EDGE_CONFIG names, else the environment's keys.
 
-    Raises ConfigError.
+    `adjust` makes of what was read what the rules are to be applied to, such as another address. Raises ConfigError.
     """
     environ = os.environ if environ is None else environ
     path = path or environ.get("EDGE_CONFIG") or None
     if path is not None:
-        return load(path, environ, insecure=insecure)
-    config = from_environment(dict(environ))
+        return load(path, environ, insecure=insecure, adjust=adjust)
+    config = adjust(from_environment(dict(environ)))
     found = problems(config, insecure=insecure)
     if not config.providers:
         raise ConfigError(
@@ -69,18 +80,35 @@ def resolve(path: str | None, environ: Mapping[str, str] | None = None, *, insec
     return config
 
 
-def load(path: str, environ: Mapping[str, str] | None = None, *, insecure: bool = False) -> Config:
+def load(
+    path: str,
+    environ: Mapping[str, str] | None = None,
+    *,
+    insecure: bool = False,
+    adjust: Adjust = unchanged,
+) -> Config:
     """Read one file. Raises ConfigError, also for a file that is missing or cannot be read."""
     try:
         text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "its name or its content is no text"
         raise ConfigError(path, [f"cannot be read: {reason}"]) from None
-    return parse(text, path, os.environ if environ is None else environ, insecure=insecure)
+    return parse(text, path, os.environ if environ is None else environ, insecure=insecure, adjust=adjust)
 
 
-def parse(text: str, source: str, environ: Mapping[str, str], *, insecure: bool = False) -> Config:
-    """Read a configuration from `text`; the ending of `source` chooses .toml, .json, or else YAML."""
+def parse(
+    text: str,
+    source: str,
+    environ: Mapping[str, str],
+    *,
+    insecure: bool = False,
+    adjust: Adjust = unchanged,
+    checked: bool = True,
+) -> Config:
+    """Read a configuration from `text`; the ending of `source` chooses .toml, .json, or else YAML.
+
+    Without `checked` the rules across settings are taken for granted. Raises ConfigError.
+    """
     data, lines, errors = _read(text, source)
     if errors:
         raise ConfigError(source, errors)
@@ -88,7 +116,8 @@ def parse(text: str, source: str, environ: Mapping[str, str], *, insecure: bool 
     config: Config | None = walk.struct(Config, data, ())
     found = walk.found
     if not found and config is not None:
-        found = problems(config, insecure=insecure)
+        config = adjust(config)
+        found = problems(config, insecure=insecure) if checked else []
     if found or config is None:
         raise ConfigError(source, [_line(lines, where, what) for where, what in found])
     return config
@@ -117,6 +146,8 @@ def _read(text: str, source: str) -> tuple[Any, dict[PathKey, int] | None, list[
         return None, None, [f"{line}{error.problem or 'is not YAML'}"]
     except (tomllib.TOMLDecodeError, yaml.YAMLError, ValueError) as error:
         return None, None, [str(error)]
+    except RecursionError:
+        return None, None, ["is nested too deeply, or refers to itself"]
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -236,6 +267,8 @@ class _Walk:
             self.found.append((path, str(error)))
         except OSError as error:
             self.found.append((path, f"the secret file cannot be read: {error.strerror}"))
+        except UnicodeDecodeError:
+            self.found.append((path, "the secret file is not UTF-8"))
         except msgspec.ValidationError as error:
             self.found.append((path, _explain(hint, data, str(error), substituted)))
         return None

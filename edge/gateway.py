@@ -13,7 +13,7 @@ import asyncio
 import re
 from dataclasses import dataclass
 from time import perf_counter
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -26,6 +26,7 @@ from edge.errors import (
     InternalError,
     MethodNotAllowed,
     ModelNotFound,
+    UnsupportedMediaType,
     UnsupportedRoute,
     UpstreamBadResponse,
     UpstreamCredentials,
@@ -35,7 +36,7 @@ from edge.exchange import Exchange
 from edge.guard import validate
 from edge.guard.auth import Auth, Key, refuse_model
 from edge.hooks import Hooks, RequestRecord, Usage
-from edge.routes import EXISTING, MODEL, UNKNOWN
+from edge.routes import EXISTING, MODEL, OTHER, UNKNOWN
 from edge.upstreams.catalog import Catalog
 from edge.upstreams.deadline import Deadline
 from edge.upstreams.http2 import open_transport
@@ -53,6 +54,7 @@ MODEL_OTHER = "_other"
 RETURNED = frozenset({b"content-type", b"openai-processing-ms"})
 RETURNED_PREFIXES = (b"retry-after", b"x-ratelimit-", b"anthropic-ratelimit-")
 CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F))
 JSON_TYPE = (b"content-type", b"application/json")
 
 
@@ -132,13 +134,14 @@ class Gateway:
         try:
             exchange.key = state.auth.identify(exchange)
             route = exchange.route
-            if route is UNKNOWN:
+            if route is UNKNOWN or (route.endpoint == OTHER and exchange.method != route.method):
                 raise UnsupportedRoute(f"This route is not supported. There are: {EXISTING}.")
             if route.method != exchange.method:
                 raise MethodNotAllowed(route.method)
-            media_type = (exchange.header(b"content-type") or b"").lower()
-            if media_type.startswith(b"multipart/"):
+            if (exchange.header(b"content-type") or b"").lower().startswith(b"multipart/"):
                 raise UnsupportedRoute(f"Multipart bodies are not supported. There are: {EXISTING}.")
+            if (exchange.header(b"content-encoding") or b"identity").lower() != b"identity":
+                raise UnsupportedMediaType("Compressed bodies are not supported: send it without content-encoding.")
         except EdgeError as error:
             self.refuse(exchange, error)
 
@@ -157,9 +160,16 @@ class Gateway:
 
     def _granted(self, exchange: Exchange) -> tuple[Upstream, ...]:
         """The upstreams of the model asked for that the key may use; an alias grants its own."""
-        resolution: Resolution = exchange.state.router.resolve(exchange.model, exchange.route)
-        exchange.model_label = resolution.alias or MODEL_OTHER
         key: Key = exchange.key
+        router: Router = exchange.state.router
+        try:
+            resolution: Resolution = router.resolve(exchange.model, exchange.route)
+        except ModelNotFound as error:
+            close = router.close_names(exchange.model, key.grants)
+            if not close:
+                raise
+            raise ModelNotFound(f"{error.message} Did you mean {', '.join(close)}?", param="model") from None
+        exchange.model_label = resolution.alias or MODEL_OTHER
         if resolution.alias and key.grants(resolution.alias):
             return resolution.upstreams
         granted = tuple(upstream for upstream in resolution.upstreams if key.grants(*upstream.names))
@@ -200,8 +210,10 @@ class Gateway:
             response = await deadline.first(provider.send(exchange, body_for(exchange, upstream.model)))
             if response.status in (401, 402, 403):
                 raise UpstreamCredentials
-            if 300 <= response.status < 400 or response.status < 200:
+            if 300 <= response.status < 400:
                 raise UpstreamBadResponse("The provider answered with a redirect, which is never followed.")
+            if not 200 <= response.status < 600:
+                raise UpstreamBadResponse("The provider's answer has a status that does not exist.")
             if is_stream(response):
                 await self._relay(exchange, response, deadline)
             else:
@@ -222,17 +234,19 @@ class Gateway:
         exchange.upstream_ends()
         headers = returned_headers(exchange, response)
         if stream.failed and not stream.content:
-            status = stream.error_status()
+            status, body = stream.early_error()
             if status in (401, 402, 403):
                 raise UpstreamCredentials
             headers = [JSON_TYPE, *(pair for pair in headers if pair[0] != b"content-type")]
-            self._reply(exchange, status, headers, stream.error_data)
+            self._reply(exchange, status, headers, body)
             return
         exchange.content_at = perf_counter()
         headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
         self._start(exchange, response.status, headers)
         await relay.relay(exchange)
         exchange.end()
+        await exchange.drain()
+        await relay.settle()
 
     async def _models(self, exchange: Exchange) -> None:
         """``GET /v1/models`` and ``GET /v1/models/{id}``: what this key can ask for in this dialect."""
@@ -245,7 +259,7 @@ class Gateway:
             self._reply(exchange, 200, [JSON_TYPE], render.model_list(models))
             return
         for name, owner in models:
-            if name == wanted:
+            if wanted in (name, f"{owner}/{name}"):
                 self._reply(exchange, 200, [JSON_TYPE], render.model_object(name, owner))
                 return
         raise ModelNotFound(f"The model '{wanted[:256]}' does not exist here.", param="model")
@@ -270,9 +284,17 @@ class Gateway:
         self._fail(exchange, error)
         self._settle(exchange)
 
+    def abandon(self, exchange: Exchange) -> None:
+        """The client left before its request was whole."""
+        exchange.error = ClientClosedRequest()
+        self._settle(exchange)
+
     def _fail(self, exchange: Exchange, error: EdgeError) -> None:
         """Answer with an error in the client's dialect: as the reply, or inside the stream that is the reply."""
         exchange.error = error
+        if isinstance(error, ClientClosedRequest):
+            exchange.abort()
+            return
         if exchange.events is not None and exchange.started:
             exchange.write(exchange.events.error_event(error, exchange.request_id))
             exchange.end()
@@ -377,9 +399,5 @@ def returned_headers(exchange: Exchange, response: Response) -> Headers:
 
 
 def header_text(text: str) -> bytes:
-    """A model's name as a header value: ASCII, the rest percent-encoded as in a URL."""
-    return (
-        text.encode("ascii")
-        if text.isascii()
-        else b"".join(bytes((byte,)) if byte < 128 else b"%%%02X" % byte for byte in text.encode())
-    )
+    """A model's name as a header value: what is not printable ASCII is percent-encoded as in a URL."""
+    return quote(text, safe=PRINTABLE).encode("ascii")

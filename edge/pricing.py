@@ -1,7 +1,7 @@
 """What tokens cost, and how much a model takes in: a snapshot committed as data, with its date.
 
-``data/prices.json`` is generated from genai-prices by ``tools/generate_prices.py``. Costs are whole numbers of 1e-12 USD,
-which add up without rounding.
+``data/prices.json`` is generated from genai-prices by ``tools/generate_prices.py``. Costs are whole numbers of
+1e-12 USD, which add up without rounding.
 """
 
 from __future__ import annotations

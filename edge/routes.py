@@ -54,10 +54,10 @@ UNKNOWN = Route("_unknown", "POST", None, "", "other")
 
 # APIs that exist at the providers, but that a gateway cannot route by model: multipart bodies, sockets, stored objects.
 UNSUPPORTED = re.compile(
-    r"(files|uploads|batches|realtime|assistants|threads|vector_stores|containers|evals|conversations|fine_tuning"
-    r"|messages/batches|audio/(transcriptions|translations)|images/(edits|variations)|organization|skills"
-    r"|responses/.*|chat/completions/.*|models/.*)(/|$)"
+    r"(files|uploads|batches|realtime|messages/batches|audio/(transcriptions|translations)|images/(edits|variations))(/|$)"
 )
+# Other spellings of what is spelled otherwise: passed through they would be the same request under fewer checks.
+NEAR_MISS = re.compile(r"(?i:(v1|openai|anthropic)(/|$))")
 # A passed-through path becomes part of the provider's URL: plain words only, so that it cannot climb or add a query.
 PLAIN = re.compile(r"[A-Za-z0-9_-]{1,64}(/[A-Za-z0-9_-]{1,64}){0,5}")
 RESERVED = ("health", "metrics", "admin")
@@ -90,6 +90,7 @@ def match(path: bytes) -> Match | None:
         return Match(route, route.dialect or dialect)
     if rest.startswith("models/") and len(rest) > 7:
         return Match(MODEL, dialect, rest[7:])
-    if prefix != "anthropic" and PLAIN.fullmatch(rest) and not UNSUPPORTED.match(rest):
+    passes = PLAIN.fullmatch(rest) and not UNSUPPORTED.match(rest) and not NEAR_MISS.match(rest)
+    if prefix != "anthropic" and passes and rest.lower() not in ROUTES:
         return Match(Route(OTHER, "POST", "openai", f"/{rest}", "other"), "openai")
     return Match(UNKNOWN, dialect)

@@ -1,8 +1,8 @@
 """Writes edge/data/prices.json from the package genai-prices (MIT): ``python tools/generate_prices.py``.
 
-Rates are whole numbers of 1e-12 USD per token, so that costs add up without rounding. Of prices that depend on the date, those
-of the day of generation are taken; rates of service tiers and of batches are left out. Run in an environment with
-``pip install --group prices``.
+Rates are whole numbers of 1e-12 USD per token, so that costs add up without rounding. Of prices that depend on the
+date, those of the day of generation are taken; rates of service tiers and of batches are left out. Run in an
+environment with ``pip install --group prices``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CLAUSES = {"equals": "=", "starts_with": "^", "ends_with": "$", "contains": "*",
 
 
 def rule(clause: Any) -> list[Any]:
-    """A match as ``[operator, argument...]``: ``=``, ``^`` (begins), ``$`` (ends), ``*`` (contains), ``~``, ``|``, ``&``."""
+    """A match as ``[operator, argument...]``: = equals, ^ begins, $ ends, * contains, ~ regex, | any, & all."""
     for name, sign in (("or_", "|"), ("and_", "&")):
         if hasattr(clause, name):
             return [sign, *(rule(part) for part in getattr(clause, name))]
@@ -49,7 +49,8 @@ def whole(price: Decimal) -> int:
 
 
 def main() -> None:
-    now = datetime.now(UTC)
+    # Noon: prices that depend on the hour are cheaper at night, and an estimate had better not be too low.
+    now = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
     vendors = []
     for provider in providers:
         models = []

@@ -28,9 +28,9 @@ MAX_TOP_KEYS = 1000
 MAX_ODD_KEYS = 50_000
 """Bounds on what costs more than a glance; no honest request comes near them."""
 
-# The pure build's way through strings and numbers at C speed; the byte loops below name the reason of what these refuse.
-# No possessive quantifiers: CPython before 3.11.4 mishandles them. The repetition is bounded, since each turn of it takes
-# memory; a longer string takes several matches.
+# The pure build's way through strings and numbers at C speed; the byte loops below name the reason of what these
+# refuse. No possessive quantifiers: CPython before 3.11.4 mishandles them. The repetition is bounded, since each turn
+# of it takes memory; a longer string takes several matches.
 _STRING = re.compile(rb'[^"\\\x00-\x1f]*(?:\\["\\/bfnrt][^"\\\x00-\x1f]*){0,100}')
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?(?![0-9.eE])")
 _SPACE = re.compile(rb"[ \t\n\r]*")
@@ -278,7 +278,7 @@ def scan_json(body: bytes, max_depth: int = 128, max_number: int = 1000) -> dict
                             raise JSONError("duplicate key", i, key)
                         frames[depth - 1] = {earlier, key}
                     else:
-                        seen = earlier
+                        seen = earlier  # type: ignore[assignment]
                         if key in seen:
                             raise JSONError("duplicate key", i, key)
                         seen.add(key)

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from edge.dialects.stream import Stream
+from edge.dialects.stream import Stream, count, type_of
 from edge.errors import EdgeError
 from edge.hooks import Usage
 
@@ -80,11 +80,11 @@ def usage_of(body: bytes) -> Usage | None:
     details = usage.output_tokens_details
     thinking = details.thinking_tokens if details is not None else None
     return Usage(
-        input=-1 if usage.input_tokens is None else usage.input_tokens,
-        output=-1 if usage.output_tokens is None else usage.output_tokens,
-        cache_read=-1 if usage.cache_read_input_tokens is None else usage.cache_read_input_tokens,
-        cache_write=-1 if usage.cache_creation_input_tokens is None else usage.cache_creation_input_tokens,
-        reasoning=-1 if thinking is None else thinking,
+        input=count(usage.input_tokens),
+        output=count(usage.output_tokens),
+        cache_read=count(usage.cache_read_input_tokens),
+        cache_write=count(usage.cache_creation_input_tokens),
+        reasoning=count(thinking),
     )
 
 
@@ -115,6 +115,8 @@ class MessagesStream(Stream):
     __slots__ = ()
 
     def event(self, name: bytes, data: bytes) -> None:
+        if name == b"message":
+            name = type_of(data)  # a compatible server that leaves the event's name out
         if name == b"content_block_delta":
             self.content = True
         elif name == b"message_stop":
@@ -137,11 +139,11 @@ class MessagesStream(Stream):
     def complete_at_end(self) -> bool:
         return self.finished
 
-    def error_status(self) -> int:
+    def early_error(self) -> tuple[int, bytes]:
         try:
-            return STATUS.get(_decode_any(self.error_data)["error"]["type"], 502)
+            return STATUS.get(_decode_any(self.error_data)["error"]["type"], 502), self.error_data
         except (msgspec.DecodeError, KeyError, TypeError, RecursionError):
-            return 502
+            return 502, self.error_data
 
     def error_event(self, error: EdgeError, request_id: str) -> bytes:
         return b"event: error\ndata: " + error_body(error, request_id) + b"\n\n"

@@ -6,11 +6,12 @@ envelope its ``_exceptions.py`` reads.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
 
-from edge.dialects.stream import Stream
+from edge.dialects.stream import Stream, count
 from edge.errors import EdgeError
 from edge.hooks import Usage
 
@@ -18,6 +19,10 @@ __all__ = ["ChatStream", "CompletionsStream", "OtherStream", "error_body", "mode
 
 TYPES = {401: "invalid_request_error", 403: "permission_error", 429: "rate_limit_error"}
 STATUS = {
+    "invalid_api_key": 401,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "model_not_found": 404,
     "invalid_request_error": 400,
     "rate_limit_error": 429,
     "rate_limit_exceeded": 429,
@@ -29,6 +34,10 @@ STATUS = {
     "service_unavailable": 503,
     "timeout": 504,
 }
+
+
+ENDING = re.compile(rb'"finish_reason"\s*:\s*"|"index"\s*:\s*[1-9]')
+"""What makes a chunk worth decoding once content has come: an end, or another choice than the first."""
 
 
 class _Details(msgspec.Struct):
@@ -92,12 +101,32 @@ def normalised(usage: _Usage) -> Usage:
     cached = details.cached_tokens or 0
     written = details.cache_write_tokens or 0
     return Usage(
-        input=-1 if prompt is None else max(0, prompt - cached - written),
-        output=-1 if output is None else output,
-        cache_read=cached,
-        cache_write=written,
-        reasoning=-1 if reasoning is None else reasoning,
+        input=-1 if prompt is None else count(max(0, prompt - cached - written)),
+        output=count(output),
+        cache_read=count(cached),
+        cache_write=count(written),
+        reasoning=count(reasoning),
     )
+
+
+def error_of(data: bytes) -> dict[str, Any] | None:
+    """The ``error`` object of an event, None for an event that reports none."""
+    try:
+        error = _decode_any(data).get("error")
+    except (msgspec.DecodeError, AttributeError, RecursionError):
+        return None
+    return error if isinstance(error, dict) else {"message": error} if error else None
+
+
+def status_of(error: dict[str, Any]) -> int:
+    """The HTTP status that goes with an error object: by its code, else its type, else 502."""
+    for key in ("code", "type", "status"):
+        value = error.get(key)
+        if isinstance(value, int) and 400 <= value < 600:
+            return value
+        if isinstance(value, str) and value in STATUS:
+            return STATUS[value]
+    return 502
 
 
 def model_list(models: list[tuple[str, str]]) -> bytes:
@@ -124,6 +153,9 @@ class OtherStream(Stream):
     def complete_at_end(self) -> bool:
         return True
 
+    def early_error(self) -> tuple[int, bytes]:
+        return status_of(error_of(self.error_data) or {}), self.error_data
+
     def error_event(self, error: EdgeError, request_id: str) -> bytes:
         return b"data: " + error_body(error) + b"\n\n"
 
@@ -131,38 +163,34 @@ class OtherStream(Stream):
 class ChatStream(OtherStream):
     """``chat.completion.chunk`` events, ended by ``data: [DONE]``."""
 
-    __slots__ = ("_finish_seen",)
+    __slots__ = ("_open_choices",)
 
     def __init__(self) -> None:
         super().__init__()
-        self._finish_seen = False
+        self._open_choices: dict[Any, bool] = {}
 
     def event(self, name: bytes, data: bytes) -> None:
         if data == b"[DONE]":
             self.finished = True
             self.content = True
             return
-        if name == b"error" or b'"error"' in data[:24]:
+        if name == b"error" or (b'"error"' in data and error_of(data) is not None):
             self.failed = True
             self.error_data = data
             return
         if b'"usage"' in data:
             self.add_usage(usage_of(data))
-        if b'"finish_reason"' in data and not self._finish_seen:
-            self._finish_seen = self._finishes(data)
-        if not self.content:
-            self.content = self._finish_seen or self._has_content(data)
+        if self.content and not ENDING.search(data):
+            return
+        for choice in self._choices(data):
+            index = choice.get("index")
+            ended = bool(choice.get("finish_reason"))
+            self._open_choices[index if isinstance(index, int) else 0] = not ended
+            self.content = self.content or ended or self._says_something(choice)
 
     def complete_at_end(self) -> bool:
-        """Some compatible servers leave ``[DONE]`` out: a finish reason will do."""
-        return self.finished or self._finish_seen
-
-    def error_status(self) -> int:
-        try:
-            error = _decode_any(self.error_data)["error"]
-            return STATUS.get(error.get("code") or "") or STATUS.get(error.get("type") or "") or 502
-        except (msgspec.DecodeError, KeyError, TypeError, AttributeError, RecursionError):
-            return 502
+        """Some compatible servers leave ``[DONE]`` out: it will do that every choice has its finish reason."""
+        return self.finished or (bool(self._open_choices) and not any(self._open_choices.values()))
 
     @staticmethod
     def _choices(data: bytes) -> list[dict[str, Any]]:
@@ -173,15 +201,9 @@ class ChatStream(OtherStream):
         except (msgspec.DecodeError, AttributeError, TypeError, RecursionError):
             return []
 
-    def _finishes(self, data: bytes) -> bool:
-        return any(choice.get("finish_reason") for choice in self._choices(data))
-
-    def _has_content(self, data: bytes) -> bool:
-        for choice in self._choices(data):
-            delta = choice.get("delta")
-            if isinstance(delta, dict) and any(value for key, value in delta.items() if key != "role"):
-                return True
-        return False
+    def _says_something(self, choice: dict[str, Any]) -> bool:
+        delta = choice.get("delta")
+        return isinstance(delta, dict) and any(value for key, value in delta.items() if key != "role")
 
 
 class CompletionsStream(ChatStream):
@@ -189,5 +211,5 @@ class CompletionsStream(ChatStream):
 
     __slots__ = ()
 
-    def _has_content(self, data: bytes) -> bool:
-        return any(choice.get("text") for choice in self._choices(data))
+    def _says_something(self, choice: dict[str, Any]) -> bool:
+        return bool(choice.get("text"))

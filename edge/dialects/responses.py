@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
-from edge.dialects.openai import _Body, normalised
-from edge.dialects.stream import Stream
+from edge.dialects.openai import _Body, _decode_any, error_type, normalised, status_of
+from edge.dialects.stream import Stream, type_of
 from edge.errors import EdgeError
 
 __all__ = ["ResponsesStream"]
@@ -26,15 +26,10 @@ PREAMBLE = frozenset(
 )
 
 
-class _Type(msgspec.Struct):
-    type: str = ""
-
-
 class _Terminal(msgspec.Struct):
     response: _Body | None = None
 
 
-_decode_type = msgspec.json.Decoder(_Type).decode
 _decode_terminal = msgspec.json.Decoder(_Terminal).decode
 
 
@@ -43,11 +38,12 @@ class ResponsesStream(Stream):
 
     def event(self, name: bytes, data: bytes) -> None:
         if name == b"message":
-            try:
-                name = _decode_type(data).type.encode()
-            except (msgspec.DecodeError, RecursionError):
-                return
+            name = type_of(data)
         if name in TERMINAL:
+            if name == b"response.failed" and not self.content:
+                self.failed = True
+                self.error_data = data
+                return
             self.content = self.finished = True
             try:
                 response = _decode_terminal(data).response
@@ -60,6 +56,18 @@ class ResponsesStream(Stream):
             self.error_data = data
         elif name not in PREAMBLE:
             self.content = True
+
+    def early_error(self) -> tuple[int, bytes]:
+        """The fields of an ``error`` event, or the error of a failed response, in OpenAI's envelope."""
+        try:
+            data = _decode_any(self.error_data)
+            error = data.get("error") or (data.get("response") or {}).get("error") or data
+            code, message, param = error.get("code"), error.get("message"), error.get("param")
+        except (msgspec.DecodeError, AttributeError, RecursionError):
+            return 502, self.error_data
+        status = status_of({"code": code, "type": error.get("type")})
+        fields = {"message": message, "type": error_type(status), "param": param, "code": code}
+        return status, msgspec.json.encode({"error": fields})
 
     def complete_at_end(self) -> bool:
         return self.finished

@@ -4,10 +4,34 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import msgspec
+
 from edge.errors import EdgeError
 from edge.hooks import Usage
 
-__all__ = ["Stream"]
+__all__ = ["Stream", "count", "type_of"]
+
+MAX_COUNT = 1 << 53
+
+
+class _Typed(msgspec.Struct):
+    type: str = ""
+
+
+_decode_type = msgspec.json.Decoder(_Typed).decode
+
+
+def type_of(data: bytes) -> bytes:
+    """The ``type`` of an event's data, b"" if it has none."""
+    try:
+        return _decode_type(data).type.encode()
+    except (msgspec.DecodeError, RecursionError):
+        return b""
+
+
+def count(tokens: int | None) -> int:
+    """A provider's count of tokens if it can be one, else -1."""
+    return tokens if tokens is not None and 0 <= tokens <= MAX_COUNT else -1
 
 
 class Stream(ABC):
@@ -45,9 +69,9 @@ class Stream(ABC):
     def error_event(self, error: EdgeError, request_id: str) -> bytes:
         """An error as the bytes of one event in this dialect."""
 
-    def error_status(self) -> int:
-        """The HTTP status an error inside the stream stands for."""
-        return 502
+    @abstractmethod
+    def early_error(self) -> tuple[int, bytes]:
+        """The error that came before any content, as the HTTP status and body it would have had without a stream."""
 
     def add_usage(self, usage: Usage | None) -> None:
         if usage is not None:

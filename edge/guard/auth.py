@@ -23,6 +23,7 @@ __all__ = ["ANYONE", "Auth", "Key", "new_key"]
 
 MIN_TOKEN = 16
 MAX_TOKEN = 4096
+HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 ALPHABET = string.ascii_letters + string.digits
 
 
@@ -85,7 +86,8 @@ class Auth:
         refused; it could rebind its own name to 127.0.0.1, so while bound to loopback the Host must be a loopback one.
         Raises HostNotAllowed, OriginNotAllowed, UnsupportedMediaType.
         """
-        host = exchange.header(b"host")
+        hosts = exchange.header_values(b"host")
+        host = hosts[0] if len(hosts) == 1 else None
         if self.loopback_only and not is_loopback(host_name(host)):
             raise HostNotAllowed
         origin = exchange.header(b"origin")
@@ -93,7 +95,8 @@ class Auth:
             raise OriginNotAllowed
         if exchange.method == "POST":
             media_type = (exchange.header(b"content-type") or b"").partition(b";")[0].strip().lower()
-            if media_type != b"application/json" and not media_type.endswith(b"+json"):
+            # Multipart is refused as well, by the gateway, as a route that does not exist.
+            if media_type != b"application/json" and not media_type.endswith((b"+json", b"multipart/form-data")):
                 raise UnsupportedMediaType
 
 
@@ -108,11 +111,9 @@ def presented(exchange: Exchange) -> bytes:
 
 
 def host_name(host: bytes | None) -> str:
-    """The name or address of a Host header, without its port; "" if there is none."""
-    text = (host or b"").decode("latin-1")
-    if text.startswith("["):
-        return text.partition("]")[0] + "]"
-    return text.partition(":")[0]
+    """The name or address of a Host header, without its port; "" if there is none or it is no host."""
+    match = HOST.fullmatch(host or b"")
+    return match[1].decode("ascii") if match else ""
 
 
 def refuse_model(name: str) -> ModelNotAllowed:

@@ -55,7 +55,7 @@ def create_app() -> EdgeApplication:
 class AsgiExchange(Exchange):
     """Collects the reply; ``flush`` and ``drain`` hand it to the server."""
 
-    __slots__ = ("_app", "_body", "_head", "_send", "aborted", "closes")
+    __slots__ = ("_app", "_body", "_complete", "_head", "_send", "aborted", "closes")
 
     def __init__(self, app: EdgeApplication, found: Match, scope: Scope, send: Send) -> None:
         client = scope.get("client")
@@ -78,6 +78,7 @@ class AsgiExchange(Exchange):
         self._send = send
         self._head: dict[str, Any] | None = None
         self._body: list[bytes] = []
+        self._complete = False
         self.aborted = False
         self.closes = False
 
@@ -103,7 +104,10 @@ class AsgiExchange(Exchange):
             await self._send(head)
         body, self._body = self._body, []
         data = body[0] if len(body) == 1 else b"".join(body)
+        if self._complete or self.aborted:
+            return
         if data or self.ended:
+            self._complete = self.ended
             await self._send({"type": "http.response.body", "body": data, "more_body": not self.ended})
 
 
@@ -159,6 +163,7 @@ class EdgeApplication:
             message = await receive()
             if message["type"] == "http.disconnect":
                 exchange.gone = True
+                self.gateway.abandon(exchange)
                 return False
             body = message.get("body", b"")
             received += len(body)
@@ -259,8 +264,9 @@ class EdgeApplication:
             error = UnsupportedRoute(f"This route does not exist. There are: {EXISTING}, GET /health, GET /metrics.")
             return Response(error.status, content=Content(b"application/json", openai.error_body(error)))
 
-        app.router.add_get("/health", health)
-        app.router.add_get("/health/ready", health_ready)
+        for method in ("GET", "HEAD"):
+            app.router.add(method, "/health", health)
+            app.router.add(method, "/health/ready", health_ready)
         app.router.add_get("/metrics", metrics)
         app.router.fallback = unknown
         return app

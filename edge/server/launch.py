@@ -18,7 +18,7 @@ import msgspec
 
 from edge import __version__
 from edge._fast import COMPILED
-from edge.config import Config, Server
+from edge.config import Config, Server, is_loopback
 from edge.config_file import ConfigError, parse
 
 __all__ = ["StartError", "launch"]
@@ -35,8 +35,6 @@ def launch(
     path: str | None,
     reread: Callable[[], Config],
     announce: Callable[[str], None],
-    *,
-    insecure: bool,
 ) -> int:
     """Serve `config` until a signal ends it; returns the exit code.
 
@@ -44,6 +42,7 @@ def launch(
     with the address once it is bound. Raises StartError.
     """
     server = config.server
+    loopback_only = is_loopback(server.host)
     metrics_folder = share_metrics() if server.workers > 1 else None
     # prometheus_client looks at its environment when it is imported, so all that leads to it comes after this.
     from edge.gateway import Gateway, build_state
@@ -59,11 +58,11 @@ def launch(
 
     def serve(orders: Orders) -> None:
         metrics = Metrics()
-        state = build_state(current, loopback_only=not insecure)
+        state = build_state(current, loopback_only=loopback_only)
         app = EdgeApplication(Gateway(state, Fanout(metrics, logs)), metrics, logs)
 
         def reload(text: str) -> None:
-            app.reload(parse(text, path or "", os.environ, insecure=True))
+            app.reload(parse(text, path or "", os.environ, checked=False))
 
         logging.getLogger("uvicorn.error").addHandler(ToLogs(logs.log))
         run_worker(app, reload, orders)

@@ -67,7 +67,10 @@ class Logs:
         """Write what is queued, then write directly again."""
         thread, self._thread = self._thread, None
         if thread is not None:
-            self._queue.put(None)
+            try:
+                self._queue.put_nowait(None)
+            except queue.Full:
+                return  # nobody takes our lines: the thread is a daemon, and ends with the process
             thread.join(timeout=2)
 
     def _run(self) -> None:

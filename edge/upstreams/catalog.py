@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from edge.errors import EdgeError
+from edge.errors import EdgeError, UpstreamBadResponse
 from edge.upstreams.provider import Provider
 
 __all__ = ["Catalog"]
@@ -90,16 +90,16 @@ class Catalog:
 
 
 async def fetch(provider: Provider) -> tuple[str, ...]:
-    """The ids a provider lists, () if it refuses to. Raises EdgeError, msgspec.DecodeError."""
+    """The ids a provider lists. Raises EdgeError, also for a refusal, and msgspec.DecodeError."""
     response = await provider.list_models()
     try:
         body = bytearray()
         while chunk := await response.read():
             body += chunk
             if len(body) > MAX_BYTES:
-                return ()
+                raise UpstreamBadResponse("The provider's list of models is too long.")
     finally:
         await response.close()
     if response.status != 200:
-        return ()
+        raise UpstreamBadResponse("The provider gave no list of models.")
     return tuple(entry.id for entry in _decode_page(body).data[:MAX_MODELS])

@@ -11,11 +11,13 @@ from collections.abc import Awaitable
 from typing import TypeVar
 
 from edge.config import Resilience
-from edge.errors import UpstreamTimeout
+from edge.errors import ClientClosedRequest, UpstreamTimeout
 
 __all__ = ["Deadline"]
 
 T = TypeVar("T")
+WRITE_STALL_S = 30.0
+"""A client that takes nothing of its answer for this long has left, whatever its socket says."""
 
 
 class Deadline:
@@ -38,6 +40,14 @@ class Deadline:
     async def next(self, step: Awaitable[T]) -> T:
         """Wait for the next bytes of a running stream. Raises UpstreamTimeout."""
         return await self._until(min(self._loop.time() + self._idle_s, self._total), step, "nothing more")
+
+    async def taken(self, drain: Awaitable[None]) -> None:
+        """Wait for the client to take what was written. Raises ClientClosedRequest."""
+        try:
+            async with asyncio.timeout_at(min(self._loop.time() + WRITE_STALL_S, self._total)):
+                await drain
+        except TimeoutError:
+            raise ClientClosedRequest("The client stopped reading its answer.") from None
 
     async def whole(self, step: Awaitable[T]) -> T:
         """Wait for a part of an answer that is no stream. Raises UpstreamTimeout."""

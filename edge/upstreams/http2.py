@@ -82,7 +82,11 @@ class HttpxTransport:
             answer = await self._transport.handle_async_request(outgoing)
         except Exception as error:
             raise _translated(error) from error
-        return _HttpxResponse(answer)
+        try:
+            return _HttpxResponse(answer)
+        except EdgeError:
+            await answer.stream.aclose()  # type: ignore[union-attr]
+            raise
 
     async def close(self) -> None:
         await self._transport.aclose()
@@ -92,6 +96,8 @@ class _HttpxResponse:
     def __init__(self, answer: httpx2.Response) -> None:
         self.status = answer.status_code
         self.headers: Headers = [(name.lower(), value) for name, value in answer.headers.raw]
+        self.framed = any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)
+        self.framed = self.framed or answer.extensions.get("http_version") == b"HTTP/2"
         self._answer = answer
         self._chunks: AsyncIterator[bytes] = answer.stream.__aiter__()  # type: ignore[union-attr]
         self._inflater: Inflater | None = None

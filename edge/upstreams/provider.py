@@ -38,7 +38,7 @@ DEFAULT_MODELS: dict[Dialect, tuple[str, ...]] = {
 # The client's headers that cross. Everything else stays here: its credentials, cookies, addresses, hop-by-hop fields.
 FORWARDED = frozenset({b"content-type", b"accept", b"anthropic-version", b"anthropic-beta", b"openai-beta"})
 FORWARDED_QUERY = ("beta",)
-TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")
+TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
 SAFE_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
 

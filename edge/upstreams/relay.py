@@ -6,9 +6,13 @@ that an answer that breaks off can still end in an error event that the client c
 
 from __future__ import annotations
 
+import asyncio
+
+import msgspec
+
 from edge._fast import SSEDecoder, SSELimitError
 from edge.dialects import Stream
-from edge.errors import UpstreamBadResponse, UpstreamStreamBroken
+from edge.errors import EdgeError, UpstreamBadResponse, UpstreamStreamBroken
 from edge.exchange import Exchange
 from edge.upstreams.deadline import Deadline
 from edge.upstreams.transport import Response
@@ -17,20 +21,22 @@ __all__ = ["EventRelay", "collect"]
 
 MAX_ANSWER = 64 << 20
 MAX_PREAMBLE = 1 << 20
+SETTLE_S = 0.05
 
 
 async def collect(response: Response, deadline: Deadline) -> bytes:
     """The whole body of an answer. Raises UpstreamTimeout, UpstreamStreamBroken, UpstreamBadResponse (over 64 MiB)."""
-    first = await deadline.whole(response.read())
-    chunk = await deadline.whole(response.read()) if first else b""
-    if not chunk:
-        return first
-    body = bytearray(first)
-    while chunk:
+    body = bytearray()
+    while chunk := await deadline.whole(response.read()):
         body += chunk
         if len(body) > MAX_ANSWER:
             raise UpstreamBadResponse(f"The provider's answer is larger than {MAX_ANSWER >> 20} MiB.")
-        chunk = await deadline.whole(response.read())
+    if not response.framed and body.lstrip().startswith((b"{", b"[")):
+        # Its end is the end of the connection, however that came about: JSON at least says itself whether it is whole.
+        try:
+            msgspec.json.decode(body)
+        except (msgspec.DecodeError, RecursionError):
+            raise UpstreamStreamBroken from None
     return bytes(body)
 
 
@@ -45,6 +51,7 @@ class EventRelay:
         self._held = bytearray()
         self._ready = b""
         self._at_end = False
+        self._cut_event = False
 
     async def first_content(self) -> None:
         """Read until the stream shows content, an error or its end; nothing goes to the client before.
@@ -58,7 +65,7 @@ class EventRelay:
             if len(ready) > MAX_PREAMBLE:
                 raise UpstreamBadResponse("The provider sent a megabyte of events without content.")
         self._ready = bytes(ready)
-        if self._at_end and not stream.failed and not stream.complete_at_end():
+        if self._at_end and not stream.failed and not self._complete():
             raise UpstreamStreamBroken
 
     async def relay(self, exchange: Exchange) -> None:
@@ -71,8 +78,8 @@ class EventRelay:
         while True:
             if ready:
                 exchange.write(ready)
-                await exchange.drain()
-            if self._at_end:
+                await self._deadline.taken(exchange.drain())
+            if self._at_end or self.stream.finished:
                 break
             exchange.upstream_begins()
             try:
@@ -80,8 +87,23 @@ class EventRelay:
             finally:
                 exchange.upstream_ends()
             ready = self._take(chunk)
-        if not self.stream.failed and not self.stream.complete_at_end():
+        if not self.stream.failed and not self._complete():
             raise UpstreamStreamBroken
+
+    def _complete(self) -> bool:
+        """Whether the stream was complete when it ended: an event cut short counts only if it was the terminal one."""
+        return self.stream.finished or (not self._cut_event and self.stream.complete_at_end())
+
+    async def settle(self) -> None:
+        """After the terminal event: give the HTTP framing of the end a moment, so that the connection can be kept."""
+        if self._at_end:
+            return
+        try:
+            async with asyncio.timeout(SETTLE_S):
+                while await self._response.read():
+                    pass
+        except (EdgeError, TimeoutError):
+            pass  # the client has everything; the connection is closed instead
 
     async def _read(self) -> bytes:
         try:
@@ -97,8 +119,9 @@ class EventRelay:
         try:
             if not chunk:
                 self._at_end = True
+                self._cut_event = decoder.pending > 0
                 self.stream.see(decoder.finish())
-                if not (self.stream.failed or self.stream.complete_at_end()):
+                if not (self.stream.failed or self._complete()):
                     return b""
                 rest = bytes(self._held)
                 self._held.clear()

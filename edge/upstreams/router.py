@@ -14,6 +14,8 @@ from edge.upstreams.provider import Provider
 __all__ = ["Resolution", "Router", "Upstream"]
 
 MAX_CACHED = 4096
+MAX_COMPARED = 100
+MAX_NAME = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Router:
             return known
         alias, found = self._find(name, route)
         if not found:
-            raise ModelNotFound(self._not_found(name), param="model")
+            raise ModelNotFound(f"The model '{name}' does not exist here.", param="model")
         usable = tuple(upstream for upstream in found if upstream.provider.serves(route))
         if not usable:
             dialects = " and ".join(sorted({upstream.provider.dialect for upstream in found}))
@@ -109,10 +111,14 @@ class Router:
             return model if claiming[0] is provider else upstream.names[0]
         return model if [other for other in same if not other.has_own_models] == [provider] else upstream.names[0]
 
-    def _not_found(self, name: str) -> str:
-        close = difflib.get_close_matches(name, {**dict.fromkeys(self.names()), **dict.fromkeys(self._live_names())})
-        hint = f" Did you mean {', '.join(close)}?" if close else ""
-        return f"The model '{name}' does not exist here.{hint}"
+    def close_names(self, name: str, granted: Callable[[str], bool]) -> list[str]:
+        """Names that exist and look like `name`, of those that are `granted`."""
+        candidates = [
+            other for other in (*self.names(), *self._live_names()) if other[:2] == name[:2] or len(other) < 6
+        ]
+        # The comparison is costly and runs on the event loop; whoever lists thousands of models sees a list anyway.
+        candidates = [other for other in candidates if granted(other)][:MAX_COMPARED]
+        return difflib.get_close_matches(name[:MAX_NAME], candidates, n=3)
 
     def names(self) -> Iterable[str]:
         """Every model name the configuration spells out."""

@@ -28,10 +28,14 @@ class UpstreamRequest:
 
 
 class Response(Protocol):
-    """An answer whose head is here. Header names are lower-case."""
+    """An answer whose head is here. Header names are lower-case.
+
+    ``framed``: the body's end is known by its length or framing; without, a broken connection looks like the end.
+    """
 
     status: int
     headers: Headers
+    framed: bool
 
     async def read(self) -> bytes:
         """The next bytes of the body as they come, b"" at its proper end.
@@ -68,18 +72,25 @@ class Inflater:
     def __init__(self, encoding: bytes, limit: int) -> None:
         if encoding not in (b"gzip", b"x-gzip", b"deflate"):
             raise UpstreamBadResponse("The provider's answer has a content encoding that was not asked for.")
-        self._inflate = zlib.decompressobj(wbits=47 if encoding != b"deflate" else 15)
+        self._wbits = 47 if encoding != b"deflate" else 15
+        self._inflate = zlib.decompressobj(self._wbits)
         self._limit = limit
 
     def feed(self, data: bytes) -> bytes:
         """Raises UpstreamBadResponse."""
-        try:
-            out = self._inflate.decompress(data, self._limit)
-        except zlib.error:
-            raise UpstreamBadResponse("The provider's answer is not validly compressed.") from None
-        if self._inflate.unconsumed_tail:
-            raise UpstreamBadResponse("The provider's answer is too large once decompressed.")
-        return out
+        out = bytearray()
+        while data:
+            if self._inflate.eof:
+                # RFC 1952, section 2.2: a gzip file may have several members.
+                self._inflate = zlib.decompressobj(self._wbits)
+            try:
+                out += self._inflate.decompress(data, self._limit - len(out) + 1)
+            except zlib.error:
+                raise UpstreamBadResponse("The provider's answer is not validly compressed.") from None
+            if len(out) > self._limit:
+                raise UpstreamBadResponse("The provider's answer is too large once decompressed.")
+            data = self._inflate.unused_data
+        return bytes(out)
 
     @property
     def complete(self) -> bool:

@@ -296,7 +296,7 @@ class TestRoutes:
     @pytest.mark.parametrize(
         "path",
         ["/v1/files", "/v1/batches", "/v1/realtime/sessions", "/v1/messages/batches", "/v1/audio/transcriptions",
-         "/v1/images/edits", "/v1/assistants", "/v1/fine_tuning/jobs", "/v1/responses/resp_1/cancel",
+         "/v1/images/edits", "/v1/uploads", "/V1/chat/completions", "/v1/v1/messages", "/anthropic",
          "/anthropic/v1/files", "/anthropic/v1/complete"],
     )  # fmt: skip
     def test_what_cannot_be_routed_by_model_is_404_and_names_what_exists(self, edge, path):

@@ -24,7 +24,7 @@ LAYERS = [
     {"edge.telemetry"},
     {"edge.gateway"},
     {"edge.guard", "edge.upstreams"},
-    {"edge.dialects"},
+    {"edge.dialects", "edge.pricing"},
     {"edge.exchange"},
     {"edge.config_file"},
     {"edge.errors", "edge.config", "edge.hooks", "edge.routes"},
@@ -34,7 +34,7 @@ LAYERS = [
 MAY_IMPORT_TELEMETRY = {"edge.cli", "edge.server"}
 HOMES = {
     "blacksheep": {"edge.server.asgi"},
-    "uvicorn": {"edge.server.supervisor"},
+    "uvicorn": {"edge.server.worker"},
     "httpx2": {"edge.upstreams.http2"},
     "prometheus_client": {"edge.telemetry.metrics"},
     "structlog": {"edge.telemetry.logs"},
