@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 import msgspec
@@ -16,7 +17,9 @@ from edge import __version__
 from edge._fast import COMPILED
 from edge.config import Config, Provider, problems
 from edge.config_file import ConfigError, load, resolve
+from edge.config_schema import json_schema
 from edge.guard.auth import new_key
+from edge.upstreams.provider import DEFAULT_MODELS
 
 __all__ = ["main"]
 
@@ -102,8 +105,53 @@ def check(path: str) -> None:
     for name, provider in config.providers.items():
         keys = f"{len(provider.api_keys)} key{'s' if len(provider.api_keys) != 1 else ''}"
         click.echo(f"provider   {name}: {provider.dialect} at {provider.base_url}, {keys}")
-    for alias, model in config.models.items():
-        click.echo(f"model      {alias} -> {', '.join(target.to for target in model.upstreams)}")
+    for line in resolved(config):
+        click.echo(line)
+
+
+@main.command()
+@click.argument("path", default="edge.yaml")
+def init(path: str) -> None:
+    """Write a commented configuration to begin with."""
+    try:
+        with Path(path).open("x", encoding="utf-8") as file:
+            file.write((Path(__file__).parent / "data" / "init.yaml").read_text(encoding="utf-8"))
+    except FileExistsError:
+        raise click.ClickException(f"{path} is there already") from None
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be written: {error.strerror}") from None
+    click.echo(f"wrote {path}; next: edge check {path}, then edge serve -c {path}")
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration, for editors."""
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+@main.command()
+@click.option(
+    "-c", "--config", "path", help="Configuration whose providers to look at; else EDGE_CONFIG, else the keys."
+)
+@click.option("--reach", "wanted", is_flag=True, help="Also connect to each provider (no request, no key is sent).")
+def doctor(path: str | None, wanted: bool) -> None:
+    """Look at this installation: build, Python, libraries, certificates, prices; with --reach, the providers."""
+    from edge.doctor import examine, reach
+
+    findings = list(examine())
+    try:
+        config = resolve(path, insecure=True)
+    except ConfigError as error:
+        findings.append(("configuration", "; ".join(error.errors), "bad" if path else "note"))
+    else:
+        findings.append(
+            ("configuration", f"{path or os.environ.get('EDGE_CONFIG') or 'from the environment'}: ok", "ok")
+        )
+        if wanted:
+            findings += reach(config)
+    for name, text, verdict in findings:
+        click.echo(f"{verdict:5} {name:14} {text}")
+    sys.exit(any(verdict == "bad" for _, _, verdict in findings))
 
 
 @main.group()
@@ -134,6 +182,25 @@ def version() -> None:
 def simulator(arguments: tuple[str, ...]) -> None:
     """Serve fake OpenAI and Anthropic providers; see 'edge simulator --help'."""
     os.execv(sys.executable, [sys.executable, "-m", "edge.simulator", *arguments])  # noqa: S606 - our own module
+
+
+def resolved(config: Config) -> list[str]:
+    """What each name leads to, in the order in which names are looked up."""
+    endpoints = {"openai": "chat, completions, responses, embeddings", "anthropic": "messages, count_tokens"}
+    lines = []
+    for alias, model in config.models.items():
+        targets = ", ".join(target.to for target in model.upstreams)
+        dialect = config.providers[model.upstreams[0].to.partition("/")[0]].dialect
+        lines.append(f"model      {alias} -> {targets}  ({endpoints[dialect]})")
+    for name, provider in config.providers.items():
+        lines.append(f"model      {name}/* -> {name}  ({endpoints[provider.dialect]})")
+        patterns = DEFAULT_MODELS[provider.dialect] if provider.models is None else provider.models
+        lines += [f"model      {pattern} -> {name}" for pattern in patterns]
+    for dialect in ("openai", "anthropic"):
+        rest = [name for name, p in config.providers.items() if p.dialect == dialect and p.models is None]
+        if len(rest) == 1:
+            lines.append(f"model      any other, in the {dialect} dialect -> {rest[0]}")
+    return lines
 
 
 def listening(config: Config, host: str | None, port: int | None, workers: int | None) -> Config:

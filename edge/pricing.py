@@ -27,7 +27,7 @@ tokens."""
 
 
 class ModelPrice(msgspec.Struct, frozen=True):
-    """``context_window`` in tokens, None where it is not known; the rates are `Rate`."""
+    """``context_window`` in tokens, None where unknown; ``request`` in 1e-12 USD for each one; the rates are `Rate`."""
 
     id: str
     match: list[Any]
@@ -35,6 +35,7 @@ class ModelPrice(msgspec.Struct, frozen=True):
     output: Rate | None = None
     cache_read: Rate | None = None
     cache_write: Rate | None = None
+    request: int = 0
     context_window: int | None = None
 
     def cost(self, usage: Usage) -> int:
@@ -44,7 +45,8 @@ class ModelPrice(msgspec.Struct, frozen=True):
         input_rate = at(self.input, whole_input) or 0
         read_rate, write_rate = at(self.cache_read, whole_input), at(self.cache_write, whole_input)
         return (
-            fresh * input_rate
+            self.request
+            + fresh * input_rate
             + read * (input_rate if read_rate is None else read_rate)
             + written * (input_rate if write_rate is None else write_rate)
             + max(0, usage.output) * (at(self.output, whole_input) or 0)

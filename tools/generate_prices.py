@@ -61,6 +61,8 @@ def main() -> None:
             }
             if not rates:
                 continue
+            if per_thousand := getattr(prices, "requests_kcount", None):
+                rates["request"] = whole(per_thousand * 1000)
             entry: dict[str, Any] = {"id": model.id, "match": rule(model.match), **rates}
             if model.context_window:
                 entry["context_window"] = model.context_window

@@ -57,6 +57,54 @@ def test_check_prints_what_a_file_resolves_to_or_every_error(tmp_path):
     assert "Traceback" not in got.stderr
 
 
+def test_init_writes_what_check_accepts_and_never_over_a_file(tmp_path):
+    path = tmp_path / "edge.yaml"
+    assert edge("init", str(path)).returncode == 0
+    got = edge("check", str(path))
+    assert got.returncode == 0, got.stderr
+    assert "smart -> openai/gpt-5" in got.stdout
+    assert "gpt-* -> openai" in got.stdout
+    assert "any other, in the anthropic dialect -> anthropic" in got.stdout
+    got = edge("init", str(path))
+    assert got.returncode == 1
+    assert "there already" in got.stderr
+
+
+def test_the_schema_accepts_what_check_accepts_and_refuses_what_it_refuses(tmp_path):
+    schema = tmp_path / "schema.json"
+    schema.write_text(edge("schema").stdout)
+    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
+    edge("init", str(good))
+    bad.write_text(good.read_text().replace("workers: 1", "wokers: 1"))
+    references = tmp_path / "references.yaml"
+    references.write_text(good.read_text().replace("port: 8080", 'port: "${PORT:-8080}"'))
+
+    def accepts(path):
+        command = [sys.executable, "-m", "check_jsonschema", "--schemafile", str(schema), str(path)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60).returncode == 0
+
+    assert accepts(good)
+    assert accepts(references)
+    assert not accepts(bad)
+    assert edge("check", str(bad)).returncode == 1
+
+
+def test_doctor_tells_how_things_are(simulator, tmp_path):
+    got = edge("doctor")
+    assert got.returncode == 0, got.stdout
+    for expected in ("build", "python", "httpx2", "certificates", "prices         of 20", "OPENAI_API_KEY"):
+        assert expected in got.stdout
+    path = tmp_path / "edge.json"
+    path.write_text(json.dumps({"providers": providers(simulator.url)}))
+    got = edge("doctor", "-c", str(path), "--reach")
+    assert got.returncode == 0
+    assert got.stdout.count("provider ") == 2
+    path.write_text(json.dumps({"providers": providers(f"http://127.0.0.1:{free_port()}")}))
+    got = edge("doctor", "-c", str(path), "--reach")
+    assert got.returncode == 1
+    assert "Connection refused" in got.stdout
+
+
 def test_serve_without_anything_says_what_to_do():
     got = edge("serve")
     assert got.returncode == 1
