@@ -14,9 +14,9 @@ run: $(VENV)/.built
 	@$(BIN)/edge version
 	@if [ -n "$$OPENAI_API_KEY$$ANTHROPIC_API_KEY$$EDGE_CONFIG" ]; then exec $(BIN)/edge serve; else exec $(BIN)/edge demo; fi
 
-test: $(VENV)/.test
+test: $(VENV)/.test $(VENV)/.clients
 	@$(BIN)/edge version | grep -q compiled || echo "SKIPPED: the compiled build, which is not here (see above)"
-	$(BIN)/python -m pytest
+	EDGE_CLIENTS=$(CURDIR)/$(VENV)/clients $(BIN)/python -m pytest
 	EDGE_PURE_PYTHON=1 $(BIN)/python -m pytest tests/unit
 
 lint: $(VENV)/.lint
@@ -50,6 +50,14 @@ endif
 
 $(VENV)/.test: $(VENV)/.built
 	$(INSTALL) --group test
+	@touch $@
+
+# Clients of other versions than ours, in environments of their own.
+$(VENV)/.clients: $(VENV)/.pip
+	$(PYTHON) -m venv $(VENV)/clients/previous
+	$(VENV)/clients/previous/bin/python -m pip install -q 'openai>=2,<3' 'anthropic>=1,<2'
+	$(PYTHON) -m venv $(VENV)/clients/langchain
+	$(VENV)/clients/langchain/bin/python -m pip install -q 'langchain-openai>=1,<2' 'langchain-anthropic>=1,<2'
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.built

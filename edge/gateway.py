@@ -245,8 +245,6 @@ class Gateway:
         self._start(exchange, response.status, headers)
         await relay.relay(exchange)
         exchange.end()
-        await exchange.drain()
-        await relay.settle()
 
     async def _models(self, exchange: Exchange) -> None:
         """``GET /v1/models`` and ``GET /v1/models/{id}``: what this key can ask for in this dialect."""

@@ -79,7 +79,11 @@ class EventRelay:
             if ready:
                 exchange.write(ready)
                 await self._deadline.taken(exchange.drain())
-            if self._at_end or self.stream.finished:
+            if self._at_end:
+                break
+            if self.stream.finished:
+                if rest := await self._rest():
+                    exchange.write(rest)
                 break
             exchange.upstream_begins()
             try:
@@ -94,16 +98,20 @@ class EventRelay:
         """Whether the stream was complete when it ended: an event cut short counts only if it was the terminal one."""
         return self.stream.finished or (not self._cut_event and self.stream.complete_at_end())
 
-    async def settle(self) -> None:
-        """After the terminal event: give the HTTP framing of the end a moment, so that the connection can be kept."""
-        if self._at_end:
-            return
+    async def _rest(self) -> bytes:
+        """What follows the terminal event: mostly nothing but the HTTP framing of the end, which lets the connection be
+        kept. An upstream that leaves its body open does not keep the client waiting.
+        """
+        rest = bytearray(self._held)
         try:
             async with asyncio.timeout(SETTLE_S):
-                while await self._response.read():
-                    pass
+                while chunk := await self._response.read():
+                    rest += chunk
+                    if len(rest) > MAX_PREAMBLE:
+                        break
         except (EdgeError, TimeoutError):
             pass  # the client has everything; the connection is closed instead
+        return bytes(rest)
 
     async def _read(self) -> bytes:
         try:
