@@ -58,13 +58,22 @@ class Server:
         if self.match is None:
             raise SystemExit(f"{command[0]} did not start")
 
+    def pids(self) -> list[int]:
+        """The process and its children: a supervisor's workers, an nginx's."""
+        pid = self.process.pid
+        return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+
     def cpu_s(self) -> float:
-        """User and system time so far, in seconds."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return sum(int(field) for field in fields[11:13]) / TICK
+        """User and system time of all of them so far, in seconds."""
+        total = 0
+        for pid in self.pids():
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            total += sum(int(field) for field in fields[11:13])
+        return total / TICK
 
     def rss_kib(self) -> int:
-        return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{self.process.pid}/status").read_text())[1])
+        """Resident memory of the largest of them."""
+        return max(int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) for pid in self.pids())
 
     def stop(self) -> None:
         self.process.terminate()

@@ -38,12 +38,11 @@ from edge.guard.auth import Auth, Key, refuse_model
 from edge.hooks import Hooks, RequestRecord, Usage
 from edge.routes import EXISTING, MODEL, OTHER, UNKNOWN
 from edge.upstreams.catalog import Catalog
-from edge.upstreams.deadline import Deadline
-from edge.upstreams.http2 import open_transport
-from edge.upstreams.provider import Provider
+from edge.upstreams.deadline import Deadline, Sweep
+from edge.upstreams.provider import Provider, open_transport
 from edge.upstreams.relay import EventRelay, collect
 from edge.upstreams.router import Resolution, Router, Upstream
-from edge.upstreams.transport import Response
+from edge.upstreams.wire import Response
 
 __all__ = ["Gateway", "State", "build_state"]
 
@@ -104,6 +103,7 @@ class Gateway:
     def __init__(self, state: State, hooks: Hooks) -> None:
         self.state = state
         self.hooks = hooks
+        self._sweep = Sweep()
         self._retiring: set[Provider] = set()
 
     async def reload(self, settings: config.Config) -> None:
@@ -200,27 +200,23 @@ class Gateway:
 
     async def _ask(self, exchange: Exchange, upstream: Upstream) -> None:
         """One request to one upstream, and its answer to the client."""
-        deadline = Deadline(exchange.state.settings.resilience, stream=exchange.stream, client_ms=exchange.deadline_ms)
         provider = upstream.provider
         exchange.provider = provider.name
         exchange.upstream_model = upstream.model
+        settings = exchange.state.settings.resilience
         response: Response | None = None
         exchange.upstream_begins()
         try:
-            response = await deadline.first(provider.send(exchange, body_for(exchange, upstream.model)))
-            if response.status in (401, 402, 403):
-                raise UpstreamCredentials
-            if 300 <= response.status < 400:
-                raise UpstreamBadResponse("The provider answered with a redirect, which is never followed.")
-            if not 200 <= response.status < 600:
-                raise UpstreamBadResponse("The provider's answer has a status that does not exist.")
-            if is_stream(response):
-                await self._relay(exchange, response, deadline)
-            else:
-                body = await collect(response, deadline)
-                exchange.upstream_ends()
-                exchange.usage = usage_of(exchange, body) if response.status == 200 else None
-                self._reply(exchange, response.status, returned_headers(exchange, response), body)
+            with Deadline(self._sweep, settings, stream=exchange.stream, client_ms=exchange.deadline_ms) as deadline:
+                response = await provider.send(exchange, body_for(exchange, upstream.model))
+                check_status(response.status)
+                if is_stream(response):
+                    await self._relay(exchange, response, deadline)
+                    return
+                body = await collect(response)
+            exchange.upstream_ends()
+            exchange.usage = usage_of(exchange, body) if response.status == 200 else None
+            self._reply(exchange, response.status, returned_headers(exchange, response), body)
         finally:
             exchange.upstream_ends()
             if response is not None:
@@ -369,6 +365,16 @@ def body_for(exchange: Exchange, model: str) -> bytes:
         return body
     start, end = exchange.spans["model"]
     return b"%b%b%b" % (body[:start], msgspec.json.encode(model), body[end:])
+
+
+def check_status(status: int) -> None:
+    """Raises UpstreamCredentials, UpstreamBadResponse for a status that must not reach the client."""
+    if status in (401, 402, 403):
+        raise UpstreamCredentials
+    if 300 <= status < 400:
+        raise UpstreamBadResponse("The provider answered with a redirect, which is never followed.")
+    if not 200 <= status < 600:
+        raise UpstreamBadResponse("The provider's answer has a status that does not exist.")
 
 
 def is_stream(response: Response) -> bool:

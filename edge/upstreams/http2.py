@@ -1,4 +1,4 @@
-"""The transport over httpx2: HTTP/1.1 and, with the extra ``http2``, HTTP/2.
+"""The transport over httpx2, for providers with ``http2: true``.
 
 httpx2's transport is used below its client, since the client adds headers of its own, keeps cookies, follows redirects
 and reads proxies from the environment; none of that may happen to what passes through a gateway.
@@ -10,11 +10,9 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 
-from edge import config
 from edge.errors import (
     EdgeError,
     Headers,
@@ -23,24 +21,12 @@ from edge.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from edge.upstreams.transport import Inflater, Response, Transport, UpstreamRequest
+from edge.upstreams.wire import Inflater, Response, UpstreamRequest
 
-__all__ = ["HttpxTransport", "open_transport"]
+__all__ = ["HttpxTransport"]
 
 MAX_BLOCK = 64 << 20
 KEEPALIVE_S = 60.0
-
-
-def open_transport(settings: config.Provider, connect_s: float) -> Transport:
-    """The transport to a provider's origin. Raises OSError for a CA file that cannot be read."""
-    url = urlsplit(settings.base_url)
-    return HttpxTransport(
-        f"{url.scheme}://{url.netloc}",
-        connect_s=connect_s,
-        max_connections=settings.max_connections,
-        ca_file=settings.ca_file,
-        http2=settings.http2,
-    )
 
 
 class HttpxTransport:
@@ -52,17 +38,15 @@ class HttpxTransport:
         *,
         connect_s: float,
         max_connections: int,
-        ca_file: str | None = None,
-        http2: bool = False,
+        tls: ssl.SSLContext | None,
     ) -> None:
-        """`origin` is scheme, host and port. Raises OSError or ssl.SSLError for a CA file that cannot be read."""
-        context = ssl.create_default_context(cafile=ca_file) if ca_file else True
+        """`origin` is scheme, host and port."""
         self._origin = origin
         self._timeout = {"connect": connect_s, "pool": connect_s, "read": None, "write": None}
         self._transport = httpx2.AsyncHTTPTransport(
-            verify=context,
+            verify=tls or True,
             trust_env=False,
-            http2=http2,
+            http2=True,
             limits=httpx2.Limits(
                 max_connections=max_connections,
                 max_keepalive_connections=max_connections,
@@ -109,8 +93,6 @@ class _HttpxResponse:
         try:
             while True:
                 chunk = await anext(self._chunks, b"")
-                if not chunk:
-                    _refuse_surplus(self._answer)
                 if self._inflater is None:
                     return chunk
                 if not chunk:
@@ -131,20 +113,6 @@ class _HttpxResponse:
         async with aclosing(chunks):
             pass
         await self._answer.stream.aclose()  # type: ignore[union-attr]
-
-
-def _refuse_surplus(answer: httpx2.Response) -> None:
-    """See to it that a connection with bytes after its answer is not used again.
-
-    Whoever asked next on it would get them as an answer, and they may be somebody else's. httpcore looks for readable
-    sockets when it takes a connection out of its pool, but not at what h11 has already read; a failed h11 state makes
-    it close the connection.
-    """
-    stream: Any = answer.stream
-    for name in ("_httpcore_stream", "_stream", "_connection", "_h11_state"):
-        stream = getattr(stream, name, None)
-    if stream is not None and stream.trailing_data[0]:
-        stream.send_failed()
 
 
 def _translated(error: Exception) -> EdgeError:

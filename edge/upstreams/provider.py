@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import re
+import ssl
 from fnmatch import translate
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -12,9 +13,11 @@ from edge import config
 from edge.errors import Headers
 from edge.exchange import Exchange
 from edge.routes import Dialect, Route
-from edge.upstreams.transport import Response, Transport, UpstreamRequest
+from edge.upstreams.http2 import HttpxTransport
+from edge.upstreams.transport import Pool
+from edge.upstreams.wire import Response, Transport, UpstreamRequest
 
-__all__ = ["ANTHROPIC_VERSION", "DEFAULT_MODELS", "Provider"]
+__all__ = ["ANTHROPIC_VERSION", "DEFAULT_MODELS", "Provider", "open_transport"]
 
 ANTHROPIC_VERSION = b"2023-06-01"
 """Sent where the client names no version: Anthropic's API demands one."""
@@ -113,6 +116,21 @@ class Provider:
         # Bodies pass as they are, so they had better come uncompressed.
         headers.append((b"accept-encoding", b"identity"))
         return headers
+
+
+def open_transport(settings: config.Provider, connect_s: float) -> Transport:
+    """The transport to a provider's origin. Raises OSError for a CA file that cannot be read."""
+    url = urlsplit(settings.base_url)
+    tls = None
+    if url.scheme == "https":
+        tls = ssl.create_default_context(cafile=settings.ca_file)
+        tls.minimum_version = ssl.TLSVersion.TLSv1_2
+    if settings.http2:
+        return HttpxTransport(
+            f"{url.scheme}://{url.netloc}", connect_s=connect_s, max_connections=settings.max_connections, tls=tls
+        )
+    port = url.port or (443 if tls else 80)
+    return Pool(url.hostname or "", port, tls=tls, connect_s=connect_s, max_connections=settings.max_connections)
 
 
 def credentials(settings: config.Provider) -> list[Headers]:

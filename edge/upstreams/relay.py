@@ -15,7 +15,7 @@ from edge.dialects import Stream
 from edge.errors import EdgeError, UpstreamBadResponse, UpstreamStreamBroken
 from edge.exchange import Exchange
 from edge.upstreams.deadline import Deadline
-from edge.upstreams.transport import Response
+from edge.upstreams.wire import Response
 
 __all__ = ["EventRelay", "collect"]
 
@@ -24,10 +24,10 @@ MAX_PREAMBLE = 1 << 20
 SETTLE_S = 0.05
 
 
-async def collect(response: Response, deadline: Deadline) -> bytes:
-    """The whole body of an answer. Raises UpstreamTimeout, UpstreamStreamBroken, UpstreamBadResponse (over 64 MiB)."""
+async def collect(response: Response) -> bytes:
+    """The whole body of an answer. Raises UpstreamStreamBroken, UpstreamBadResponse (over 64 MiB)."""
     body = bytearray()
-    while chunk := await deadline.whole(response.read()):
+    while chunk := await response.read():
         body += chunk
         if len(body) > MAX_ANSWER:
             raise UpstreamBadResponse(f"The provider's answer is larger than {MAX_ANSWER >> 20} MiB.")
@@ -56,12 +56,12 @@ class EventRelay:
     async def first_content(self) -> None:
         """Read until the stream shows content, an error or its end; nothing goes to the client before.
 
-        Raises UpstreamTimeout, UpstreamStreamBroken, UpstreamBadResponse.
+        Raises UpstreamStreamBroken, UpstreamBadResponse.
         """
         stream = self.stream
         ready = bytearray()
         while not stream.content and not stream.failed and not self._at_end:
-            ready += self._take(await self._deadline.first(self._read()))
+            ready += self._take(await self._read())
             if len(ready) > MAX_PREAMBLE:
                 raise UpstreamBadResponse("The provider sent a megabyte of events without content.")
         self._ready = bytes(ready)
@@ -71,14 +71,15 @@ class EventRelay:
     async def relay(self, exchange: Exchange) -> None:
         """Send the stream on, from its first byte to its end.
 
-        Raises UpstreamTimeout, UpstreamStreamBroken, UpstreamBadResponse; what was sent before that ends with a whole
+        Raises UpstreamStreamBroken, UpstreamBadResponse; what was sent before that ends with a whole
         event.
         """
         ready = self._ready
         while True:
             if ready:
                 exchange.write(ready)
-                await self._deadline.taken(exchange.drain())
+                self._deadline.taken()
+                await exchange.drain()
             if self._at_end:
                 break
             if self.stream.finished:
@@ -86,8 +87,9 @@ class EventRelay:
                     exchange.write(rest)
                 break
             exchange.upstream_begins()
+            self._deadline.next_bytes()
             try:
-                chunk = await self._deadline.next(self._read())
+                chunk = await self._read()
             finally:
                 exchange.upstream_ends()
             ready = self._take(chunk)

@@ -1,97 +1,475 @@
-"""What the gateway asks of a wire to a provider.
+"""The HTTP/1.1 connection pool: what this product spends its time in. The parser is httptools' (llhttp).
 
-`Transport` is an interface; ``http2.py`` implements it over httpx2. Whatever a transport meets it tells by the errors
-of `edge.errors`, so that nothing above it knows which library was underneath.
+One pool per provider, bounded, with a waiting line. A connection takes one request at a time and goes back to the pool
+as soon as its answer is complete, if nothing speaks against it: the peer keeps it alive, our request is written whole,
+and not one byte came after the answer. Whoever asked next would take such a byte for the beginning of its own answer.
+
+httptools completes informational (1xx) answers like others, knows no end of input, and cannot pause. So 1xx are
+skipped here; an answer with neither length nor chunks is complete at the end of the connection, and every other end
+before completion is a truncation; a parser serves one answer and is thrown away.
 """
 
 from __future__ import annotations
 
-import zlib
-from dataclasses import dataclass
-from typing import Protocol
+import asyncio
+import socket
+import ssl
+from collections import deque
+from typing import Any
 
-from edge.errors import Headers, UpstreamBadResponse
+import httptools
 
-__all__ = ["Inflater", "Response", "Transport", "UpstreamRequest"]
+from edge.errors import (
+    EdgeError,
+    Headers,
+    UpstreamBadResponse,
+    UpstreamStreamBroken,
+    UpstreamUnreachable,
+)
+from edge.upstreams.wire import Inflater, Response, UpstreamRequest
 
+__all__ = ["Pool"]
 
-@dataclass(frozen=True, slots=True)
-class UpstreamRequest:
-    """``target`` is the path and query below the provider's origin; ``headers`` are complete but for Host and
-    Content-Length, which the transport sets.
-    """
-
-    method: str
-    target: bytes
-    headers: Headers
-    body: bytes
-
-
-class Response(Protocol):
-    """An answer whose head is here. Header names are lower-case.
-
-    ``framed``: the body's end is known by its length or framing; without, a broken connection looks like the end.
-    """
-
-    status: int
-    headers: Headers
-    framed: bool
-
-    async def read(self) -> bytes:
-        """The next bytes of the body as they come, b"" at its proper end.
-
-        Raises UpstreamStreamBroken if the connection ends before the body does.
-        """
-        ...
-
-    async def close(self) -> None:
-        """Let go: the connection returns to its pool if the body was read to its end, else it is closed at once."""
-        ...
+IDLE_S = 60.0
+SWEEP_S = 15.0
+RESOLVED_S = 60.0
+MAX_HEAD = 65536
+HIGH_WATER = 262144
+MAX_BLOCK = 64 << 20
+JOINED = 65536
+"""A request up to this size is one write, so that it is one segment where it can be."""
 
 
-class Transport(Protocol):
-    """A pool of connections to one origin."""
+class StaleConnectionError(Exception):
+    """A kept connection ended before it gave a byte: the peer had closed it when we wrote."""
+
+
+class Pool:
+    """Connections to one origin. Deadlines other than of connecting and of waiting for a place are the caller's."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None,
+        connect_s: float,
+        max_connections: int,
+    ) -> None:
+        """`connect_s` bounds connecting, TLS included, and the wait for a place in a pool that is full."""
+        self._host = host
+        self._port = port
+        self._tls = tls
+        self._connect_s = connect_s
+        self._max = max_connections
+        name = f"[{host}]" if ":" in host else host
+        default = 443 if tls else 80
+        self._authority = (name if port == default else f"{name}:{port}").encode("ascii")
+        self._idle: deque[Connection] = deque()
+        self._all: set[Connection] = set()
+        self._opening = 0
+        self._waiting: deque[asyncio.Future[Connection | None]] = deque()
+        self._addresses: list[tuple[int, str]] = []
+        self._resolved_at = 0.0
+        self._sweep: asyncio.TimerHandle | None = None
 
     async def send(self, request: UpstreamRequest) -> Response:
-        """Send, and wait for the head of the answer. Raises UpstreamUnreachable, UpstreamTimeout, UpstreamStreamBroken,
-        UpstreamBadResponse.
+        """Send, and wait for the head of the answer.
+
+        A kept connection that turns out to be closed before it gave a byte is replaced by a fresh one, once: the peer
+        cannot have acted on a request that it never answered on a connection it was closing (RFC 9112, section 9.3.1,
+        leaves it to us). Raises UpstreamUnreachable, UpstreamStreamBroken, UpstreamBadResponse.
         """
-        ...
+        connection = self._take_idle() or await self._open_or_wait()
+        try:
+            return await connection.exchange(request, self._authority)
+        except StaleConnectionError:
+            pass
+        connection = await self._open_or_wait(fresh=True)
+        try:
+            return await connection.exchange(request, self._authority)
+        except StaleConnectionError:
+            raise UpstreamStreamBroken from None
 
     async def close(self) -> None:
         """Close every connection."""
-        ...
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for connection in list(self._all):
+            connection.abort()
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_exception(UpstreamUnreachable("The gateway is closing its connections."))
+
+    # Taking.
+
+    def _take_idle(self) -> Connection | None:
+        now = asyncio.get_running_loop().time()
+        while self._idle:
+            connection = self._idle.pop()
+            if now - connection.idle_since < IDLE_S and connection.usable:
+                connection.reused = True
+                return connection
+            connection.abort()
+        return None
+
+    async def _open_or_wait(self, *, fresh: bool = False) -> Connection:
+        if len(self._all) + self._opening >= self._max:
+            if fresh and self._idle:
+                self._idle.popleft().abort()  # its place is wanted
+            else:
+                given = await self._wait()
+                if given is not None and not fresh:
+                    return given
+                if given is not None:
+                    given.abort()
+        self._opening += 1
+        try:
+            return await self._connect()
+        finally:
+            self._opening -= 1
+            # A place that came to nothing is the next one's in line.
+            if len(self._all) + self._opening < self._max:
+                self._hand_over(None)
+
+    async def _wait(self) -> Connection | None:
+        """A connection, or None for a place to open one."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Connection | None] = loop.create_future()
+        self._waiting.append(waiter)
+        timer = loop.call_later(self._connect_s, self._give_up, waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                # It was ours for a moment: pass it on.
+                connection = waiter.result()
+                if connection is None:
+                    self._hand_over(None)
+                else:
+                    self.give_back(connection)
+            raise
+        finally:
+            timer.cancel()
+
+    @staticmethod
+    def _give_up(waiter: asyncio.Future[Connection | None]) -> None:
+        if not waiter.done():
+            error = UpstreamUnreachable(
+                "All connections to the provider are busy.", status=503, headers=[(b"retry-after", b"1")]
+            )
+            waiter.set_exception(error)
+
+    # Giving back.
+
+    def give_back(self, connection: Connection) -> None:
+        """A connection whose answer is complete, and that is fit for another."""
+        if self._hand_over(connection):
+            return
+        loop = asyncio.get_running_loop()
+        connection.idle_since = loop.time()
+        self._idle.append(connection)
+        if self._sweep is None:
+            self._sweep = loop.call_later(SWEEP_S, self._expire)
+
+    def forget(self, connection: Connection) -> None:
+        """A connection that is closed: its place is free."""
+        self._all.discard(connection)
+        try:
+            self._idle.remove(connection)
+        except ValueError:
+            pass  # it was in use
+        self._hand_over(None)
+
+    def _hand_over(self, connection: Connection | None) -> bool:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                if connection is not None:
+                    connection.reused = True
+                waiter.set_result(connection)
+                return True
+        return False
+
+    def _expire(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        while self._idle and now - self._idle[0].idle_since >= IDLE_S:
+            self._idle.popleft().abort()
+        self._sweep = loop.call_later(SWEEP_S, self._expire) if self._idle else None
+
+    # Opening.
+
+    async def _connect(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._connect_s):
+                failure: OSError | None = None
+                for _, address in await self._resolve():
+                    try:
+                        _, connection = await loop.create_connection(
+                            lambda: Connection(self, loop),
+                            address,
+                            self._port,
+                            ssl=self._tls,
+                            server_hostname=self._host if self._tls else None,
+                        )
+                    except OSError as error:
+                        failure = error
+                        continue
+                    self._all.add(connection)
+                    return connection
+        except (TimeoutError, OSError) as error:
+            self._resolved_at = 0.0
+            raise UpstreamUnreachable from error
+        # No address answers: ask anew next time, it may have moved.
+        self._resolved_at = 0.0
+        raise UpstreamUnreachable from failure
+
+    async def _resolve(self) -> list[tuple[int, str]]:
+        """The host's addresses, remembered for a minute; the one that answered last time comes first."""
+        loop = asyncio.get_running_loop()
+        if not self._addresses or loop.time() - self._resolved_at > RESOLVED_S or not self._resolved_at:
+            found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+            self._addresses = list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))
+            self._resolved_at = loop.time()
+        return self._addresses
 
 
-class Inflater:
-    """Decompresses an answer that came compressed although ``accept-encoding: identity`` was asked for.
+class Connection(asyncio.Protocol):
+    """One connection. ``reused``: it has served before; ``usable``: it is open and silent."""
 
-    Bounded: at most `limit` bytes come out of one call, and what a bomb would give beyond that is an error.
+    def __init__(self, pool: Pool, loop: asyncio.AbstractEventLoop) -> None:
+        self._pool = pool
+        self._loop = loop
+        self._transport: Any = None
+        self._answer: _Answer | None = None
+        self.reused = False
+        self.usable = False
+        self.idle_since = 0.0
+
+    async def exchange(self, request: UpstreamRequest, authority: bytes) -> Response:
+        answer = self._answer = _Answer(self, self._loop)
+        lines = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (request.method.encode("ascii"), request.target, authority)]
+        lines += [b"%b: %b\r\n" % pair for pair in request.headers]
+        body = request.body
+        if body or request.method == "POST":
+            lines.append(b"content-length: %d\r\n" % len(body))
+        lines.append(b"\r\n")
+        if len(body) <= JOINED:
+            lines.append(body)
+            self._transport.write(b"".join(lines))
+        else:
+            self._transport.write(b"".join(lines))
+            self._transport.write(body)
+        try:
+            await answer.head()
+        except BaseException:
+            self.abort()
+            raise
+        return answer
+
+    # asyncio's side.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self.usable = True
+
+    def data_received(self, data: bytes) -> None:
+        answer = self._answer
+        if answer is None:
+            # Bytes that nobody asked for.
+            self.abort()
+            return
+        answer.feed(data)
+        # Released here, never inside one of the parser's callbacks: only now is all of `data` known.
+        if answer.complete:
+            self._answer = None
+            fit = answer.keeps_alive and not self._transport.get_write_buffer_size()
+            if fit and self.usable:
+                self._pool.give_back(self)
+            else:
+                self.abort()
+        elif answer.failure is not None:
+            self.abort()
+
+    def eof_received(self) -> None:
+        if self._answer is not None:
+            self._answer.end_of_input()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.usable = False
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            if exc is None:
+                answer.end_of_input()
+            answer.fail(StaleConnectionError() if self.reused and answer.untouched else UpstreamStreamBroken())
+        self._pool.forget(self)
+
+    def pause(self) -> None:
+        if self.usable:
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self.usable:
+            self._transport.resume_reading()
+
+    def abort(self) -> None:
+        """Close at once, whatever is still to be written."""
+        self.usable = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    def let_go(self, answer: _Answer) -> None:
+        """The reader of `answer` wants no more of it."""
+        if self._answer is answer:
+            self.abort()
+
+
+class _Answer:
+    """One answer, and the httptools callbacks that make it.
+
+    ``complete``: the end was seen; ``failure``: why there will be none; ``untouched``: not a byte has come.
     """
 
-    def __init__(self, encoding: bytes, limit: int) -> None:
-        if encoding not in (b"gzip", b"x-gzip", b"deflate"):
-            raise UpstreamBadResponse("The provider's answer has a content encoding that was not asked for.")
-        self._wbits = 47 if encoding != b"deflate" else 15
-        self._inflate = zlib.decompressobj(self._wbits)
-        self._limit = limit
+    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+        self.status = 0
+        self.headers: Headers = []
+        self.framed = False
+        self.complete = False
+        self.keeps_alive = False
+        self.failure: Exception | None = None
+        self.untouched = True
+        self._connection = connection
+        self._loop = loop
+        self._parser: Any = httptools.HttpResponseParser(self)
+        self._head_size = 0
+        self._has_head = False
+        self._informational = False
+        self._chunks: list[bytes] = []
+        self._buffered = 0
+        self._paused = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._inflater: Inflater | None = None
 
-    def feed(self, data: bytes) -> bytes:
-        """Raises UpstreamBadResponse."""
-        out = bytearray()
-        while data:
-            if self._inflate.eof:
-                # RFC 1952, section 2.2: a gzip file may have several members.
-                self._inflate = zlib.decompressobj(self._wbits)
-            try:
-                out += self._inflate.decompress(data, self._limit - len(out) + 1)
-            except zlib.error:
-                raise UpstreamBadResponse("The provider's answer is not validly compressed.") from None
-            if len(out) > self._limit:
-                raise UpstreamBadResponse("The provider's answer is too large once decompressed.")
-            data = self._inflate.unused_data
-        return bytes(out)
+    # For the reader.
 
-    @property
-    def complete(self) -> bool:
-        return self._inflate.eof
+    async def head(self) -> None:
+        while not self._has_head:
+            if self.failure is not None:
+                raise self.failure
+            await self._wait()
+
+    async def read(self) -> bytes:
+        while True:
+            if self._chunks:
+                chunks, self._chunks, self._buffered = self._chunks, [], 0
+                if self._paused:
+                    self._paused = False
+                    self._connection.resume()
+                data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                if self._inflater is None:
+                    return data
+                if data := self._inflater.feed(data):
+                    return data
+                continue
+            if self.complete:
+                if self._inflater is not None and not self._inflater.complete:
+                    raise UpstreamStreamBroken
+                return b""
+            if self.failure is not None:
+                raise self.failure
+            await self._wait()
+
+    async def close(self) -> None:
+        self._connection.let_go(self)
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # For the connection.
+
+    def feed(self, data: bytes) -> None:
+        self.untouched = False
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            if self.complete:
+                self.keeps_alive = False  # what came after the answer is no HTTP
+            elif isinstance(error.__context__, EdgeError):
+                self.fail(error.__context__)
+            else:
+                self.fail(UpstreamBadResponse())
+
+    def end_of_input(self) -> None:
+        """The peer has ended its side properly: an answer without length or chunks is complete now."""
+        if self._has_head and not self.framed and not self.complete and self.failure is None:
+            self.complete = True
+            self._wake()
+
+    def fail(self, error: Exception) -> None:
+        if not self.complete and self.failure is None:
+            self.failure = error
+            self._wake()
+
+    # httptools' callbacks.
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            self.keeps_alive = False  # a second answer to one request
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_size += len(name) + len(value) + 4
+        if self._head_size > MAX_HEAD:
+            raise UpstreamBadResponse("The provider's answer has a head that is too large.")
+        if not self._has_head:  # what comes later are trailers
+            self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        if self.complete:
+            return
+        status = self._parser.get_status_code()
+        if status < 200:
+            if status == 101:
+                raise UpstreamBadResponse("The provider wants to speak another protocol.")
+            self._informational = True
+            return
+        self.status = status
+        for name, value in self.headers:
+            if name in (b"content-length", b"transfer-encoding"):
+                self.framed = True
+            elif name == b"content-encoding" and value.lower() not in (b"", b"identity"):
+                self._inflater = Inflater(value.lower(), MAX_BLOCK)
+        self.framed = self.framed or status in (204, 304)
+        self._has_head = True
+        self._wake()
+
+    def on_body(self, body: bytes) -> None:
+        if self.complete:
+            return
+        self._chunks.append(body)
+        self._buffered += len(body)
+        if self._buffered > HIGH_WATER and not self._paused:
+            self._paused = True
+            self._connection.pause()
+        self._wake()
+
+    def on_message_complete(self) -> None:
+        if self._informational:
+            self._informational = False
+            self.headers.clear()
+            return
+        if self.complete:
+            return
+        self.complete = True
+        self.keeps_alive = self._parser.should_keep_alive()
+        self._wake()
