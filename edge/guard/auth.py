@@ -13,6 +13,7 @@ import secrets
 import string
 from dataclasses import dataclass
 from fnmatch import translate
+from functools import lru_cache
 
 from edge import config
 from edge.config import is_loopback
@@ -88,7 +89,7 @@ class Auth:
         """
         hosts = exchange.header_values(b"host")
         host = hosts[0] if len(hosts) == 1 else None
-        if self.loopback_only and not is_loopback(host_name(host)):
+        if self.loopback_only and not is_loopback_host(host):
             raise HostNotAllowed
         origin = exchange.header(b"origin")
         if origin is not None and (host is None or origin.partition(b"://")[2].lower() != host.lower()):
@@ -114,6 +115,12 @@ def host_name(host: bytes | None) -> str:
     """The name or address of a Host header, without its port; "" if there is none or it is no host."""
     match = HOST.fullmatch(host or b"")
     return match[1].decode("ascii") if match else ""
+
+
+@lru_cache(maxsize=256)
+def is_loopback_host(host: bytes | None) -> bool:
+    """Whether a Host header names this machine."""
+    return is_loopback(host_name(host))
 
 
 def refuse_model(name: str) -> ModelNotAllowed:

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from mmap import mmap
 
 import uvicorn
+import uvicorn.lifespan.on
+import uvicorn.protocols.http.httptools_impl
 
 from edge.server.asgi import EdgeApplication
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -41,6 +42,7 @@ class HttpxTransport:
         tls: ssl.SSLContext | None,
     ) -> None:
         """`origin` is scheme, host and port."""
+        _tell_peers_of_departures()
         self._origin = origin
         self._timeout = {"connect": connect_s, "pool": connect_s, "read": None, "write": None}
         self._transport = httpx2.AsyncHTTPTransport(
@@ -103,6 +105,9 @@ class _HttpxResponse:
                     return out
         except EdgeError:
             raise
+        except httpx2.RemoteProtocolError as error:
+            # Inside a body every breach is a broken answer: a reset stream, a connection that ended.
+            raise UpstreamStreamBroken from error
         except Exception as error:
             raise _translated(error) from error
 
@@ -113,6 +118,34 @@ class _HttpxResponse:
         async with aclosing(chunks):
             pass
         await self._answer.stream.aclose()  # type: ignore[union-attr]
+
+
+def _tell_peers_of_departures() -> None:
+    """Make httpcore2 send RST_STREAM for a stream that is given up before its end.
+
+    It only forgets such a stream; the provider would go on generating, and billing, for nobody. Its class is private:
+    this is done once, where an HTTP/2 provider is first opened, and a test with a real HTTP/2 server holds it.
+    """
+    from h2.errors import ErrorCodes
+    from h2.exceptions import H2Error
+    from httpcore2._async.http2 import AsyncHTTP2Connection
+
+    forget = AsyncHTTP2Connection._response_closed
+    if getattr(forget, "tells_peer", False):
+        return
+
+    async def reset_and_forget(self: Any, stream_id: int) -> None:
+        try:
+            self._h2_state.reset_stream(stream_id, ErrorCodes.CANCEL)
+            await self._write_outgoing_data(SimpleNamespace(extensions={}))
+        except (H2Error, KeyError):
+            pass  # the stream had ended properly
+        except Exception:  # noqa: BLE001, S110 - the connection is broken, so the peer knows
+            pass
+        await forget(self, stream_id)
+
+    reset_and_forget.tells_peer = True  # type: ignore[attr-defined]
+    AsyncHTTP2Connection._response_closed = reset_and_forget  # type: ignore[method-assign]
 
 
 def _translated(error: Exception) -> EdgeError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -19,25 +20,25 @@ from tests.harness import Edge, Process, clean_environment, free_port, providers
 ROOT = Path(__file__).parents[2]
 
 
-def edge(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+def edge_command(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "edge", *arguments]
     return subprocess.run(command, env=clean_environment(**env), capture_output=True, text=True, timeout=30)
 
 
 def test_version_says_which_build():
-    assert re.fullmatch(r"edge \d+\.\d+\.\d+ \((compiled|pure)\), Python 3\.\d+\.\d+\n", edge("version").stdout)
-    assert "(pure)" in edge("version", EDGE_PURE_PYTHON="1").stdout
+    assert re.fullmatch(r"edge \d+\.\d+\.\d+ \((compiled|pure)\), Python 3\.\d+\.\d+\n", edge_command("version").stdout)
+    assert "(pure)" in edge_command("version", EDGE_PURE_PYTHON="1").stdout
 
 
 def test_key_new_gives_a_key_that_its_line_lets_in(simulator, tmp_path):
-    got = edge("key", "new", "team-a").stdout
+    got = edge_command("key", "new", "team-a").stdout
     token = re.search(r"key \(shown once\): (lea_team-a_[A-Za-z0-9]{32})\n", got)[1]
     line = re.search(r"config line: +- (.*)", got)[1]
     assert token not in line
     path = tmp_path / "edge.yaml"
     path.write_text(f"auth:\n  keys:\n    - {line}\nproviders: {json.dumps(providers(simulator.url))}\n")
-    assert edge("check", str(path)).returncode == 0
-    assert edge("key", "new", "Not An Id").returncode != 0
+    assert edge_command("check", str(path)).returncode == 0
+    assert edge_command("key", "new", "Not An Id").returncode != 0
 
 
 def test_check_prints_what_a_file_resolves_to_or_every_error(tmp_path):
@@ -45,12 +46,12 @@ def test_check_prints_what_a_file_resolves_to_or_every_error(tmp_path):
     path.write_text(
         "providers: {a: {dialect: openai, base_url: http://x/v1, api_keys: [sk-canary]}}\nmodels: {m: {upstreams: [{to: a/b}]}}"
     )
-    got = edge("check", str(path))
+    got = edge_command("check", str(path))
     assert got.returncode == 0
     assert "model      m -> a/b" in got.stdout
     assert "canary" not in got.stdout
     path.write_text("server: {prt: 1}\nproviders: {a: {dialect: openai}}")
-    got = edge("check", str(path))
+    got = edge_command("check", str(path))
     assert got.returncode == 1
     assert "line 1: server.prt: unknown key, did you mean port?" in got.stderr
     assert "line 2: providers.a: the key 'base_url' is missing" in got.stderr
@@ -59,22 +60,22 @@ def test_check_prints_what_a_file_resolves_to_or_every_error(tmp_path):
 
 def test_init_writes_what_check_accepts_and_never_over_a_file(tmp_path):
     path = tmp_path / "edge.yaml"
-    assert edge("init", str(path)).returncode == 0
-    got = edge("check", str(path))
+    assert edge_command("init", str(path)).returncode == 0
+    got = edge_command("check", str(path))
     assert got.returncode == 0, got.stderr
     assert "smart -> openai/gpt-5" in got.stdout
     assert "gpt-* -> openai" in got.stdout
     assert "any other, in the anthropic dialect -> anthropic" in got.stdout
-    got = edge("init", str(path))
+    got = edge_command("init", str(path))
     assert got.returncode == 1
     assert "there already" in got.stderr
 
 
 def test_the_schema_accepts_what_check_accepts_and_refuses_what_it_refuses(tmp_path):
     schema = tmp_path / "schema.json"
-    schema.write_text(edge("schema").stdout)
+    schema.write_text(edge_command("schema").stdout)
     good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
-    edge("init", str(good))
+    edge_command("init", str(good))
     bad.write_text(good.read_text().replace("workers: 1", "wokers: 1"))
     references = tmp_path / "references.yaml"
     references.write_text(good.read_text().replace("port: 8080", 'port: "${PORT:-8080}"'))
@@ -86,51 +87,95 @@ def test_the_schema_accepts_what_check_accepts_and_refuses_what_it_refuses(tmp_p
     assert accepts(good)
     assert accepts(references)
     assert not accepts(bad)
-    assert edge("check", str(bad)).returncode == 1
+    assert edge_command("check", str(bad)).returncode == 1
 
 
 def test_doctor_tells_how_things_are(simulator, tmp_path):
-    got = edge("doctor")
+    got = edge_command("doctor")
     assert got.returncode == 0, got.stdout
     for expected in ("build", "python", "httpx2", "certificates", "prices         of 20", "OPENAI_API_KEY"):
         assert expected in got.stdout
     path = tmp_path / "edge.json"
     path.write_text(json.dumps({"providers": providers(simulator.url)}))
-    got = edge("doctor", "-c", str(path), "--reach")
+    got = edge_command("doctor", "-c", str(path), "--reach")
     assert got.returncode == 0
     assert got.stdout.count("provider ") == 2
     path.write_text(json.dumps({"providers": providers(f"http://127.0.0.1:{free_port()}")}))
-    got = edge("doctor", "-c", str(path), "--reach")
+    got = edge_command("doctor", "-c", str(path), "--reach")
     assert got.returncode == 1
     assert "Connection refused" in got.stdout
 
 
 def test_serve_without_anything_says_what_to_do():
-    got = edge("serve")
+    got = edge_command("serve")
     assert got.returncode == 1
     assert "OPENAI_API_KEY" in got.stderr
     assert "edge demo" in got.stderr
 
 
 def test_serve_refuses_an_open_address_without_keys():
-    got = edge("serve", "--host", "0.0.0.0", OPENAI_API_KEY="x")
+    got = edge_command("serve", "--host", "0.0.0.0", OPENAI_API_KEY="x")
     assert got.returncode == 1
     assert "--insecure" in got.stderr
 
 
 def test_serve_refuses_its_own_address_as_an_upstream():
     port = free_port()
-    got = edge("serve", "--port", str(port), OPENAI_API_KEY="x", OPENAI_BASE_URL=f"http://localhost:{port}/v1")
+    got = edge_command("serve", "--port", str(port), OPENAI_API_KEY="x", OPENAI_BASE_URL=f"http://localhost:{port}/v1")
     assert got.returncode == 1
     assert "own address" in got.stderr
 
 
 def test_a_port_in_use_is_said_plainly(simulator):
     port = simulator.url.rpartition(":")[2]
-    got = edge("serve", "--port", port, OPENAI_API_KEY="x")
+    got = edge_command("serve", "--port", port, OPENAI_API_KEY="x")
     assert got.returncode == 1
     assert f"cannot listen on 127.0.0.1:{port}" in got.stderr
     assert "Traceback" not in got.stderr
+
+
+def test_two_edges_do_not_share_a_port(edge):
+    """SO_REUSEPORT would let them, and each would get some of the connections."""
+    got = subprocess.run(
+        [sys.executable, "-m", "edge", "serve", "--port", str(edge.port)],
+        env=clean_environment(OPENAI_API_KEY="x"), capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert got.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{edge.port}: Address already in use" in got.stderr
+
+
+def test_a_missing_file_and_an_unreadable_secret_are_said_plainly(tmp_path):
+    got = edge_command("serve", "-c", str(tmp_path / "nope.yaml"))
+    assert (got.returncode, "No such file" in got.stderr, "Traceback" in got.stderr) == (1, True, False)
+    path = tmp_path / "edge.yaml"
+    path.write_text("providers: {a: {dialect: openai, base_url: http://x/v1, api_keys: ['file:/nope/key']}}")
+    got = edge_command("serve", "-c", str(path))
+    assert got.returncode == 1
+    assert "providers.a.api_keys[0]: the secret file cannot be read: No such file or directory" in got.stderr
+    path.write_text("providers: {a: {dialect: openai, base_url: https://x/v1, ca_file: /nope/ca.pem}}")
+    got = edge_command("serve", "-c", str(path))
+    assert (got.returncode, "ca_file" in got.stderr, "Traceback" in got.stderr) == (1, True, False)
+
+
+def test_log_lines_are_pretty_on_a_terminal(simulator, tmp_path):
+    import pty
+
+    path = tmp_path / "edge.json"
+    path.write_text(json.dumps({"providers": providers(simulator.url), "server": {"port": 0}}))
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "edge", "serve", "-c", str(path)]
+    process = subprocess.Popen(command, stderr=theirs, env=clean_environment(TERM="xterm"))
+    try:
+        seen = b""
+        while b"curl" not in seen:
+            seen += os.read(ours, 65536)
+        assert b"serving" in seen
+        assert b'{"' not in seen.partition(b"curl")[0]
+    finally:
+        process.terminate()
+        process.wait(10)
+        os.close(ours)
+        os.close(theirs)
 
 
 def test_keys_of_the_environment_are_configuration_enough(simulator):

@@ -1,0 +1,112 @@
+"""A provider with ``http2: true``, behind a real nginx that speaks HTTP/2 over TLS."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from tests.harness import Client, Edge, Simulator, free_port, providers, running
+
+NGINX = """
+daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
+events {{ worker_connections 256; }}
+http {{
+  log_format protocol "$server_protocol"; access_log {folder}/access.log protocol;
+  client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder}; uwsgi_temp_path {folder};
+  scgi_temp_path {folder};
+  server {{
+    listen 127.0.0.1:{port} ssl http2;
+    ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/key.pem;
+    location / {{ proxy_pass {target}; proxy_buffering off; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+  }}
+}}
+"""
+
+
+@pytest.fixture(scope="module")
+def simulator():
+    made = Simulator()
+    with running(made):
+        yield made
+
+
+@pytest.fixture(scope="module")
+def edge(simulator, tmp_path_factory):
+    if shutil.which("nginx") is None:
+        pytest.skip("nginx is not here (Debian: nginx)")
+    pytest.importorskip("h2", reason="the extra http2 is not installed")
+    folder = tmp_path_factory.mktemp("nginx")
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", f"{folder}/key.pem", "-out", f"{folder}/cert.pem"]
+    subprocess.run(command, check=True, capture_output=True)
+    port = free_port()
+    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=port, target=simulator.url))
+    nginx = subprocess.Popen(["nginx", "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf", "-p", str(folder)])
+    time.sleep(0.5)
+    more = {"http2": True, "ca_file": f"{folder}/cert.pem"}
+    made = Edge(folder, {"providers": providers(f"https://localhost:{port}", **more), "resilience": {"total_s": 5}})
+    made.access_log = folder / "access.log"
+    try:
+        with running(made):
+            yield made
+    finally:
+        nginx.terminate()
+        nginx.wait(10)
+
+
+def ask(edge, model, stream=False):
+    with Client(edge.port) as client:
+        body = {"model": model, "stream": stream, "messages": [{"role": "user", "content": "hi"}]}
+        client.post("/v1/chat/completions", json.dumps(body).encode())
+        status, headers = client.head()
+        return status, client.body(headers)
+
+
+def test_json_and_streams_come_over_http2(edge):
+    status, got = ask(edge, "gpt-4o")
+    assert status == 200
+    assert json.loads(got)["choices"]
+    status, got = ask(edge, "gpt-4o", stream=True)
+    assert status == 200
+    assert got.endswith(b"data: [DONE]\n\n")
+    time.sleep(0.1)
+    assert set(edge.access_log.read_text().split()) == {"HTTP/2.0"}
+
+
+def test_errors_and_truncation_are_told_the_same(edge):
+    assert ask(edge, "sim-429")[0] == 429
+    assert ask(edge, "sim-401")[0] == 503
+    assert ask(edge, "sim-cut-50")[0] == 502
+    assert b"upstream_stream_broken" in ask(edge, "sim-words-30-cut-9", stream=True)[1]
+
+
+@pytest.mark.parametrize(
+    ("model", "answers"), [("sim-words-100-tps-20", True), ("sim-hang", False), ("sim-hang-1", False)]
+)
+def test_a_client_that_leaves_closes_its_stream(edge, simulator, model, answers):
+    """nginx passes the reset of a stream on by closing its connection to the simulator."""
+    before = simulator.count()
+    with Client(edge.port) as client:
+        body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "x"}]}
+        client.post("/v1/chat/completions", json.dumps(body).encode())
+        simulator.entry(before)
+        if answers:
+            client.head()
+        time.sleep(0.1)
+    left = time.monotonic()
+    entry = simulator.entry(before, lambda entry: entry["left"], timeout_s=2)
+    assert entry["done_at"] is None
+    assert entry["left_at"] - left < 0.1
+
+
+def test_connections_go_on_after_streams_were_given_up(edge):
+    for _ in range(20):
+        with Client(edge.port) as client:
+            body = b'{"model":"sim-words-100-tps-50","stream":true,"messages":[{"role":"user","content":"x"}]}'
+            client.post("/v1/chat/completions", body)
+            client.head()
+    assert ask(edge, "gpt-4o")[0] == 200
