@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ class Load:
 @contextmanager
 def lua(body: str, headers: dict[str, str]):
     """A wrk script that posts `body`."""
-    path = Path(f"/tmp/edge-bench-{os.getpid()}.lua")
+    path = Path(tempfile.gettempdir()) / f"edge-bench-{os.getpid()}.lua"
     lines = ['wrk.method = "POST"', f"wrk.body = {json.dumps(body)}"]
     lines += [f'wrk.headers["{name}"] = "{value}"' for name, value in headers.items()]
     path.write_text("\n".join(lines))

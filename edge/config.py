@@ -112,7 +112,9 @@ class Target(Settings, frozen=True, kw_only=True):
 
 
 class Model(Settings, frozen=True, kw_only=True):
-    upstreams: Annotated[list[Target], Meta(min_length=1, max_length=1)]
+    strategy: Literal["failover"] | None = None
+    upstreams: Annotated[list[Target], Meta(min_length=1, max_length=64)]
+    fallbacks: list[str] = field(default_factory=list)
 
 
 class Resilience(Settings, frozen=True, kw_only=True):
@@ -168,6 +170,12 @@ def problems(config: Config, *, insecure: bool = False) -> list[Problem]:
     for alias, model in config.models.items():
         if not alias or len(alias) > 128 or any(ord(c) < 33 or ord(c) == 127 for c in alias):
             found.append((("models", alias), "an alias is 1 to 128 printable characters without spaces"))
+        if len(model.upstreams) > 1 and model.strategy is None:
+            found.append((("models", alias), "several upstreams need 'strategy: failover'"))
+        for index, fallback in enumerate(model.fallbacks):
+            if fallback not in config.models or fallback == alias:
+                what = "itself" if fallback == alias else f"'{fallback}', which is no alias"
+                found.append((("models", alias, "fallbacks", index), f"falls back to {what}"))
         for index, target in enumerate(model.upstreams):
             provider_name, _, upstream_model = target.to.partition("/")
             where = ("models", alias, "upstreams", index, "to")

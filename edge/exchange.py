@@ -30,6 +30,7 @@ class Exchange(ABC):
         "_header_index",
         "_waiting_since",
         "argument",
+        "attempts",
         "body",
         "content_at",
         "deadline_ms",
@@ -97,6 +98,7 @@ class Exchange(ABC):
         self.stream = False
         self.deadline_ms: int | None = None
         self.upstreams: tuple[Any, ...] = ()
+        self.attempts = 0
         self.provider = ""
         self.upstream_model = ""
         self.events: Any = None

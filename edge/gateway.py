@@ -26,10 +26,10 @@ from edge.errors import (
     InternalError,
     MethodNotAllowed,
     ModelNotFound,
+    ProviderError,
     UnsupportedMediaType,
     UnsupportedRoute,
-    UpstreamBadResponse,
-    UpstreamCredentials,
+    UpstreamTimeout,
     kind_of_status,
 )
 from edge.exchange import Exchange
@@ -37,8 +37,9 @@ from edge.guard import validate
 from edge.guard.auth import Auth, Key, refuse_model
 from edge.hooks import Hooks, RequestRecord, Usage
 from edge.routes import EXISTING, MODEL, OTHER, UNKNOWN
+from edge.upstreams.attempts import AttemptFailed, check_status
 from edge.upstreams.catalog import Catalog
-from edge.upstreams.deadline import Deadline, Sweep
+from edge.upstreams.deadline import Clocks, Deadline, Sweep
 from edge.upstreams.provider import Provider, open_transport
 from edge.upstreams.relay import EventRelay, collect
 from edge.upstreams.router import Resolution, Router, Upstream
@@ -159,7 +160,10 @@ class Gateway:
             self.refuse(exchange, error)
 
     def _granted(self, exchange: Exchange) -> tuple[Upstream, ...]:
-        """The upstreams of the model asked for that the key may use; an alias grants its own."""
+        """The upstreams of the model asked for that the key may use, in the order in which to try them.
+
+        An alias grants its own upstreams, but not its fallbacks.
+        """
         key: Key = exchange.key
         router: Router = exchange.state.router
         try:
@@ -170,9 +174,13 @@ class Gateway:
                 raise
             raise ModelNotFound(f"{error.message} Did you mean {', '.join(close)}?", param="model") from None
         exchange.model_label = resolution.alias or MODEL_OTHER
-        if resolution.alias and key.grants(resolution.alias):
-            return resolution.upstreams
-        granted = tuple(upstream for upstream in resolution.upstreams if key.grants(*upstream.names))
+        groups = ((resolution.alias, resolution.upstreams), *resolution.fallbacks)
+        granted = tuple(
+            upstream
+            for alias, upstreams in groups
+            for upstream in upstreams
+            if (alias and key.grants(alias)) or key.grants(*upstream.names)
+        )
         if not granted:
             raise refuse_model(exchange.model)
         return granted
@@ -185,7 +193,7 @@ class Gateway:
             if exchange.route.api == "models":
                 await self._models(exchange)
             else:
-                await self._ask(exchange, exchange.upstreams[0])
+                await self._ask(exchange)
         except EdgeError as error:
             self._fail(exchange, error)
         except asyncio.CancelledError:
@@ -198,20 +206,38 @@ class Gateway:
         finally:
             self._settle(exchange)
 
-    async def _ask(self, exchange: Exchange, upstream: Upstream) -> None:
+    async def _ask(self, exchange: Exchange) -> None:
+        """One upstream after the other, until one gives content."""
+        settings = exchange.state.settings.resilience
+        clocks = Clocks(settings, stream=exchange.stream, client_ms=exchange.deadline_ms)
+        left = len(exchange.upstreams)
+        for upstream in exchange.upstreams:
+            left -= 1
+            exchange.attempts += 1
+            try:
+                await self._attempt(exchange, upstream, clocks, others_left=left > 0)
+                return
+            except AttemptFailed:
+                if clocks.over():
+                    raise UpstreamTimeout from None
+            except ProviderError:
+                if exchange.started or left == 0 or clocks.over():
+                    raise
+            exchange.events = None
+
+    async def _attempt(self, exchange: Exchange, upstream: Upstream, clocks: Clocks, *, others_left: bool) -> None:
         """One request to one upstream, and its answer to the client."""
         provider = upstream.provider
         exchange.provider = provider.name
         exchange.upstream_model = upstream.model
-        settings = exchange.state.settings.resilience
         response: Response | None = None
         exchange.upstream_begins()
         try:
-            with Deadline(self._sweep, settings, stream=exchange.stream, client_ms=exchange.deadline_ms) as deadline:
+            with Deadline(self._sweep, clocks) as deadline:
                 response = await provider.send(exchange, body_for(exchange, upstream.model))
-                check_status(response.status)
+                check_status(response.status, others_left=others_left)
                 if is_stream(response):
-                    await self._relay(exchange, response, deadline)
+                    await self._relay(exchange, response, deadline, others_left=others_left)
                     return
                 body = await collect(response)
             exchange.upstream_ends()
@@ -222,7 +248,7 @@ class Gateway:
             if response is not None:
                 await response.close()
 
-    async def _relay(self, exchange: Exchange, response: Response, deadline: Deadline) -> None:
+    async def _relay(self, exchange: Exchange, response: Response, deadline: Deadline, *, others_left: bool) -> None:
         """A stream: held back until its first content, then passed on event by event."""
         stream = exchange.events = stream_for(exchange.route)
         relay = EventRelay(response, stream, deadline)
@@ -231,8 +257,7 @@ class Gateway:
         headers = returned_headers(exchange, response)
         if stream.failed and not stream.content:
             status, body = stream.early_error()
-            if status in (401, 402, 403):
-                raise UpstreamCredentials
+            check_status(status, others_left=others_left)
             headers = [JSON_TYPE, *(pair for pair in headers if pair[0] != b"content-type")]
             self._reply(exchange, status, headers, body)
             return
@@ -316,6 +341,7 @@ class Gateway:
         if exchange.provider:
             headers.append((b"x-edge-provider", exchange.provider.encode("ascii")))
             headers.append((b"x-edge-model", header_text(exchange.upstream_model)))
+            headers.append((b"x-edge-attempts", b"%d" % exchange.attempts))
         edge_ms, upstream_ms = exchange.overhead_s() * 1000, exchange.upstream_s * 1000
         headers.append((b"server-timing", b"edge;dur=%.2f, upstream;dur=%.2f" % (edge_ms, upstream_ms)))
         exchange.status = status
@@ -342,6 +368,7 @@ class Gateway:
                 provider=exchange.provider,
                 model=exchange.model_label,
                 upstream_model=exchange.upstream_model,
+                attempts=exchange.attempts,
                 key_id=exchange.key.id if exchange.key is not None else "",
                 tenant=exchange.key.tenant if exchange.key is not None else "",
                 status=exchange.status or (error.status if error is not None else 0),
@@ -365,16 +392,6 @@ def body_for(exchange: Exchange, model: str) -> bytes:
         return body
     start, end = exchange.spans["model"]
     return b"%b%b%b" % (body[:start], msgspec.json.encode(model), body[end:])
-
-
-def check_status(status: int) -> None:
-    """Raises UpstreamCredentials, UpstreamBadResponse for a status that must not reach the client."""
-    if status in (401, 402, 403):
-        raise UpstreamCredentials
-    if 300 <= status < 400:
-        raise UpstreamBadResponse("The provider answered with a redirect, which is never followed.")
-    if not 200 <= status < 600:
-        raise UpstreamBadResponse("The provider's answer has a status that does not exist.")
 
 
 def is_stream(response: Response) -> bool:

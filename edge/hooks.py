@@ -37,7 +37,7 @@ class RequestRecord:
     """One finished request. Times in seconds.
 
     ``endpoint``, ``provider`` and ``model`` are fit for metric labels: they come from the configuration, never from the
-    client. ``upstream_model`` is the name the provider was asked for.
+    client. ``upstream_model`` is the name the provider was asked for, ``attempts`` how many upstreams were tried.
 
     ``outcome`` is ok, error or cancelled; ``error_code`` and ``error_kind`` are "" when ok. ``time_to_first_content_s``
     is counted from the end of the request's headers, 0.0 where nothing was relayed.
@@ -49,6 +49,7 @@ class RequestRecord:
     provider: str
     model: str
     upstream_model: str
+    attempts: int
     key_id: str
     tenant: str
     status: int

@@ -100,6 +100,8 @@ class Logs:
         if record.provider:
             fields["provider"] = record.provider
             fields["model"] = record.upstream_model
+        if record.attempts > 1:
+            fields["attempts"] = record.attempts
         if record.stream:
             fields["stream"] = True
         if record.error_kind:

@@ -17,7 +17,7 @@ from typing import Any, Self
 from edge.config import Resilience
 from edge.errors import ClientClosedRequest, UpstreamTimeout
 
-__all__ = ["Deadline", "Sweep"]
+__all__ = ["Clocks", "Deadline", "Sweep"]
 
 SWEEP_S = 0.1
 WRITE_STALL_S = 30.0
@@ -48,6 +48,22 @@ class Sweep:
         self._timer = loop.call_later(SWEEP_S, self._look, loop) if self._active else None
 
 
+class Clocks:
+    """What the attempts of one request have in common: the settings, and when all must be over."""
+
+    __slots__ = ("loop", "settings", "stream", "total")
+
+    def __init__(self, settings: Resilience, *, stream: bool, client_ms: int | None = None) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.settings = settings
+        self.stream = stream
+        total_s = settings.total_s if client_ms is None else min(settings.total_s, client_ms / 1000)
+        self.total = self.loop.time() + total_s
+
+    def over(self) -> bool:
+        return self.loop.time() >= self.total
+
+
 class Deadline:
     """``with Deadline(...) as deadline:`` bounds what the current task awaits inside; it starts with the wait for the
     first content. Raises UpstreamTimeout, or ClientClosedRequest where it was the client that did not take its answer.
@@ -55,15 +71,15 @@ class Deadline:
 
     __slots__ = ("_cancelling", "_expired", "_idle_s", "_loop", "_phase", "_sweep", "_task", "_total", "when")
 
-    def __init__(self, sweep: Sweep, settings: Resilience, *, stream: bool, client_ms: int | None = None) -> None:
+    def __init__(self, sweep: Sweep, clocks: Clocks) -> None:
         self._sweep = sweep
-        self._loop = asyncio.get_running_loop()
-        now = self._loop.time()
-        total_s = settings.total_s if client_ms is None else min(settings.total_s, client_ms / 1000)
-        self._total = now + total_s
-        self.when = min(now + settings.first_content_s, self._total) if stream else self._total
-        self._idle_s = settings.idle_s
-        self._phase = "no content" if stream else "no complete answer"
+        self._loop = clocks.loop
+        self._total = clocks.total
+        self.when = clocks.total
+        if clocks.stream:
+            self.when = min(self._loop.time() + clocks.settings.first_content_s, clocks.total)
+        self._idle_s = clocks.settings.idle_s
+        self._phase = "no content" if clocks.stream else "no complete answer"
         self._expired = False
         self._task: asyncio.Task[Any] | None = None
         self._cancelling = 0

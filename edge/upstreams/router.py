@@ -33,10 +33,14 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """``alias`` is the configured name the request used, "" for a name found by provider or pattern."""
+    """``alias`` is the configured name the request used, "" for a name found by provider or pattern.
+
+    ``fallbacks`` are (alias, upstreams) to try after ``upstreams``; a key needs them granted for themselves.
+    """
 
     alias: str
     upstreams: tuple[Upstream, ...]
+    fallbacks: tuple[tuple[str, tuple[Upstream, ...]], ...] = ()
 
 
 class Router:
@@ -56,6 +60,7 @@ class Router:
         self.aliases = {
             alias: tuple(_target(target.to, providers) for target in model.upstreams) for alias, model in models.items()
         }
+        self._fallbacks = {alias: tuple(model.fallbacks) for alias, model in models.items()}
         self._known: dict[tuple[str, str], Resolution] = {}
 
     def resolve(self, name: str, route: Route) -> Resolution:
@@ -67,7 +72,11 @@ class Router:
         if not found:
             raise ModelNotFound(f"The model '{name}' does not exist here.", param="model")
         usable = tuple(upstream for upstream in found if upstream.provider.serves(route))
-        if not usable:
+        fallbacks = tuple(
+            (other, tuple(upstream for upstream in self.aliases[other] if upstream.provider.serves(route)))
+            for other in self._fallbacks.get(alias, ())
+        )
+        if not usable and not any(upstreams for _, upstreams in fallbacks):
             dialects = " and ".join(sorted({upstream.provider.dialect for upstream in found}))
             raise UnsupportedRoute(
                 f"The model '{name}' is served by a provider of the {dialects} dialect, "
@@ -75,7 +84,7 @@ class Router:
                 status=400,
                 param="model",
             )
-        resolution = Resolution(alias, usable)
+        resolution = Resolution(alias, usable, fallbacks)
         if len(self._known) >= MAX_CACHED:
             self._known.clear()  # names come from clients
         self._known[(name, route.endpoint)] = resolution

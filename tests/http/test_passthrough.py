@@ -242,6 +242,7 @@ def test_only_listed_headers_come_back(edge, upstream):
         "x-request-id": "my-own-id-1",  # the raw client lower-cases what it reads
         "x-edge-provider": "openai",
         "x-edge-model": "gpt-4o",
+        "x-edge-attempts": "1",
     }
 
 

@@ -156,7 +156,12 @@ def test_secrets_never_print(tmp_path):
         (MINIMAL + "models: {m: {upstreams: [{to: nope/x}]}}", "there is no provider 'nope'"),
         (MINIMAL + "models: {m: {upstreams: [{to: openai}]}}", "not of the form provider/model"),
         (MINIMAL + "models: {m: {upstreams: []}}", "length >= 1"),
-        (MINIMAL + "models: {m: {upstreams: [{to: openai/a}, {to: openai/b}]}}", "length <= 1"),
+        (MINIMAL + "models: {m: {upstreams: [{to: openai/a}, {to: openai/b}]}}", "several upstreams need"),
+        (
+            MINIMAL + "models: {m: {upstreams: [{to: openai/a}], fallbacks: [n]}}",
+            "falls back to 'n', which is no alias",
+        ),
+        (MINIMAL + "models: {m: {upstreams: [{to: openai/a}], fallbacks: [m]}}", "falls back to itself"),
         (MINIMAL + "auth: {mode: keys}", "there is no key"),
         (MINIMAL + "server: {host: 0.0.0.0}", "is reachable from outside, and no keys are set"),
         (MINIMAL + "server: {host: example.com}\nauth: {mode: none}", "is reachable from outside"),

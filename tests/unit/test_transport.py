@@ -12,7 +12,8 @@ import time
 import pytest
 
 from edge.errors import EdgeError, UpstreamStreamBroken, UpstreamUnreachable
-from edge.upstreams.transport import Connection, Pool
+from edge.upstreams.connection import Connection
+from edge.upstreams.transport import Pool
 from edge.upstreams.wire import UpstreamRequest
 from tests.harness import Canned, answer, chunked
 

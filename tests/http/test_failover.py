@@ -1,0 +1,195 @@
+"""Several upstreams of one alias, tried in order until one gives content."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+
+import httpx2
+import pytest
+
+from edge.guard.auth import new_key
+from tests.harness import Canned, Client, Edge, Simulator, answer, running
+
+SAID = [{"role": "user", "content": "hi"}]
+KEY, DIGEST = new_key("limited")
+ADMIN, ADMIN_DIGEST = new_key("all")
+
+
+@pytest.fixture(scope="module")
+def second():
+    """The upstream that answers."""
+    made = Simulator()
+    with running(made):
+        yield made
+
+
+@pytest.fixture(scope="module")
+def edge(simulator, second, tmp_path_factory):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        urls = {"a": simulator.url, "b": second.url, "down": f"http://127.0.0.1:{unused.getsockname()[1]}"}
+        providers = {}
+        for name, url in urls.items():
+            providers[name] = {"dialect": "openai", "base_url": f"{url}/v1", "models": []}
+            providers[f"{name}-anthropic"] = {"dialect": "anthropic", "base_url": f"{url}/v1", "models": []}
+        faults = [
+            "429",
+            "500",
+            "503",
+            "529",
+            "408",
+            "401",
+            "hang",
+            "hang-1",
+            "rst",
+            "cut",
+            "cut-1",
+            "inband-1",
+            "400",
+            "404",
+            "words-30-cut-9",
+        ]
+        models = {
+            fault: {"strategy": "failover", "upstreams": [{"to": f"a/sim-{fault}"}, {"to": "b/good"}]}
+            for fault in faults
+        }
+        models |= {
+            f"m-{fault}": {
+                "strategy": "failover",
+                "upstreams": [{"to": f"a-anthropic/sim-{fault}"}, {"to": "b-anthropic/good"}],
+            }
+            for fault in faults
+        }
+        models["down"] = {"upstreams": [{"to": "down/x"}], "fallbacks": ["mine", "theirs"]}
+        models["mine"] = {"upstreams": [{"to": "a/sim-503"}]}
+        models["theirs"] = {"upstreams": [{"to": "b/good"}]}
+        models["all-bad"] = {
+            "strategy": "failover",
+            "upstreams": [{"to": "a/sim-503"}, {"to": "down/x"}, {"to": "b/sim-429-retry-7"}],
+        }
+        models["slow"] = {
+            "strategy": "failover",
+            "upstreams": [{"to": "a/sim-hang"}, {"to": "a/sim-hang"}, {"to": "a/sim-hang"}],
+        }
+        config = {
+            "auth": {
+                "keys": [
+                    {"id": "limited", "digests": [DIGEST], "models": ["down", "mine"]},
+                    {"id": "all", "digests": [ADMIN_DIGEST]},
+                ]
+            },
+            "providers": providers,
+            "models": models,
+            "resilience": {"connect_s": 1, "first_content_s": 0.6, "idle_s": 1, "total_s": 1.5},
+        }
+        made = Edge(tmp_path_factory.mktemp("edge"), config)
+        with running(made):
+            yield made
+
+
+def ask(edge, model, stream=False, key=ADMIN, path="/v1/chat/completions", **more):
+    body = {"model": model, "messages": SAID, "stream": stream, "max_tokens": 50}
+    return httpx2.post(edge.url + path, json=body, headers={"x-api-key": key, **more}, timeout=10)
+
+
+@pytest.mark.parametrize("fault", ["429", "500", "503", "529", "408", "401", "rst", "cut"])
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("api", ["chat", "messages"])
+def test_the_next_upstream_answers(edge, second, fault, stream, api):
+    before = second.count()
+    path, model = ("/v1/chat/completions", fault) if api == "chat" else ("/v1/messages", f"m-{fault}")
+    got = ask(edge, model, stream, path=path)
+    assert got.status_code == 200
+    assert got.headers["x-edge-attempts"] == "2"
+    assert got.headers["x-edge-provider"].startswith("b")
+    assert got.headers["x-edge-model"] == "good"
+    assert json.loads(second.entry(before)["body"])["model"] == "good"
+    if stream:
+        assert got.text.rstrip().endswith("[DONE]" if api == "chat" else '{"type":"message_stop"}')
+
+
+@pytest.mark.parametrize("fault", ["hang", "hang-1", "cut-1", "inband-1"])
+def test_streams_without_content_fail_over_too(edge, fault):
+    got = ask(edge, fault, stream=True)
+    assert got.status_code == 200
+    assert got.headers["x-edge-attempts"] == "2"
+    assert got.text.endswith("data: [DONE]\n\n")
+    assert "Overloaded" not in got.text
+
+
+@pytest.mark.parametrize("status", ["400", "404"])
+def test_what_the_request_is_to_blame_for_does_not(edge, second, status):
+    before = second.count()
+    got = ask(edge, status)
+    assert got.status_code == int(status)
+    assert got.headers["x-edge-attempts"] == "1"
+    assert second.count() == before
+
+
+def test_after_the_first_content_never(edge, simulator, second):
+    """The ledgers: one request, and no repeated text; the stream ends in an error event."""
+    before, before_second = simulator.count(), second.count()
+    got = ask(edge, "words-30-cut-9", stream=True)
+    assert got.status_code == 200
+    assert "upstream_stream_broken" in got.text
+    assert "[DONE]" not in got.text
+    assert (simulator.count() - before, second.count() - before_second) == (1, 0)
+
+
+def test_fallbacks_come_after_the_aliases_own_and_only_where_granted(edge, second):
+    got = ask(edge, "down")
+    assert got.status_code == 200
+    assert got.headers["x-edge-attempts"] == "3"
+    before = second.count()
+    got = ask(edge, "down", key=KEY)
+    assert got.status_code == 503, "mine answers so, and theirs is not granted"
+    assert got.headers["x-edge-attempts"] == "2"
+    assert second.count() == before
+    assert ask(edge, "theirs", key=KEY).status_code == 403
+
+
+def test_when_all_fail_the_last_answer_is_the_clients(edge):
+    got = ask(edge, "all-bad")
+    assert got.status_code == 429
+    assert got.headers["retry-after"] == "7"
+    assert got.headers["x-edge-attempts"] == "3"
+    assert got.json()["error"]["code"] == "rate_limit_exceeded"
+
+
+def test_one_deadline_bounds_all_attempts(edge, simulator):
+    before = simulator.count()
+    begun = time.monotonic()
+    got = ask(edge, "slow", stream=True)
+    assert got.status_code == 504
+    assert time.monotonic() - begun == pytest.approx(1.5, abs=0.3)
+    assert simulator.count() - before == 3
+    begun = time.monotonic()
+    assert ask(edge, "slow", stream=True, **{"x-edge-timeout-ms": "300"}).status_code == 504
+    assert time.monotonic() - begun == pytest.approx(0.3, abs=0.25)
+
+
+def test_a_client_that_left_is_not_tried_for_again(edge, simulator, second):
+    before, before_second = simulator.count(), second.count()
+    with Client(edge.port) as client:
+        body = json.dumps({"model": "hang", "messages": SAID, "stream": True}).encode()
+        client.post("/v1/chat/completions", body, f"x-api-key: {ADMIN}")
+        simulator.entry(before)
+    time.sleep(1)
+    assert second.count() == before_second
+    assert simulator.ledger(before)[0]["left"]
+
+
+def test_amplification_is_bounded_by_the_list(tmp_path):
+    """Two upstreams, all failing: two calls a request, never more."""
+    with Canned(answer(b"{}", 503)) as a, Canned(answer(b"{}", 503)) as b:
+        config = {
+            "providers": {n: {"dialect": "openai", "base_url": f"{c.url}/v1"} for n, c in (("a", a), ("b", b))},
+            "models": {"x": {"strategy": "failover", "upstreams": [{"to": "a/m"}, {"to": "b/m"}]}},
+        }
+        edge = Edge(tmp_path, config)
+        with running(edge):
+            for _ in range(10):
+                assert httpx2.post(f"{edge.url}/v1/chat/completions", json={"model": "x"}).status_code == 503
+        assert (len(a.seen), len(b.seen)) == (10, 10)
