@@ -73,6 +73,7 @@ class Server(Settings, frozen=True, kw_only=True):
     port: Port = 8080
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
     drain_s: Annotated[float, Meta(ge=0, le=3600)] = 30.0
+    max_in_flight: Annotated[int, Meta(ge=1, le=1_000_000)] = 4096
     max_body_bytes: Annotated[int, Meta(ge=1024, le=1 << 31)] = 35651584
 
 

@@ -14,7 +14,11 @@
         ModelNotFound             404 model_not_found
         UnsupportedRoute          404 unsupported_route (400 where the route exists, but not for this model)
         MethodNotAllowed          405 method_not_allowed
+        InvalidHTTP               400 invalid_http (405 for CONNECT)
+        RequestTimeout            408 request_timeout
         RequestTooLarge           413 request_too_large
+        TargetTooLong             414 target_too_long
+        HeaderTooLarge            431 header_too_large
         UnsupportedMediaType      415 unsupported_media_type
         ClientClosedRequest       499 client_closed_request (never sent: for logs and metrics)
       PolicyError                 a rule of the operator refuses it
@@ -25,6 +29,7 @@
         UpstreamTimeout           504 timeout
         UpstreamBadResponse       502 upstream_bad_response
         UpstreamStreamBroken      502 upstream_stream_broken
+      Overloaded                  503 overloaded
       ShuttingDown                503 shutting_down
       InternalError               500 internal_error
 
@@ -179,6 +184,29 @@ class RequestTooLarge(ClientError):
     message = "The body is too large."
 
 
+class InvalidHTTP(ClientError):
+    code = "invalid_http"
+    message = "This is not a valid HTTP/1.1 request."
+
+
+class RequestTimeout(ClientError):
+    status = 408
+    code = "request_timeout"
+    message = "The request did not arrive in time."
+
+
+class TargetTooLong(ClientError):
+    status = 414
+    code = "target_too_long"
+    kind = "client_too_large"
+
+
+class HeaderTooLarge(ClientError):
+    status = 431
+    code = "header_too_large"
+    kind = "client_too_large"
+
+
 class UnsupportedMediaType(ClientError):
     status = 415
     code = "unsupported_media_type"
@@ -242,6 +270,16 @@ class UpstreamStreamBroken(ProviderError):
     code = "upstream_stream_broken"
     kind = "provider_stream_broken"
     message = "The provider's answer broke off before it was complete."
+
+
+class Overloaded(EdgeError):
+    status = 503
+    code = "overloaded"
+    kind = "edge_shed"
+    message = "This edge has more requests under way than it may; ask again."
+
+    def __init__(self) -> None:
+        super().__init__(headers=[(b"retry-after", b"1")])
 
 
 class ShuttingDown(EdgeError):

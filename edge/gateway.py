@@ -26,6 +26,7 @@ from edge.errors import (
     InternalError,
     MethodNotAllowed,
     ModelNotFound,
+    Overloaded,
     ProviderError,
     UnsupportedMediaType,
     UnsupportedRoute,
@@ -105,6 +106,7 @@ class Gateway:
         self.state = state
         self.hooks = hooks
         self._sweep = Sweep()
+        self._in_flight = 0
         self._retiring: set[Provider] = set()
 
     async def reload(self, settings: config.Config) -> None:
@@ -143,6 +145,8 @@ class Gateway:
                 raise UnsupportedRoute(f"Multipart bodies are not supported. There are: {EXISTING}.")
             if (exchange.header(b"content-encoding") or b"identity").lower() != b"identity":
                 raise UnsupportedMediaType("Compressed bodies are not supported: send it without content-encoding.")
+            if self._in_flight >= state.settings.server.max_in_flight:
+                raise Overloaded
         except EdgeError as error:
             self.refuse(exchange, error)
 
@@ -189,6 +193,7 @@ class Gateway:
 
     async def fetch(self, exchange: Exchange) -> None:
         """Get the answer. The front cancels this when the client leaves, which closes the upstream."""
+        self._in_flight += 1
         try:
             if exchange.route.api == "models":
                 await self._models(exchange)
@@ -204,6 +209,7 @@ class Gateway:
             self._fail(exchange, InternalError())
             raise
         finally:
+            self._in_flight -= 1
             self._settle(exchange)
 
     async def _ask(self, exchange: Exchange) -> None:

@@ -21,14 +21,13 @@ from mmap import mmap
 
 import uvicorn
 import uvicorn.lifespan.on
-import uvicorn.protocols.http.httptools_impl
 
 from edge.server.asgi import EdgeApplication
+from edge.server.protocol import SWEEP_S, EdgeProtocol
 
 __all__ = ["BEAT_S", "READY", "Orders", "run_worker"]
 
 BACKLOG = 2048
-KEEP_ALIVE_S = 75
 BEAT_S = 0.25
 GRACE_S = 1.0
 """While draining, idle connections stay open this long, so that a request that is already on its way is answered (with
@@ -63,7 +62,7 @@ def run_worker(app: EdgeApplication, reload: Reload, orders: Orders) -> None:
         signal.signal(number, signal.SIG_IGN)
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=EdgeProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -71,7 +70,6 @@ def run_worker(app: EdgeApplication, reload: Reload, orders: Orders) -> None:
         server_header=False,
         proxy_headers=False,
         backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE_S,
     )
     _Server(config, app, reload, orders).run(sockets=[orders.listener])
 
@@ -101,12 +99,20 @@ class _Server(uvicorn.Server):
         loop.add_reader(self._orders.control.fileno(), self._on_order)
         await super().startup(sockets)
         self._beat(loop)
+        self._sweep(loop)
         with contextlib.suppress(OSError):
             self._orders.control.send(READY)
 
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
         BEAT.pack_into(self._orders.beats, self._orders.slot * BEAT.size, time.monotonic())
         loop.call_later(BEAT_S, self._beat, loop)
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        """One look at the deadlines of all connections, instead of a timer for each."""
+        now = loop.time()
+        for connection in list(self.server_state.connections):
+            connection.sweep(now)  # type: ignore[union-attr]
+        loop.call_later(SWEEP_S, self._sweep, loop)
 
     def _on_sigterm(self) -> None:
         self._forced = self.should_exit

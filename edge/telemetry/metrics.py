@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+from typing import Any
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -30,6 +31,8 @@ __all__ = ["CONTENT_TYPE", "Metrics", "forget_worker"]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+TOKENS = ("input", "output", "cache_read", "cache_write", "reasoning")
+Bound = tuple[Counter, Histogram, Histogram, Histogram | None]
 OVERHEADS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05)
 
 
@@ -40,6 +43,8 @@ class Metrics:
         registry = CollectorRegistry()
         self._shared = bool(os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
         self._registry = registry
+        self._bound: dict[tuple[Any, ...], Bound] = {}
+        self._bound_tokens: dict[tuple[str, str, str], Counter] = {}
         self.requests = Counter(
             "edge_requests_total",
             "Requests by what became of them.",
@@ -93,19 +98,44 @@ class Metrics:
 
     def request_done(self, record: RequestRecord) -> None:
         stream = "true" if record.stream else "false"
-        self.requests.labels(record.endpoint, record.model, record.provider, str(record.status), stream).inc()
-        self.duration.labels(record.endpoint, stream, record.outcome).observe(record.duration_s)
-        self.overhead.labels(record.endpoint).observe(record.overhead_s)
-        if record.provider:
-            self.upstream.labels(record.provider, record.model).observe(record.upstream_s)
+        key = (record.endpoint, record.model, record.provider, record.status, stream, record.outcome)
+        bound = self._bound.get(key)
+        if bound is None:
+            bound = self._bound[key] = self._bind(record, stream)
+        requests, duration, overhead, upstream = bound
+        requests.inc()
+        duration.observe(record.duration_s)
+        overhead.observe(record.overhead_s)
+        if upstream is not None:
+            upstream.observe(record.upstream_s)
         if record.error_kind:
             self.errors.labels(record.provider, record.model, record.error_kind).inc()
         usage = record.usage
         if usage is not None:
-            for kind in ("input", "output", "cache_read", "cache_write", "reasoning"):
+            for kind in TOKENS:
                 count = getattr(usage, kind)
                 if count > 0:
-                    self.tokens.labels(record.provider, record.model, kind).inc(count)
+                    self._token_counter(record.provider, record.model, kind).inc(count)
+
+    def _bind(self, record: RequestRecord, stream: str) -> Bound:
+        """The series of a request. Finding them by their labels costs more than counting, so they are remembered; there
+        are as many as the configuration has models, providers and routes, times the statuses.
+        """
+        code = str(record.status)
+        upstream = self.upstream.labels(record.provider, record.model) if record.provider else None
+        return (
+            self.requests.labels(record.endpoint, record.model, record.provider, code, stream),
+            self.duration.labels(record.endpoint, stream, record.outcome),
+            self.overhead.labels(record.endpoint),
+            upstream,
+        )
+
+    def _token_counter(self, provider: str, model: str, kind: str) -> Counter:
+        key = (provider, model, kind)
+        counter = self._bound_tokens.get(key)
+        if counter is None:
+            counter = self._bound_tokens[key] = self.tokens.labels(*key)
+        return counter
 
     def render(self) -> bytes:
         """The exposition of all workers, or of the only one."""

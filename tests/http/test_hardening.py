@@ -268,3 +268,31 @@ def test_a_reader_of_the_log_that_has_stopped_does_not_stop_the_edge(simulator, 
         process.kill()
         process.wait()
         os.close(read_end)
+
+
+def test_beyond_its_bound_the_edge_sheds_at_once_and_health_still_answers(simulator, tmp_path):
+    """R12, short: thirty requests at once with ten places: each is answered, or refused in no time."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    edge = Edge(tmp_path, {"server": {"max_in_flight": 10}, "providers": providers(simulator.url)})
+
+    def one(_):
+        begun = time.monotonic()
+        with Client(edge.port) as client:
+            client.post("/v1/chat/completions", b'{"model":"sim-ttft-700","messages":[{"role":"user","content":"x"}]}')
+            status, headers = client.head()
+        return status, time.monotonic() - begun, headers.get("retry-after")
+
+    with running(edge), ThreadPoolExecutor(31) as pool:
+        asked = [pool.submit(one, i) for i in range(30)]
+        time.sleep(0.3)
+        begun = time.monotonic()
+        assert httpx2.get(f"{edge.url}/health").status_code == 200
+        assert time.monotonic() - begun < 0.2
+        got = [each.result() for each in asked]
+    shed = [(took, retry) for status, took, retry in got if status == 503]
+    assert len(shed) == 20
+    assert {status for status, _, _ in got} == {200, 503}
+    assert all(retry == "1" for _, retry in shed)
+    assert max(took for took, _ in shed) < 0.5
+    print(f"\nR12: 10 of 30 served, 20 refused in {max(took for took, _ in shed) * 1000:.0f} ms at most")

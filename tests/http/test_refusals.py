@@ -331,7 +331,7 @@ class TestWithoutKeys:
         assert self.status(edge, host) == 200
 
     @pytest.mark.parametrize(
-        "host", ["evil.example", "evil.example:8080", "localhost.evil.example", "10.0.0.1", "", "0.0.0.0"]
+        "host", ["evil.example", "evil.example:8080", "localhost.evil.example", "10.0.0.1", "0.0.0.0"]
     )
     def test_other_names_are_refused(self, edge, host):
         assert self.status(edge, host) == 403

@@ -34,7 +34,7 @@ LAYERS = [
 MAY_IMPORT_TELEMETRY = {"edge.cli", "edge.server"}
 HOMES = {
     "blacksheep": {"edge.server.asgi"},
-    "uvicorn": {"edge.server.worker"},
+    "uvicorn": {"edge.server.worker", "edge.server.protocol"},
     "httpx2": {"edge.upstreams.http2"},
     "prometheus_client": {"edge.telemetry.metrics"},
     "structlog": {"edge.telemetry.logs"},
