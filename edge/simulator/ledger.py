@@ -9,7 +9,7 @@ from typing import Any
 
 from edge.simulator.content import NONCE
 
-__all__ = ["Entry", "Ledger"]
+__all__ = ["Entry", "Ledger", "RawHeaders"]
 
 MAX_ENTRIES = 20_000
 MAX_BODY_BYTES = 64 << 20

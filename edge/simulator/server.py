@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 from edge.simulator import anthropic, openai
 from edge.simulator.answers import Answer, make_answer, whole
 from edge.simulator.connection import Connection
-from edge.simulator.ledger import Ledger
+from edge.simulator.ledger import Ledger, RawHeaders
 from edge.simulator.plan import Plan, PlanError, parse_plan
 
 __all__ = ["Simulator", "serve"]
@@ -46,26 +46,23 @@ class Simulator:
         self.default = Plan(ttft_s=ttft_s, token_s=1 / tokens_per_second if tokens_per_second else 0.0)
         self.ledger = Ledger()
         self.scripts: list[Script] = []
-        self._cache: dict[tuple[bytes, bytes], Answer] = {}
+        # (target, body): the answer, and the request it was made for. An answer is a pure function of the two.
+        self.known: dict[tuple[bytes, bytes], tuple[Answer, bytes, bytes, RawHeaders]] = {}
 
     def make_protocol(self) -> Connection:
         return Connection(self)
 
     def answer(self, target: bytes, body: bytes, plan: bytes = b"") -> Answer:
         """The answer to a POST: by the words of `plan`, else a script, else the model's name."""
-        if plan or self.scripts:
-            forced = self._forced(target, body, plan)
-            if forced is not None:
-                return make_answer(target.decode("latin-1").partition("?")[0], body, self.default, forced)
-        # Without those it is a pure function of target and body, so it is made once.
-        answer = self._cache.get((target, body))
-        if answer is None:
-            answer = make_answer(target.decode("latin-1").partition("?")[0], body, self.default)
-            if len(self._cache) >= MAX_CACHED:
-                self._cache.clear()
-            if len(body) < 65536:
-                self._cache[(target, body)] = answer
-        return answer
+        forced = self._forced(target, body, plan) if plan or self.scripts else None
+        return make_answer(target.decode("latin-1").partition("?")[0], body, self.default, forced)
+
+    def remember(self, target: bytes, body: bytes, headers: RawHeaders, answer: Answer) -> None:
+        """Keep an answer for the requests that equal this one."""
+        if len(self.known) >= MAX_CACHED:
+            self.known.clear()
+        if len(body) < 65536:
+            self.known[(target, body)] = (answer, target, body, headers)
 
     def early_answer(self, target: bytes, plan: bytes) -> Answer | None:
         """An answer that must not wait for the body, if header or script want that."""
