@@ -84,6 +84,41 @@ def test_r2_every_cancel_reaches_the_upstream(simulator, tmp_path):
     assert worst <= 0.5
 
 
+def test_r1_nobody_gets_anybody_elses_answer(simulator, tmp_path):
+    """Small pools, both dialects, streams and JSON, a fifth of the clients leaving at a random moment."""
+    edge = Edge(tmp_path, {"providers": providers(simulator.url, max_connections=6)})
+    counts = Counter()
+
+    def many(number: int) -> None:
+        rng = random.Random(number)
+        client = Client(edge.port)
+        for turn in range(120):
+            api, stream = rng.choice(list(PATHS)), rng.random() < 0.5
+            nonce = f"nonce:r1x{number:02}x{turn:04}"
+            pace = rng.choice(["", "-ttft-5", "-tps-2000", "-drip-300"])
+            client.post(PATHS[api], body(f"sim-words-{rng.randint(1, 12)}{pace}", stream, nonce))
+            if rng.random() < 0.2:
+                time.sleep(rng.random() * 0.01)
+                (client.reset if rng.random() < 0.5 else client.sock.close)()
+                client = Client(edge.port)
+                counts["left"] += 1
+                continue
+            status, headers = client.head()
+            got = client.body(headers).decode()
+            counts[
+                "right"
+                if status == 200 and nonce.removeprefix("nonce:") in got and got.count("nonce:") == 1
+                else "wrong"
+            ] += 1
+        client.sock.close()
+
+    with running(edge), ThreadPoolExecutor(16) as pool:
+        list(pool.map(many, range(16)))
+    print(f"\nR1: {counts['right']} answers, {counts['left']} clients left, {counts['wrong']} wrong answers")
+    assert counts["wrong"] == 0
+    assert counts["right"] > 1000
+
+
 def test_r8_silent_upstreams_end_at_their_own_clocks(simulator, tmp_path):
     """A stall at each phase, twenty-four at a time; then the pool has all its connections again."""
     clocks = {"connect_s": 1, "first_content_s": 1.5, "idle_s": 2, "total_s": 3}
