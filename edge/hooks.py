@@ -68,10 +68,3 @@ class Hooks(Protocol):
     """Called on the event loop: must not wait and must not raise."""
 
     def request_done(self, record: RequestRecord) -> None: ...
-
-
-class NoHooks:
-    """Observes nothing: for tests and for embedding."""
-
-    def request_done(self, record: RequestRecord) -> None:
-        """Nothing to do."""

@@ -18,8 +18,8 @@ Method = Literal["GET", "POST"]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """``endpoint`` is the metric label, ``dialect`` that of the request (None: see `dialect_of`), ``upstream`` the path
-    below a provider's base URL, ``terminal`` how a stream of this route says that it is complete.
+    """``endpoint`` is the metric label, ``dialect`` that of the request (None: the path's prefix or the
+    client's headers tell), ``upstream`` the path below a provider's base URL, ``api`` what a stream of it looks like.
     """
 
     endpoint: str

@@ -245,8 +245,8 @@ class EdgeApplication:
         return True
 
     def _build_pages(self) -> Application:
-        app = Application(router=Router(), show_error_details=False)
-        app.show_error_details = False
+        app = Application(router=Router())
+        app.show_error_details = False  # whatever the environment says
         app.on_start(self._start)
         app.on_stop(self._stop)
         build = "compiled" if COMPILED else "pure"

@@ -53,7 +53,6 @@ class EdgeProtocol(HttpToolsProtocol):
         self._refusal: bytes | None = None
         self._head_size = 0
         self._in_head = False
-        self._in_trailers = False
         self._upgrading = False
         self._begun_at = 0.0
         self._body_size = 0
@@ -116,7 +115,6 @@ class EdgeProtocol(HttpToolsProtocol):
         self._head_size = 0
         self._body_size = 0
         self._in_head = True
-        self._in_trailers = False
         self._begun_at = self.loop.time()
 
     def on_url(self, url: bytes) -> None:
@@ -160,7 +158,6 @@ class EdgeProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         if self._upgrading:
             return
-        self._in_trailers = True
         super().on_message_complete()
 
     # uvicorn's side.

@@ -72,6 +72,8 @@ class Logs:
             except queue.Full:
                 return  # nobody takes our lines: the thread is a daemon, and ends with the process
             thread.join(timeout=2)
+            if self.dropped:
+                self.log.warning("log lines were dropped", count=self.dropped)
 
     def _run(self) -> None:
         while (data := self._queue.get()) is not None:

@@ -240,7 +240,7 @@ def test_the_address_of_the_command_line_counts_for_the_own_address_rule(simulat
 
     process = Process(sys.executable, "-m", "edge", "serve", "--port", "0", env=env)
     process.wait_for('"event":"ready"')
-    process.stop()
+    assert process.stop() == 0
 
 
 def test_a_reader_of_the_log_that_has_stopped_does_not_stop_the_edge(simulator, tmp_path):
