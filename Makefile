@@ -8,7 +8,7 @@ INSTALL := PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q
 SLOWER := building pure Python, which is slower (install gcc and Python's headers for more)
 HOT := $(wildcard edge/_fast/_*.py edge/_fast/*.pxd)
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint bench bench-peers clean
 
 run: $(VENV)/.built
 	@$(BIN)/edge version
@@ -24,8 +24,13 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# BENCH=--write keeps what is printed in benchmarks/RESULTS.md; BENCH='json streams --seconds 2' measures a part.
 bench: $(VENV)/.built
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(BENCH)
+
+# Other gateways, in environments of their own, which `make bench` measures too once they are here.
+bench-peers: $(VENV)/.built
+	$(BIN)/python -m benchmarks.peers
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis $(VENV)

@@ -1,91 +1,70 @@
-"""The whole table: the simulator alone, nginx and the edge in front of it."""
+"""``python -m benchmarks [SECTION ...] [--seconds N] [--write]``: the whole table, or a part of it."""
 
 from __future__ import annotations
 
-import json
+import argparse
 import platform
+import re
 import subprocess
 import sys
-import tempfile
 from datetime import date
 from pathlib import Path
 
-from benchmarks.load import CHAT, LOAD_CORE, SERVER_CORE, Load, Server, stream_load, wrk
-from benchmarks.yardsticks import Nginx
+from benchmarks.process import CORES, LOAD_CORE, SERVER_CORE, CannotStart, open_files
+from benchmarks.rows import SECTIONS
+from benchmarks.table import Report
+from benchmarks.yardsticks import version
+from edge._fast import COMPILED
 
-STREAM = json.dumps({**json.loads(CHAT), "stream": True, "model": "sim-words-98-tps-200", "max_tokens": 200})
-SDK_HEADERS = {
-    "accept": "application/json",
-    "accept-language": "*",
-    "user-agent": "OpenAI/Python 3.54.0",
-    "authorization": "Bearer sk-benchmark-benchmark",
-    "x-stainless-lang": "python",
-    "x-stainless-package-version": "3.54.0",
-    "x-stainless-os": "Linux",
-    "x-stainless-arch": "x64",
-    "x-stainless-runtime": "CPython",
-    "x-stainless-runtime-version": "3.11.7",
-    "x-stainless-async": "false",
-    "x-stainless-retry-count": "0",
-    "x-stainless-read-timeout": "600",
-}
+RESULTS = Path(__file__).with_name("RESULTS.md")
+PREAMBLE = """# Results
+
+What `make bench` printed last. Benchmarks are hard: this is one shared virtual machine, so compare the rows of one run
+with each other and not with another machine's. CPU µs are user and system time of the server's processes per unit, a
+request or an event of a stream; "x nginx" is that beside nginx's for the same work. The latencies of a saturated server
+are its queue's. "cores busy" is how busy the server kept its core, and how busy the core of the load and the upstream
+was: where that one is near 100%, the server could do more than it was asked for. † marks a row during which other
+processes took more than a tenth of a core: do not trust it."""
 
 
-def show(name: str, load: Load, rss_kib: int, yardstick: Load | None = None) -> Load:
-    ratio = f"{load.cpu_us / yardstick.cpu_us:.1f}" if yardstick is not None else ""
-    cells = (
-        f"| {name} | {load.cpu_us:.1f} | {ratio} | {load.rate:,.0f} | {load.p50_ms:.2f} | {load.p99_ms:.2f} "
-        f"| {load.errors} | {rss_kib / 1024:.0f} |"
+def machine() -> str:
+    """Cores, CPU and system; nothing that names the machine."""
+    found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return f"{len(CORES)} cores of {found[1] if found else platform.machine()}, {platform.system()}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all if none is named"
     )
-    print(cells, flush=True)
-    return load
-
-
-def main() -> None:
+    parser.add_argument("--seconds", type=float, default=3.0, help="how long each row is measured (default 3)")
+    parser.add_argument("--write", action="store_true", help=f"keep what is printed in {RESULTS.name}")
+    options = parser.parse_args()
+    if unknown := [name for name in options.sections if name not in SECTIONS]:
+        parser.error(f"there is no section {unknown[0]}: choose from {', '.join(SECTIONS)}")
+    open_files()
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
-    print(f"`make bench`, commit {commit or 'unknown'}, {date.today()}, Python {platform.python_version()}, ", end="")
-    print(f"server on core {SERVER_CORE}, load and upstream on core {LOAD_CORE}\n")
-    print("| | CPU µs per unit | x nginx | units/s | p50 ms | p99 ms | errors | RSS MiB |")
-    print("|---|---|---|---|---|---|---|---|")
-    ready = r"simulator on (\S+)"
-    alone = Server(sys.executable, "-m", "edge.simulator", "--port", "0", ready=ready)
-    try:
-        show("simulator alone, JSON", wrk(alone, f"{alone.match[1]}/v1/chat/completions", CHAT, {}), alone.rss_kib())
-    finally:
-        alone.stop()
-    upstream = Server(sys.executable, "-m", "edge.simulator", "--port", "0", ready=ready, core=LOAD_CORE)
-    try:
-        compare(upstream.match[1])
-    finally:
-        upstream.stop()
-
-
-def compare(upstream: str) -> None:
-    """nginx and the edge in front of one upstream, row by row."""
-    chat = "/v1/chat/completions"
-    nginx = Nginx(upstream)
-    try:
-        canned = show("nginx, return 200", wrk(nginx, f"{nginx.url}/canned", CHAT, {}), nginx.rss_kib())
-        proxied = show("nginx, proxy_pass, JSON", wrk(nginx, nginx.url + chat, CHAT, {}), nginx.rss_kib())
-        streamed = stream_load(nginx, nginx.url + chat, STREAM, 400, 32)
-        show("nginx, proxy_pass, per event", streamed, nginx.rss_kib())
-    finally:
-        nginx.stop()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "edge.json"
-        provider = {"dialect": "openai", "base_url": f"{upstream}/v1", "max_connections": 256}
-        path.write_text(json.dumps({"providers": {"openai": provider}, "telemetry": {"log": {"level": "warning"}}}))
-        command = [sys.executable, "-m", "edge", "serve", "-c", str(path), "--port", "0"]
-        edge = Server(*command, ready=r"curl (http://[^/]+)")
-        try:
-            url = edge.match[1] + chat
-            show("edge, JSON, 4 headers", wrk(edge, url, CHAT, {}), edge.rss_kib(), proxied)
-            show("edge, JSON, 16 SDK headers", wrk(edge, url, CHAT, SDK_HEADERS), edge.rss_kib(), proxied)
-            show("edge, refusal (404)", wrk(edge, f"{edge.match[1]}/v1/files", CHAT, {}), edge.rss_kib(), canned)
-            show("edge, stream, per event of 100", stream_load(edge, url, STREAM, 400, 32), edge.rss_kib(), streamed)
-        finally:
-            edge.stop()
+    report = Report()
+    report.say(PREAMBLE)
+    arguments = [argument for argument in sys.argv[1:] if argument != "--write"]
+    command = " ".join(["python -m benchmarks", *arguments]) if arguments else "make bench"
+    report.say(
+        f"\n`{command}`, {options.seconds:g} s a row, commit {commit or 'unknown'}, {date.today()}; {machine()}:\n"
+        f"server on core {SERVER_CORE}, load and upstream on core {LOAD_CORE}; Python {platform.python_version()}, "
+        f"{'compiled' if COMPILED else 'pure'} build, nginx {version()}."
+    )
+    for name, section in SECTIONS.items():
+        if not options.sections or name in options.sections:
+            try:
+                section(report, options.seconds)
+            except CannotStart as error:
+                raise SystemExit(f"{name}: {error}") from None
+    met = report.conclude()
+    if options.write:
+        RESULTS.write_text("\n".join(report.lines) + "\n")
+    return 0 if met else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,21 +1,18 @@
-"""Processes under measurement, and the load on them."""
+"""Load on a server, and what it cost: wrk for JSON, ``benchmarks.streams`` for streams."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-__all__ = ["CHAT", "Load", "Server", "stream_load", "wrk"]
+from benchmarks.process import LOAD_CORE, CannotStart, Server, Watch, pin, wait_for_quiet
+
+__all__ = ["CHAT", "FOUR_HEADERS", "SIXTEEN_HEADERS", "Load", "Paced", "streams", "wrk"]
 
 CHAT = json.dumps(
     {
@@ -28,131 +25,160 @@ CHAT = json.dumps(
         "max_tokens": 100,
     }
 )
-CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
-SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
-TICK = os.sysconf("SC_CLK_TCK")
-
-
-def pin(core: int):
-    """A preexec function that keeps a child on one core."""
-    return lambda: os.sched_setaffinity(0, {core}) if hasattr(os, "sched_setaffinity") else None
-
-
-class Server:
-    """A process under measurement; its children count."""
-
-    def __init__(self, *command: str, ready: str, core: int = SERVER_CORE, env: dict[str, str] | None = None) -> None:
-        self.process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.PIPE,
-            text=True,
-            preexec_fn=pin(core),
-            env={**os.environ, **(env or {})},
-        )
-        self.match = None
-        for line in self.process.stdout:
-            if match := re.search(ready, line):
-                self.match = match
-                break
-        if self.match is None:
-            raise SystemExit(f"{command[0]} did not start")
-
-    def pids(self) -> list[int]:
-        """The process and its children: a supervisor's workers, an nginx's."""
-        pid = self.process.pid
-        return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
-
-    def cpu_s(self) -> float:
-        """User and system time of all of them so far, in seconds."""
-        total = 0
-        for pid in self.pids():
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            total += sum(int(field) for field in fields[11:13])
-        return total / TICK
-
-    def rss_kib(self) -> int:
-        """Resident memory of the largest of them."""
-        return max(int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) for pid in self.pids())
-
-    def stop(self) -> None:
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
+FOUR_HEADERS = {"content-type": "application/json", "authorization": "Bearer sk-benchmark-benchmark"}
+"""With host and content-length, which wrk writes, four."""
+SIXTEEN_HEADERS = {
+    **FOUR_HEADERS,
+    "accept": "application/json",
+    "accept-encoding": "gzip, deflate",
+    "user-agent": "OpenAI/Python 3.54.0",
+    "x-stainless-lang": "python",
+    "x-stainless-package-version": "3.54.0",
+    "x-stainless-os": "Linux",
+    "x-stainless-arch": "x64",
+    "x-stainless-runtime": "CPython",
+    "x-stainless-runtime-version": "3.11.7",
+    "x-stainless-async": "false",
+    "x-stainless-retry-count": "0",
+    "x-stainless-read-timeout": "600",
+}
+"""What OpenAI's SDK sends; with host and content-length, sixteen."""
+REPORT = """
+done = function(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format(
+    '\\nREPORT {"requests": %d, "us": %d, "p50": %f, "p99": %f, "p999": %f, "failed": %d, "refused": %d}\\n',
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), latency:percentile(99.9),
+    errors.connect + errors.read + errors.write + errors.timeout, errors.status))
+end
+"""
 
 
 @dataclass(frozen=True)
 class Load:
-    """``cpu_us`` per unit (a request, or an event of a stream); latencies in milliseconds."""
+    """``cpu_us`` is the server's per unit (a request, or an event of a stream); latencies in milliseconds.
+
+    For streams the latencies are the times to the first content, and ``late_ms`` says how late the events came after
+    that, in order: p50, p99, p99.9.
+    """
 
     units: int
     seconds: float
     cpu_us: float
     p50_ms: float
     p99_ms: float
+    p999_ms: float
     errors: int
+    rss_kib: int
+    load_core: float
+    """How busy the core of the load and the upstream was, as a share: near 1, that core was the limit."""
+    others: float
+    """What other processes took of the machine meanwhile, in cores."""
+    late_ms: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
     def rate(self) -> float:
+        """Units a second."""
         return self.units / self.seconds
 
-
-@contextmanager
-def lua(body: str, headers: dict[str, str]):
-    """A wrk script that posts `body`."""
-    path = Path(tempfile.gettempdir()) / f"edge-bench-{os.getpid()}.lua"
-    lines = ['wrk.method = "POST"', f"wrk.body = {json.dumps(body)}"]
-    lines += [f'wrk.headers["{name}"] = "{value}"' for name, value in headers.items()]
-    path.write_text("\n".join(lines))
-    try:
-        yield str(path)
-    finally:
-        path.unlink()
+    @property
+    def server_core(self) -> float:
+        """How busy the server kept its core, as a share."""
+        return self.cpu_us * self.rate / 1e6
 
 
-def wrk(server: Server, url: str, body: str, headers: dict[str, str], connections: int = 64, seconds: int = 5) -> Load:
-    """Load one URL for some seconds after a warm-up; the figures are the server's."""
+def wrk(
+    server: Server,
+    url: str,
+    *,
+    seconds: float,
+    headers: dict[str, str] | None = None,
+    refused: bool = False,
+    connections: int = 64,
+) -> Load:
+    """Post `CHAT` to one URL for some seconds after a warm-up; with `refused`, a status below 400 is an error."""
     if shutil.which("wrk") is None:
-        raise SystemExit("wrk is needed (Debian: apt-get install wrk)")
-    headers = {"content-type": "application/json", **headers}
-    with lua(body, headers) as script:
-        command = ["wrk", "-t1", f"-c{connections}", "--latency", "-s", script]
+        raise CannotStart("wrk is needed (Debian: apt-get install wrk)")
+    lines = ['wrk.method = "POST"', f"wrk.body = {json.dumps(CHAT)}"]
+    lines += [f'wrk.headers["{name}"] = "{value}"' for name, value in (headers or FOUR_HEADERS).items()]
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write("\n".join(lines) + REPORT)
+        script.flush()
+        command = ["wrk", "-t1", f"-c{connections}", "--timeout", "10s", "-s", script.name]
         subprocess.run([*command, "-d1", url], capture_output=True, preexec_fn=pin(LOAD_CORE), check=True)
-        before = server.cpu_s()
-        got = subprocess.run([*command, f"-d{seconds}", url], capture_output=True, text=True, preexec_fn=pin(LOAD_CORE))
-        cpu = server.cpu_s() - before
-    requests = int(re.search(r"(\d+) requests in ([\d.]+)s", got.stdout)[1])
-    took = float(re.search(r"(\d+) requests in ([\d.]+)s", got.stdout)[2])
-    errors = sum(
-        int(n) for n in re.findall(r"(?:Non-2xx or 3xx responses: |connect |read |write |timeout )(\d+)", got.stdout)
-    )
-    p50, p99 = (milliseconds(re.search(rf"{p}%\s+([\d.]+)(us|ms|s)", got.stdout)) for p in (50, 99))
-    return Load(requests, took, cpu / requests * 1e6, p50, p99, errors)
-
-
-def milliseconds(match: re.Match[str]) -> float:
-    return float(match[1]) * {"us": 0.001, "ms": 1, "s": 1000}[match[2]]
-
-
-def stream_load(server: Server, url: str, body: str, streams: int, at_once: int) -> Load:
-    """Read `streams` streams, `at_once` at a time, from a process of its own; a unit is one event."""
-    command = [sys.executable, "-m", "benchmarks.streams", url, body, str(streams), str(at_once)]
-    before, begun = server.cpu_s(), time.monotonic()
-    got = subprocess.run(command, capture_output=True, text=True, preexec_fn=pin(LOAD_CORE), check=True)
-    seconds, cpu = time.monotonic() - begun, server.cpu_s() - before
-    found = json.loads(got.stdout)
+        server.settle()
+        wait_for_quiet()
+        before, watch = server.cpu_s(), Watch()
+        command = [*command, f"-d{max(1, round(seconds))}", url]
+        got = subprocess.run(command, capture_output=True, text=True, preexec_fn=pin(LOAD_CORE), check=True)
+        cpu_s, load_core, others = server.cpu_s() - before, watch.load_core(), watch.others()
+    found = json.loads(re.search(r"^REPORT (.*)$", got.stdout, re.MULTILINE)[1])
+    requests = max(1, found["requests"])
+    p50, p99, p999 = (found[name] / 1000 for name in ("p50", "p99", "p999"))
+    wrong = requests - found["refused"] if refused else found["refused"]
     return Load(
-        found["events"], seconds, cpu / found["events"] * 1e6, found["p50_ms"], found["p99_ms"], found["errors"]
+        requests,
+        found["us"] / 1e6,
+        cpu_s / requests * 1e6,
+        p50,
+        p99,
+        p999,
+        errors=found["failed"] + wrong,
+        rss_kib=server.rss_kib(),
+        load_core=load_core,
+        others=others,
     )
 
 
-def run(coroutine) -> None:
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(coroutine)
-    else:
-        uvloop.run(coroutine)
+@dataclass(frozen=True)
+class Paced:
+    """Streams of `words` words, `tps` a second each, `at_once` at a time, asked for over kept connections.
+
+    ``spread_s``: they begin spread over that time, one after the other, so that they do not beat in step. `model`: one
+    that everybody knows, for gateways that let no other pass; then the simulator must be told the plan (`script`).
+    """
+
+    words: int = 98
+    tps: int = 200
+    at_once: int = 32
+    spread_s: float = 0.5
+    model: str = ""
+
+    @property
+    def plan(self) -> str:
+        return f"words-{self.words}-tps-{self.tps}"
+
+    @property
+    def body(self) -> str:
+        model = self.model or f"sim-{self.plan}"
+        return json.dumps({**json.loads(CHAT), "stream": True, "model": model, "max_tokens": 1000})
+
+
+def streams(server: Server, url: str, paced: Paced, *, seconds: float, headers: dict[str, str] | None = None) -> Load:
+    """Read streams for some seconds, from a process of its own; a unit is one event."""
+
+    def ask(seconds: float, at_once: int) -> dict:
+        job = {"url": url, "body": paced.body, "headers": headers or FOUR_HEADERS, "seconds": seconds}
+        job |= {"at_once": at_once, "spread_s": paced.spread_s, "step_s": 1 / paced.tps}
+        command = [sys.executable, "-m", "benchmarks.streams", json.dumps(job)]
+        got = subprocess.run(command, capture_output=True, text=True, preexec_fn=pin(LOAD_CORE), check=True)
+        return json.loads(got.stdout)
+
+    ask(0.1, 4)
+    server.settle()
+    wait_for_quiet()
+    before, watch = server.cpu_s(), Watch()
+    found = ask(seconds, paced.at_once)
+    cpu_s, load_core, others = server.cpu_s() - before, watch.load_core(), watch.others()
+    units = max(1, found["events"])
+    return Load(
+        units,
+        found["seconds"],
+        cpu_s / units * 1e6,
+        *found["first_ms"],
+        errors=found["errors"],
+        rss_kib=server.rss_kib(),
+        load_core=load_core,
+        others=others,
+        late_ms=tuple(found["late_ms"]),
+    )

@@ -57,14 +57,14 @@ class Chatter(FastHttpUser):
             name="stream", stream=True, catch_response=True,
         ) as response:  # fmt: skip
             last = b""
-            for line in response.iter_lines():
-                if line:
-                    first = first or time.perf_counter()
-                    last = line if isinstance(line, bytes) else line.encode()
-            if not last.endswith(b"[DONE]"):
-                response.failure(f"ended with {last[:80]!r}")
+            while response.status_code == 200 and (event := response.stream.readline(b"\n\n")):
+                last = event
+                if first is None and b'"content":"' in event and b'"content":""' not in event:
+                    first = time.perf_counter()
+            if b"[DONE]" not in last:
+                response.failure(f"status {response.status_code}, ended with {last[:80]!r}")
         if first is not None:
             self.environment.events.request.fire(
-                request_type="SSE", name="time to first event", response_time=(first - begun) * 1000,
+                request_type="SSE", name="time to first token", response_time=(first - begun) * 1000,
                 response_length=0, exception=None, context={},
             )  # fmt: skip

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["Connection"]
 
 LINGER_RESET = struct.pack("ii", 1, 0)
+TICK_S = 0.001
+"""uvloop's timers count whole milliseconds and may fire before their time: what is due within one is due now, or the
+rest of the millisecond would be spent setting timers of none."""
 
 
 class Connection(asyncio.Protocol):
@@ -131,7 +134,7 @@ class Connection(asyncio.Protocol):
         if entry is None or answer is None:
             return
         if self.next_piece < 0:
-            if answer.first_s and self.loop.time() < self.begun_at + answer.first_s:
+            if answer.first_s and self.begun_at + answer.first_s - self.loop.time() > TICK_S:
                 self.timer = self.loop.call_at(self.begun_at + answer.first_s, self._play)
                 return
             entry.status = answer.status
@@ -144,7 +147,7 @@ class Connection(asyncio.Protocol):
                 return
             if answer.step_s:
                 due = self.begun_at + answer.first_s + self.next_piece * answer.step_s
-                if due > self.loop.time():
+                if due - self.loop.time() > TICK_S:
                     self.timer = self.loop.call_at(due, self._play)
                     return
             piece = answer.pieces[self.next_piece]

@@ -1,0 +1,58 @@
+"""The edge and its simulator as processes under measurement."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import tempfile
+import urllib.request
+from pathlib import Path
+
+from benchmarks.process import LOAD_CORE, SERVER_CORE, Server
+
+__all__ = ["CHAT_PATH", "Edge", "Simulator", "free_port"]
+
+CHAT_PATH = "/v1/chat/completions"
+DIGEST = "sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
+"""Of a key that no load sends."""
+
+
+def free_port() -> int:
+    """A port of loopback that nobody has at this moment."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+class Simulator(Server):
+    """On the load's core as an upstream; alone on the servers' core to be measured itself."""
+
+    def __init__(self, *, alone: bool = False) -> None:
+        command = [sys.executable, "-m", "edge.simulator", "--port", "0"]
+        super().__init__(*command, ready=r"simulator on (\S+)", core=SERVER_CORE if alone else LOAD_CORE)
+        self.url = self.match[1]
+
+    def script(self, plan: str) -> None:
+        """Answer every chat by this plan from now on; "" ends that."""
+        body = json.dumps({"plan": plan, "path": CHAT_PATH}).encode() if plan else None
+        request = urllib.request.Request(f"{self.url}/script", body, method="POST" if plan else "DELETE")
+        urllib.request.urlopen(request, timeout=5).close()
+
+
+class Edge(Server):
+    """One worker in front of `upstream` (a URL): compiled or pure, open or with keys."""
+
+    def __init__(self, upstream: str, *, pure: bool = False, keys: bool = False) -> None:
+        provider = {"dialect": "openai", "base_url": f"{upstream}/v1", "max_connections": 2048}
+        config = {"providers": {"openai": provider}, "telemetry": {"log": {"level": "warning"}}}
+        if keys:
+            config["auth"] = {"keys": [{"id": "nobody", "digests": [DIGEST]}]}
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "edge.json"
+            path.write_text(json.dumps(config))
+            port = free_port()
+            self.url = f"http://127.0.0.1:{port}"
+            command = [sys.executable, "-m", "edge", "serve", "-c", str(path), "--port", str(port)]
+            env = {"EDGE_PURE_PYTHON": "1" if pure else ""}
+            super().__init__(*command, health=f"{self.url}/health", env=env)

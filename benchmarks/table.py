@@ -1,0 +1,64 @@
+"""What is printed: rows of measurements as they come, then the targets, met or missed. Markdown, as in RESULTS.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from benchmarks.load import Load
+from benchmarks.process import DISTURBED
+
+__all__ = ["Report", "mark"]
+
+HEAD = (
+    "| | CPU µs per unit | x nginx | units/s | p50 ms | p99 ms | p99.9 ms | errors | RSS MiB | cores busy |\n"
+    + "|---" * 10
+    + "|"
+)
+
+
+def mark(others: float) -> str:
+    return " †" if others > DISTURBED else ""
+
+
+@dataclass
+class Report:
+    """Prints every line at once and keeps it in ``lines``."""
+
+    lines: list[str] = field(default_factory=list)
+    targets: list[tuple[str, str, str, bool]] = field(default_factory=list)
+    """What, the limit, what was measured, whether it is met."""
+
+    def say(self, text: str = "") -> None:
+        print(text, flush=True)
+        self.lines += text.splitlines() or [""]
+
+    def section(self, title: str, head: str = HEAD) -> None:
+        self.say(f"\n## {title}\n\n{head}")
+
+    def row(self, name: str, load: Load, yardstick: Load | None = None) -> Load:
+        """One line; `yardstick` is nginx at the same work."""
+        ratio = f"{load.cpu_us / yardstick.cpu_us:.1f}" if yardstick is not None else ""
+        latencies = " | ".join(f"{value:.2f}" for value in (load.p50_ms, load.p99_ms, load.p999_ms))
+        cells = f"{load.cpu_us:.1f} | {ratio} | {load.rate:,.0f} | {latencies} | {load.errors:,}"
+        cores = f"{load.server_core:.0%}, {load.load_core:.0%}"
+        self.say(f"| {name}{mark(load.others)} | {cells} | {load.rss_kib / 1024:.0f} | {cores} |")
+        return load
+
+    def missing(self, name: str, why: str, columns: int = 10) -> None:
+        """A row that could not be measured."""
+        self.say(f"| {name} | {why} " + "| " * (columns - 2) + "|")
+
+    def target(self, what: str, limit: float, measured: float, unit: str) -> None:
+        """`measured` is to be at most `limit`, both in `unit`."""
+        shown = f"{measured:.2f} {unit}" if unit else f"{measured:g}"
+        self.targets.append((what, f"<= {limit:g} {unit}".strip(), shown, measured <= limit))
+
+    def conclude(self) -> bool:
+        """Print the targets that were measured; whether all are met."""
+        missed = [what for what, _, _, met in self.targets if not met]
+        if self.targets:
+            self.section("Targets", "| | target | measured | |\n|---|---|---|---|")
+            for what, limit, measured, met in self.targets:
+                self.say(f"| {what} | {limit} | {measured} | {'met' if met else '**missed**'} |")
+            self.say(f"\nMissed: {'; '.join(missed)}." if missed else "\nAll targets are met.")
+        return not missed
