@@ -25,6 +25,7 @@ __all__ = [
     "Server",
     "Target",
     "Telemetry",
+    "Tls",
     "from_environment",
     "is_loopback",
     "problems",
@@ -68,6 +69,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Base of all sections."""
 
 
+class Tls(Settings, frozen=True, kw_only=True):
+    cert: str
+    key: str
+    client_ca: str | None = None
+
+
 class Server(Settings, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: Port = 8080
@@ -75,6 +82,7 @@ class Server(Settings, frozen=True, kw_only=True):
     drain_s: Annotated[float, Meta(ge=0, le=3600)] = 30.0
     max_in_flight: Annotated[int, Meta(ge=1, le=1_000_000)] = 4096
     max_body_bytes: Annotated[int, Meta(ge=1024, le=1 << 31)] = 35651584
+    tls: Tls | None = None
 
 
 class Key(Settings, frozen=True, kw_only=True):
@@ -123,6 +131,7 @@ class Resilience(Settings, frozen=True, kw_only=True):
     first_content_s: Seconds = 300.0
     idle_s: Seconds = 60.0
     total_s: Seconds = 600.0
+    stream_keepalive_s: Annotated[float, Meta(ge=0, le=86400)] = 15.0
 
 
 class Log(Settings, frozen=True, kw_only=True):

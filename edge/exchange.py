@@ -6,62 +6,62 @@ the sink. The gateway writes the stages' results into it.
 
 from __future__ import annotations
 
+import asyncio
+import random
+import re
 from abc import ABC, abstractmethod
 from time import perf_counter
 from typing import Any
 
+from edge._fast import index_fields
 from edge.errors import EdgeError, Headers
 from edge.hooks import Usage
 from edge.routes import Dialect, Match
 
 __all__ = ["Exchange"]
 
+REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
+"""A client's ``x-request-id`` that is taken over; others are replaced."""
+
 
 class Exchange(ABC):
-    """``headers`` are lower-case byte pairs in their order, ``query`` the bytes after ``?``, ``peer`` the client's
-    address or "", ``received_at`` a reading of ``time.perf_counter()`` at the end of the headers.
+    """``headers`` are lower-case byte pairs in their order, ``index`` the first value of each, ``query`` the bytes
+    after ``?``, ``peer`` the client's address or "", ``received_at`` a reading of ``time.perf_counter()`` at the end of
+    the headers.
 
-    ``started`` and ``ended`` say how far the reply is, ``gone`` that the client left.
+    ``started`` and ``ended`` say how far the reply is, ``gone`` that the client left; ``task`` is what fetches it.
     """
 
-    # What the gateway's stages find out is typed where it is made, above this module: key (guard.auth.Key), state
-    # (gateway.State), upstreams (upstreams.router.Upstream), events (dialects.Stream).
-    __slots__ = (
-        "_header_index",
-        "_waiting_since",
-        "argument",
-        "attempts",
-        "body",
-        "content_at",
-        "deadline_ms",
-        "dialect",
-        "ended",
-        "error",
-        "events",
-        "gone",
-        "headers",
-        "key",
-        "method",
-        "model",
-        "model_label",
-        "peer",
-        "provider",
-        "query",
-        "received_at",
-        "request_id",
-        "route",
-        "settled",
-        "spans",
-        "started",
-        "state",
-        "status",
-        "stream",
-        "target",
-        "upstream_model",
-        "upstream_s",
-        "upstreams",
-        "usage",
-    )
+    # What has a default stands in the class: an exchange is made for every request, and most of it stays as it is.
+    body = b""
+
+    # What the stages find out. It is typed where it is made, above this module: gateway.State, guard.auth.Key,
+    # upstreams.router.Upstream, dialects.Stream.
+    state: Any = None
+    key: Any = None
+    spans: dict[str, tuple[int, int]]
+    model = ""
+    model_label = ""
+    stream = False
+    deadline_ms: int | None = None
+    upstreams: tuple[Any, ...] = ()
+    upstream: Any = None
+    attempts = 0
+    events: Any = None
+    usage: Usage | None = None
+    content_at = 0.0
+    upstream_s = 0.0
+    _waiting_since = 0.0
+
+    # The reply so far.
+    status = 0
+    error: EdgeError | None = None
+    admitted = False
+    task: asyncio.Task[None] | None = None
+    started = False
+    ended = False
+    gone = False
+    settled = False
 
     def __init__(
         self,
@@ -71,9 +71,10 @@ class Exchange(ABC):
         query: bytes,
         headers: Headers,
         peer: str,
-        request_id: str,
         received_at: float,
+        index: dict[bytes, bytes] | None = None,
     ) -> None:
+        """`index` is a dictionary of `headers` (the first of each name), where the front has one already."""
         self.route = match.route
         self.dialect: Dialect = match.dialect
         self.argument = match.argument
@@ -82,52 +83,26 @@ class Exchange(ABC):
         self.query = query
         self.headers = headers
         self.peer = peer
-        self.request_id = request_id
         self.received_at = received_at
-        self.body = b""
-        self._header_index: dict[bytes, bytes] | None = None
-        if match.route.dialect is None and self.header(b"anthropic-version") is not None:
+        if index is None:
+            index = index_fields(headers)
+        self.index = index
+        given = index.get(b"x-request-id")
+        if given is not None and REQUEST_ID.fullmatch(given):
+            self.request_id = given.decode("ascii")
+        else:
+            self.request_id = random.randbytes(16).hex()
+        if match.route.dialect is None and b"anthropic-version" in index:
             self.dialect = "anthropic"
-
-        # What the stages find out.
-        self.state: Any = None
-        self.key: Any = None
-        self.spans: dict[str, tuple[int, int]] = {}
-        self.model = ""
-        self.model_label = ""
-        self.stream = False
-        self.deadline_ms: int | None = None
-        self.upstreams: tuple[Any, ...] = ()
-        self.attempts = 0
-        self.provider = ""
-        self.upstream_model = ""
-        self.events: Any = None
-        self.usage: Usage | None = None
-        self.content_at = 0.0
-        self.upstream_s = 0.0
-        self._waiting_since = 0.0
-
-        # The reply so far.
-        self.status = 0
-        self.error: EdgeError | None = None
-        self.started = False
-        self.ended = False
-        self.gone = False
-        self.settled = False
 
     # Reading the request.
 
-    def header(self, name: bytes) -> bytes | None:
-        """The first value of a header, None without it."""
-        index = self._header_index
-        if index is None:
-            index = self._header_index = {}
-            for key, value in self.headers:
-                index.setdefault(key, value)
+    def only(self, name: bytes) -> bytes | None:
+        """The value of a header that is given once, else None."""
+        index = self.index
+        if len(index) != len(self.headers) and sum(key == name for key, _ in self.headers) > 1:
+            return None
         return index.get(name)
-
-    def header_values(self, name: bytes) -> list[bytes]:
-        return [value for key, value in self.headers if key == name]
 
     # Time spent upstream, so that overhead can be told from it.
 
@@ -146,8 +121,8 @@ class Exchange(ABC):
     # The sink. A front overrides these; none of the first four waits.
 
     @abstractmethod
-    def start(self, status: int, headers: Headers) -> None:
-        """Begin the reply."""
+    def start(self, status: int, headers: Headers, size: int | None = None) -> None:
+        """Begin the reply. `size` is that of its body in bytes, None for a stream. Takes `headers` over."""
 
     @abstractmethod
     def write(self, data: bytes) -> None:
@@ -160,6 +135,16 @@ class Exchange(ABC):
     @abstractmethod
     def abort(self) -> None:
         """Break the connection off: the client must not take what it has for a complete reply."""
+
+    def interject(self, data: bytes) -> None:
+        """Write while the fetching task is waiting for something else; nothing where the client takes nothing."""
+        if not self.congested:
+            self.write(data)
+
+    @property
+    @abstractmethod
+    def congested(self) -> bool:
+        """Whether `drain` has to be awaited before more is written."""
 
     @abstractmethod
     async def drain(self) -> None:

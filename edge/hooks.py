@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+
+class Usage(Struct, frozen=True, gc=False):
     """Tokens of one answer as its provider counted them. ``input`` excludes what was read from or written to the
     provider's prompt cache; ``output`` includes reasoning. -1 marks a count the provider did not give.
     """
@@ -32,8 +32,7 @@ class Usage:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RequestRecord:
+class RequestRecord(Struct, frozen=True, gc=False):
     """One finished request. Times in seconds.
 
     ``endpoint``, ``provider`` and ``model`` are fit for metric labels: they come from the configuration, never from the

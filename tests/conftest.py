@@ -23,8 +23,18 @@ def load(name: str, build: str) -> ModuleType:
 
 
 @pytest.fixture(params=BUILDS)
+def fields_module(request) -> ModuleType:
+    return load("fields", request.param)
+
+
+@pytest.fixture(params=BUILDS)
 def json_module(request) -> ModuleType:
     return load("json", request.param)
+
+
+@pytest.fixture(params=BUILDS)
+def slots_module(request) -> ModuleType:
+    return load("slots", request.param)
 
 
 @pytest.fixture(params=BUILDS)

@@ -8,6 +8,7 @@ import queue
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -31,7 +32,7 @@ def free_port() -> int:
 
 def clean_environment(**extra: str) -> dict[str, str]:
     """This process's environment without what would configure an edge."""
-    left_out = ("OPENAI_", "ANTHROPIC_", "EDGE_CONFIG", "PROMETHEUS_")
+    left_out = ("OPENAI_", "ANTHROPIC_", "EDGE_CONFIG")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return {**kept, **extra}
 
@@ -127,8 +128,15 @@ class Edge:
     """``edge serve`` with a configuration file of its own."""
 
     def __init__(
-        self, folder: Path, config: dict[str, Any], *arguments: str, env: dict[str, str] | None = None
+        self,
+        folder: Path,
+        config: dict[str, Any],
+        *arguments: str,
+        env: dict[str, str] | None = None,
+        verify: ssl.SSLContext | None = None,
+        front: str = "lane",
     ) -> None:
+        env = {**(env or clean_environment()), "EDGE_FRONT": front}
         self.path = folder / f"edge-{time.monotonic_ns()}.json"
         self.path.write_text(json.dumps(config))
         self.process = Process(
@@ -141,18 +149,19 @@ class Edge:
             "--port",
             "0",
             *arguments,
-            env=env or clean_environment(),
+            env=env,
         )
-        self.url = self.process.wait_for(r'"address":"(http://[^"]+)"')[1]
+        self.url = self.process.wait_for(r'"address":"(https?://[^"]+)"')[1]
         self.port = int(self.url.rpartition(":")[2])
-        wait_until_ready(self.url)
+        wait_until_ready(self.url, verify)
 
 
-def wait_until_ready(url: str) -> None:
+def wait_until_ready(url: str, verify: ssl.SSLContext | None = None) -> None:
+    """`verify` is how an https address is met."""
     deadline = time.monotonic() + START_S
     while True:
         try:
-            if httpx2.get(f"{url}/health/ready").status_code == 200:
+            if httpx2.get(f"{url}/health/ready", verify=verify or True).status_code == 200:
                 return
         except httpx2.TransportError:
             pass

@@ -12,7 +12,24 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-__all__ = ["COMPILED", "JSONError", "SSEDecoder", "SSELimitError", "scan_json"]
+__all__ = [
+    "COMPILED",
+    "COUNTER",
+    "GAUGE",
+    "GAUGE_MAX",
+    "HISTOGRAM",
+    "FieldCollector",
+    "FieldLimitError",
+    "JSONError",
+    "SSEDecoder",
+    "SSELimitError",
+    "SlotWriter",
+    "Slots",
+    "index_fields",
+    "join_fields",
+    "scan_json",
+    "select_fields",
+]
 
 _TRUE = {"1", "true", "yes", "on"}
 _pure = os.environ.get("EDGE_PURE_PYTHON", "").lower() in _TRUE
@@ -25,7 +42,9 @@ COMPILED = False
 
 if not TYPE_CHECKING and not _pure:
     try:
+        from edge._fast._fields_c import FieldCollector, FieldLimitError, index_fields, join_fields, select_fields
         from edge._fast._json_c import JSONError, scan_json
+        from edge._fast._slots_c import COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Slots, SlotWriter
         from edge._fast._sse_c import SSEDecoder, SSELimitError
     except ImportError as error:
         if _required:
@@ -34,5 +53,7 @@ if not TYPE_CHECKING and not _pure:
         COMPILED = True
 
 if not COMPILED:
+    from edge._fast._fields import FieldCollector, FieldLimitError, index_fields, join_fields, select_fields
     from edge._fast._json import JSONError, scan_json
+    from edge._fast._slots import COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Slots, SlotWriter
     from edge._fast._sse import SSEDecoder, SSELimitError

@@ -63,6 +63,9 @@ class _Body(msgspec.Struct):
 
 _decode_body = msgspec.json.Decoder(_Body).decode
 _decode_any = msgspec.json.Decoder().decode
+_known_bodies: dict[str, tuple[str, int, bytes]] = {}
+"""Error bodies by message: a flood of refusals says the same again and again."""
+MAX_KNOWN = 256
 
 
 def error_type(status: int) -> str:
@@ -71,6 +74,15 @@ def error_type(status: int) -> str:
 
 def error_body(error: EdgeError) -> bytes:
     """``{"error": {message, type, param, code}}``."""
+    body = _known_bodies.get(error.message) if error.param is None else None
+    if body is None or body[0] != error.code or body[1] != error.status:
+        body = (error.code, error.status, _error_body(error))
+        if error.param is None and len(_known_bodies) < MAX_KNOWN:
+            _known_bodies[error.message] = body
+    return body[2]
+
+
+def _error_body(error: EdgeError) -> bytes:
     return msgspec.json.encode(
         {
             "error": {
@@ -96,16 +108,16 @@ def normalised(usage: _Usage) -> Usage:
     """OpenAI counts cached tokens inside the prompt; `Usage` counts them apart."""
     prompt = usage.prompt_tokens if usage.prompt_tokens is not None else usage.input_tokens
     output = usage.completion_tokens if usage.completion_tokens is not None else usage.output_tokens
-    details = usage.prompt_tokens_details or usage.input_tokens_details or _Details()
-    reasoning = (usage.completion_tokens_details or usage.output_tokens_details or _Details()).reasoning_tokens
-    cached = details.cached_tokens or 0
-    written = details.cache_write_tokens or 0
+    details = usage.prompt_tokens_details or usage.input_tokens_details
+    more = usage.completion_tokens_details or usage.output_tokens_details
+    cached = details.cached_tokens or 0 if details is not None else 0
+    written = details.cache_write_tokens or 0 if details is not None else 0
     return Usage(
-        input=-1 if prompt is None else count(max(0, prompt - cached - written)),
-        output=count(output),
-        cache_read=count(cached),
-        cache_write=count(written),
-        reasoning=count(reasoning),
+        -1 if prompt is None else count(max(0, prompt - cached - written)),
+        count(output),
+        count(cached) if cached else 0,
+        count(written) if written else 0,
+        count(more.reasoning_tokens) if more is not None else -1,
     )
 
 

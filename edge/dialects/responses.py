@@ -34,9 +34,14 @@ _decode_terminal = msgspec.json.Decoder(_Terminal).decode
 
 
 class ResponsesStream(Stream):
-    __slots__ = ()
+    __slots__ = ("_seen",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen = 0
 
     def event(self, name: bytes, data: bytes) -> None:
+        self._seen += 1
         if name == b"message":
             name = type_of(data)
         if name in TERMINAL:
@@ -78,6 +83,6 @@ class ResponsesStream(Stream):
             "code": error.code,
             "message": error.message,
             "param": error.param,
-            "sequence_number": self.events,
+            "sequence_number": self._seen,
         }
         return b"event: error\ndata: " + msgspec.json.encode(data) + b"\n\n"

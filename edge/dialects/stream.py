@@ -38,10 +38,10 @@ class Stream(ABC):
     """Reads a provider's events as they pass.
 
     ``content``: something the client waits for has come. ``finished``: the terminal event has come. ``failed``: the
-    provider has reported an error inside the stream. ``events`` counts what was seen.
+    provider has reported an error inside the stream.
     """
 
-    __slots__ = ("content", "error_data", "events", "failed", "finished", "usage")
+    __slots__ = ("content", "error_data", "failed", "finished", "usage")
 
     def __init__(self) -> None:
         self.content = False
@@ -49,11 +49,9 @@ class Stream(ABC):
         self.failed = False
         self.error_data = b""
         self.usage: Usage | None = None
-        self.events = 0
 
     def see(self, events: list[tuple[bytes, bytes]]) -> None:
         """Take the next events, as ``(name, data)``."""
-        self.events += len(events)
         for name, data in events:
             self.event(name, data)
 

@@ -87,15 +87,15 @@ class Auth:
         refused; it could rebind its own name to 127.0.0.1, so while bound to loopback the Host must be a loopback one.
         Raises HostNotAllowed, OriginNotAllowed, UnsupportedMediaType.
         """
-        hosts = exchange.header_values(b"host")
-        host = hosts[0] if len(hosts) == 1 else None
+        host = exchange.only(b"host")
         if self.loopback_only and not is_loopback_host(host):
             raise HostNotAllowed
-        origin = exchange.header(b"origin")
+        origin = exchange.index.get(b"origin")
         if origin is not None and (host is None or origin.partition(b"://")[2].lower() != host.lower()):
             raise OriginNotAllowed
-        if exchange.method == "POST":
-            media_type = (exchange.header(b"content-type") or b"").partition(b";")[0].strip().lower()
+        content_type = exchange.index.get(b"content-type")
+        if exchange.method == "POST" and content_type != b"application/json":
+            media_type = (content_type or b"").partition(b";")[0].strip().lower()
             # Multipart is refused as well, by the gateway, as a route that does not exist.
             if media_type != b"application/json" and not media_type.endswith((b"+json", b"multipart/form-data")):
                 raise UnsupportedMediaType
@@ -103,12 +103,10 @@ class Auth:
 
 def presented(exchange: Exchange) -> bytes:
     """The token a request carries, b"" for none or for several that leave it open which one counts."""
-    tokens = exchange.header_values(b"authorization")
-    if tokens:
-        scheme, _, token = tokens[0].strip().partition(b" ")
-        return token.strip() if len(tokens) == 1 and scheme.lower() == b"bearer" else b""
-    tokens = exchange.header_values(b"x-api-key")
-    return tokens[0].strip() if len(tokens) == 1 else b""
+    if b"authorization" in exchange.index:
+        scheme, _, token = (exchange.only(b"authorization") or b"").strip().partition(b" ")
+        return token.strip() if scheme.lower() == b"bearer" else b""
+    return (exchange.only(b"x-api-key") or b"").strip()
 
 
 def host_name(host: bytes | None) -> str:

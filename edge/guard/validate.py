@@ -48,7 +48,7 @@ def check_body(exchange: Exchange) -> None:
 
 def timeout_ms(exchange: Exchange) -> int | None:
     """The client's own deadline from ``x-edge-timeout-ms``, in milliseconds. Raises InvalidRequest."""
-    value = exchange.header(b"x-edge-timeout-ms")
+    value = exchange.index.get(b"x-edge-timeout-ms")
     if value is None:
         return None
     if not value.isdigit() or len(value) > 9 or not 0 < int(value) <= MAX_TIMEOUT_MS:

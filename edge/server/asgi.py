@@ -7,9 +7,6 @@ uvicorn neither cancels the application when the client leaves nor lets ``send()
 from __future__ import annotations
 
 import asyncio
-import random
-import re
-import traceback
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any
@@ -27,7 +24,7 @@ from edge.exchange import Exchange
 from edge.gateway import Gateway, build_state
 from edge.routes import EXISTING, UNKNOWN, Match, match
 from edge.telemetry import Fanout
-from edge.telemetry.logs import Logs
+from edge.telemetry.logs import Logs, where
 from edge.telemetry.metrics import CONTENT_TYPE, Metrics
 
 __all__ = ["EdgeApplication", "create_app"]
@@ -36,7 +33,6 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
 DRAINED = 65536
 """A refused request's unread body is read off up to this many bytes, to keep the connection; for a larger one the
 connection is closed."""
@@ -55,8 +51,6 @@ def create_app() -> EdgeApplication:
 class AsgiExchange(Exchange):
     """Collects the reply; ``flush`` and ``drain`` hand it to the server."""
 
-    __slots__ = ("_app", "_body", "_complete", "_head", "_send", "aborted", "closes")
-
     def __init__(self, app: EdgeApplication, found: Match, scope: Scope, send: Send) -> None:
         client = scope.get("client")
         raw_path: bytes = scope["raw_path"]
@@ -68,22 +62,21 @@ class AsgiExchange(Exchange):
             query,
             scope["headers"],
             client[0] if client else "",
-            "",
             perf_counter(),
         )
-        given = self.header(b"x-request-id")
-        accepted = given is not None and REQUEST_ID.fullmatch(given)
-        self.request_id = given.decode("ascii") if given and accepted else f"{random.getrandbits(128):032x}"
         self._app = app
         self._send = send
         self._head: dict[str, Any] | None = None
         self._body: list[bytes] = []
         self._complete = False
+        self._interjecting: asyncio.Task[None] | None = None
         self.aborted = False
         self.closes = False
 
-    def start(self, status: int, headers: Headers) -> None:
+    def start(self, status: int, headers: Headers, size: int | None = None) -> None:
         self.started = True
+        if size is not None:
+            headers.append((b"content-length", b"%d" % size))
         if self.closes or self._app.draining:
             headers.append((b"connection", b"close"))
         self._head = {"type": "http.response.start", "status": status, "headers": headers}
@@ -96,6 +89,15 @@ class AsgiExchange(Exchange):
 
     def abort(self) -> None:
         self.aborted = True
+
+    def interject(self, data: bytes) -> None:
+        if not self._body:
+            self.write(data)
+            self._interjecting = asyncio.create_task(self.drain())
+
+    @property
+    def congested(self) -> bool:
+        return True
 
     async def drain(self) -> None:
         """Hand over what was written; waits while the client does not take it."""
@@ -120,7 +122,7 @@ class EdgeApplication:
         self.logs = logs
         self.ready = False
         self.draining = False
-        self._running: dict[AsgiExchange, asyncio.Task[Any]] = {}
+        self._running: set[Exchange] = set()
         self._reloading: set[asyncio.Task[None]] = set()
         self._pages = self._build_pages()
 
@@ -177,27 +179,32 @@ class EdgeApplication:
         return True
 
     async def _fetch(self, exchange: AsgiExchange, receive: Receive) -> None:
-        """Run the gateway's asynchronous part, and end it if the client leaves."""
-        fetching = asyncio.current_task()
-        assert fetching is not None  # noqa: S101 - an ASGI application runs in a task
-        watching = asyncio.create_task(watch(exchange, receive, fetching))
-        self._running[exchange] = fetching
+        """`fetch`, which ends if the client leaves, and what it has written."""
+        exchange.task = asyncio.current_task()
+        watching = asyncio.create_task(watch(exchange, receive))
+        try:
+            await self.fetch(exchange)
+            if not exchange.gone:
+                await exchange.drain()
+        finally:
+            watching.cancel()
+
+    async def fetch(self, exchange: Exchange) -> None:
+        """Run the gateway's asynchronous part, as ``exchange.task``, which the front cancels when it is ``gone``."""
+        self._running.add(exchange)
         try:
             await self.gateway.fetch(exchange)
-            await exchange.drain()
         except asyncio.CancelledError:
             if not exchange.gone and not isinstance(exchange.error, ShuttingDown):
                 raise
-            fetching.uncancel()
+            if exchange.task is not None:
+                exchange.task.uncancel()
             if not exchange.gone:
                 self.gateway.refuse(exchange, ShuttingDown())
-                await exchange.drain()
         except Exception as error:  # noqa: BLE001 - the client has its 500; the server must not die of it
             self.logs.log.error("internal error", request_id=exchange.request_id, error=where(error))
-            await exchange.drain()
         finally:
-            watching.cancel()
-            del self._running[exchange]
+            self._running.discard(exchange)
 
     # Beginning, changing, ending.
 
@@ -219,10 +226,10 @@ class EdgeApplication:
 
     def interrupt(self) -> None:
         """End what is still running: streams in an error event, other answers with a 503."""
-        for exchange, fetching in self._running.items():
-            if not exchange.ended:
+        for exchange in self._running:
+            if not exchange.ended and exchange.task is not None:
                 exchange.error = ShuttingDown()
-                fetching.cancel()
+                exchange.task.cancel()
 
     # Beside the API.
 
@@ -289,25 +296,19 @@ def is_public(path: bytes) -> bool:
 
 def declared_size(exchange: Exchange) -> int | None:
     """The body's size by its Content-Length; None for a chunked one, 0 without a body."""
-    if exchange.header(b"transfer-encoding") is not None:
+    if exchange.index.get(b"transfer-encoding") is not None:
         return None
-    return int(exchange.header(b"content-length") or 0)
+    return int(exchange.index.get(b"content-length") or 0)
 
 
-async def watch(exchange: AsgiExchange, receive: Receive, fetching: asyncio.Task[Any]) -> None:
-    """Cancel `fetching` when the client leaves."""
+async def watch(exchange: AsgiExchange, receive: Receive) -> None:
+    """Cancel what is fetched when the client leaves."""
     while (await receive())["type"] != "http.disconnect":
         pass
     if not exchange.ended:
         exchange.gone = True
-        fetching.cancel()
-
-
-def where(error: Exception) -> str:
-    """An exception for the log: its type and place, but not its message, which may hold what the client sent."""
-    frames = traceback.extract_tb(error.__traceback__)[-3:]
-    places = " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames))
-    return f"{type(error).__name__} at {places}"
+        if exchange.task is not None:
+            exchange.task.cancel()
 
 
 def json_response(status: int, data: dict[str, str]) -> Response:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,14 @@ from edge import __version__
 from edge._fast import COMPILED
 from edge.config import Config, Server, is_loopback
 from edge.config_file import ConfigError, parse
+from edge.gateway import Gateway, build_state
+from edge.server import tls
+from edge.server.asgi import EdgeApplication
+from edge.server.supervisor import Supervisor, listen, places
+from edge.server.worker import Orders, run_worker
+from edge.telemetry import Fanout
+from edge.telemetry.logs import Logs
+from edge.telemetry.metrics import Metrics, shared_slots
 
 __all__ = ["StartError", "launch"]
 
@@ -42,30 +48,29 @@ def launch(
     with the address once it is bound. Raises StartError.
     """
     server = config.server
+    if os.environ.get("EDGE_FRONT", "lane") not in ("lane", "asgi"):
+        raise StartError("EDGE_FRONT is 'lane' or 'asgi'")
     loopback_only = is_loopback(server.host)
-    metrics_folder = share_metrics() if server.workers > 1 else None
-    # prometheus_client looks at its environment when it is imported, so all that leads to it comes after this.
-    from edge.gateway import Gateway, build_state
-    from edge.server.asgi import EdgeApplication
-    from edge.server.supervisor import Supervisor, listen
-    from edge.server.worker import Orders, run_worker
-    from edge.telemetry import Fanout
-    from edge.telemetry.logs import Logs
-    from edge.telemetry.metrics import Metrics, forget_worker
-
     logs = Logs(config.telemetry.log.level, config.telemetry.log.format)
+    slots = shared_slots(places(server.workers))
     current = config
 
     def serve(orders: Orders) -> None:
-        metrics = Metrics()
+        metrics = Metrics(slots, orders.place + 1, alone=server.workers == 1)
         state = build_state(current, loopback_only=loopback_only)
         app = EdgeApplication(Gateway(state, Fanout(metrics, logs)), metrics, logs)
 
         def reload(text: str) -> None:
-            app.reload(parse(text, path or "", os.environ, checked=False))
+            settings = parse(text, path or "", os.environ, checked=False)
+            if context is not None and settings.server.tls is not None:
+                try:
+                    tls.load(context, settings.server.tls)
+                except OSError as error:
+                    logs.log.error("the TLS certificate cannot be read, the old one stays", error=type(error).__name__)
+            app.reload(settings)
 
         logging.getLogger("uvicorn.error").addHandler(ToLogs(logs.log))
-        run_worker(app, reload, orders)
+        run_worker(app, reload, orders, context)
 
     def read_again() -> str | None:
         """For the supervisor: the file's text if it is valid, having said what it changes."""
@@ -76,6 +81,8 @@ def launch(
         try:
             text = Path(path).read_text(encoding="utf-8")
             new = reread()
+            if context is not None and new.server.tls is not None:
+                tls.make_context(new.server.tls)
         except (ConfigError, OSError, UnicodeDecodeError) as error:
             errors = error.errors if isinstance(error, ConfigError) else [type(error).__name__]
             logs.log.error("reload refused, the old configuration stays", errors=errors)
@@ -86,6 +93,10 @@ def launch(
         return text
 
     try:
+        context = tls.make_context(server.tls) if server.tls is not None else None
+    except OSError as error:
+        raise StartError(f"server.tls: {error.strerror or error}") from None
+    try:
         listeners = listen(server.host, server.port, server.workers)
     except OSError as error:
         raise StartError(f"cannot listen on {server.host}:{server.port}: {error.strerror}") from None
@@ -94,7 +105,7 @@ def launch(
     except OSError as error:
         raise StartError(f"a provider's ca_file cannot be read: {error.strerror or error}") from None
     host = f"[{server.host}]" if ":" in server.host else server.host
-    address = f"http://{host}:{listeners[0].getsockname()[1]}"
+    address = f"{'http' if context is None else 'https'}://{host}:{listeners[0].getsockname()[1]}"
     logs.log.info(
         "serving",
         version=__version__,
@@ -106,25 +117,15 @@ def launch(
     )
     announce(address)
 
-    def worker_gone(pid: int) -> None:
-        if metrics_folder is not None:
-            forget_worker(pid, metrics_folder)
-
     supervisor = Supervisor(
-        listeners, serve, logs.log, drain_s=server.drain_s, reread=read_again, worker_gone=worker_gone
+        listeners,
+        serve,
+        logs.log,
+        drain_s=server.drain_s,
+        reread=read_again,
+        worker_gone=lambda place: slots.fold(place + 1),
     )
-    try:
-        return supervisor.run()
-    finally:
-        if metrics_folder is not None:
-            shutil.rmtree(metrics_folder, ignore_errors=True)
-
-
-def share_metrics() -> str:
-    """A folder in which the workers' metrics are added up."""
-    folder = tempfile.mkdtemp(prefix="edge-metrics-")
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-    return folder
+    return supervisor.run()
 
 
 def restart_needed(old: Config, new: Config) -> list[str]:
@@ -132,6 +133,8 @@ def restart_needed(old: Config, new: Config) -> list[str]:
     changed = [f"server.{name}" for name in NEEDS_RESTART if getattr(old.server, name) != getattr(new.server, name)]
     if old.telemetry != new.telemetry:
         changed.append("telemetry")
+    if (old.server.tls is None) != (new.server.tls is None):
+        changed.append("server.tls")
     return changed
 
 

@@ -9,23 +9,33 @@ that, of uvicorn 0.54 with httptools:
 * with a pipelined request waiting nothing is read, so that nobody sees the client leave: here up to `MAX_PIPELINED`
   bytes are read, and a lost connection is told to every request on it;
 * trailers arrive as headers, after the headers: they are ignored.
+
+The requests of a connection are its turns: one is answered at a time, in their order.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
-from typing import Any
+from collections import deque
+from typing import Any, Protocol
+from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from edge._fast import FieldCollector, FieldLimitError, index_fields
 from edge.dialects import anthropic, openai
-from edge.errors import EdgeError, HeaderTooLarge, InvalidHTTP, RequestTimeout, TargetTooLong
+from edge.errors import EdgeError, HeaderTooLarge, InternalError, InvalidHTTP, RequestTimeout, TargetTooLong
+from edge.telemetry.logs import where
 
-__all__ = ["SWEEP_S", "EdgeProtocol"]
+__all__ = ["SWEEP_S", "EdgeProtocol", "Turn"]
 
 MAX_HEAD = 32768
 MAX_HEADERS = 100
+MAX_UNREAD_HEAD = MAX_HEAD + 262144
+"""A head that is not complete may have begun in a segment full of other things; uvloop reads 256 KiB at once."""
 MAX_TARGET = 8192
 MAX_PIPELINED = 65536
 FIRST_BYTE_S = 10.0
@@ -35,6 +45,9 @@ BODY_RATE = 16384
 """Bytes a second that a body must bring on average, beyond the first `BODY_IDLE_S`."""
 KEEP_ALIVE_S = 75.0
 WRITE_STALL_S = 30.0
+LINGER_S = 2.0
+"""After the last answer, what the client still sends is read off for this long: closing earlier would reset the
+connection, and the client might never see the answer (RFC 9112, section 9.6)."""
 SWEEP_S = 0.25
 NEVER = float("inf")
 
@@ -44,20 +57,54 @@ TARGET = re.compile(rb"(/|https?://)[\x21-\x7e]*")
 PHRASES = {400: b"Bad Request", 408: b"Request Timeout", 414: b"URI Too Long", 431: b"Request Header Fields Too Large"}
 
 
+class Turn(Protocol):
+    """One request of a connection. ``ended``: its answer is complete; ``closes``: the connection ends with it."""
+
+    closes: bool
+
+    @property
+    def ended(self) -> bool: ...
+
+    def begin(self) -> None:
+        """Its turn has come: answer it."""
+        ...
+
+    def take(self, data: bytes) -> None:
+        """The next bytes of its body; also before `begin`."""
+        ...
+
+    def whole(self) -> None:
+        """Its body is complete; also before `begin`."""
+        ...
+
+    def lost(self) -> None:
+        """Nobody waits for its answer any more."""
+        ...
+
+
 class EdgeProtocol(HttpToolsProtocol):
-    """One client connection. ``sweep(now)`` is called every `SWEEP_S` seconds and ends what is over its time."""
+    """One client connection. Whoever keeps it looks at its ``deadline``, a reading of the loop's clock, every `SWEEP_S`
+    seconds, and calls `expire` when it is over.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
+        self._collector = FieldCollector(MAX_HEADERS)
+        # httptools asks for it once, when the parser is made.
+        self.on_header = self._collector.add  # type: ignore[method-assign]
         super().__init__(*args, **options)
-        self._running: Any = None
+        self._running: Turn | None = None
+        self._reading: Turn | None = None
+        self._waiting: deque[Turn] = self.pipeline  # type: ignore[assignment]
+        self._advancing = False
         self._refusal: bytes | None = None
-        self._head_size = 0
+        self._lingering = False
         self._in_head = False
-        self._upgrading = False
         self._begun_at = 0.0
+        self._segment = 0
+        self._fed = 0
         self._body_size = 0
         self._pipelined = 0
-        self._stalled_at = NEVER
+        self._good_host: bytes | None = None
         self.deadline = NEVER
 
     # asyncio's side.
@@ -67,29 +114,49 @@ class EdgeProtocol(HttpToolsProtocol):
         self.deadline = self.loop.time() + FIRST_BYTE_S
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for cycle in (self._running, *(waiting for waiting, _ in self.pipeline)):
-            if cycle is not None and not cycle.response_complete:
-                cycle.disconnected = True
-                cycle.message_event.set()
-        self.pipeline.clear()
-        super().connection_lost(exc)
+        self.connections.discard(self)
+        turns = [self._running, *self._waiting]
+        self._running = self._reading = None
+        self._waiting.clear()
+        for turn in turns:
+            if turn is not None:
+                turn.lost()
+        self.flow.resume_writing()
+        self.parser = None
 
     def data_received(self, data: bytes) -> None:
-        if self._refusal is not None or self.transport.is_closing():
+        if self._lingering or self._refusal is not None:
             return
-        if self._busy() and self._running is not self.cycle:
+        if self._waiting:
             self._pipelined += len(data)
+        self._segment = len(data)
+        self._fed += self._segment
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._read_again(data[upgrade.args[0] :])
+            return
         except httptools.HttpParserError as error:
-            cause = error.__context__
-            self._refuse(cause if isinstance(cause, EdgeError) else InvalidHTTP())
-        else:
-            self._clock()
+            self._refuse(self._cause_of(error))
+            return
+        if self._in_head and self._fed > MAX_UNREAD_HEAD:
+            self._refuse(HeaderTooLarge(f"The headers are larger than {MAX_HEAD} bytes."))
+            return
+        self._clock()
         if self._pipelined > MAX_PIPELINED:
             self.flow.pause_reading()
+
+    def _cause_of(self, error: httptools.HttpParserError) -> EdgeError:
+        """What the parser, or one of its callbacks, had against the request."""
+        cause = error.__context__
+        if not isinstance(error, httptools.HttpParserCallbackError) or cause is None:
+            return InvalidHTTP()
+        if isinstance(cause, FieldLimitError):
+            return HeaderTooLarge(f"The headers are more than {MAX_HEADERS}.")
+        if not isinstance(cause, EdgeError):
+            self.logger.error("internal error: %s", where(cause))
+            return InternalError()
+        return cause
 
     def _read_again(self, rest: bytes) -> None:
         """Read a head that asked for an upgrade once more, without that wish, and what follows it."""
@@ -103,7 +170,6 @@ class EdgeProtocol(HttpToolsProtocol):
                 value = b", ".join(token for token in tokens if token.lower() not in (b"upgrade", b"http2-settings"))
             if name not in (b"upgrade", b"http2-settings") and (value or name != b"connection"):
                 lines.append(b"%b: %b" % (name, value))
-        self._upgrading = False
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self.data_received(b"\r\n".join([*lines, b"", rest]))
@@ -111,127 +177,244 @@ class EdgeProtocol(HttpToolsProtocol):
     # httptools' callbacks.
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._head_size = 0
-        self._body_size = 0
+        self.url = b""
+        self._collector.begin()
         self._in_head = True
+        self._fed = self._segment
+        self._body_size = 0
         self._begun_at = self.loop.time()
 
     def on_url(self, url: bytes) -> None:
-        super().on_url(url)
+        self.url += url
         if len(self.url) > MAX_TARGET:
             raise TargetTooLong(f"The request's target is longer than {MAX_TARGET} bytes.")
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_head:
-            return  # a trailer
-        self._head_size += len(name) + len(value) + 4
-        if self._head_size > MAX_HEAD or len(self.headers) >= MAX_HEADERS:
-            raise HeaderTooLarge(f"The headers are more than {MAX_HEADERS}, or larger than {MAX_HEAD} bytes.")
-        super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         self._in_head = False
-        if self.parser.should_upgrade():
-            self._upgrading = True
-            return
-        if not TARGET.fullmatch(self.url):
-            raise InvalidHTTP("The request's target has a form that is not answered.")
-        version = self.parser.get_http_version()
-        if version not in ("1.0", "1.1"):
-            raise InvalidHTTP("HTTP/1.0 and HTTP/1.1 are answered.")
-        hosts = [value for name, value in self.headers if name == b"host"]
-        many = len(hosts) > 1 or (not hosts and version == "1.1")
-        if many or (hosts and not HOST.fullmatch(hosts[0])):
-            raise InvalidHTTP("A request names exactly one host.")
-        super().on_headers_complete()
-        if self.pipeline and self._pipelined <= MAX_PIPELINED:
-            # Read on, to see the client leave.
-            self.flow.resume_reading()
+        parser = self.parser
+        headers = self.headers = self._collector.take()
+        if parser.should_upgrade():
+            return  # what follows is read again
+        # No head is larger than what was fed since the segment it began in.
+        if self._fed > MAX_HEAD and sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD:
+            raise HeaderTooLarge(f"The headers are larger than {MAX_HEAD} bytes.")
+        index = index_fields(headers)
+        repeated = len(index) != len(headers)
+        host = index.get(b"host")
+        keeps_alive = parser.should_keep_alive()
+        version = "1.1"
+        if not keeps_alive or repeated or host is None or b"connection" in index:
+            # Without a word about the connection only HTTP/1.1 keeps it; the version itself is costly to ask for.
+            version = parser.get_http_version()
+            if version not in ("1.0", "1.1"):
+                raise InvalidHTTP("HTTP/1.0 and HTTP/1.1 are answered.")
+            hosts = sum(name == b"host" for name, _ in headers)
+            if hosts > 1 or (hosts == 0 and version == "1.1"):
+                raise InvalidHTTP("A request names exactly one host.")
+        if host is not None and host != self._good_host:
+            if not HOST.fullmatch(host):
+                raise InvalidHTTP("A request names exactly one host.")
+            self._good_host = host
+        turn = self._reading = self.turn_for(index, version, keeps_alive and version == "1.1")
+        if self._running is None and not self._waiting:
+            self._running = turn
+            turn.begin()
+        else:
+            self._waiting.append(turn)
 
     def on_body(self, body: bytes) -> None:
-        if self._upgrading:
-            return
-        self._body_size += len(body)
-        super().on_body(body)
+        turn = self._reading
+        if turn is not None and not turn.ended:
+            self._body_size += len(body)
+            turn.take(body)
 
     def on_message_complete(self) -> None:
-        if self._upgrading:
-            return
-        super().on_message_complete()
+        turn, self._reading = self._reading, None
+        if turn is not None and not turn.ended:
+            turn.whole()
 
-    # uvicorn's side.
+    # Turns.
 
-    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        self._running = cycle
-        super()._start_asgi_task(cycle, app)
+    def turn_for(self, index: dict[bytes, bytes], version: str, keeps_alive: bool) -> Turn:
+        """The turn of the request whose head is complete. Raises InvalidHTTP."""
+        if not TARGET.fullmatch(self.url):
+            raise InvalidHTTP("The request's target has a form that is not answered.")
+        return AsgiTurn(self, index, version, keeps_alive)
 
-    def on_response_complete(self) -> None:
+    def answered(self) -> None:
+        """The answer to the running turn is written."""
         self.server_state.total_requests += 1
-        if self.transport.is_closing():
-            return
-        self._pipelined = 0
-        self.flow.resume_reading()
-        if self.pipeline:
-            cycle, app = self.pipeline.pop()
-            self._start_asgi_task(cycle, app)
-        elif self._refusal is not None:
-            self._write_refusal(self._refusal)
+        turn, self._running = self._running, None
+        if turn is not None and turn.closes:
+            self._finish()
+        elif self._waiting or self._refusal is not None or self._pipelined:
+            self._advance()
+        elif not self.flow.write_paused:
+            self.deadline = self.loop.time() + KEEP_ALIVE_S
+
+    def _advance(self) -> None:
+        """Let the next turns begin, until one has to wait for something."""
+        if self._advancing:
+            return  # a turn that ended as soon as it began
+        self._advancing = True
+        while self._running is None and self._waiting and not self._lingering:
+            turn = self._running = self._waiting.popleft()
+            turn.begin()
+        self._advancing = False
+        if self._running is None and self._refusal is not None and not self._lingering:
+            self.transport.write(self._refusal)
+            self._finish()
+        if not self._waiting:
+            self._pipelined = 0
+            self.flow.resume_reading()
         self._clock()
+
+    def _finish(self) -> None:
+        """Close, once what the client is still sending can no longer hurt."""
+        waiting = list(self._waiting)
+        self._waiting.clear()
+        for turn in waiting:
+            turn.lost()
+        if self._lingering or self.transport.is_closing():
+            return
+        self._lingering = True
+        if (self._reading is None and self._refusal is None) or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.flow.resume_reading()
+        self.transport.write_eof()
+        self.deadline = self.loop.time() + LINGER_S
+
+    def shutdown(self) -> None:
+        """The worker drains: close when what is running is answered."""
+        if self._running is not None:
+            self._running.closes = True
+        elif not self._waiting and not self._lingering:
+            self.transport.close()
 
     # Deadlines and refusals.
 
-    def _busy(self) -> bool:
-        return self._running is not None and not self._running.response_complete
-
     def _clock(self) -> None:
         """Set the deadline of what is awaited from the client."""
-        now = self.loop.time()
+        if self._lingering or self.flow.write_paused:
+            return
         if self._in_head:
             self.deadline = self._begun_at + HEAD_S
-        elif self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete:
-            self.deadline = min(now + BODY_IDLE_S, self._begun_at + BODY_IDLE_S + self._body_size / BODY_RATE)
-        elif self._busy():
+        elif self._reading is not None:
+            latest = self._begun_at + BODY_IDLE_S + self._body_size / BODY_RATE
+            self.deadline = min(self.loop.time() + BODY_IDLE_S, latest)
+        elif self._running is not None:
             self.deadline = NEVER
-        elif self.cycle is not None:
-            self.deadline = now + KEEP_ALIVE_S
 
-    def sweep(self, now: float) -> None:
-        if self.flow.write_paused:
-            if self._stalled_at == NEVER:
-                self._stalled_at = now
-            elif now - self._stalled_at > WRITE_STALL_S:
-                self.transport.abort()
-            return
-        self._stalled_at = NEVER
-        if now < self.deadline or self._refusal is not None:
-            return
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.deadline = self.loop.time() + WRITE_STALL_S
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.deadline = self.loop.time() + KEEP_ALIVE_S
+        self._clock()
+
+    def expire(self) -> None:
+        """The deadline is over."""
+        if self._lingering or self.flow.write_paused:
+            self.transport.abort()
         # A body that is not read because the application does not take it is not the client's fault.
-        if self.flow.read_paused:
+        elif self.flow.read_paused or self._refusal is not None:
             return
-        reading_body = self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete
-        if self._in_head or reading_body:
+        elif self._in_head or (self._reading is not None and not self._reading.ended):
             self._refuse(RequestTimeout())
         else:
             self.transport.close()
 
     def _refuse(self, error: EdgeError) -> None:
         """Answer with an error, after the answers that are due before it, and close."""
-        of_anthropic = any(name == b"anthropic-version" for name, _ in self.headers or ())
+        headers = self._collector.fields if self._in_head else self.headers
+        of_anthropic = any(name == b"anthropic-version" for name, _ in headers or ())
         if of_anthropic or self.url.startswith(b"/anthropic"):
             body = anthropic.error_body(error, "")
         else:
             body = openai.error_body(error)
         head = b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
         self._refusal = head % (error.status, PHRASES.get(error.status, b"Refused"), len(body)) + body
-        if not self._busy() and not self.pipeline:
-            self._write_refusal(self._refusal)
-        elif self._running is self.cycle and self.cycle.more_body:
-            # It is the running request that is broken: its body will never be whole.
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-            self._write_refusal(self._refusal)
+        broken = self._reading
+        if broken is not None:
+            # The request whose body will never be whole.
+            if broken.ended:
+                self._finish()
+                return
+            if broken is self._running:
+                self._running = None
+            else:
+                self._waiting.remove(broken)
+            broken.lost()
+        self._advance()
 
-    def _write_refusal(self, refusal: bytes) -> None:
-        self.transport.write(refusal)
-        self.transport.close()
+
+class AsgiTurn:
+    """A request that the ASGI application answers, by uvicorn's own cycle."""
+
+    def __init__(self, protocol: EdgeProtocol, index: dict[bytes, bytes], version: str, keeps_alive: bool) -> None:
+        self._protocol = protocol
+        url = httptools.parse_url(protocol.url)
+        path: bytes = url.path or b"/"
+        text = path.decode("ascii")
+        method: bytes = protocol.parser.get_method()
+        scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": {"version": protocol.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "server": protocol.server,
+            "client": protocol.client,
+            "scheme": protocol.scheme,
+            "root_path": "",
+            "headers": protocol.headers,
+            "state": protocol.app_state.copy(),
+            "method": method.decode("ascii"),
+            "path": unquote(text) if "%" in text else text,
+            "raw_path": path,
+            "query_string": url.query or b"",
+        }
+        self._cycle = RequestResponseCycle(
+            scope=scope,  # type: ignore[arg-type]
+            transport=protocol.transport,
+            flow=protocol.flow,
+            logger=protocol.logger,
+            access_logger=protocol.access_logger,
+            access_log=False,
+            default_headers=protocol.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=index.get(b"expect", b"").lower() == b"100-continue",
+            keep_alive=keeps_alive,
+            on_response=protocol.answered,
+        )
+
+    @property
+    def ended(self) -> bool:
+        return self._cycle.response_complete
+
+    @property
+    def closes(self) -> bool:
+        return not self._cycle.keep_alive
+
+    @closes.setter
+    def closes(self, closes: bool) -> None:
+        self._cycle.keep_alive = not closes
+
+    def begin(self) -> None:
+        self._protocol._start_asgi_task(self._cycle, self._protocol.app)
+
+    def take(self, data: bytes) -> None:
+        cycle = self._cycle
+        cycle.body += data
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self._protocol.flow.pause_reading()
+        cycle.message_event.set()
+
+    def whole(self) -> None:
+        self._cycle.more_body = False
+        self._cycle.message_event.set()
+
+    def lost(self) -> None:
+        self._cycle.disconnected = True
+        self._cycle.message_event.set()

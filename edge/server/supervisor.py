@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 
 from edge.server.worker import BACKLOG, BEAT, LENGTH, READY, Orders
 
-__all__ = ["Supervisor", "listen"]
+__all__ = ["Supervisor", "listen", "places"]
 
 STALL_S = 3.0
 """A worker whose loop has not turned for this long is stalled. Found within a tick, so in less than 5 s."""
@@ -70,7 +70,7 @@ def listen(host: str, port: int, slots: int) -> list[socket.socket]:
 
 @dataclass(slots=True)
 class _Worker:
-    """One child process. ``control`` is our end of its socket pair, ``place`` where it beats."""
+    """One child process. ``control`` is our end of its socket pair, ``place`` its number among those that run."""
 
     pid: int
     control: socket.socket
@@ -93,9 +93,15 @@ class _Slot:
     start_at: float = 0.0
 
 
+def places(slots: int) -> int:
+    """How many worker processes there are at a time at most: two per slot, while one replaces the other."""
+    return slots * 2
+
+
 class Supervisor:
     """``serve(orders)`` runs in each forked worker; ``reread()`` returns the text of a valid configuration for the
-    workers to load, or None to keep the old one (having said why); ``worker_gone(pid)`` tells of each that ended.
+    workers to load, or None to keep the old one (having said why); ``worker_gone(place)`` tells of each process that
+    has ended, before another takes its place.
     """
 
     def __init__(
@@ -114,7 +120,7 @@ class Supervisor:
         self._drain_s = drain_s
         self._reread = reread
         self._worker_gone = worker_gone
-        self._beats = mmap(-1, BEAT.size * len(listeners) * 2)
+        self._beats = mmap(-1, BEAT.size * places(len(listeners)))
         self._wake_read, self._wake_write = os.pipe()
         self._signals: deque[int] = deque()
         self._to_replace: deque[_Slot] = deque()
@@ -218,7 +224,7 @@ class Supervisor:
     def _start(self, slot: _Slot) -> None:
         ours, theirs = socket.socketpair()
         now = time.monotonic()
-        # Old and new beat in places of their own while one takes over from the other.
+        # Old and new have places of their own while one takes over from the other.
         place = next(
             place
             for place in (slot.index * 2, slot.index * 2 + 1)
@@ -272,7 +278,7 @@ class Supervisor:
         now = time.monotonic()
         for worker in [worker for worker in (slot.worker, *slot.retiring) if worker is not None and worker.pid == pid]:
             worker.control.close()
-            self._worker_gone(pid)
+            self._worker_gone(worker.place)
             if worker in slot.retiring:
                 slot.retiring.remove(worker)
                 continue

@@ -10,25 +10,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import faulthandler
+import gc
+import os
 import signal
 import socket
+import ssl
 import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from mmap import mmap
+from typing import Any
 
 import uvicorn
 import uvicorn.lifespan.on
 
 from edge.server.asgi import EdgeApplication
+from edge.server.lane import Lane
 from edge.server.protocol import SWEEP_S, EdgeProtocol
+from edge.server.tls import HANDSHAKE_S
 
 __all__ = ["BEAT_S", "READY", "Orders", "run_worker"]
 
 BACKLOG = 2048
 BEAT_S = 0.25
+SWEPT_AT_ONCE = 500
+GC_THRESHOLD = (50_000, 20, 20)
+FRONTS = {"lane": Lane, "asgi": EdgeProtocol}
+"""How API requests reach the gateway, by the variable EDGE_FRONT: straight, or over ASGI as under any other server."""
 GRACE_S = 1.0
 """While draining, idle connections stay open this long, so that a request that is already on its way is answered (with
 ``connection: close``) and not reset."""
@@ -42,19 +52,22 @@ Reload = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What a worker is given: its listening socket, the supervisor's end to talk to, and where to beat."""
+    """What a worker is given: its listening socket, the supervisor's end to talk to, the memory to beat in, and its
+    place there and in whatever else has one per process.
+    """
 
     listener: socket.socket
     control: socket.socket
     beats: mmap
-    slot: int
+    place: int
     drain_s: float
 
 
-def run_worker(app: EdgeApplication, reload: Reload, orders: Orders) -> None:
+def run_worker(app: EdgeApplication, reload: Reload, orders: Orders, tls: ssl.SSLContext | None) -> None:
     """Serve until SIGTERM or until the supervisor is gone, then drain. Returns when everything is closed.
 
-    `reload` takes the text of a configuration and must not raise.
+    `reload` takes the text of a configuration and must not raise; `tls` is what clients are met with, None for plain
+    HTTP.
     """
     # A handler in C: it needs no GIL, so it shows where a stalled worker hangs, whatever holds it.
     faulthandler.register(signal.SIGUSR1, file=sys.stderr, all_threads=True, chain=False)
@@ -62,7 +75,7 @@ def run_worker(app: EdgeApplication, reload: Reload, orders: Orders) -> None:
         signal.signal(number, signal.SIG_IGN)
     config = uvicorn.Config(
         app,
-        http=EdgeProtocol,
+        http=Lane,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -71,7 +84,7 @@ def run_worker(app: EdgeApplication, reload: Reload, orders: Orders) -> None:
         proxy_headers=False,
         backlog=BACKLOG,
     )
-    _Server(config, app, reload, orders).run(sockets=[orders.listener])
+    _Server(config, app, reload, orders, tls).run(sockets=[orders.listener])
 
 
 class _Server(uvicorn.Server):
@@ -79,14 +92,19 @@ class _Server(uvicorn.Server):
     be 0) and with a drain of our own (its own would wait for ever).
     """
 
-    def __init__(self, config: uvicorn.Config, app: EdgeApplication, reload: Reload, orders: Orders) -> None:
+    def __init__(
+        self, config: uvicorn.Config, app: EdgeApplication, reload: Reload, orders: Orders, tls: ssl.SSLContext | None
+    ) -> None:
         super().__init__(config)
         self._app = app
         self._reload = reload
         self._orders = orders
+        self._tls = tls
+        self._front = FRONTS[os.environ.get("EDGE_FRONT", "lane")]
         self._spare = orders.listener.dup()
         self._inbox = bytearray()
         self._forced = False
+        self._round: list[Any] = []
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -97,22 +115,50 @@ class _Server(uvicorn.Server):
         loop.add_signal_handler(signal.SIGTERM, self._on_sigterm)
         self._orders.control.setblocking(False)
         loop.add_reader(self._orders.control.fileno(), self._on_order)
-        await super().startup(sockets)
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            raise SystemExit(3)
+        self.servers = [
+            await loop.create_server(
+                self._connect,
+                sock=sock,
+                backlog=BACKLOG,
+                ssl=self._tls,
+                ssl_handshake_timeout=HANDSHAKE_S if self._tls is not None else None,
+            )
+            for sock in sockets or ()
+        ]
+        self.started = True
+        # What is here now stays; and what a request leaves behind is freed by its reference counts, nearly all of it,
+        # so that the collector need not look every 700 objects.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLD)
         self._beat(loop)
         self._sweep(loop)
         with contextlib.suppress(OSError):
             self._orders.control.send(READY)
 
+    def _connect(self) -> asyncio.Protocol:
+        """The protocol of a new connection."""
+        return self._front(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
-        BEAT.pack_into(self._orders.beats, self._orders.slot * BEAT.size, time.monotonic())
+        BEAT.pack_into(self._orders.beats, self._orders.place * BEAT.size, time.monotonic())
         loop.call_later(BEAT_S, self._beat, loop)
 
-    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        """One look at the deadlines of all connections, instead of a timer for each."""
+    def _sweep(self, loop: asyncio.AbstractEventLoop, place: int = 0) -> None:
+        """One look at the deadlines of all connections, instead of a timer for each; in slices, so that nobody waits
+        for a look at ten thousand.
+        """
+        if place == 0:
+            self._round = list(self.server_state.connections)
+        slices = 1 + len(self._round) // SWEPT_AT_ONCE
         now = loop.time()
-        for connection in list(self.server_state.connections):
-            connection.sweep(now)  # type: ignore[union-attr]
-        loop.call_later(SWEEP_S, self._sweep, loop)
+        for connection in self._round[place::slices]:
+            if connection.deadline <= now:
+                connection.expire()
+        loop.call_later(SWEEP_S / slices, self._sweep, loop, (place + 1) % slices)
 
     def _on_sigterm(self) -> None:
         self._forced = self.should_exit
@@ -167,13 +213,6 @@ class _Server(uvicorn.Server):
 
         Where another worker listens on the same socket this takes them off its hands, no more.
         """
-        config = self.config
-
-        def protocol() -> asyncio.Protocol:
-            return config.http_protocol_class(  # type: ignore[call-arg]
-                config=config, server_state=self.server_state, app_state=self.lifespan.state
-            )
-
         self._spare.setblocking(False)
         with self._spare:
             while True:
@@ -182,4 +221,11 @@ class _Server(uvicorn.Server):
                 except (BlockingIOError, InterruptedError, OSError):
                     return
                 connection.setblocking(False)
-                await loop.connect_accepted_socket(protocol, connection)
+                if self._tls is None:
+                    await loop.connect_accepted_socket(self._connect, connection)
+                else:
+                    # Shaking hands takes a while, and the others wait.
+                    accepted = loop.connect_accepted_socket(
+                        self._connect, connection, ssl=self._tls, ssl_handshake_timeout=HANDSHAKE_S
+                    )
+                    self.server_state.tasks.add(asyncio.ensure_future(accepted))  # type: ignore[arg-type]

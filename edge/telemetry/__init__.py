@@ -11,8 +11,8 @@ class Fanout:
     """Tells several hooks."""
 
     def __init__(self, *hooks: Hooks) -> None:
-        self._hooks = hooks
+        self._tell = tuple(hook.request_done for hook in hooks)
 
     def request_done(self, record: RequestRecord) -> None:
-        for hook in self._hooks:
-            hook.request_done(record)
+        for tell in self._tell:
+            tell(record)

@@ -2,7 +2,7 @@
 
 httptools completes informational (1xx) answers like others, knows no end of input, and cannot pause. So 1xx are
 skipped here; an answer with neither length nor chunks is complete at the end of the connection, and every other end
-before completion is a truncation; a parser serves one answer and is thrown away.
+before completion is a truncation.
 """
 
 from __future__ import annotations
@@ -12,12 +12,17 @@ from typing import Any, Protocol
 
 import httptools
 
-from edge.errors import EdgeError, Headers, UpstreamBadResponse, UpstreamStreamBroken
-from edge.upstreams.wire import Inflater, Response, UpstreamRequest
+from edge._fast import FieldCollector, FieldLimitError, index_fields, join_fields
+from edge.errors import Headers, UpstreamBadResponse, UpstreamStreamBroken
+from edge.upstreams.wire import Inflater, Sink, UpstreamRequest
 
 __all__ = ["Connection", "Owner", "StaleConnectionError"]
 
 MAX_HEAD = 65536
+MAX_HEADERS = 200
+MAX_UNREAD_HEAD = MAX_HEAD + 262144
+"""A head that is not complete; uvloop reads 256 KiB at once."""
+HEAD_TOO_LARGE = "The provider's answer has a head that is too large."
 HIGH_WATER = 262144
 MAX_BLOCK = 64 << 20
 JOINED = 65536
@@ -41,32 +46,35 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, pool: Owner, loop: asyncio.AbstractEventLoop) -> None:
         self._pool = pool
-        self._loop = loop
+        self.loop = loop
         self._transport: Any = None
-        self._answer: _Answer | None = None
+        self._collector = FieldCollector(MAX_HEADERS)
+        self.on_header = self._collector.add  # httptools asks for it once, when the parser is made
+        self._parser: Any = httptools.HttpResponseParser(self)
+        self._answer: Answer | None = None
+        self._head_size = 0
+        self._informational = False
         self.reused = False
         self.usable = False
         self.idle_since = 0.0
 
-    async def exchange(self, request: UpstreamRequest, authority: bytes) -> Response:
-        answer = self._answer = _Answer(self, self._loop)
-        lines = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (request.method.encode("ascii"), request.target, authority)]
-        lines += [b"%b: %b\r\n" % pair for pair in request.headers]
+    def send(self, request: UpstreamRequest, authority: bytes) -> Answer:
+        """Send, and return the answer that is awaited."""
+        answer = Answer(self)
+        if not self.usable:
+            # It was closed between being handed over and being used.
+            answer.failure = StaleConnectionError()
+            return answer
+        self._answer = answer
+        start = b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (request.method, request.target, authority)
         body = request.body
-        if body or request.method == "POST":
-            lines.append(b"content-length: %d\r\n" % len(body))
-        lines.append(b"\r\n")
+        if body or request.method == b"POST":
+            start += b"content-length: %d\r\n" % len(body)
         if len(body) <= JOINED:
-            lines.append(body)
-            self._transport.write(b"".join(lines))
+            self._transport.write(join_fields(start, request.headers, body))
         else:
-            self._transport.write(b"".join(lines))
+            self._transport.write(join_fields(start, request.headers, b""))
             self._transport.write(body)
-        try:
-            await answer.head()
-        except BaseException:
-            self.abort()
-            raise
         return answer
 
     # asyncio's side.
@@ -81,12 +89,27 @@ class Connection(asyncio.Protocol):
             # Bytes that nobody asked for.
             self.abort()
             return
-        answer.feed(data)
+        answer.untouched = False
+        if not answer.has_head:
+            self._head_size += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            if answer.ended:
+                answer.keeps_alive = False  # what came after the answer is no HTTP
+            elif isinstance(cause, FieldLimitError):
+                answer.fail(UpstreamBadResponse(HEAD_TOO_LARGE))
+            elif isinstance(error, httptools.HttpParserCallbackError) and isinstance(cause, Exception):
+                answer.fail(cause)
+            else:
+                answer.fail(UpstreamBadResponse())
+        if not answer.has_head and self._head_size > MAX_UNREAD_HEAD:
+            answer.fail(UpstreamBadResponse(HEAD_TOO_LARGE))
         # Released here, never inside one of the parser's callbacks: only now is all of `data` known.
-        if answer.complete:
+        if answer.ended:
             self._answer = None
-            fit = answer.keeps_alive and not self._transport.get_write_buffer_size()
-            if fit and self.usable:
+            if answer.keeps_alive and self.usable and not self._transport.get_write_buffer_size():
                 self._pool.give_back(self)
             else:
                 self.abort()
@@ -94,6 +117,7 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     def eof_received(self) -> None:
+        self.usable = False  # the transport closes itself next
         if self._answer is not None:
             self._answer.end_of_input()
 
@@ -104,6 +128,7 @@ class Connection(asyncio.Protocol):
             if exc is None:
                 answer.end_of_input()
             answer.fail(StaleConnectionError() if self.reused and answer.untouched else UpstreamStreamBroken())
+        self._parser = None  # the two know each other
         self._pool.forget(self)
 
     def pause(self) -> None:
@@ -120,47 +145,101 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def let_go(self, answer: _Answer) -> None:
+    def let_go(self, answer: Answer) -> None:
         """The reader of `answer` wants no more of it."""
         if self._answer is answer:
             self.abort()
 
+    # httptools' callbacks. A connection that is not kept alive gets no second message from the parser's view, and one
+    # that is starts it anew, so one parser serves all answers.
 
-class _Answer:
-    """One answer, and the httptools callbacks that make it.
+    def on_message_begin(self) -> None:
+        answer = self._answer
+        if answer is not None and answer.ended:
+            answer.keeps_alive = False  # a second answer to one request
+        self._collector.begin()
 
-    ``complete``: the end was seen; ``failure``: why there will be none; ``untouched``: not a byte has come.
+    def on_headers_complete(self) -> None:
+        answer = self._answer
+        if answer is None or answer.ended:
+            return
+        status = self._parser.get_status_code()
+        headers = self._collector.take()
+        if self._head_size > MAX_HEAD and sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD:
+            raise UpstreamBadResponse(HEAD_TOO_LARGE)
+        if status < 200:
+            if status == 101:
+                raise UpstreamBadResponse("The provider wants to speak another protocol.")
+            self._informational = True
+            return
+        self._head_size = 0
+        answer.head(status, headers)
+
+    def on_body(self, body: bytes) -> None:
+        answer = self._answer
+        if answer is not None and not answer.ended:
+            answer.take(body)
+
+    def on_message_complete(self) -> None:
+        answer = self._answer
+        if answer is None or answer.ended:
+            return
+        if self._informational:
+            self._informational = False
+            return
+        answer.keeps_alive = self._parser.should_keep_alive()
+        answer.end()
+
+
+class Answer:
+    """One answer.
+
+    ``ended``: its end was seen; ``complete``: so that nothing is left after the next read; ``failure``: why there will
+    be no end; ``untouched``: not a byte has come.
     """
 
-    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
-        self.status = 0
-        self.headers: Headers = []
-        self.framed = False
-        self.complete = False
-        self.keeps_alive = False
-        self.failure: Exception | None = None
-        self.untouched = True
+    status = 0
+    framed = False
+    complete = False
+    ended = False
+    keeps_alive = False
+    failure: Exception | None = None
+    untouched = True
+    has_head = False
+    waiter: asyncio.Future[None] | None = None
+    _buffered = 0
+    _paused = False
+    _inflater: Inflater | None = None
+    _sink: Sink | None = None
+
+    headers: Headers
+    index: dict[bytes, bytes]
+
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._loop = loop
-        self._parser: Any = httptools.HttpResponseParser(self)
-        self._head_size = 0
-        self._has_head = False
-        self._informational = False
         self._chunks: list[bytes] = []
-        self._buffered = 0
-        self._paused = False
-        self._waiter: asyncio.Future[None] | None = None
-        self._inflater: Inflater | None = None
 
     # For the reader.
 
-    async def head(self) -> None:
-        while not self._has_head:
-            if self.failure is not None:
-                raise self.failure
-            await self._wait()
+    async def arrive(self) -> None:
+        """Wait for the head. Raises `failure`."""
+        try:
+            while not self.has_head:
+                if self.failure is not None:
+                    raise self.failure
+                self.waiter = self._connection.loop.create_future()
+                await self.waiter
+        except BaseException:
+            self._connection.abort()
+            raise
 
     async def read(self) -> bytes:
+        return await self._next(None)
+
+    async def _next(self, sink: Sink | None) -> bytes:
+        """What has come; where nothing has, what comes next. A `sink` gets it there and then instead, until it has
+        enough: then b"" is returned although the body is not complete.
+        """
         while True:
             if self._chunks:
                 chunks, self._chunks, self._buffered = self._chunks, [], 0
@@ -173,102 +252,81 @@ class _Answer:
                 if data := self._inflater.feed(data):
                     return data
                 continue
-            if self.complete:
+            if self.ended:
                 if self._inflater is not None and not self._inflater.complete:
                     raise UpstreamStreamBroken
+                self.complete = True
                 return b""
             if self.failure is not None:
                 raise self.failure
-            await self._wait()
+            self.waiter = self._connection.loop.create_future()
+            self._sink = sink
+            try:
+                await self.waiter
+            finally:
+                if sink is not None:
+                    satisfied, self._sink = self._sink is None, None
+            if sink is not None and satisfied:
+                return b""
+
+    async def pump(self, sink: Sink) -> bool:
+        while data := await self._next(sink):
+            if not sink(data):
+                return True
+        return not self.complete or bool(self._chunks)
 
     async def close(self) -> None:
         self._connection.let_go(self)
 
-    async def _wait(self) -> None:
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
     # For the connection.
 
-    def feed(self, data: bytes) -> None:
-        self.untouched = False
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            if self.complete:
-                self.keeps_alive = False  # what came after the answer is no HTTP
-            elif isinstance(error.__context__, EdgeError):
-                self.fail(error.__context__)
-            else:
-                self.fail(UpstreamBadResponse())
+    def _wake(self) -> None:
+        waiter, self.waiter = self.waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
-    def end_of_input(self) -> None:
-        """The peer has ended its side properly: an answer without length or chunks is complete now."""
-        if self._has_head and not self.framed and not self.complete and self.failure is None:
-            self.complete = True
-            self._wake()
-
-    def fail(self, error: Exception) -> None:
-        if not self.complete and self.failure is None:
-            self.failure = error
-            self._wake()
-
-    # httptools' callbacks.
-
-    def on_message_begin(self) -> None:
-        if self.complete:
-            self.keeps_alive = False  # a second answer to one request
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_size += len(name) + len(value) + 4
-        if self._head_size > MAX_HEAD:
-            raise UpstreamBadResponse("The provider's answer has a head that is too large.")
-        if not self._has_head:  # what comes later are trailers
-            self.headers.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        if self.complete:
-            return
-        status = self._parser.get_status_code()
-        if status < 200:
-            if status == 101:
-                raise UpstreamBadResponse("The provider wants to speak another protocol.")
-            self._informational = True
-            return
+    def head(self, status: int, headers: Headers) -> None:
+        """All headers are here."""
         self.status = status
-        for name, value in self.headers:
-            if name in (b"content-length", b"transfer-encoding"):
-                self.framed = True
-            elif name == b"content-encoding" and value.lower() not in (b"", b"identity"):
-                self._inflater = Inflater(value.lower(), MAX_BLOCK)
-        self.framed = self.framed or status in (204, 304)
-        self._has_head = True
+        self.headers = headers
+        self.index = index = index_fields(headers)
+        self.framed = b"content-length" in index or b"transfer-encoding" in index or status in (204, 304)
+        if b"content-encoding" in index:
+            encoding = index[b"content-encoding"].lower()
+            if encoding not in (b"", b"identity"):
+                self._inflater = Inflater(encoding, MAX_BLOCK)
+        self.has_head = True
         self._wake()
 
-    def on_body(self, body: bytes) -> None:
-        if self.complete:
+    def take(self, body: bytes) -> None:
+        """The next bytes of the body."""
+        sink = self._sink
+        if sink is not None:
+            if self._inflater is not None:
+                body = self._inflater.feed(body)
+            if body and not sink(body):
+                self._sink = None
+                self._wake()
             return
         self._chunks.append(body)
         self._buffered += len(body)
         if self._buffered > HIGH_WATER and not self._paused:
             self._paused = True
             self._connection.pause()
+        if self.waiter is not None:
+            self._wake()
+
+    def end(self) -> None:
+        self.ended = True
+        self.complete = self._inflater is None
         self._wake()
 
-    def on_message_complete(self) -> None:
-        if self._informational:
-            self._informational = False
-            self.headers.clear()
-            return
-        if self.complete:
-            return
-        self.complete = True
-        self.keeps_alive = self._parser.should_keep_alive()
-        self._wake()
+    def end_of_input(self) -> None:
+        """The peer has ended its side properly: an answer without length or chunks is complete now."""
+        if self.has_head and not self.framed and not self.ended and self.failure is None:
+            self.end()
+
+    def fail(self, error: Exception) -> None:
+        if not self.ended and self.failure is None:
+            self.failure = error
+            self._wake()

@@ -1,8 +1,9 @@
-"""The clocks of one request to a provider, all read by one sweep per worker.
+"""The clocks of one request to providers, all read by one sweep per worker.
 
 ``connect_s`` belongs to the transport. A stream must show its first content within ``first_content_s`` and its next
 bytes within ``idle_s``; everything must be over within ``total_s``, or earlier if the client said so. A client that
-takes nothing of its answer has ``WRITE_STALL_S``.
+takes nothing of its answer has ``WRITE_STALL_S``. A stream that is silent for ``stream_keepalive_s`` is nudged, so that
+whatever stands between the client and us does not take the connection for dead.
 
 A timer per wait would cost more than the wait; here waiting costs the setting of a number, and every tenth of a second
 one look at the numbers of all requests cancels the tasks whose time is over.
@@ -11,108 +12,148 @@ one look at the numbers of all requests cancels the tasks whose time is over.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
 from edge.config import Resilience
 from edge.errors import ClientClosedRequest, UpstreamTimeout
 
-__all__ = ["Clocks", "Deadline", "Sweep"]
+__all__ = ["Deadline", "Sweep"]
 
 SWEEP_S = 0.1
 WRITE_STALL_S = 30.0
 """A client that takes nothing of its answer for this long has left, whatever its socket says."""
+NEVER = float("inf")
 
 
 class Sweep:
     """The deadlines of one event loop; looks at them while there are any."""
 
     def __init__(self) -> None:
-        self._active: set[Deadline] = set()
+        self.active: set[Deadline] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, deadline: Deadline, loop: asyncio.AbstractEventLoop) -> None:
-        self._active.add(deadline)
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._timer is None:
             self._timer = loop.call_later(SWEEP_S, self._look, loop)
 
-    def remove(self, deadline: Deadline) -> None:
-        self._active.discard(deadline)
-
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
-        for deadline in list(self._active):
+        for deadline in list(self.active):
+            if deadline.heard:
+                deadline.next_bytes()
             if deadline.when <= now:
-                self._active.discard(deadline)
+                self.active.discard(deadline)
                 deadline.expire()
-        self._timer = loop.call_later(SWEEP_S, self._look, loop) if self._active else None
-
-
-class Clocks:
-    """What the attempts of one request have in common: the settings, and when all must be over."""
-
-    __slots__ = ("loop", "settings", "stream", "total")
-
-    def __init__(self, settings: Resilience, *, stream: bool, client_ms: int | None = None) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.settings = settings
-        self.stream = stream
-        total_s = settings.total_s if client_ms is None else min(settings.total_s, client_ms / 1000)
-        self.total = self.loop.time() + total_s
-
-    def over(self) -> bool:
-        return self.loop.time() >= self.total
+            elif deadline.nudge_at <= now:
+                deadline.nudge(now)
+        self._timer = loop.call_later(SWEEP_S, self._look, loop) if self.active else None
 
 
 class Deadline:
-    """``with Deadline(...) as deadline:`` bounds what the current task awaits inside; it starts with the wait for the
-    first content. Raises UpstreamTimeout, or ClientClosedRequest where it was the client that did not take its answer.
+    """The clocks of one request. ``with deadline:`` bounds what its task awaits inside, once per attempt; it
+    begins with the wait for the first content. Raises UpstreamTimeout, or ClientClosedRequest where it was the client
+    that did not take its answer.
     """
 
-    __slots__ = ("_cancelling", "_expired", "_idle_s", "_loop", "_phase", "_sweep", "_task", "_total", "when")
+    __slots__ = (
+        "_cancelling",
+        "_expired",
+        "_loop",
+        "_on_silence",
+        "_phase",
+        "_settings",
+        "_stream",
+        "_sweep",
+        "_task",
+        "_total",
+        "heard",
+        "nudge_at",
+        "when",
+    )
 
-    def __init__(self, sweep: Sweep, clocks: Clocks) -> None:
+    def __init__(
+        self,
+        sweep: Sweep,
+        settings: Resilience,
+        task: asyncio.Task[Any],
+        *,
+        stream: bool,
+        client_ms: int | None = None,
+    ) -> None:
+        """`task` is the one that is bounded."""
+        self._task = task
         self._sweep = sweep
-        self._loop = clocks.loop
-        self._total = clocks.total
-        self.when = clocks.total
-        if clocks.stream:
-            self.when = min(self._loop.time() + clocks.settings.first_content_s, clocks.total)
-        self._idle_s = clocks.settings.idle_s
-        self._phase = "no content" if clocks.stream else "no complete answer"
+        self._settings = settings
+        self._stream = stream
+        self._loop = loop = asyncio.get_running_loop()
+        total_s = settings.total_s if client_ms is None else min(settings.total_s, client_ms / 1000)
+        self._total = self.when = loop.time() + total_s
+        self.nudge_at = NEVER
+        self.heard = False
+        self._on_silence: Callable[[], None] | None = None
+        self._phase = ""
         self._expired = False
-        self._task: asyncio.Task[Any] | None = None
         self._cancelling = 0
 
+    def over(self) -> bool:
+        """Whether there is no time for another attempt."""
+        return self._loop.time() >= self._total
+
+    def on_silence(self, nudge: Callable[[], None]) -> None:
+        """From here on call `nudge` whenever the provider was silent for ``stream_keepalive_s``."""
+        if self._settings.stream_keepalive_s:
+            self._on_silence = nudge
+
     def next_bytes(self) -> None:
-        """From here on the next bytes of a running stream are awaited."""
+        """From here on the next bytes of a running stream are awaited. Whoever gets some sets ``heard``; that the clock
+        begins anew is seen at the next look.
+        """
+        self.heard = False
         self._phase = "nothing more"
-        self.when = min(self._loop.time() + self._idle_s, self._total)
+        now = self._loop.time()
+        self.when = min(now + self._settings.idle_s, self._total)
+        if self._on_silence is not None:
+            self.nudge_at = now + self._settings.stream_keepalive_s
 
     def taken(self) -> None:
         """From here on the client is awaited, which has to take what was written."""
+        self.heard = False
         self._phase = ""
         self.when = min(self._loop.time() + WRITE_STALL_S, self._total)
+        self.nudge_at = NEVER
 
     def expire(self) -> None:
         self._expired = True
-        if self._task is not None:
-            self._task.cancel()
+        self._task.cancel()
+
+    def nudge(self, now: float) -> None:
+        self.nudge_at = now + self._settings.stream_keepalive_s
+        if self._on_silence is not None:
+            self._on_silence()
 
     def __enter__(self) -> Self:
-        self._task = asyncio.current_task()
-        assert self._task is not None  # noqa: S101 - a coroutine runs in a task
         self._cancelling = self._task.cancelling()
-        self._sweep.add(self, self._loop)
+        self._phase = "no complete answer"
+        if self._stream:
+            self._phase = "no content"
+            self.when = min(self._loop.time() + self._settings.first_content_s, self._total)
+        self._sweep.active.add(self)
+        self._sweep.start(self._loop)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self._sweep.remove(self)
-        task, self._task = self._task, None
+        self._sweep.active.discard(self)
+        self._on_silence = None
+        self.nudge_at = NEVER
+        if not self._expired:
+            return
+        self._expired = False
         # As asyncio.timeout does: the cancellation is ours alone only if nobody else has asked for one.
-        ours = self._expired and task is not None and task.uncancel() <= self._cancelling
+        ours = self._task.uncancel() <= self._cancelling
         if ours and kind is not None and issubclass(kind, asyncio.CancelledError):
             if not self._phase:
                 raise ClientClosedRequest("The client stopped reading its answer.") from None

@@ -6,6 +6,7 @@ and reads proxies from the environment; none of that may happen to what passes t
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -14,6 +15,7 @@ from typing import Any
 
 import httpx2
 
+from edge._fast import index_fields
 from edge.errors import (
     EdgeError,
     Headers,
@@ -22,12 +24,13 @@ from edge.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from edge.upstreams.wire import Inflater, Response, UpstreamRequest
+from edge.upstreams.wire import Inflater, Response, Sink, UpstreamRequest
 
 __all__ = ["HttpxTransport"]
 
 MAX_BLOCK = 64 << 20
 KEEPALIVE_S = 60.0
+CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class HttpxTransport:
@@ -58,7 +61,7 @@ class HttpxTransport:
 
     async def send(self, request: UpstreamRequest) -> Response:
         outgoing = httpx2.Request(
-            request.method,
+            request.method.decode("ascii"),
             self._origin + request.target.decode("latin-1"),
             headers=request.headers,
             content=request.body,
@@ -81,15 +84,19 @@ class HttpxTransport:
 class _HttpxResponse:
     def __init__(self, answer: httpx2.Response) -> None:
         self.status = answer.status_code
-        self.headers: Headers = [(name.lower(), value) for name, value in answer.headers.raw]
-        self.framed = any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)
+        self.complete = False
+        self.headers: Headers = [
+            (name.lower(), value) for name, value in answer.headers.raw if not CONTROL.search(value)
+        ]
+        self.index = index_fields(self.headers)
+        self.framed = b"content-length" in self.index or b"transfer-encoding" in self.index
         self.framed = self.framed or answer.extensions.get("http_version") == b"HTTP/2"
         self._answer = answer
         self._chunks: AsyncIterator[bytes] = answer.stream.__aiter__()  # type: ignore[union-attr]
         self._inflater: Inflater | None = None
-        for name, value in self.headers:
-            if name == b"content-encoding" and value.lower() not in (b"", b"identity"):
-                self._inflater = Inflater(value.lower(), MAX_BLOCK)
+        encoding = self.index.get(b"content-encoding", b"").lower()
+        if encoding not in (b"", b"identity"):
+            self._inflater = Inflater(encoding, MAX_BLOCK)
 
     async def read(self) -> bytes:
         try:
@@ -110,6 +117,12 @@ class _HttpxResponse:
             raise UpstreamStreamBroken from error
         except Exception as error:
             raise _translated(error) from error
+
+    async def pump(self, sink: Sink) -> bool:
+        while chunk := await self.read():
+            if not sink(chunk):
+                return True
+        return False
 
     async def close(self) -> None:
         # The iterator first: an asynchronous generator left open would be closed by the loop at some later time,

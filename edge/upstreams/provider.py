@@ -40,6 +40,7 @@ DEFAULT_MODELS: dict[Dialect, tuple[str, ...]] = {
 
 # The client's headers that cross. Everything else stays here: its credentials, cookies, addresses, hop-by-hop fields.
 FORWARDED = frozenset({b"content-type", b"accept", b"anthropic-version", b"anthropic-beta", b"openai-beta"})
+MAX_REMEMBERED = 256
 FORWARDED_QUERY = ("beta",)
 TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
 SAFE_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
@@ -62,8 +63,10 @@ class Provider:
         self._configured: Headers = [
             (key.lower().encode("ascii"), value.encode("ascii")) for key, value in settings.headers.items()
         ]
-        self._own_names = frozenset(key for key, _ in self._configured)
-        self._needs_version = self.dialect == "anthropic" and b"anthropic-version" not in self._own_names
+        own_names = frozenset(key for key, _ in self._configured)
+        self._crossing = FORWARDED - own_names
+        self._needs_version = self.dialect == "anthropic" and b"anthropic-version" not in own_names
+        self._targets: dict[str, bytes] = {}
 
     def claims(self, model: str) -> bool:
         return any(pattern.match(model) for pattern in self._claims)
@@ -72,12 +75,15 @@ class Provider:
         """Whether a request of this route can go here as it stands."""
         return route.dialect is None or route.dialect == self.dialect
 
-    async def send(self, exchange: Exchange, body: bytes) -> Response:
-        """Send the exchange's request here with `body` as its body. Raises the errors of `Transport.send`."""
-        request = UpstreamRequest(
-            "POST", self._target(exchange.route.upstream, exchange.query), self._headers(exchange), body
-        )
-        return await self.transport.send(request)
+    def request(self, exchange: Exchange, body: bytes) -> UpstreamRequest:
+        """The exchange's request as this provider is to see it, with `body` as its body."""
+        path = exchange.route.upstream
+        target = self._targets.get(path) if not exchange.query else None
+        if target is None:
+            target = self._target(path, exchange.query)
+            if not exchange.query and len(self._targets) < MAX_REMEMBERED:
+                self._targets[path] = target  # paths come from clients, where they pass through
+        return UpstreamRequest(b"POST", target, self._headers(exchange), body)
 
     async def list_models(self) -> Response:
         """Ask for the provider's own list of models. Raises the errors of `Transport.send`."""
@@ -87,7 +93,7 @@ class Provider:
         target = self._target("/models", b"")
         if self.dialect == "anthropic":
             target += (b"&" if b"?" in target else b"?") + b"limit=1000"
-        return await self.transport.send(UpstreamRequest("GET", target, headers, b""))
+        return await self.transport.send(UpstreamRequest(b"GET", target, headers, b""))
 
     def _target(self, path: str, query: bytes) -> bytes:
         parts = [self._query] if self._query else []
@@ -99,15 +105,11 @@ class Provider:
         return (f"{target}?{'&'.join(parts)}" if parts else target).encode("ascii")
 
     def _headers(self, exchange: Exchange) -> Headers:
-        own = self._own_names
-        headers: Headers = [
-            (name, value)
-            for name, value in exchange.headers
-            if name in FORWARDED and name not in own and SAFE_VALUE.fullmatch(value)
-        ]
-        if self._needs_version and exchange.header(b"anthropic-version") is None:
+        crossing = self._crossing
+        headers: Headers = [pair for pair in exchange.headers if pair[0] in crossing and SAFE_VALUE.fullmatch(pair[1])]
+        if self._needs_version and exchange.index.get(b"anthropic-version") is None:
             headers.append((b"anthropic-version", ANTHROPIC_VERSION))
-        trace = exchange.header(b"traceparent")
+        trace = exchange.index.get(b"traceparent")
         if trace is not None and (match := TRACEPARENT.fullmatch(trace)):
             # Our own hop in the client's trace. W3C Trace Context, section 3.2: 00-traceid-parentid-flags.
             headers.append((b"traceparent", b"00-%s-%016x-%s" % (match[1], random.getrandbits(64) or 1, match[2])))

@@ -22,11 +22,16 @@ __all__ = ["EventRelay", "collect"]
 MAX_ANSWER = 64 << 20
 MAX_PREAMBLE = 1 << 20
 SETTLE_S = 0.05
+KEEP_ALIVE = b": keep-alive\n\n"
+"""A comment of server-sent events, which clients skip; it goes out between events only."""
 
 
 async def collect(response: Response) -> bytes:
     """The whole body of an answer. Raises UpstreamStreamBroken, UpstreamBadResponse (over 64 MiB)."""
-    body = bytearray()
+    whole = await response.read()
+    if response.complete and response.framed:
+        return whole
+    body = bytearray(whole)
     while chunk := await response.read():
         body += chunk
         if len(body) > MAX_ANSWER:
@@ -74,26 +79,38 @@ class EventRelay:
         Raises UpstreamStreamBroken, UpstreamBadResponse; what was sent before that ends with a whole
         event.
         """
-        ready = self._ready
-        while True:
-            if ready:
+        deadline, stream = self._deadline, self.stream
+        deadline.on_silence(lambda: exchange.interject(KEEP_ALIVE))
+        exchange.write(self._ready)
+
+        def pass_on(chunk: bytes) -> bool:
+            if ready := self._take(chunk):
                 exchange.write(ready)
-                self._deadline.taken()
+            deadline.heard = True
+            return not (stream.finished or exchange.congested)
+
+        while not self._at_end:
+            if exchange.congested:
+                deadline.taken()
                 await exchange.drain()
-            if self._at_end:
-                break
-            if self.stream.finished:
+            if stream.finished:
                 if rest := await self._rest():
                     exchange.write(rest)
                 break
             exchange.upstream_begins()
-            self._deadline.next_bytes()
+            deadline.next_bytes()
             try:
-                chunk = await self._read()
+                more = await self._response.pump(pass_on)
+            except UpstreamStreamBroken:
+                # If all was said, only the HTTP framing of the end is missing.
+                more = stream.finished
+                if not more:
+                    raise
             finally:
                 exchange.upstream_ends()
-            ready = self._take(chunk)
-        if not self.stream.failed and not self._complete():
+            if not more and (ready := self._take(b"")):
+                exchange.write(ready)
+        if not stream.failed and not self._complete():
             raise UpstreamStreamBroken
 
     def _complete(self) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from edge import config
-from edge.errors import ModelNotFound, UnsupportedRoute
+from edge.errors import Headers, ModelNotFound, UnsupportedRoute
 from edge.routes import Route
 from edge.upstreams.provider import Provider
 
@@ -16,19 +17,27 @@ __all__ = ["Resolution", "Router", "Upstream"]
 MAX_CACHED = 4096
 MAX_COMPARED = 100
 MAX_NAME = 64
+PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F))
+"""A model's name as a header value: what is not among these is percent-encoded as in a URL."""
 
 
-@dataclass(frozen=True, slots=True)
 class Upstream:
-    """A provider and the model to ask it for."""
+    """A provider and the model to ask it for.
 
-    provider: Provider
-    model: str
+    ``names`` is what a key's patterns may match: ``provider/model`` and the bare model; ``headers`` tell the client who
+    answered.
+    """
 
-    @property
-    def names(self) -> tuple[str, str]:
-        """What a key's patterns may match: ``provider/model`` and the bare model."""
-        return f"{self.provider.name}/{self.model}", self.model
+    __slots__ = ("headers", "model", "names", "provider")
+
+    def __init__(self, provider: Provider, model: str) -> None:
+        self.provider = provider
+        self.model = model
+        self.names = (f"{provider.name}/{model}", model)
+        self.headers: Headers = [
+            (b"x-edge-provider", provider.name.encode("ascii")),
+            (b"x-edge-model", quote(model, safe=PRINTABLE).encode("ascii")),
+        ]
 
 
 @dataclass(frozen=True, slots=True)

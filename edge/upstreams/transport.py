@@ -60,13 +60,17 @@ class Pool:
         leaves it to us). Raises UpstreamUnreachable, UpstreamStreamBroken, UpstreamBadResponse.
         """
         connection = self._take_idle() or await self._open_or_wait()
+        answer = connection.send(request, self._authority)
         try:
-            return await connection.exchange(request, self._authority)
+            await answer.arrive()
+            return answer
         except StaleConnectionError:
             pass
         connection = await self._open_or_wait(fresh=True)
+        answer = connection.send(request, self._authority)
         try:
-            return await connection.exchange(request, self._authority)
+            await answer.arrive()
+            return answer
         except StaleConnectionError:
             raise UpstreamStreamBroken from None
 
@@ -143,7 +147,9 @@ class Pool:
     # Giving back.
 
     def give_back(self, connection: Connection) -> None:
-        """A connection whose answer is complete, and that is fit for another."""
+        """A connection whose answer is complete, and that is fit for another. One that was lost since is nobody's."""
+        if not connection.usable:
+            return
         if self._hand_over(connection):
             return
         loop = asyncio.get_running_loop()

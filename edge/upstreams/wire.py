@@ -7,40 +7,54 @@ a transport meets it tells by the errors of `edge.errors`, so that nothing above
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Protocol
+
+from msgspec import Struct
 
 from edge.errors import Headers, UpstreamBadResponse
 
-__all__ = ["Inflater", "Response", "Transport", "UpstreamRequest"]
+__all__ = ["Inflater", "Response", "Sink", "Transport", "UpstreamRequest"]
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamRequest:
+class UpstreamRequest(Struct, frozen=True):
     """``target`` is the path and query below the provider's origin; ``headers`` are complete but for Host and
     Content-Length, which the transport sets.
     """
 
-    method: str
+    method: bytes
     target: bytes
     headers: Headers
     body: bytes
 
 
+Sink = Callable[[bytes], bool]
+
+
 class Response(Protocol):
-    """An answer whose head is here. Header names are lower-case.
+    """An answer whose head is here. Header names are lower-case, and no value has control characters; ``index`` has the
+    first value of each.
 
     ``framed``: the body's end is known by its length or framing; without, a broken connection looks like the end.
+    ``complete``: the body's end is here, and the next read gives all that is left of it.
     """
 
     status: int
     headers: Headers
+    index: dict[bytes, bytes]
     framed: bool
+    complete: bool
 
     async def read(self) -> bytes:
         """The next bytes of the body as they come, b"" at its proper end.
 
         Raises UpstreamStreamBroken if the connection ends before the body does.
+        """
+        ...
+
+    async def pump(self, sink: Sink) -> bool:
+        """Give `sink` the bytes of the body as they come, without waking the caller for each. Returns True as soon as
+        the sink does not return True, False at the body's proper end. Raises what `read` and the sink raise.
         """
         ...
 

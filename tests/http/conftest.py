@@ -16,8 +16,14 @@ def simulator() -> Iterator[Simulator]:
         yield made
 
 
+@pytest.fixture(scope="session", params=["lane", "asgi"])
+def front(request) -> str:
+    """The way of API requests to the gateway; both have to do the same."""
+    return request.param
+
+
 @pytest.fixture(scope="session")
-def edge(simulator, tmp_path_factory) -> Iterator[Edge]:
+def edge(simulator, front, tmp_path_factory) -> Iterator[Edge]:
     """Without keys, both dialects on the simulator."""
     config = {
         "providers": providers(simulator.url),
@@ -27,6 +33,6 @@ def edge(simulator, tmp_path_factory) -> Iterator[Edge]:
         },
         "resilience": {"connect_s": 1, "first_content_s": 1.5, "idle_s": 1, "total_s": 4},
     }
-    made = Edge(tmp_path_factory.mktemp("edge"), config)
+    made = Edge(tmp_path_factory.mktemp("edge"), config, front=front)
     with running(made):
         yield made

@@ -106,6 +106,38 @@ def test_doctor_tells_how_things_are(simulator, tmp_path):
     assert "Connection refused" in got.stdout
 
 
+def test_bench_says_of_every_target_whether_it_is_met():
+    """Its form and its exit code; how fast this machine is says nothing about a change."""
+    got = edge_command("bench", "--quick")
+    *table, verdict = got.stdout.splitlines()[1:]
+    assert table[0].split() == ["target", "ours", "verdict", "published"]
+    rows = {line.split("  ")[0]: re.split(" {2,}", line)[1:] for line in table[1:]}
+    assert list(rows) == [
+        "total overhead, p50",
+        "total overhead, p99",
+        "the same by x-edge-overhead-ms, p99",
+        "the same by Server-Timing, p99",
+        "memory hit",
+        "Redis hit",
+        "routing, a name not seen before, p99",
+        "server layer: a refusal, p99",
+        "provider transform",
+        "requests a second",
+        "connections at once",
+    ], got.stderr
+    for what, (target, ours, met, published) in rows.items():
+        assert re.match(r"(< |>= )?[\d,.-]+( ms)?$", target), what
+        assert re.match(r"(< )?[\d.]+ ms$|-$", published), what
+        if met == "-":
+            assert ours == "not in this version"
+        else:
+            assert met in ("met", "missed")
+            assert re.match(r"-?[\d,.]+ ", ours + " "), what
+    missed = [what for what, row in rows.items() if row[2] == "missed"]
+    assert got.returncode == bool(missed)
+    assert verdict == (f"missed: {'; '.join(missed)}" if missed else "all targets that are in this version are met")
+
+
 def test_serve_without_anything_says_what_to_do():
     got = edge_command("serve")
     assert got.returncode == 1
@@ -286,16 +318,13 @@ def edge_with_traffic(edge):
 
 
 def test_any_asgi_server_can_serve_it(simulator, tmp_path):
-    """``create_app`` with several workers, whose metrics are one."""
     path = tmp_path / "edge.json"
     path.write_text(json.dumps({"providers": providers(simulator.url)}))
-    shared = tmp_path / "metrics"
-    shared.mkdir()
     port = free_port()
     process = Process(
         *(sys.executable, "-m", "uvicorn", "--factory", "edge.server.asgi:create_app", "--port", str(port)),
-        *("--workers", "2", "--log-level", "warning"),
-        env=clean_environment(EDGE_CONFIG=str(path), PROMETHEUS_MULTIPROC_DIR=str(shared)),
+        *("--log-level", "warning"),
+        env=clean_environment(EDGE_CONFIG=str(path)),
     )
     try:
         url = f"http://127.0.0.1:{port}"

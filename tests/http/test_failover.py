@@ -26,7 +26,7 @@ def second():
 
 
 @pytest.fixture(scope="module")
-def edge(simulator, second, tmp_path_factory):
+def edge(simulator, second, front, tmp_path_factory):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         urls = {"a": simulator.url, "b": second.url, "down": f"http://127.0.0.1:{unused.getsockname()[1]}"}
@@ -84,7 +84,7 @@ def edge(simulator, second, tmp_path_factory):
             "models": models,
             "resilience": {"connect_s": 1, "first_content_s": 0.6, "idle_s": 1, "total_s": 1.5},
         }
-        made = Edge(tmp_path_factory.mktemp("edge"), config)
+        made = Edge(tmp_path_factory.mktemp("edge"), config, front=front)
         with running(made):
             yield made
 

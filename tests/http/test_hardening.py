@@ -30,12 +30,12 @@ def upstream():
 
 
 @pytest.fixture(scope="module")
-def edge(upstream, tmp_path_factory):
+def edge(upstream, front, tmp_path_factory):
     config = {
         "providers": providers(upstream.url, max_connections=5),
         "resilience": {"connect_s": 1, "first_content_s": 2, "idle_s": 1.5, "total_s": 3},
     }
-    made = Edge(tmp_path_factory.mktemp("edge"), config)
+    made = Edge(tmp_path_factory.mktemp("edge"), config, front=front)
     with running(made):
         yield made
 

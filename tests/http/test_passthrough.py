@@ -23,7 +23,7 @@ def upstream():
 
 
 @pytest.fixture(scope="module")
-def edge(upstream, tmp_path_factory):
+def edge(upstream, front, tmp_path_factory):
     config = {
         "providers": {
             **providers(upstream.url),
@@ -40,7 +40,7 @@ def edge(upstream, tmp_path_factory):
         },
         "models": {"smart": {"upstreams": [{"to": "openai/gpt-4o"}]}},
     }
-    made = Edge(tmp_path_factory.mktemp("edge"), config)
+    made = Edge(tmp_path_factory.mktemp("edge"), config, front=front)
     with running(made):
         yield made
 

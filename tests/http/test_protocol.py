@@ -22,8 +22,8 @@ def simulator():
 
 
 @pytest.fixture(scope="module")
-def edge(simulator, tmp_path_factory):
-    made = Edge(tmp_path_factory.mktemp("edge"), {"providers": providers(simulator.url)})
+def edge(simulator, front, tmp_path_factory):
+    made = Edge(tmp_path_factory.mktemp("edge"), {"providers": providers(simulator.url)}, front=front)
     with running(made):
         yield made
 

@@ -20,7 +20,7 @@ MODULES = {
 LAYERS = [
     {"edge.__main__"},
     {"edge.cli"},
-    {"edge.server", "edge.doctor"},
+    {"edge.server", "edge.doctor", "edge.bench"},
     {"edge.telemetry"},
     {"edge.gateway"},
     {"edge.guard", "edge.upstreams"},
@@ -34,7 +34,7 @@ LAYERS = [
 MAY_IMPORT_TELEMETRY = {"edge.cli", "edge.server"}
 HOMES = {
     "blacksheep": {"edge.server.asgi"},
-    "uvicorn": {"edge.server.worker", "edge.server.protocol"},
+    "uvicorn": {"edge.server.worker", "edge.server.protocol", "edge.server.lane"},
     "httpx2": {"edge.upstreams.http2"},
     "prometheus_client": {"edge.telemetry.metrics"},
     "structlog": {"edge.telemetry.logs"},
@@ -98,9 +98,8 @@ def test_hot_modules_are_leaves_without_clock_environment_or_io():
         if path.name in ("__init__.py", "_cython.py"):
             continue
         for target in imports(path):
-            assert target.split(".")[0] in {"__future__", "cython", "edge", "json", "re"}, (
-                f"{path.name} imports {target}"
-            )
+            allowed = {"__future__", "bisect", "cython", "edge", "json", "re", "typing"}
+            assert target.split(".")[0] in allowed, f"{path.name} imports {target}"
             assert not target.startswith("edge") or target.startswith("edge._fast"), f"{path.name} imports {target}"
 
 
@@ -123,7 +122,7 @@ def test_dangerous_tools_are_absent():
     """Nothing from a request is evaluated, unpickled, executed or rendered as a template."""
     for name, path in MODULES.items():
         banned = {"pickle", "marshal", "shelve", "jinja2", "dill", "ctypes"}
-        if name != "edge.cli":
+        if name not in ("edge.cli", "edge.bench"):
             banned |= {"subprocess"}
         assert not {i.split(".")[0] for i in imports(path)} & banned, name
         for node in ast.walk(ast.parse(path.read_text())):

@@ -48,8 +48,8 @@ def settings(kind=config.Config, prefix=""):
         ]
         if not inner:
             yield path
-        elif inner[0] is hint:
-            yield from settings(hint, f"{path}.")
+        elif not hasattr(hint, "__origin__"):
+            yield from settings(inner[0], f"{path}.")
         else:
             item = "[]." if hint.__origin__ is list else ".ALIAS." if path == "models" else ".NAME."
             yield from settings(inner[0], path + item)

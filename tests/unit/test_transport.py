@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+import uvloop
 
 from edge.errors import EdgeError, UpstreamStreamBroken, UpstreamUnreachable
 from edge.upstreams.connection import Connection
@@ -17,7 +18,7 @@ from edge.upstreams.transport import Pool
 from edge.upstreams.wire import UpstreamRequest
 from tests.harness import Canned, answer, chunked
 
-REQUEST = UpstreamRequest("POST", b"/v1/x", [(b"a", b"b")], b"{}")
+REQUEST = UpstreamRequest(b"POST", b"/v1/x", [(b"a", b"b")], b"{}")
 EOF = None
 
 # name: bytes (EOF ends the connection), expected status and body or error code, whether the connection is kept
@@ -95,7 +96,8 @@ async def converse(pieces, *, ends, reused=False):
     connection.reused = reused
 
     async def ask():
-        response = await connection.exchange(REQUEST, b"x")
+        response = connection.send(REQUEST, b"x")
+        await response.arrive()
         body = b""
         while chunk := await response.read():
             body += chunk
@@ -294,7 +296,7 @@ def test_but_a_fresh_connection_that_swallows_it_is_not_tried_again():
 
 
 def test_an_answer_before_the_request_was_taken_closes_the_connection():
-    big = UpstreamRequest("POST", b"/", [], b"x" * (32 << 20))
+    big = UpstreamRequest(b"POST", b"/", [], b"x" * (32 << 20))
 
     async def run():
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -400,3 +402,28 @@ def test_tls_is_checked_against_the_providers_own_authority(tmp_path):
             await pool.close()
 
         asyncio.run(run())
+
+
+def test_a_connection_that_is_lost_while_it_is_handed_over_is_replaced():
+    """It goes to the one who waits, and is closed before that one writes."""
+
+    async def run():
+        with Canned(lambda _seen, _connection: time.sleep(0.1) or answer(b"ok")) as canned:
+            pool = pool_for(canned, max_connections=1, connect_s=5)
+            give_back = pool.give_back
+
+            def too_late(connection):
+                connection.abort()
+                asyncio.get_running_loop().call_later(0.05, give_back, connection)
+
+            pool.give_back = too_late
+            async with asyncio.timeout(5):
+                bodies = await asyncio.gather(*(ask(pool) for _ in range(6)))
+            assert bodies == [b"ok"] * 6
+            await pool.close()
+
+    async def ask(pool):
+        return await read(await pool.send(REQUEST))
+
+    asyncio.run(run())
+    uvloop.run(run())

@@ -1,0 +1,120 @@
+"""Fields: lists of (name, value) pairs of bytes, collected from a parser, looked up, and joined into a head.
+
+Their lines are those of RFC 9112, section 5. Nothing here checks a value: what may stand in one is the business of
+whoever makes it.
+"""
+
+from __future__ import annotations
+
+try:
+    import cython
+except ImportError:
+    from edge._fast import _cython as cython
+
+if cython.compiled:
+    from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+    from cython.cimports.libc.string import memcpy
+
+__all__ = ["FieldCollector", "FieldLimitError", "index_fields", "join_fields", "select_fields"]
+
+
+class FieldLimitError(ValueError):
+    """More fields than the collector allows."""
+
+
+@cython.cclass
+class FieldCollector:
+    """Takes the fields of one head after the other; names are lower-cased.
+
+    What comes between `take` and the next `begin` (trailers) is dropped. `add` raises :class:`FieldLimitError` beyond
+    `max_fields`.
+    """
+
+    _fields: list
+    _max_fields: cython.Py_ssize_t
+
+    def __init__(self, max_fields: int) -> None:
+        self._fields = None  # type: ignore[assignment]
+        self._max_fields = max_fields
+
+    def begin(self) -> None:
+        self._fields = []
+
+    def add(self, name: bytes, value: bytes) -> None:
+        fields: list = self._fields
+        if fields is None:
+            return
+        if len(fields) >= self._max_fields:
+            raise FieldLimitError(f"there are more than {self._max_fields} fields")
+        fields.append((name.lower(), value))
+
+    @property
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """What has come so far of a head that is not complete."""
+        return [] if self._fields is None else self._fields
+
+    def take(self) -> list[tuple[bytes, bytes]]:
+        """The fields of the head, which is complete."""
+        fields: list = self._fields
+        self._fields = None  # type: ignore[assignment]
+        return fields
+
+
+def index_fields(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """The first value of each name."""
+    index: dict[bytes, bytes] = {}
+    if cython.compiled:
+        for name, value in fields:
+            index.setdefault(name, value)
+    else:
+        index = dict(fields)
+        if len(index) != len(fields):
+            index = dict(reversed(fields))
+    return index
+
+
+def select_fields(
+    fields: list[tuple[bytes, bytes]], names: frozenset[bytes], prefixes: tuple[bytes, ...] = ()
+) -> list[tuple[bytes, bytes]]:
+    """The fields whose name is one of `names` or begins with one of `prefixes`, in their order."""
+    selected: list = []
+    for field in fields:
+        name = field[0]
+        if name in names or (prefixes and name.startswith(prefixes)):
+            selected.append(field)
+    return selected
+
+
+def join_fields(start: bytes, fields: list[tuple[bytes, bytes]], body: bytes) -> bytes:
+    """``start``, a line for each field, the empty line, and ``body``."""
+    head: bytes
+    if cython.compiled:
+        size: cython.Py_ssize_t = PyBytes_GET_SIZE(start) + PyBytes_GET_SIZE(body) + 2
+        name: bytes
+        value: bytes
+        for pair in fields:
+            name, value = pair
+            if name is None or value is None:
+                raise TypeError("a field is a pair of bytes")
+            size += PyBytes_GET_SIZE(name) + PyBytes_GET_SIZE(value) + 4
+        head = PyBytes_FromStringAndSize(cython.NULL, size)
+        to: cython.p_char = PyBytes_AS_STRING(head)
+        memcpy(to, PyBytes_AS_STRING(start), PyBytes_GET_SIZE(start))
+        to += PyBytes_GET_SIZE(start)
+        for pair in fields:
+            name, value = pair
+            memcpy(to, PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))
+            to += PyBytes_GET_SIZE(name)
+            to[0] = 0x3A
+            to[1] = 0x20
+            memcpy(to + 2, PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
+            to += PyBytes_GET_SIZE(value) + 2
+            to[0] = 0x0D
+            to[1] = 0x0A
+            to += 2
+        to[0] = 0x0D
+        to[1] = 0x0A
+        memcpy(to + 2, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
+    else:
+        head = b"".join([start, *[b"%b: %b\r\n" % pair for pair in fields], b"\r\n", body])
+    return head

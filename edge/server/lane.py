@@ -1,0 +1,193 @@
+"""The lane: API requests go from the parser straight to the gateway, past ASGI.
+
+What can be answered at once (refusals) is answered inside the parser's callback, without a task; everything else takes
+one task. Other requests (health, metrics, pages, lists of models) go the ordinary way to the ASGI application.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from edge._fast import join_fields
+from edge.errors import Headers, InvalidHTTP, RequestTooLarge
+from edge.exchange import Exchange
+from edge.routes import ROUTES, Match, match
+from edge.server.asgi import DRAINED, EdgeApplication
+from edge.server.protocol import TARGET, EdgeProtocol, Turn
+
+__all__ = ["Lane"]
+
+KNOWN: dict[bytes, Match] = {
+    path: found
+    for route, spoken in ((f"{prefix}/{name}", ROUTES[name]) for name in ROUTES for prefix in ("", "/v1"))
+    if spoken.method == "POST"
+    for path in (route.encode(), b"/openai" + route.encode(), b"/anthropic" + route.encode())
+    if (found := match(path)) is not None
+}
+"""The targets of well-behaved clients, so that they need not be taken apart."""
+
+
+class Lane(EdgeProtocol):
+    """A client connection whose API requests skip ASGI."""
+
+    edge: EdgeApplication
+    peer: str
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.edge = self.config.app  # type: ignore[assignment]
+        self.peer = self.client[0] if self.client else ""
+
+    def turn_for(self, index: dict[bytes, bytes], version: str, keeps_alive: bool) -> Turn:
+        if self.parser.get_method() != b"POST":
+            return super().turn_for(index, version, keeps_alive)
+        target = self.url
+        query = b""
+        found = KNOWN.get(target)
+        if found is None:
+            if not TARGET.fullmatch(target):
+                raise InvalidHTTP("The request's target has a form that is not answered.")
+            url = httptools.parse_url(target)
+            found = match(url.path or b"/")
+            if found is None:
+                return super().turn_for(index, version, keeps_alive)
+            query = url.query or b""
+        exchange = LaneExchange(found, "POST", target, query, self.headers, self.peer, perf_counter(), index)
+        exchange.lane = self
+        exchange.chunks = version == "1.1"
+        exchange.closes = not keeps_alive
+        return exchange
+
+
+class LaneExchange(Exchange):
+    """An exchange that is its own turn on a connection.
+
+    ``chunks``: the client understands them (RFC 9112, section 7.1: since HTTP/1.1).
+    """
+
+    lane: Lane
+    chunks: bool
+    closes: bool
+    _parts: list[bytes] | None = None
+    _received = 0
+    _begun = False
+    _whole = False
+    _head: tuple[bytes, Headers] | None = None
+    _chunked = False
+
+    # As a turn.
+
+    def begin(self) -> None:
+        self._begun = True
+        gateway = self.lane.edge.gateway
+        gateway.open(self)
+        if self.ended:
+            return
+        limit = self.state.settings.server.max_body_bytes
+        if self._received > limit or (self._declared() or 0) > limit:
+            gateway.refuse(self, RequestTooLarge(f"The body is larger than {limit} bytes."))
+        elif self._whole:
+            self._admit()
+        elif b"expect" in self.index and self.index[b"expect"].lower() == b"100-continue" and not self._received:
+            self.lane.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def take(self, data: bytes) -> None:
+        self._received += len(data)
+        if not self.body:
+            self.body = data
+        elif self._parts is None:
+            self._parts = [self.body, data]
+        else:
+            self._parts.append(data)
+        if self._begun:
+            limit = self.state.settings.server.max_body_bytes
+            if self._received > limit:
+                self._parts = None
+                self.lane.edge.gateway.refuse(self, RequestTooLarge(f"The body is larger than {limit} bytes."))
+
+    def whole(self) -> None:
+        self._whole = True
+        if self._begun:
+            self._admit()
+
+    def lost(self) -> None:
+        if self.ended or self.gone:
+            return
+        self.gone = True
+        if self.task is not None:
+            self.task.cancel()
+        else:
+            self.lane.edge.gateway.abandon(self)
+
+    def _declared(self) -> int | None:
+        """The body's size by its Content-Length; None for a chunked one, 0 without a body."""
+        size = self.index.get(b"content-length")
+        if size is not None:
+            return int(size)
+        return None if b"transfer-encoding" in self.index else 0
+
+    def _admit(self) -> None:
+        if self._parts is not None:
+            self.body = b"".join(self._parts)
+            self._parts = None
+        edge = self.lane.edge
+        edge.gateway.admit(self)
+        if not self.ended:
+            self.task = asyncio.Task(edge.fetch(self), loop=self.lane.loop)
+
+    # As a sink.
+
+    def start(self, status: int, headers: Headers, size: int | None = None) -> None:
+        self.started = True
+        lane = self.lane
+        if not self._whole and ((declared := self._declared()) is None or declared > DRAINED):
+            self.closes = True
+        if size is not None:
+            headers.append((b"content-length", b"%d" % size))
+        elif self.chunks:
+            self._chunked = True
+            headers.append((b"transfer-encoding", b"chunked"))
+        else:
+            self.closes = True
+        if self.closes or lane.edge.draining:
+            self.closes = True
+            headers.append((b"connection", b"close"))
+        self._head = (STATUS_LINE[status], [*lane.server_state.default_headers, *headers])
+
+    def write(self, data: bytes) -> None:
+        if self.gone:
+            return
+        if self._chunked and data:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        if self._head is not None:
+            start, fields = self._head
+            self._head = None
+            data = join_fields(start, fields, data)
+        self.lane.transport.write(data)
+
+    def end(self) -> None:
+        self.ended = True
+        if self.gone:
+            return
+        if self._head is not None:
+            self.write(b"")
+        if self._chunked:
+            self.lane.transport.write(b"0\r\n\r\n")
+        self.lane.answered()
+
+    def abort(self) -> None:
+        self.gone = True
+        self.lane.transport.abort()
+
+    @property
+    def congested(self) -> bool:
+        return self.lane.flow.write_paused
+
+    async def drain(self) -> None:
+        if self.lane.flow.write_paused:
+            await self.lane.flow.drain()

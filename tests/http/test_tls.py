@@ -1,0 +1,176 @@
+"""TLS towards clients, on real certificates."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import ssl
+import subprocess
+import time
+
+import httpx2
+import pytest
+
+from tests.harness import Edge, providers, running
+
+CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
+
+
+def certificate(folder, name: str, issuer: str | None = None) -> None:
+    """``name.pem`` and ``name.key`` for localhost; self-signed without `issuer`."""
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "2",
+    ]
+    command += ["-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    command += ["-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.pem"]
+    if issuer is not None:
+        command += ["-CA", f"{folder}/{issuer}.pem", "-CAkey", f"{folder}/{issuer}.key"]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def trusting(folder) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=f"{folder}/server.pem")
+
+
+def serve(simulator, folder, verify: ssl.SSLContext | None = None, **tls):
+    settings = {"cert": f"{folder}/server.pem", "key": f"{folder}/server.key", **tls}
+    config = {"server": {"tls": settings}, "providers": providers(simulator.url)}
+    return Edge(folder, config, verify=verify or trusting(folder))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("tls")
+    certificate(made, "server")
+    certificate(made, "authority")
+    certificate(made, "client", "authority")
+    return made
+
+
+@pytest.fixture(scope="module")
+def edge(simulator, folder):
+    made = serve(simulator, folder)
+    with running(made):
+        yield made
+
+
+def shown(port: int) -> str:
+    """The certificate the edge shows."""
+    return ssl.get_server_certificate(("127.0.0.1", port))
+
+
+def test_requests_and_streams_pass_over_tls(edge, folder):
+    with httpx2.Client(verify=trusting(folder)) as client:
+        for _ in range(3):
+            got = client.post(f"{edge.url}/v1/chat/completions", json=CHAT)
+            assert got.status_code == 200
+            assert got.json()["choices"]
+        streamed = client.post(f"{edge.url}/v1/chat/completions", json={**CHAT, "stream": True})
+        assert streamed.text.endswith("data: [DONE]\n\n")
+        assert client.get(f"{edge.url}/health").status_code == 200
+        large = client.post(f"{edge.url}/v1/chat/completions", content=b'{"model":"' + b"x" * 40_000_000)
+        assert large.status_code in (400, 413, 415)
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+def test_old_versions_are_refused(edge, folder, version):
+    context = trusting(folder)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = context.maximum_version = version
+    with (
+        socket.create_connection(("127.0.0.1", edge.port)) as sock,
+        pytest.raises((ssl.SSLError, ConnectionResetError)),
+    ):
+        context.wrap_socket(sock, server_hostname="localhost")
+
+
+def test_a_client_that_does_not_shake_hands_is_closed_after_ten_seconds(edge):
+    begun = time.monotonic()
+    with socket.create_connection(("127.0.0.1", edge.port)) as sock:
+        sock.sendall(b"\x16\x03\x01")
+        sock.settimeout(15)
+        try:
+            assert sock.recv(100) == b""
+        except ConnectionResetError:
+            pass
+    assert time.monotonic() - begun == pytest.approx(10, abs=1)
+
+
+def test_plain_http_on_a_tls_port_is_closed(edge):
+    with socket.create_connection(("127.0.0.1", edge.port)) as sock:
+        sock.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        sock.settimeout(5)
+        try:
+            assert not sock.recv(1000).startswith(b"HTTP")
+        except ConnectionResetError:
+            pass
+
+
+def test_sighup_exchanges_the_certificate_and_keeps_the_old_one_on_error(simulator, tmp_path):
+    certificate(tmp_path, "server")
+    edge = serve(simulator, tmp_path)
+    with running(edge):
+        first = shown(edge.port)
+        certificate(tmp_path, "server")
+        edge.process.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 5
+        while shown(edge.port) == first and time.monotonic() < deadline:
+            time.sleep(0.05)
+        second = shown(edge.port)
+        assert second != first
+        (tmp_path / "server.pem").write_text("no certificate")
+        edge.process.process.send_signal(signal.SIGHUP)
+        edge.process.wait_for("reload refused")
+        assert shown(edge.port) == second
+
+
+def test_with_an_authority_for_clients_only_its_clients_are_served(simulator, folder):
+    context = trusting(folder)
+    context.load_cert_chain(f"{folder}/client.pem", f"{folder}/client.key")
+    edge = serve(simulator, folder, verify=context, client_ca=f"{folder}/authority.pem")
+    with running(edge):
+        with httpx2.Client(verify=trusting(folder)) as stranger, pytest.raises(httpx2.TransportError):
+            stranger.get(f"{edge.url}/health")
+        with httpx2.Client(verify=context) as known:
+            assert known.post(f"{edge.url}/v1/chat/completions", json=CHAT).status_code == 200
+
+
+def test_sigterm_drains_streams_over_tls(simulator, folder):
+    edge = serve(simulator, folder)
+    slow = {"model": "sim-words-20-tps-20", "messages": CHAT["messages"], "stream": True}
+    with (
+        httpx2.Client(verify=trusting(folder)) as client,
+        client.stream("POST", f"{edge.url}/v1/chat/completions", json=slow) as got,
+    ):
+        chunks = got.iter_bytes()
+        text = next(chunks)
+        edge.process.process.send_signal(signal.SIGTERM)
+        text += b"".join(chunks)
+    assert text.endswith(b"data: [DONE]\n\n")
+    assert edge.process.stop() == 0
+
+
+@pytest.mark.parametrize("broken", ["missing", "mismatched"])
+def test_files_that_do_not_fit_stop_the_start_with_a_reason(simulator, folder, tmp_path, broken):
+    import sys
+
+    from tests.harness import Process
+
+    key = f"{folder}/nowhere.key" if broken == "missing" else f"{folder}/authority.key"
+    path = tmp_path / "edge.json"
+    tls = {"cert": f"{folder}/server.pem", "key": key}
+    path.write_text(json.dumps({"server": {"tls": tls}, "providers": providers(simulator.url)}))
+    process = Process(sys.executable, "-m", "edge", "serve", "-c", str(path), "--port", "0")
+    process.wait_for("server.tls")
+    assert process.stop() != 0

@@ -1,0 +1,215 @@
+"""Metrics and log lines of single requests."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+
+import msgspec
+import pytest
+
+from edge.hooks import RequestRecord, Usage
+from edge.telemetry import Fanout
+from edge.telemetry.logs import PIPE_BUF, QUEUE, Logs, hundredths
+from edge.telemetry.metrics import Metrics, shared_slots
+
+OK = RequestRecord(
+    *("req_1", "/v1/chat/completions", "openai", "openai", "smart", "gpt-4o", 1, "team", "t", 200, False, "ok", "", ""),
+    *(0.0123, 0.0121, 0.0002, 0.012, Usage(12, 34)),
+)
+REFUSED = RequestRecord(
+    *("req_2", "/v1/chat/completions", "openai", "", "_other", "", 0, "", "", 404, False, "error"),
+    *("model_not_found", "client_invalid", 0.0001, 0.0, 0.0001, 0.0, None),
+)
+BROKEN = msgspec.structs.replace(
+    OK,
+    status=502,
+    outcome="error",
+    error_code="broken",
+    error_kind="provider_error",
+    stream=True,
+    attempts=2,
+    usage=None,
+)
+
+
+def samples(metrics: Metrics) -> dict[str, float]:
+    found = re.findall(r"^(edge_\S+) (\S+)$", metrics.render().decode(), re.MULTILINE)
+    return {name: float(value) for name, value in found}
+
+
+def test_a_request_is_counted_once_everywhere():
+    metrics = Metrics()
+    Fanout(metrics).request_done(OK)
+    Fanout(metrics).request_done(REFUSED)
+    Fanout(metrics).request_done(BROKEN)
+    found = samples(metrics)
+    chat = 'endpoint="/v1/chat/completions"'
+    for name, value in {
+        f'edge_requests_total{{code="200",{chat},model="smart",provider="openai",stream="false"}}': 1,
+        f'edge_requests_total{{code="404",{chat},model="_other",provider="",stream="false"}}': 1,
+        f'edge_requests_total{{code="502",{chat},model="smart",provider="openai",stream="true"}}': 1,
+        f'edge_request_duration_seconds_bucket{{{chat},le="0.01",outcome="ok",stream="false"}}': 0,
+        f'edge_request_duration_seconds_bucket{{{chat},le="0.025",outcome="ok",stream="false"}}': 1,
+        f'edge_request_duration_seconds_bucket{{{chat},le="+Inf",outcome="ok",stream="false"}}': 1,
+        f'edge_request_duration_seconds_sum{{{chat},outcome="ok",stream="false"}}': 0.0123,
+        f"edge_overhead_seconds_count{{{chat}}}": 3,
+        'edge_upstream_duration_seconds_count{model="smart",provider="openai"}': 2,
+        'edge_tokens_total{model="smart",provider="openai",type="output"}': 34,
+        'edge_tokens_total{model="smart",provider="openai",type="reasoning"}': 0,
+        'edge_errors_total{error_type="client_invalid",model="_other",provider=""}': 1,
+        'edge_errors_total{error_type="provider_error",model="smart",provider="openai"}': 1,
+        "edge_metric_series_dropped_total": 0,
+    }.items():
+        assert found[name] == value, name
+
+
+def test_labels_of_any_content_are_escaped():
+    metrics = Metrics()
+    metrics.request_done(msgspec.structs.replace(OK, model='a"\\\n\u2028é'))
+    assert 'model="a\\"\\\\\\n\u2028é"' in metrics.render().decode()
+
+
+def test_label_sets_beyond_the_bound_are_one():
+    metrics = Metrics()
+    for number in range(3000):
+        metrics.request_done(msgspec.structs.replace(OK, model=f"m-{number}", usage=None))
+    found = samples(metrics)
+    other = "edge_requests_total" + "".join(
+        ("{", ",".join(f'{name}="_other"' for name in ("code", "endpoint", "model", "provider", "stream")), "}")
+    )
+    counts = [value for name, value in found.items() if name.startswith("edge_requests_total")]
+    assert sum(counts) == 3000
+    assert found[other] >= 1000
+    assert found["edge_metric_series_dropped_total"] >= 1000
+
+
+def test_processes_share_what_they_count_but_not_their_own_figures():
+    slots = shared_slots(2)
+    first, second = Metrics(slots, 1, alone=False), Metrics(slots, 2, alone=False)
+    first.request_done(OK)
+    second.request_done(OK)
+    assert samples(first) == samples(second)
+    assert b"process_" not in first.render()
+    before = samples(first)
+    slots.fold(2)
+    assert samples(first) == before
+    assert max(value for name, value in before.items() if name.startswith("edge_build_info")) == 1
+    if sys.platform == "linux":
+        assert b"process_cpu_seconds_total" in Metrics().render()
+
+
+def test_promtool_has_no_complaints():
+    metrics = Metrics(alone=False)
+    metrics.request_done(OK)
+    try:
+        got = subprocess.run(["promtool", "check", "metrics"], input=metrics.render(), capture_output=True, timeout=30)
+    except FileNotFoundError:
+        pytest.skip("promtool is not here (Debian: prometheus)")
+    assert got.returncode == 0, got.stdout + got.stderr
+
+
+def line(record: RequestRecord, level: str = "info") -> dict:
+    out = io.StringIO()
+    Logs(level, "json", out).request_done(record)
+    return json.loads(out.getvalue()) if out.getvalue() else {}
+
+
+def test_a_requests_line_has_these_fields_in_this_order():
+    got = line(OK)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z", got.pop("timestamp"))
+    assert list(got.items()) == list(
+        {
+            "request_id": "req_1",
+            "endpoint": "/v1/chat/completions",
+            "status": 200,
+            "duration_ms": 12.3,
+            "overhead_ms": 0.2,
+            "key": "team",
+            "provider": "openai",
+            "model": "gpt-4o",
+            "input_tokens": 12,
+            "output_tokens": 34,
+            "event": "request",
+            "level": "info",
+        }.items()
+    )
+    got = line(BROKEN)
+    assert (got["level"], got["attempts"], got["stream"], got["error"]) == ("warning", 2, True, "broken")
+    assert "key" not in line(REFUSED)
+    assert line(REFUSED)["level"] == "info"
+
+
+def test_levels_filter_requests():
+    late = msgspec.structs.replace(BROKEN, status=429)
+    for level, seen in (("debug", 4), ("info", 4), ("warning", 1), ("error", 0)):
+        assert sum(bool(line(record, level)) for record in (OK, REFUSED, BROKEN, late)) == seen, level
+
+
+def test_pretty_lines_are_for_people():
+    out = io.StringIO()
+    Logs("info", "pretty", out).request_done(OK)
+    assert re.search(
+        r"Z \[info +\] request +duration_ms=12.3 endpoint=/v1/chat/completions input_tokens=12", out.getvalue()
+    )
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.0000049, 0.012344, 0.1, 1.23456789, 3599.99999])
+def test_hundredths_are_what_round_gives(seconds):
+    assert hundredths(seconds) == round(seconds * 1000, 2)
+
+
+class Stuck(io.StringIO):
+    """Takes nothing until it is released; remembers each write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free = threading.Event()
+        self.writes: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.free.wait(10)
+        self.writes.append(text)
+        return len(text)
+
+
+def test_a_full_queue_drops_and_counts_and_never_waits():
+    out = Stuck()
+    logs = Logs("info", "json", out)
+    logs.start()
+    begun = time.monotonic()
+    for _ in range(QUEUE + 5000):
+        logs.request_done(OK)
+    assert time.monotonic() - begun < 5
+    assert logs.dropped > 4000
+    dropped = logs.dropped
+    out.free.set()
+    logs.stop()
+    written = [json.loads(line) for line in "".join(out.writes).splitlines()]
+    assert len(written) == QUEUE + 5000 - dropped + 1
+    assert written[-1]["event"] == "log lines were dropped"
+    assert written[-1]["count"] == dropped
+    assert max(len(text) for text in out.writes) <= PIPE_BUF
+    assert len(out.writes) < len(written) / 5
+
+
+def test_lines_are_written_soon_and_none_is_lost_at_the_end():
+    out = io.StringIO()
+    logs = Logs("info", "json", out)
+    for turn in range(5):
+        logs.start()
+        logs.request_done(OK)
+        deadline = time.monotonic() + 2
+        while turn == 0 and not out.getvalue():
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        logs.log.info("x" * 20_000)
+        logs.stop()
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 10
+    assert max(map(len, lines)) == 8192
