@@ -1,0 +1,183 @@
+"""What a translation costs: ``python -m benchmarks.translation``. In microseconds on one core, the best of several.
+
+An event is one piece of text, of arguments or of thinking, given to a stream in which its block is open; reading the
+bytes of the stream is not part of it.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import timeit
+from datetime import date
+
+from edge.dialects.translation import Context
+from edge.dialects.translators import TRANSLATORS
+
+RUNS = 50
+SECONDS = 0.02
+MODELS = {"chat": "claude-sonnet-4-5", "messages": "gpt-4o"}
+SCHEMA = {
+    "type": "object",
+    "properties": {"city": {"type": "string", "description": "A city"}, "unit": {"enum": ["celsius", "fahrenheit"]}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
+SYSTEM, QUESTION = "You are a helpful assistant that answers briefly.", "What is the weather like in Lisbon, and why?"
+RESULT = "17 degrees, a light wind from the sea, rain after noon"
+ARGUMENTS = {"city": "Lisbon", "unit": "celsius"}
+TEXT, THOUGHT = "It is mild, and it will rain after noon. ", "The tool says 17 degrees. "
+REQUESTS = {
+    "chat": {
+        "model": "gpt-4o",
+        "messages": [
+            {"role": "system", "content": SYSTEM},
+            {"role": "user", "content": QUESTION},
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [
+                    {
+                        "id": "call_1",
+                        "type": "function",
+                        "function": {"name": "weather", "arguments": json.dumps(ARGUMENTS)},
+                    }
+                ],
+            },
+            {"role": "tool", "tool_call_id": "call_1", "content": RESULT},
+        ],
+        "tools": [{"type": "function", "function": {"name": "weather", "parameters": SCHEMA}}],
+        "max_tokens": 500,
+        "stream": True,
+    },
+    "messages": {
+        "model": "claude-sonnet-4-5",
+        "system": SYSTEM,
+        "messages": [
+            {"role": "user", "content": QUESTION},
+            {
+                "role": "assistant",
+                "content": [{"type": "tool_use", "id": "toolu_1", "name": "weather", "input": ARGUMENTS}],
+            },
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": RESULT}]},
+        ],
+        "tools": [{"name": "weather", "input_schema": SCHEMA}],
+        "max_tokens": 500,
+        "stream": True,
+    },
+}
+ANSWERS = {
+    "chat": {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-sonnet-4-5",
+        "content": [
+            {"type": "text", "text": TEXT},
+            {"type": "tool_use", "id": "toolu_2", "name": "weather", "input": ARGUMENTS},
+        ],
+        "stop_reason": "tool_use",
+        "stop_sequence": None,
+        "usage": {"input_tokens": 500, "cache_read_input_tokens": 0, "output_tokens": 60},
+    },
+    "messages": {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "gpt-4o",
+        "choices": [
+            {
+                "index": 0,
+                "message": {
+                    "role": "assistant",
+                    "content": TEXT,
+                    "tool_calls": REQUESTS["chat"]["messages"][2]["tool_calls"],
+                },
+                "finish_reason": "tool_calls",
+            }
+        ],
+        "usage": {"prompt_tokens": 500, "completion_tokens": 60, "total_tokens": 560},
+    },
+}
+
+
+def block(kind: str, start: dict, delta: dict) -> tuple[dict, dict]:
+    """The beginning of one of Anthropic's blocks, and a piece of it."""
+    return (
+        {"type": "content_block_start", "index": 0, "content_block": {"type": kind, **start}},
+        {"type": "content_block_delta", "index": 0, "delta": delta},
+    )
+
+
+def chunk(**delta) -> dict:
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}
+    return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o", "choices": [choice]}
+
+
+def call(**fields) -> dict:
+    return chunk(tool_calls=[{"index": 0, **fields}])
+
+
+EVENTS = {
+    "chat": {
+        "text": block("text", {"text": ""}, {"type": "text_delta", "text": TEXT}),
+        "arguments": block(
+            "tool_use",
+            {"id": "toolu_2", "name": "weather", "input": {}},
+            {"type": "input_json_delta", "partial_json": '"city": "Lis'},
+        ),
+        "thinking": block(
+            "thinking", {"thinking": "", "signature": ""}, {"type": "thinking_delta", "thinking": THOUGHT}
+        ),
+    },
+    "messages": {
+        "text": (chunk(role="assistant", content=""), chunk(content=TEXT)),
+        "arguments": (
+            call(id="call_2", type="function", function={"name": "weather", "arguments": ""}),
+            call(function={"arguments": '"city": "Lis'}),
+        ),
+        "thinking": (chunk(role="assistant", content=""), chunk(reasoning_content=THOUGHT)),
+    },
+}
+"""By the client's API: what opens a block, and the event that is measured."""
+
+
+def best(call_it) -> float:
+    """Microseconds of one call: the least of several means."""
+    timer = timeit.Timer(call_it)
+    number = max(1, int(timer.autorange()[0] * SECONDS / 0.2))
+    return min(timer.repeat(RUNS, number)) / number * 1e6
+
+
+def event_cost(api: str, opening: dict, event: dict) -> float:
+    stream = TRANSLATORS[api].stream(Context(model=MODELS[api]), 1)
+    opening, event = ([(item.get("type", "message").encode(), json.dumps(item).encode())] for item in (opening, event))
+    stream.feed(opening)
+    return best(lambda: stream.feed(event))
+
+
+def rows(api: str) -> dict[str, float]:
+    """The cost of each step for a client of one API in front of a provider of the other."""
+    translator, model = TRANSLATORS[api], MODELS[api]
+    request, answer = json.dumps(REQUESTS[api]).encode(), json.dumps(ANSWERS[api]).encode()
+    costs = {
+        "request: instructions, question, call, result; one tool": best(lambda: translator.request(request, model)),
+        "whole answer": best(lambda: translator.answer(answer, Context(model=model), 1)),
+    }
+    return costs | {f"event of {kind}": event_cost(api, *events) for kind, events in EVENTS[api].items()}
+
+
+def main() -> None:
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
+    print(f"`python -m benchmarks.translation`, commit {commit or 'unknown'}, {date.today()}, ", end="")
+    print(f"Python {platform.python_version()}, µs\n")
+    print("| | chat client, Anthropic | messages client, OpenAI |")
+    print("|---|---|---|")
+    chat, messages = rows("chat"), rows("messages")
+    for name, cost in chat.items():
+        print(f"| {name} | {cost:.1f} | {messages[name]:.1f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,264 @@
+"""A request of Anthropic's messages as one of OpenAI's chat completions.
+
+Shapes: anthropic-sdk-python ``types/message_create_params.py``, openai-python
+``types/chat/completion_create_params.py``. What a model refuses is in `edge.dialects.models`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge.dialects.anthropic_to_openai_messages import Conversation, tool_definition
+from edge.dialects.models import OpenAIModel, effort_for, openai_model
+from edge.dialects.schemas import is_strict, object_schema
+from edge.dialects.tokens import estimate_tokens
+from edge.dialects.translation import (
+    Context,
+    Dropped,
+    Translated,
+    decode,
+    digest,
+    encode_request,
+    invalid,
+    short_name,
+    wants_stream,
+)
+
+__all__ = ["translate_request"]
+
+TAKEN = frozenset(
+    (
+        *("model", "messages", "system", "max_tokens", "temperature", "top_p", "stop_sequences", "stream", "tools"),
+        *("tool_choice", "metadata", "service_tier", "thinking", "output_config", "mcp_servers"),
+    )
+)
+"""Fields that are translated below; every other one is dropped and reported."""
+TOOL_FIELDS = frozenset(("name", "description", "input_schema", "type", "strict"))
+TOOL_SEARCH = "tool_search_tool_"
+"""The one server tool that can stay behind: it finds deferred tools, and OpenAI is given all of them at once."""
+MAX_STOP = 4
+"""https://platform.openai.com/docs/api-reference/chat/create: up to four sequences."""
+MAX_USER = 64
+CHOICES = {"auto": "auto", "any": "required", "none": "none"}
+SERVICE_TIERS = {"auto": "auto", "standard_only": "default"}
+BUDGETS = ((4096, "low"), (16384, "medium"))
+"""Effort for a budget of thinking below so many tokens; "high" above."""
+
+
+def translate_request(
+    body: bytes | dict[str, Any],
+    model: str,
+    *,
+    facts: OpenAIModel | None = None,
+    strict: bool = False,
+    request_id: str = "",
+) -> Translated:
+    """A messages request for ``/v1/chat/completions``.
+
+    `model` is the name to ask the provider for; `facts` what is known of it, by default what the table says. With
+    `strict`, a field that cannot cross is refused instead of dropped. Raises InvalidJSON, InvalidRequest, InvalidValue.
+    """
+    request = decode(body) if isinstance(body, bytes) else body
+    context = Context(model=model, request_id=request_id, input_tokens=estimate_tokens(request))
+    return _Request(request, facts or openai_model(model), context).translated(strict=strict)
+
+
+class _Request:
+    __slots__ = ("context", "conversation", "dropped", "facts", "request", "result")
+
+    def __init__(self, request: dict[str, Any], facts: OpenAIModel, context: Context) -> None:
+        self.request = request
+        self.facts = facts
+        self.context = context
+        self.dropped = Dropped()
+        self.conversation = Conversation(facts, self.dropped, context.tool_names)
+        self.result: dict[str, Any] = {"model": context.model}
+
+    def translated(self, *, strict: bool) -> Translated:
+        request, result, context = self.request, self.result, self.context
+        for name, value in request.items():
+            if name not in TAKEN and value is not None:
+                self.dropped.add(name)
+        if request.get("mcp_servers"):
+            raise invalid("'mcp_servers' run on Anthropic's side: they cannot be translated.", "mcp_servers")
+        self.conversation.take_system(request.get("system"))
+        self.conversation.take(request.get("messages"))
+        result["messages"] = self.conversation.messages
+        self._max_tokens()
+        self._tools()
+        self._tool_choice()
+        self._output_config()
+        self._sampling()
+        self._stop()
+        self._metadata()
+        if wants_stream(request):
+            context.stream = True
+            result["stream"] = True
+            # Always: Anthropic's stream ends with the counts, asked for or not.
+            result["stream_options"] = {"include_usage": True}
+        return Translated(encode_request(result), self.dropped.names(strict=strict), context)
+
+    def _max_tokens(self) -> None:
+        limit = self.request.get("max_tokens")
+        if limit is None:
+            raise invalid("The parameter 'max_tokens' is missing.", "max_tokens")
+        if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
+            raise invalid("The parameter 'max_tokens' must be a whole number.", "max_tokens")
+        # 0 warms Anthropic's cache and generates nothing: the least that OpenAI can generate is one token.
+        if limit == 0:
+            self.dropped.add("max_tokens")
+        self.result["max_completion_tokens" if self.facts.openai else "max_tokens"] = max(1, limit)
+
+    def _tools(self) -> None:
+        tools = self.request.get("tools")
+        if tools is not None and not isinstance(tools, list):
+            raise invalid("The parameter 'tools' must be a list.", "tools")
+        listed = []
+        for number, tool in enumerate([*(tools or ()), *self.conversation.added]):
+            at = f"tools[{number}]"
+            if not isinstance(tool, dict) or not isinstance(tool.get("name"), str) or not tool["name"]:
+                raise invalid(f"'{at}.name' must be a string.", f"{at}.name")
+            kind = tool.get("type")
+            if kind not in (None, "custom"):
+                if isinstance(kind, str) and kind.startswith(TOOL_SEARCH):
+                    self.dropped.add("tools.tool_search")
+                    continue
+                raise invalid(
+                    f"The tool '{tool['name']}' ({kind}) is Anthropic's own: it cannot be translated.", f"{at}.type"
+                )
+            for name, value in tool.items():
+                if name not in TOOL_FIELDS and value:
+                    self.dropped.add(name if name == "cache_control" else f"tools.{name}")
+            schema = tool.get("input_schema")
+            if schema is not None and not isinstance(schema, dict):
+                raise invalid(f"'{at}.input_schema' must be a JSON schema.", f"{at}.input_schema")
+            schema = object_schema(schema)
+            strict = tool.get("strict") is True and is_strict(schema)
+            if tool.get("strict") is True and not strict:
+                self.dropped.add("tools.strict")
+            listed.append(tool_definition(tool, self.context.tool_names, schema, strict=strict))
+        if listed:
+            self.result["tools"] = listed
+
+    def _tool_choice(self) -> None:
+        wanted = self.request.get("tool_choice")
+        if wanted is None or "tools" not in self.result:
+            return
+        kind = wanted.get("type") if isinstance(wanted, dict) else None
+        if kind == "tool" and isinstance(wanted.get("name"), str):
+            name = short_name(wanted["name"], self.context.tool_names)
+            if all(tool["function"]["name"] != name for tool in self.result["tools"]):
+                raise invalid(
+                    f"'tool_choice' names '{wanted['name']}', which is none of the tools.", "tool_choice.name"
+                )
+            self.result["tool_choice"] = {"type": "function", "function": {"name": name}}
+        elif isinstance(kind, str) and kind in CHOICES:
+            self.result["tool_choice"] = CHOICES[kind]
+        else:
+            raise invalid("'tool_choice.type' must be auto, any, tool or none.", "tool_choice.type")
+        if wanted.get("disable_parallel_tool_use") is True and kind != "none":
+            if self.facts.parallel_tools:
+                self.result["parallel_tool_calls"] = False
+            else:
+                self.dropped.add("tool_choice.disable_parallel_tool_use")
+
+    def _output_config(self) -> None:
+        config = self.request.get("output_config")
+        if config is not None and not isinstance(config, dict):
+            raise invalid("The parameter 'output_config' must be an object.", "output_config")
+        for name, value in (config or {}).items():
+            if name not in ("effort", "format") and value is not None:
+                self.dropped.add(f"output_config.{name}")
+        wanted = (config or {}).get("format")
+        if wanted is not None:
+            schema = wanted.get("schema") if isinstance(wanted, dict) else None
+            if not isinstance(schema, dict):
+                raise invalid("'output_config.format' must bring a schema.", "output_config.format")
+            # "strict" is a promise OpenAI gives for some schemas only, and it refuses it for any other.
+            described = {"name": "output", "schema": schema, "strict": is_strict(schema)}
+            self.result["response_format"] = {"type": "json_schema", "json_schema": described}
+        self._effort((config or {}).get("effort"))
+
+    def _effort(self, effort: Any) -> None:
+        """``reasoning_effort`` for ``output_config.effort``, else for ``thinking``."""
+        thinking = self.request.get("thinking")
+        if thinking is not None and not isinstance(thinking, dict):
+            raise invalid("The parameter 'thinking' must be an object.", "thinking")
+        kind = thinking.get("type") if thinking is not None else None
+        source = "output_config.effort" if effort is not None else "thinking"
+        if kind in ("disabled", "between_tools"):
+            effort, source = "none", "thinking"
+        elif effort is None and kind == "enabled" and thinking is not None:
+            budget = thinking.get("budget_tokens")
+            if not isinstance(budget, int):
+                raise invalid("'thinking.budget_tokens' must be a whole number.", "thinking.budget_tokens")
+            effort = next((level for most, level in BUDGETS if budget < most), "high")
+        elif effort is None and kind == "adaptive":
+            effort = "high"
+        elif effort is None and thinking is not None:
+            self.dropped.add("thinking")
+        known = self.facts.efforts
+        tools = "tools" in self.result and self.facts.effort_with_tools
+        if tools:
+            self.result["reasoning_effort"] = tools
+            if effort not in (None, tools):
+                self.dropped.add(source)
+            return
+        if effort is None or (effort == "none" and not known):
+            return  # nothing is asked for, or a model that does not reason is asked not to
+        level = effort_for(effort, known) if isinstance(effort, str) else ""
+        if level:
+            self.result["reasoning_effort"] = level
+        if not level or (effort == "none" and level != "none"):
+            self.dropped.add(source)
+
+    def _sampling(self) -> None:
+        reasons = self.facts.efforts and self.result.get("reasoning_effort") != "none"
+        for name in ("temperature", "top_p"):
+            value = self.request.get(name)
+            if value is None:
+                continue
+            try:
+                sound = not isinstance(value, bool | str) and 0 <= value <= 1
+            except TypeError:
+                sound = False
+            if not sound:
+                raise invalid(f"The parameter '{name}' must be a number from 0 to 1.", name)
+            if not reasons or self.facts.reasoning_sampling:
+                self.result[name] = value
+            elif value != 1:
+                self.dropped.add(name)
+
+    def _stop(self) -> None:
+        stop = self.request.get("stop_sequences")
+        if not stop:
+            return
+        if not isinstance(stop, list) or not all(isinstance(word, str) for word in stop):
+            raise invalid("The parameter 'stop_sequences' must be a list of strings.", "stop_sequences")
+        if not self.facts.stop:
+            self.dropped.add("stop_sequences")
+        elif len(stop) > MAX_STOP:
+            raise invalid(f"This model's API takes {MAX_STOP} stop sequences at most.", "stop_sequences")
+        else:
+            self.result["stop"] = stop
+
+    def _metadata(self) -> None:
+        metadata = self.request.get("metadata")
+        if metadata is not None and not isinstance(metadata, dict):
+            raise invalid("The parameter 'metadata' must be an object.", "metadata")
+        for name, value in (metadata or {}).items():
+            if value is None:
+                continue
+            if name != "user_id":
+                self.dropped.add(f"metadata.{name}")
+            elif not isinstance(value, str):
+                raise invalid("'metadata.user_id' must be a string.", "metadata.user_id")
+            else:
+                user = value if len(value) <= MAX_USER else digest(value)
+                self.result["safety_identifier" if self.facts.openai else "user"] = user
+        tier = self.request.get("service_tier")
+        if tier is not None:
+            if self.facts.openai and isinstance(tier, str) and tier in SERVICE_TIERS:
+                self.result["service_tier"] = SERVICE_TIERS[tier]
+            else:
+                self.dropped.add("service_tier")

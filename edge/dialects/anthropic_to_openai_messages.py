@@ -1,0 +1,281 @@
+"""A conversation of Anthropic's messages as OpenAI's chat.
+
+Shapes: anthropic-sdk-python ``types/*_block_param.py``, openai-python ``types/chat/chat_completion_*_param.py``.
+
+* A user turn may begin with results of tools: each becomes a message of its own, before what the user says.
+* OpenAI's results of tools are text: images and documents in them follow in the user's message, each behind a line that
+  says whose they are.
+* Thinking stays behind: it means something to the model alone that signed it.
+* Blocks of tools that ran on Anthropic's servers stay behind as well; what the model said about them is text and
+  crosses.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge.dialects.models import OpenAIModel
+from edge.dialects.translation import Dropped, encode, invalid, openai_id, short_name
+
+__all__ = ["Conversation", "tool_definition"]
+
+SERVER_BLOCKS = frozenset(
+    (
+        *("server_tool_use", "web_search_tool_result", "web_fetch_tool_result", "code_execution_tool_result"),
+        *("bash_code_execution_tool_result", "text_editor_code_execution_tool_result", "tool_search_tool_result"),
+        *("mcp_tool_use", "mcp_tool_result", "mcp_tool_listing", "advisor_tool_result", "container_upload"),
+        *("compaction", "fallback"),
+    )
+)
+TOOL_CHANGES = frozenset(("tool_addition", "tool_removal"))
+BLOCK_FIELDS = {
+    "text": frozenset(("type", "text")),
+    "image": frozenset(("type", "source")),
+    "document": frozenset(("type", "source", "title", "context")),
+    "search_result": frozenset(("type", "source", "title", "content")),
+    "tool_use": frozenset(("type", "id", "name", "input", "caller")),
+    "tool_result": frozenset(("type", "tool_use_id", "content", "is_error")),
+    "thinking": frozenset(("type", "thinking", "signature")),
+    "redacted_thinking": frozenset(("type", "data")),
+}
+TTL = {"1h": "12h"}
+"""Of the lifetimes of ``prompt_cache_breakpoint`` the one that is not shorter; five minutes are within its default."""
+Part = dict[str, Any]
+
+
+class Conversation:
+    """Takes ``system`` and the messages; ``messages`` is the result.
+
+    ``added``: tools that a ``tool_addition`` in the history defines. Raises InvalidValue for what cannot be said in
+    OpenAI's dialect, naming the message and the block.
+    """
+
+    __slots__ = ("_dropped", "_facts", "_names", "added", "messages")
+
+    def __init__(self, facts: OpenAIModel, dropped: Dropped, names: dict[str, str]) -> None:
+        self._facts = facts
+        self._dropped = dropped
+        self._names = names
+        self.messages: list[dict[str, Any]] = []
+        self.added: list[dict[str, Any]] = []
+
+    def take_system(self, system: Any) -> None:
+        parts = self._parts(system, "system") if system is not None else []
+        if parts:
+            self.messages.append({"role": "system", "content": self._content(parts)})
+
+    def take(self, messages: Any) -> None:
+        """All of a request's messages."""
+        if not isinstance(messages, list) or not messages:
+            raise invalid("The parameter 'messages' must be a list that is not empty.", "messages")
+        for index, message in enumerate(messages):
+            at = f"messages[{index}]"
+            role = message.get("role") if isinstance(message, dict) else None
+            if role == "user":
+                self._user(message.get("content"), f"{at}.content")
+            elif role == "assistant":
+                self._assistant(message.get("content"), f"{at}.content")
+            elif role == "system":
+                self._system(message, at)
+            else:
+                raise invalid(f"'{at}' must be a message with a role this API knows.", f"{at}.role")
+        if all(message["role"] == "system" for message in self.messages):
+            raise invalid("The parameter 'messages' holds nothing for the model to answer.", "messages")
+
+    def _system(self, message: dict[str, Any], at: str) -> None:
+        """Instructions in mid-conversation: OpenAI knows them where they stand."""
+        for name in message:
+            if name not in ("role", "content") and message[name] is not None:
+                self._dropped.add(f"messages.{name}")
+        if message.get("content") is not None and (parts := self._parts(message["content"], f"{at}.content")):
+            self.messages.append({"role": "system", "content": self._content(parts)})
+
+    def _user(self, content: Any, at: str) -> None:
+        parts: list[Part] = []
+        carried: list[Part] = []
+        for block, where in self._blocks(content, at):
+            if block["type"] == "tool_result":
+                self._result(block, where, carried)
+            else:
+                parts += self._block_parts(block, where)
+        parts = carried + parts
+        if parts:
+            self.messages.append({"role": "user", "content": self._content(parts)})
+
+    def _result(self, block: dict[str, Any], at: str, carried: list[Part]) -> None:
+        call = block.get("tool_use_id")
+        if not isinstance(call, str):
+            raise invalid(f"'{at}.tool_use_id' must be a string.", f"{at}.tool_use_id")
+        call = openai_id(call)
+        content = block.get("content")
+        texts: list[Part] = []
+        for part in self._parts(content, f"{at}.content") if content is not None else ():
+            if part["type"] == "text":
+                texts.append(part)
+            else:
+                carried.append({"type": "text", "text": f"[From the result of tool call {call}:]"})
+                carried.append(part)
+        if block.get("is_error") is True:
+            # OpenAI has no flag for it, and the model has to know.
+            texts.insert(0, {"type": "text", "text": "Error: "})
+        self._note(block, BLOCK_FIELDS["tool_result"])
+        text = "".join(part["text"] for part in texts)
+        self.messages.append({"role": "tool", "tool_call_id": call, "content": text})
+
+    def _assistant(self, content: Any, at: str) -> None:
+        texts: list[str] = []
+        calls: list[dict[str, Any]] = []
+        thoughts: list[str] = []
+        for block, where in self._blocks(content, at):
+            kind = block["type"]
+            if kind == "text":
+                texts.append(self._text(block, where))
+            elif kind == "tool_use":
+                calls.append(self._call(block, where))
+            elif kind == "thinking" and self._facts.reasoning_content:
+                thoughts.append(str(block.get("thinking") or ""))
+            elif kind in ("thinking", "redacted_thinking") or kind in SERVER_BLOCKS:
+                self._dropped.add(f"messages.content.{kind}")
+                continue
+            else:
+                raise invalid(f"'{where}' is a block of type '{kind}', which cannot be translated.", f"{where}.type")
+            self._note(block, BLOCK_FIELDS.get(kind, BLOCK_FIELDS["text"]))
+        text = "".join(texts)
+        if not text and not calls:
+            return
+        message: dict[str, Any] = {"role": "assistant", "content": text or None}
+        if calls:
+            message["tool_calls"] = calls
+        if thoughts:
+            message["reasoning_content"] = "".join(thoughts)
+        self.messages.append(message)
+
+    def _call(self, block: dict[str, Any], at: str) -> dict[str, Any]:
+        call, name, arguments = block.get("id"), block.get("name"), block.get("input")
+        if not isinstance(call, str) or not call:
+            raise invalid(f"'{at}.id' must be a string.", f"{at}.id")
+        if not isinstance(name, str) or not name:
+            raise invalid(f"'{at}.name' must be a string.", f"{at}.name")
+        if arguments is not None and not isinstance(arguments, dict):
+            raise invalid(f"'{at}.input' must be an object.", f"{at}.input")
+        function = {"name": short_name(name, self._names), "arguments": encode(arguments or {}).decode()}
+        return {"id": openai_id(call), "type": "function", "function": function}
+
+    def _blocks(self, content: Any, at: str) -> list[tuple[dict[str, Any], str]]:
+        if isinstance(content, str):
+            return [({"type": "text", "text": content}, at)]
+        if not isinstance(content, list):
+            raise invalid(f"'{at}' must be a string or a list of blocks.", at)
+        blocks = []
+        for number, block in enumerate(content):
+            where = f"{at}[{number}]"
+            if not isinstance(block, dict) or not isinstance(block.get("type"), str):
+                raise invalid(f"'{where}' must be a block with a type.", f"{where}.type")
+            blocks.append((block, where))
+        return blocks
+
+    def _parts(self, content: Any, at: str) -> list[Part]:
+        return [part for block, where in self._blocks(content, at) for part in self._block_parts(block, where)]
+
+    def _block_parts(self, block: dict[str, Any], at: str) -> list[Part]:
+        kind = block["type"]
+        parts: list[Part]
+        if kind == "text":
+            text = self._text(block, at)
+            parts = [{"type": "text", "text": text}] if text else []
+        elif kind == "image":
+            parts = [self._image(block.get("source"), f"{at}.source")]
+        elif kind == "document":
+            parts = self._document(block, at)
+        elif kind == "search_result":
+            texts = [text for text in (block.get("title"), block.get("source")) if isinstance(text, str)]
+            texts += [part["text"] for part in self._parts(block.get("content") or [], f"{at}.content")]
+            parts = [{"type": "text", "text": "\n".join(texts)}]
+        elif kind == "tool_reference":
+            # A search for tools found this one; OpenAI has been given all of them.
+            parts = [{"type": "text", "text": str(block.get("tool_name") or "")}]
+        elif kind in TOOL_CHANGES:
+            self._change(kind, block.get("tool"))
+            parts = []
+        else:
+            name = f" '{block.get('name')}'" if isinstance(block.get("name"), str) else ""
+            raise invalid(f"'{at}' is a block of type '{kind}'{name}, which cannot be translated.", f"{at}.type")
+        if kind in BLOCK_FIELDS:
+            self._note(block, BLOCK_FIELDS[kind])
+        if parts and self._facts.breakpoints and isinstance(block.get("cache_control"), dict):
+            ttl = TTL.get(str(block["cache_control"].get("ttl")))
+            mark = {"mode": "explicit", "ttl": ttl} if ttl else {"mode": "explicit"}
+            parts[-1]["prompt_cache_breakpoint"] = mark
+        return parts
+
+    def _change(self, kind: str, tool: Any) -> None:
+        """Tools that come later: a reference to a deferred one adds nothing, for all have been sent from the start."""
+        if kind == "tool_addition" and isinstance(tool, dict) and isinstance(tool.get("input_schema"), dict):
+            self.added.append(tool)
+        else:
+            self._dropped.add(f"messages.content.{kind}")
+
+    def _text(self, block: dict[str, Any], at: str) -> str:
+        text = block.get("text")
+        if not isinstance(text, str):
+            raise invalid(f"'{at}.text' must be a string.", f"{at}.text")
+        return text
+
+    def _image(self, source: Any, at: str) -> Part:
+        kind = source.get("type") if isinstance(source, dict) else None
+        if kind == "base64" and isinstance(source.get("data"), str) and isinstance(source.get("media_type"), str):
+            url = f"data:{source['media_type']};base64,{source['data']}"
+        elif kind == "url" and isinstance(source.get("url"), str):
+            url = source["url"]
+        else:
+            raise invalid(f"'{at}' is a source of type '{kind}', which means nothing to this model's API.", at)
+        return {"type": "image_url", "image_url": {"url": url}}
+
+    def _document(self, block: dict[str, Any], at: str) -> list[Part]:
+        source = block.get("source")
+        if not isinstance(source, dict):
+            source = {}
+        kind = source.get("type")
+        title, context = (text if isinstance(text, str) else "" for text in (block.get("title"), block.get("context")))
+        parts: list[Part]
+        if kind == "base64" and isinstance(source.get("data"), str):
+            url = f"data:{source.get('media_type') or 'application/pdf'};base64,{source['data']}"
+            parts = [{"type": "file", "file": {"filename": title or "document.pdf", "file_data": url}}]
+            return [{"type": "text", "text": context}, *parts] if context else parts
+        if kind == "text" and isinstance(source.get("data"), str):
+            parts = [{"type": "text", "text": source["data"]}]
+        elif kind == "content" and source.get("content") is not None:
+            parts = self._parts(source["content"], f"{at}.source.content")
+        else:
+            raise invalid(
+                f"'{at}.source' is a source of type '{kind}', which means nothing to this model's API.", f"{at}.source"
+            )
+        notes = "\n".join(filter(None, (title, context)))
+        return [{"type": "text", "text": notes + "\n\n"}, *parts] if notes else parts
+
+    @staticmethod
+    def _content(parts: list[Part]) -> str | list[Part]:
+        """A string where nothing but text is said: every compatible server reads it."""
+        if len(parts) == 1 and parts[0].keys() == {"type", "text"}:
+            text: str = parts[0]["text"]
+            return text
+        return parts
+
+    def _note(self, block: dict[str, Any], known: frozenset[str]) -> None:
+        for name, value in block.items():
+            if name in known or not value or (name == "cache_control" and self._facts.breakpoints):
+                continue
+            self._dropped.add("cache_control" if name == "cache_control" else f"messages.content.{name}")
+
+
+def tool_definition(
+    tool: dict[str, Any], names: dict[str, str], schema: dict[str, Any], *, strict: bool
+) -> dict[str, Any]:
+    """A function of OpenAI's for a tool of the client's."""
+    function: dict[str, Any] = {"name": short_name(tool["name"], names)}
+    if isinstance(tool.get("description"), str) and tool["description"]:
+        function["description"] = tool["description"]
+    function["parameters"] = schema
+    if strict:
+        function["strict"] = True
+    return {"type": "function", "function": function}

@@ -1,0 +1,313 @@
+"""Anthropic's events as OpenAI's chunks, one by one.
+
+Shapes: anthropic-sdk-python ``types/raw_message_stream_event.py``, openai-python
+``types/chat/chat_completion_chunk.py``.
+
+    event                 chunk
+    message_start         none: its first content brings the role
+    content_block_start   tool_use: id and name, under the number of the call; redacted_thinking: its data
+    content_block_delta   text: content; input_json: arguments; thinking, signature: thinking_blocks; citations: held
+    content_block_stop    a call that had no arguments: "{}"; a text's citations: annotations
+    message_delta         none: its stop reason and its counts, which are totals and never added
+    message_stop          finish_reason, then usage if asked for, then [DONE]
+    error                 an error, and nothing after it: no [DONE]
+    ping, anything else   none
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from edge.dialects.anthropic import usage_of
+from edge.dialects.anthropic_to_openai_answer import (
+    annotation,
+    arguments_text,
+    error_fields,
+    event_error,
+    finish_reason,
+    refusal,
+)
+from edge.dialects.openai import error_body
+from edge.dialects.stream import type_of
+from edge.dialects.translation import Context, encode, openai_usage, original_id
+from edge.errors import EdgeError, UpstreamBadResponse, UpstreamStreamBroken
+from edge.hooks import Usage
+
+__all__ = ["StreamTranslator"]
+
+
+class _Inner(msgspec.Struct):
+    """A delta, or a block's beginning, or a message's end: what of them is of use."""
+
+    type: str = ""
+    text: str | None = None
+    partial_json: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
+    data: str | None = None
+    id: str | None = None
+    name: str | None = None
+    input: Any = None
+    citation: Any = None
+    citations: list[Any] | None = None
+    stop_reason: str | None = None
+    stop_details: Any = None
+
+
+class _Message(msgspec.Struct):
+    id: str | None = None
+    model: str | None = None
+
+
+class _Event(msgspec.Struct):
+    type: str = ""
+    index: int = 0
+    delta: _Inner | None = None
+    content_block: _Inner | None = None
+    message: _Message | None = None
+
+
+_decode = msgspec.json.Decoder(_Event).decode
+_text = msgspec.json.Encoder().encode
+
+
+class _Block(msgspec.Struct):
+    """An open block: ``ordinal`` is its number among the calls, or among the blocks of thinking."""
+
+    kind: str
+    ordinal: int = 0
+    started: int = 0
+    silent: bool = True
+    input: Any = None
+    citations: list[Any] = []
+
+
+class StreamTranslator:
+    """One stream. `now` is the time of creation of all its chunks, in unix seconds.
+
+    `feed` takes events as the SSE decoder gives them, and `finish` the end of the body; both return what to send on.
+    After an error, or the end, they return nothing more. Raises UpstreamBadResponse for an event that cannot be read.
+    """
+
+    __slots__ = (
+        *("_blocks", "_calls", "_closed", "_context", "_delta", "_held", "_id", "_length", "_model", "_now", "_output"),
+        *("_role_sent", "_stop", "_stop_details", "_tail", "_thoughts", "usage"),
+    )
+
+    def __init__(self, context: Context, now: int) -> None:
+        self._context = context
+        self._now = now
+        self._id = f"chatcmpl-{context.request_id or now}"
+        self._model = context.model
+        self._blocks: dict[int, _Block] = {}
+        self._calls = self._thoughts = self._length = 0
+        self._role_sent = self._closed = self._output = False
+        self._held: list[str] = []
+        self._stop: str | None = None
+        self._stop_details: Any = None
+        self.usage: Usage | None = None
+        self._delta = b""
+        self._tail = b',"logprobs":null,"finish_reason":null}]' + (b',"usage":null' if context.include_usage else b"")
+        self._tail += b"}\n\n"
+
+    def feed(self, events: list[tuple[bytes, bytes]]) -> bytes:
+        out: list[bytes] = []
+        for name, data in events:
+            if self._closed:
+                break
+            if name == b"message":
+                name = type_of(data)  # a compatible server that leaves the event's name out
+            step = STEPS.get(name)
+            if step is None:
+                if name != b"ping":
+                    self._context.warnings.add("event")
+                continue
+            try:
+                step(self, data, out)
+            except (msgspec.DecodeError, RecursionError):
+                raise UpstreamBadResponse("The provider sent an event that cannot be read.") from None
+        return b"".join(out)
+
+    def finish(self) -> bytes:
+        """The body has ended: a stream without its last event was cut off, and its client has to know."""
+        return b"" if self._closed else self.fail(UpstreamStreamBroken())
+
+    def fail(self, error: EdgeError) -> bytes:
+        """An error of our own as the last thing sent."""
+        if self._closed:
+            return b""
+        self._closed = True
+        return b"data: " + error_body(error) + b"\n\n"
+
+    def _message_start(self, data: bytes, out: list[bytes]) -> None:
+        message = _decode(data).message
+        if message is not None:
+            self._id, self._model = message.id or self._id, message.model or self._model
+        self._count(data)
+
+    def _block_start(self, data: bytes, out: list[bytes]) -> None:
+        event = _decode(data)
+        start = event.content_block
+        if start is None:
+            return
+        block = _Block(start.type, started=self._length)
+        self._blocks[event.index] = block
+        if start.type == "text":
+            block.citations = start.citations or []
+            self._content(start.text, out)
+        elif start.type == "tool_use":
+            if self._context.output_tool and start.name == self._context.output_tool:
+                block.kind = "output"
+                self._output = True
+            else:
+                block.ordinal = self._calls
+                self._calls += 1
+                self._call(block, start, out)
+            block.input = start.input  # {}, except from a server that does not stream arguments
+        elif start.type in ("thinking", "redacted_thinking"):
+            block.ordinal = self._thoughts
+            self._thoughts += 1
+            if start.type == "thinking":
+                self._thought(block, "thinking", start.thinking, out)
+                self._thought(block, "signature", start.signature, out)
+            else:
+                self._thought(block, "data", start.data, out)
+
+    def _block_delta(self, data: bytes, out: list[bytes]) -> None:
+        event = _decode(data)
+        delta = event.delta
+        if delta is None:
+            return
+        kind = delta.type
+        if kind == "text_delta":
+            self._content(delta.text, out)
+            return
+        block = self._blocks.get(event.index)
+        if block is None:
+            return
+        if kind == "input_json_delta":
+            if block.kind in ("tool_use", "output"):
+                self._arguments(block, delta.partial_json, out)
+        elif kind == "thinking_delta":
+            self._thought(block, "thinking", delta.thinking, out)
+        elif kind == "signature_delta":
+            self._thought(block, "signature", delta.signature, out)
+        elif kind == "citations_delta":
+            block.citations.append(delta.citation)
+        else:
+            self._context.warnings.add("delta")
+
+    def _block_stop(self, data: bytes, out: list[bytes]) -> None:
+        block = self._blocks.pop(_decode(data).index, None)
+        if block is None:
+            return
+        if block.silent and block.kind in ("tool_use", "output"):
+            self._arguments(block, arguments_text(block.input, self._context), out)
+        if block.citations and not self._context.output_tool:
+            found = [annotation(citation, block.started, self._length) for citation in block.citations]
+            if annotations := [item for item in found if item is not None]:
+                self._chunk(b'{"annotations":' + _text(annotations) + b"}", out)
+
+    def _message_delta(self, data: bytes, out: list[bytes]) -> None:
+        delta = _decode(data).delta
+        if delta is not None and delta.stop_reason is not None:
+            self._stop, self._stop_details = delta.stop_reason, delta.stop_details
+        self._count(data)
+
+    def _message_stop(self, data: bytes, out: list[bytes]) -> None:
+        if self._held and not self._output:
+            self._chunk(b'{"content":' + _text("".join(self._held)) + b"}", out)
+        if self._stop == "refusal" and (explanation := refusal(self._stop_details)) is not None:
+            self._chunk(b'{"refusal":' + _text(explanation) + b"}", out)
+        if not self._role_sent:
+            self._role(out)
+        finish = finish_reason(self._stop, self._context, calls=self._calls > 0, output=self._output)
+        tail = self._tail.replace(b'"finish_reason":null', b'"finish_reason":"' + finish.encode() + b'"', 1)
+        if self._stop == "pause_turn":
+            tail = tail.replace(b"}]", b',"native_finish_reason":"pause_turn"}]', 1)
+        out.append(self._delta + b"{}" + tail)
+        if self._context.include_usage:
+            usage = encode(openai_usage(self.usage or Usage()))
+            out.append(self._head() + b'"choices":[],"usage":' + usage + b"}\n\n")
+        out.append(b"data: [DONE]\n\n")
+        self._closed = True
+
+    def _error(self, data: bytes, out: list[bytes]) -> None:
+        out.append(b"data: " + encode({"error": error_fields(*event_error(data))}) + b"\n\n")
+        self._closed = True
+
+    def _count(self, data: bytes) -> None:
+        usage = usage_of(data)
+        if usage is not None:
+            self.usage = usage if self.usage is None else self.usage.merged(usage)
+
+    def _head(self) -> bytes:
+        head = {"id": self._id, "object": "chat.completion.chunk", "created": self._now, "model": self._model}
+        return b"data: " + encode(head)[:-1] + b","
+
+    def _role(self, out: list[bytes]) -> None:
+        """The first chunk; with it the part that all others begin with is known."""
+        self._role_sent = True
+        self._delta = self._head() + b'"choices":[{"index":0,"delta":'
+        out.append(self._delta + b'{"role":"assistant","content":"","refusal":null}' + self._tail)
+
+    def _chunk(self, delta: bytes, out: list[bytes]) -> None:
+        if not self._role_sent:
+            self._role(out)
+        out.append(self._delta + delta + self._tail)
+
+    def _content(self, text: str | None, out: list[bytes]) -> None:
+        if not text:
+            return
+        self._length += len(text)
+        if self._context.output_tool:
+            self._held.append(text)  # said beside a structured output: it is the content only if no output comes
+            return
+        self._chunk(b'{"content":' + _text(text) + b"}", out)
+
+    def _call(self, block: _Block, start: _Inner, out: list[bytes]) -> None:
+        name = start.name or ""
+        function = {"name": self._context.tool_names.get(name, name), "arguments": ""}
+        if not self._context.legacy_functions:
+            call = {"index": block.ordinal, "id": original_id(start.id or ""), "type": "function", "function": function}
+            self._chunk(b'{"tool_calls":[' + _text(call) + b"]}", out)
+        elif block.ordinal == 0:
+            self._chunk(b'{"function_call":' + _text(function) + b"}", out)
+
+    def _arguments(self, block: _Block, text: str | None, out: list[bytes]) -> None:
+        if not text:
+            return
+        block.silent = False
+        arguments = _text(text)
+        if block.kind == "output":
+            self._chunk(b'{"content":' + arguments + b"}", out)
+        elif not self._context.legacy_functions:
+            call = b'{"tool_calls":[{"index":%d,"function":{"arguments":%b}}]}' % (block.ordinal, arguments)
+            self._chunk(call, out)
+        elif block.ordinal == 0:
+            self._chunk(b'{"function_call":{"arguments":' + arguments + b"}}", out)
+
+    def _thought(self, block: _Block, field: str, text: str | None, out: list[bytes]) -> None:
+        """``index`` and ``type`` let a client put the pieces together as it does those of ``tool_calls``."""
+        if not text:
+            return
+        value = _text(text)
+        head = b'{"reasoning_content":%b,' % value if field == "thinking" else b"{"
+        if block.silent and field == "signature":
+            field = 'thinking":"","signature'  # the model has kept its thinking to itself
+        block.silent = False
+        part = b'"thinking_blocks":[{"index":%d,"type":"%b",' % (block.ordinal, block.kind.encode())
+        self._chunk(head + part + b'"%b":%b}]}' % (field.encode(), value), out)
+
+
+STEPS = {
+    b"message_start": StreamTranslator._message_start,
+    b"content_block_start": StreamTranslator._block_start,
+    b"content_block_delta": StreamTranslator._block_delta,
+    b"content_block_stop": StreamTranslator._block_stop,
+    b"message_delta": StreamTranslator._message_delta,
+    b"message_stop": StreamTranslator._message_stop,
+    b"error": StreamTranslator._error,
+}

@@ -1,0 +1,163 @@
+"""A whole chat completion of OpenAI's dialect, and its errors, as Anthropic's message.
+
+Shapes: openai-python ``types/chat/chat_completion.py``, anthropic-sdk-python ``types/message.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge.dialects import openai
+from edge.dialects.anthropic import error_type
+from edge.dialects.translation import (
+    Context,
+    anthropic_id,
+    anthropic_usage,
+    arguments_object,
+    decode_answer,
+    digest,
+    encode,
+    error_message,
+    error_object,
+    printable,
+)
+from edge.errors import UpstreamBadResponse
+from edge.hooks import Usage
+
+__all__ = [
+    "estimated",
+    "event_error",
+    "invented_id",
+    "stop_reason",
+    "text_of",
+    "translate_answer",
+    "translate_error",
+]
+
+STOPS = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "tool_calls": "tool_use",
+    "function_call": "tool_use",
+    "content_filter": "refusal",
+}
+"""``finish_reason`` -> ``types/stop_reason.py``."""
+STATUS = {503: 529}
+UNSIGNED = ""
+"""The signature of thinking that no Anthropic model has signed: `edge.dialects.openai_to_anthropic` drops it again."""
+
+
+def translate_answer(body: bytes, context: Context, now: int = 0) -> bytes:
+    """A message: thinking, text, calls of tools, in this order. `now` has no use here. Raises UpstreamBadResponse."""
+    try:
+        return _message(decode_answer(body), body, context)
+    except (AttributeError, TypeError, RecursionError):
+        raise UpstreamBadResponse("The provider's answer is no chat completion.") from None
+
+
+def _message(answer: dict[str, Any], body: bytes, context: Context) -> bytes:
+    choices = answer.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(message, dict) or not isinstance(choice, dict):
+        raise UpstreamBadResponse("The provider's answer has no choice.")
+    message_id = answer.get("id") or f"msg_{context.request_id}"
+    content: list[dict[str, Any]] = []
+    reasoning = text_of(message.get("reasoning_content") or message.get("reasoning"))
+    if reasoning:
+        content.append({"type": "thinking", "thinking": reasoning, "signature": UNSIGNED})
+    refusal = message.get("refusal")
+    text = text_of(message.get("content")) + (refusal if isinstance(refusal, str) else "")
+    if text:
+        content.append({"type": "text", "text": text})
+    calls = list(message.get("tool_calls") or ())
+    if not calls and isinstance(message.get("function_call"), dict):
+        calls = [{"function": message["function_call"]}]
+    for number, call in enumerate(calls):
+        function = call.get("function") or {}
+        arguments = arguments_object(function.get("arguments"))
+        if arguments is None:
+            context.warnings.add("arguments")
+            arguments = {}
+        name = function.get("name") or ""
+        content.append(
+            {
+                "type": "tool_use",
+                "id": anthropic_id(call.get("id") or invented_id(message_id, number)),
+                "name": context.tool_names.get(name, name),
+                "input": arguments,
+            }
+        )
+    usage = openai.usage_of(body)
+    return encode(
+        {
+            "id": message_id,
+            "type": "message",
+            "role": "assistant",
+            "model": answer.get("model") or context.model,
+            "content": content,
+            "stop_reason": stop_reason(choice.get("finish_reason"), context, calls=bool(calls), refused=bool(refusal)),
+            "stop_sequence": None,
+            "usage": anthropic_usage(usage or estimated(context, len(body))),
+        }
+    )
+
+
+def stop_reason(finish: Any, context: Context, *, calls: bool, refused: bool) -> str:
+    """``stop_reason`` for a ``finish_reason``; what nobody knows is an end of turn, and a warning."""
+    stop = STOPS.get(finish) if isinstance(finish, str) else None
+    if stop is None:
+        context.warnings.add("finish_reason")
+        stop = "end_turn"
+    if stop == "end_turn":
+        # Some servers say "stop" after calls of tools; a client would wait for a user's turn.
+        return "tool_use" if calls else "refusal" if refused else "end_turn"
+    return stop
+
+
+def text_of(content: Any) -> str:
+    """A message's content as one text: a string, or the text parts some compatible servers answer with."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    parts = [part.get("text") for part in content if isinstance(part, dict)]
+    return "".join(part for part in parts if isinstance(part, str))
+
+
+def invented_id(message_id: str, number: int) -> str:
+    """An id for a call that came without, the same whenever the same answer is read."""
+    return "toolu_" + digest(f"{message_id}:{number}")[:24]
+
+
+def estimated(context: Context, size: int) -> Usage:
+    """Counts for a provider that gave none, marked by a warning: four bytes a token."""
+    context.warnings.add("usage_estimated")
+    return Usage(input=context.input_tokens, output=size // 4)
+
+
+def translate_error(status: int, body: bytes, request_id: str = "") -> tuple[int, bytes]:
+    """An error of OpenAI's dialect: the status and the body an Anthropic client gets.
+
+    Only the types of https://platform.claude.com/docs/en/api/errors are used. A prompt that is too long is told in
+    Anthropic's words, by which clients know that they have to shorten it.
+    """
+    error = error_object(body)
+    message = error_message(error, f"The provider answered {status}: {printable(body)}")
+    return error_answer(status, message, error.get("code"), request_id)
+
+
+def error_answer(status: int, message: str, code: Any, request_id: str) -> tuple[int, bytes]:
+    """Anthropic's status and envelope for an error of OpenAI's."""
+    status = STATUS.get(status, status)
+    if code == "context_length_exceeded" and "prompt is too long" not in message:
+        message = f"prompt is too long: {message}"
+    fields = {"type": error_type(status), "message": message}
+    return status, encode({"type": "error", "error": fields, "request_id": request_id or None})
+
+
+def event_error(error: Any, request_id: str) -> bytes:
+    """The data of an ``error`` event for the ``error`` object of a chunk."""
+    fields = error if isinstance(error, dict) else {"message": error}
+    message = error_message(fields, "The provider broke off with an error.")
+    return error_answer(openai.status_of(fields), message, fields.get("code"), request_id)[1]

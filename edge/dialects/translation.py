@@ -1,0 +1,279 @@
+"""What both directions of translation share: what a request hands to its way back, names, ids, usage.
+
+A translator turns one dialect's bytes into the other's and knows neither network nor clock. Modules are named by the
+direction of the data: ``openai_to_anthropic`` turns requests and answers of OpenAI's dialect into Anthropic's. A client
+that speaks OpenAI in front of Anthropic so needs one direction for its request, and the other for its answer:
+`edge.dialects.translators` pairs them.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from edge.errors import InvalidJSON, InvalidRequest, InvalidValue, UpstreamBadResponse
+from edge.hooks import Usage
+
+__all__ = [
+    "EMPTY_SCHEMA",
+    "Context",
+    "Dropped",
+    "Translated",
+    "anthropic_id",
+    "anthropic_usage",
+    "arguments_object",
+    "decode",
+    "decode_answer",
+    "digest",
+    "encode",
+    "encode_request",
+    "error_message",
+    "error_object",
+    "invalid",
+    "openai_id",
+    "openai_usage",
+    "original_id",
+    "printable",
+    "short_name",
+    "wants_stream",
+]
+
+NAME = re.compile(r"[a-zA-Z0-9_-]+\Z")
+NAME_LIMIT = 64
+OPENAI_ID_LIMIT = 40
+"""OpenAI refuses a longer ``tool_call_id``."""
+MAPPED = "edge_"
+SECRETS = re.compile(
+    r"(?i)\b(sk|rk|pk|key|xai|gsk|lea|hf|ghp|AKIA)[-_][A-Za-z0-9*_-]{6,}|\bAKIA[A-Z0-9]{12,}"
+    r"|\bbearer\s+[^\s\"',;<>]{4,}"
+    r"|\b(x-)?api[-_ ]?key\"?\s*[:=]\s*\"?[^\s\"',;<>]{4,}"
+    r"|\beyJ[A-Za-z0-9_-]{8,}(\.[A-Za-z0-9_-]*)*"
+)
+SNIPPET = 300
+MAX_DROPPED = 32
+MAX_FIELD = 64
+UNSAFE = re.compile(r"[^a-zA-Z0-9_.-]")
+EMPTY_SCHEMA: dict[str, Any] = {"type": "object", "properties": {}}
+
+
+def _exact(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise msgspec.ValidationError("Number out of range") from None
+
+
+_decode = msgspec.json.Decoder(float_hook=_exact).decode
+encode = msgspec.json.Encoder(decimal_format="number").encode
+"""Numbers go through unharmed: whole ones of any size, fractions digit by digit, which a binary float would round."""
+
+
+@dataclass(slots=True)
+class Context:
+    """What the way back must know of a request. ``model`` is the name the provider was asked for.
+
+    ``tool_names``: names as sent -> names as the client knows them. ``output_tool``: the tool that stands for a
+    structured output, "" for none. ``legacy_functions``: the client speaks of ``functions``, not of ``tools``.
+    ``input_tokens``: an estimate, for providers that report no usage. ``warnings`` collects what a translation met and
+    could not make sense of, by name: for a counter.
+    """
+
+    model: str = ""
+    stream: bool = False
+    include_usage: bool = False
+    output_tool: str = ""
+    legacy_functions: bool = False
+    input_tokens: int = 0
+    request_id: str = ""
+    tool_names: dict[str, str] = field(default_factory=dict)
+    warnings: set[str] = field(default_factory=set)
+
+
+class Dropped:
+    """The names of fields that could not cross, each once, in the order met.
+
+    Some are the client's own words and all go into a header: they are cut to characters and a number that fit there.
+    """
+
+    __slots__ = ("_names",)
+
+    def __init__(self) -> None:
+        self._names: dict[str, None] = {}
+
+    def add(self, name: str) -> None:
+        if len(self._names) < MAX_DROPPED:
+            self._names[UNSAFE.sub("?", name[:MAX_FIELD])] = None
+
+    def names(self, *, strict: bool) -> tuple[str, ...]:
+        """Raises InvalidRequest naming them all where the operator wants nothing lost."""
+        names = tuple(self._names)
+        if names and strict:
+            listed = ", ".join(f"'{name}'" for name in names)
+            raise InvalidRequest(f"These fields cannot be translated for this model's API: {listed}.", param=names[0])
+        return names
+
+
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """A request in the other dialect; ``dropped`` for the header ``x-edge-dropped``."""
+
+    body: bytes
+    dropped: tuple[str, ...]
+    context: Context
+
+
+def decode(body: bytes) -> dict[str, Any]:
+    """A request's body. Raises InvalidJSON, InvalidRequest."""
+    try:
+        value = _decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidJSON(f"The body is not valid JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise InvalidRequest("The body must be a JSON object.")
+    return value
+
+
+def encode_request(request: dict[str, Any]) -> bytes:
+    """Raises InvalidRequest for arguments of a tool so deep that nobody could read them again."""
+    try:
+        return encode(request)
+    except RecursionError:
+        raise InvalidRequest("The request is nested too deeply.", param="messages") from None
+
+
+def decode_answer(body: bytes) -> dict[str, Any]:
+    """A provider's whole answer. Raises UpstreamBadResponse."""
+    try:
+        value = _decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise UpstreamBadResponse("The provider's answer is not a JSON object.")
+    return value
+
+
+def error_object(body: bytes) -> dict[str, Any]:
+    """The ``error`` object of an error's body, {} for a body that has none."""
+    try:
+        value = _decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+    error = value.get("error") if isinstance(value, dict) else None
+    if isinstance(error, str):
+        return {"message": error}
+    return error if isinstance(error, dict) else {}
+
+
+def error_message(error: dict[str, Any], otherwise: str) -> str:
+    """What an ``error`` object says, without keys; `otherwise` if it says nothing."""
+    message = error.get("message")
+    return scrub(message if isinstance(message, str) and message else otherwise)
+
+
+def arguments_object(text: Any) -> dict[str, Any] | None:
+    """A tool call's arguments as an object: {} for blank ones, None for anything that is no JSON object."""
+    if isinstance(text, dict):
+        return text  # some compatible servers skip the encoding
+    if text is None or (isinstance(text, str) and not text.strip()):
+        return {}
+    try:
+        value = _decode(text)
+    except (msgspec.DecodeError, TypeError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def invalid(message: str, param: str) -> InvalidValue:
+    """The error for a request that cannot mean anything in the other dialect: to be raised."""
+    return InvalidValue(message, param=param)
+
+
+def wants_stream(request: dict[str, Any]) -> bool:
+    """Raises InvalidValue."""
+    stream = request.get("stream")
+    if stream is not None and not isinstance(stream, bool):
+        raise invalid("The parameter 'stream' must be true or false.", "stream")
+    return stream is True
+
+
+def digest(text: str) -> str:
+    """An opaque name for a user: 64 characters, what OpenAI allows a ``safety_identifier``."""
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def anthropic_id(original: str) -> str:
+    """A tool call's id in the characters Anthropic takes, ``[a-zA-Z0-9_-]``; `original_id` undoes it."""
+    if NAME.match(original) and not original.startswith(MAPPED):
+        return original
+    return MAPPED + urlsafe_b64encode(original.encode("utf-8", "surrogatepass")).decode().rstrip("=")
+
+
+def original_id(mapped: str) -> str:
+    """The id that `anthropic_id` made this of, or the id itself."""
+    if not mapped.startswith(MAPPED):
+        return mapped
+    text = mapped[len(MAPPED) :]
+    try:
+        original = urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("utf-8", "surrogatepass")
+    except ValueError:
+        return mapped
+    return original if anthropic_id(original) == mapped else mapped
+
+
+def openai_id(mapped: str) -> str:
+    """A tool call's id in OpenAI's length; the same id always becomes the same."""
+    original = original_id(mapped)
+    return original if len(original) <= OPENAI_ID_LIMIT else "call_" + digest(original)[:32]
+
+
+def short_name(name: str, names: dict[str, str]) -> str:
+    """A tool's name in the characters and the length both dialects take; a changed one is entered into `names`."""
+    if len(name) <= NAME_LIMIT and NAME.match(name):
+        return name
+    changed = re.sub(r"[^a-zA-Z0-9_-]", "_", name)[: NAME_LIMIT - 9] + "_" + digest(name)[:8]
+    names[changed] = name
+    return changed
+
+
+def openai_usage(usage: Usage) -> dict[str, Any]:
+    """``types/completion_usage.py``. OpenAI's prompt includes what came from the cache, Anthropic's input does not."""
+    read, written = max(0, usage.cache_read), max(0, usage.cache_write)
+    prompt, output = max(0, usage.input) + read + written, max(0, usage.output)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": output,
+        "total_tokens": prompt + output,
+        "prompt_tokens_details": {"cached_tokens": read, "cache_write_tokens": written},
+        "completion_tokens_details": {"reasoning_tokens": max(0, usage.reasoning)},
+    }
+
+
+def anthropic_usage(usage: Usage) -> dict[str, Any]:
+    """``types/usage.py``."""
+    counts: dict[str, Any] = {
+        "input_tokens": max(0, usage.input),
+        "cache_creation_input_tokens": max(0, usage.cache_write),
+        "cache_read_input_tokens": max(0, usage.cache_read),
+        "output_tokens": max(0, usage.output),
+    }
+    if usage.reasoning > 0:
+        counts["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
+    return counts
+
+
+def printable(body: bytes) -> str:
+    """The beginning of a body that is no JSON, fit to be shown to a client: markup and secrets taken out."""
+    text = re.sub(r"(?is)<(script|style)\b.*?(</\1>|\Z)|<[^>]*>", " ", body[:4096].decode("utf-8", "replace"))
+    text = scrub(" ".join(text.split()))
+    return text if len(text) <= SNIPPET else text[:SNIPPET] + "..."
+
+
+def scrub(text: str) -> str:
+    """The text without what looks like a key."""
+    return SECRETS.sub("[redacted]", text)

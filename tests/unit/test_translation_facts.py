@@ -1,0 +1,166 @@
+"""Errors, facts about models, schemas, estimates."""
+
+from __future__ import annotations
+
+import json
+from statistics import median
+
+import pytest
+
+from edge.dialects import models
+from edge.dialects.models import anthropic_model, effort_for, openai_model
+from edge.dialects.schemas import closed, has_maps, is_strict
+from edge.dialects.tokens import count_answer, estimate_tokens
+from edge.dialects.translation import short_name
+from edge.dialects.translators import TRANSLATORS
+from tests.unit.translating import PNG, USER
+
+TABLE = [
+    (400, "invalid_request_error", 400, "invalid_request_error", None),
+    (401, "authentication_error", 401, "invalid_request_error", "invalid_api_key"),
+    (402, "billing_error", 402, "insufficient_quota", "insufficient_quota"),
+    (403, "permission_error", 403, "permission_error", None),
+    (404, "not_found_error", 404, "invalid_request_error", "model_not_found"),
+    (413, "request_too_large", 413, "invalid_request_error", None),
+    (429, "rate_limit_error", 429, "rate_limit_error", "rate_limit_exceeded"),
+    (500, "api_error", 500, "server_error", None),
+    (504, "timeout_error", 504, "server_error", "timeout"),
+    (529, "overloaded_error", 503, "server_error", "overloaded"),
+]
+
+
+@pytest.mark.parametrize(("status", "kind", "translated", "openai_type", "code"), TABLE)
+def test_errors_have_the_status_type_and_code_of_the_other_side(status, kind, translated, openai_type, code):
+    body = json.dumps({"type": "error", "error": {"type": kind, "message": "m"}, "request_id": "req_1"}).encode()
+    there, answer = TRANSLATORS["chat"].error(status, body, "")
+    assert there == translated
+    assert json.loads(answer) == {"error": {"message": "m", "type": openai_type, "param": None, "code": code}}
+    back, answer = TRANSLATORS["messages"].error(there, answer, "req_2")
+    assert back == status
+    assert json.loads(answer) == {"type": "error", "error": {"type": kind, "message": "m"}, "request_id": "req_2"}
+
+
+def test_a_prompt_that_is_too_long_is_told_in_the_words_clients_know():
+    body = b'{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 9 > 8"}}'
+    assert json.loads(TRANSLATORS["chat"].error(400, body, "")[1])["error"]["code"] == "context_length_exceeded"
+    body = b'{"error":{"message":"This model\'s maximum context length is 8","code":"context_length_exceeded"}}'
+    assert json.loads(TRANSLATORS["messages"].error(400, body, "")[1])["error"]["message"].startswith(
+        "prompt is too long"
+    )
+
+
+@pytest.mark.parametrize("api", ["chat", "messages"])
+def test_a_body_that_is_no_json_is_wrapped_shortened_and_freed_of_secrets(api):
+    page = (
+        b"<html><script>x()</script><h1>502 Bad Gateway</h1> key sk-ant-api03-abcdefgh Bearer abcdef1234 "
+        + b"y " * 5000
+    )
+    status, body = TRANSLATORS[api].error(502, page, "")
+    message = json.loads(body)["error"]["message"]
+    assert status == 502
+    assert "502 Bad Gateway" in message
+    assert len(message) < 400
+    assert not any(word in message for word in ("<h1>", "x()", "sk-ant", "abcdef1234"))
+    for odd in (b"", b"null", b"[]", b"\xff\xfe", b'{"error":null}', b'{"error":"plain"}', b"[" * 100_000):
+        assert json.loads(TRANSLATORS[api].error(500, odd, "")[1])["error"]["message"]
+
+
+@pytest.mark.parametrize("api", ["chat", "messages"])
+def test_keys_are_taken_out_of_messages(api):
+    body = json.dumps({"error": {"type": "x", "message": "Incorrect API key provided: sk-proj-abc*****xyz1."}}).encode()
+    assert "sk-proj" not in TRANSLATORS[api].error(401, body, "")[1].decode()
+
+
+def test_models_are_known_in_every_platforms_spelling():
+    for name in (
+        "claude-opus-4-5-20251101",
+        "us.anthropic.claude-opus-4-5-v1:0",
+        "claude-opus-4.5",
+        "anthropic/claude-opus-4-5@20251101",
+    ):
+        assert anthropic_model(name).efforts == ["low", "medium", "high"]
+    assert openai_model("openai/gpt-4o-2024-08-06").openai
+    assert not openai_model("llama-3").openai
+
+
+def test_a_claude_of_tomorrow_gets_the_rules_of_today_and_a_stranger_the_mildest():
+    assert not anthropic_model("claude-haiku-9").sampling
+    assert anthropic_model("claude-haiku-9").thinking == "adaptive"
+    assert anthropic_model("kimi-k2").sampling
+    assert anthropic_model("kimi-k2").thinking == ""
+
+
+def test_the_table_says_when_and_from_what_and_no_row_is_hidden():
+    table = models.load()
+    assert table.date >= "2026"
+    assert all(source.startswith("https://") for source in table.sources)
+    for rows, find in ((table.anthropic, anthropic_model), (table.openai, openai_model)):
+        for row in rows:
+            assert any(find(glob.replace("*", "")) == row or find(glob.replace("*", "x")) == row for glob in row.match)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "known", "found"),
+    [
+        *(("high", ["low", "high"], "high"), ("xhigh", ["low", "high"], "high"), ("low", ["high"], "high")),
+        *(("none", ["none", "low"], "none"), ("none", ["low"], "low"), ("minimal", ["none", "low"], "low")),
+        *(("high", [], ""), ("odd", ["low"], "")),
+    ],
+)
+def test_the_nearest_effort_is_found(wanted, known, found):
+    assert effort_for(wanted, known) == found
+
+
+def test_schemas_are_closed_and_judged():
+    schema = {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "object", "properties": {}}}}}
+    assert closed(schema)["properties"]["a"]["items"]["additionalProperties"] is False
+    assert not is_strict(schema)
+    assert is_strict(closed(schema) | {"required": ["a"]}) is False  # the inner object has no list of what it requires
+    assert has_maps({"type": "object", "additionalProperties": {"type": "string"}})
+    assert not has_maps(closed(schema))
+    named = {"type": "object", "properties": {"minimum": {"type": "string"}, "properties": {"type": "string"}}}
+    assert closed(named)["properties"] == named["properties"]
+
+
+def test_names_that_do_not_fit_are_changed_and_remembered():
+    names = {}
+    assert short_name("look_up-1", names) == "look_up-1"
+    changed = short_name("look.up", names)
+    assert names == {changed: "look.up"}
+    assert short_name("look:up", names) != changed
+
+
+def test_an_estimate_counts_every_kind_of_content():
+    source = {"type": "base64", "media_type": "image/png", "data": PNG}
+    plain = estimate_tokens(json.dumps({"model": "claude-sonnet-4-5", "messages": [USER]}).encode())
+    assert 1 <= plain < 20
+    for content, least in (
+        ([{"type": "image", "source": source}], 1600),
+        ([{"type": "document", "source": {**source, "media_type": "application/pdf"}}], 2000),
+        ([{"type": "tool_result", "tool_use_id": "a", "content": "x" * 400}], 100),
+        ([{"type": "tool_use", "id": "a", "name": "b", "input": {"a": "x" * 400}}], 100),
+    ):
+        assert (
+            estimate_tokens({"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": content}]}) >= least
+        )
+    assert estimate_tokens({"messages": [USER], "tools": [{"name": "a", "input_schema": {}}]}) > 500
+    assert json.loads(count_answer(7)) == {"input_tokens": 7, "estimated": True}
+
+
+def test_an_estimate_is_near_what_was_recorded(recordings):
+    ratios = []
+    for recording in recordings:
+        if not recording.path.startswith("/v1/messages") or recording.status != 200 or recording.is_stream:
+            continue
+        answer = json.loads(recording.answer)
+        usage = answer.get("usage", answer)
+        counted = sum(usage.get(f"{kind}input_tokens") or 0 for kind in ("", "cache_creation_", "cache_read_"))
+        if all(tool.get("type", "custom") == "custom" for tool in recording.request.get("tools", ())):
+            ratios.append(estimate_tokens(recording.body) / counted)
+    ratios.sort()
+    assert len(ratios) > 100
+    assert 0.9 < median(ratios) < 1.1
+    low, high = ratios[len(ratios) // 10], ratios[-len(ratios) // 10]
+    print(
+        f"\n{len(ratios)} estimates by what was counted: median {median(ratios):.2f}, eight in ten {low:.2f} to {high:.2f}"
+    )
