@@ -207,7 +207,10 @@ def simulator(arguments: tuple[str, ...]) -> None:
 
 def resolved(config: Config) -> list[str]:
     """What each name leads to, in the order in which names are looked up."""
-    endpoints = {"openai": "chat, completions, responses, embeddings", "anthropic": "messages, count_tokens"}
+    endpoints = {
+        "openai": "chat, completions, responses, embeddings; messages by translation",
+        "anthropic": "messages, count_tokens; chat by translation",
+    }
     lines = []
     for alias, model in config.models.items():
         targets = ", ".join(target.to for target in model.upstreams)

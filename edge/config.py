@@ -26,6 +26,7 @@ __all__ = [
     "Target",
     "Telemetry",
     "Tls",
+    "Translation",
     "from_environment",
     "is_loopback",
     "problems",
@@ -134,6 +135,10 @@ class Resilience(Settings, frozen=True, kw_only=True):
     stream_keepalive_s: Annotated[float, Meta(ge=0, le=86400)] = 15.0
 
 
+class Translation(Settings, frozen=True, kw_only=True):
+    strict: bool = False
+
+
 class Log(Settings, frozen=True, kw_only=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "pretty"] | None = None
@@ -149,6 +154,7 @@ class Config(Settings, frozen=True, kw_only=True):
     providers: dict[Name, Provider] = field(default_factory=dict)
     models: dict[str, Model] = field(default_factory=dict)
     resilience: Resilience = field(default_factory=Resilience)
+    translation: Translation = field(default_factory=Translation)
     telemetry: Telemetry = field(default_factory=Telemetry)
 
 

@@ -36,7 +36,7 @@ class Exchange(ABC):
     body = b""
 
     # What the stages find out. It is typed where it is made, above this module: gateway.State, guard.auth.Key,
-    # upstreams.router.Upstream, dialects.Stream.
+    # upstreams.router.Upstream, dialects.crossing.Crossing.
     state: Any = None
     key: Any = None
     spans: dict[str, tuple[int, int]]
@@ -47,7 +47,7 @@ class Exchange(ABC):
     upstreams: tuple[Any, ...] = ()
     upstream: Any = None
     attempts = 0
-    events: Any = None
+    crossing: Any = None
     usage: Usage | None = None
     content_at = 0.0
     upstream_s = 0.0

@@ -14,15 +14,16 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from urllib.parse import unquote
 
-import msgspec
-
 from edge import config
-from edge.dialects import anthropic, openai, stream_for
+from edge.dialects import anthropic, openai
+from edge.dialects.crossing import open_crossing
+from edge.dialects.tokens import count_answer, estimate_tokens
 from edge.errors import (
     ClientClosedRequest,
     EdgeError,
     Headers,
     InternalError,
+    InvalidRequest,
     MethodNotAllowed,
     ModelNotFound,
     Overloaded,
@@ -35,8 +36,8 @@ from edge.errors import (
 from edge.exchange import Exchange
 from edge.guard import validate
 from edge.guard.auth import Auth, Key, refuse_model
-from edge.hooks import Hooks, RequestRecord, Usage
-from edge.routes import EXISTING, MODEL, OTHER, UNKNOWN
+from edge.hooks import Hooks, RequestRecord
+from edge.routes import EXISTING, MODEL, OTHER, ROUTES, UNKNOWN
 from edge.upstreams.attempts import AttemptFailed, check_status, is_stream, returned_headers
 from edge.upstreams.catalog import Catalog
 from edge.upstreams.deadline import Deadline, Sweep
@@ -51,6 +52,9 @@ MODEL_OTHER = "_other"
 """Metric label of every model that no alias names: clients choose model names, and must not choose labels."""
 
 MAX_REMEMBERED = 4096
+LARGE = 262144
+"""Larger bodies are translated in a thread: the other requests of the loop would wait for it."""
+NO_WARNINGS: frozenset[str] = frozenset()
 NO_ROUTE = f"This route is not supported. There are: {EXISTING}."
 NO_MULTIPART = f"Multipart bodies are not supported. There are: {EXISTING}."
 JSON_TYPE = (b"content-type", b"application/json")
@@ -241,29 +245,46 @@ class Gateway:
             except AttemptFailed:
                 if deadline.over():
                     raise UpstreamTimeout from None
+            except InvalidRequest:
+                # It cannot be said in that provider's dialect; another may speak the client's.
+                if left == 0:
+                    raise
             except ProviderError:
                 if exchange.started or left == 0 or deadline.over():
                     raise
-            exchange.events = None
+            exchange.crossing = None
 
     async def _attempt(self, exchange: Exchange, upstream: Upstream, deadline: Deadline, *, others_left: bool) -> None:
         """One request to one upstream, and its answer to the client."""
         provider = upstream.provider
         exchange.upstream = upstream
+        if exchange.route.counts and not provider.speaks(exchange.route):
+            self._estimate(exchange)
+            return
         response: Response | None = None
-        exchange.upstream_begins()
         try:
             with deadline:
-                request = provider.request(exchange, body_for(exchange, upstream.model))
-                response = await provider.transport.send(request)
+                if len(exchange.body) <= LARGE or provider.speaks(exchange.route):
+                    crossing = open_crossing(exchange, upstream.model, provider.dialect)
+                else:
+                    crossing = await asyncio.to_thread(open_crossing, exchange, upstream.model, provider.dialect)
+                exchange.crossing = crossing
+                exchange.upstream_begins()
+                response = await provider.transport.send(provider.request(exchange, crossing))
                 check_status(response.status, others_left=others_left)
                 if is_stream(response):
                     await self._relay(exchange, response, deadline, others_left=others_left)
                     return
                 body = await collect(response)
-            exchange.upstream_ends()
-            exchange.usage = usage_of(exchange, body) if response.status == 200 else None
-            self._reply(exchange, response.status, returned_headers(response), body)
+                exchange.upstream_ends()
+                exchange.usage = crossing.usage(body) if response.status == 200 else None
+                status = response.status
+                if crossing.translates:
+                    if len(body) <= LARGE:
+                        status, body = crossing.answer(status, body)
+                    else:
+                        status, body = await asyncio.to_thread(crossing.answer, status, body)
+            self._reply(exchange, status, crossing.headers(returned_headers(response)), body)
         finally:
             exchange.upstream_ends()
             if response is not None and not response.complete:
@@ -271,13 +292,14 @@ class Gateway:
 
     async def _relay(self, exchange: Exchange, response: Response, deadline: Deadline, *, others_left: bool) -> None:
         """A stream: held back until its first content, then passed on event by event."""
-        stream = exchange.events = stream_for(exchange.route)
-        relay = EventRelay(response, stream, deadline)
+        crossing = exchange.crossing
+        relay = EventRelay(response, crossing, deadline)
+        stream = relay.stream
         await relay.first_content()
         exchange.upstream_ends()
-        headers = returned_headers(response)
+        headers = crossing.headers(returned_headers(response))
         if stream.failed and not stream.content:
-            status, body = stream.early_error()
+            status, body = crossing.early_error()
             check_status(status, others_left=others_left)
             headers = [JSON_TYPE, *(pair for pair in headers if pair[0] != b"content-type")]
             self._reply(exchange, status, headers, body)
@@ -287,6 +309,11 @@ class Gateway:
         self._start(exchange, response.status, headers)
         await relay.relay(exchange)
         exchange.end()
+
+    def _estimate(self, exchange: Exchange) -> None:
+        """The number of tokens, where the provider has nothing that counts them."""
+        body = count_answer(estimate_tokens(exchange.body))
+        self._reply(exchange, 200, [JSON_TYPE, (b"x-edge-estimated", b"true")], body)
 
     async def _models(self, exchange: Exchange) -> None:
         """``GET /v1/models`` and ``GET /v1/models/{id}``: what this key can ask for in this dialect."""
@@ -307,14 +334,15 @@ class Gateway:
     async def _visible_models(self, state: State, key: Key, dialect: str) -> list[tuple[str, str]]:
         """(id, owner) of each: aliases first, then the providers' own lists, without repeats."""
         router = state.router
+        route = ROUTES["messages" if dialect == "anthropic" else "chat/completions"]
         visible: dict[str, str] = {}
         for alias, upstreams in router.aliases.items():
-            if any(u.provider.dialect == dialect and key.grants(alias, *u.names) for u in upstreams):
+            if any(u.provider.serves(route) and key.grants(alias, *u.names) for u in upstreams):
                 visible.setdefault(alias, "edge")
         for provider, model in await state.catalog.models():
             upstream = Upstream(provider, model)
-            if provider.dialect == dialect and key.grants(*upstream.names):
-                visible.setdefault(router.listed_name(upstream), provider.name)
+            if provider.serves(route) and key.grants(*upstream.names):
+                visible.setdefault(router.listed_name(upstream, route), provider.name)
         return list(visible.items())
 
     # Replies.
@@ -336,8 +364,8 @@ class Gateway:
         if isinstance(error, ClientClosedRequest):
             exchange.abort()
             return
-        if exchange.events is not None and exchange.started:
-            exchange.write(exchange.events.error_event(error, exchange.request_id))
+        if exchange.started:
+            exchange.write(exchange.crossing.error_event(error))
             exchange.end()
         elif exchange.dialect == "anthropic":
             self._reply(
@@ -361,6 +389,8 @@ class Gateway:
         if exchange.upstream is not None:
             headers += exchange.upstream.headers
             headers.append((b"x-edge-attempts", b"%d" % exchange.attempts))
+        if exchange.crossing is not None and exchange.crossing.dropped:
+            headers.append((b"x-edge-dropped", ", ".join(exchange.crossing.dropped).encode("ascii")))
         edge_ms = b"%.2f" % (exchange.overhead_s() * 1000)
         if size is not None:
             headers.append((b"x-edge-overhead-ms", edge_ms))
@@ -377,7 +407,8 @@ class Gateway:
         exchange.settled = True
         if exchange.admitted:
             self._in_flight -= 1
-        error, events, upstream, key = exchange.error, exchange.events, exchange.upstream, exchange.key
+        error, crossing, upstream, key = exchange.error, exchange.crossing, exchange.upstream, exchange.key
+        events = crossing.stream if crossing is not None else None
         kind = error.kind if error is not None else kind_of_status(exchange.status)
         if not kind and events is not None and events.failed:
             kind = "provider_stream_broken"
@@ -403,18 +434,6 @@ class Gateway:
             max(0.0, duration_s - exchange.upstream_s),
             exchange.content_at - exchange.received_at if exchange.content_at else 0.0,
             events.usage if events is not None else exchange.usage,
+            crossing.warnings if crossing is not None else NO_WARNINGS,
         )
         self.hooks.request_done(record)
-
-
-def body_for(exchange: Exchange, model: str) -> bytes:
-    """The client's bytes, with the model's name spliced in where the upstream calls it otherwise."""
-    body = exchange.body
-    if model == exchange.model:
-        return body
-    start, end = exchange.spans["model"]
-    return b"%b%b%b" % (body[:start], msgspec.json.encode(model), body[end:])
-
-
-def usage_of(exchange: Exchange, body: bytes) -> Usage | None:
-    return anthropic.usage_of(body) if exchange.dialect == "anthropic" else openai.usage_of(body)

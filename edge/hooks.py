@@ -39,7 +39,8 @@ class RequestRecord(Struct, frozen=True, gc=False):
     client. ``upstream_model`` is the name the provider was asked for, ``attempts`` how many upstreams were tried.
 
     ``outcome`` is ok, error or cancelled; ``error_code`` and ``error_kind`` are "" when ok. ``time_to_first_content_s``
-    is counted from the end of the request's headers, 0.0 where nothing was relayed.
+    is counted from the end of the request's headers, 0.0 where nothing was relayed. ``warnings`` names what of the
+    provider's answer a translation could not make sense of.
     """
 
     request_id: str
@@ -61,6 +62,7 @@ class RequestRecord(Struct, frozen=True, gc=False):
     overhead_s: float
     time_to_first_content_s: float
     usage: Usage | None
+    warnings: frozenset[str] = frozenset()
 
 
 class Hooks(Protocol):

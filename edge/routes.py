@@ -27,6 +27,8 @@ class Route:
     dialect: Dialect | None
     upstream: str
     api: Literal["chat", "completions", "messages", "responses", "other", "models"]
+    counts: bool = False
+    """It asks for the number of a request's tokens, which can be estimated where no provider can be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,9 @@ ROUTES = {
     "embeddings": Route("/v1/embeddings", "POST", "openai", "/embeddings", "other"),
     "responses": Route("/v1/responses", "POST", "openai", "/responses", "responses"),
     "messages": Route("/v1/messages", "POST", "anthropic", "/messages", "messages"),
-    "messages/count_tokens": Route("/v1/messages/count_tokens", "POST", "anthropic", "/messages/count_tokens", "other"),
+    "messages/count_tokens": Route(
+        "/v1/messages/count_tokens", "POST", "anthropic", "/messages/count_tokens", "other", True
+    ),
     "models": Route("/v1/models", "GET", None, "/models", "models"),
 }
 

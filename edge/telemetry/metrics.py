@@ -83,13 +83,19 @@ FAMILIES = (
         ("provider", "model", "error_type"),
     ),
     Family(
+        COUNTER,
+        "edge_translation_warnings_total",
+        "Answers in which a translation met what it could not make sense of, by what that was.",
+        ("provider", "model", "warning"),
+    ),
+    Family(
         GAUGE_MAX,
         "edge_build_info",
         "Always 1; the labels say what is running.",
         ("version", "python", "compiled"),
     ),
 )
-REQUESTS, DURATION, OVERHEAD, UPSTREAM, TOKEN, ERRORS, BUILD = range(len(FAMILIES))
+REQUESTS, DURATION, OVERHEAD, UPSTREAM, TOKEN, ERRORS, WARNINGS, BUILD = range(len(FAMILIES))
 DROPPED = "edge_metric_series_dropped_total"
 DROPPED_HELP = "Times that a label set found no room and was counted as _other."
 
@@ -135,6 +141,8 @@ class Metrics:
             upstream(record.upstream_s)
         if error is not None:
             error(1.0)
+        for warning in record.warnings:
+            self._writer.counter(WARNINGS, encode(record.provider, record.model, warning)).add(1.0)
         usage = record.usage
         if usage is not None:
             if tokens is None:

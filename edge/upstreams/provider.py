@@ -10,6 +10,7 @@ from fnmatch import translate
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from edge import config
+from edge.dialects.crossing import Crossing, can_cross
 from edge.errors import Headers
 from edge.exchange import Exchange
 from edge.routes import Dialect, Route
@@ -40,6 +41,11 @@ DEFAULT_MODELS: dict[Dialect, tuple[str, ...]] = {
 
 # The client's headers that cross. Everything else stays here: its credentials, cookies, addresses, hop-by-hop fields.
 FORWARDED = frozenset({b"content-type", b"accept", b"anthropic-version", b"anthropic-beta", b"openai-beta"})
+# Of these, what means something to a provider when the client speaks the other dialect.
+SPOKEN: dict[Dialect, frozenset[bytes]] = {
+    "openai": frozenset({b"content-type", b"openai-beta"}),
+    "anthropic": frozenset({b"content-type", b"anthropic-version", b"anthropic-beta"}),
+}
 MAX_REMEMBERED = 256
 FORWARDED_QUERY = ("beta",)
 TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
@@ -65,25 +71,32 @@ class Provider:
         ]
         own_names = frozenset(key for key, _ in self._configured)
         self._crossing = FORWARDED - own_names
+        self._translated = self._crossing & SPOKEN[self.dialect]
         self._needs_version = self.dialect == "anthropic" and b"anthropic-version" not in own_names
         self._targets: dict[str, bytes] = {}
 
     def claims(self, model: str) -> bool:
         return any(pattern.match(model) for pattern in self._claims)
 
-    def serves(self, route: Route) -> bool:
+    def speaks(self, route: Route) -> bool:
         """Whether a request of this route can go here as it stands."""
         return route.dialect is None or route.dialect == self.dialect
 
-    def request(self, exchange: Exchange, body: bytes) -> UpstreamRequest:
-        """The exchange's request as this provider is to see it, with `body` as its body."""
-        path = exchange.route.upstream
-        target = self._targets.get(path) if not exchange.query else None
+    def serves(self, route: Route) -> bool:
+        """Whether a request of this route can go here, as it stands or translated."""
+        return can_cross(route, self.dialect)
+
+    def request(self, exchange: Exchange, crossing: Crossing) -> UpstreamRequest:
+        """The exchange's request as this provider is to see it."""
+        path = crossing.path
+        query = b"" if crossing.translates else exchange.query
+        target = self._targets.get(path) if not query else None
         if target is None:
-            target = self._target(path, exchange.query)
-            if not exchange.query and len(self._targets) < MAX_REMEMBERED:
+            target = self._target(path, query)
+            if not query and len(self._targets) < MAX_REMEMBERED:
                 self._targets[path] = target  # paths come from clients, where they pass through
-        return UpstreamRequest(b"POST", target, self._headers(exchange), body)
+        crossing_headers = self._translated if crossing.translates else self._crossing
+        return UpstreamRequest(b"POST", target, self._headers(exchange, crossing_headers), crossing.body)
 
     async def list_models(self) -> Response:
         """Ask for the provider's own list of models. Raises the errors of `Transport.send`."""
@@ -104,8 +117,7 @@ class Provider:
         target = self._path + path
         return (f"{target}?{'&'.join(parts)}" if parts else target).encode("ascii")
 
-    def _headers(self, exchange: Exchange) -> Headers:
-        crossing = self._crossing
+    def _headers(self, exchange: Exchange, crossing: frozenset[bytes]) -> Headers:
         headers: Headers = [pair for pair in exchange.headers if pair[0] in crossing and SAFE_VALUE.fullmatch(pair[1])]
         if self._needs_version and exchange.index.get(b"anthropic-version") is None:
             headers.append((b"anthropic-version", ANTHROPIC_VERSION))

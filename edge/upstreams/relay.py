@@ -11,7 +11,7 @@ import asyncio
 import msgspec
 
 from edge._fast import SSEDecoder, SSELimitError
-from edge.dialects import Stream
+from edge.dialects.crossing import Crossing
 from edge.errors import EdgeError, UpstreamBadResponse, UpstreamStreamBroken
 from edge.exchange import Exchange
 from edge.upstreams.deadline import Deadline
@@ -46,10 +46,11 @@ async def collect(response: Response) -> bytes:
 
 
 class EventRelay:
-    """Relays one stream of server-sent events. ``stream`` knows what the events mean."""
+    """Relays one stream of server-sent events. ``crossing`` knows what the events mean."""
 
-    def __init__(self, response: Response, stream: Stream, deadline: Deadline) -> None:
-        self.stream = stream
+    def __init__(self, response: Response, crossing: Crossing, deadline: Deadline) -> None:
+        self._crossing = crossing
+        self.stream = crossing.begin_stream()
         self._response = response
         self._deadline = deadline
         self._decoder = SSEDecoder()
@@ -130,7 +131,7 @@ class EventRelay:
                         break
         except (EdgeError, TimeoutError):
             pass  # the client has everything; the connection is closed instead
-        return bytes(rest)
+        return self._crossing.finish() if self._crossing.translates else bytes(rest)
 
     async def _read(self) -> bytes:
         try:
@@ -141,21 +142,20 @@ class EventRelay:
             raise
 
     def _take(self, chunk: bytes) -> bytes:
-        """Decode `chunk`; return the bytes up to the end of the latest whole event."""
+        """Decode `chunk`, b"" for the end; return what of it is for the client now: the bytes up to the end of the
+        latest whole event, or the events translated.
+        """
         decoder = self._decoder
         try:
             if not chunk:
-                self._at_end = True
-                self._cut_event = decoder.pending > 0
-                self.stream.see(decoder.finish())
-                if not (self.stream.failed or self._complete()):
-                    return b""
-                rest = bytes(self._held)
-                self._held.clear()
-                return rest
-            self.stream.see(decoder.feed(chunk))
+                return self._take_end()
+            events = decoder.feed(chunk)
         except SSELimitError:
             raise UpstreamBadResponse("The provider sent an event that is too long.") from None
+        self.stream.see(events)
+        translated = self._crossing.feed(events)
+        if translated is not None:
+            return translated
         pending = decoder.pending
         if not self._held:
             if not pending:
@@ -170,3 +170,17 @@ class EventRelay:
         ready = bytes(self._held[:whole])
         del self._held[:whole]
         return ready
+
+    def _take_end(self) -> bytes:
+        self._at_end = True
+        self._cut_event = self._decoder.pending > 0
+        events = self._decoder.finish()
+        self.stream.see(events)
+        if not (self.stream.failed or self._complete()):
+            return b""
+        translated = self._crossing.feed(events)
+        if translated is not None:
+            return translated + self._crossing.finish()
+        rest = bytes(self._held)
+        self._held.clear()
+        return rest

@@ -106,28 +106,24 @@ class Router:
         if slash and tail and head in self.providers:
             return "", (Upstream(self.providers[head], tail),)
         claiming = [provider for provider in self.providers.values() if provider.claims(name)]
-        for provider in claiming:
-            if provider.serves(route):
-                return "", (Upstream(provider, name),)
+        for fits in (Provider.speaks, Provider.serves):
+            for provider in claiming:
+                if fits(provider, route):
+                    return "", (Upstream(provider, name),)
         if claiming:
             return "", (Upstream(claiming[0], name),)
         open_to_all = [
-            provider for provider in self.providers.values() if not provider.has_own_models and provider.serves(route)
+            provider for provider in self.providers.values() if not provider.has_own_models and provider.speaks(route)
         ]
         if len(open_to_all) == 1:
             return "", (Upstream(open_to_all[0], name),)
         return "", ()
 
-    def listed_name(self, upstream: Upstream) -> str:
-        """The shortest name that leads to an upstream: the bare model where that resolves to it."""
-        provider, model = upstream.provider, upstream.model
-        if model in self.aliases or model.partition("/")[0] in self.providers:
-            return upstream.names[0]
-        same = [other for other in self.providers.values() if other.dialect == provider.dialect]
-        claiming = [other for other in same if other.claims(model)]
-        if claiming:
-            return model if claiming[0] is provider else upstream.names[0]
-        return model if [other for other in same if not other.has_own_models] == [provider] else upstream.names[0]
+    def listed_name(self, upstream: Upstream, route: Route) -> str:
+        """The shortest name that leads to an upstream by `route`: the bare model where that resolves to it."""
+        alias, found = self._find(upstream.model, route)
+        leads = not alias and found and found[0].names == upstream.names
+        return upstream.model if leads else upstream.names[0]
 
     def close_names(self, name: str, granted: Callable[[str], bool]) -> list[str]:
         """Names that exist and look like `name`, of those that are `granted`."""

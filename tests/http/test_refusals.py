@@ -208,13 +208,13 @@ class TestModels:
     @pytest.mark.parametrize(
         ("path", "model"),
         [
-            ("/v1/messages", "gpt-4o"),
-            ("/v1/messages", "smart"),
             ("/v1/responses", "claude-x"),
-            ("/v1/chat/completions", "wise"),
+            ("/v1/responses", "wise"),
+            ("/v1/embeddings", "claude-x"),
+            ("/v1/completions", "wise"),
         ],
     )
-    def test_a_provider_of_the_other_dialect_is_a_clear_400(self, guarded, path, model):
+    def test_what_is_not_translated_to_the_other_dialect_is_a_clear_400(self, guarded, path, model):
         got = httpx2.post(guarded.url + path, json={"model": model}, headers={"x-api-key": KEY_A})
         assert got.status_code == 400
         message = got.json()["error"]["message"]

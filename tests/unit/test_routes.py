@@ -64,10 +64,24 @@ def test_unclaimed_names_need_exactly_one_open_provider():
         state(a=("openai", ["x"])).router.resolve("unheard", match(b"/v1/chat/completions").route)
 
 
-def test_a_model_of_the_other_dialect_is_a_400():
+def test_a_model_of_the_other_dialect_is_reached_by_translation():
+    router = state(**BOTH).router
+    assert found(router, "gpt-4o", b"/v1/messages") == ("openai", "gpt-4o")
+    assert found(router, "gpt-4o", b"/v1/messages/count_tokens") == ("openai", "gpt-4o")
+    assert found(router, "claude-x") == ("anthropic", "claude-x")
+
+
+@pytest.mark.parametrize("path", [b"/v1/responses", b"/v1/embeddings", b"/v1/completions"])
+def test_a_model_of_the_other_dialect_is_a_400_where_nothing_is_translated(path):
     with pytest.raises(UnsupportedRoute) as caught:
-        state(**BOTH).router.resolve("gpt-4o", match(b"/v1/messages").route)
+        state(**BOTH).router.resolve("claude-x", match(path).route)
     assert caught.value.status == 400
+
+
+def test_a_provider_that_speaks_the_dialect_comes_before_one_that_is_translated_to():
+    router = state(a=("anthropic", ["deep-*"]), b=("openai", ["deep-*"])).router
+    assert found(router, "deep-x") == ("b", "deep-x")
+    assert found(router, "deep-x", b"/v1/messages") == ("a", "deep-x")
 
 
 def test_what_is_remembered_of_clients_names_is_bounded():

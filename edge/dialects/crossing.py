@@ -1,0 +1,173 @@
+"""How one request goes to one provider, and how its answer comes back: as they are, or translated."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edge.dialects import anthropic, openai
+from edge.dialects.responses import ResponsesStream
+from edge.dialects.stream import Stream
+from edge.dialects.translators import TRANSLATORS, StreamTranslator
+from edge.errors import EdgeError, Headers
+from edge.hooks import Usage
+from edge.routes import Dialect, Route
+
+if TYPE_CHECKING:
+    from edge.exchange import Exchange
+
+__all__ = ["Crossing", "TranslatedCrossing", "can_cross", "open_crossing"]
+
+STREAMS: dict[str, type[Stream]] = {
+    "chat": openai.ChatStream,
+    "/chat/completions": openai.ChatStream,
+    "completions": openai.CompletionsStream,
+    "messages": anthropic.MessagesStream,
+    "/messages": anthropic.MessagesStream,
+    "responses": ResponsesStream,
+}
+"""Readers of streams, by ``Route.api``, or by the path a translation goes to."""
+JSON_TYPE = (b"content-type", b"application/json")
+
+
+def can_cross(route: Route, dialect: Dialect) -> bool:
+    """Whether a request of this route can go to a provider of `dialect`."""
+    return route.dialect is None or route.dialect == dialect or route.api in TRANSLATORS or route.counts
+
+
+def open_crossing(exchange: Exchange, model: str, dialect: Dialect) -> Crossing:
+    """The crossing to a provider of `dialect` that calls the model `model`.
+
+    Raises InvalidRequest for a request that cannot mean anything there.
+    """
+    if exchange.route.dialect is None or exchange.route.dialect == dialect:
+        return Crossing(exchange, model)
+    return TranslatedCrossing(exchange, model)
+
+
+class Crossing:
+    """Both pass as they are: the model's name is spliced in where the upstream calls it otherwise.
+
+    ``path`` (below the provider's base URL) and ``body`` are the request; ``dropped`` names the client's fields that
+    did not cross; ``warnings`` what of the answer could not be made sense of. ``stream`` reads the provider's events
+    once the answer is a stream.
+    """
+
+    translates = False
+    dropped: tuple[str, ...] = ()
+    stream: Stream | None = None
+
+    def __init__(self, exchange: Exchange, model: str) -> None:
+        self._exchange = exchange
+        self.path = exchange.route.upstream
+        self.body = exchange.body
+        if model != exchange.model:
+            start, end = exchange.spans["model"]
+            self.body = b"%b%b%b" % (self.body[:start], msgspec.json.encode(model), self.body[end:])
+
+    @property
+    def warnings(self) -> frozenset[str]:
+        return frozenset()
+
+    # A whole answer.
+
+    def usage(self, body: bytes) -> Usage | None:
+        """What a whole answer of the provider says of its tokens."""
+        return anthropic.usage_of(body) if self._exchange.dialect == "anthropic" else openai.usage_of(body)
+
+    def answer(self, status: int, body: bytes) -> tuple[int, bytes]:
+        """A whole answer as the client gets it. Raises UpstreamBadResponse."""
+        return status, body
+
+    def headers(self, headers: Headers) -> Headers:
+        """The answer's headers as the client gets them."""
+        return headers
+
+    # A stream.
+
+    def begin_stream(self) -> Stream:
+        self.stream = STREAMS.get(self._exchange.route.api, openai.OtherStream)()
+        return self.stream
+
+    def feed(self, events: list[tuple[bytes, bytes]]) -> bytes | None:
+        """The provider's next events for the client; None where their bytes pass as they came."""
+        return None
+
+    def finish(self) -> bytes:
+        """What completes a stream whose end has come."""
+        return b""
+
+    def early_error(self) -> tuple[int, bytes]:
+        """The error that came before any content, as the status and body it would have had without a stream."""
+        return self._stream.early_error()
+
+    def error_event(self, error: EdgeError) -> bytes:
+        """An error inside the stream, as the client's dialect has it."""
+        return self._stream.error_event(error, self._exchange.request_id)
+
+    @property
+    def _stream(self) -> Stream:
+        assert self.stream is not None  # noqa: S101 - asked of streams only
+        return self.stream
+
+
+class TranslatedCrossing(Crossing):
+    """Client and provider speak different dialects."""
+
+    translates = True
+
+    def __init__(self, exchange: Exchange, model: str) -> None:
+        self._exchange = exchange
+        self._translator = TRANSLATORS[exchange.route.api]
+        translated = self._translator.request(
+            exchange.body,
+            model,
+            strict=exchange.state.settings.translation.strict,
+            request_id=exchange.request_id,
+        )
+        self.path = self._translator.api
+        self.body = translated.body
+        self.dropped = translated.dropped
+        self._context = translated.context
+        self._events: StreamTranslator | None = None
+
+    @property
+    def warnings(self) -> frozenset[str]:
+        return frozenset(self._context.warnings)
+
+    def usage(self, body: bytes) -> Usage | None:
+        return openai.usage_of(body) if self._exchange.dialect == "anthropic" else anthropic.usage_of(body)
+
+    def answer(self, status: int, body: bytes) -> tuple[int, bytes]:
+        if status >= 400:
+            return self._translator.error(status, body, self._exchange.request_id)
+        return status, self._translator.answer(body, self._context, int(time.time()))
+
+    def headers(self, headers: Headers) -> Headers:
+        kept = [pair for pair in headers if pair[0] not in (b"content-type", b"openai-processing-ms")]
+        event_stream = (b"content-type", b"text/event-stream; charset=utf-8")
+        return [event_stream if self.stream is not None else JSON_TYPE, *self._translator.headers(kept, time.time())]
+
+    def begin_stream(self) -> Stream:
+        self.stream = STREAMS[self.path]()
+        self._events = self._translator.stream(self._context, int(time.time()))
+        return self.stream
+
+    def feed(self, events: list[tuple[bytes, bytes]]) -> bytes | None:
+        return self._translation.feed(events)
+
+    def finish(self) -> bytes:
+        return self._translation.finish()
+
+    def early_error(self) -> tuple[int, bytes]:
+        return self._translator.error(*self._stream.early_error(), self._exchange.request_id)
+
+    def error_event(self, error: EdgeError) -> bytes:
+        return self._translation.fail(error)
+
+    @property
+    def _translation(self) -> StreamTranslator:
+        assert self._events is not None  # noqa: S101 - asked of streams only
+        return self._events
