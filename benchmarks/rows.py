@@ -14,6 +14,7 @@ from benchmarks.peers import peers
 from benchmarks.process import CannotStart, Server
 from benchmarks.subjects import CHAT_PATH, Edge, Simulator
 from benchmarks.table import Report, mark
+from benchmarks.translation import translation_section
 from benchmarks.yardsticks import Nginx
 
 __all__ = ["SECTIONS"]
@@ -187,5 +188,6 @@ SECTIONS: dict[str, Section] = {
     "streams": streams_section,
     "thousand": thousand_section,
     "idle": idle_section,
+    "translation": translation_section,
     "peers": peers_section,
 }

@@ -1,4 +1,4 @@
-"""What a translation costs: ``python -m benchmarks.translation``. In microseconds on one core, the best of several.
+"""What a translation costs: ``python -m benchmarks translation``. In microseconds on one core, the best of several.
 
 An event is one piece of text, of arguments or of thinking, given to a stream in which its block is open; reading the
 bytes of the stream is not part of it.
@@ -7,14 +7,15 @@ bytes of the stream is not part of it.
 from __future__ import annotations
 
 import json
-import platform
-import subprocess
 import timeit
-from datetime import date
 
+from benchmarks.table import Report
 from edge.dialects.translation import Context
 from edge.dialects.translators import TRANSLATORS
 
+__all__ = ["translation_section"]
+
+REQUEST_US, EVENT_US = 60.0, 8.0
 RUNS = 50
 SECONDS = 0.02
 MODELS = {"chat": "claude-sonnet-4-5", "messages": "gpt-4o"}
@@ -168,16 +169,14 @@ def rows(api: str) -> dict[str, float]:
     return costs | {f"event of {kind}": event_cost(api, *events) for kind, events in EVENTS[api].items()}
 
 
-def main() -> None:
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
-    print(f"`python -m benchmarks.translation`, commit {commit or 'unknown'}, {date.today()}, ", end="")
-    print(f"Python {platform.python_version()}, µs\n")
-    print("| | chat client, Anthropic | messages client, OpenAI |")
-    print("|---|---|---|")
+def translation_section(report: Report, _seconds: float) -> None:
+    report.section(
+        "Translation, in this process: µs per step, the least of 50 short runs",
+        "| | chat client, Anthropic | messages client, OpenAI |\n|---|---|---|",
+    )
     chat, messages = rows("chat"), rows("messages")
     for name, cost in chat.items():
-        print(f"| {name} | {cost:.1f} | {messages[name]:.1f} |")
-
-
-if __name__ == "__main__":
-    main()
+        report.say(f"| {name} | {cost:.1f} | {messages[name]:.1f} |")
+        limit = EVENT_US if name.startswith("event") else REQUEST_US if name.startswith("request") else None
+        if limit is not None:
+            report.target(f"translation, {name}", limit, max(cost, messages[name]), "µs")
