@@ -28,6 +28,7 @@ from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from edge import config
+from edge.dialects.translators import TRANSLATORS
 from edge.gateway import build_state
 from edge.routes import ROUTES
 from edge.upstreams.router import Router
@@ -278,8 +279,8 @@ async def _measure(upstream: str, edge: str, seconds: float, say: Callable[[str]
     busy = await load(edge + CHAT, at_rate=None, connections=64)
     say(f"{AT_ONCE:,} requests under way at once")
     crowd = await ask(edge + CHAT, body("sim-ttft-1000"), seconds=5.0, connections=AT_ONCE, once=True)
-    say("routing")
-    names = routing()
+    say("routing, and translation")
+    names, transforms = routing(), transforming()
     rate, answered = busy.statuses[200] / busy.seconds, crowd.statuses[200]
     rows = []
     for share in (0.5, 0.99):
@@ -293,7 +294,7 @@ async def _measure(upstream: str, edge: str, seconds: float, say: Callable[[str]
         Row("Redis hit", "1-2 ms", LATER, None),
         milliseconds("routing, a name not seen before, p99", 5, percentile(names, 0.99), "< 1 ms"),
         milliseconds("server layer: a refusal, p99", 5, percentile(refused.latencies, 0.99)),
-        Row("provider transform", "< 5 ms", LATER, None),
+        milliseconds("provider transform: a request and its answer, p99", 5, percentile(transforms, 0.99)),
         Row("requests a second", ">= 1,000", f"{rate:,.0f}", rate >= 1000),
         Row("connections at once", f">= {AT_ONCE:,}", f"{answered:,} answered", answered >= AT_ONCE),
     ]
@@ -323,6 +324,40 @@ def routing() -> list[float]:
         name = f"alias{number}" if number < 100 else f"provider{number % 20}-model{number}"
         begun = time.perf_counter()
         router.resolve(name, route)
+        taken.append(time.perf_counter() - begun)
+    return taken
+
+
+def transforming() -> list[float]:
+    """How long a chat takes to become a request of Anthropic's and its message a chat's answer, in seconds, in this
+    process.
+    """
+    said = "What is the tallest mountain between the two seas, and who climbed it first? " * 4
+    function = {"name": "climb", "arguments": '{"height": 4000, "by": "the north side"}'}
+    call = {"id": "call_1", "type": "function", "function": function}
+    request = {
+        "model": "claude-haiku-4-5",
+        "messages": [
+            {"role": "system", "content": said},
+            {"role": "user", "content": said},
+            {"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "call_1", "content": said},
+        ],
+        "tools": [{"type": "function", "function": {"name": "climb", "parameters": {"type": "object"}}}],
+    }
+    answer = {
+        "id": "msg_1",
+        "content": [{"type": "text", "text": said}],
+        "stop_reason": "end_turn",
+        "usage": {"input_tokens": 100, "output_tokens": 50},
+    }
+    asked, answered = (json.dumps(each).encode() for each in (request, answer))
+    translator = TRANSLATORS["chat"]
+    taken = []
+    for _ in range(1000):
+        begun = time.perf_counter()
+        translated = translator.request(asked, "claude-haiku-4-5")
+        translator.answer(answered, translated.context, 0)
         taken.append(time.perf_counter() - begun)
     return taken
 

@@ -121,7 +121,7 @@ def test_bench_says_of_every_target_whether_it_is_met():
         "Redis hit",
         "routing, a name not seen before, p99",
         "server layer: a refusal, p99",
-        "provider transform",
+        "provider transform: a request and its answer, p99",
         "requests a second",
         "connections at once",
     ], got.stderr
