@@ -20,9 +20,11 @@ __all__ = ["Connection", "Owner", "StaleConnectionError"]
 
 MAX_HEAD = 65536
 MAX_HEADERS = 200
-MAX_UNREAD_HEAD = MAX_HEAD + 262144
-"""A head that is not complete; uvloop reads 256 KiB at once."""
+MAX_UNREAD = MAX_HEAD + 262144
+"""What has come without a byte of body: a head that is not complete, trailers, the extensions of a chunk. uvloop reads
+256 KiB at once."""
 HEAD_TOO_LARGE = "The provider's answer has a head that is too large."
+TOO_MUCH_AROUND = "The provider's answer has too much around its body."
 HIGH_WATER = 262144
 MAX_BLOCK = 64 << 20
 JOINED = 65536
@@ -52,7 +54,7 @@ class Connection(asyncio.Protocol):
         self.on_header = self._collector.add  # httptools asks for it once, when the parser is made
         self._parser: Any = httptools.HttpResponseParser(self)
         self._answer: Answer | None = None
-        self._head_size = 0
+        self._unread = 0
         self._informational = False
         self.reused = False
         self.usable = False
@@ -66,6 +68,7 @@ class Connection(asyncio.Protocol):
             answer.failure = StaleConnectionError()
             return answer
         self._answer = answer
+        self._unread = 0
         start = b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (request.method, request.target, authority)
         body = request.body
         if body or request.method == b"POST":
@@ -90,8 +93,7 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         answer.untouched = False
-        if not answer.has_head:
-            self._head_size += len(data)
+        self._unread += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -104,8 +106,8 @@ class Connection(asyncio.Protocol):
                 answer.fail(cause)
             else:
                 answer.fail(UpstreamBadResponse())
-        if not answer.has_head and self._head_size > MAX_UNREAD_HEAD:
-            answer.fail(UpstreamBadResponse(HEAD_TOO_LARGE))
+        if self._unread > MAX_UNREAD:
+            answer.fail(UpstreamBadResponse(TOO_MUCH_AROUND if answer.has_head else HEAD_TOO_LARGE))
         # Released here, never inside one of the parser's callbacks: only now is all of `data` known.
         if answer.ended:
             self._answer = None
@@ -165,19 +167,20 @@ class Connection(asyncio.Protocol):
             return
         status = self._parser.get_status_code()
         headers = self._collector.take()
-        if self._head_size > MAX_HEAD and sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD:
+        if self._unread > MAX_HEAD and sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD:
             raise UpstreamBadResponse(HEAD_TOO_LARGE)
         if status < 200:
             if status == 101:
                 raise UpstreamBadResponse("The provider wants to speak another protocol.")
             self._informational = True
             return
-        self._head_size = 0
+        self._unread = 0
         answer.head(status, headers)
 
     def on_body(self, body: bytes) -> None:
         answer = self._answer
         if answer is not None and not answer.ended:
+            self._unread = 0
             answer.take(body)
 
     def on_message_complete(self) -> None:
@@ -230,7 +233,8 @@ class Answer:
                 self.waiter = self._connection.loop.create_future()
                 await self.waiter
         except BaseException:
-            self._connection.abort()
+            # A whole answer may be here that this task was cancelled before seeing: then the connection is another's.
+            self._connection.let_go(self)
             raise
 
     async def read(self) -> bytes:
@@ -319,6 +323,10 @@ class Answer:
     def end(self) -> None:
         self.ended = True
         self.complete = self._inflater is None
+        if self._paused:
+            # Whoever has the connection next must be able to read, whether what is here is taken or not.
+            self._paused = False
+            self._connection.resume()
         self._wake()
 
     def end_of_input(self) -> None:

@@ -101,23 +101,23 @@ class Pool:
         if len(self._all) + self._opening >= self._max:
             if fresh and self._idle:
                 self._idle.popleft().abort()  # its place is wanted
+                self._opening += 1
             else:
                 given = await self._wait()
                 if given is not None and not fresh:
                     return given
                 if given is not None:
                     given.abort()
-        self._opening += 1
+                    self._opening += 1
+        else:
+            self._opening += 1
         try:
             return await self._connect()
         finally:
-            self._opening -= 1
-            # A place that came to nothing is the next one's in line.
-            if len(self._all) + self._opening < self._max:
-                self._hand_over(None)
+            self._free_place()
 
     async def _wait(self) -> Connection | None:
-        """A connection, or None for a place to open one."""
+        """A connection, or None for a place to open one, which is counted in `_opening` already."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Connection | None] = loop.create_future()
         self._waiting.append(waiter)
@@ -129,7 +129,7 @@ class Pool:
                 # It was ours for a moment: pass it on.
                 connection = waiter.result()
                 if connection is None:
-                    self._hand_over(None)
+                    self._free_place()
                 else:
                     self.give_back(connection)
             raise
@@ -165,13 +165,25 @@ class Pool:
             self._idle.remove(connection)
         except ValueError:
             pass  # it was in use
-        self._hand_over(None)
+        self._offer_place()
+
+    def _free_place(self) -> None:
+        """Nothing is being opened in that place any more; one that came to nothing is the next one's in line."""
+        self._opening -= 1
+        self._offer_place()
+
+    def _offer_place(self) -> None:
+        if len(self._all) + self._opening < self._max:
+            self._hand_over(None)
 
     def _hand_over(self, connection: Connection | None) -> bool:
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
-                if connection is not None:
+                if connection is None:
+                    # Taken from now on: whoever asks before the waiter runs must not take it too.
+                    self._opening += 1
+                else:
                     connection.reused = True
                 waiter.set_result(connection)
                 return True

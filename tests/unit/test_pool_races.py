@@ -1,0 +1,159 @@
+"""What must not happen between a request and another one's connection."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from edge.errors import EdgeError, UpstreamBadResponse
+from edge.upstreams.connection import Connection
+from edge.upstreams.transport import Pool
+from edge.upstreams.wire import UpstreamRequest
+from tests.harness import Canned, answer
+from tests.unit.test_transport import Wire
+
+REQUEST = UpstreamRequest(b"POST", b"/v1/x", [], b"{}")
+WHOLE = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+
+class Pausing(Wire):
+    """A wire that knows whether it is read."""
+
+    reads = True
+
+    def pause_reading(self) -> None:
+        self.reads = False
+
+    def resume_reading(self) -> None:
+        self.reads = True
+
+
+def pool_of_one() -> tuple[Pool, Connection, Pausing]:
+    pool = Pool("x", 80, tls=None, connect_s=1, max_connections=1)
+    connection, wire = Connection(pool, asyncio.get_running_loop()), Pausing()
+    wire.protocol = connection
+    pool._all.add(connection)
+    connection.connection_made(wire)
+    pool.give_back(connection)
+    return pool, connection, wire
+
+
+def test_who_gives_up_as_the_answer_comes_does_not_close_the_next_ones_connection():
+    async def run():
+        pool, connection, wire = pool_of_one()
+        first = asyncio.ensure_future(pool.send(REQUEST))
+        second = asyncio.ensure_future(pool.send(REQUEST))
+        await asyncio.sleep(0)
+        # The answer is complete, so the connection goes to the second; the first is cancelled before it can look.
+        connection.data_received(WHOLE)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        await asyncio.sleep(0)
+        assert not wire.aborted
+        connection.data_received(WHOLE)
+        response = await asyncio.wait_for(second, 1)
+        assert await response.read() == b"ok"
+        assert wire.written.count(b"POST /v1/x") == 2
+        await pool.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_connection_goes_back_to_the_pool_only_with_its_reading_on(leaves):
+    async def run():
+        pool, connection, wire = pool_of_one()
+        sending = asyncio.ensure_future(pool.send(REQUEST))
+        await asyncio.sleep(0)
+        connection.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 400000\r\n\r\n")
+        response = await sending
+        connection.data_received(b"x" * 250_000)
+        assert wire.reads
+        # The reader takes nothing meanwhile; in one piece come what is too much for it and the end.
+        connection.data_received(b"x" * 150_000)
+        assert response.complete
+        if leaves:
+            await response.close()
+        assert connection in pool._idle
+        assert wire.reads
+        await pool.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [b"0\r\nx-late: ", b"0\r\n", b"1;extension="],
+    ids=["a trailer", "trailers", "a chunk extension"],
+)
+def test_what_is_neither_head_nor_body_is_bounded(endless):
+    piece = b"x-many: 1\r\n" * 6000 if endless == b"0\r\n" else b"x" * 65_536
+
+    async def run():
+        pool, connection, wire = pool_of_one()
+        sending = asyncio.ensure_future(pool.send(REQUEST))
+        await asyncio.sleep(0)
+        connection.data_received(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n" + endless)
+        response = await sending
+        assert await response.read() == b"ok"
+        for _ in range(16):
+            if not wire.aborted:
+                connection.data_received(piece)
+        assert wire.aborted
+        with pytest.raises(UpstreamBadResponse):
+            await response.read()
+        await pool.close()
+
+    asyncio.run(run())
+
+
+def test_a_long_body_is_not_what_is_bounded():
+    async def run():
+        pool, connection, _ = pool_of_one()
+        for _ in range(2):
+            sending = asyncio.ensure_future(pool.send(REQUEST))
+            await asyncio.sleep(0)
+            connection.data_received(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+            response = await sending
+            got = 0
+            for _ in range(100):
+                connection.data_received(b"1\r\nx\r\n" * 10_000)
+                got += len(await response.read())
+            connection.data_received(b"0\r\n\r\n")
+            assert await response.read() == b""
+            assert got == 1_000_000
+        await pool.close()
+
+    asyncio.run(run())
+
+
+def test_no_more_connections_than_allowed_while_many_wait():
+    """An upstream that closes after each answer frees a place each time: it is the next one's in line, and nobody
+    else's who asks just then."""
+    most = 0
+
+    def reply(_seen, connection):
+        return answer(b"ok", connection="close")
+
+    async def run():
+        with Canned(reply, closes=True) as canned:
+            pool = Pool("127.0.0.1", int(canned.url.rpartition(":")[2]), tls=None, connect_s=5, max_connections=3)
+
+            async def ask():
+                nonlocal most
+                for _ in range(20):
+                    try:
+                        response = await pool.send(REQUEST)
+                        while await response.read():
+                            pass
+                    except EdgeError:
+                        pass
+                    most = max(most, len(pool._all) + pool._opening)
+
+            await asyncio.gather(*(ask() for _ in range(20)))
+            assert most <= 3
+            assert pool._opening == 0
+            await pool.close()
+
+    asyncio.run(run())
