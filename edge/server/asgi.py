@@ -206,6 +206,10 @@ class EdgeApplication:
         finally:
             self._running.discard(exchange)
 
+    def runs(self, exchange: Exchange) -> bool:
+        """Whether its `fetch` has begun, and not ended."""
+        return exchange in self._running
+
     # Beginning, changing, ending.
 
     def reload(self, config: Config) -> None:

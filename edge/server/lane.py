@@ -119,10 +119,12 @@ class LaneExchange(Exchange):
         if self.ended or self.gone:
             return
         self.gone = True
+        edge = self.lane.edge
         if self.task is not None:
             self.task.cancel()
-        else:
-            self.lane.edge.gateway.abandon(self)
+        if not edge.runs(self):
+            # A task that is cancelled before its first step never takes it, so it would not settle either.
+            edge.gateway.abandon(self)
 
     def _declared(self) -> int | None:
         """The body's size by its Content-Length; None for a chunked one, 0 without a body."""

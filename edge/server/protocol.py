@@ -15,27 +15,26 @@ The requests of a connection are its turns: one is answered at a time, in their 
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections import deque
 from typing import Any, Protocol
-from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from edge._fast import FieldCollector, FieldLimitError, index_fields
 from edge.dialects import anthropic, openai
 from edge.errors import EdgeError, HeaderTooLarge, InternalError, InvalidHTTP, RequestTimeout, TargetTooLong
+from edge.server.asgi_turn import AsgiTurn
 from edge.telemetry.logs import where
 
 __all__ = ["SWEEP_S", "EdgeProtocol", "Turn"]
 
 MAX_HEAD = 32768
 MAX_HEADERS = 100
-MAX_UNREAD_HEAD = MAX_HEAD + 262144
-"""A head that is not complete may have begun in a segment full of other things; uvloop reads 256 KiB at once."""
+MAX_UNREAD = MAX_HEAD + 262144
+"""A head that is not complete, or what follows a body's latest byte (trailers, the extensions of a chunk): it may have
+begun in a segment full of other things; uvloop reads 256 KiB at once."""
 MAX_TARGET = 8192
 MAX_PIPELINED = 65536
 FIRST_BYTE_S = 10.0
@@ -131,23 +130,31 @@ class EdgeProtocol(HttpToolsProtocol):
             self._pipelined += len(data)
         self._segment = len(data)
         self._fed += self._segment
+        left: bytes | memoryview = data
+        reading = True
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._read_again(data[upgrade.args[0] :])
-            return
-        except httptools.HttpParserError as error:
+            while reading:
+                try:
+                    self.parser.feed_data(left)
+                    reading = False
+                except httptools.HttpParserUpgrade as upgrade:
+                    left = memoryview(left)[upgrade.args[0] :]
+                if reading:
+                    self._read_again()
+        except (EdgeError, httptools.HttpParserError) as error:
             self._refuse(self._cause_of(error))
             return
-        if self._in_head and self._fed > MAX_UNREAD_HEAD:
+        if self._fed > MAX_UNREAD and (self._in_head or self._reading is not None):
             self._refuse(HeaderTooLarge(f"The headers are larger than {MAX_HEAD} bytes."))
             return
         self._clock()
         if self._pipelined > MAX_PIPELINED:
             self.flow.pause_reading()
 
-    def _cause_of(self, error: httptools.HttpParserError) -> EdgeError:
+    def _cause_of(self, error: Exception) -> EdgeError:
         """What the parser, or one of its callbacks, had against the request."""
+        if isinstance(error, EdgeError):
+            return error
         cause = error.__context__
         if not isinstance(error, httptools.HttpParserCallbackError) or cause is None:
             return InvalidHTTP()
@@ -158,12 +165,12 @@ class EdgeProtocol(HttpToolsProtocol):
             return InternalError()
         return cause
 
-    def _read_again(self, rest: bytes) -> None:
-        """Read a head that asked for an upgrade once more, without that wish, and what follows it."""
-        if self.parser.get_method() == b"CONNECT":
-            self._refuse(InvalidHTTP("This is no forward proxy.", status=405))
-            return
-        lines = [b"%b %b HTTP/1.1" % (self.parser.get_method(), self.url)]
+    def _read_again(self) -> None:
+        """Read a head that asked for an upgrade once more, without that wish. Raises InvalidHTTP, HttpParserError."""
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            raise InvalidHTTP("This is no forward proxy.", status=405)
+        lines = [b"%b %b HTTP/%b" % (method, self.url, self.parser.get_http_version().encode())]
         for name, value in self.headers:
             if name == b"connection":
                 tokens = [token.strip() for token in value.split(b",")]
@@ -172,7 +179,7 @@ class EdgeProtocol(HttpToolsProtocol):
                 lines.append(b"%b: %b" % (name, value))
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self.data_received(b"\r\n".join([*lines, b"", rest]))
+        self.parser.feed_data(b"\r\n".join([*lines, b"", b""]))
 
     # httptools' callbacks.
 
@@ -193,8 +200,8 @@ class EdgeProtocol(HttpToolsProtocol):
         self._in_head = False
         parser = self.parser
         headers = self.headers = self._collector.take()
-        if parser.should_upgrade():
-            return  # what follows is read again
+        if parser.should_upgrade() or self._lingering:
+            return  # it is read again; or nothing is answered any more
         # No head is larger than what was fed since the segment it began in.
         if self._fed > MAX_HEAD and sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD:
             raise HeaderTooLarge(f"The headers are larger than {MAX_HEAD} bytes.")
@@ -224,6 +231,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         turn = self._reading
+        self._fed = self._segment
         if turn is not None and not turn.ended:
             self._body_size += len(body)
             turn.take(body)
@@ -231,7 +239,11 @@ class EdgeProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         turn, self._reading = self._reading, None
         if turn is not None and not turn.ended:
-            turn.whole()
+            try:
+                turn.whole()
+            except Exception:
+                self._reading = turn  # the one that the error is about
+                raise
 
     # Turns.
 
@@ -257,10 +269,18 @@ class EdgeProtocol(HttpToolsProtocol):
         if self._advancing:
             return  # a turn that ended as soon as it began
         self._advancing = True
-        while self._running is None and self._waiting and not self._lingering:
-            turn = self._running = self._waiting.popleft()
-            turn.begin()
-        self._advancing = False
+        # What was not read meanwhile, or waited to be asked for, has its time from here.
+        self._begun_at = self.loop.time()
+        try:
+            while self._running is None and self._waiting and not self._lingering:
+                turn = self._running = self._waiting.popleft()
+                turn.begin()
+        except Exception as error:  # noqa: BLE001 - it is not that of the turn that has just ended, and calls us
+            self.logger.error("internal error: %s", where(error))
+            self.transport.abort()
+            return
+        finally:
+            self._advancing = False
         if self._running is None and self._refusal is not None and not self._lingering:
             self.transport.write(self._refusal)
             self._finish()
@@ -277,13 +297,20 @@ class EdgeProtocol(HttpToolsProtocol):
             turn.lost()
         if self._lingering or self.transport.is_closing():
             return
-        self._lingering = True
-        if (self._reading is None and self._refusal is None) or not self.transport.can_write_eof():
-            self.transport.close()
+        if self._reading is None and self._refusal is None:
+            self.close()
             return
+        self._lingering = True
         self.flow.resume_reading()
-        self.transport.write_eof()
+        if self.transport.can_write_eof():  # TLS cannot
+            self.transport.write_eof()
         self.deadline = self.loop.time() + LINGER_S
+
+    def close(self) -> None:
+        """Close when all is written, or when the client has not taken it for too long."""
+        self._lingering = True
+        self.transport.close()
+        self.deadline = self.loop.time() + WRITE_STALL_S
 
     def shutdown(self) -> None:
         """The worker drains: close when what is running is answered."""
@@ -300,6 +327,8 @@ class EdgeProtocol(HttpToolsProtocol):
             return
         if self._in_head:
             self.deadline = self._begun_at + HEAD_S
+        elif self._waiting and self._waiting[-1] is self._reading:
+            self.deadline = NEVER  # it may be waiting for its turn, as one that expects a 100 (Continue)
         elif self._reading is not None:
             latest = self._begun_at + BODY_IDLE_S + self._body_size / BODY_RATE
             self.deadline = min(self.loop.time() + BODY_IDLE_S, latest)
@@ -317,15 +346,17 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def expire(self) -> None:
         """The deadline is over."""
-        if self._lingering or self.flow.write_paused:
+        if self.transport.is_closing() or self.flow.write_paused:
             self.transport.abort()
+        elif self._lingering:
+            self.close()
         # A body that is not read because the application does not take it is not the client's fault.
         elif self.flow.read_paused or self._refusal is not None:
             return
         elif self._in_head or (self._reading is not None and not self._reading.ended):
             self._refuse(RequestTimeout())
         else:
-            self.transport.close()
+            self.close()
 
     def _refuse(self, error: EdgeError) -> None:
         """Answer with an error, after the answers that are due before it, and close."""
@@ -349,72 +380,3 @@ class EdgeProtocol(HttpToolsProtocol):
                 self._waiting.remove(broken)
             broken.lost()
         self._advance()
-
-
-class AsgiTurn:
-    """A request that the ASGI application answers, by uvicorn's own cycle."""
-
-    def __init__(self, protocol: EdgeProtocol, index: dict[bytes, bytes], version: str, keeps_alive: bool) -> None:
-        self._protocol = protocol
-        url = httptools.parse_url(protocol.url)
-        path: bytes = url.path or b"/"
-        text = path.decode("ascii")
-        method: bytes = protocol.parser.get_method()
-        scope: dict[str, Any] = {
-            "type": "http",
-            "asgi": {"version": protocol.asgi_version, "spec_version": "2.3"},
-            "http_version": version,
-            "server": protocol.server,
-            "client": protocol.client,
-            "scheme": protocol.scheme,
-            "root_path": "",
-            "headers": protocol.headers,
-            "state": protocol.app_state.copy(),
-            "method": method.decode("ascii"),
-            "path": unquote(text) if "%" in text else text,
-            "raw_path": path,
-            "query_string": url.query or b"",
-        }
-        self._cycle = RequestResponseCycle(
-            scope=scope,  # type: ignore[arg-type]
-            transport=protocol.transport,
-            flow=protocol.flow,
-            logger=protocol.logger,
-            access_logger=protocol.access_logger,
-            access_log=False,
-            default_headers=protocol.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=index.get(b"expect", b"").lower() == b"100-continue",
-            keep_alive=keeps_alive,
-            on_response=protocol.answered,
-        )
-
-    @property
-    def ended(self) -> bool:
-        return self._cycle.response_complete
-
-    @property
-    def closes(self) -> bool:
-        return not self._cycle.keep_alive
-
-    @closes.setter
-    def closes(self, closes: bool) -> None:
-        self._cycle.keep_alive = not closes
-
-    def begin(self) -> None:
-        self._protocol._start_asgi_task(self._cycle, self._protocol.app)
-
-    def take(self, data: bytes) -> None:
-        cycle = self._cycle
-        cycle.body += data
-        if len(cycle.body) > HIGH_WATER_LIMIT:
-            self._protocol.flow.pause_reading()
-        cycle.message_event.set()
-
-    def whole(self) -> None:
-        self._cycle.more_body = False
-        self._cycle.message_event.set()
-
-    def lost(self) -> None:
-        self._cycle.disconnected = True
-        self._cycle.message_event.set()

@@ -34,7 +34,7 @@ LAYERS = [
 MAY_IMPORT_TELEMETRY = {"edge.cli", "edge.server"}
 HOMES = {
     "blacksheep": {"edge.server.asgi"},
-    "uvicorn": {"edge.server.worker", "edge.server.protocol", "edge.server.lane"},
+    "uvicorn": {"edge.server.worker", "edge.server.protocol", "edge.server.asgi_turn", "edge.server.lane"},
     "httpx2": {"edge.upstreams.http2"},
     "prometheus_client": {"edge.telemetry.metrics"},
     "structlog": {"edge.telemetry.logs"},

@@ -1,0 +1,98 @@
+"""A turn that the ASGI application answers, by uvicorn's own cycle of request and response."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+if TYPE_CHECKING:
+    from edge.server.protocol import EdgeProtocol
+
+__all__ = ["AsgiTurn"]
+
+
+class AsgiTurn:
+    """A request that the ASGI application answers, by uvicorn's own cycle."""
+
+    def __init__(self, protocol: EdgeProtocol, index: dict[bytes, bytes], version: str, keeps_alive: bool) -> None:
+        self._protocol = protocol
+        url = httptools.parse_url(protocol.url)
+        path: bytes = url.path or b"/"
+        text = path.decode("ascii")
+        method: bytes = protocol.parser.get_method()
+        scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": {"version": protocol.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "server": protocol.server,
+            "client": protocol.client,
+            "scheme": protocol.scheme,
+            "root_path": "",
+            "headers": protocol.headers,
+            "state": protocol.app_state.copy(),
+            "method": method.decode("ascii"),
+            "path": unquote(text) if "%" in text else text,
+            "raw_path": path,
+            "query_string": url.query or b"",
+        }
+        self._cycle = RequestResponseCycle(
+            scope=scope,  # type: ignore[arg-type]
+            transport=self,  # type: ignore[arg-type]
+            flow=protocol.flow,
+            logger=protocol.logger,
+            access_logger=protocol.access_logger,
+            access_log=False,
+            default_headers=protocol.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=index.get(b"expect", b"").lower() == b"100-continue",
+            keep_alive=keeps_alive,
+            on_response=protocol.answered,
+        )
+
+    @property
+    def ended(self) -> bool:
+        return self._cycle.response_complete
+
+    @property
+    def closes(self) -> bool:
+        return not self._cycle.keep_alive
+
+    @closes.setter
+    def closes(self, closes: bool) -> None:
+        self._cycle.keep_alive = not closes
+
+    def begin(self) -> None:
+        self._protocol._start_asgi_task(self._cycle, self._protocol.app)
+
+    def take(self, data: bytes) -> None:
+        cycle = self._cycle
+        cycle.body += data
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self._protocol.flow.pause_reading()
+        cycle.message_event.set()
+
+    def whole(self) -> None:
+        self._cycle.more_body = False
+        self._cycle.message_event.set()
+
+    def lost(self) -> None:
+        self._cycle.disconnected = True
+        self._cycle.message_event.set()
+
+    # As its cycle's transport.
+
+    def write(self, data: bytes) -> None:
+        self._protocol.transport.write(data)
+
+    def is_closing(self) -> bool:
+        return self._protocol.transport.is_closing()
+
+    def close(self) -> None:
+        # Once the answer is complete the protocol closes, when what the client still sends can no longer hurt.
+        if not self.ended:
+            self._protocol.close()
