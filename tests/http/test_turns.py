@@ -126,3 +126,31 @@ def test_what_is_neither_head_nor_body_is_bounded(edge, endless):
         client.send(head + b"1\r\n{\r\n" + endless + b"x" * 600_000)
         assert client.head()[0] == 431
     has_capacity(edge)
+
+
+def test_an_answer_to_an_unfinished_upload_arrives(edge):
+    """Ten at once: the connection is not reset over what the client is still sending."""
+    for _ in range(10):
+        with Client(edge.port) as client:
+            client.send(post(b"x" * 3_000_000))
+            status, headers = client.head()
+            assert (status, headers["connection"]) == (413, "close")
+            assert b"error" in client.body(headers)
+
+
+def test_a_pipelined_request_that_expects_to_be_asked_waits_for_its_turn(edge, upstream):
+    def slow(seen, _connection):
+        time.sleep(17 if b"slow" in seen.body else 0)
+        return answer(b"{}")
+
+    upstream.reply = slow
+    body = b'{"model":"gpt-4o","slow":1}'
+    with Client(edge.port) as client:
+        client.sock.settimeout(20)
+        client.send(post(body) + post(CHAT, "expect: 100-continue")[: -len(CHAT)])
+        status, headers = client.head()
+        client.body(headers)
+        assert status == 200
+        assert client.head()[0] == 100
+        client.send(CHAT)
+        assert client.head()[0] == 200
