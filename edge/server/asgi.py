@@ -142,6 +142,14 @@ class EdgeApplication:
     # The API.
 
     async def _serve(self, exchange: AsgiExchange, receive: Receive) -> None:
+        try:
+            await self._answer(exchange, receive)
+        finally:
+            # Servers may cancel an application whose client has left, and `receive` may raise.
+            if not exchange.settled:
+                self.gateway.abandon(exchange)
+
+    async def _answer(self, exchange: AsgiExchange, receive: Receive) -> None:
         gateway = self.gateway
         size = declared_size(exchange)
         exchange.closes = size is None or size > DRAINED

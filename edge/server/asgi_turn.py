@@ -82,6 +82,8 @@ class AsgiTurn:
 
     def lost(self) -> None:
         self._cycle.disconnected = True
+        # Its body will not come: nobody must be asked for it, least of all behind the answer that refuses it.
+        self._cycle.waiting_for_100_continue = False
         self._cycle.message_event.set()
 
     # As its cycle's transport.

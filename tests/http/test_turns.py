@@ -154,3 +154,15 @@ def test_a_pipelined_request_that_expects_to_be_asked_waits_for_its_turn(edge, u
         assert client.head()[0] == 100
         client.send(CHAT)
         assert client.head()[0] == 200
+
+
+def test_a_request_that_breaks_before_it_is_asked_for_is_refused_and_forgotten(edge, upstream):
+    upstream.reply = answer(b"{}")
+    head = post(CHAT, "expect: 100-continue", "transfer-encoding: chunked").partition(b"content-length")[0]
+    for _ in range(8):
+        with Client(edge.port) as client:
+            client.send(head + b"\r\nno size\r\n")
+            got = rest(client)
+            assert b"HTTP/1.1 400 " in got
+            assert b"HTTP/1.1 100 " not in got.partition(b"HTTP/1.1 400 ")[2]
+    has_capacity(edge)
