@@ -47,6 +47,8 @@ WRITE_STALL_S = 30.0
 LINGER_S = 2.0
 """After the last answer, what the client still sends is read off for this long: closing earlier would reset the
 connection, and the client might never see the answer (RFC 9112, section 9.6)."""
+GOODBYE_S = 5.0
+"""Over TLS a close waits for the client's own, which one with a pool sends when it next looks at the connection."""
 SWEEP_S = 0.25
 NEVER = float("inf")
 
@@ -309,15 +311,16 @@ class EdgeProtocol(HttpToolsProtocol):
     def close(self) -> None:
         """Close when all is written, or when the client has not taken it for too long."""
         self._lingering = True
+        left = self.transport.get_write_buffer_size()
         self.transport.close()
-        self.deadline = self.loop.time() + WRITE_STALL_S
+        self.deadline = self.loop.time() + (WRITE_STALL_S if left else GOODBYE_S)
 
     def shutdown(self) -> None:
         """The worker drains: close when what is running is answered."""
         if self._running is not None:
             self._running.closes = True
         elif not self._waiting and not self._lingering:
-            self.transport.close()
+            self.close()
 
     # Deadlines and refusals.
 

@@ -161,6 +161,18 @@ def test_sigterm_drains_streams_over_tls(simulator, folder):
     assert edge.process.stop() == 0
 
 
+def test_clients_that_keep_connections_do_not_hold_up_a_drain(simulator, folder):
+    """One with a pool sees our goodbye, and answers it, when it next uses the connection."""
+    edge = serve(simulator, folder)
+    raw = socket.create_connection(("127.0.0.1", edge.port), timeout=10)
+    with trusting(folder).wrap_socket(raw, server_hostname="localhost") as idle:
+        idle.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        assert idle.recv(65536).startswith(b"HTTP/1.1 200 ")
+        begun = time.monotonic()
+        assert edge.process.stop() == 0
+        assert time.monotonic() - begun < 10
+
+
 @pytest.mark.parametrize("broken", ["missing", "mismatched"])
 def test_files_that_do_not_fit_stop_the_start_with_a_reason(simulator, folder, tmp_path, broken):
     import sys

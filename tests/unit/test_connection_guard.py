@@ -34,6 +34,9 @@ class Wire:
     def write_eof(self) -> None:
         self.ended = True
 
+    def get_write_buffer_size(self) -> int:
+        return len(b"".join(self.written))
+
     def is_closing(self) -> bool:
         return self.closing
 
