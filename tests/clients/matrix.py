@@ -166,7 +166,7 @@ async def openai_errors(ai):
         assert error.status_code == status
         assert error.request_id
     await raises(openai.NotFoundError, lambda: ai.models.retrieve("nothing-like-it"))
-    await raises(openai.BadRequestError, lambda: ai.chat.completions.create(model="wise", messages=SAID))
+    await raises(openai.BadRequestError, lambda: ai.responses.create(model="wise", input="hi"))
     error = await raises(openai.InternalServerError, lambda: ai.chat.completions.create(model="sim-401", messages=SAID))
     assert error.code == "upstream_credentials_exhausted"
 
@@ -351,7 +351,11 @@ async def anthropic_errors(ai):
             assert error.status_code == status
         else:
             raise AssertionError("no error")
-    await raises(anthropic.BadRequestError, lambda: ai.messages.create(model="smart", max_tokens=9, messages=SAID))
+    tool = {"type": "web_search_20250305", "name": "web_search"}
+    await raises(
+        anthropic.BadRequestError,
+        lambda: ai.messages.create(model="smart", max_tokens=9, messages=SAID, tools=[tool]),
+    )
 
 
 @scenario

@@ -186,7 +186,8 @@ class TestModels:
             got = httpx2.get(f"{guarded.url}/v1/models", headers={"authorization": f"Bearer {key}"})
             return [model["id"] for model in got.json()["data"]]
 
-        assert listed(KEY_A) == ["smart", "mini", "gpt-4o", "gpt-4o-mini", "gpt-5-mini", "text-embedding-3-small"]
+        openais = ["gpt-4o", "gpt-4o-mini", "gpt-5-mini", "text-embedding-3-small"]
+        assert listed(KEY_A) == ["smart", "mini", "wise", *openais, "claude-sonnet-5", "claude-haiku-4-5"]
         assert listed(KEY_B) == ["smart", "mini", "gpt-4o-mini"]
         assert listed(KEY_ADMIN) == []
 
