@@ -8,7 +8,7 @@ INSTALL := PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q
 SLOWER := building pure Python, which is slower (install gcc and Python's headers for more)
 HOT := $(wildcard edge/_fast/_*.py edge/_fast/*.pxd)
 
-.PHONY: run test lint bench bench-peers clean
+.PHONY: run test lint bench bench-micro bench-peers clean
 
 run: $(VENV)/.built
 	@$(BIN)/edge version
@@ -27,6 +27,10 @@ lint: $(VENV)/.lint
 # BENCH=--write keeps what is printed in benchmarks/RESULTS.md; BENCH='json streams --seconds 2' measures a part.
 bench: $(VENV)/.built
 	$(BIN)/python -m benchmarks $(BENCH)
+
+# The hot modules call by call, both builds beside each other. MICRO='json sse --write' measures a part, and keeps it.
+bench-micro: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.micro $(MICRO)
 
 # Other gateways, in environments of their own, which `make bench` measures too once they are here.
 bench-peers: $(VENV)/.built
@@ -63,6 +67,10 @@ $(VENV)/.clients: $(VENV)/.pip
 	$(VENV)/clients/previous/bin/python -m pip install -q 'openai>=2,<3' 'anthropic>=1,<2'
 	$(PYTHON) -m venv $(VENV)/clients/langchain
 	$(VENV)/clients/langchain/bin/python -m pip install -q 'langchain-openai>=1,<2' 'langchain-anthropic>=1,<2'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.built
+	$(INSTALL) --group bench
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.built

@@ -1,0 +1,1 @@
+"""What one call of a hot module costs, in both builds: ``make bench-micro``."""
