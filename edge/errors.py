@@ -27,6 +27,7 @@
         UpstreamCredentials       503 upstream_credentials_exhausted
         UpstreamUnreachable       502 upstream_unreachable
         UpstreamTimeout           504 timeout
+        NothingAvailable          503 no_upstream_available
         UpstreamBadResponse       502 upstream_bad_response
         UpstreamStreamBroken      502 upstream_stream_broken
       Overloaded                  503 overloaded
@@ -260,6 +261,18 @@ class UpstreamTimeout(ProviderError):
     code = "timeout"
     kind = "provider_timeout"
     message = "The provider did not answer in time."
+
+
+class NothingAvailable(ProviderError):
+    """Of the upstreams that could answer this request, all failed."""
+
+    status = 503
+    code = "no_upstream_available"
+    kind = "provider_error"
+    message = "No provider that could answer this request is available now; ask again."
+
+    def __init__(self) -> None:
+        super().__init__(headers=[(b"retry-after", b"1")])
 
 
 class UpstreamBadResponse(ProviderError):

@@ -26,6 +26,7 @@ from edge.errors import (
     InvalidRequest,
     MethodNotAllowed,
     ModelNotFound,
+    NothingAvailable,
     Overloaded,
     ProviderError,
     UnsupportedMediaType,
@@ -236,6 +237,7 @@ class Gateway:
             self._sweep, settings, exchange.task, stream=exchange.stream, client_ms=exchange.deadline_ms
         )
         left = len(exchange.upstreams)
+        failed = False
         for upstream in exchange.upstreams:
             left -= 1
             exchange.attempts += 1
@@ -243,13 +245,17 @@ class Gateway:
                 await self._attempt(exchange, upstream, deadline, others_left=left > 0)
                 return
             except AttemptFailed:
+                failed = True
                 if deadline.over():
                     raise UpstreamTimeout from None
             except InvalidRequest:
                 # It cannot be said in that provider's dialect; another may speak the client's.
+                if left == 0 and failed:
+                    raise NothingAvailable from None  # one that could have answered it failed: it is worth asking again
                 if left == 0:
                     raise
             except ProviderError:
+                failed = True
                 if exchange.started or left == 0 or deadline.over():
                     raise
             exchange.crossing = None
@@ -259,7 +265,7 @@ class Gateway:
         provider = upstream.provider
         exchange.upstream = upstream
         if exchange.route.counts and not provider.speaks(exchange.route):
-            self._estimate(exchange)
+            await self._estimate(exchange)
             return
         response: Response | None = None
         try:
@@ -310,10 +316,13 @@ class Gateway:
         await relay.relay(exchange)
         exchange.end()
 
-    def _estimate(self, exchange: Exchange) -> None:
+    async def _estimate(self, exchange: Exchange) -> None:
         """The number of tokens, where the provider has nothing that counts them."""
-        body = count_answer(estimate_tokens(exchange.body))
-        self._reply(exchange, 200, [JSON_TYPE, (b"x-edge-estimated", b"true")], body)
+        if len(exchange.body) <= LARGE:
+            tokens = estimate_tokens(exchange.body)
+        else:
+            tokens = await asyncio.to_thread(estimate_tokens, exchange.body)
+        self._reply(exchange, 200, [JSON_TYPE, (b"x-edge-estimated", b"true")], count_answer(tokens))
 
     async def _models(self, exchange: Exchange) -> None:
         """``GET /v1/models`` and ``GET /v1/models/{id}``: what this key can ask for in this dialect."""

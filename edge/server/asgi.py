@@ -49,7 +49,7 @@ def create_app() -> EdgeApplication:
 
 
 class AsgiExchange(Exchange):
-    """Collects the reply; ``flush`` and ``drain`` hand it to the server."""
+    """Collects the reply; ``drain`` hands it to the server."""
 
     def __init__(self, app: EdgeApplication, found: Match, scope: Scope, send: Send) -> None:
         client = scope.get("client")

@@ -9,8 +9,9 @@ import pytest
 from tests.harness import Edge, Simulator, providers, running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def simulator() -> Iterator[Simulator]:
+    """One for each module: its ledger tells of that module's requests alone."""
     made = Simulator()
     with running(made):
         yield made
@@ -22,7 +23,7 @@ def front(request) -> str:
     return request.param
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def edge(simulator, front, tmp_path_factory) -> Iterator[Edge]:
     """Without keys, both dialects on the simulator."""
     config = {

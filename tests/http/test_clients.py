@@ -16,17 +16,9 @@ from pathlib import Path
 import pytest
 
 from edge.guard.auth import new_key
-from tests.harness import Edge, Simulator, clean_environment, providers, running
+from tests.harness import Edge, clean_environment, providers, running
 
 CLIENTS = Path(__file__).parents[1] / "clients"
-
-
-@pytest.fixture(scope="module")
-def simulator():
-    """One of its own: the scenarios read the ledger's last entry."""
-    made = Simulator()
-    with running(made):
-        yield made
 
 
 @pytest.fixture(scope="module")

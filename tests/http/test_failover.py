@@ -65,6 +65,10 @@ def edge(simulator, second, front, tmp_path_factory):
         models["down"] = {"upstreams": [{"to": "down/x"}], "fallbacks": ["mine", "theirs"]}
         models["mine"] = {"upstreams": [{"to": "a/sim-503"}]}
         models["theirs"] = {"upstreams": [{"to": "b/good"}]}
+        models["one-could"] = {
+            "strategy": "failover",
+            "upstreams": [{"to": "a-anthropic/sim-529"}, {"to": "b/good"}],
+        }
         models["all-bad"] = {
             "strategy": "failover",
             "upstreams": [{"to": "a/sim-503"}, {"to": "down/x"}, {"to": "b/sim-429-retry-7"}],
@@ -117,6 +121,19 @@ def test_streams_without_content_fail_over_too(edge, fault):
     assert got.headers["x-edge-attempts"] == "2"
     assert got.text.endswith("data: [DONE]\n\n")
     assert "Overloaded" not in got.text
+
+
+def test_a_failure_of_the_only_one_that_could_answer_is_not_the_clients_fault(edge, second):
+    """The second upstream is of the other dialect, which has no such tool."""
+    before = second.count()
+    body = {"model": "one-could", "max_tokens": 50, "messages": SAID}
+    body["tools"] = [{"type": "web_search_20250305", "name": "web_search"}]
+    got = httpx2.post(edge.url + "/v1/messages", json=body, headers={"x-api-key": ADMIN}, timeout=10)
+    assert got.status_code == 503
+    assert got.headers["retry-after"] == "1"
+    assert got.headers["x-edge-attempts"] == "2"
+    assert got.json()["error"]["message"].startswith("No provider that could answer")
+    assert second.count() == before
 
 
 @pytest.mark.parametrize("status", ["400", "404"])

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 
 from tests.fault_proxy import FaultProxy, Faults
-from tests.harness import Canned, Client, Edge, Simulator, chunked, providers, running
+from tests.harness import Canned, Client, Edge, chunked, providers, running
 
 SAID = [{"role": "user", "content": "hi"}]
 PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages"}
@@ -23,13 +23,6 @@ PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages"}
 def body(model: str, stream: bool, mark: str = "") -> bytes:
     said = [{"role": "user", "content": f"hi {mark}"}]
     return json.dumps({"model": model, "stream": stream, "max_tokens": 900, "messages": said}).encode()
-
-
-@pytest.fixture(scope="module")
-def simulator():
-    made = Simulator()
-    with running(made):
-        yield made
 
 
 def test_r2_every_cancel_reaches_the_upstream(simulator, tmp_path):

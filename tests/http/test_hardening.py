@@ -271,7 +271,7 @@ def test_a_reader_of_the_log_that_has_stopped_does_not_stop_the_edge(simulator, 
 
 
 def test_beyond_its_bound_the_edge_sheds_at_once_and_health_still_answers(simulator, tmp_path):
-    """R12, short: thirty requests at once with ten places: each is answered, or refused in no time."""
+    """Thirty requests at once with ten places: each is answered, or refused in no time."""
     from concurrent.futures import ThreadPoolExecutor
 
     edge = Edge(tmp_path, {"server": {"max_in_flight": 10}, "providers": providers(simulator.url)})
@@ -295,4 +295,4 @@ def test_beyond_its_bound_the_edge_sheds_at_once_and_health_still_answers(simula
     assert {status for status, _, _ in got} == {200, 503}
     assert all(retry == "1" for _, retry in shed)
     assert max(took for took, _ in shed) < 0.5
-    print(f"\nR12: 10 of 30 served, 20 refused in {max(took for took, _ in shed) * 1000:.0f} ms at most")
+    print(f"\n10 of 30 served, 20 refused in {max(took for took, _ in shed) * 1000:.0f} ms at most")

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.harness import Client, Edge, Simulator, free_port, providers, running
+from tests.harness import Client, Edge, free_port, providers, running
 
 NGINX = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
@@ -25,13 +25,6 @@ http {{
   }}
 }}
 """
-
-
-@pytest.fixture(scope="module")
-def simulator():
-    made = Simulator()
-    with running(made):
-        yield made
 
 
 @pytest.fixture(scope="module")

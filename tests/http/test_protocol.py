@@ -8,17 +8,10 @@ import time
 
 import pytest
 
-from tests.harness import Client, Edge, Simulator, providers, running
+from tests.harness import Client, Edge, providers, running
 
 BODY = b'{"model":"gpt-4o","messages":[{"role":"user","content":"nonce:%b"}]}'
 JSON = "content-type: application/json"
-
-
-@pytest.fixture(scope="module")
-def simulator():
-    made = Simulator()
-    with running(made):
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,10 @@ import copy
 import json
 import random
 
+import msgspec
 import pytest
 
+from edge._fast import SSEDecoder
 from edge.dialects.tokens import estimate_tokens
 from edge.dialects.translation import Context
 from edge.dialects.translators import TRANSLATORS
@@ -242,27 +244,36 @@ def test_any_request_is_translated_or_refused(api, request_, models):
 @pytest.mark.parametrize(("api", "answer"), [("chat", MESSAGE), ("messages", COMPLETION)])
 def test_any_answer_is_translated_or_the_providers_fault(api, answer):
     rng = random.Random(2)
+    translated = 0
     for _ in range(2000):
         body = json.dumps(mutated(rng, answer)).encode()
         try:
-            TRANSLATORS[api].answer(body, Context(legacy_functions=rng.random() < 0.2), NOW)
+            said = TRANSLATORS[api].answer(body, Context(legacy_functions=rng.random() < 0.2), NOW)
         except UpstreamBadResponse:
-            pass
+            continue
+        assert isinstance(msgspec.json.decode(said), dict)
+        translated += 1
+    assert 0 < translated < 2000
 
 
 @pytest.mark.parametrize(("api", "events"), [("chat", EVENTS), ("messages", CHUNKS)])
 def test_any_stream_is_translated_or_the_providers_fault(api, events):
     rng = random.Random(3)
+    translated = 0
     for _ in range(2000):
         stream = sse(
             *(item for item in mutated(rng, events) if isinstance(item, dict) and isinstance(item.get("type", ""), str))
         )
         translator = TRANSLATORS[api].stream(Context(), NOW)
         try:
-            translator.feed(events_of(stream))
-            translator.finish()
+            said = translator.feed(events_of(stream)) + translator.finish()
         except UpstreamBadResponse:
-            pass
+            continue
+        decoder = SSEDecoder()
+        assert all(data == b"[DONE]" or isinstance(msgspec.json.decode(data), dict) for _, data in decoder.feed(said))
+        assert decoder.pending == 0
+        translated += 1
+    assert 0 < translated < 2000
 
 
 def small(recordings, path):
