@@ -35,6 +35,7 @@ START_S = 15.0
 STACKS_S = 0.3
 BACKOFF_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 HEALTHY_S = 5.0
+HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD)
 
 Serve = Callable[[Orders], None]
 Log = Any
@@ -132,7 +133,7 @@ class Supervisor:
         os.set_blocking(self._wake_write, False)
         os.set_blocking(self._wake_read, False)
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD):
+        for number in HANDLED:
             signal.signal(number, lambda number, _frame: self._signals.append(number))
         gc.collect()
         gc.freeze()
@@ -231,9 +232,12 @@ class Supervisor:
             if all(worker.place != place for worker in slot.retiring)
         )
         BEAT.pack_into(self._beats, place * BEAT.size, now)
+        # A signal that the child takes before it has handlers of its own would end in a list that nobody reads.
+        signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
         pid = os.fork()
         if pid == 0:
             self._become_worker(slot, theirs, ours, place)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
         theirs.close()
         ours.setblocking(True)
         slot.worker = _Worker(pid, ours, now, place)
@@ -243,8 +247,9 @@ class Supervisor:
         code = 1
         try:
             signal.set_wakeup_fd(-1)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD):
+            for number in HANDLED:
                 signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
             os.close(self._wake_read)
             os.close(self._wake_write)
             ours.close()

@@ -1,0 +1,48 @@
+"""The supervisor and its children, without an edge in them."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+SLOW_TO_BEGIN = """
+import os, signal, socket, sys, time
+from edge.server.supervisor import Supervisor
+
+real = os.fork
+
+def fork():
+    pid = real()
+    if pid == 0:
+        time.sleep(0.5)  # as a child that is not given the processor
+    else:
+        print("forked", flush=True)
+    return pid
+
+class Log:
+    def info(self, *args, **more): pass
+    warning = error = info
+
+os.fork = fork
+listener = socket.create_server(("127.0.0.1", 0))
+supervisor = Supervisor(
+    [listener], lambda orders: time.sleep(30), Log(), drain_s=20, reread=lambda: None, worker_gone=lambda place: None
+)
+sys.exit(supervisor.run())
+"""
+
+
+def test_a_worker_that_is_told_to_end_before_it_has_begun_ends():
+    process = subprocess.Popen([sys.executable, "-c", SLOW_TO_BEGIN], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout.readline() == b"forked\n"
+        begun = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert time.monotonic() - begun < 5
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
