@@ -33,6 +33,11 @@ def json_module(request) -> ModuleType:
 
 
 @pytest.fixture(params=BUILDS)
+def limits_module(request) -> ModuleType:
+    return load("limits", request.param)
+
+
+@pytest.fixture(params=BUILDS)
 def slots_module(request) -> ModuleType:
     return load("slots", request.param)
 

@@ -18,9 +18,12 @@ __all__ = [
     "GAUGE",
     "GAUGE_MAX",
     "HISTOGRAM",
+    "NEVER",
+    "TABLE_FULL",
     "FieldCollector",
     "FieldLimitError",
     "JSONError",
+    "Limits",
     "SSEDecoder",
     "SSELimitError",
     "SlotWriter",
@@ -44,6 +47,7 @@ if not TYPE_CHECKING and not _pure:
     try:
         from edge._fast._fields_c import FieldCollector, FieldLimitError, index_fields, join_fields, select_fields
         from edge._fast._json_c import JSONError, scan_json
+        from edge._fast._limits_c import NEVER, TABLE_FULL, Limits
         from edge._fast._slots_c import COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Slots, SlotWriter
         from edge._fast._sse_c import SSEDecoder, SSELimitError
     except ImportError as error:
@@ -55,5 +59,6 @@ if not TYPE_CHECKING and not _pure:
 if not COMPILED:
     from edge._fast._fields import FieldCollector, FieldLimitError, index_fields, join_fields, select_fields
     from edge._fast._json import JSONError, scan_json
+    from edge._fast._limits import NEVER, TABLE_FULL, Limits
     from edge._fast._slots import COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Slots, SlotWriter
     from edge._fast._sse import SSEDecoder, SSELimitError

@@ -35,5 +35,6 @@ cfunc = cclass = ccall = inline = final = nogil = _decorator
 boundscheck = wraparound = cdivision = exceptval = locals = returns = _decorator_factory  # noqa: A001
 
 
-def declare(*_args: Any, **_kwargs: Any) -> Any:
-    """A typed class attribute: ``None`` until an instance sets it."""
+def declare(_type: Any = None, value: Any = None, **_kwargs: Any) -> Any:
+    """A typed variable: its value, or ``None`` until it is set."""
+    return value

@@ -46,14 +46,15 @@ def test_all_modules_are_compiled_or_none_is(missing):
 def test_the_pure_build_runs_on_the_stand_in_where_cython_is_missing():
     code = (
         "import sys; sys.modules['cython'] = None\n"
-        "from edge._fast import _cython, _json, _slots, _sse\n"
-        "assert _json.cython is _slots.cython is _sse.cython is _cython and _cython.IS_STAND_IN\n"
+        "from edge._fast import _cython, _json, _limits, _slots, _sse\n"
+        "assert _json.cython is _limits.cython is _slots.cython is _sse.cython is _cython and _cython.IS_STAND_IN\n"
         "assert _json.scan_json(b'{\"a\":[1]}') == {'a': (5, 8)}\n"
         "d = _sse.SSEDecoder(); assert d.feed(b'id: 4\\ndata: a\\n\\n') == [(b'message', b'a')]\n"
         "assert d.last_event_id == b'4' and d.retry_ms is None and d.pending == 0\n"
         "s = _slots.Slots(bytearray(_slots.Slots.size(1, 4096)), 1, 4096); w = _slots.SlotWriter(s, 1)\n"
         "w.define(0, _slots.HISTOGRAM, (1, 2)); w.histogram(0, b'x').observe(1.5); s.fold(1)\n"
         "assert s.read()[0][1] == (0, _slots.HISTOGRAM, b'x', [0, 1, 0, 1.5])\n"
+        "m = _limits.Limits(bytearray(_limits.Limits.size(8, 1)), 8, 1); assert m.take(3, 9, 1, 1, 50) == 0 < m.take(3, 9, 1, 1, 51)\n"
     )
     got = run(code, EDGE_PURE_PYTHON="1")
     assert got.returncode == 0, got.stderr
