@@ -23,6 +23,11 @@ def load(name: str, build: str) -> ModuleType:
 
 
 @pytest.fixture(params=BUILDS)
+def balancer_module(request) -> ModuleType:
+    return load("balancer", request.param)
+
+
+@pytest.fixture(params=BUILDS)
 def fields_module(request) -> ModuleType:
     return load("fields", request.param)
 
@@ -35,6 +40,11 @@ def json_module(request) -> ModuleType:
 @pytest.fixture(params=BUILDS)
 def limits_module(request) -> ModuleType:
     return load("limits", request.param)
+
+
+@pytest.fixture(params=BUILDS)
+def member_module(request) -> ModuleType:
+    return load("member", request.param)
 
 
 @pytest.fixture(params=BUILDS)

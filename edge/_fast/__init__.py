@@ -19,11 +19,15 @@ __all__ = [
     "GAUGE_MAX",
     "HISTOGRAM",
     "NEVER",
+    "STRATEGIES",
     "TABLE_FULL",
+    "Attempt",
+    "Balancer",
     "FieldCollector",
     "FieldLimitError",
     "JSONError",
     "Limits",
+    "Member",
     "SSEDecoder",
     "SSELimitError",
     "SlotWriter",
@@ -45,9 +49,11 @@ COMPILED = False
 
 if not TYPE_CHECKING and not _pure:
     try:
+        from edge._fast._balancer_c import STRATEGIES, Balancer
         from edge._fast._fields_c import FieldCollector, FieldLimitError, index_fields, join_fields, select_fields
         from edge._fast._json_c import JSONError, scan_json
         from edge._fast._limits_c import NEVER, TABLE_FULL, Limits
+        from edge._fast._member_c import Attempt, Member
         from edge._fast._slots_c import COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Slots, SlotWriter
         from edge._fast._sse_c import SSEDecoder, SSELimitError
     except ImportError as error:
@@ -57,8 +63,10 @@ if not TYPE_CHECKING and not _pure:
         COMPILED = True
 
 if not COMPILED:
+    from edge._fast._balancer import STRATEGIES, Balancer
     from edge._fast._fields import FieldCollector, FieldLimitError, index_fields, join_fields, select_fields
     from edge._fast._json import JSONError, scan_json
     from edge._fast._limits import NEVER, TABLE_FULL, Limits
+    from edge._fast._member import Attempt, Member
     from edge._fast._slots import COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Slots, SlotWriter
     from edge._fast._sse import SSEDecoder, SSELimitError

@@ -98,7 +98,7 @@ def test_hot_modules_are_leaves_without_clock_environment_or_io():
         if path.name in ("__init__.py", "_cython.py"):
             continue
         for target in imports(path):
-            allowed = {"__future__", "bisect", "cython", "edge", "fcntl", "json", "re", "typing"}
+            allowed = {"__future__", "bisect", "collections", "cython", "edge", "fcntl", "json", "math", "re", "typing"}
             assert target.split(".")[0] in allowed, f"{path.name} imports {target}"
             assert not target.startswith("edge") or target.startswith("edge._fast"), f"{path.name} imports {target}"
 

@@ -34,7 +34,9 @@ def test_contradictory_variables_are_an_error():
     assert "contradict" in got.stderr
 
 
-@pytest.mark.parametrize("missing", ["edge._fast._json_c", "edge._fast._slots_c", "edge._fast._sse_c"])
+@pytest.mark.parametrize(
+    "missing", ["edge._fast._json_c", "edge._fast._member_c", "edge._fast._slots_c", "edge._fast._sse_c"]
+)
 def test_all_modules_are_compiled_or_none_is(missing):
     without = f"import sys; sys.modules['{missing}'] = None; "
     assert run(without + SHOW).stdout.split() == ["False", "edge._fast._json", "edge._fast._sse"]
@@ -46,11 +48,14 @@ def test_all_modules_are_compiled_or_none_is(missing):
 def test_the_pure_build_runs_on_the_stand_in_where_cython_is_missing():
     code = (
         "import sys; sys.modules['cython'] = None\n"
-        "from edge._fast import _cython, _json, _limits, _slots, _sse\n"
-        "assert _json.cython is _limits.cython is _slots.cython is _sse.cython is _cython and _cython.IS_STAND_IN\n"
+        "from edge._fast import _balancer, _cython, _json, _limits, _member, _slots, _sse\n"
+        "modules = [_balancer, _json, _limits, _member, _slots, _sse]\n"
+        "assert all(m.cython is _cython for m in modules) and _cython.IS_STAND_IN\n"
         "assert _json.scan_json(b'{\"a\":[1]}') == {'a': (5, 8)}\n"
         "d = _sse.SSEDecoder(); assert d.feed(b'id: 4\\ndata: a\\n\\n') == [(b'message', b'a')]\n"
         "assert d.last_event_id == b'4' and d.retry_ms is None and d.pending == 0\n"
+        "m = _member.Member(1, failures=1); b = _balancer.Balancer([m], 'latency'); m.begin(1.0).failed(1.0)\n"
+        "assert (b.pick(30.9), b.retry_after(1.0), b.pick(31.0), m.state) == (-1, 30.0, 0, 'open')\n"
         "s = _slots.Slots(bytearray(_slots.Slots.size(1, 4096)), 1, 4096); w = _slots.SlotWriter(s, 1)\n"
         "w.define(0, _slots.HISTOGRAM, (1, 2)); w.histogram(0, b'x').observe(1.5); s.fold(1)\n"
         "assert s.read()[0][1] == (0, _slots.HISTOGRAM, b'x', [0, 1, 0, 1.5])\n"

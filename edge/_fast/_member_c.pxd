@@ -1,0 +1,18 @@
+# What the compiled modules know of a member: they reach its fields as those of a C struct.
+
+cdef class Member:
+    cdef unsigned long long _key
+    # Settings.
+    cdef Py_ssize_t _limit, _probes
+    cdef double _open_s, _max_open_s, _decay_s
+    # The breaker: the state's place in STATES, how many times it has opened, failures in a row, probes under way, how
+    # long it opens next, and the time from which requests are let through.
+    cdef Py_ssize_t _state, _generation, _failures, _probing
+    cdef double _next_open_s, _ready
+    # How it does: what has been measured (1: time to first content, 2: seconds per token), and when.
+    cdef Py_ssize_t _in_flight, _measured
+    cdef double _ttfc, _ttfc_at, _pace, _pace_at, _error_rate
+    # The latest time seen.
+    cdef double _latest
+
+    cdef bint _allows(self, double now) noexcept
