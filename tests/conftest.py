@@ -38,6 +38,11 @@ def json_module(request) -> ModuleType:
 
 
 @pytest.fixture(params=BUILDS)
+def lfu_module(request) -> ModuleType:
+    return load("lfu", request.param)
+
+
+@pytest.fixture(params=BUILDS)
 def limits_module(request) -> ModuleType:
     return load("limits", request.param)
 

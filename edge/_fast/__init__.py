@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 __all__ = [
     "COMPILED",
     "COUNTER",
+    "ENTRY_BYTES",
     "GAUGE",
     "GAUGE_MAX",
     "HISTOGRAM",
@@ -26,6 +27,7 @@ __all__ = [
     "FieldCollector",
     "FieldLimitError",
     "JSONError",
+    "LFUCache",
     "Limits",
     "Member",
     "SSEDecoder",
@@ -52,6 +54,7 @@ if not TYPE_CHECKING and not _pure:
         from edge._fast._balancer_c import STRATEGIES, Balancer
         from edge._fast._fields_c import FieldCollector, FieldLimitError, index_fields, join_fields, select_fields
         from edge._fast._json_c import JSONError, scan_json
+        from edge._fast._lfu_c import ENTRY_BYTES, LFUCache
         from edge._fast._limits_c import NEVER, TABLE_FULL, Limits
         from edge._fast._member_c import Attempt, Member
         from edge._fast._slots_c import COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Slots, SlotWriter
@@ -66,6 +69,7 @@ if not COMPILED:
     from edge._fast._balancer import STRATEGIES, Balancer
     from edge._fast._fields import FieldCollector, FieldLimitError, index_fields, join_fields, select_fields
     from edge._fast._json import JSONError, scan_json
+    from edge._fast._lfu import ENTRY_BYTES, LFUCache
     from edge._fast._limits import NEVER, TABLE_FULL, Limits
     from edge._fast._member import Attempt, Member
     from edge._fast._slots import COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Slots, SlotWriter

@@ -48,8 +48,8 @@ def test_all_modules_are_compiled_or_none_is(missing):
 def test_the_pure_build_runs_on_the_stand_in_where_cython_is_missing():
     code = (
         "import sys; sys.modules['cython'] = None\n"
-        "from edge._fast import _balancer, _cython, _json, _limits, _member, _slots, _sse\n"
-        "modules = [_balancer, _json, _limits, _member, _slots, _sse]\n"
+        "from edge._fast import _balancer, _cython, _json, _lfu, _limits, _member, _slots, _sse\n"
+        "modules = [_balancer, _json, _lfu, _limits, _member, _slots, _sse]\n"
         "assert all(m.cython is _cython for m in modules) and _cython.IS_STAND_IN\n"
         "assert _json.scan_json(b'{\"a\":[1]}') == {'a': (5, 8)}\n"
         "d = _sse.SSEDecoder(); assert d.feed(b'id: 4\\ndata: a\\n\\n') == [(b'message', b'a')]\n"
@@ -59,6 +59,7 @@ def test_the_pure_build_runs_on_the_stand_in_where_cython_is_missing():
         "s = _slots.Slots(bytearray(_slots.Slots.size(1, 4096)), 1, 4096); w = _slots.SlotWriter(s, 1)\n"
         "w.define(0, _slots.HISTOGRAM, (1, 2)); w.histogram(0, b'x').observe(1.5); s.fold(1)\n"
         "assert s.read()[0][1] == (0, _slots.HISTOGRAM, b'x', [0, 1, 0, 1.5])\n"
+        "c = _lfu.LFUCache(9999); assert c.put(b'k', 'v', 1, 9.0, 1.0) and c.get(b'k', 2.0) == 'v'\n"
         "m = _limits.Limits(bytearray(_limits.Limits.size(8, 1)), 8, 1); assert m.take(3, 9, 1, 1, 50) == 0 < m.take(3, 9, 1, 1, 51)\n"
     )
     got = run(code, EDGE_PURE_PYTHON="1")
