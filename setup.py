@@ -13,7 +13,7 @@ import sys
 
 from setuptools import Extension, setup
 
-HOT_MODULES = ["balancer", "fields", "json", "lfu", "limits", "member", "slots", "sse"]
+HOT_MODULES = ["balancer", "fields", "json", "key", "lfu", "limits", "member", "slots", "sse"]
 
 TRUE = {"1", "true", "yes", "on"}
 PURE = os.environ.get("EDGE_PURE_PYTHON", "").lower() in TRUE

@@ -53,6 +53,11 @@ def member_module(request) -> ModuleType:
 
 
 @pytest.fixture(params=BUILDS)
+def key_module(request) -> ModuleType:
+    return load("key", request.param)
+
+
+@pytest.fixture(params=BUILDS)
 def slots_module(request) -> ModuleType:
     return load("slots", request.param)
 

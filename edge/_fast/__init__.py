@@ -16,6 +16,7 @@ __all__ = [
     "COMPILED",
     "COUNTER",
     "ENTRY_BYTES",
+    "FORMAT_VERSION",
     "GAUGE",
     "GAUGE_MAX",
     "HISTOGRAM",
@@ -34,8 +35,10 @@ __all__ = [
     "SSELimitError",
     "SlotWriter",
     "Slots",
+    "canonical",
     "index_fields",
     "join_fields",
+    "request_digest",
     "scan_json",
     "select_fields",
 ]
@@ -54,6 +57,7 @@ if not TYPE_CHECKING and not _pure:
         from edge._fast._balancer_c import STRATEGIES, Balancer
         from edge._fast._fields_c import FieldCollector, FieldLimitError, index_fields, join_fields, select_fields
         from edge._fast._json_c import JSONError, scan_json
+        from edge._fast._key_c import FORMAT_VERSION, canonical, request_digest
         from edge._fast._lfu_c import ENTRY_BYTES, LFUCache
         from edge._fast._limits_c import NEVER, TABLE_FULL, Limits
         from edge._fast._member_c import Attempt, Member
@@ -69,6 +73,7 @@ if not COMPILED:
     from edge._fast._balancer import STRATEGIES, Balancer
     from edge._fast._fields import FieldCollector, FieldLimitError, index_fields, join_fields, select_fields
     from edge._fast._json import JSONError, scan_json
+    from edge._fast._key import FORMAT_VERSION, canonical, request_digest
     from edge._fast._lfu import ENTRY_BYTES, LFUCache
     from edge._fast._limits import NEVER, TABLE_FULL, Limits
     from edge._fast._member import Attempt, Member
