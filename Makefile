@@ -8,7 +8,7 @@ INSTALL := PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q
 SLOWER := building pure Python, which is slower (install gcc and Python's headers for more)
 HOT := $(wildcard edge/_fast/_*.py edge/_fast/*.pxd)
 
-.PHONY: run test lint bench bench-micro bench-peers clean
+.PHONY: run test sanitize lint bench bench-micro bench-peers clean
 
 run: $(VENV)/.built
 	@$(BIN)/edge version
@@ -18,6 +18,10 @@ test: $(VENV)/.test $(VENV)/.clients
 	@$(BIN)/edge version | grep -q compiled || echo "SKIPPED: the compiled build, which is not here (see above)"
 	EDGE_CLIENTS=$(CURDIR)/$(VENV)/clients $(BIN)/python -m pytest
 	EDGE_PURE_PYTHON=1 $(BIN)/python -m pytest tests/unit
+
+# The tests of the hot modules on a build with gcc's sanitizers, made in build/sanitize: what a wrong index reads is an error.
+sanitize: $(VENV)/.test
+	$(BIN)/python -m tests.sanitize
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .

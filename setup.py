@@ -6,6 +6,9 @@ imported side by side. Three build states:
 * neither variable set: compile if possible, go on as pure Python (saying so) if not;
 * ``EDGE_PURE_PYTHON=1``: compile nothing (gives a ``py3-none-any`` wheel);
 * ``EDGE_REQUIRE_COMPILED=1``: a module that does not compile fails the build.
+
+``EDGE_SANITIZE=1`` makes a build for tests alone, with Cython's own checks on and with the address and undefined
+behaviour sanitizers of gcc: ``make sanitize`` (tests/sanitize.py) makes it, in a folder of its own, and runs it.
 """
 
 import os
@@ -18,6 +21,15 @@ HOT_MODULES = ["balancer", "fields", "json", "key", "lfu", "limits", "member", "
 TRUE = {"1", "true", "yes", "on"}
 PURE = os.environ.get("EDGE_PURE_PYTHON", "").lower() in TRUE
 REQUIRED = os.environ.get("EDGE_REQUIRE_COMPILED", "").lower() in TRUE
+SANITIZE = os.environ.get("EDGE_SANITIZE", "").lower() in TRUE
+# CPython's own flags have -fwrapv, under which no overflow is reported.
+SANITIZERS = [
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=undefined",
+    "-fno-omit-frame-pointer",
+    "-fno-wrapv",
+]
+CHECKS = {"boundscheck": True, "wraparound": True, "initializedcheck": True, "nonecheck": True}
 
 if PURE and REQUIRED:
     raise SystemExit("EDGE_PURE_PYTHON and EDGE_REQUIRE_COMPILED contradict each other: set one of them")
@@ -38,16 +50,24 @@ def extensions() -> list[Extension]:
         Extension(
             f"edge._fast._{name}_c",
             [f"edge/_fast/_{name}.py"],
+            depends=["setup.py"],
             optional=not REQUIRED,
-            # Where the processor has a fused multiply-add (ARM), contraction would round differently from Python.
-            extra_compile_args=["-O3", "-ffp-contract=off", "-Wall", "-Wno-unused-function"],
+            extra_compile_args=[
+                *(["-O1", "-g", *SANITIZERS] if SANITIZE else ["-O3"]),
+                # Where the processor has a fused multiply-add (ARM), contraction would round differently from Python.
+                "-ffp-contract=off",
+                "-Wall",
+                "-Wno-unused-function",
+            ],
+            extra_link_args=SANITIZERS if SANITIZE else [],
         )
         for name in HOT_MODULES
     ]
     return cythonize(
         modules,
-        build_dir="build/cython",
-        compiler_directives={"language_level": "3", "embedsignature": True},
+        # Cython does not notice that directives have changed: each build keeps its own C files.
+        build_dir="build/cython-sanitize" if SANITIZE else "build/cython",
+        compiler_directives={"language_level": "3", "embedsignature": True} | (CHECKS if SANITIZE else {}),
         show_all_warnings=False,
     )
 

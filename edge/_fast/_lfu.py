@@ -198,7 +198,7 @@ class LFUCache:
 
     Keys are bytes; a value is any object but None. Times are seconds of one clock, the caller's. The same `seed` and
     calls give the same answers in both builds, within a process: Python's hashes differ between processes. Counted are
-    `evictions`, entries removed for others' sake, `expired` ones removed, and `rejected` puts, those that returned false.
+    `evictions`, entries removed for others' sake, `expired` ones removed, and `rejected` puts, which returned false.
     """
 
     max_bytes = cython.declare(cython.Py_ssize_t, visibility="readonly")
