@@ -8,7 +8,7 @@ INSTALL := PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q
 SLOWER := building pure Python, which is slower (install gcc and Python's headers for more)
 HOT := $(wildcard edge/_fast/_*.py edge/_fast/*.pxd)
 
-.PHONY: run test sanitize lint bench bench-micro bench-peers clean
+.PHONY: run test sanitize fuzz lint bench bench-micro bench-peers clean
 
 run: $(VENV)/.built
 	@$(BIN)/edge version
@@ -17,11 +17,17 @@ run: $(VENV)/.built
 test: $(VENV)/.test $(VENV)/.clients
 	@$(BIN)/edge version | grep -q compiled || echo "SKIPPED: the compiled build, which is not here (see above)"
 	EDGE_CLIENTS=$(CURDIR)/$(VENV)/clients $(BIN)/python -m pytest
-	EDGE_PURE_PYTHON=1 $(BIN)/python -m pytest tests/unit
+	EDGE_PURE_PYTHON=1 $(BIN)/python -m pytest tests/unit tests/fuzz
+	@if $(BIN)/python -c 'import atheris' 2>/dev/null; then $(BIN)/python -m tests.fuzz.run --seconds 5; \
+	else echo "SKIPPED: fuzzing, since atheris is not here (it has wheels for Linux on x86-64, Python before 3.14)"; fi
 
 # The tests of the hot modules on a build with gcc's sanitizers, made in build/sanitize: what a wrong index reads is an error.
 sanitize: $(VENV)/.test
 	$(BIN)/python -m tests.sanitize
+
+# Inputs that nobody thought of, guided by coverage. FUZZ='sse --seconds 600' fuzzes one module for ten minutes.
+fuzz: $(VENV)/.test
+	$(BIN)/python -m tests.fuzz.run $(FUZZ)
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .
@@ -61,8 +67,10 @@ else
 endif
 	@touch $@
 
+# Building atheris would take clang, so it is there as a wheel or not at all.
 $(VENV)/.test: $(VENV)/.built
 	$(INSTALL) --group test
+	@$(INSTALL) --only-binary atheris --group fuzz 2>/dev/null || echo "There is no wheel of atheris here: nothing is fuzzed"
 	@touch $@
 
 # Clients of other versions than ours, in environments of their own.

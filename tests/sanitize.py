@@ -50,13 +50,17 @@ def environment() -> dict[str, str]:
 
 
 def tests(names: list[str]) -> list[str]:
-    found = []
+    """The files with the modules' tests. What is a part of another module is tested with that."""
+    unit = TREE / "tests/unit"
+    found = {TREE / "tests/fuzz/test_corpus.py"}
     for name in names:
-        files = [TREE / f"tests/unit/test_{name}.py", *sorted((TREE / "tests/unit").glob(f"test_{name}_*.py"))]
-        if not files[0].exists():
-            sys.exit(f"the module {name} has no tests")
-        found += [str(file.relative_to(TREE)) for file in files]
-    return found
+        whole = name
+        while not (unit / f"test_{whole}.py").exists():
+            whole, _, part = whole.rpartition("_")
+            if not part or not whole:
+                sys.exit(f"the module {name} has no tests")
+        found |= {unit / f"test_{whole}.py", *unit.glob(f"test_{whole}_*.py")}
+    return sorted(str(path.relative_to(TREE)) for path in found)
 
 
 def main() -> None:

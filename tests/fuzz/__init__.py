@@ -1,0 +1,1 @@
+"""Coverage-guided fuzzing of the hot modules: ``python -m tests.fuzz.run``."""

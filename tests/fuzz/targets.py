@@ -1,0 +1,216 @@
+"""What has to hold of each hot module for any bytes whatever. A target raises AssertionError where it does not.
+
+A target is given the module's builds, the pure one first, and an input. What one build says, the other has to say: the
+differences between the two are what fuzzing finds best.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from collections.abc import Callable, Sequence
+from decimal import InvalidOperation
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from tests.unit.key_forms import decode, plain, read
+
+__all__ = ["CORPUS", "TARGETS", "builds", "corpus", "here"]
+
+FAST = Path(__file__).parents[2] / "edge" / "_fast"
+CORPUS = Path(__file__).with_name("corpus")
+
+# Beyond these the decimal module refuses, which is its caller's business.
+HUGE_EXPONENT = re.compile(rb"[eE][+-]?0*[1-9][0-9]{17}")
+
+
+def builds(name: str) -> list[ModuleType]:
+    """The pure build, and the compiled one if it is here."""
+    found = [importlib.import_module(f"edge._fast._{name}")]
+    try:
+        found.append(importlib.import_module(f"edge._fast._{name}_c"))
+    except ImportError:
+        pass
+    return found
+
+
+def here(name: str) -> bool:
+    return (FAST / f"_{name}.py").exists()
+
+
+def corpus(name: str) -> list[Path]:
+    return sorted(path for path in (CORPUS / name).glob("*") if path.is_file())
+
+
+def one(answers: Sequence[Any]) -> Any:
+    """The answer, which all builds give."""
+    for answer in answers[1:]:
+        assert answer == answers[0], f"{answers[0]!r:.300} of the pure build, {answer!r:.300} of the compiled one"
+    return answers[0]
+
+
+def refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def verdict(module: ModuleType, body: bytes, *limits: int) -> Any:
+    try:
+        return module.scan_json(body, *limits)
+    except module.JSONError as error:
+        assert 0 <= error.offset <= len(body)
+        return error.reason, error.offset, error.duplicate
+
+
+def fuzz_json(modules: Sequence[ModuleType], data: bytes) -> None:
+    """Both builds give one verdict; what they accept, strict parsers accept, and the spans hold the values."""
+    one([verdict(module, data, 3, 5) for module in modules])
+    spans = one([verdict(module, data) for module in modules])
+    if not isinstance(spans, dict):
+        return
+    whole = json.loads(data, parse_constant=refuse)
+    assert whole.keys() == spans.keys()
+    try:
+        decoded = decode(data)
+    except InvalidOperation:
+        assert HUGE_EXPONENT.search(data), "a number is refused that is not huge"
+        decoded = None
+    for key, (start, end) in spans.items():
+        part = data[start:end]
+        assert part == part.strip(b" \t\n\r")
+        assert json.loads(part) == whole[key]
+        if decoded is not None:
+            assert decode(part) == decoded[key]
+    assert list(spans.values()) == sorted(spans.values())
+
+
+def parts(stream: bytes, places: bytes) -> list[bytes]:
+    """The stream, cut at `places`, each a 256th of its length."""
+    cuts = sorted(place * len(stream) // 255 for place in places)
+    return [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+
+
+def events(module: ModuleType, pieces: Sequence[bytes], *limits: int) -> Any:
+    """All events, and after each piece what else the decoder says; where it ends if a limit does it."""
+    decoder = module.SSEDecoder(*limits)
+    found, said = [], []
+    try:
+        for piece in pieces:
+            found += decoder.feed(piece)
+            said.append((decoder.pending, decoder.last_event_id, decoder.retry_ms))
+        found += decoder.finish()
+    except module.SSELimitError as error:
+        said.append(str(error))
+    return found, said
+
+
+def fuzz_sse(modules: Sequence[ModuleType], data: bytes) -> None:
+    """Any split gives the same events; both builds agree, after each piece as well; limits hold.
+
+    The first four bytes say where the rest, the stream, is cut, the fifth what the limits are.
+    """
+    stream = data[5:]
+    pieces = parts(stream, data[:4])
+    whole, said = one([events(module, [stream]) for module in modules])
+    split, said_split = one([events(module, pieces) for module in modules])
+    assert split == whole
+    assert said_split[-1] == said[-1]
+    if len(stream) <= 80:
+        bytewise, said_bytewise = one([events(module, [bytes([byte]) for byte in stream]) for module in modules])
+        assert bytewise == whole
+        assert not stream or said_bytewise[-1] == said[-1]
+    assert 0 <= said[-1][0] <= len(stream)
+    limit = data[4] if len(data) > 4 else 0
+    bounded, _ = one([events(module, pieces, limit, limit // 2) for module in modules])
+    assert bounded == whole[: len(bounded)]
+    assert all(len(text) <= limit // 2 for _, text in bounded)
+
+
+def form(module: ModuleType, value: object) -> Any:
+    try:
+        return module.canonical(value)
+    except (ValueError, TypeError) as error:
+        return type(error), str(error)
+
+
+def turned(value: object) -> object:
+    """The same value, the keys of each object in the opposite order."""
+    if isinstance(value, list):
+        return [turned(item) for item in value]
+    if isinstance(value, dict):
+        return {key: turned(value[key]) for key in reversed(value)}
+    return value
+
+
+def fuzz_key(modules: Sequence[ModuleType], data: bytes) -> None:
+    """One form on both builds, whatever the order of keys, which says all that the value says."""
+    try:
+        value = decode(data)
+    except (msgspec.DecodeError, InvalidOperation, RecursionError, UnicodeDecodeError):
+        return
+    found = one([form(module, value) for module in modules])
+    assert isinstance(found, bytes), f"refused: {found}"
+    assert plain(read(found)) == plain(value)
+    assert one([form(module, turned(value)) for module in modules]) == found
+    if isinstance(value, dict):
+        without = frozenset(list(value)[:1])
+        context = (data[:3], data[3:])
+        digest = one([module.request_digest(context, value, without) for module in modules])
+        kept = {key: item for key, item in value.items() if key not in without}
+        assert modules[0].request_digest(context, turned(kept), frozenset()) == digest
+
+
+def streamed(module: ModuleType, pieces: Sequence[bytes], mask: int) -> list[tuple[bytes, int]]:
+    """What a stream's scanner makes of it, neighbours of one kind joined."""
+    scanner = module.StreamScanner(mask)
+    joined: list[tuple[bytes, int]] = []
+    for text, kind in [*(found for piece in pieces for found in scanner.feed(piece)), *scanner.flush()]:
+        if joined and kind == joined[-1][1]:
+            joined[-1] = (joined[-1][0] + text, kind)
+        else:
+            joined.append((text, kind))
+    return joined
+
+
+def marked(text: bytes, spans: Sequence[tuple[int, int, int]]) -> list[tuple[bytes, int]]:
+    """The text as pieces, in the form of `streamed`."""
+    pieces: list[tuple[bytes, int]] = []
+    at = 0
+    for start, end, kind in [*spans, (len(text), len(text), -1)]:
+        for piece, of in ((text[at:start], -1), (text[start:end], kind)):
+            if piece and pieces and pieces[-1][1] == of:
+                pieces[-1] = (pieces[-1][0] + piece, of)
+            elif piece:
+                pieces.append((piece, of))
+        at = end
+    return pieces
+
+
+def fuzz_scan(modules: Sequence[ModuleType], data: bytes) -> None:
+    """Both builds find the same spans, which are in order and of the kinds asked for; any split of a stream does too.
+
+    The first byte is the mask, the next three say where the rest, the text, is cut.
+    """
+    mask = (data[0] if data else 0) & 0x7F
+    text = data[4:]
+    for as_json in (False, True):
+        spans = one([module.scan_text(text, mask, json=as_json) for module in modules])
+        end = 0
+        for span in spans:
+            assert end <= span[0] < span[1] <= len(text)
+            assert mask >> span[2] & 1
+            end = span[1]
+    whole = marked(text, modules[0].scan_text(text, mask))
+    for pieces in (parts(text, data[1:4]), [text[i : i + 1] for i in range(len(text))] if len(text) <= 80 else [text]):
+        assert one([streamed(module, pieces, mask) for module in modules]) == whole
+
+
+TARGETS: dict[str, Callable[[Sequence[ModuleType], bytes], None]] = {
+    "json": fuzz_json,
+    "key": fuzz_key,
+    "scan": fuzz_scan,
+    "sse": fuzz_sse,
+}
