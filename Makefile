@@ -22,8 +22,13 @@ test: $(VENV)/.test $(VENV)/.clients
 	else echo "SKIPPED: fuzzing, since atheris is not here (it has wheels for Linux on x86-64, Python before 3.14)"; fi
 
 # The tests of the hot modules on a build with gcc's sanitizers, made in build/sanitize: what a wrong index reads is an error.
-sanitize: $(VENV)/.test
+sanitize: $(VENV)/.test build/sanitize/tools/.here
 	$(BIN)/python -m tests.sanitize
+
+# Apart from the environment, where the pure build has to do without Cython.
+build/sanitize/tools/.here: $(VENV)/.pip pyproject.toml
+	$(INSTALL) --upgrade --target build/sanitize/tools --group compile
+	@touch $@
 
 # Inputs that nobody thought of, guided by coverage. FUZZ='sse --seconds 600' fuzzes one module for ten minutes.
 fuzz: $(VENV)/.test

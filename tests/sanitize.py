@@ -16,6 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 BASE = ROOT / "build" / "sanitize"
 TREE = BASE / "tree"
+TOOLS = BASE / "tools"
+"""Where `make sanitize` puts setuptools and Cython, which the environment may have as well."""
 
 # CPython leaves memory behind at its end, on purpose. With malloc in the place of its own allocator, each bytes object
 # has guarded memory around it, so that reading one byte too many is found.
@@ -31,6 +33,7 @@ def build() -> list[str]:
     """Build into TREE; return the modules' names."""
     shutil.rmtree(TREE / "tests", ignore_errors=True)
     environment = os.environ | {"EDGE_SANITIZE": "1", "EDGE_REQUIRE_COMPILED": "1", "CC": "gcc"}
+    environment["PYTHONPATH"] = os.pathsep.join([str(TOOLS), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment.pop("EDGE_PURE_PYTHON", None)
     command = [sys.executable, "setup.py", "-q", "build", "--build-base", str(BASE), "--build-lib", str(TREE)]
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
