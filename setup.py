@@ -16,7 +16,23 @@ import sys
 
 from setuptools import Extension, setup
 
-HOT_MODULES = ["balancer", "fields", "json", "key", "lfu", "limits", "member", "slots", "sse"]
+HOT_MODULES = [
+    "balancer",
+    "fields",
+    "json",
+    "key",
+    "lfu",
+    "limits",
+    "member",
+    "scan",
+    "scan_addresses",
+    "scan_numbers",
+    "scan_phones",
+    "scan_secrets",
+    "scan_text",
+    "slots",
+    "sse",
+]
 
 TRUE = {"1", "true", "yes", "on"}
 PURE = os.environ.get("EDGE_PURE_PYTHON", "").lower() in TRUE

@@ -58,6 +58,11 @@ def key_module(request) -> ModuleType:
 
 
 @pytest.fixture(params=BUILDS)
+def scan_module(request) -> ModuleType:
+    return load("scan", request.param)
+
+
+@pytest.fixture(params=BUILDS)
 def slots_module(request) -> ModuleType:
     return load("slots", request.param)
 

@@ -16,7 +16,7 @@ import pyperf
 
 from benchmarks.micro.case import Case
 
-MODULES = ["balancer", "fields", "json", "key", "lfu", "limits", "member", "slots", "sse"]
+MODULES = ["balancer", "fields", "json", "key", "lfu", "limits", "member", "scan", "slots", "sse"]
 RESULTS = Path(__file__).with_name("RESULTS.md")
 PROCESSES, VALUES, MIN_TIME_S = 5, 5, 0.02
 

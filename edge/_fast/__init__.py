@@ -13,14 +13,20 @@ import os
 from typing import TYPE_CHECKING
 
 __all__ = [
+    "ALL",
+    "CALLING_CODES",
     "COMPILED",
     "COUNTER",
+    "DOMAIN_BYTES",
     "ENTRY_BYTES",
     "FORMAT_VERSION",
     "GAUGE",
     "GAUGE_MAX",
     "HISTOGRAM",
+    "KINDS",
+    "LOCAL_BYTES",
     "NEVER",
+    "SECRET_PREFIXES",
     "STRATEGIES",
     "TABLE_FULL",
     "Attempt",
@@ -35,11 +41,17 @@ __all__ = [
     "SSELimitError",
     "SlotWriter",
     "Slots",
+    "StreamScanner",
     "canonical",
+    "has_unicode_escapes",
     "index_fields",
+    "is_card",
+    "is_iban",
     "join_fields",
     "request_digest",
     "scan_json",
+    "scan_ranges",
+    "scan_text",
     "select_fields",
 ]
 
@@ -61,6 +73,12 @@ if not TYPE_CHECKING and not _pure:
         from edge._fast._lfu_c import ENTRY_BYTES, LFUCache
         from edge._fast._limits_c import NEVER, TABLE_FULL, Limits
         from edge._fast._member_c import Attempt, Member
+        from edge._fast._scan_addresses_c import DOMAIN_BYTES, LOCAL_BYTES
+        from edge._fast._scan_c import ALL, KINDS, StreamScanner, scan_ranges, scan_text
+        from edge._fast._scan_numbers_c import is_card, is_iban
+        from edge._fast._scan_phones_c import CALLING_CODES
+        from edge._fast._scan_secrets_c import SECRET_PREFIXES
+        from edge._fast._scan_text_c import has_unicode_escapes
         from edge._fast._slots_c import COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Slots, SlotWriter
         from edge._fast._sse_c import SSEDecoder, SSELimitError
     except ImportError as error:
@@ -77,5 +95,11 @@ if not COMPILED:
     from edge._fast._lfu import ENTRY_BYTES, LFUCache
     from edge._fast._limits import NEVER, TABLE_FULL, Limits
     from edge._fast._member import Attempt, Member
+    from edge._fast._scan import ALL, KINDS, StreamScanner, scan_ranges, scan_text
+    from edge._fast._scan_addresses import DOMAIN_BYTES, LOCAL_BYTES
+    from edge._fast._scan_numbers import is_card, is_iban
+    from edge._fast._scan_phones import CALLING_CODES
+    from edge._fast._scan_secrets import SECRET_PREFIXES
+    from edge._fast._scan_text import has_unicode_escapes
     from edge._fast._slots import COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Slots, SlotWriter
     from edge._fast._sse import SSEDecoder, SSELimitError

@@ -35,7 +35,14 @@ def test_contradictory_variables_are_an_error():
 
 
 @pytest.mark.parametrize(
-    "missing", ["edge._fast._json_c", "edge._fast._member_c", "edge._fast._slots_c", "edge._fast._sse_c"]
+    "missing",
+    [
+        "edge._fast._json_c",
+        "edge._fast._member_c",
+        "edge._fast._scan_c",
+        "edge._fast._slots_c",
+        "edge._fast._sse_c",
+    ],
 )
 def test_all_modules_are_compiled_or_none_is(missing):
     without = f"import sys; sys.modules['{missing}'] = None; "
@@ -48,8 +55,8 @@ def test_all_modules_are_compiled_or_none_is(missing):
 def test_the_pure_build_runs_on_the_stand_in_where_cython_is_missing():
     code = (
         "import sys; sys.modules['cython'] = None\n"
-        "from edge._fast import _balancer, _cython, _json, _key, _lfu, _limits, _member, _slots, _sse\n"
-        "modules = [_balancer, _json, _key, _lfu, _limits, _member, _slots, _sse]\n"
+        "from edge._fast import _balancer, _cython, _json, _key, _lfu, _limits, _member, _scan, _slots, _sse\n"
+        "modules = [_balancer, _json, _key, _lfu, _limits, _member, _scan, _slots, _sse]\n"
         "assert all(m.cython is _cython for m in modules) and _cython.IS_STAND_IN\n"
         "assert _json.scan_json(b'{\"a\":[1]}') == {'a': (5, 8)}\n"
         "assert _key.canonical({'b': 1.50, 'a': [None]}) == b'o\\x02s\\x01aa\\x01ns\\x01b+\\x01\\x0215'\n"
@@ -59,6 +66,8 @@ def test_the_pure_build_runs_on_the_stand_in_where_cython_is_missing():
         "assert (b.pick(30.9), b.retry_after(1.0), b.pick(31.0), m.state) == (-1, 30.0, 0, 'open')\n"
         "s = _slots.Slots(bytearray(_slots.Slots.size(1, 4096)), 1, 4096); w = _slots.SlotWriter(s, 1)\n"
         "w.define(0, _slots.HISTOGRAM, (1, 2)); w.histogram(0, b'x').observe(1.5); s.fold(1)\n"
+        "assert _scan.scan_text(b'a@b.de 4111 1111 1111 1111 ::1 Bearer a.b.c') == [(0, 6, 0), (7, 26, 3), (27, 30, 5), "
+        "(38, 43, 6)]\n"
         "assert s.read()[0][1] == (0, _slots.HISTOGRAM, b'x', [0, 1, 0, 1.5])\n"
         "c = _lfu.LFUCache(9999); assert c.put(b'k', 'v', 1, 9.0, 1.0) and c.get(b'k', 2.0) == 'v'\n"
         "m = _limits.Limits(bytearray(_limits.Limits.size(8, 1)), 8, 1); assert m.take(3, 9, 1, 1, 50) == 0 < m.take(3, 9, 1, 1, 51)\n"
