@@ -3,7 +3,10 @@
 Atheris follows the pure build's branches; each input goes through the compiled build as well, and both have to agree
 (targets.py). Prints how many inputs were tried, and ends with 1 on a finding, whose input is then in the corpus, where
 test_corpus.py sees it until it is mended. New inputs that reach something new stay in build/fuzz; ``--keep`` moves the
-fewest of them that reach all of it into the corpus. ``--sanitized`` runs on the build of tests/sanitize.py.
+fewest of them that reach all of it into the corpus.
+
+``--sanitized`` runs on the build of tests/sanitize.py, where the sanitizer's library takes the place of what follows
+branches: it goes on at random from what other runs have led to.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+
+from tests import sanitize
 
 ROOT = Path(__file__).parents[2]
 CORPUS = ROOT / "tests/fuzz/corpus"
@@ -62,10 +67,9 @@ def fuzz(name: str, arguments: argparse.Namespace) -> bool:
     before = {path.name for path in corpus.iterdir()}
     cwd, environment = ROOT, dict(os.environ)
     if arguments.sanitized:
-        from tests import sanitize
-
         cwd, environment = sanitize.TREE, sanitize.environment()
         environment["EDGE_FUZZ_SCRATCH"] = str(SCRATCH)
+        options.append("-keep_seed=1")
     command = [sys.executable, "-m", "tests.fuzz.run", "--work", name, *options]
     log = scratch.parent / f"{name}.log"
     with log.open("wb") as output:
@@ -99,7 +103,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=0, help="of each target; without it, and without --runs, 20")
     parser.add_argument("--runs", type=int, default=-1, help="how many inputs, of each target")
     parser.add_argument("--keep", action="store_true", help="add to the corpora what earlier runs have found new")
-    parser.add_argument("--sanitized", action="store_true", help="on the sanitized build, after `make sanitize`")
+    parser.add_argument("--sanitized", action="store_true", help="on the sanitized build")
     arguments = parser.parse_args()
     if arguments.runs < 0 and not arguments.seconds:
         arguments.seconds = 20
@@ -109,6 +113,8 @@ def main() -> None:
         sys.exit(
             "atheris is not here (pip install --group fuzz; it has wheels for Linux on x86-64, Python before 3.14)"
         )
+    if arguments.sanitized:
+        sanitize.build()
     good = True
     for name in arguments.targets or NAMES:
         if not (ROOT / f"edge/_fast/_{name}.py").exists():
