@@ -41,6 +41,10 @@ class RequestRecord(Struct, frozen=True, gc=False):
     ``outcome`` is ok, error or cancelled; ``error_code`` and ``error_kind`` are "" when ok. ``time_to_first_content_s``
     is counted from the end of the request's headers, 0.0 where nothing was relayed. ``warnings`` names what of the
     provider's answer a translation could not make sense of.
+
+    ``usage`` is what providers charge for, ``cost`` the price of it in 1e-12 USD, -1 where that is not known; with
+    ``estimated`` both are estimates. ``cache`` says where the answer came from: memory, redis or joined (another
+    request's upstream call); miss or bypass for a provider's answer; "" where there is no cache.
     """
 
     request_id: str
@@ -63,9 +67,29 @@ class RequestRecord(Struct, frozen=True, gc=False):
     time_to_first_content_s: float
     usage: Usage | None
     warnings: frozenset[str] = frozenset()
+    cost: int = -1
+    estimated: bool = False
+    cache: str = ""
 
 
 class Hooks(Protocol):
     """Called on the event loop: must not wait and must not raise."""
 
     def request_done(self, record: RequestRecord) -> None: ...
+
+
+class Meter(Protocol):
+    """What is counted beside requests. As hooks, these must not wait and must not raise.
+
+    `metric` is a name that `edge/telemetry/metrics.py` lists, `labels` are the values of its labels in their order;
+    they come from a closed set, never from a client.
+    """
+
+    def count(self, metric: str, *labels: str, amount: float = 1.0) -> None:
+        """Add to a counter."""
+
+    def observe(self, metric: str, value: float, *labels: str) -> None:
+        """Add one value to a histogram."""
+
+    def level(self, metric: str, value: float, *labels: str) -> None:
+        """Set a gauge, of which the values of all workers are added up."""

@@ -1,0 +1,136 @@
+"""How an answer lies in Redis: a fixed binary header, which says whose it is, and the answer after it.
+
+Anyone who can write to that Redis can write anything, and a client's bug may bring another key's value. So nothing is
+believed: the decoder compares every field, and what differs in any is no answer. Big-endian:
+
+    offset  size
+         0     4  magic, ``LEAe``
+         4     1  version of this layout and of `Entry`
+         5     1  flags: 1 = the checksum is keyed
+         6     2  zero
+         8    32  the cache key's digest, whole
+        40    32  SHA-256 of the tenant
+        72     8  stored at, seconds of the wall clock (IEEE 754)
+        80     8  expires at
+        88     4  length of the whole, this header included
+        92     4  length of the answer
+        96    16  checksum of all the rest: the first 16 bytes of its SHA-256, or of its HMAC-SHA256 under
+                  ``cache.redis.hmac_key``
+       112        the answer, as MessagePack
+"""
+
+from __future__ import annotations
+
+import hmac
+import math
+import struct
+from hashlib import sha256
+
+import msgspec
+
+from edge.cache.entry import Entry
+
+__all__ = ["MAX_BYTES", "TooLarge", "decode", "encode"]
+
+MAX_BYTES = 1 << 20
+"""The largest envelope. A longer value would hold up every other command of a Redis, which has one thread."""
+MAX_CHUNKS = 65536
+
+MAGIC = b"LEAe"
+VERSION = 1
+KEYED = 1
+FIELDS = struct.Struct(">4sBBH32s32sddII")
+CHECKSUM = 16
+HEADER = FIELDS.size + CHECKSUM
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Entry)
+
+
+class TooLarge(Exception):
+    """The answer does not fit into `MAX_BYTES`."""
+
+
+def encode(digest: bytes, tenant: str, entry: Entry, key: bytes | None) -> bytes:
+    """The envelope of `entry`. `digest` has 32 bytes; `key` is the HMAC's. Raises TooLarge."""
+    if len(entry.body) > MAX_BYTES:
+        raise TooLarge
+    payload = _encoder.encode(entry)
+    size = HEADER + len(payload)
+    if size > MAX_BYTES or len(entry.chunks) > MAX_CHUNKS:
+        raise TooLarge
+    fields = FIELDS.pack(
+        MAGIC,
+        VERSION,
+        0 if key is None else KEYED,
+        0,
+        digest,
+        _tenant(tenant),
+        entry.stored_at,
+        entry.expires_at,
+        size,
+        len(payload),
+    )
+    return b"".join((fields, _checksum(key, fields, payload), payload))
+
+
+def decode(value: object, digest: bytes, tenant: str, key: bytes | None, now: float) -> Entry | None:
+    """The answer in `value`, if that is an envelope of this digest, this tenant and this key, and has not expired at
+    `now`; None for everything else. Raises nothing.
+    """
+    if not isinstance(value, bytes) or not HEADER < len(value) <= MAX_BYTES:
+        return None
+    fields = value[: FIELDS.size]
+    magic, version, flags, zero, whose, tenants, stored_at, expires_at, size, length = FIELDS.unpack(fields)
+    if (
+        magic != MAGIC
+        or version != VERSION
+        or flags != (0 if key is None else KEYED)
+        or zero
+        or whose != digest
+        or tenants != _tenant(tenant)
+        or size != len(value)
+        or length != size - HEADER
+    ):
+        return None
+    payload = memoryview(value)[HEADER:]
+    if not hmac.compare_digest(value[FIELDS.size : HEADER], _checksum(key, fields, payload)):
+        return None
+    try:
+        entry = _decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if entry.stored_at != stored_at or entry.expires_at != expires_at or not _sound(entry, now):
+        return None
+    return entry
+
+
+def _tenant(tenant: str) -> bytes:
+    return sha256(tenant.encode("utf-8", "surrogatepass")).digest()
+
+
+def _sound(entry: Entry, now: float) -> bool:
+    """Whether the answer agrees with itself, and is of now."""
+    if not (math.isfinite(entry.stored_at) and math.isfinite(entry.expires_at) and now < entry.expires_at):
+        return False
+    if entry.cost < -1 or len(entry.chunks) > MAX_CHUNKS:
+        return False
+    if entry.usage is not None and min(msgspec.structs.astuple(entry.usage)) < -1:
+        return False
+    if not entry.chunks:
+        return True
+    at = end = 0
+    for milliseconds, position in entry.chunks:
+        if milliseconds < at or position < end:
+            return False
+        at, end = milliseconds, position
+    return end == len(entry.body)
+
+
+def _checksum(key: bytes | None, fields: bytes, payload: bytes | memoryview) -> bytes:
+    if key is not None:
+        mac = hmac.new(key, fields, "sha256")
+        mac.update(payload)
+        return mac.digest()[:CHECKSUM]
+    plain = sha256(fields)
+    plain.update(payload)
+    return plain.digest()[:CHECKSUM]

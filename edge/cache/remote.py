@@ -1,0 +1,271 @@
+"""Answers in Redis, shared by all workers and machines. Trouble is a miss and a counter, never an error.
+
+Keys have a fixed length and tell nothing: no prompt, tenant or API key is in them, nor can one be guessed from them
+where ``cache.redis.hmac_key`` is set. A generation is part of every key; clearing the cache is counting it up, and the
+old generation's answers, which nobody asks for any more, expire by themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+import time
+from collections import deque
+from collections.abc import Callable
+from hashlib import sha256
+from time import perf_counter
+from typing import Any
+
+import msgspec
+
+from edge.cache.entry import Entry
+from edge.cache.envelope import TooLarge, decode, encode
+from edge.config import Redis
+from edge.hooks import Meter
+from edge.redis import RedisClient, RedisUnavailable
+
+__all__ = ["RemoteCache"]
+
+QUEUED = 256
+QUEUED_BYTES = 16 << 20
+WRITERS = 4
+"""So many answers are written at a time; each waits for Redis's word."""
+FLUSH_S = 1.0
+GENERATIONS = 10**11
+"""A generation has eleven digits in a key, so that all keys have one length."""
+CONFIRMED_S = 30.0
+"""A generation that was not confirmed for so long may have been cleared behind our back: nothing is looked up then. It
+outlives the failover of the server that has it."""
+
+RESULTS = {"unready": "unready", "open": "unready", "timeout": "timeout", "busy": "busy", "error": "error"}
+
+RAISE = b"""
+local there = tonumber(redis.call('GET', KEYS[1]) or '0')
+local wanted = tonumber(ARGV[1])
+if there >= wanted then return there end
+redis.call('SET', KEYS[1], ARGV[1])
+return wanted
+"""
+RELEASE = b"if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+EXTEND = b"if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
+
+
+class RemoteCache:
+    """The answers of one prefix. Made before its client is started, which then learns the generation."""
+
+    def __init__(
+        self, client: RedisClient, settings: Redis, meter: Meter, cleared: Callable[[], None] | None = None
+    ) -> None:
+        """`cleared` is called when somebody else has cleared the cache, since what was found before is to be forgotten
+        wherever it was put.
+        """
+        self._client = client
+        self._cleared = cleared
+        self._meter = meter
+        self._prefix = settings.prefix
+        self._ttl_s = settings.ttl_s
+        self._secret = settings.hmac_key.reveal().encode() if settings.hmac_key is not None else None
+        self._generation: int | None = None
+        self._confirmed = 0.0
+        self._queue: deque[tuple[bytes, bytes, float, tuple[bytes, bytes] | None]] = deque()
+        self._bytes = 0
+        self._writers: set[asyncio.Task[None]] = set()
+        self._closed = False
+        client.watch(self._learn)
+
+    @property
+    def ready(self) -> bool:
+        """Whether `get` would ask anyone."""
+        return self._client.ready and self._current() is not None
+
+    @property
+    def generation(self) -> int | None:
+        """The generation of keys in use; None while it is not known."""
+        return self._current()
+
+    async def get(self, digest: bytes, tenant: str) -> Entry | None:
+        """The answer stored under `digest` (32 bytes) by `tenant`, or None. Takes ``timeout_ms`` at most."""
+        try:
+            return await self.look(digest, tenant)
+        except RedisUnavailable:
+            return None
+
+    async def look(self, digest: bytes, tenant: str) -> Entry | None:
+        """As `get`, but raises RedisUnavailable where that cannot be told."""
+        began = perf_counter()
+        try:
+            generation = self._current()
+            if generation is None:
+                raise RedisUnavailable("unready")
+            value = await self._client.call(b"GET", self._key(b"answer", digest, generation))
+        except RedisUnavailable as trouble:
+            self._looked(began, RESULTS[trouble.reason])
+            raise
+        entry = decode(value, digest, tenant, self._secret, time.time()) if value is not None else None
+        self._looked(began, "miss" if value is None else "corrupt" if entry is None else "hit")
+        return entry
+
+    def _looked(self, began: float, result: str) -> None:
+        self._meter.observe("edge_cache_operation_duration_seconds", perf_counter() - began, "redis", "get")
+        self._meter.count("edge_cache_requests_total", "redis", result)
+
+    def put(self, digest: bytes, tenant: str, entry: Entry, lease: bytes = b"") -> bool:
+        """Have the answer written, some time soon, or drop it: whether it will be tried. It is kept until it expires,
+        at most ``ttl_s``. The lease whose token `lease` is goes back after that, so that who waits for it finds it.
+        """
+        generation = self._current()
+        now = time.time()
+        expires_at = min(entry.expires_at, now + self._ttl_s)
+        if generation is None or self._closed or not self._client.ready or not expires_at - now >= 0.001:
+            self._written("dropped")
+            return False
+        if len(self._queue) >= QUEUED or self._bytes + len(entry.body) > QUEUED_BYTES:
+            self._written("dropped")
+            return False
+        try:
+            value = encode(digest, tenant, msgspec.structs.replace(entry, expires_at=expires_at), self._secret)
+        except TooLarge:
+            self._written("too_large")
+            return False
+        except (ValueError, OverflowError, TypeError, msgspec.EncodeError):  # no entry of ours; a count beyond 64 bits
+            self._written("error")
+            return False
+        back = (digest, lease) if lease else None
+        self._queue.append((self._key(b"answer", digest, generation), value, expires_at, back))
+        self._bytes += len(value)
+        if len(self._writers) < WRITERS:
+            self._writers.add(asyncio.get_running_loop().create_task(self._write()))
+        return True
+
+    async def _write(self) -> None:
+        try:
+            await self._write_queued()
+        finally:
+            self._writers.discard(asyncio.current_task())
+
+    async def _write_queued(self) -> None:
+        while self._queue:
+            key, value, expires_at, back = self._queue.popleft()
+            self._bytes -= len(value)
+            await self._write_one(key, value, int((expires_at - time.time()) * 1000))
+            if back is not None:
+                await self.release(*back)
+
+    async def _write_one(self, key: bytes, value: bytes, left_ms: int) -> None:
+        if left_ms <= 0:
+            self._written("dropped")
+            return
+        began = perf_counter()
+        try:
+            reply = await self._client.call(b"SET", key, value, b"PX", left_ms)
+            self._written("stored" if reply == b"OK" else "error")
+        except RedisUnavailable as trouble:
+            self._written("dropped" if trouble.reason in ("unready", "open", "busy") else "error")
+        self._meter.observe("edge_cache_operation_duration_seconds", perf_counter() - began, "redis", "set")
+
+    def _written(self, result: str) -> None:
+        self._meter.count("edge_cache_writes_total", "redis", result)
+
+    async def close(self) -> None:
+        """Write what is queued, for a second at most. The client is closed after this, by its owner."""
+        self._closed = True
+        if self._writers:
+            await asyncio.wait(set(self._writers), timeout=FLUSH_S)
+        writers = list(self._writers)
+        for task in writers:
+            task.cancel()
+        await asyncio.gather(*writers, return_exceptions=True)
+        for _ in self._queue:
+            self._written("dropped")
+        self._queue.clear()
+        self._bytes = 0
+
+    # One flight for all workers and machines.
+
+    async def lease(self, digest: bytes, token: bytes, ttl_ms: int) -> bool | None:
+        """Take the right to fetch the answer of `digest`, for `ttl_ms`. False: another has it; None: trouble, and
+        whether it was taken is not known. `token` is the holder's own, and random.
+        """
+        reply = await self._try(b"SET", self._lease_key(digest), token, b"NX", b"PX", ttl_ms)
+        return None if reply is ... else reply == b"OK"
+
+    async def release(self, digest: bytes, token: bytes) -> bool | None:
+        """Give it back, if it is still held under `token`. False: it was not; None: trouble."""
+        reply = await self._try(b"EVAL", RELEASE, 1, self._lease_key(digest), token)
+        return None if reply is ... else reply == 1
+
+    async def extend(self, digest: bytes, token: bytes, ttl_ms: int) -> bool | None:
+        """Keep it for `ttl_ms` from now, if it is still held under `token`. False: it is not; None: trouble."""
+        reply = await self._try(b"EVAL", EXTEND, 1, self._lease_key(digest), token, ttl_ms)
+        return None if reply is ... else reply == 1
+
+    async def _try(self, *command: bytes | int) -> Any:
+        """The reply, or ... for trouble."""
+        try:
+            return await self._client.call(*command)
+        except RedisUnavailable:
+            return ...
+
+    # Generations and keys.
+
+    async def clear(self) -> int:
+        """Forget all answers, on all machines within about a second. The new generation. Raises RedisUnavailable."""
+        generation = await self._client.call(b"INCR", self._generation_key())
+        known = self._generation
+        if known is not None and isinstance(generation, int) and generation <= known:
+            generation = await self._client.call(b"EVAL", RAISE, 1, self._generation_key(), known + 1)
+        if not isinstance(generation, int) or not 0 < generation < GENERATIONS:
+            raise RedisUnavailable("error")
+        self._adopt(generation)
+        return generation
+
+    async def _learn(self) -> None:
+        """Read the generation. One that is less than ours was lost in a failover, or thrown out with others: ours is
+        written back, or what was cleared would return.
+        """
+        try:
+            reply = await self._client.call(b"GET", self._generation_key())
+            generation = _number(reply)
+            known = self._generation
+            if generation is not None and known is not None and generation < known:
+                generation = _number(await self._client.call(b"EVAL", RAISE, 1, self._generation_key(), known))
+        except RedisUnavailable:
+            return
+        if generation is not None:
+            self._adopt(generation)
+
+    def _adopt(self, generation: int) -> None:
+        known = self._generation
+        if known is None or generation >= known:
+            self._generation = generation
+            self._confirmed = time.monotonic()
+            if known is not None and generation > known and self._cleared is not None:
+                self._cleared()
+
+    def _current(self) -> int | None:
+        return self._generation if time.monotonic() - self._confirmed < CONFIRMED_S else None
+
+    def _generation_key(self) -> bytes:
+        return f"{self._prefix}:gen".encode()
+
+    def _lease_key(self, digest: bytes) -> bytes:
+        return self._key(b"lease", digest, 0)  # none of the generations: it has to be found again to be given back
+
+    def _key(self, use: bytes, digest: bytes, generation: int) -> bytes:
+        """40 bytes behind the prefix: the generation, and 160 bits that stand for the digest in it."""
+        number = b"%011d" % generation
+        if self._secret is not None:
+            name = hmac.digest(self._secret, use + number + digest, "sha256")
+        else:
+            name = sha256(use + number + digest).digest()
+        return b"%b:%b:%b" % (self._prefix.encode(), number, base64.urlsafe_b64encode(name[:20]).rstrip(b"="))
+
+
+def _number(reply: object) -> int | None:
+    """A generation as Redis gives it; None for what is none."""
+    if reply is None:
+        return 0
+    if isinstance(reply, bytes):
+        reply = int(reply) if reply.isdigit() and len(reply) <= 11 else -1
+    return reply if isinstance(reply, int) and 0 <= reply < GENERATIONS else None

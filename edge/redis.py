@@ -1,0 +1,444 @@
+"""The client of Redis or a Redis Cluster, for what can be done without: it never makes a request wait for long.
+
+A command has one deadline, no retry, and at most one redirection; every trouble is `RedisUnavailable`. Whether a server
+is worth asking is known before: one task, the probe, connects, finds the cluster's layout and repairs, and no command
+waits for it. redis-py's own clients are not used, only its connections: its cluster client takes the whole cluster down
+on one broken connection and initialises it again inside the next command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import hiredis
+from redis._parsers import _AsyncHiredisParser
+from redis.asyncio.connection import Connection, parse_url
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.crc import key_slot
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import InvalidResponse, ResponseError
+
+from edge.config import Redis
+from edge.hooks import Meter
+from edge.redis_node import REASONS, UP, Command, LinkBroken, Log, Node, RedisUnavailable, Refused
+from edge.redis_topology import SLOTS, Address, View, merge, parse_nodes, parse_redirection
+
+__all__ = ["REASONS", "RedisClient", "RedisUnavailable"]
+
+MAX_REPLY = 4 << 20
+"""Bytes of one reply. The largest that is wanted, a cached answer, has 1 MiB."""
+READ = 65536
+PROBE_S = 2.0
+"""Bounds one round of the probe, and the wait of `RedisClient.start`."""
+TICK_S = 1.0
+GAP_S = 0.2
+SETTLE_S = 0.3
+"""So long a round waits for servers that are being revived, while others can be asked."""
+SURVEYED = 3
+"""So many servers are asked for the cluster's layout each round."""
+MAX_KNOWN = 256
+"""Servers remembered, so that any of them leads back to the cluster. Pods get new addresses for ever."""
+OPEN_TIMES = 10
+"""A connection may take so many times a command's deadline to open: a TLS handshake and a login are several turns.
+No command waits for longer than its own."""
+
+LAYOUT = frozenset({"ASK", "CLUSTERDOWN", "MOVED", "READONLY", "TRYAGAIN"})
+"""Error replies that say that the layout, or a server's role, is not what we think."""
+CODES = LAYOUT | frozenset("BUSY ERR LOADING MASTERDOWN MISCONF NOAUTH NOPERM NOREPLICAS OOM WRONGPASS".split())
+"""What an error reply's first word may be in a log; anything else is ERR."""
+NO_KEY = frozenset({b"PING", b"CLUSTER", b"INFO", b"TIME"})
+SCRIPTS = frozenset({b"EVAL", b"EVALSHA"})
+
+
+class _ErrorReply(Refused, ResponseError):
+    """An error reply, in the library's tree so that its handshake raises it."""
+
+
+class _Parser(_AsyncHiredisParser):
+    """hiredis, fed with no more than `MAX_REPLY`. Replies are simple in RESP2, arrays excepted, and nothing here asks
+    for one: their headers make hiredis reserve room for as many elements as they say.
+    """
+
+    _reader: Any
+    _stream: Any
+    _left = 0
+
+    @property
+    def clean(self) -> bool:
+        """Open, and not one byte has come since the last reply."""
+        stream = self._stream
+        return bool(self._connected and not (self._reader.has_data() or stream.at_eof() or stream._buffer))
+
+    async def read_response(self, disable_decoding: bool = False, push_request: bool = False) -> Any:
+        self._left = MAX_REPLY
+        return await super().read_response(disable_decoding, push_request)
+
+    async def read_from_socket(self) -> bool:
+        data = await self._stream.read(self._read_size)
+        if not data:
+            raise RedisConnectionError("closed")
+        if self._left == MAX_REPLY:
+            head, end, _ = data[:32].partition(b"\r\n")
+            if data[:1] not in b"$+-:" or (end and data[:1] == b"$" and int(head[1:]) > MAX_REPLY):
+                raise InvalidResponse
+        self._left -= len(data)
+        if self._left < 0:
+            raise InvalidResponse
+        self._reader.feed(data)
+        return True
+
+    @classmethod
+    def parse_error(cls, response: str) -> Exception:
+        code, _, detail = response.partition(" ")
+        return _ErrorReply(code, detail[:256])
+
+
+class _Link(Connection):
+    """One connection: the library's, with its login and database, to an address that was looked up before.
+
+    It has no time limits of its own: the one around each use covers all of it, and the library's costs a task each.
+    """
+
+    _parser: _Parser
+    _writer: Any
+
+    def __init__(self, host: str, address: str, port: int, tls: ssl.SSLContext | None, login: dict[str, Any]) -> None:
+        super().__init__(
+            host=host,
+            port=port,
+            socket_timeout=None,
+            socket_connect_timeout=None,
+            retry=Retry(NoBackoff(), 0),
+            health_check_interval=0,
+            protocol=2,
+            driver_info=None,
+            parser_class=_Parser,
+            socket_read_size=READ,
+            **login,
+        )
+        self._address = address
+        self._tls = tls
+        self._transport: asyncio.WriteTransport | None = None
+
+    def _connection_arguments(self) -> dict[str, Any]:
+        arguments: dict[str, Any] = {"host": self._address, "port": self.port}
+        if self._tls is not None:
+            arguments |= {"ssl": self._tls, "server_hostname": self.host}
+        return arguments
+
+    async def _connect(self) -> None:
+        await super()._connect()  # type: ignore[no-untyped-call]
+        self._transport = self._writer.transport
+
+    @property
+    def usable(self) -> bool:
+        transport = self._transport
+        return transport is not None and not transport.is_closing() and self.is_connected and self._parser.clean
+
+    async def open(self) -> None:
+        try:
+            await self.connect()  # type: ignore[no-untyped-call]
+        except _ErrorReply:
+            raise
+        except Exception:  # noqa: BLE001 - whatever a server makes the library raise, it cannot be used
+            raise LinkBroken from None
+
+    async def ask(self, command: Any) -> Any:
+        try:
+            await self.send_packed_command(hiredis.pack_command(command), check_health=False)
+            return await self.read_response(disable_decoding=True, disconnect_on_error=False)
+        except _ErrorReply:
+            raise
+        except Exception:  # noqa: BLE001 - as above
+            raise LinkBroken from None
+
+    def abort(self) -> None:
+        # The library closes in order, which waits for ever for a server that takes nothing.
+        if self._transport is not None:
+            self._transport.abort()
+        self._parser.on_disconnect()  # type: ignore[no-untyped-call]
+        self._close()  # type: ignore[no-untyped-call]
+
+
+class RedisClient:
+    """One process's client. ``start`` and ``close`` belong to its event loop."""
+
+    def __init__(self, settings: Redis, meter: Meter, log: Log | None = None) -> None:
+        """Connects to nothing yet. `log` is told of changes of state. Raises OSError if ``ca_file`` is unreadable."""
+        self._meter = meter
+        self._log = log
+        self._timeout_s = settings.timeout_ms / 1000
+        self._check_s = min(1.0, max(0.25, 4 * self._timeout_s))
+        url: dict[str, Any] = dict(parse_url(settings.url.reveal()))
+        self._login: dict[str, Any] = {name: url[name] for name in ("username", "password", "db") if name in url}
+        secure = settings.url.reveal().startswith("rediss:")
+        self._tls = ssl.create_default_context(cafile=settings.ca_file) if secure else None
+        self._seed: Address = (url["host"], url.get("port", 6379))
+        self._nodes: dict[Address, Node] = {}
+        self._members = [self._node(self._seed)]
+        self._slots: list[Node | None] = [None] * (SLOTS if settings.cluster else 0)
+        self._view = View()
+        self._aliases: dict[Address, Address] = {}
+        self._watchers: list[Callable[[], Awaitable[None]]] = []
+        self._reviving: dict[Node, asyncio.Task[None]] = {}
+        self._probing: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._first = asyncio.Event()
+        self._closed = False
+        self._ready = False
+        self._noted: set[str] = set()
+
+    def watch(self, watcher: Callable[[], Awaitable[None]]) -> None:
+        """Await `watcher` in each round of the probe, about once a second, and in the first. It raises nothing."""
+        self._watchers.append(watcher)
+
+    async def start(self) -> None:
+        """Start the probe, and wait for its first round, at most `PROBE_S`. Raises nothing."""
+        if self._probing is None and not self._closed:
+            self._probing = asyncio.get_running_loop().create_task(self._probe())
+            await _wait(self._first, PROBE_S)
+
+    async def close(self) -> None:
+        """Close every connection; commands under way fail. Raises nothing."""
+        self._closed = True
+        tasks = [*self._reviving.values(), *([self._probing] if self._probing else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(node.close() for node in self._nodes.values()))
+        self._update_ready()
+        await asyncio.sleep(0)  # what was aborted gets to know it
+
+    @property
+    def ready(self) -> bool:
+        """Whether any server would be asked. In a cluster, that of a given key may still be out of service."""
+        return self._ready
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The servers that are known."""
+        return tuple(self._nodes.values())
+
+    # Commands.
+
+    async def call(self, *command: bytes | str | int, timeout_s: float | None = None) -> Any:
+        """The reply: bytes, an integer or None. `timeout_s` is by default the setting's ``timeout_ms``.
+
+        The first word is in capitals; the key is the second, or a script's first. Raises RedisUnavailable and nothing
+        else. When cancelled, the connection is closed.
+        """
+        node = self._route(command)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + (self._timeout_s if timeout_s is None else timeout_s)
+        try:
+            async with asyncio.timeout_at(until):
+                try:
+                    return await node.ask(command)
+                except Refused as refused:
+                    node = self._redirected(refused, node)
+                    return await node.ask(command, asking=refused.code == "ASK")
+        except TimeoutError:  # where this process itself was late by much, the server is not to blame
+            if loop.time() - until < max(0.01, self._timeout_s / 2):
+                node.fault("timeout")
+            raise RedisUnavailable("timeout") from None
+        except LinkBroken:
+            node.fault("broken")
+            raise RedisUnavailable("error") from None
+        except Refused as refused:
+            raise self._refusal(refused, node) from None
+
+    def _route(self, command: Command) -> Node:
+        if self._closed or not command:
+            raise RedisUnavailable("unready")
+        node: Node | None = self._members[0]
+        if self._slots:
+            word = _bytes(command[0])
+            if word not in NO_KEY:
+                place = 3 if word in SCRIPTS else 1
+                node = self._slots[key_slot(_bytes(command[place]))] if len(command) > place else None
+        if node is None or node.state != UP:
+            raise RedisUnavailable("unready" if node is None else node.state)
+        return node
+
+    def _redirected(self, refused: Refused, asked: Node) -> Node:
+        """Where to ask instead. Raises RedisUnavailable if nowhere."""
+        if refused.code not in ("MOVED", "ASK") or not self._slots:
+            raise self._refusal(refused, asked)
+        slot, address = parse_redirection(refused.detail, asked.host) or (0, None)
+        node = self._nodes.get(self._aliases.get(address, address)) if address else None
+        if node is None or node.state != UP:
+            raise self._refusal(refused, asked)
+        if refused.code == "MOVED":
+            self._slots[slot] = node
+            self._view = View()  # so that the next survey is news
+        self._wake.set()
+        return node
+
+    def _refusal(self, refused: Refused, node: Node) -> RedisUnavailable:
+        code = refused.code if refused.code in CODES else "ERR"
+        if code in LAYOUT:
+            self._wake.set()
+            node.stale = node.stale or code == "READONLY"
+            if code == "MOVED" and not self._slots:
+                self._note("redis is a cluster, but cache.redis.cluster is not set")
+        return RedisUnavailable("error", code)
+
+    # The probe.
+
+    async def _probe(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(PROBE_S):
+                    await self._round()
+            except TimeoutError:
+                pass
+            except Exception as error:  # noqa: BLE001 - without the probe there would be no cache until a restart
+                self._note("redis probe failed", error=type(error).__name__)
+            self._first.set()
+            await asyncio.sleep(GAP_S)
+            await _wait(self._wake, self._rest())
+
+    def _rest(self) -> float:
+        """Seconds until the next round, unless something is amiss before."""
+        now = asyncio.get_running_loop().time()
+        down = [node.due - now for node in self._wanted() if node.state != UP and node not in self._reviving]
+        return max(0.0, min([TICK_S - GAP_S, *down]))
+
+    async def _round(self) -> None:
+        for _ in range(2):
+            # Who has been reached can be asked for the layout, which may name others to be reached.
+            await self._survey()
+            if not await self._revive():
+                break
+        await asyncio.gather(*(self._check(node) for node in self._members if node.state == UP))
+        for watcher in self._watchers:
+            await watcher()
+
+    def _wanted(self) -> Iterable[Node]:
+        """Servers to be reached: those of the cluster, and without any of them all that were ever known."""
+        return self._members if any(node.state == UP for node in self._members) else list(self._nodes.values())
+
+    async def _revive(self) -> bool:
+        """Try those that are down and due. Whether one of them is up now."""
+        now = asyncio.get_running_loop().time()
+        due = [node for node in self._wanted() if node.state != UP and node.due <= now and node not in self._reviving]
+        for node in due:
+            task = self._reviving[node] = asyncio.get_running_loop().create_task(node.revive())
+            task.add_done_callback(lambda _, node=node: self._reviving.pop(node, None))  # type: ignore[misc]
+        if self._reviving:
+            patience = SETTLE_S if any(node.state == UP for node in self._members) else PROBE_S / 2
+            await asyncio.wait(set(self._reviving.values()), timeout=patience)
+        return any(node.state == UP for node in due)
+
+    async def _check(self, node: Node) -> None:
+        """A server that nobody asks has to be found frozen too."""
+        try:
+            async with asyncio.timeout(self._check_s):
+                await node.ask((b"PING",))
+                if node.stale:
+                    await node.refresh()
+        except TimeoutError:
+            node.trip("timeout")
+        except LinkBroken:
+            node.fault("broken")
+        except (RedisUnavailable, Refused, OSError, UnicodeError):
+            pass  # busy: others are asking it; refused: counted there; no address: it answers where it is
+
+    async def _survey(self) -> None:
+        """Learn the cluster's layout from a few of its servers."""
+        up = [node for node in self._wanted() if node.state == UP]
+        if not self._slots or not up:
+            return
+        answers = await asyncio.gather(*(self._inquire(node) for node in random.sample(up, min(SURVEYED, len(up)))))
+        if any(answers):
+            await self._apply(merge([view for view in answers if view is not None]))
+
+    async def _inquire(self, node: Node) -> View | None:
+        try:
+            async with asyncio.timeout(self._check_s):
+                text = await node.ask((b"CLUSTER", b"NODES"))
+            return parse_nodes(text, node.host, prefer_names=self._tls is not None)
+        except TimeoutError:
+            node.trip("timeout")
+        except LinkBroken:
+            node.fault("broken")
+        except Refused as refused:
+            self._note("redis gives no layout of a cluster", code=refused.code if refused.code in CODES else "ERR")
+        except ValueError:
+            self._note("redis gives no layout of a cluster", code="")
+        except RedisUnavailable:
+            pass
+        return None
+
+    async def _apply(self, view: View) -> None:
+        if view == self._view:
+            return
+        self._view = view
+        self._aliases = view.aliases
+        members = [self._node(address) for address in sorted(view.members)]
+        for node in set(self._nodes.values()) - set(members):
+            node.retire()
+        self._members = members
+        self._slots = [owner and self._nodes[owner] for owner in view.owners()]
+        await self._forget({*view.members, self._seed})
+        self._update_ready()
+
+    def _node(self, address: Address) -> Node:
+        node = self._nodes.pop(address, None)
+        if node is None:
+            open_s = min(PROBE_S, OPEN_TIMES * self._timeout_s)
+            stall_s = self._timeout_s
+            node = Node(*address, self._make, open_s=open_s, stall_s=stall_s, changed=self._changed)
+        self._nodes[address] = node  # at the end: the first is the one not seen for the longest time
+        return node
+
+    async def _forget(self, kept: set[Address]) -> None:
+        gone = [each for each, node in self._nodes.items() if each not in kept and node not in self._reviving]
+        for address in gone[: max(0, len(self._nodes) - MAX_KNOWN)]:
+            await self._nodes.pop(address).close()
+
+    def _make(self, host: str, address: str, port: int) -> _Link:
+        return _Link(host, address, port, self._tls, self._login)
+
+    # What is told.
+
+    def _changed(self, node: Node, why: str) -> None:
+        self._update_ready()
+        self._wake.set()
+        if self._log is not None and node.state == UP:
+            self._log.info("redis reached", node=node.name)
+        elif self._log is not None:
+            self._log.warning("redis out of service", node=node.name, reason=why)
+
+    def _update_ready(self) -> None:
+        asked = set(self._slots) if self._slots else self._members
+        ready = not self._closed and any(node is not None and node.state == UP for node in asked)
+        if ready != self._ready:
+            self._ready = ready
+            self._noted.clear()
+            self._meter.level("edge_redis_ready", float(ready))
+
+    def _note(self, event: str, **fields: str) -> None:
+        """Log what has not been logged since the last change of ``ready``. The events and their fields are few."""
+        key = f"{event} {fields}"
+        if key not in self._noted and self._log is not None:
+            self._noted.add(key)
+            self._log.warning(event, **fields)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass
+
+
+def _bytes(word: bytes | str | int) -> bytes:
+    return word if isinstance(word, bytes) else str(word).encode()
