@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
+from benchmarks.caching import cache_section
 from benchmarks.idle import idle
 from benchmarks.load import CHAT, FOUR_HEADERS, SIXTEEN_HEADERS, Load, Paced, streams, wrk
 from benchmarks.peers import peers
@@ -189,5 +190,6 @@ SECTIONS: dict[str, Section] = {
     "thousand": thousand_section,
     "idle": idle_section,
     "translation": translation_section,
+    "cache": cache_section,
     "peers": peers_section,
 }

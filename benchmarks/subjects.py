@@ -1,17 +1,18 @@
-"""The edge and its simulator as processes under measurement."""
+"""The edge, its simulator and Redis as processes under measurement."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import sys
 import tempfile
 import urllib.request
 from pathlib import Path
 
-from benchmarks.process import LOAD_CORE, SERVER_CORE, Server
+from benchmarks.process import LOAD_CORE, SERVER_CORE, CannotStart, Server
 
-__all__ = ["CHAT_PATH", "Edge", "Simulator", "free_port"]
+__all__ = ["CHAT_PATH", "Edge", "Redis", "Simulator", "free_port"]
 
 CHAT_PATH = "/v1/chat/completions"
 DIGEST = "sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
@@ -40,12 +41,27 @@ class Simulator(Server):
         urllib.request.urlopen(request, timeout=5).close()
 
 
+class Redis(Server):
+    """An empty server that keeps nothing on disk, on the load's core."""
+
+    def __init__(self) -> None:
+        if shutil.which("redis-server") is None:
+            raise CannotStart("redis-server is needed (Debian: apt-get install redis-server)")
+        port = free_port()
+        self.url = f"redis://127.0.0.1:{port}"
+        command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        super().__init__(*command, ready="Ready to accept connections", core=LOAD_CORE)
+
+
 class Edge(Server):
     """One worker in front of `upstream` (a URL): compiled or pure, open or with keys."""
 
-    def __init__(self, upstream: str, *, pure: bool = False, keys: bool = False) -> None:
+    def __init__(self, upstream: str, *, pure: bool = False, keys: bool = False, cache: dict | None = None) -> None:
+        """`cache` is the configuration's section."""
         provider = {"dialect": "openai", "base_url": f"{upstream}/v1", "max_connections": 2048}
         config = {"providers": {"openai": provider}, "telemetry": {"log": {"level": "warning"}}}
+        if cache is not None:
+            config["cache"] = cache
         if keys:
             config["auth"] = {"keys": [{"id": "nobody", "digests": [DIGEST]}]}
         with tempfile.TemporaryDirectory() as folder:
