@@ -29,8 +29,8 @@ from urllib.parse import urlsplit
 
 from edge import config
 from edge.dialects.translators import TRANSLATORS
-from edge.gateway import build_state
 from edge.routes import ROUTES
+from edge.state import build_state
 from edge.upstreams.router import Router
 
 __all__ = ["BenchError", "Row", "Seen", "ask", "measure", "percentile", "run_loop", "table"]

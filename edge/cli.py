@@ -15,7 +15,7 @@ import msgspec
 
 from edge import __version__
 from edge._fast import COMPILED
-from edge.config import Config, Provider, problems
+from edge.config import Cache, Config, Provider, problems
 from edge.config_file import ConfigError, load, resolve
 from edge.config_schema import json_schema
 from edge.guard.auth import new_key
@@ -82,7 +82,7 @@ def demo(host: str | None, port: int | None, workers: int | None) -> None:
             "openai": Provider(dialect="openai", base_url=base_url),
             "anthropic": Provider(dialect="anthropic", base_url=base_url),
         }
-        config = listening(Config(providers=providers), host, port, workers)
+        config = listening(Config(providers=providers, cache=Cache(mode="all")), host, port, workers)
         if found := problems(config):
             raise click.ClickException("; ".join(what for _, what in found))
         run(config, None, lambda: config)
@@ -173,6 +173,30 @@ def bench(quick: bool) -> None:
     missed = [row.what for row in rows if row.met is False]
     click.echo(f"missed: {'; '.join(missed)}" if missed else "all targets that are in this version are met")
     sys.exit(bool(missed))
+
+
+@main.group()
+def cache() -> None:
+    """Stored answers of a running edge."""
+
+
+@cache.command("clear")
+@click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="Where the edge serves.")
+@click.option("--key", "token", envvar="EDGE_ADMIN_KEY", help="A key with 'admin: true'; else EDGE_ADMIN_KEY.")
+def cache_clear(url: str, token: str | None) -> None:
+    """Forget all stored answers: in the memory of every worker, and in Redis for all who share it."""
+    import httpx2
+
+    headers = {"content-type": "application/json"} | ({"x-api-key": token} if token else {})
+    try:
+        answer = httpx2.post(f"{url.rstrip('/')}/admin/api/cache/clear", headers=headers, content=b"{}", timeout=10)
+        found = answer.json()
+    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
+        raise click.ClickException(f"no edge answers at {url}: {type(error).__name__}") from None
+    if answer.status_code != 200:
+        raise click.ClickException(found.get("error", {}).get("message", f"status {answer.status_code}"))
+    click.echo(f"memory: {found['memory']}, redis: {found['redis']}")
+    sys.exit(found["redis"] == "failed")
 
 
 @main.group()

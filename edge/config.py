@@ -15,11 +15,15 @@ from msgspec import Meta, Struct, field
 
 __all__ = [
     "Auth",
+    "Cache",
+    "CacheMode",
     "Config",
     "Key",
     "Log",
+    "Memory",
     "Model",
     "Provider",
+    "Redis",
     "Resilience",
     "Secret",
     "Server",
@@ -86,11 +90,17 @@ class Server(Settings, frozen=True, kw_only=True):
     tls: Tls | None = None
 
 
+CacheMode = Literal["off", "deterministic", "all"]
+
+
 class Key(Settings, frozen=True, kw_only=True):
     id: Name
     tenant: str = ""
     digests: Annotated[list[Digest], Meta(min_length=1, max_length=2)]
     models: list[str] | None = None
+    requests_per_minute: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
+    concurrency: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    cache: CacheMode | None = None
     admin: bool = False
 
 
@@ -125,6 +135,31 @@ class Model(Settings, frozen=True, kw_only=True):
     strategy: Literal["failover"] | None = None
     upstreams: Annotated[list[Target], Meta(min_length=1, max_length=64)]
     fallbacks: list[str] = field(default_factory=list)
+    cache: CacheMode | None = None
+
+
+class Memory(Settings, frozen=True, kw_only=True):
+    max_bytes: Annotated[int, Meta(ge=0, le=1 << 40)] = 268435456
+    ttl_s: Seconds = 300.0
+
+
+class Redis(Settings, frozen=True, kw_only=True):
+    url: Secret
+    cluster: bool = False
+    ca_file: str | None = None
+    ttl_s: Annotated[float, Meta(gt=0, le=31536000)] = 3600.0
+    timeout_ms: Annotated[int, Meta(ge=1, le=10_000)] = 50
+    prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,32}$(?!\n)")] = "edge"
+    hmac_key: Secret | None = None
+
+
+class Cache(Settings, frozen=True, kw_only=True):
+    mode: CacheMode = "off"
+    scope: Literal["tenant", "key", "shared"] = "tenant"
+    replay: Literal["instant", "paced"] = "instant"
+    join: bool = True
+    memory: Memory = field(default_factory=Memory)
+    redis: Redis | None = None
 
 
 class Resilience(Settings, frozen=True, kw_only=True):
@@ -153,6 +188,7 @@ class Config(Settings, frozen=True, kw_only=True):
     auth: Auth = field(default_factory=Auth)
     providers: dict[Name, Provider] = field(default_factory=dict)
     models: dict[str, Model] = field(default_factory=dict)
+    cache: Cache = field(default_factory=Cache)
     resilience: Resilience = field(default_factory=Resilience)
     translation: Translation = field(default_factory=Translation)
     telemetry: Telemetry = field(default_factory=Telemetry)
@@ -183,6 +219,8 @@ def problems(config: Config, *, insecure: bool = False) -> list[Problem]:
         found += _provider_problems(name, provider, config.server)
     if not config.providers:
         found.append((("providers",), "at least one provider is needed"))
+    if config.cache.redis is not None:
+        found += _redis_problems(config.cache.redis)
     for alias, model in config.models.items():
         if not alias or len(alias) > 128 or any(ord(c) < 33 or ord(c) == 127 for c in alias):
             found.append((("models", alias), "an alias is 1 to 128 printable characters without spaces"))
@@ -271,6 +309,24 @@ def _provider_problems(name: str, provider: Provider, server: Server) -> list[Pr
         except ImportError:
             found.append(((*where, "http2"), "needs the extra: pip install 'llm-edge-agent[http2]'"))
     return found
+
+
+def _redis_problems(redis: Redis) -> list[Problem]:
+    where = ("cache", "redis")
+    try:
+        url = urlsplit(redis.url.reveal())
+        valid = url.scheme in ("redis", "rediss") and bool(url.hostname) and (url.port or 6379) > 0
+    except ValueError:
+        valid = False
+    if not valid:
+        return [((*where, "url"), "must be redis://host:port or rediss://host:port, with user:password@ if needed")]
+    if url.query or url.fragment or not re.fullmatch(r"/?[0-9]*", url.path):
+        return [((*where, "url"), "may have the number of a database as its path, and nothing after it")]
+    if redis.cluster and url.path.strip("/0"):
+        return [((*where, "url"), "a cluster has no numbered databases")]
+    if redis.ca_file is not None and url.scheme != "rediss":
+        return [((*where, "ca_file"), "needs a rediss:// URL")]
+    return []
 
 
 def _any(host: str) -> bool:

@@ -244,8 +244,7 @@ class _Walk:
             if data is None:
                 return None
             (inner,) = [option for option in options if option is not type(None)]
-            if get_origin(inner) in (list, dict):
-                return self.value(inner, data, path)
+            return self.value(inner, data, path)
         return self.leaf(hint, data, path)
 
     def leaf(self, hint: Any, data: Any, path: PathKey, *, lengths_only: bool = False) -> Any:

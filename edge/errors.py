@@ -20,9 +20,11 @@
         TargetTooLong             414 target_too_long
         HeaderTooLarge            431 header_too_large
         UnsupportedMediaType      415 unsupported_media_type
+        NotCached                 504 not_cached
         ClientClosedRequest       499 client_closed_request (never sent: for logs and metrics)
       PolicyError                 a rule of the operator refuses it
         ModelNotAllowed           403 model_not_allowed
+        RateLimited               429 rate_limit_exceeded
       ProviderError               the provider failed us
         UpstreamCredentials       503 upstream_credentials_exhausted
         UpstreamUnreachable       502 upstream_unreachable
@@ -221,6 +223,14 @@ class ClientClosedRequest(ClientError):
     message = "The client left before the answer was complete."
 
 
+class NotCached(ClientError):
+    """RFC 9111, section 5.2.1.7: what is asked for with only-if-cached and is not stored gets a 504."""
+
+    status = 504
+    code = "not_cached"
+    message = "There is no stored answer to this request, and it must not be asked for ('only-if-cached')."
+
+
 class PolicyError(EdgeError):
     status = 403
     code = "model_not_allowed"
@@ -229,6 +239,19 @@ class PolicyError(EdgeError):
 
 class ModelNotAllowed(PolicyError):
     message = "This key may not use this model."
+
+
+class RateLimited(PolicyError):
+    """`wait_ns` is the time after which it may be tried again."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+    kind = "policy_rate_limited"
+    message = "This key has asked too often."
+
+    def __init__(self, message: str | None = None, *, wait_ns: int = 1_000_000_000) -> None:
+        ms = -(-wait_ns // 1_000_000)
+        super().__init__(message, headers=[(b"retry-after", b"%d" % -(-ms // 1000)), (b"retry-after-ms", b"%d" % ms)])
 
 
 class ProviderError(EdgeError):

@@ -10,18 +10,20 @@ import asyncio
 import random
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
 from edge._fast import index_fields
 from edge.errors import EdgeError, Headers
-from edge.hooks import Usage
+from edge.hooks import RequestRecord, Usage
 from edge.routes import Dialect, Match
 
 __all__ = ["Exchange"]
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
 """A client's ``x-request-id`` that is taken over; others are replaced."""
+NO_WARNINGS: frozenset[str] = frozenset()
 
 
 class Exchange(ABC):
@@ -30,13 +32,18 @@ class Exchange(ABC):
     the headers.
 
     ``started`` and ``ended`` say how far the reply is, ``gone`` that the client left; ``task`` is what fetches it.
+
+    Of the attempt at hand, ``sending`` is the request to the provider, ``upstream_status`` the status of its answer (0
+    before), ``usage`` the tokens and ``charged`` whether they are in the books. ``cost`` (1e-12 USD, -1 unknown) and
+    ``estimated`` are those of all attempts. ``cache``: how the cache was involved, as in `edge.hooks.RequestRecord`.
     """
 
     # What has a default stands in the class: an exchange is made for every request, and most of it stays as it is.
     body = b""
 
     # What the stages find out. It is typed where it is made, above this module: gateway.State, guard.auth.Key,
-    # upstreams.router.Upstream, dialects.crossing.Crossing.
+    # upstreams.router.Upstream, dialects.crossing.Crossing, upstreams.wire.UpstreamRequest, cache.policy.Plan,
+    # cache.memory.Held.
     state: Any = None
     key: Any = None
     spans: dict[str, tuple[int, int]]
@@ -48,7 +55,18 @@ class Exchange(ABC):
     upstream: Any = None
     attempts = 0
     crossing: Any = None
+    plan: Any = None
+    occupies = False
+    quota: Callable[[Exchange], Headers] | None = None
+    """Tells what is left of the key's limits."""
+    held: Any = None
+    sending: Any = None
+    upstream_status = 0
     usage: Usage | None = None
+    charged = False
+    cost = -1
+    estimated = False
+    cache = ""
     content_at = 0.0
     upstream_s = 0.0
     _waiting_since = 0.0
@@ -58,6 +76,8 @@ class Exchange(ABC):
     error: EdgeError | None = None
     admitted = False
     task: asyncio.Task[None] | None = None
+    shares = False
+    """Whether its reply goes to others' exchanges, which have heads of their own."""
     started = False
     ended = False
     gone = False
@@ -117,6 +137,47 @@ class Exchange(ABC):
     def overhead_s(self) -> float:
         """Seconds this request has taken so far, without what was spent upstream."""
         return max(0.0, perf_counter() - self.received_at - self.upstream_s)
+
+    # The attempt at hand.
+
+    def forget_attempt(self) -> None:
+        """The next upstream is asked: nothing of this one's answer may be taken for its."""
+        self.crossing = self.sending = self.usage = None
+        self.upstream_status = 0
+        self.charged = False
+
+    # What became of it.
+
+    def record(self, kind: str) -> RequestRecord:
+        """The record of a finished request that failed in the way of `kind`, "" if it did not."""
+        error, crossing, upstream, key = self.error, self.crossing, self.upstream, self.key
+        duration_s = perf_counter() - self.received_at
+        # In the order of the record's fields: by name they would cost eight times as much.
+        return RequestRecord(
+            self.request_id,
+            self.route.endpoint,
+            self.dialect,
+            upstream.provider.name if upstream is not None else "",
+            self.model_label,
+            upstream.model if upstream is not None else "",
+            self.attempts,
+            key.id if key is not None else "",
+            key.tenant if key is not None else "",
+            self.status or (error.status if error is not None else 0),
+            self.stream,
+            "cancelled" if kind == "client_cancelled" else "error" if kind else "ok",
+            error.code if error is not None else "",
+            kind,
+            duration_s,
+            self.upstream_s,
+            max(0.0, duration_s - self.upstream_s),
+            self.content_at - self.received_at if self.content_at else 0.0,
+            self.usage,
+            crossing.warnings if crossing is not None else NO_WARNINGS,
+            self.cost,
+            self.estimated,
+            self.cache,
+        )
 
     # The sink. A front overrides these; none of the first four waits.
 

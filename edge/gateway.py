@@ -10,22 +10,22 @@ client leaves.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 from time import perf_counter
-from urllib.parse import unquote
 
 from edge import config
-from edge.dialects import anthropic, openai
+from edge.accounting import Accounts
+from edge.cache.answers import Answers
+from edge.cache.flight import Flight
+from edge.cache.policy import CACHEABLE
 from edge.dialects.crossing import open_crossing
 from edge.dialects.tokens import count_answer, estimate_tokens
 from edge.errors import (
     ClientClosedRequest,
     EdgeError,
-    Headers,
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
-    ModelNotFound,
+    NotCached,
     NothingAvailable,
     Overloaded,
     ProviderError,
@@ -36,79 +36,38 @@ from edge.errors import (
 )
 from edge.exchange import Exchange
 from edge.guard import validate
-from edge.guard.auth import Auth, Key, refuse_model
-from edge.hooks import Hooks, RequestRecord
-from edge.routes import EXISTING, MODEL, OTHER, ROUTES, UNKNOWN
+from edge.guard.auth import refuse_model
+from edge.guard.limits import KeyLimits
+from edge.hooks import Hooks, Meter
+from edge.replies import JSON_TYPE, STREAM_HEADERS, fail, replay, reply, serve, serve_flight, start_reply
+from edge.routes import EXISTING, MODEL, OTHER, UNKNOWN
+from edge.state import Granted, State, build_state
 from edge.upstreams.attempts import AttemptFailed, check_status, is_stream, returned_headers
-from edge.upstreams.catalog import Catalog
 from edge.upstreams.deadline import Deadline, Sweep
-from edge.upstreams.provider import Provider, open_transport
+from edge.upstreams.listing import model_answer
+from edge.upstreams.provider import Provider
 from edge.upstreams.relay import EventRelay, collect
-from edge.upstreams.router import Resolution, Router, Upstream
+from edge.upstreams.router import Upstream
 from edge.upstreams.wire import Response
 
-__all__ = ["Gateway", "State", "build_state"]
+__all__ = ["Gateway"]
 
-MODEL_OTHER = "_other"
-"""Metric label of every model that no alias names: clients choose model names, and must not choose labels."""
-
-MAX_REMEMBERED = 4096
 LARGE = 262144
 """Larger bodies are translated in a thread: the other requests of the loop would wait for it."""
-NO_WARNINGS: frozenset[str] = frozenset()
 NO_ROUTE = f"This route is not supported. There are: {EXISTING}."
 NO_MULTIPART = f"Multipart bodies are not supported. There are: {EXISTING}."
-JSON_TYPE = (b"content-type", b"application/json")
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """Everything a configuration decides, as one immutable whole. A request keeps the one it began with."""
-
-    settings: config.Config
-    auth: Auth
-    router: Router
-    catalog: Catalog
-    granted: dict[tuple[str, str, str], tuple[str, tuple[Upstream, ...]]] = field(default_factory=dict)
-    """What was found before: by key, model and endpoint, the model's label and the upstreams that the key may use."""
-
-    @property
-    def providers(self) -> dict[str, Provider]:
-        return self.router.providers
-
-    @property
-    def connect_s(self) -> float:
-        return self.settings.resilience.connect_s
-
-
-def build_state(settings: config.Config, *, loopback_only: bool = True, old: State | None = None) -> State:
-    """The state for a configuration. Opens no connection; raises OSError for a ``ca_file`` that cannot be read.
-
-    `loopback_only` is `Auth`'s. A provider whose settings are as in `old` is taken over with its connections and its
-    list of models.
-    """
-    connect_s = settings.resilience.connect_s
-    providers: dict[str, Provider] = {}
-    for name, provider in settings.providers.items():
-        if old is not None and old.settings.providers.get(name) == provider and old.connect_s == connect_s:
-            providers[name] = old.providers[name]
-        else:
-            providers[name] = Provider(name, provider, open_transport(provider, connect_s))
-    catalog = Catalog(providers, old.catalog if old is not None else None)
-    return State(
-        settings=settings,
-        auth=Auth(settings.auth, loopback_only=loopback_only),
-        router=Router(settings.models, providers, catalog.known),
-        catalog=catalog,
-    )
 
 
 class Gateway:
-    """Serves exchanges by a `State`, and tells `hooks` of each."""
+    """Serves exchanges by a `State`, tells `hooks` of each, and `meter` what it cost."""
 
-    def __init__(self, state: State, hooks: Hooks) -> None:
+    def __init__(self, state: State, hooks: Hooks, meter: Meter, answers: Answers, limits: KeyLimits) -> None:
         self.state = state
         self.hooks = hooks
+        self.meter = meter
+        self.answers = answers
+        self.accounts = Accounts(meter)
+        self.limits = limits
         self._sweep = Sweep()
         self._in_flight = 0
         self._retiring: set[Provider] = set()
@@ -121,6 +80,7 @@ class Gateway:
         """
         old = self.state
         self.state = build_state(settings, loopback_only=old.auth.loopback_only, old=old)
+        await self.answers.adjust(settings.cache)
         gone = set(old.providers.values()) - set(self.state.providers.values())
         self._retiring |= gone
         await asyncio.sleep(old.settings.resilience.total_s)
@@ -155,58 +115,69 @@ class Gateway:
                 raise Overloaded
             exchange.admitted = True
             self._in_flight += 1
+            if exchange.key.limited:
+                exchange.quota = self.limits.headers
+                self.limits.take(exchange)
         except EdgeError as error:
             self.refuse(exchange, error)
 
     # At the end of the body.
 
     def admit(self, exchange: Exchange) -> None:
-        """Is the request sound, and may this key ask this model?"""
+        """Is the request sound, may this key ask this model, and is its answer here?"""
         if exchange.route.api == "models":
             return
+        caches = exchange.state.caches and exchange.route.api in CACHEABLE
         try:
-            validate.check_body(exchange)
             exchange.deadline_ms = validate.timeout_ms(exchange)
-            self._resolve(exchange)
+            exact = self.answers.exact(exchange) if caches else ()
+            if caches and self._repeats(exchange, exact):
+                return
+            validate.check_body(exchange)
+            granted = self._resolve(exchange)
+            if caches and exchange.plan is None:
+                exchange.plan = self.answers.plan(exchange, exact, granted.cache, granted.identity)
+                exchange.cache = "miss" if exchange.plan is not None else "bypass"
+                self._recall(exchange)
         except EdgeError as error:
             self.refuse(exchange, error)
 
-    def _resolve(self, exchange: Exchange) -> None:
-        """Find the upstreams of the model asked for that the key may use, in the order in which to try them."""
-        remembered = exchange.state.granted
-        asked = (exchange.key.id, exchange.model, exchange.route.endpoint)
-        found = remembered.get(asked)
-        if found is None:
-            found = self._granted(exchange)
-            if len(remembered) >= MAX_REMEMBERED:
-                remembered.clear()  # names come from clients
-            remembered[asked] = found
-        exchange.model_label, exchange.upstreams = found
+    def _repeats(self, exchange: Exchange, exact: tuple[bytes, ...]) -> bool:
+        """Answer a request whose very bytes were checked before, if that takes no look into them."""
+        repeat = self.answers.repeat(exchange, exact)
+        if repeat is None:
+            return False
+        exchange.plan = repeat.plan
+        exchange.cache = "miss"
+        exchange.model = repeat.model
+        exchange.model_label = repeat.label
+        exchange.stream = repeat.stream
+        self._recall(exchange)
+        return exchange.ended
 
-    def _granted(self, exchange: Exchange) -> tuple[str, tuple[Upstream, ...]]:
-        """An alias grants its own upstreams, but not its fallbacks. Raises ModelNotFound, ModelNotAllowed,
-        UnsupportedRoute.
-        """
-        key: Key = exchange.key
-        router: Router = exchange.state.router
-        try:
-            resolution: Resolution = router.resolve(exchange.model, exchange.route)
-        except ModelNotFound as error:
-            close = router.close_names(exchange.model, key.grants)
-            if not close:
-                raise
-            raise ModelNotFound(f"{error.message} Did you mean {', '.join(close)}?", param="model") from None
-        exchange.model_label = resolution.alias or MODEL_OTHER
-        groups = ((resolution.alias, resolution.upstreams), *resolution.fallbacks)
-        granted = tuple(
-            upstream
-            for alias, upstreams in groups
-            for upstream in upstreams
-            if (alias and key.grants(alias)) or key.grants(*upstream.names)
-        )
-        if not granted:
+    def _recall(self, exchange: Exchange) -> None:
+        """Answer from memory, if it is there."""
+        plan = exchange.plan
+        if plan is None or not plan.look:
+            return
+        found = self.answers.recall(plan, stream=exchange.stream)
+        self.meter.count("edge_cache_requests_total", "memory", "miss" if found is None else "hit")
+        if found is None:
+            return
+        if exchange.stream and exchange.state.settings.cache.replay == "paced":
+            exchange.held = found[0]
+            return
+        serve(exchange, *found, "memory")
+        self._saved(exchange, found[0].entry.cost)
+        self._settle(exchange)
+
+    def _resolve(self, exchange: Exchange) -> Granted:
+        """Find the upstreams of the model asked for that the key may use, in the order in which to try them."""
+        granted: Granted = exchange.state.grant(exchange.key, exchange.model, exchange.route)
+        exchange.model_label, exchange.upstreams = granted.label, granted.upstreams
+        if not granted.upstreams:
             raise refuse_model(exchange.model)
-        return exchange.model_label, granted
+        return granted
 
     # What must wait.
 
@@ -215,19 +186,128 @@ class Gateway:
         try:
             if exchange.route.api == "models":
                 await self._models(exchange)
+            elif exchange.held is not None:
+                await self._replay(exchange)
+            elif exchange.plan is not None:
+                await self._share(exchange)
             else:
                 await self._ask(exchange)
         except EdgeError as error:
-            self._fail(exchange, error)
+            fail(exchange, error)
         except asyncio.CancelledError:
             if exchange.error is None:
                 exchange.error = ClientClosedRequest()
             raise
         except Exception:
-            self._fail(exchange, InternalError())
+            fail(exchange, InternalError())
             raise
         finally:
             self._settle(exchange)
+
+    async def _models(self, exchange: Exchange) -> None:
+        """The list of models, or one of them."""
+        state = exchange.state
+        exchange.upstream_begins()
+        wanted = exchange.argument if exchange.route is MODEL else ""
+        body = await model_answer(state.router, state.catalog, exchange.key.grants, exchange.dialect, wanted)
+        exchange.upstream_ends()
+        reply(exchange, 200, [JSON_TYPE], body)
+
+    async def _replay(self, exchange: Exchange) -> None:
+        """A stored stream as it came, in the time that a new one would have."""
+        settings = exchange.state.settings.resilience
+        assert exchange.task is not None  # noqa: S101 - the front's part
+        deadline = Deadline(self._sweep, settings, exchange.task, stream=False, client_ms=exchange.deadline_ms)
+        with deadline:
+            await replay(exchange, exchange.held, deadline.taken, deadline.whole)
+        self._saved(exchange, exchange.held.entry.cost)
+
+    async def _share(self, exchange: Exchange) -> None:
+        """The answer of an upstream call that others may have asked for too, or may come to ask for."""
+        settings = exchange.state.settings.resilience
+        assert exchange.task is not None  # noqa: S101 - the front's part
+        deadline = Deadline(self._sweep, settings, exchange.task, stream=False, client_ms=exchange.deadline_ms)
+        if not await self._follow(exchange, deadline, streams=True):
+            # It waited for a stream that cannot be told as JSON. All who did share one more call, for JSON.
+            exchange.forget_attempt()
+            exchange.cache = "miss"
+            await self._follow(exchange, deadline, streams=False)
+
+    async def _follow(self, exchange: Exchange, deadline: Deadline, *, streams: bool) -> bool:
+        """Join a flight, or begin one; with `streams`, JSON may wait for a stream. False if that brought no answer."""
+        plan, flights = exchange.plan, self.answers.flights
+        joins = plan.look and exchange.state.settings.cache.join
+        flight = flights.find(exchange, streams=streams) if joins else None
+        if flight is not None:
+            exchange.cache = "joined"
+            self.meter.count("edge_cache_joined_total")
+        elif plan.look and (found := self.answers.recall(plan, stream=exchange.stream)) is not None:
+            # A flight has landed between the look at the end of the body and this.
+            serve(exchange, *found, "memory")
+            self._saved(exchange, found[0].entry.cost)
+            return True
+        else:
+            flight = self.answers.new_flight(Flight(exchange, start_reply))
+            if joins and not plan.only:
+                flights.add(flight)
+        follower = flight.add(exchange)
+        if flight.task is None:
+            flight.task = asyncio.create_task(self._fly(flight))
+        cause: EdgeError = ClientClosedRequest()
+        try:
+            with deadline:
+                await flight.follow(follower, deadline.taken, deadline.whole)
+        except EdgeError as error:
+            cause = error
+            raise
+        finally:
+            if flight.leave(follower):
+                # It is nobody's from here on. What it cost is still to be in this one's record.
+                flight.error = exchange.error or cause
+                self.accounts.settle(flight)
+            flight.account_for(follower)
+        if not exchange.started and not serve_flight(exchange, flight):
+            return False
+        if exchange.cache != "miss" and exchange.status == 200:
+            self._saved(exchange, flight.cost if flight.held is None else flight.held.entry.cost)
+        return True
+
+    async def _fly(self, flight: Flight) -> None:
+        """Fetch the answer of a flight; the task of nobody."""
+        try:
+            await self.answers.look_up(flight)
+            if flight.held is not None:
+                flight.end()
+            elif flight.plan.only:
+                raise NotCached
+            else:
+                await self._ask(flight)
+                self.answers.keep(flight)
+        except asyncio.CancelledError:
+            self._lose(flight, flight.error or ClientClosedRequest())
+            raise
+        except EdgeError as error:
+            self._lose(flight, error.with_traceback(None))
+        except Exception as error:  # noqa: BLE001 - its followers raise it
+            self._lose(flight, InternalError())
+            flight.failure = error
+        finally:
+            self.answers.flights.remove(flight)
+            await self.answers.let_go(flight)
+
+    def _lose(self, flight: Flight, error: EdgeError) -> None:
+        """End a flight that failed: its followers get the error, in the reply or as it."""
+        flight.error = flight.failure = error
+        self.accounts.settle(flight)
+        if flight.ended:
+            return
+        if flight.started:
+            flight.write(flight.crossing.error_event(error, flight.request_id))
+        flight.end()
+
+    def _saved(self, exchange: Exchange, cost: int) -> None:
+        """Count what an answer that was not asked for would have cost."""
+        self.accounts.saved(exchange.model_label, exchange.key.tenant, exchange.cache, exchange.usage, cost)
 
     async def _ask(self, exchange: Exchange) -> None:
         """One upstream after the other, until one gives content."""
@@ -258,7 +338,8 @@ class Gateway:
                 failed = True
                 if exchange.started or left == 0 or deadline.over():
                     raise
-            exchange.crossing = None
+            self.accounts.settle(exchange)
+            exchange.forget_attempt()
 
     async def _attempt(self, exchange: Exchange, upstream: Upstream, deadline: Deadline, *, others_left: bool) -> None:
         """One request to one upstream, and its answer to the client."""
@@ -276,7 +357,9 @@ class Gateway:
                     crossing = await asyncio.to_thread(open_crossing, exchange, upstream.model, provider.dialect)
                 exchange.crossing = crossing
                 exchange.upstream_begins()
-                response = await provider.transport.send(provider.request(exchange, crossing))
+                exchange.sending = provider.request(exchange, crossing)
+                response = await provider.transport.send(exchange.sending)
+                exchange.upstream_status = response.status
                 check_status(response.status, others_left=others_left)
                 if is_stream(response):
                     await self._relay(exchange, response, deadline, others_left=others_left)
@@ -290,7 +373,8 @@ class Gateway:
                         status, body = crossing.answer(status, body)
                     else:
                         status, body = await asyncio.to_thread(crossing.answer, status, body)
-            self._reply(exchange, status, crossing.headers(returned_headers(response)), body)
+            self.accounts.settle(exchange, body if status == 200 else None)
+            reply(exchange, status, crossing.headers(returned_headers(response)), body)
         finally:
             exchange.upstream_ends()
             if response is not None and not response.complete:
@@ -308,12 +392,13 @@ class Gateway:
             status, body = crossing.early_error()
             check_status(status, others_left=others_left)
             headers = [JSON_TYPE, *(pair for pair in headers if pair[0] != b"content-type")]
-            self._reply(exchange, status, headers, body)
+            reply(exchange, status, headers, body)
             return
         exchange.content_at = perf_counter()
-        headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
-        self._start(exchange, response.status, headers)
+        headers += STREAM_HEADERS
+        start_reply(exchange, response.status, headers)
         await relay.relay(exchange)
+        self.accounts.settle(exchange)
         exchange.end()
 
     async def _estimate(self, exchange: Exchange) -> None:
@@ -322,90 +407,19 @@ class Gateway:
             tokens = estimate_tokens(exchange.body)
         else:
             tokens = await asyncio.to_thread(estimate_tokens, exchange.body)
-        self._reply(exchange, 200, [JSON_TYPE, (b"x-edge-estimated", b"true")], count_answer(tokens))
-
-    async def _models(self, exchange: Exchange) -> None:
-        """``GET /v1/models`` and ``GET /v1/models/{id}``: what this key can ask for in this dialect."""
-        wanted = unquote(exchange.argument)
-        exchange.upstream_begins()
-        models = await self._visible_models(exchange.state, exchange.key, exchange.dialect)
-        exchange.upstream_ends()
-        render = anthropic if exchange.dialect == "anthropic" else openai
-        if exchange.route is not MODEL:
-            self._reply(exchange, 200, [JSON_TYPE], render.model_list(models))
-            return
-        for name, owner in models:
-            if wanted in (name, f"{owner}/{name}"):
-                self._reply(exchange, 200, [JSON_TYPE], render.model_object(name, owner))
-                return
-        raise ModelNotFound(f"The model '{wanted[:256]}' does not exist here.", param="model")
-
-    async def _visible_models(self, state: State, key: Key, dialect: str) -> list[tuple[str, str]]:
-        """(id, owner) of each: aliases first, then the providers' own lists, without repeats."""
-        router = state.router
-        route = ROUTES["messages" if dialect == "anthropic" else "chat/completions"]
-        visible: dict[str, str] = {}
-        for alias, upstreams in router.aliases.items():
-            if any(u.provider.serves(route) and key.grants(alias, *u.names) for u in upstreams):
-                visible.setdefault(alias, "edge")
-        for provider, model in await state.catalog.models():
-            upstream = Upstream(provider, model)
-            if provider.serves(route) and key.grants(*upstream.names):
-                visible.setdefault(router.listed_name(upstream, route), provider.name)
-        return list(visible.items())
+        reply(exchange, 200, [JSON_TYPE, (b"x-edge-estimated", b"true")], count_answer(tokens))
 
     # Replies.
 
     def refuse(self, exchange: Exchange, error: EdgeError) -> None:
         """Answer an exchange that goes no further."""
-        self._fail(exchange, error)
+        fail(exchange, error)
         self._settle(exchange)
 
     def abandon(self, exchange: Exchange) -> None:
         """The client left before its request was whole."""
         exchange.error = ClientClosedRequest()
         self._settle(exchange)
-
-    def _fail(self, exchange: Exchange, error: EdgeError) -> None:
-        """Answer with an error in the client's dialect: as the reply, or inside the stream that is the reply."""
-        # Its frames hold the exchange, which would hold it: a circle that only the collector could break.
-        exchange.error = error.with_traceback(None)
-        if isinstance(error, ClientClosedRequest):
-            exchange.abort()
-            return
-        if exchange.started:
-            exchange.write(exchange.crossing.error_event(error))
-            exchange.end()
-        elif exchange.dialect == "anthropic":
-            self._reply(
-                exchange, error.status, [JSON_TYPE, *error.headers], anthropic.error_body(error, exchange.request_id)
-            )
-        else:
-            self._reply(exchange, error.status, [JSON_TYPE, *error.headers], openai.error_body(error))
-
-    def _reply(self, exchange: Exchange, status: int, headers: Headers, body: bytes) -> None:
-        """A whole answer at once."""
-        self._start(exchange, status, headers, len(body))
-        exchange.write(body)
-        exchange.end()
-
-    def _start(self, exchange: Exchange, status: int, headers: Headers, size: int | None = None) -> None:
-        """The head of the reply, with the headers that every reply has."""
-        request_id = exchange.request_id.encode("ascii")
-        headers.append((b"x-request-id", request_id))
-        if exchange.dialect == "anthropic":
-            headers.append((b"request-id", request_id))
-        if exchange.upstream is not None:
-            headers += exchange.upstream.headers
-            headers.append((b"x-edge-attempts", b"%d" % exchange.attempts))
-        if exchange.crossing is not None and exchange.crossing.dropped:
-            headers.append((b"x-edge-dropped", ", ".join(exchange.crossing.dropped).encode("ascii")))
-        edge_ms = b"%.2f" % (exchange.overhead_s() * 1000)
-        if size is not None:
-            headers.append((b"x-edge-overhead-ms", edge_ms))
-        headers.append((b"server-timing", b"edge;dur=%b, upstream;dur=%.2f" % (edge_ms, exchange.upstream_s * 1000)))
-        exchange.status = status
-        exchange.start(status, headers, size)
 
     # The books.
 
@@ -416,33 +430,10 @@ class Gateway:
         exchange.settled = True
         if exchange.admitted:
             self._in_flight -= 1
-        error, crossing, upstream, key = exchange.error, exchange.crossing, exchange.upstream, exchange.key
-        events = crossing.stream if crossing is not None else None
-        kind = error.kind if error is not None else kind_of_status(exchange.status)
+            self.limits.done(exchange)
+        self.accounts.settle(exchange)
+        kind = exchange.error.kind if exchange.error is not None else kind_of_status(exchange.status)
+        events = exchange.crossing.stream if exchange.crossing is not None else None
         if not kind and events is not None and events.failed:
             kind = "provider_stream_broken"
-        duration_s = perf_counter() - exchange.received_at
-        # In the order of the record's fields: by name they would cost eight times as much.
-        record = RequestRecord(
-            exchange.request_id,
-            exchange.route.endpoint,
-            exchange.dialect,
-            upstream.provider.name if upstream is not None else "",
-            exchange.model_label,
-            upstream.model if upstream is not None else "",
-            exchange.attempts,
-            key.id if key is not None else "",
-            key.tenant if key is not None else "",
-            exchange.status or (error.status if error is not None else 0),
-            exchange.stream,
-            "cancelled" if kind == "client_cancelled" else "error" if kind else "ok",
-            error.code if error is not None else "",
-            kind,
-            duration_s,
-            exchange.upstream_s,
-            max(0.0, duration_s - exchange.upstream_s),
-            exchange.content_at - exchange.received_at if exchange.content_at else 0.0,
-            events.usage if events is not None else exchange.usage,
-            crossing.warnings if crossing is not None else NO_WARNINGS,
-        )
-        self.hooks.request_done(record)
+        self.hooks.request_done(exchange.record(kind))

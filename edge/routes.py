@@ -26,7 +26,7 @@ class Route:
     method: Method
     dialect: Dialect | None
     upstream: str
-    api: Literal["chat", "completions", "messages", "responses", "other", "models"]
+    api: Literal["chat", "completions", "messages", "responses", "embeddings", "count_tokens", "other", "models"]
     counts: bool = False
     """It asks for the number of a request's tokens, which can be estimated where no provider can be asked."""
 
@@ -43,11 +43,11 @@ class Match:
 ROUTES = {
     "chat/completions": Route("/v1/chat/completions", "POST", "openai", "/chat/completions", "chat"),
     "completions": Route("/v1/completions", "POST", "openai", "/completions", "completions"),
-    "embeddings": Route("/v1/embeddings", "POST", "openai", "/embeddings", "other"),
+    "embeddings": Route("/v1/embeddings", "POST", "openai", "/embeddings", "embeddings"),
     "responses": Route("/v1/responses", "POST", "openai", "/responses", "responses"),
     "messages": Route("/v1/messages", "POST", "anthropic", "/messages", "messages"),
     "messages/count_tokens": Route(
-        "/v1/messages/count_tokens", "POST", "anthropic", "/messages/count_tokens", "other", True
+        "/v1/messages/count_tokens", "POST", "anthropic", "/messages/count_tokens", "count_tokens", True
     ),
     "models": Route("/v1/models", "GET", None, "/models", "models"),
 }

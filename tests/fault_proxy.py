@@ -6,6 +6,7 @@ asyncio in a thread of its own; the faults are attributes and may change while c
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import threading
 from dataclasses import dataclass, field
@@ -15,12 +16,15 @@ LINGER_RESET = b"\x01\x00\x00\x00\x00\x00\x00\x00"
 
 @dataclass
 class Faults:
-    """``latency_s`` before each piece, pieces of at most ``slice_bytes``, ``reset_after`` bytes towards the client a reset,
+    """``latency_s`` before each piece, and up to ``jitter_s`` more, mostly much less, before those towards the client, of which
+    ``reset_share`` are a reset instead; pieces of at most ``slice_bytes``, ``reset_after`` bytes towards the client a reset,
     ``cut_after`` bytes an end, ``black_hole``: take everything, pass nothing; ``half_close``: pass the upstream's end on as a
     half-close instead of closing; ``refuse``: reset on accept.
     """
 
     latency_s: float = 0.0
+    jitter_s: float = 0.0
+    reset_share: float = 0.0
     slice_bytes: int = 65536
     reset_after: int | None = None
     cut_after: int | None = None
@@ -31,11 +35,14 @@ class Faults:
 
 @dataclass
 class FaultProxy:
-    """Listens on ``port`` in front of ``target_port``. ``connections`` counts what came."""
+    """Listens on ``port`` in front of ``target_port``. ``connections`` counts what came, ``resets`` those of
+    ``reset_share``.
+    """
 
     target_port: int
     faults: Faults = field(default_factory=Faults)
     connections: int = 0
+    resets: int = 0
 
     def __enter__(self) -> FaultProxy:
         self._loop = asyncio.new_event_loop()
@@ -96,8 +103,13 @@ class FaultProxy:
                 while data:
                     faults = self.faults
                     piece, data = data[: faults.slice_bytes], data[faults.slice_bytes :]
-                    if faults.latency_s:
-                        await asyncio.sleep(faults.latency_s)
+                    if to_client and faults.reset_share and random.random() < faults.reset_share:
+                        self.resets += 1
+                        self._reset(writer)
+                        return
+                    latency_s = faults.latency_s + (faults.jitter_s * random.random() ** 8 if to_client else 0.0)
+                    if latency_s:
+                        await asyncio.sleep(latency_s)
                     if faults.black_hole:
                         continue
                     limit = None

@@ -101,8 +101,8 @@ class Process:
 
 
 class Simulator:
-    def __init__(self, *arguments: str) -> None:
-        self.process = Process(sys.executable, "-m", "edge.simulator", "--port", "0", *arguments)
+    def __init__(self, *arguments: str, module: str = "edge.simulator") -> None:
+        self.process = Process(sys.executable, "-m", module, "--port", "0", *arguments)
         self.url = self.process.wait_for(r"simulator on (\S+)")[1]
 
     def ledger(self, since: int = 0) -> list[dict[str, Any]]:
@@ -151,9 +151,17 @@ class Edge:
             *arguments,
             env=env,
         )
-        self.url = self.process.wait_for(r'"address":"(https?://[^"]+)"')[1]
-        self.port = int(self.url.rpartition(":")[2])
-        wait_until_ready(self.url, verify)
+        # The log tells where it listens, unless it is told to be silent; then the examples that are printed do.
+        silent = config.get("telemetry", {}).get("log", {}).get("level") in ("warning", "error")
+        try:
+            self.url = self.process.wait_for(r"^curl (https?://[^/]+)/" if silent else r'"address":"(https?://[^"]+)"')[
+                1
+            ]
+            self.port = int(self.url.rpartition(":")[2])
+            wait_until_ready(self.url, verify)
+        except AssertionError:
+            self.process.stop(signal.SIGKILL)
+            raise
 
 
 def wait_until_ready(url: str, verify: ssl.SSLContext | None = None) -> None:

@@ -5,8 +5,9 @@ the same thing in them:
 
 * an object at the top, nesting at most `max_depth`, a number at most `max_number` bytes long;
 * valid UTF-8, no control characters in strings, no lone surrogate escapes, no NaN, Infinity, BOM or trailing data;
-* no key twice in the top-level object, nor in any object below the keys of `CHECKED`. Keys are compared after their
-  escapes are resolved: a second ``"mod\u0065l"`` would carry a model past an allow-list that looked at the first.
+* no key twice in the top-level object, nor in any object below the keys of `CHECKED` (or anywhere, where that is asked
+  for). Keys are compared after their escapes are resolved: a second ``"mod\u0065l"`` would carry a model past an
+  allow-list that looked at the first.
 """
 
 from __future__ import annotations
@@ -205,11 +206,13 @@ def _key(body: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> str:
     return raw.decode()
 
 
-def scan_json(body: bytes, max_depth: int = 128, max_number: int = 1000) -> dict[str, tuple[int, int]]:
+def scan_json(
+    body: bytes, max_depth: int = 128, max_number: int = 1000, everywhere: bool = False
+) -> dict[str, tuple[int, int]]:
     """Check `body` and return, for each top-level key, the byte span of its value.
 
-    Spans are ``(start, end)`` with ``body[start:end]`` the value without white space around it. Linear in
-    ``len(body)``. Raises JSONError.
+    Spans are ``(start, end)`` with ``body[start:end]`` the value without white space around it. `everywhere` extends
+    the check for repeated keys to all objects. Linear in ``len(body)``. Raises JSONError.
     """
     size: cython.Py_ssize_t = len(body)
     if not body.isascii():
@@ -230,6 +233,7 @@ def scan_json(body: bytes, max_depth: int = 128, max_number: int = 1000) -> dict
     odd_keys: cython.Py_ssize_t = 0
     top_start: cython.Py_ssize_t = 0
     checked: cython.bint = False
+    all_checked: cython.bint = everywhere
     depth: cython.Py_ssize_t = 1
     in_object: cython.bint = True
     first: cython.bint = True
@@ -291,7 +295,7 @@ def scan_json(body: bytes, max_depth: int = 128, max_number: int = 1000) -> dict
                 c = body[i]
                 if depth == 1:
                     top_start = i
-                    checked = top_key in CHECKED
+                    checked = all_checked or top_key in CHECKED
             if c == 0x7B or c == 0x5B:
                 depth += 1
                 if depth > depth_limit:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from edge.dialects.estimate import written_by_claude
 from edge.dialects.stream import Stream, count, type_of
 from edge.errors import EdgeError
 from edge.hooks import Usage
@@ -30,6 +31,10 @@ TYPES = {
 }
 """The only values of ``error.type`` that exist."""
 STATUS = {name: status for status, name in TYPES.items()}
+
+
+LONG = 300
+"""Bytes of a delta that is worth a look: text comes in shorter ones, the signature of a thought in one longer."""
 
 
 class _OutputDetails(msgspec.Struct):
@@ -112,13 +117,23 @@ def _model(name: str) -> dict[str, Any]:
 class MessagesStream(Stream):
     """``message_start`` to ``message_stop``."""
 
-    __slots__ = ()
+    __slots__ = ("_before",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._before = 0
 
     def event(self, name: bytes, data: bytes) -> None:
         if name == b"message":
             name = type_of(data)  # a compatible server that leaves the event's name out
         if name == b"content_block_delta":
-            self.content = True
+            if len(data) > LONG and b'"signature_delta"' in data:
+                return  # it proves who has been thinking, and is no text
+            self.deltas += 1
+            self.size += len(data)
+            if not self.sample:
+                self.content = True
+                self.sample = data
         elif name == b"message_stop":
             self.content = self.finished = True
         elif name == b"error":
@@ -130,11 +145,23 @@ class MessagesStream(Stream):
             self.content = True
             self.add_usage(usage_of(data))
         elif name == b"content_block_start":
+            self._begin_block(data)
             # An empty text or thinking block announces content; any other block is content.
             if b'"text":""' not in data and b'"thinking":""' not in data:
                 self.content = True
         elif name not in (b"ping", b"content_block_stop"):
             self.content = True
+
+    def _begin_block(self, data: bytes) -> None:
+        """Each block's deltas have an envelope of their own: what the last one said is settled."""
+        self._before += self.written()
+        self.deltas = self.size = 0
+        self.sample = b""
+        if b'tool_use"' in data:
+            self.calls += 1
+
+    def estimate(self, model: str) -> int:
+        return written_by_claude(self._before + self.written(), self.calls, model)
 
     def complete_at_end(self) -> bool:
         return self.finished

@@ -132,13 +132,12 @@ class StreamTranslator:
 
     def finish(self) -> bytes:
         """The body has ended: a stream without its last event was cut off, and its client has to know."""
-        return b"" if self._closed else self.fail(UpstreamStreamBroken())
+        return b"" if self._closed else self.fail(UpstreamStreamBroken(), self._context.request_id)
 
-    def fail(self, error: EdgeError) -> bytes:
-        """An error of our own as the last thing sent."""
+    def fail(self, error: EdgeError, request_id: str) -> bytes:
+        """An error of our own as the last thing one client is sent; others may go on."""
         if self._closed:
             return b""
-        self._closed = True
         return b"data: " + error_body(error) + b"\n\n"
 
     def _message_start(self, data: bytes, out: list[bytes]) -> None:

@@ -18,7 +18,7 @@ from edge.routes import Dialect, Route
 if TYPE_CHECKING:
     from edge.exchange import Exchange
 
-__all__ = ["Crossing", "TranslatedCrossing", "can_cross", "open_crossing"]
+__all__ = ["Crossing", "TranslatedCrossing", "can_cross", "open_crossing", "stream_of"]
 
 STREAMS: dict[str, type[Stream]] = {
     "chat": openai.ChatStream,
@@ -35,6 +35,11 @@ JSON_TYPE = (b"content-type", b"application/json")
 def can_cross(route: Route, dialect: Dialect) -> bool:
     """Whether a request of this route can go to a provider of `dialect`."""
     return route.dialect is None or route.dialect == dialect or route.api in TRANSLATORS or route.counts
+
+
+def stream_of(route: Route) -> Stream:
+    """A reader of the streams that a route's clients get."""
+    return STREAMS.get(route.api, openai.OtherStream)()
 
 
 def open_crossing(exchange: Exchange, model: str, dialect: Dialect) -> Crossing:
@@ -88,7 +93,7 @@ class Crossing:
     # A stream.
 
     def begin_stream(self) -> Stream:
-        self.stream = STREAMS.get(self._exchange.route.api, openai.OtherStream)()
+        self.stream = stream_of(self._exchange.route)
         return self.stream
 
     def feed(self, events: list[tuple[bytes, bytes]]) -> bytes | None:
@@ -103,9 +108,9 @@ class Crossing:
         """The error that came before any content, as the status and body it would have had without a stream."""
         return self._stream.early_error()
 
-    def error_event(self, error: EdgeError) -> bytes:
+    def error_event(self, error: EdgeError, request_id: str) -> bytes:
         """An error inside the stream, as the client's dialect has it."""
-        return self._stream.error_event(error, self._exchange.request_id)
+        return self._stream.error_event(error, request_id)
 
     @property
     def _stream(self) -> Stream:
@@ -164,8 +169,8 @@ class TranslatedCrossing(Crossing):
     def early_error(self) -> tuple[int, bytes]:
         return self._translator.error(*self._stream.early_error(), self._exchange.request_id)
 
-    def error_event(self, error: EdgeError) -> bytes:
-        return self._translation.fail(error)
+    def error_event(self, error: EdgeError, request_id: str) -> bytes:
+        return self._translation.fail(error, request_id)
 
     @property
     def _translation(self) -> StreamTranslator:

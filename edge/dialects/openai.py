@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from edge.dialects.estimate import written_by_gpt
 from edge.dialects.stream import Stream, count
 from edge.errors import EdgeError
 from edge.hooks import Usage
@@ -190,19 +191,30 @@ class ChatStream(OtherStream):
             self.failed = True
             self.error_data = data
             return
-        if b'"usage"' in data:
-            self.add_usage(usage_of(data))
-        if self.content and not ENDING.search(data):
+        usage = usage_of(data) if b'"usage"' in data else None
+        if usage is not None:
+            self.add_usage(usage)
+        elif self.content and not ENDING.search(data):
+            self.deltas += 1
+            self.size += len(data)
             return
         for choice in self._choices(data):
             index = choice.get("index")
             ended = bool(choice.get("finish_reason"))
             self._open_choices[index if isinstance(index, int) else 0] = not ended
-            self.content = self.content or ended or self._says_something(choice)
+            says = self._says_something(choice)
+            if says:
+                self.deltas += 1
+                self.size += len(data)
+                self.sample = self.sample or data
+            self.content = self.content or ended or says
 
     def complete_at_end(self) -> bool:
         """Some compatible servers leave ``[DONE]`` out: it will do that every choice has its finish reason."""
         return self.finished or (bool(self._open_choices) and not any(self._open_choices.values()))
+
+    def estimate(self, model: str) -> int:
+        return written_by_gpt(self.written(), self.deltas, self.calls)
 
     @staticmethod
     def _choices(data: bytes) -> list[dict[str, Any]]:
@@ -215,7 +227,12 @@ class ChatStream(OtherStream):
 
     def _says_something(self, choice: dict[str, Any]) -> bool:
         delta = choice.get("delta")
-        return isinstance(delta, dict) and any(value for key, value in delta.items() if key != "role")
+        if not isinstance(delta, dict):
+            return False
+        calls = delta.get("tool_calls")
+        if isinstance(calls, list):
+            self.calls += sum(1 for call in calls if isinstance(call, dict) and call.get("id"))
+        return any(value for key, value in delta.items() if key != "role")
 
 
 class CompletionsStream(ChatStream):

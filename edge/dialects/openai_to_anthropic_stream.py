@@ -171,17 +171,16 @@ class StreamTranslator:
         if self._closed:
             return b""
         if self._finish is None:
-            return self.fail(UpstreamStreamBroken())
+            return self.fail(UpstreamStreamBroken(), self._context.request_id)
         out: list[bytes] = []
         self._end(out)
         return b"".join(out)
 
-    def fail(self, error: EdgeError) -> bytes:
-        """An error of our own as the last thing sent."""
+    def fail(self, error: EdgeError, request_id: str) -> bytes:
+        """An error of our own as the last thing one client is sent; others may go on."""
         if self._closed:
             return b""
-        self._closed = True
-        return b"event: error\ndata: " + error_body(error, self._context.request_id) + b"\n\n"
+        return b"event: error\ndata: " + error_body(error, request_id) + b"\n\n"
 
     def _chunk(self, name: bytes, data: bytes, out: list[bytes]) -> None:
         chunk = _decode(data)

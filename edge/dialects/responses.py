@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from edge.dialects.estimate import written_by_gpt
 from edge.dialects.openai import _Body, _decode_any, error_type, normalised, status_of
 from edge.dialects.stream import Stream, type_of
 from edge.errors import EdgeError
@@ -15,12 +16,24 @@ from edge.errors import EdgeError
 __all__ = ["ResponsesStream"]
 
 TERMINAL = frozenset({b"response.completed", b"response.incomplete", b"response.failed"})
+DELTAS = frozenset(
+    {
+        b"response.output_text.delta",
+        b"response.refusal.delta",
+        b"response.function_call_arguments.delta",
+        b"response.custom_tool_call_input.delta",
+        b"response.mcp_call_arguments.delta",
+        b"response.code_interpreter_call_code.delta",
+        b"response.reasoning_text.delta",
+        b"response.reasoning_summary_text.delta",
+    }
+)
+"""Events that bring what the model writes; their ``.done`` says it again."""
 PREAMBLE = frozenset(
     {
         b"response.created",
         b"response.queued",
         b"response.in_progress",
-        b"response.output_item.added",
         b"response.content_part.added",
     }
 )
@@ -44,7 +57,13 @@ class ResponsesStream(Stream):
         self._seen += 1
         if name == b"message":
             name = type_of(data)
-        if name in TERMINAL:
+        if name in DELTAS:
+            self.deltas += 1
+            self.size += len(data)
+            if not self.sample:
+                self.content = True
+                self.sample = data
+        elif name in TERMINAL:
             if name == b"response.failed" and not self.content:
                 self.failed = True
                 self.error_data = data
@@ -59,6 +78,9 @@ class ResponsesStream(Stream):
         elif name == b"error":
             self.failed = True
             self.error_data = data
+        elif name == b"response.output_item.added":
+            if b'_call"' in data:
+                self.calls += 1
         elif name not in PREAMBLE:
             self.content = True
 
@@ -73,6 +95,9 @@ class ResponsesStream(Stream):
         status = status_of({"code": code, "type": error.get("type")})
         fields = {"message": message, "type": error_type(status), "param": param, "code": code}
         return status, msgspec.json.encode({"error": fields})
+
+    def estimate(self, model: str) -> int:
+        return written_by_gpt(self.written(), self.deltas, self.calls)
 
     def complete_at_end(self) -> bool:
         return self.finished

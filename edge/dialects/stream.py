@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 import msgspec
 
+from edge.dialects.estimate import envelope
 from edge.errors import EdgeError
 from edge.hooks import Usage
 
@@ -39,9 +40,13 @@ class Stream(ABC):
 
     ``content``: something the client waits for has come. ``finished``: the terminal event has come. ``failed``: the
     provider has reported an error inside the stream.
+
+    For an estimate, where no usage comes, it is noted how much content there was: ``deltas`` events of ``size`` bytes
+    of data, the first of them as a sample of what stands around the text, and how many tool ``calls`` began. No event
+    is parsed for that before somebody asks.
     """
 
-    __slots__ = ("content", "error_data", "failed", "finished", "usage")
+    __slots__ = ("calls", "content", "deltas", "error_data", "failed", "finished", "sample", "size", "usage")
 
     def __init__(self) -> None:
         self.content = False
@@ -49,6 +54,10 @@ class Stream(ABC):
         self.failed = False
         self.error_data = b""
         self.usage: Usage | None = None
+        self.deltas = 0
+        self.size = 0
+        self.sample = b""
+        self.calls = 0
 
     def see(self, events: list[tuple[bytes, bytes]]) -> None:
         """Take the next events, as ``(name, data)``."""
@@ -70,6 +79,16 @@ class Stream(ABC):
     @abstractmethod
     def early_error(self) -> tuple[int, bytes]:
         """The error that came before any content, as the HTTP status and body it would have had without a stream."""
+
+    def written(self) -> int:
+        """The bytes of text in the deltas noted, about."""
+        return max(0, self.size - self.deltas * envelope(self.sample)) if self.deltas else 0
+
+    def estimate(self, model: str) -> int:
+        """The output tokens that have come so far from `model`, where nobody counted them: -1 for a stream that cannot
+        be read.
+        """
+        return -1
 
     def add_usage(self, usage: Usage | None) -> None:
         if usage is not None:

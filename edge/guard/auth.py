@@ -30,12 +30,22 @@ ALPHABET = string.ascii_letters + string.digits
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key as the configuration describes it. ``models`` is None for all models."""
+    """A key as the configuration describes it. ``models`` is None for all models; the others are None where nothing is
+    set for it.
+    """
 
     id: str
     tenant: str
     models: tuple[re.Pattern[str], ...] | None
     admin: bool
+    requests_per_minute: int | None = None
+    concurrency: int | None = None
+    cache: config.CacheMode | None = None
+
+    @property
+    def limited(self) -> bool:
+        """Whether its requests are counted."""
+        return self.requests_per_minute is not None or self.concurrency is not None
 
     def grants(self, *names: str) -> bool:
         """Whether one of `names` matches one of the key's patterns."""
@@ -58,7 +68,15 @@ class Auth:
         self._keys: dict[bytes, tuple[bytes, Key]] = {}
         for entry in settings.keys:
             patterns = None if entry.models is None else tuple(re.compile(translate(p)) for p in entry.models)
-            key = Key(entry.id, entry.tenant or entry.id, patterns, entry.admin)
+            key = Key(
+                entry.id,
+                entry.tenant or entry.id,
+                patterns,
+                entry.admin,
+                entry.requests_per_minute,
+                entry.concurrency,
+                entry.cache,
+            )
             for digest in entry.digests:
                 raw = bytes.fromhex(digest.removeprefix("sha256:"))
                 self._keys[raw[:8]] = (raw, key)

@@ -16,13 +16,17 @@ from blacksheep import Application, Content, Request, Response, Router
 
 from edge import __version__
 from edge._fast import COMPILED
+from edge.cache.answers import Answers
+from edge.cache.memory import Generation
 from edge.config import Config, is_loopback
 from edge.config_file import resolve
 from edge.dialects import openai
 from edge.errors import AdminRequired, EdgeError, Headers, RequestTooLarge, ShuttingDown, UnsupportedRoute
 from edge.exchange import Exchange
-from edge.gateway import Gateway, build_state
+from edge.gateway import Gateway
+from edge.guard.limits import KeyLimits, shared_limits
 from edge.routes import EXISTING, UNKNOWN, Match, match
+from edge.state import build_state
 from edge.telemetry import Fanout
 from edge.telemetry.logs import Logs, where
 from edge.telemetry.metrics import CONTENT_TYPE, Metrics
@@ -33,6 +37,7 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
+PAGES = "GET /health, GET /metrics, GET /admin/api/savings, POST /admin/api/cache/clear"
 DRAINED = 65536
 """A refused request's unread body is read off up to this many bytes, to keep the connection; for a larger one the
 connection is closed."""
@@ -45,7 +50,10 @@ def create_app() -> EdgeApplication:
     """
     config = resolve(None)
     logs, metrics = Logs(config.telemetry.log.level, config.telemetry.log.format), Metrics()
-    return EdgeApplication(Gateway(build_state(config), Fanout(metrics, logs)), metrics, logs)
+    answers = Answers(config.cache, metrics, Generation(), logs.log)
+    limits = KeyLimits(shared_limits(1), 1, metrics)
+    gateway = Gateway(build_state(config), Fanout(metrics, logs), metrics, answers, limits)
+    return EdgeApplication(gateway, metrics, logs)
 
 
 class AsgiExchange(Exchange):
@@ -279,19 +287,29 @@ class EdgeApplication:
         async def metrics() -> Response:
             return Response(200, content=Content(CONTENT_TYPE.encode(), self.metrics.render()))
 
+        async def savings() -> Response:
+            return json_response(200, self.metrics.savings())
+
+        async def clear_cache() -> Response:
+            shared = await self.gateway.answers.clear()
+            return json_response(200, {"memory": "cleared", "redis": shared})
+
         async def unknown(_: Request) -> Response:
-            error = UnsupportedRoute(f"This route does not exist. There are: {EXISTING}, GET /health, GET /metrics.")
+            error = UnsupportedRoute(f"This route does not exist. There are: {EXISTING}, {PAGES}.")
             return Response(error.status, content=Content(b"application/json", openai.error_body(error)))
 
         for method in ("GET", "HEAD"):
             app.router.add(method, "/health", health)
             app.router.add(method, "/health/ready", health_ready)
         app.router.add_get("/metrics", metrics)
+        app.router.add_get("/admin/api/savings", savings)
+        app.router.add_post("/admin/api/cache/clear", clear_cache)
         app.router.fallback = unknown
         return app
 
     async def _start(self, _: Application) -> None:
         self.logs.start()
+        await self.gateway.answers.start()
         self.ready = True
 
     async def _stop(self, _: Application) -> None:
@@ -299,6 +317,7 @@ class EdgeApplication:
         for task in self._reloading:
             task.cancel()
         await self.gateway.close()
+        await self.gateway.answers.close()
         self.logs.stop()
 
 
@@ -323,5 +342,5 @@ async def watch(exchange: AsgiExchange, receive: Receive) -> None:
             exchange.task.cancel()
 
 
-def json_response(status: int, data: dict[str, str]) -> Response:
+def json_response(status: int, data: Any) -> Response:
     return Response(status, content=Content(b"application/json", msgspec.json.encode(data)))

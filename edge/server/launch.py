@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
+import time
 from collections.abc import Callable
+from mmap import PAGESIZE, mmap
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +19,17 @@ import msgspec
 
 from edge import __version__
 from edge._fast import COMPILED
+from edge.cache.answers import Answers
+from edge.cache.memory import Generation
 from edge.config import Config, Server, is_loopback
 from edge.config_file import ConfigError, parse
-from edge.gateway import Gateway, build_state
+from edge.gateway import Gateway
+from edge.guard.limits import KeyLimits, shared_limits
 from edge.server import tls
 from edge.server.asgi import EdgeApplication
 from edge.server.supervisor import Supervisor, listen, places
 from edge.server.worker import Orders, run_worker
+from edge.state import build_state
 from edge.telemetry import Fanout
 from edge.telemetry.logs import Logs
 from edge.telemetry.metrics import Metrics, shared_slots
@@ -53,12 +60,19 @@ def launch(
     loopback_only = is_loopback(server.host)
     logs = Logs(config.telemetry.log.level, config.telemetry.log.format)
     slots = shared_slots(places(server.workers))
+    generation = Generation(mmap(-1, PAGESIZE))
+    # Kept open for as long as there are workers.
+    lock = None if COMPILED else tempfile.TemporaryFile()  # noqa: SIM115
+    table = shared_limits(places(server.workers), lock.fileno() if lock is not None else None)
+    since = time.time()
     current = config
 
     def serve(orders: Orders) -> None:
-        metrics = Metrics(slots, orders.place + 1, alone=server.workers == 1)
+        metrics = Metrics(slots, orders.place + 1, alone=server.workers == 1, since=since)
         state = build_state(current, loopback_only=loopback_only)
-        app = EdgeApplication(Gateway(state, Fanout(metrics, logs)), metrics, logs)
+        answers = Answers(current.cache, metrics, generation, logs.log)
+        limits = KeyLimits(table, orders.place + 1, metrics)
+        app = EdgeApplication(Gateway(state, Fanout(metrics, logs), metrics, answers, limits), metrics, logs)
 
         def reload(text: str) -> None:
             settings = parse(text, path or "", os.environ, checked=False)
@@ -92,6 +106,11 @@ def launch(
         logs.log.info("reloading", path=path, needs_restart=pending)
         return text
 
+    def worker_gone(place: int) -> None:
+        """What a worker leaves behind: its counts are kept, its requests have ended."""
+        slots.fold(place + 1)
+        table.clear_worker(place + 1)
+
     try:
         context = tls.make_context(server.tls) if server.tls is not None else None
     except OSError as error:
@@ -123,7 +142,7 @@ def launch(
         logs.log,
         drain_s=server.drain_s,
         reread=read_again,
-        worker_gone=lambda place: slots.fold(place + 1),
+        worker_gone=worker_gone,
     )
     return supervisor.run()
 

@@ -76,7 +76,10 @@ class Answer:
 
 
 def make_answer(path: str, body: bytes, default: Plan, forced: Plan | None = None) -> Answer:
-    """The answer to a POST of `body`; `forced` is a plan that stands above the model's name."""
+    """The answer to a POST of `body`; `forced` is a plan that stands above the model's name. A base URL may have a path
+    of its own before ``/v1``, as some vendors' have.
+    """
+    path = path[max(0, path.find("/v1/")) :]
     api = APIS.get(path)
     if api is None:
         message = f"Unknown request URL: POST {path}. Please check the URL for typos."

@@ -23,6 +23,7 @@ import msgspec
 import structlog
 from msgspec import UNSET, UnsetType
 
+from edge.accounting import usd
 from edge.hooks import RequestRecord
 
 __all__ = ["Logs", "where"]
@@ -39,7 +40,9 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 
 
 class Line(msgspec.Struct, gc=False):
-    """A request's line. Fields in the order of the line; what is unset is left out. Times in milliseconds."""
+    """A request's line. Fields in the order of the line; what is unset is left out. Times in milliseconds, the cost as
+    the exact decimal number.
+    """
 
     request_id: str
     endpoint: str
@@ -55,6 +58,9 @@ class Line(msgspec.Struct, gc=False):
     kind: str | UnsetType = UNSET
     input_tokens: int | UnsetType = UNSET
     output_tokens: int | UnsetType = UNSET
+    cost_usd: msgspec.Raw | UnsetType = UNSET
+    estimated: bool | UnsetType = UNSET
+    cache: str | UnsetType = UNSET
     event: str = "request"
     level: str | UnsetType = UNSET
     timestamp: datetime | UnsetType = UNSET
@@ -162,6 +168,8 @@ class Logs:
         line = line_of(record)
         if self._pretty:
             fields = {name: value for name, value in msgspec.structs.asdict(line).items() if value is not UNSET}
+            if record.cost >= 0:
+                fields["cost_usd"] = usd(record.cost).decode()
             (self.log.warning if ours else self.log.info)(fields.pop("event"), **fields)
             return
         line.level = "warning" if ours else "info"
@@ -188,6 +196,12 @@ def line_of(record: RequestRecord) -> Line:
     if record.usage is not None:
         line.input_tokens = record.usage.input
         line.output_tokens = record.usage.output
+    if record.cost >= 0:
+        line.cost_usd = msgspec.Raw(usd(record.cost))
+    if record.estimated:
+        line.estimated = True
+    if record.cache:
+        line.cache = record.cache
     return line
 
 

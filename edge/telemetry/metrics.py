@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from itertools import accumulate
 from mmap import mmap
 from typing import Any, NamedTuple
@@ -26,15 +27,17 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.utils import floatToGoString
 
 from edge import __version__
-from edge._fast import COMPILED, COUNTER, GAUGE_MAX, HISTOGRAM, Slots, SlotWriter
+from edge._fast import COMPILED, COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Slots, SlotWriter
 from edge.hooks import RequestRecord
 
-__all__ = ["CONTENT_TYPE", "Metrics", "shared_slots"]
+__all__ = ["CONTENT_TYPE", "Metrics", "Saved", "Saving", "Savings", "shared_slots"]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 OVERHEADS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05)
-TOKENS = ("input", "output", "cache_read", "cache_write", "reasoning")
+INPUTS = frozenset({"input", "cache_read", "cache_write"})
+DECIMALS = 12
+"""Of US dollars: costs are whole numbers of 1e-12, and what a binary sum has beyond that is its rounding."""
 
 REMEMBERED = 10_000
 """Bundles of bound series. There are as many as the configuration has models, providers and routes, times the statuses;
@@ -75,7 +78,12 @@ FAMILIES = (
         ("provider", "model"),
         DURATIONS,
     ),
-    Family(COUNTER, "edge_tokens_total", "Tokens as the providers counted them.", ("provider", "model", "type")),
+    Family(
+        COUNTER,
+        "edge_tokens_total",
+        "Tokens that providers charge for; estimated where they gave no count.",
+        ("provider", "model", "type"),
+    ),
     Family(
         COUNTER,
         "edge_errors_total",
@@ -89,19 +97,70 @@ FAMILIES = (
         ("provider", "model", "warning"),
     ),
     Family(
+        COUNTER,
+        "edge_cache_requests_total",
+        "Answers looked for in the cache. Every result but hit and miss is trouble, and served as a miss.",
+        ("tier", "result"),
+    ),
+    Family(COUNTER, "edge_cache_writes_total", "Answers to be stored, by what became of that.", ("tier", "result")),
+    Family(
+        HISTOGRAM,
+        "edge_cache_operation_duration_seconds",
+        "Time spent with Redis, trouble included.",
+        ("tier", "operation"),
+        OVERHEADS,
+    ),
+    Family(GAUGE, "edge_cache_entries", "Answers in memory.", ("tier",)),
+    Family(GAUGE, "edge_cache_size_bytes", "Weight of the answers in memory.", ("tier",)),
+    Family(COUNTER, "edge_cache_evictions_total", "Answers that had to go, by why.", ("tier", "reason")),
+    Family(COUNTER, "edge_cache_joined_total", "Requests that were answered by another's upstream call.", ()),
+    Family(
+        COUNTER,
+        "edge_limit_decisions_total",
+        "Requests that a limit of their key decided on.",
+        ("limit", "decision"),
+    ),
+    Family(COUNTER, "edge_cost_usd_total", "What the providers' answers cost.", ("provider", "model")),
+    Family(
+        COUNTER,
+        "edge_unpriced_requests_total",
+        "Answers of models that no price is known for.",
+        ("provider",),
+    ),
+    Family(
+        COUNTER,
+        "edge_estimated_requests_total",
+        "Answers of which the tokens, and so the cost, are estimates.",
+        ("provider",),
+    ),
+    Family(
+        COUNTER,
+        "edge_saved_tokens_total",
+        "Tokens that were not asked of a provider, by how.",
+        ("model", "tenant", "tier", "type"),
+    ),
+    Family(
+        COUNTER,
+        "edge_saved_cost_usd_total",
+        "What these tokens would have cost.",
+        ("model", "tenant", "tier"),
+    ),
+    Family(GAUGE, "edge_redis_ready", "Workers that can use Redis.", ()),
+    Family(
         GAUGE_MAX,
         "edge_build_info",
         "Always 1; the labels say what is running.",
         ("version", "python", "compiled"),
     ),
 )
-REQUESTS, DURATION, OVERHEAD, UPSTREAM, TOKEN, ERRORS, WARNINGS, BUILD = range(len(FAMILIES))
+NUMBERS = {family.name: number for number, family in enumerate(FAMILIES)}
+REQUESTS, DURATION, OVERHEAD, UPSTREAM, _, ERRORS, WARNINGS = range(7)
+SAVED_TOKENS, SAVED_COST = "edge_saved_tokens_total", "edge_saved_cost_usd_total"
 DROPPED = "edge_metric_series_dropped_total"
 DROPPED_HELP = "Times that a label set found no room and was counted as _other."
 
 Add = Callable[[float], None]
-Tokens = tuple[Add, Add, Add, Add, Add]
-Bundle = tuple[Add, Add, Add, Add | None, Add | None, Tokens | None]
+Bundle = tuple[Add, Add, Add, Add | None, Add | None]
 
 
 def shared_slots(processes: int) -> Slots:
@@ -109,31 +168,66 @@ def shared_slots(processes: int) -> Slots:
     return Slots(mmap(-1, Slots.size(processes)), processes)
 
 
+class Saved(msgspec.Struct):
+    """Tokens that were not asked of a provider, and what they would have cost. ``input_tokens`` are all of them, read
+    from or written to a provider's own cache or not.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+
+
+class Saving(msgspec.Struct):
+    """What was saved for one tenant's requests of one model by one tier of the cache; the rest is as in `Saved`."""
+
+    model: str
+    tenant: str
+    tier: str
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+
+
+class Savings(msgspec.Struct):
+    """``GET /admin/api/savings``, counted since ``since``."""
+
+    since: datetime
+    models: list[Saving]
+    total: Saved
+
+
 class Metrics:
     """Records the requests of one process, and renders those of all.
 
     `slots` is the shared memory and `region` this process's own in it; by default it shares with nobody. `alone` says
     that no other process serves: then figures of the process itself (memory, CPU, collector) are rendered too. With
-    several, they would be another process's at each scrape.
+    several, they would be another process's at each scrape. `since` is when the first of these processes began to
+    count, in seconds of the wall clock; by default this is now.
     """
 
-    def __init__(self, slots: Slots | None = None, region: int = 1, *, alone: bool = True) -> None:
+    def __init__(
+        self, slots: Slots | None = None, region: int = 1, *, alone: bool = True, since: float | None = None
+    ) -> None:
         self._slots = shared_slots(1) if slots is None else slots
         self._writer = SlotWriter(self._slots, region)
         for number, family in enumerate(FAMILIES):
             self._writer.define(number, family.kind, family.bounds)
         self._bundles: dict[tuple[Any, ...], Bundle] = {}
+        self._series: dict[tuple[str, ...], Add] = {}
+        self._since = time.time() if since is None else since
+        self._exposition = _Exposition(self._slots)
         self._registry = CollectorRegistry()
-        self._registry.register(_Exposition(self._slots))
+        self._registry.register(self._exposition)
         if alone:
             for collector in (ProcessCollector, PlatformCollector, GCCollector):
                 collector(registry=self._registry)
         build = (__version__, platform.python_version(), "true" if COMPILED else "false")
-        self._writer.counter(BUILD, encode(*build)).set(1.0)
+        self._writer.counter(NUMBERS["edge_build_info"], encode(*build)).set(1.0)
 
     def request_done(self, record: RequestRecord) -> None:
         key = (record.endpoint, record.model, record.provider, record.status, record.stream, record.error_kind)
-        count, duration, overhead, upstream, error, tokens = self._bundles.get(key) or self._bind(key, record)
+        count, duration, overhead, upstream, error = self._bundles.get(key) or self._bind(key, record)
         count(1.0)
         duration(record.duration_s)
         overhead(record.overhead_s)
@@ -143,16 +237,6 @@ class Metrics:
             error(1.0)
         for warning in record.warnings:
             self._writer.counter(WARNINGS, encode(record.provider, record.model, warning)).add(1.0)
-        usage = record.usage
-        if usage is not None:
-            if tokens is None:
-                tokens = self._bind_tokens(key, record)
-            # A count that the provider did not give is -1, and adds nothing.
-            tokens[0](usage.input)
-            tokens[1](usage.output)
-            tokens[2](usage.cache_read)
-            tokens[3](usage.cache_write)
-            tokens[4](usage.reasoning)
 
     def _bind(self, key: tuple[Any, ...], record: RequestRecord) -> Bundle:
         """The series of such requests. Finding them by their labels costs more than counting, so they are kept."""
@@ -166,23 +250,64 @@ class Metrics:
             writer.histogram(OVERHEAD, encode(endpoint)).observe,
             writer.histogram(UPSTREAM, encode(provider, model)).observe if provider else None,
             writer.counter(ERRORS, encode(provider, model, kind)).add if kind else None,
-            None,
         )
         if len(self._bundles) >= REMEMBERED:
             self._bundles.clear()
         self._bundles[key] = bundle
         return bundle
 
-    def _bind_tokens(self, key: tuple[Any, ...], record: RequestRecord) -> Tokens:
-        """The series of the tokens, added to their bundle when there is something to count."""
-        labels = (encode(record.provider, record.model, kind) for kind in TOKENS)
-        a, b, c, d, e = (self._writer.counter(TOKEN, each).add for each in labels)
-        self._bundles[key] = (*self._bundles[key][:5], (a, b, c, d, e))
-        return a, b, c, d, e
+    def count(self, metric: str, *labels: str, amount: float = 1.0) -> None:
+        self._bound(metric, labels)(amount)
+
+    def observe(self, metric: str, value: float, *labels: str) -> None:
+        self._bound(metric, labels)(value)
+
+    def level(self, metric: str, value: float, *labels: str) -> None:
+        self._bound(metric, labels)(value)
+
+    def _bound(self, metric: str, labels: tuple[str, ...]) -> Add:
+        """What adds to, or sets, one series."""
+        key = (metric, *labels)
+        bound = self._series.get(key)
+        if bound is None:
+            number = NUMBERS[metric]
+            family = FAMILIES[number]
+            assert len(labels) == len(family.labels), metric  # noqa: S101 - the caller's mistake, seen by any test
+            if family.kind == HISTOGRAM:
+                bound = self._writer.histogram(number, encode(*labels)).observe
+            else:
+                counter = self._writer.counter(number, encode(*labels))
+                bound = counter.set if family.kind == GAUGE else counter.add
+            if len(self._series) >= REMEMBERED:
+                self._series.clear()
+            self._series[key] = bound
+        return bound
 
     def render(self) -> bytes:
         """The exposition of all processes that share the slots, ended ones included."""
         return generate_latest(self._registry)
+
+    def savings(self) -> Savings:
+        """What the cache has saved so far, all processes that share the slots together, ended ones included."""
+        rows: dict[tuple[str, str, str], Saving] = {}
+        for name, labels, value in self._exposition.counters(SAVED_TOKENS, SAVED_COST):
+            model, tenant, tier = who = (labels[0], labels[1], labels[2])
+            row = rows.setdefault(who, Saving(model, tenant, tier))
+            if name == SAVED_COST:
+                row.cost_usd += value
+            elif labels[3] == "output":
+                row.output_tokens += int(value)
+            elif labels[3] in INPUTS:
+                row.input_tokens += int(value)
+        total = Saved()
+        for row in rows.values():
+            row.cost_usd = round(row.cost_usd, DECIMALS)
+            total.input_tokens += row.input_tokens
+            total.output_tokens += row.output_tokens
+            total.cost_usd += row.cost_usd
+        total.cost_usd = round(total.cost_usd, DECIMALS)
+        since = datetime.fromtimestamp(self._since, UTC)
+        return Savings(since, [rows[who] for who in sorted(rows)], total)
 
 
 def encode(*labels: str) -> bytes:
@@ -207,6 +332,17 @@ class _Exposition:
         for number, family in enumerate(FAMILIES):
             yield exposed(family, sorted(found[number]))
         yield CounterMetricFamily(DROPPED, DROPPED_HELP, value=dropped)
+
+    def counters(self, *names: str) -> Iterator[tuple[str, list[str], float]]:
+        """Each series of some counters as of one moment: the counter's name, the labels, the value."""
+        wanted = {NUMBERS[name]: name for name in names}
+        for number, _, labels, values in self._read()[0]:
+            if number not in wanted:
+                continue
+            if labels is not None:
+                yield wanted[number], msgspec.json.decode(labels, type=list[str]), values[0]
+            elif values[0]:
+                yield wanted[number], ["_other"] * len(FAMILIES[number].labels), values[0]
 
     def _read(self) -> tuple[list[tuple[int, int, bytes | None, list[float]]], float]:
         for _ in range(PATIENCE):

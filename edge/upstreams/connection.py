@@ -78,6 +78,7 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.write(join_fields(start, request.headers, b""))
             self._transport.write(body)
+        request.sent = True
         return answer
 
     # asyncio's side.

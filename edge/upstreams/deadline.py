@@ -117,6 +117,11 @@ class Deadline:
         if self._on_silence is not None:
             self.nudge_at = now + self._settings.stream_keepalive_s
 
+    def whole(self) -> None:
+        """From here on everything is awaited that is still to come."""
+        self._phase = "no complete answer"
+        self.when = self._total
+
     def taken(self) -> None:
         """From here on the client is awaited, which has to take what was written."""
         self.heard = False

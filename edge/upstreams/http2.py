@@ -60,12 +60,16 @@ class HttpxTransport:
         )
 
     async def send(self, request: UpstreamRequest) -> Response:
+        async def note(event: str, _: Any) -> None:
+            if event.endswith("send_request_headers.complete"):
+                request.sent = True
+
         outgoing = httpx2.Request(
             request.method.decode("ascii"),
             self._origin + request.target.decode("latin-1"),
             headers=request.headers,
             content=request.body,
-            extensions={"timeout": self._timeout},
+            extensions={"timeout": self._timeout, "trace": note},
         )
         try:
             answer = await self._transport.handle_async_request(outgoing)

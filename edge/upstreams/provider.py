@@ -53,11 +53,14 @@ SAFE_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
 
 class Provider:
-    """``name`` and ``dialect`` from the configuration; ``claims(model)`` by its patterns or its dialect's."""
+    """``name``, ``dialect`` and ``base_url`` from the configuration; ``claims(model)`` by its patterns or its
+    dialect's.
+    """
 
     def __init__(self, name: str, settings: config.Provider, transport: Transport) -> None:
         self.name = name
         self.dialect: Dialect = settings.dialect
+        self.base_url = settings.base_url
         self.has_own_models = settings.models is not None
         self.transport = transport
         patterns = DEFAULT_MODELS[settings.dialect] if settings.models is None else settings.models

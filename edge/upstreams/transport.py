@@ -65,7 +65,7 @@ class Pool:
             await answer.arrive()
             return answer
         except StaleConnectionError:
-            pass
+            request.sent = False
         connection = await self._open_or_wait(fresh=True)
         answer = connection.send(request, self._authority)
         try:

@@ -17,15 +17,17 @@ from edge.errors import Headers, UpstreamBadResponse
 __all__ = ["Inflater", "Response", "Sink", "Transport", "UpstreamRequest"]
 
 
-class UpstreamRequest(Struct, frozen=True):
+class UpstreamRequest(Struct):
     """``target`` is the path and query below the provider's origin; ``headers`` are complete but for Host and
-    Content-Length, which the transport sets.
+    Content-Length, which the transport sets. ``sent``, which the transport sets too: it has been written to a
+    connection, so the provider may be at work on it.
     """
 
     method: bytes
     target: bytes
     headers: Headers
     body: bytes
+    sent: bool = False
 
 
 Sink = Callable[[bytes], bool]

@@ -16,6 +16,8 @@ import pytest
 from tests.fault_proxy import FaultProxy, Faults
 from tests.harness import Canned, Client, Edge, chunked, providers, running
 
+pytestmark = pytest.mark.alone
+
 SAID = [{"role": "user", "content": "hi"}]
 PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages"}
 

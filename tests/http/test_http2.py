@@ -103,3 +103,11 @@ def test_connections_go_on_after_streams_were_given_up(edge):
             client.post("/v1/chat/completions", body)
             client.head()
     assert ask(edge, "gpt-4o")[0] == 200
+
+
+def test_a_request_that_was_given_up_is_charged_if_it_was_sent(edge):
+    with Client(edge.port) as client:
+        body = {"model": "sim-hang", "messages": [{"role": "user", "content": "x" * 400}]}
+        client.post("/v1/chat/completions", json.dumps(body).encode())
+        time.sleep(0.5)
+    edge.process.wait_for(r'"kind":"client_cancelled","input_tokens":107,"output_tokens":-1,"estimated":true')

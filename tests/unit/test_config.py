@@ -121,6 +121,35 @@ providers:
     assert any("the secret file cannot be read: No such file or directory" in line for line in found)
 
 
+def test_a_section_that_may_be_left_out_is_read_like_any_other(tmp_path):
+    secret = tmp_path / "hmac"
+    secret.write_text("signed\n")
+    text = f"""
+providers: {{p: {{dialect: openai, base_url: "http://127.0.0.1:1/v1"}}}}
+cache: {{redis: {{url: "redis://:${{REDIS_PASSWORD}}@127.0.0.1:6379", hmac_key: "file:{secret}", ttl_s: 60}}}}
+"""
+    redis = parse(text, "edge.yaml", env := {"REDIS_PASSWORD": "open sesame"}).cache.redis
+    assert redis is not None
+    assert redis.url.reveal() == "redis://:open sesame@127.0.0.1:6379"
+    assert redis.hmac_key == Secret("signed")
+    assert (redis.ttl_s, redis.timeout_ms) == (60, 50)
+    (found,) = errors(text.replace("ttl_s", "tll_s"), env=env)
+    assert found == "line 3: cache.redis.tll_s: unknown key, did you mean ttl_s?"
+
+
+def test_secrets_of_an_optional_section_are_read_as_others_are():
+    redis = "cache: {redis: {url: 'redis://:${PASSWORD}@127.0.0.1:6379', hmac_key: sk-canary}}\n"
+    section = parse(MINIMAL + redis, "edge.yaml", {"PASSWORD": "word"}).cache.redis
+    assert section.url == Secret("redis://:word@127.0.0.1:6379")
+    assert section.hmac_key == Secret("sk-canary")
+    assert (
+        parse(MINIMAL + "cache: {redis: {url: 'redis://h', hmac_key: null}}", "e.yaml", {}).cache.redis.hmac_key is None
+    )
+    (error,) = errors(MINIMAL + "cache: {redis: {url: 'redis://h', claster: true}}")
+    assert "cache.redis.claster: unknown key, did you mean cluster?" in error
+    assert "must be a mapping" in errors(MINIMAL + "cache: {redis: 'redis://h'}")[0]
+
+
 def test_secrets_never_print(tmp_path):
     config = parse(MINIMAL, "e.yaml", {})
     assert "canary" not in repr(config) + str(config)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from edge import config
 from edge.errors import ModelNotFound, UnsupportedRoute
-from edge.gateway import build_state
 from edge.routes import UNKNOWN, match
+from edge.state import build_state
 
 
 def state(**providers):

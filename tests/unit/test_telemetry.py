@@ -60,8 +60,6 @@ def test_a_request_is_counted_once_everywhere():
         f'edge_request_duration_seconds_sum{{{chat},outcome="ok",stream="false"}}': 0.0123,
         f"edge_overhead_seconds_count{{{chat}}}": 3,
         'edge_upstream_duration_seconds_count{model="smart",provider="openai"}': 2,
-        'edge_tokens_total{model="smart",provider="openai",type="output"}': 34,
-        'edge_tokens_total{model="smart",provider="openai",type="reasoning"}': 0,
         'edge_errors_total{error_type="client_invalid",model="_other",provider=""}': 1,
         'edge_errors_total{error_type="provider_error",model="smart",provider="openai"}': 1,
         "edge_metric_series_dropped_total": 0,
@@ -213,3 +211,28 @@ def test_lines_are_written_soon_and_none_is_lost_at_the_end():
     lines = out.getvalue().splitlines()
     assert len(lines) == 10
     assert max(map(len, lines)) == 8192
+
+
+def test_a_line_tells_cost_estimate_and_cache_where_there_are_any():
+    got = line(msgspec.structs.replace(OK, cost=12_340_000, estimated=True, cache="miss"))
+    assert list(got.items())[10:13] == [("cost_usd", 0.00001234), ("estimated", True), ("cache", "miss")]
+    assert not {"cost_usd", "estimated", "cache"} & set(line(OK))
+    out = io.StringIO()
+    priced = msgspec.structs.replace(OK, cost=1, cache="memory")
+    Logs("info", "json", out).request_done(priced)
+    assert '"cost_usd":0.000000000001,"cache":"memory"' in out.getvalue()
+    Logs("info", "pretty", out).request_done(priced)
+    assert "cost_usd=0.000000000001" in out.getvalue()
+
+
+def test_what_is_counted_beside_requests_is_told_with_them():
+    metrics = Metrics()
+    metrics.count("edge_tokens_total", "openai", "smart", "output", amount=34)
+    metrics.count("edge_tokens_total", "openai", "smart", "output")
+    metrics.observe("edge_cache_operation_duration_seconds", 0.0003, "redis", "get")
+    metrics.level("edge_cache_entries", 7, "memory")
+    metrics.level("edge_cache_entries", 5, "memory")
+    found = samples(metrics)
+    assert found['edge_tokens_total{model="smart",provider="openai",type="output"}'] == 35
+    assert found['edge_cache_operation_duration_seconds_count{operation="get",tier="redis"}'] == 1
+    assert found['edge_cache_entries{tier="memory"}'] == 5

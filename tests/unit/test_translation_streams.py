@@ -215,11 +215,11 @@ class TestToOpenAI:
         assert b"[DONE]" not in out
         assert b'"finish_reason":"' not in out
 
-    def test_a_failure_of_ours_can_be_told_once(self):
+    def test_a_failure_of_ours_is_one_clients_and_the_others_go_on(self):
         translator = ToOpenAI(Context(), NOW)
         translator.feed(events_of(sse(START, *text(0, "x"))))
-        assert b'"code":"timeout"' in translator.fail(UpstreamTimeout())
-        assert translator.fail(UpstreamTimeout()) == translator.finish() == b""
+        assert b'"code":"timeout"' in translator.fail(UpstreamTimeout(), "r")
+        assert b'"content":"y"' in translator.feed(events_of(sse(text(0, "y")[1])))
 
     def test_what_nobody_knows_is_passed_over_and_noted(self):
         context = Context()

@@ -1,0 +1,214 @@
+"""What answers cost, what the cache saved, and that each provider's answer is charged once.
+
+Costs are whole numbers of 1e-12 USD (`edge.pricing`); the metrics have US dollars. What is charged:
+
+* an answer of status 200, whole or a stream that showed content, by the tokens its provider counted; by an estimate
+  (`edge.dialects.estimate`), and flagged, where the provider gave no count or the stream did not reach its end;
+* an answer of status 200 that could be counted, but not be made sense of: it is billed all the same;
+* a request that had been sent when its client left, or when the gateway had to end: its input, estimated. What the
+  provider generated for nobody is not known: the output stays -1, so the cost is the least it can have been.
+
+An error costs nothing, nor does the count of a request's tokens. Neither does a request whose time ran out before any
+content, or whose connection broke: whether such a provider has done any work, nobody knows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edge.dialects.estimate import estimate_answer, estimate_input
+from edge.errors import ClientClosedRequest, ShuttingDown
+from edge.hooks import Meter, Usage
+from edge.pricing import PICO, ModelPrice, Prices, load_prices
+
+if TYPE_CHECKING:
+    from edge.dialects.crossing import Crossing
+    from edge.exchange import Exchange
+
+__all__ = ["Accounts", "Charge", "estimate", "usd"]
+
+MAX_REMEMBERED = 4096
+"""Prices found: a name takes a quarter of a millisecond to look up, and clients choose names."""
+NOBODY_COUNTED = Usage()
+READABLE = frozenset({"/chat/completions", "/completions", "/embeddings", "/messages", "/responses"})
+"""Paths of requests whose tokens can be estimated. What else passes through (pictures, speech) is not sold by them."""
+WITHOUT_OUTPUT = "/embeddings"
+
+
+class Charge(msgspec.Struct, frozen=True, gc=False):
+    """One answer: its tokens, what they cost in 1e-12 USD (-1 where no price is known), and whether `usage` is an
+    estimate.
+    """
+
+    usage: Usage
+    cost: int
+    estimated: bool
+
+
+class Accounts:
+    """Charges answers, and tells `meter` their tokens and costs. One for each worker; it outlives reloads, since prices
+    come with the program.
+    """
+
+    def __init__(self, meter: Meter, prices: Prices | None = None) -> None:
+        """`prices` defaults to the snapshot."""
+        self._count = meter.count
+        self._prices = load_prices() if prices is None else prices
+        self._known: dict[tuple[str, str], ModelPrice | None] = {}
+
+    def price(self, base_url: str, model: str) -> ModelPrice | None:
+        """The price of a model at the vendor that `base_url` belongs to; None where none is known."""
+        try:
+            return self._known[base_url, model]
+        except KeyError:
+            found = self._prices.find(base_url, model)
+            if len(self._known) >= MAX_REMEMBERED:
+                self._known.clear()
+            self._known[base_url, model] = found
+            return found
+
+    def charge(
+        self,
+        provider: str,
+        base_url: str,
+        model_label: str,
+        upstream_model: str,
+        usage: Usage | None,
+        *,
+        estimated: bool = False,
+    ) -> Charge | None:
+        """Count what one upstream answer cost: to be called exactly once for each.
+
+        `provider` and `model_label` are from the configuration, `upstream_model` is what the provider was asked for.
+        Without `usage` nothing can be said of the answer but that it has no price: returns None.
+        """
+        if usage is not None:
+            for kind, tokens in by_kind(usage):
+                self._count("edge_tokens_total", provider, model_label, kind, amount=tokens)
+        price = self.price(base_url, upstream_model) if usage is not None else None
+        if price is None or usage is None:
+            self._count("edge_unpriced_requests_total", provider)
+            return None if usage is None else Charge(usage, -1, estimated)
+        cost = price.cost(usage)
+        self._count("edge_cost_usd_total", provider, model_label, amount=cost / PICO)
+        return Charge(usage, cost, estimated)
+
+    def saved(self, model_label: str, tenant: str, tier: str, usage: Usage | None, cost: int) -> None:
+        """Count what an answer that was not asked of a provider would have cost: `usage` and `cost` are those of the
+        answer given instead (-1: not known, adds nothing), `tier` says where it came from (memory, redis, joined).
+        """
+        count = self._count
+        if usage is not None:
+            for kind, tokens in by_kind(usage):
+                count("edge_saved_tokens_total", model_label, tenant, tier, kind, amount=tokens)
+        if cost > 0:
+            count("edge_saved_cost_usd_total", model_label, tenant, tier, amount=cost / PICO)
+
+    def settle(self, exchange: Exchange, answer: bytes | None = None) -> None:
+        """Charge what the provider at hand has answered `exchange`, if it has and is not charged yet.
+
+        Sets ``usage``, ``estimated`` and ``cost`` of the exchange; the cost adds up over its attempts. `answer` is the
+        body of a whole answer of status 200.
+        """
+        crossing = exchange.crossing
+        if exchange.charged or crossing is None or exchange.route.counts:
+            return
+        found = self._answered(exchange, crossing, answer)
+        if found is None:
+            return
+        exchange.charged = True
+        usage, estimated = found
+        upstream = exchange.upstream
+        charge = self.charge(
+            upstream.provider.name,
+            upstream.provider.base_url,
+            exchange.model_label,
+            upstream.model,
+            usage,
+            estimated=estimated,
+        )
+        if charge is None:
+            return
+        exchange.usage = usage
+        if estimated:
+            exchange.estimated = True
+            self._count("edge_estimated_requests_total", upstream.provider.name)
+        if charge.cost >= 0:
+            exchange.cost = charge.cost + max(0, exchange.cost)
+
+    def _answered(
+        self, exchange: Exchange, crossing: Crossing, answer: bytes | None
+    ) -> tuple[Usage | None, bool] | None:
+        """The tokens of what came (None: not to be told) and whether they are estimated; None if nothing is to be
+        charged. Must not raise: nobody would settle the request then.
+        """
+        stream, path = crossing.stream, exchange.route.upstream
+        if stream is not None and stream.content:
+            usage = stream.usage
+            whole = stream.finished or (exchange.error is None and not stream.failed)
+            if whole and usage is not None and usage.input >= 0 and usage.output >= 0:
+                return usage, False
+            written = stream.estimate(exchange.upstream.model)
+            known = usage
+        elif stream is None and exchange.usage is not None:
+            return exchange.usage, False
+        elif stream is None and answer is not None:
+            counts = path in READABLE and path != WITHOUT_OUTPUT
+            known, written = None, estimate_answer(answer) if counts else -1
+        elif cut_off(exchange):
+            known, written = stream.usage if stream is not None else None, -1
+        else:
+            return None
+        if path not in READABLE:
+            return known, False
+        estimated = estimate(path, exchange.body, written, known)
+        price = self.price(exchange.upstream.provider.base_url, exchange.upstream.model)
+        window = price.context_window if price is not None else None
+        if window is not None and estimated.input > window and (known is None or known.input < 0):
+            estimated = msgspec.structs.replace(estimated, input=window)  # it would have been refused otherwise
+        return estimated, True
+
+
+def by_kind(usage: Usage) -> list[tuple[str, int]]:
+    """The counts that are given and not 0, by the metrics' names of them."""
+    counts = (
+        ("input", usage.input),
+        ("output", usage.output),
+        ("cache_read", usage.cache_read),
+        ("cache_write", usage.cache_write),
+        ("reasoning", usage.reasoning),
+    )
+    return [pair for pair in counts if pair[1] > 0]
+
+
+def estimate(path: str, body: bytes, written: int, known: Usage | None = None) -> Usage:
+    """The tokens of a request to `path` (``Route.upstream``) and of an answer that nobody counted, or not to its end.
+
+    `written` is an estimate of the output, -1 where there is none; `known` what the provider said on the way: its
+    input stands, its output is the least there was. A body over 256 KiB is counted at 4 bytes a token.
+    """
+    known = NOBODY_COUNTED if known is None else known
+    return Usage(
+        estimate_input(path, body) if known.input < 0 else known.input,
+        max(known.output, written),
+        known.cache_read,
+        known.cache_write,
+        known.reasoning,
+    )
+
+
+def cut_off(exchange: Exchange) -> bool:
+    """Whether the provider had the request, and would have gone on, when it was given up for no fault of its own."""
+    if not isinstance(exchange.error, ClientClosedRequest | ShuttingDown):
+        return False
+    return exchange.upstream_status in (0, 200) and exchange.sending is not None and exchange.sending.sent
+
+
+def usd(cost: int) -> bytes:
+    """A cost in 1e-12 USD as exact decimal text, without an exponent: ``0.00001234``. Raises ValueError below 0."""
+    if cost < 0:
+        raise ValueError("no cost")
+    whole, part = divmod(cost, PICO)
+    return (b"%d.%012d" % (whole, part)).rstrip(b"0") if part else b"%d" % whole

@@ -1,0 +1,243 @@
+"""All a worker knows of answers: what it has, what Redis has, what is on its way."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections import OrderedDict
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from edge import config
+from edge.cache.flight import Flight, Flights
+from edge.cache.key import decode_body, owner_of, request_key
+from edge.cache.memory import Generation, Held, MemoryCache
+from edge.cache.policy import Plan, plan_for
+from edge.cache.remote import RemoteCache
+from edge.cache.storable import storable
+from edge.config import CacheMode
+from edge.exchange import Exchange
+from edge.hooks import Meter
+from edge.redis import RedisClient, RedisUnavailable
+from edge.redis_node import Log
+
+__all__ = ["Answers", "Exact", "Repeat"]
+
+MAX_REPEATS = 16384
+MAX_EXACT = 512
+"""Bytes by which a repeat is known as it is; longer ones by digests."""
+NAMED = (b"anthropic-version", b"anthropic-beta", b"openai-beta", b"cache-control", b"x-edge-cache-ttl")
+"""Headers that have a part in what a request is answered with, beside its body."""
+LEASE_S = 2.0
+"""How long an answer is left to another worker or machine that has asked for it first."""
+LEASE_STREAM_S = 0.3
+"""The same for a stream, whose client expects a first word soon and would get all of them late."""
+POLL_S = 0.025
+
+Exact = tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """What was found out about a request before: whoever sends the same bytes with the same key asks the same."""
+
+    plan: Plan
+    model: str
+    label: str
+    stream: bool
+
+
+class Answers:
+    """The caches and flights of one worker. `generation` is shared by all workers; `log` gets a line when Redis comes
+    or goes.
+    """
+
+    def __init__(self, settings: config.Cache, meter: Meter, generation: Generation, log: Log | None = None) -> None:
+        self._settings = settings
+        self._meter = meter
+        self._generation = generation
+        self._log = log
+        self.memory = MemoryCache(settings.memory, meter, generation)
+        self.flights = Flights()
+        self._client: RedisClient | None = None
+        self._remote: RemoteCache | None = None
+        self._redis: config.Redis | None = None
+        self._changing = asyncio.Lock()
+        self._repeats: OrderedDict[Exact, Repeat] = OrderedDict()
+        self._state: Any = None
+
+    # Beginning, changing, ending.
+
+    async def start(self) -> None:
+        """Connect to Redis, if there is one. Never raises: without it, nothing is found there."""
+        redis = self._redis = self._settings.redis
+        if redis is None:
+            return
+        try:
+            client = RedisClient(redis, self._meter, self._log)
+        except OSError as error:
+            if self._log is not None:
+                self._log.warning("the certificates to trust for redis cannot be read", error=type(error).__name__)
+            return
+        self._client, self._remote = client, RemoteCache(client, redis, self._meter, self._generation.bump)
+        await client.start()
+
+    async def adjust(self, settings: config.Cache) -> None:
+        """Go on by other settings. What is stored stays where its own settings stay."""
+        old, self._settings = self._settings, settings
+        if settings.memory != old.memory:
+            self.memory = MemoryCache(settings.memory, self._meter, self._generation)
+        # One after the other: of two at a time, each would connect, and one of the clients be forgotten.
+        async with self._changing:
+            if self._settings.redis != self._redis:
+                await self.close()
+                await self.start()
+
+    async def close(self) -> None:
+        """Write what is still to be written to Redis, and leave it."""
+        client, remote = self._client, self._remote
+        self._client = self._remote = None
+        if client is not None and remote is not None:
+            await remote.close()
+            await client.close()
+
+    async def clear(self) -> str:
+        """Forget everything: all workers, before they answer again; in Redis, all who share it, within a second.
+        Returns what became of Redis: cleared, failed, or none.
+        """
+        remote = self._remote
+        result = "none"
+        if remote is not None:
+            try:
+                await remote.clear()
+                result = "cleared"
+            except RedisUnavailable:
+                result = "failed"
+        self._generation.bump()
+        return result
+
+    # Finding.
+
+    def exact(self, exchange: Exchange) -> Exact:
+        """The request as it came, in what matters. Equal for equal bytes of an equal key."""
+        digest = hashlib.sha256(exchange.body).digest()
+        exact: Exact = (digest, exchange.target, exchange.key.id.encode())
+        if not exchange.index.keys().isdisjoint(NAMED):
+            exact += tuple(b"%b: %b" % field for field in exchange.headers if field[0] in NAMED)
+        if sum(map(len, exact)) <= MAX_EXACT:
+            return exact
+        # Clients choose how long these are. Digests of each leave their number and their order as they are.
+        return (digest, *(hashlib.sha256(part).digest() for part in exact[1:]))
+
+    def repeat(self, exchange: Exchange, exact: Exact) -> Repeat | None:
+        """What is known of this request under the configuration in force."""
+        if self._state is not exchange.state:
+            self._state = exchange.state
+            self._repeats.clear()
+        return self._repeats.get(exact)
+
+    def plan(self, exchange: Exchange, exact: Exact, mode: CacheMode, identity: bytes) -> Plan | None:
+        """What the caches may do for a request; None for nothing. Raises InvalidRequest, NotCached."""
+        body = decode_body(exchange)
+        plan = plan_for(exchange, mode, body)
+        if body is None or plan is None:
+            return None
+        try:
+            plan.digest = request_key(exchange, identity, body)
+        except ValueError:
+            return None  # a number of thousands of digits
+        if plan.look:
+            if len(self._repeats) >= MAX_REPEATS:
+                self._repeats.popitem(last=False)
+            self._repeats[exact] = Repeat(plan, exchange.model, exchange.model_label, exchange.stream)
+        return plan
+
+    def recall(self, plan: Plan, *, stream: bool) -> tuple[Held, bytes] | None:
+        """The answer in memory, and its form for this request."""
+        held = self.memory.get(plan.digest)
+        form = held.form(stream=stream, include_usage=plan.include_usage) if held is not None else None
+        if held is None or form is None:
+            return None
+        return held, form
+
+    async def look_up(self, flight: Flight) -> None:
+        """Look for a flight's answer in Redis, and wait a moment for it if somebody else is about to put it there. Sets
+        its ``held`` where there is one.
+
+        Trouble with Redis ends it: the request has waited for one deadline, and goes on without.
+        """
+        remote, plan = self._remote, flight.plan
+        if remote is None or not remote.ready or not plan.look:
+            return
+        try:
+            await self._look(flight, remote)
+            if flight.held is None and not plan.only and self._settings.join:
+                await self._take_turns(flight, remote)
+        except RedisUnavailable:
+            pass
+
+    async def _take_turns(self, flight: Flight, remote: RemoteCache) -> None:
+        """Get the right to fetch the answer, or the answer from whoever has that right, or tired of waiting."""
+        until = monotonic() + (LEASE_STREAM_S if flight.stream else LEASE_S)
+        token = os.urandom(16)
+        waited = False
+        while True:
+            flight.lease = token  # from now on: a flight that is cancelled inside gives it back too
+            taken = await remote.lease(flight.plan.digest, token, int(LEASE_S * 1000))
+            if taken is not False:
+                break
+            flight.lease = b""
+            if monotonic() >= until:
+                return
+            waited = True
+            await asyncio.sleep(POLL_S)
+            await self._look(flight, remote)
+            if flight.held is not None:
+                return
+        if waited and taken:
+            await self._look(flight, remote)  # it may have been put there just before the lease was given back
+
+    async def _look(self, flight: Flight, remote: RemoteCache) -> None:
+        plan = flight.plan
+        entry = await remote.look(plan.digest, self._owner(flight))
+        if entry is None or entry.api != flight.route.api:
+            return
+        held = Held(entry)
+        if held.form(stream=flight.stream, include_usage=plan.include_usage) is not None:
+            flight.held = held
+            if flight.generation == self._generation.value:
+                self.memory.put(plan.digest, held)
+
+    # Keeping.
+
+    def keep(self, flight: Flight) -> None:
+        """Store the answer of a flight that ended well, if it is one to be stored."""
+        plan, settings = flight.plan, self._settings
+        if not plan.store or not flight.short or flight.status != 200 or flight.generation != self._generation.value:
+            return
+        ttl_s = settings.memory.ttl_s if settings.redis is None else max(settings.memory.ttl_s, settings.redis.ttl_s)
+        if plan.ttl_s is not None:
+            ttl_s = min(ttl_s, plan.ttl_s)
+        entry = flight.entry(ttl_s)
+        if not storable(entry.api, entry.body, entry.streamed, plan.choices):
+            return
+        self.memory.put(plan.digest, Held(entry))
+        self._meter.count("edge_cache_writes_total", "memory", "stored")
+        if self._remote is not None and self._remote.put(plan.digest, self._owner(flight), entry, flight.lease):
+            flight.lease = b""
+
+    async def let_go(self, flight: Flight) -> None:
+        """Give the lease on an answer back that will not be stored: whoever waits for it need not wait longer."""
+        token, flight.lease = flight.lease, b""
+        if token and self._remote is not None:
+            await self._remote.release(flight.plan.digest, token)
+
+    def new_flight(self, flight: Flight) -> Flight:
+        """Note when a flight began: an answer from before a clearing is not stored after it."""
+        flight.generation = self._generation.value
+        return flight
+
+    def _owner(self, flight: Flight) -> str:
+        return owner_of(self._settings.scope, flight.key.tenant, flight.key.id)

@@ -1,0 +1,90 @@
+"""What makes two requests the same: every field that can change the answer, those nobody has heard of included.
+
+A cache key is the SHA-256 of a canonical, length-prefixed form (`edge/_fast/_key.py`), so it cannot be made to collide
+by what a prompt says, and says nothing about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from edge._fast import JSONError, request_digest, scan_json
+from edge.config import Provider
+from edge.exchange import Exchange
+
+__all__ = ["decode_body", "identity", "owner_of", "request_key"]
+
+WITHOUT = frozenset({"stream", "stream_options", "user", "metadata", "safety_identifier"})
+"""Fields of a body that say how an answer is to be delivered, or for whom it is, but not what it is."""
+NAMED = (b"anthropic-version", b"anthropic-beta", b"openai-beta")
+"""Headers that go to the provider and can change its answer."""
+REDACTION = b"none"
+"""What was masked before the request was keyed."""
+NOTHING: frozenset[str] = frozenset()
+
+LARGE = 262144
+MAX_VALUES = 131072
+"""In a body over `LARGE`: numbers take half a microsecond each, of which 32 MiB have room for eight million. What is in
+strings is counted with them; a long prompt or picture has far less."""
+CONTAINER = b"{["
+CHECKED = frozenset({"messages", "input", "system"})
+"""Fields in which no key is given twice: such a body has been refused."""
+
+_decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
+
+
+def decode_body(exchange: Exchange) -> dict[str, Any] | None:
+    """The body of an exchange that has been checked, with its numbers exact.
+
+    None for one that has no single meaning: a key that is given twice somewhere is read in one way here and may be
+    read in another by the provider, and a number may be beyond what can be told exactly. None for one of more values
+    than can be looked at while the other requests of the loop wait.
+    """
+    body, spans = exchange.body, exchange.spans
+    if len(body) > LARGE and sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        return None
+    try:
+        if any(body[start] in CONTAINER and name not in CHECKED for name, (start, _) in spans.items()):
+            scan_json(body, everywhere=True)
+        return _decode(body)
+    except (JSONError, msgspec.DecodeError, ArithmeticError, RecursionError):
+        return None
+
+
+def owner_of(scope: str, tenant: str, key_id: str) -> str:
+    """Who shares answers, by the configured scope."""
+    return {"tenant": tenant, "key": key_id, "shared": ""}[scope]
+
+
+def identity(scope: str, owner: str, strict: bool, targets: Iterable[tuple[Provider, str]]) -> bytes:
+    """The part of a key that is not the request: who may share the answer, and who would be asked for it.
+
+    `owner` is a tenant or key id, by `scope`; `targets` are the providers' settings and models that the requested name
+    leads to, fallbacks included. The upstream that will be picked has no part in it.
+    """
+    asked = [
+        {
+            "base_url": provider.base_url,
+            "dialect": provider.dialect,
+            "query": dict(provider.query),
+            "headers": dict(provider.headers),
+            "model": model,
+        }
+        for provider, model in targets
+    ]
+    return request_digest((scope.encode(), owner.encode()), {"asked": asked, "strict": strict}, NOTHING)
+
+
+def request_key(exchange: Exchange, granted: bytes, body: dict[str, Any]) -> bytes:
+    """The 32 bytes by which a request's answer is known. `granted` is its `identity`, `body` its decoded body."""
+    headers: tuple[bytes, ...]
+    if exchange.index.keys().isdisjoint(NAMED):
+        headers = ()
+    else:
+        headers = tuple(b"%b: %b" % field for field in exchange.headers if field[0] in NAMED)
+    context = (granted, REDACTION, exchange.route.upstream.encode(), exchange.query, *headers)
+    return request_digest(context, body, WITHOUT)

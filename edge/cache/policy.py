@@ -1,0 +1,108 @@
+"""May this request be answered from the cache, and may its answer be kept? From its headers, its body and the
+configuration, without looking at what is stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from edge.config import CacheMode
+from edge.errors import Headers, InvalidRequest, NotCached
+from edge.exchange import Exchange
+
+__all__ = ["CACHEABLE", "ON_REQUEST", "Plan", "mode_for", "plan_for"]
+
+CACHEABLE = frozenset({"chat", "completions", "messages", "responses", "embeddings", "count_tokens"})
+DETERMINISTIC = frozenset({"embeddings", "count_tokens"})
+"""Asked twice, these answer the same."""
+ON_REQUEST = frozenset({"chat", "completions"})
+"""Streams of these tell their tokens only to who asks for it, the others always."""
+STATEFUL = ("previous_response_id", "conversation", "background")
+"""Fields of a response that make it a part of what the provider keeps."""
+STRICTEST: tuple[CacheMode, ...] = ("off", "deterministic", "all")
+MAX_TTL_S = 31_536_000
+
+
+@dataclass(slots=True)
+class Plan:
+    """``look``: a stored answer will do, and so will one that is on its way; ``store``: the answer may be kept, for
+    ``ttl_s`` at most where that is not None; ``only``: nobody may be asked for it.
+
+    ``digest`` is the cache key. ``include_usage`` and ``choices`` are what the request asks its answer to have.
+    """
+
+    look: bool
+    store: bool
+    only: bool
+    ttl_s: int | None
+    digest: bytes = b""
+    include_usage: bool = False
+    choices: int = 1
+
+
+def mode_for(settings: CacheMode, *overrides: CacheMode | None) -> CacheMode:
+    """The mode in force: the configuration's, unless a key or a model has one; the stricter where both do."""
+    given = [mode for mode in overrides if mode is not None]
+    return min(given, key=STRICTEST.index) if given else settings
+
+
+def plan_for(exchange: Exchange, mode: CacheMode, body: dict[str, Any] | None) -> Plan | None:
+    """The plan for a request whose decoded body is `body`, None for one that cannot be keyed; None where the cache has
+    no part in the request. Raises InvalidRequest; NotCached where that is so, and a provider must not be asked either.
+    """
+    ttl_s = ttl_of(exchange.index.get(b"x-edge-cache-ttl"))
+    directives = directives_of(exchange.headers) if b"cache-control" in exchange.index else frozenset()
+    only = b"only-if-cached" in directives
+    if b"no-store" in directives or body is None or not allows(exchange.route.api, mode, body):
+        if only:
+            raise NotCached
+        return None
+    plan = Plan(
+        look=b"no-cache" not in directives,
+        store=ttl_s != 0,
+        only=only,
+        ttl_s=ttl_s,
+    )
+    if exchange.stream and exchange.route.api in ON_REQUEST:
+        options = body.get("stream_options")
+        plan.include_usage = isinstance(options, dict) and options.get("include_usage") is True
+    choices, prompts = body.get("n"), body.get("prompt")
+    if isinstance(choices, int) and choices > 1:
+        plan.choices = choices
+    if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int):
+        plan.choices *= len(prompts)  # texts, or lists of tokens; a list of tokens is one prompt
+    return plan
+
+
+def allows(api: str, mode: CacheMode, body: dict[str, Any]) -> bool:
+    """Whether a request of this API, with this body, has an answer that can stand for the next one's."""
+    if mode == "off" or api not in CACHEABLE:
+        return False
+    if api == "responses":
+        # What is stored at the provider has an id that must not be given out twice.
+        if body.get("store") is not False or any(body.get(field) for field in STATEFUL):
+            return False
+    elif body.get("store") is True:
+        return False
+    if mode == "all" or api in DETERMINISTIC:
+        return True
+    temperature = body.get("temperature")
+    return body.get("seed") is not None or (
+        temperature is not None and not isinstance(temperature, bool) and temperature == 0
+    )
+
+
+def directives_of(headers: Headers) -> frozenset[bytes]:
+    """The directives of all Cache-Control fields (RFC 9111, section 5.2), without their arguments."""
+    values = (value for name, value in headers if name == b"cache-control")
+    return frozenset(part.partition(b"=")[0].strip().lower() for value in values for part in value.split(b","))
+
+
+def ttl_of(value: bytes | None) -> int | None:
+    """Seconds for which the client lets an answer be kept, from ``x-edge-cache-ttl``. Raises InvalidRequest."""
+    if value is None:
+        return None
+    if not value.isdigit() or len(value) > 9 or int(value) > MAX_TTL_S:
+        raise InvalidRequest(f"The header 'x-edge-cache-ttl' must be a whole number of seconds up to {MAX_TTL_S}.")
+    return int(value)

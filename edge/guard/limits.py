@@ -1,0 +1,113 @@
+"""The limits of a key: requests per minute, and requests at a time. Counted in memory that all workers share
+(`edge/_fast/_limits.py`), so that a limit is the same whichever worker is asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from mmap import mmap
+from time import monotonic_ns, time
+
+import xxhash
+
+from edge._fast import TABLE_FULL, Limits
+from edge.dialects.rate_limit_headers import openai_to_anthropic
+from edge.errors import Headers, RateLimited
+from edge.exchange import Exchange
+from edge.guard.auth import Key
+from edge.hooks import Meter
+
+__all__ = ["KeyLimits", "shared_limits"]
+
+CELLS = 1 << 16
+MINUTE_NS = 60_000_000_000
+SECOND_NS = 1_000_000_000
+MAX_REMEMBERED = 65536
+DECISIONS = "edge_limit_decisions_total"
+
+
+def shared_limits(processes: int, lock: int | None = None) -> Limits:
+    """The table for so many processes, forked after this. `lock` is a file's descriptor, which the pure build needs to
+    keep them apart.
+    """
+    return Limits(mmap(-1, Limits.size(CELLS, processes)), CELLS, processes, lock)
+
+
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """Where a key's limits are counted: fingerprints, and what a request per minute means."""
+
+    requests: int
+    concurrency: int
+    interval_ns: int
+
+
+class KeyLimits:
+    """Decides for one worker, whose number in the table is `worker`, from 1."""
+
+    def __init__(self, table: Limits, worker: int, meter: Meter) -> None:
+        self._table = table
+        self._worker = worker
+        self._meter = meter
+        self._marks: dict[tuple[str, int | None], _Marks] = {}
+
+    def take(self, exchange: Exchange) -> None:
+        """One request of this exchange's key. Raises RateLimited.
+
+        What was begun is ended with `done`.
+        """
+        key: Key = exchange.key
+        marks = self._of(key)
+        if key.concurrency is not None:
+            if self._table.acquire(self._worker, marks.concurrency, key.concurrency) is not True:
+                self._meter.count(DECISIONS, "concurrency", "refused")
+                raise RateLimited(
+                    f"This key has {key.concurrency} requests under way, which is as many as it may.", wait_ns=SECOND_NS
+                )
+            exchange.occupies = True
+            self._meter.count(DECISIONS, "concurrency", "admitted")
+        if key.requests_per_minute is None:
+            return
+        limit = key.requests_per_minute
+        wait_ns = self._table.take(marks.requests, marks.interval_ns, limit, 1, monotonic_ns())
+        self._meter.count(DECISIONS, "requests", "refused" if wait_ns else "admitted")
+        if wait_ns:
+            wait_ns = SECOND_NS if wait_ns == TABLE_FULL else wait_ns
+            raise RateLimited(f"This key may ask {limit} times a minute.", wait_ns=wait_ns)
+
+    def done(self, exchange: Exchange) -> None:
+        """The request has ended."""
+        if exchange.occupies:
+            exchange.occupies = False
+            self._table.release(self._worker, self._of(exchange.key).concurrency)
+
+    def headers(self, exchange: Exchange) -> Headers:
+        """What is left to the exchange's key, in the words of its dialect; nothing for a key without such a limit."""
+        key: Key | None = exchange.key
+        if key is None or key.requests_per_minute is None:
+            return []
+        marks = self._of(key)
+        left, full_ns = self._table.remaining(
+            marks.requests, marks.interval_ns, key.requests_per_minute, monotonic_ns()
+        )
+        headers = [
+            (b"x-ratelimit-limit-requests", b"%d" % key.requests_per_minute),
+            (b"x-ratelimit-remaining-requests", b"%d" % left),
+            (b"x-ratelimit-reset-requests", b"%ds" % ceil(full_ns / SECOND_NS)),
+        ]
+        return openai_to_anthropic(headers, time()) if exchange.dialect == "anthropic" else headers
+
+    def _of(self, key: Key) -> _Marks:
+        known = self._marks.get((key.id, key.requests_per_minute))
+        if known is None:
+            name = key.id.encode()
+            known = _Marks(
+                xxhash.xxh3_64_intdigest(b"requests:" + name),
+                xxhash.xxh3_64_intdigest(b"concurrency:" + name),
+                max(1, MINUTE_NS // (key.requests_per_minute or 1)),
+            )
+            if len(self._marks) >= MAX_REMEMBERED:
+                self._marks.clear()
+            self._marks[key.id, key.requests_per_minute] = known
+        return known

@@ -1,0 +1,145 @@
+"""How a reply is put together, whatever it is: its head, an error in the client's dialect, a stored answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import perf_counter
+
+from edge.accounting import usd
+from edge.cache.flight import Flight
+from edge.cache.memory import Held
+from edge.dialects import anthropic, openai
+from edge.dialects.crossing import stream_of
+from edge.errors import ClientClosedRequest, EdgeError, Headers
+from edge.exchange import Exchange
+
+__all__ = ["JSON_TYPE", "STREAM_HEADERS", "fail", "replay", "reply", "serve", "serve_flight", "start_reply"]
+
+JSON_TYPE = (b"content-type", b"application/json")
+STREAM_TYPE = (b"content-type", b"text/event-stream; charset=utf-8")
+STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+OF_STREAMS = frozenset({b"content-type", b"cache-control", b"x-accel-buffering"})
+CACHE_STATUS = {
+    "miss": b"edge; fwd=miss",
+    "joined": b"edge; fwd=miss; collapsed",
+    "bypass": b"edge; fwd=bypass",
+}
+"""Cache-Status (RFC 9211) where no stored answer is served."""
+
+
+def fail(exchange: Exchange, error: EdgeError) -> None:
+    """Answer with an error in the client's dialect: as the reply, or inside the stream that is the reply.
+
+    A reply that is complete stays as it is: a flight may have ended it while its follower's own end was on the way.
+    """
+    if exchange.ended:
+        return
+    # Its frames hold the exchange, which would hold it: a circle that only the collector could break.
+    exchange.error = error.with_traceback(None)
+    if isinstance(error, ClientClosedRequest):
+        exchange.abort()
+        return
+    if exchange.started:
+        if exchange.crossing is not None:
+            exchange.write(exchange.crossing.error_event(error, exchange.request_id))
+        else:
+            exchange.write(stream_of(exchange.route).error_event(error, exchange.request_id))
+        exchange.end()
+    elif exchange.dialect == "anthropic":
+        reply(exchange, error.status, [JSON_TYPE, *error.headers], anthropic.error_body(error, exchange.request_id))
+    else:
+        reply(exchange, error.status, [JSON_TYPE, *error.headers], openai.error_body(error))
+
+
+def reply(exchange: Exchange, status: int, headers: Headers, body: bytes) -> None:
+    """A whole answer at once."""
+    start_reply(exchange, status, headers, len(body))
+    exchange.write(body)
+    exchange.end()
+
+
+def serve(exchange: Exchange, held: Held, form: bytes, tier: str) -> None:
+    """A stored answer, in the form it is asked for in."""
+    exchange.cache = tier
+    exchange.usage = held.entry.usage
+    reply(exchange, 200, stored_headers(exchange, held), form)
+
+
+def serve_flight(exchange: Exchange, flight: Flight) -> bool:
+    """The whole of what a flight brought, for one that could not take it as it came; whether that can be told."""
+    if flight.held is not None:
+        form = flight.held.form(stream=exchange.stream, include_usage=exchange.plan.include_usage)
+        if form is not None:
+            serve(exchange, flight.held, form, "redis" if exchange.cache == "miss" else exchange.cache)
+        return form is not None
+    if not flight.kept:
+        return False
+    status, headers, body = flight.reply()
+    if flight.streamed:
+        form = Held(flight.entry(0)).form(stream=False, include_usage=False)
+        if form is None:
+            return False
+        headers, body = [JSON_TYPE, *(pair for pair in headers if pair[0] not in OF_STREAMS)], form
+    exchange.upstream, exchange.crossing, exchange.attempts = flight.upstream, flight.crossing, flight.attempts
+    reply(exchange, status, headers, body)
+    return True
+
+
+def stored_headers(exchange: Exchange, held: Held) -> Headers:
+    headers = [STREAM_TYPE, *STREAM_HEADERS] if exchange.stream else [JSON_TYPE]
+    headers += held.headers
+    if exchange.cache != "joined":
+        headers.append((b"age", b"%d" % held.age_s()))
+        headers.append((b"cache-status", b"edge; hit; ttl=%d" % held.left_s()))
+    return headers
+
+
+async def replay(exchange: Exchange, held: Held, taking: Callable[[], None], taken: Callable[[], None]) -> None:
+    """A stored stream, with the pauses it had. `taking` and `taken` are called around each wait for the client."""
+    exchange.cache = "memory"
+    exchange.usage = held.entry.usage
+    start_reply(exchange, 200, stored_headers(exchange, held))
+    begun = perf_counter()
+    for at_ms, chunk in held.events(include_usage=exchange.plan.include_usage):
+        await asyncio.sleep(max(0.0, begun + at_ms / 1000 - perf_counter()))
+        exchange.write(chunk)
+        if exchange.congested:
+            taking()
+            await exchange.drain()
+            taken()
+    exchange.end()
+
+
+def start_reply(exchange: Exchange, status: int, headers: Headers, size: int | None = None) -> None:
+    """The head of the reply, with the headers that every reply has."""
+    if exchange.shares:
+        exchange.start(status, headers, size)
+        return
+    if exchange.quota is not None:
+        ours = exchange.quota(exchange)
+        names = {name for name, _ in ours}
+        headers = [*(pair for pair in headers if pair[0] not in names), *ours]
+    request_id = exchange.request_id.encode("ascii")
+    headers.append((b"x-request-id", request_id))
+    if exchange.dialect == "anthropic":
+        headers.append((b"request-id", request_id))
+    if exchange.upstream is not None:
+        headers += exchange.upstream.headers
+        headers.append((b"x-edge-attempts", b"%d" % exchange.attempts))
+    if exchange.cache:
+        headers.append((b"x-edge-cache", exchange.cache.encode("ascii")))
+        if exchange.cache in CACHE_STATUS:
+            headers.append((b"cache-status", CACHE_STATUS[exchange.cache]))
+    if exchange.crossing is not None and exchange.crossing.dropped:
+        headers.append((b"x-edge-dropped", ", ".join(exchange.crossing.dropped).encode("ascii")))
+    edge_ms = b"%.2f" % (exchange.overhead_s() * 1000)
+    if size is not None:
+        headers.append((b"x-edge-overhead-ms", edge_ms))
+        if exchange.cost >= 0:
+            headers.append((b"x-edge-cost-usd", usd(exchange.cost)))
+            if exchange.estimated:
+                headers.append((b"x-edge-estimated", b"true"))
+    headers.append((b"server-timing", b"edge;dur=%b, upstream;dur=%.2f" % (edge_ms, exchange.upstream_s * 1000)))
+    exchange.status = status
+    exchange.start(status, headers, size)

@@ -1,0 +1,119 @@
+"""Everything a configuration decides, as one immutable whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from edge import config
+from edge.cache.key import identity, owner_of
+from edge.cache.policy import mode_for
+from edge.errors import ModelNotFound
+from edge.guard.auth import Auth, Key
+from edge.routes import Route
+from edge.upstreams.catalog import Catalog
+from edge.upstreams.provider import Provider, open_transport
+from edge.upstreams.router import Router, Upstream
+
+__all__ = ["Granted", "State", "build_state"]
+
+MODEL_OTHER = "_other"
+"""Metric label of every model that no alias names: clients choose model names, and must not choose labels."""
+MAX_REMEMBERED = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What a key gets for a model's name: its metric label and the upstreams it may use, in the order in which to try
+    them; and how its answers are cached, with the part of their cache key that is not the request.
+    """
+
+    label: str
+    upstreams: tuple[Upstream, ...]
+    cache: config.CacheMode = "off"
+    identity: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything a configuration decides, as one immutable whole. A request keeps the one it began with."""
+
+    settings: config.Config
+    auth: Auth
+    router: Router
+    catalog: Catalog
+    caches: bool = False
+    """Whether some key or model has answers that may be cached."""
+    granted: dict[tuple[str, str, str], Granted] = field(default_factory=dict)
+    """What was found before, by key, model and endpoint."""
+
+    def grant(self, key: Key, model: str, route: Route) -> Granted:
+        """What `key` gets for a name. Raises ModelNotFound, UnsupportedRoute."""
+        asked = (key.id, model, route.endpoint)
+        found = self.granted.get(asked)
+        if found is None:
+            found = self._granted(key, model, route)
+            if len(self.granted) >= MAX_REMEMBERED:
+                self.granted.clear()  # names come from clients
+            self.granted[asked] = found
+        return found
+
+    def _granted(self, key: Key, model: str, route: Route) -> Granted:
+        """An alias grants its own upstreams, but not its fallbacks."""
+        try:
+            resolution = self.router.resolve(model, route)
+        except ModelNotFound as error:
+            close = self.router.close_names(model, key.grants)
+            if not close:
+                raise
+            raise ModelNotFound(f"{error.message} Did you mean {', '.join(close)}?", param="model") from None
+        alias, settings = resolution.alias, self.settings
+        upstreams = tuple(
+            upstream
+            for name, group in ((alias, resolution.upstreams), *resolution.fallbacks)
+            for upstream in group
+            if (name and key.grants(name)) or key.grants(*upstream.names)
+        )
+        mode = mode_for(settings.cache.mode, key.cache, settings.models[alias].cache if alias else None)
+        if mode == "off" or not upstreams:
+            return Granted(alias or MODEL_OTHER, upstreams)
+        targets = ((settings.providers[upstream.provider.name], upstream.model) for upstream in upstreams)
+        owner = owner_of(settings.cache.scope, key.tenant, key.id)
+        told = identity(settings.cache.scope, owner, settings.translation.strict, targets)
+        return Granted(alias or MODEL_OTHER, upstreams, mode, told)
+
+    @property
+    def providers(self) -> dict[str, Provider]:
+        return self.router.providers
+
+    @property
+    def connect_s(self) -> float:
+        return self.settings.resilience.connect_s
+
+
+def build_state(settings: config.Config, *, loopback_only: bool = True, old: State | None = None) -> State:
+    """The state for a configuration. Opens no connection; raises OSError for a ``ca_file`` that cannot be read.
+
+    `loopback_only` is `Auth`'s. A provider whose settings are as in `old` is taken over with its connections and its
+    list of models.
+    """
+    connect_s = settings.resilience.connect_s
+    providers: dict[str, Provider] = {}
+    for name, provider in settings.providers.items():
+        if old is not None and old.settings.providers.get(name) == provider and old.connect_s == connect_s:
+            providers[name] = old.providers[name]
+        else:
+            providers[name] = Provider(name, provider, open_transport(provider, connect_s))
+    catalog = Catalog(providers, old.catalog if old is not None else None)
+    return State(
+        settings=settings,
+        auth=Auth(settings.auth, loopback_only=loopback_only),
+        router=Router(settings.models, providers, catalog.known),
+        catalog=catalog,
+        caches=caches(settings),
+    )
+
+
+def caches(settings: config.Config) -> bool:
+    modes = [settings.cache.mode, *(key.cache for key in settings.auth.keys)]
+    modes += [model.cache for model in settings.models.values()]
+    return any(mode not in (None, "off") for mode in modes)

@@ -1,0 +1,194 @@
+"""What is kept of answers and flights, and how much that can become."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+
+from edge import config
+from edge.cache.answers import Answers
+from edge.cache.entry import Entry
+from edge.cache.flight import MAX_KEPT, MAX_WHOLE, Flight
+from edge.cache.key import decode_body
+from edge.cache.memory import Generation, Held
+from edge.cache.policy import Plan, plan_for
+from edge.errors import InternalError, NotCached
+from edge.gateway import Gateway
+from edge.guard.auth import ANYONE
+from edge.state import build_state
+from tests.unit.exchanges import Asked, asked
+
+CHAT = {"model": "m", "messages": []}
+
+
+class NoMeter:
+    def count(self, metric, *labels, amount=1.0):
+        pass
+
+    def observe(self, metric, value, *labels):
+        pass
+
+    def level(self, metric, value, *labels):
+        pass
+
+
+def answers() -> Answers:
+    return Answers(config.Cache(mode="all"), NoMeter(), Generation())
+
+
+def a_flight(stream: bool, *, of: Asked | None = None) -> Flight:
+    first = asked({**CHAT, "stream": stream}) if of is None else of
+    first.key = ANYONE
+    first.plan = Plan(look=True, store=True, only=False, ttl_s=None, digest=b"d" * 32)
+    return Flight(first, lambda exchange, status, headers, size: None)
+
+
+def test_what_is_too_long_to_be_joined_is_not_stored_either():
+    """Also if all of it is still here, because somebody has not got it yet."""
+    for size, stored in ((MAX_KEPT // 2, True), (MAX_KEPT + 1, False)):
+        made, flight = answers(), a_flight(False)
+        body = json.dumps({"choices": [{"finish_reason": "stop", "message": {"content": "x" * size}}]}).encode()
+        flight.add(asked(CHAT))
+        flight.start(200, [], len(body))
+        flight.write(body)
+        flight.end()
+        made.keep(flight)
+        assert (made.memory.get(flight.plan.digest) is not None) is stored
+
+
+def test_a_stream_is_kept_for_who_wants_json_as_far_as_json_may_go():
+    flight, event = a_flight(True), b"data: " + bytes(1 << 20) + b"\n\n"
+    follower = flight.add(asked(CHAT))
+    assert follower.whole
+    flight.start(200, [])
+    for number in range(1, 80):
+        flight.write(event)
+        assert flight.kept is (number * len(event) <= MAX_WHOLE)
+    assert len(flight.reply()[2]) <= len(event)
+
+
+class Sink(Asked):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.body_written = b""
+        self.ends = 0
+
+    def start(self, status, headers, size=None):
+        self.started = True
+
+    def write(self, data):
+        self.body_written += data
+
+    def end(self):
+        self.ended = True
+        self.ends += 1
+
+
+class Crashing(Gateway):
+    """Has an error of its own in the middle of an answer."""
+
+    async def _ask(self, exchange):
+        exchange.crossing = SimpleNamespace(
+            error_event=lambda error, _: error.code.encode(), stream=None, dropped=(), warnings=frozenset()
+        )
+        exchange.charged = True
+        exchange.start(200, [])
+        exchange.write(b"a word, ")
+        await asyncio.sleep(0)
+        raise ZeroDivisionError
+
+
+def test_a_stream_that_crashes_says_so():
+    settings = msgspec.convert(
+        {"providers": {"p": {"dialect": "openai", "base_url": "http://127.0.0.1:1/v1"}}, "cache": {"mode": "all"}},
+        config.Config,
+    )
+    records = []
+    hooks = SimpleNamespace(request_done=records.append)
+
+    async def one(gateway) -> Sink:
+        made = asked({**CHAT, "stream": True})
+        made.__class__ = Sink
+        made.body_written, made.ends = b"", 0
+        made.key, made.state, made.task = ANYONE, gateway.state, asyncio.current_task()
+        made.plan = Plan(look=True, store=True, only=False, ttl_s=None, digest=b"d" * 32)
+        with pytest.raises(ZeroDivisionError):  # for the log
+            await gateway.fetch(made)
+        return made
+
+    async def both():
+        gateway = Crashing(build_state(settings), hooks, NoMeter(), answers(), None)
+        got = await asyncio.gather(one(gateway), one(gateway))
+        await gateway.close()
+        return got
+
+    for got in asyncio.run(both()):
+        assert got.body_written == b"a word, " + InternalError.code.encode()
+        assert got.ends == 1
+    assert {record.error_code for record in records} == {InternalError.code}
+
+
+def test_what_is_known_of_a_repeat_is_short_however_long_its_headers_are():
+    made = answers()
+
+    def exact(*headers, **more):
+        exchange = asked(CHAT, headers=headers, **more)
+        exchange.key = ANYONE
+        return made.exact(exchange)
+
+    beta = ("anthropic-beta", "b" * 8000)
+    cases = [exact(), exact(query=b"q" * 8000), exact(query=b"q" * 8001), exact(beta), exact(beta, beta)]
+    cases += [exact(("openai-beta", beta[1])), exact(beta, ("openai-beta", "x")), exact(("openai-beta", "x"), beta)]
+    assert len(set(cases)) == len(cases)
+    assert all(sum(map(len, each)) <= 512 for each in cases)
+
+
+def test_only_if_cached_asks_nobody_where_the_cache_has_no_part():
+    for mode, body, more in (("off", CHAT, ""), ("all", {**CHAT, "store": True}, ""), ("all", CHAT, ", no-store")):
+        exchange = asked(body, headers=[("cache-control", f"only-if-cached{more}")])
+        with pytest.raises(NotCached):
+            plan_for(exchange, mode, body)
+    with pytest.raises(NotCached):
+        plan_for(exchange, "all", None)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "choices"),
+    [("a", 2), (["a"], 2), (["a", "b", "c"], 6), ([1, 2, 3], 2), ([[1, 2], [3]], 4), ([], 2), (None, 2)],
+)
+def test_every_prompt_of_a_completion_has_its_choices(prompt, choices):
+    body = {"model": "m", "prompt": prompt, "n": 2}
+    plan = plan_for(asked(body, "/v1/completions"), "all", body)
+    assert plan is not None
+    assert plan.choices == choices
+
+
+def test_a_stream_as_it_came_is_held_once():
+    events = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+    held = Held(Entry("chat", events, ((0, len(events) - 14), (1, len(events))), None, "p", "m", -1, 0.0, 1e12))
+    assert held.form(stream=True, include_usage=False) is events
+
+
+def test_time_left_is_never_less_than_none():
+    now = time.time()
+    assert Held(Entry("chat", b"{}", (), None, "p", "m", -1, now + 50, now - 50)).left_s() == 0
+    assert Held(Entry("chat", b"{}", (), None, "p", "m", -1, now + 50, now + 60)).age_s() == 0
+
+
+def test_millions_of_values_are_not_looked_at_and_a_long_prompt_is():
+    text = "A sentence, as there are in prose: about one comma in forty characters or so. " * 40_000
+    picture = "".join(random.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghij+/", k=1 << 20))
+    said = {"model": "m", "messages": [{"role": "user", "content": text}, {"role": "user", "content": picture}]}
+    assert decode_body(asked(said)) == said
+    for item in (b"0.1,", b"[[[[]]]],", b'{"a":{}},'):
+        body = b'{"model":"m","messages":[],"input":[%b0]}' % (item * ((4 << 20) // len(item)))
+        exchange = asked(body)
+        began = time.perf_counter()
+        assert decode_body(exchange) is None
+        assert time.perf_counter() - began < 0.2

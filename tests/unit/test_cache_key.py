@@ -1,0 +1,224 @@
+"""Two requests have one key exactly if they must have one answer."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.cache.key import WITHOUT, decode_body, identity, request_key
+from edge.cache.policy import allows, mode_for, plan_for, ttl_of
+from edge.config import Provider
+from edge.errors import InvalidRequest
+from tests.unit.exchanges import asked
+
+OURS = identity("tenant", "a", False, [])
+REQUEST = {
+    "model": "gpt-4o",
+    "messages": [
+        {"role": "system", "content": "You are brief."},
+        {"role": "user", "content": [{"type": "text", "text": "Hi"}, {"type": "image_url", "image_url": {"url": "u"}}]},
+    ],
+    "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "required": ["a"]}}}],
+    "tool_choice": "auto",
+    "temperature": 0.701,
+    "max_tokens": 100,
+    "stop": ["\n", "END"],
+    "response_format": {"type": "json_object"},
+    "reasoning_effort": "low",
+    "logit_bias": {"50256": -100},
+    "n": 2,
+    "x_future": {"deep": [1, [2, {"a": None}]]},
+}
+
+
+def key(body, ours=OURS, **more):
+    exchange = asked(body, **more)
+    return request_key(exchange, ours, decode_body(exchange))
+
+
+def shuffled(value, rng):
+    if isinstance(value, dict):
+        items = [(name, shuffled(part, rng)) for name, part in value.items()]
+        rng.shuffle(items)
+        return dict(items)
+    return [shuffled(part, rng) for part in value] if isinstance(value, list) else value
+
+
+def places(value, path=()):
+    """Every place in a document, containers included."""
+    yield path
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, part in parts:
+        yield from places(part, (*path, name))
+
+
+def changed(body, path, rng):
+    """The document with another value at a place."""
+    body = copy.deepcopy(body)
+    holder = body
+    for name in path[:-1]:
+        holder = holder[name]
+    old = holder[path[-1]]
+    options = [None, True, False, 0, 7, -1.5, "", "other", [], {}, [old], {"a": old}]
+    if isinstance(old, str):
+        options += [old + " ", old.upper() + "x"]
+    if isinstance(old, (int, float)) and not isinstance(old, bool):
+        options += [old + 1, old * 1.0000001 + 1e-9]
+    if isinstance(old, list) and len(old) > 1:
+        options += [old[::-1], old[1:], [*old, old[0]]]
+    if isinstance(old, dict) and old:
+        options += [{**old, "added": None}, dict(list(old.items())[1:])]
+    holder[path[-1]] = rng.choice([option for option in options if option != old or type(option) is not type(old)])
+    return body
+
+
+PLACES = [path for path in places(REQUEST) if path and path != ("model",)]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(PLACES), st.integers(0, 1 << 30))
+def test_any_other_value_anywhere_is_another_key(path, seed):
+    other = changed(REQUEST, path, random.Random(seed))
+    assert key(other) != key(REQUEST)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 1 << 30))
+def test_no_order_of_fields_is(seed):
+    assert key(shuffled(REQUEST, random.Random(seed))) == key(REQUEST)
+
+
+def test_no_spelling_is():
+    spaced = json.dumps(REQUEST, indent=3, ensure_ascii=True).replace("Hi", "\\u0048i").encode()
+    assert key(spaced) == key(REQUEST)
+    assert key({**REQUEST, "max_tokens": 100.0}) == key(REQUEST)
+    assert key({**REQUEST, "max_tokens": True}) != key({**REQUEST, "max_tokens": 1})
+
+
+@pytest.mark.parametrize("field", sorted(WITHOUT))
+def test_what_concerns_the_delivery_is_outside(field):
+    value = True if field == "stream" else {"a": "b"}
+    assert key({**REQUEST, field: value}) == key(REQUEST)
+    # But not one of that name further inside.
+    inside = copy.deepcopy(REQUEST)
+    inside["x_future"][field] = value
+    assert key(inside) != key(REQUEST)
+
+
+def test_exactly_these_are_outside():
+    assert {"stream", "stream_options", "user", "metadata", "safety_identifier"} == WITHOUT
+
+
+def test_what_is_around_the_body_is_inside():
+    keys = {
+        key(REQUEST),
+        key(REQUEST, headers=[("openai-beta", "a=1")]),
+        key(REQUEST, headers=[("anthropic-beta", "a=1")]),
+        key(REQUEST, headers=[("anthropic-beta", "a=1"), ("anthropic-beta", "b")]),
+        key(REQUEST, headers=[("anthropic-beta", "a=1,b")]),
+        key(REQUEST, headers=[("anthropic-version", "2023-06-01")]),
+        key(REQUEST, query=b"beta=true"),
+        key(REQUEST, path="/v1/messages"),
+    }
+    assert len(keys) == 8
+    assert key(REQUEST, path="/openai/v1/chat/completions") == key(REQUEST)
+    assert key(REQUEST, headers=[("x-other", "1")]) == key(REQUEST)
+
+
+def test_who_asks_and_who_would_be_asked_is_inside():
+    here = Provider(dialect="openai", base_url="http://127.0.0.1:1/v1")
+    there = Provider(dialect="openai", base_url="http://127.0.0.1:2/v1")
+    dressed = Provider(dialect="openai", base_url="http://127.0.0.1:1/v1", headers={"openai-project": "p"})
+    told = [
+        identity("tenant", "a", False, [(here, "m")]),
+        identity("tenant", "b", False, [(here, "m")]),
+        identity("key", "a", False, [(here, "m")]),
+        identity("shared", "", False, [(here, "m")]),
+        identity("tenant", "a", True, [(here, "m")]),
+        identity("tenant", "a", False, [(there, "m")]),
+        identity("tenant", "a", False, [(dressed, "m")]),
+        identity("tenant", "a", False, [(here, "n")]),
+        identity("tenant", "a", False, [(here, "m"), (there, "m")]),
+        identity("tenant", "a", False, [(there, "m"), (here, "m")]),
+    ]
+    assert len({key(REQUEST, one) for one in told}) == len(told)
+
+
+@pytest.mark.parametrize(
+    ("api", "mode", "body", "allowed"),
+    [
+        ("chat", "off", {"seed": 1}, False),
+        ("chat", "all", {}, True),
+        ("chat", "deterministic", {}, False),
+        ("chat", "deterministic", {"temperature": 0}, True),
+        ("chat", "deterministic", {"temperature": 0.0}, True),
+        ("chat", "deterministic", {"temperature": False}, False),
+        ("chat", "deterministic", {"temperature": 0.01}, False),
+        ("chat", "deterministic", {"seed": 0}, True),
+        ("chat", "deterministic", {"seed": None}, False),
+        ("chat", "all", {"store": True}, False),
+        ("embeddings", "deterministic", {}, True),
+        ("count_tokens", "deterministic", {}, True),
+        ("responses", "all", {}, False),
+        ("responses", "all", {"store": None}, False),
+        ("responses", "all", {"store": False}, True),
+        ("responses", "all", {"store": False, "previous_response_id": "r"}, False),
+        ("responses", "all", {"store": False, "background": True}, False),
+        ("other", "all", {}, False),
+    ],
+)
+def test_which_answers_may_stand_for_the_next(api, mode, body, allowed):
+    assert allows(api, mode, body) is allowed
+
+
+def test_the_stricter_override_counts():
+    assert mode_for("all") == "all"
+    assert mode_for("all", None, "off") == "off"
+    assert mode_for("off", "all", None) == "all"
+    assert mode_for("all", "deterministic", "all") == "deterministic"
+
+
+def test_directives():
+    def plan(**headers):
+        exchange = asked(
+            {**REQUEST, "stream": True, "stream_options": {"include_usage": True}}, headers=headers.items()
+        )
+        return plan_for(exchange, "all", decode_body(exchange))
+
+    plain = plan()
+    assert (plain.look, plain.store, plain.only, plain.ttl_s) == (True, True, False, None)
+    assert (plain.include_usage, plain.choices) == (True, 2)
+    assert plan(**{"cache-control": "max-age=3, No-Store"}) is None
+    assert plan(**{"cache-control": "no-cache"}).look is False
+    assert plan(**{"cache-control": "only-if-cached"}).only is True
+    assert plan(**{"x-edge-cache-ttl": "0"}).store is False
+    assert plan(**{"x-edge-cache-ttl": "9"}).ttl_s == 9
+
+
+@pytest.mark.parametrize("value", [b"", b"-1", b"1.5", b"1e3", b"x", b"99999999999", "٣".encode()])
+def test_a_ttl_is_a_whole_number(value):
+    with pytest.raises(InvalidRequest):
+        ttl_of(value)
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b'"tools":[{"type":"function","function":{"name":"a","name":"b"}}]',
+        b'"x":{"a":{"b":1,"c":2,"\\u0062":3}}',
+        b'"x":1e99999999999999999999',
+        b'"x":[1e-99999999999999999999]',
+    ],
+)
+def test_a_body_that_has_no_single_meaning_has_no_key(tail):
+    assert decode_body(asked(b'{"model":"m","messages":[{"role":"user","content":"x"}],' + tail + b"}")) is None
+
+
+def test_the_same_key_in_two_objects_is_none_twice():
+    body = {"model": "m", "tools": [{"a": 1}, {"a": 1}], "x": {"a": {"a": 1}}}
+    assert decode_body(asked(body)) == body

@@ -1,0 +1,215 @@
+"""Only complete, successful answers are kept."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.cache.storable import storable
+from tests.unit.replaying import BODIES, api_of, streams
+from tests.unit.translating import sse
+
+BLANKS = (b"\n\n", b"\r\r", b"\r\n\r\n")
+TERMINAL = {
+    "chat": b"data: [DONE]",
+    "completions": b"data: [DONE]",
+    "messages": b'"message_stop"',
+    "responses": b'"response.completed"',
+}
+
+
+def choice(reason="stop", index=0, **fields):
+    return {"index": index, "message": {"role": "assistant", "content": "x"}, "finish_reason": reason, **fields}
+
+
+def message(reason="end_turn", **fields):
+    return {"type": "message", "content": [], "stop_reason": reason, **fields}
+
+
+WHOLE = [
+    ("chat", {"choices": [choice()]}, True),
+    ("chat", {"choices": [choice("length")]}, True),
+    ("chat", {"choices": [choice(), choice("tool_calls", 1)], "error": None}, True),
+    ("chat", {"choices": []}, False),
+    ("chat", {"choices": None}, False),
+    ("chat", {"choices": [choice(None)]}, False),
+    ("chat", {"choices": [choice("")]}, False),
+    ("chat", {"choices": [choice(7)]}, False),
+    ("chat", {"choices": [choice(), choice("content_filter", 1)]}, False),
+    ("chat", {"choices": [choice("error")]}, False),
+    ("chat", {"choices": [choice("abort")]}, False),
+    ("chat", {"choices": [choice(error={"code": 502})]}, False),
+    ("chat", {"choices": [choice()], "error": {"message": "no"}}, False),
+    ("chat", {"error": {"message": "no"}}, False),
+    ("chat", [], False),
+    ("chat", "text", False),
+    ("completions", {"choices": [{"text": "x", "finish_reason": "stop"}]}, True),
+    ("completions", {"choices": [{"text": "x", "finish_reason": None}]}, False),
+    ("messages", message(), True),
+    ("messages", message("max_tokens"), True),
+    ("messages", message(None), False),
+    ("messages", message("refusal"), False),
+    ("messages", message("pause_turn"), False),
+    ("messages", message(type="error"), False),
+    ("messages", {"type": "error", "error": {"type": "overloaded_error"}}, False),
+    ("embeddings", {"data": [{"embedding": []}]}, True),
+    ("embeddings", {"data": []}, False),
+    ("embeddings", {"data": [1], "error": "x"}, False),
+    ("count_tokens", {"input_tokens": 3}, True),
+    ("count_tokens", {"input_tokens": 3, "estimated": True}, False),
+    ("count_tokens", {"input_tokens": -3}, False),
+    ("count_tokens", {}, False),
+    ("responses", {"status": "completed", "output": [], "error": None}, True),
+    ("responses", {"status": "incomplete", "output": []}, False),
+    ("responses", {"status": "queued", "output": []}, False),
+    ("responses", {"status": "completed", "output": [], "error": {"code": "x"}}, False),
+    ("other", {"choices": [choice()]}, False),
+    ("models", {"data": [1]}, False),
+]
+
+
+@pytest.mark.parametrize(("api", "body", "kept"), WHOLE)
+def test_a_whole_answer_is_kept_if_everything_in_it_finished(api, body, kept):
+    raw = json.dumps(body).encode()
+    assert storable(api, raw, False) is kept
+    assert not storable(api, raw[:-1], False)
+    assert not storable(api, raw, True)
+
+
+def test_a_choice_that_was_asked_for_and_never_came_is_missed():
+    body = json.dumps({"choices": [choice(), choice(index=1)]}).encode()
+    assert storable("chat", body, False, choices=2)
+    assert not storable("chat", body, False, choices=3)
+    stream = sse(delta("stop"), delta("stop", 1), "[DONE]")
+    assert storable("chat", stream, True, choices=2)
+    assert not storable("chat", stream, True, choices=3)
+
+
+def delta(reason=None, index=0, **fields):
+    return {"choices": [{"index": index, "delta": {}, "finish_reason": reason}], **fields}
+
+
+START = {"type": "message_start", "message": {}}
+STOP = {"type": "message_stop"}
+BLOCK = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+BLOCK_END = {"type": "content_block_stop", "index": 0}
+COMPLETED = {"type": "response.completed", "response": {"status": "completed", "output": []}}
+
+
+def end(reason):
+    return {"type": "message_delta", "delta": {"stop_reason": reason}, "usage": {"output_tokens": 1}}
+
+
+STREAMS = [
+    ("chat", [delta(), delta("stop"), "[DONE]"], True),
+    ("chat", [delta("stop"), delta(), {"choices": [], "usage": {}}, "[DONE]"], True),
+    ("chat", [delta(), delta("stop")], False),
+    ("chat", [delta(), delta(index=1), delta("stop"), "[DONE]"], False),
+    ("chat", ["[DONE]"], False),
+    ("chat", [delta("stop"), "[DONE]", delta()], False),
+    ("chat", [delta("content_filter"), "[DONE]"], False),
+    ("chat", [delta("stop"), {"error": {"message": "no"}}, "[DONE]"], False),
+    ("chat", [delta("stop"), {"type": "error", "choices": []}, "[DONE]"], False),
+    ("chat", [delta("stop"), "{", "[DONE]"], False),
+    ("chat", [delta("stop"), '{"choices": 3}', "[DONE]"], False),
+    ("completions", [delta("stop"), "[DONE]"], True),
+    ("messages", [START, BLOCK, BLOCK_END, end("end_turn"), STOP], True),
+    ("messages", [START, {"type": "ping"}, end("max_tokens"), STOP], True),
+    ("messages", [START, BLOCK, BLOCK_END, end("end_turn")], False),
+    ("messages", [START, BLOCK, end("end_turn"), STOP], False),
+    ("messages", [BLOCK, BLOCK_END, end("end_turn"), STOP], False),
+    ("messages", [START, STOP], False),
+    ("messages", [START, end("refusal"), STOP], False),
+    ("messages", [START, end("pause_turn"), STOP], False),
+    ("messages", [START, end("end_turn"), {"type": "error", "error": {}}, STOP], False),
+    ("messages", [START, end("end_turn"), STOP, START], False),
+    ("responses", [{"type": "response.created"}, COMPLETED], True),
+    ("responses", [{"type": "response.created"}], False),
+    ("responses", [{"type": "response.failed"}, COMPLETED], False),
+    ("responses", [{"type": "error"}, COMPLETED], False),
+    ("responses", [{**COMPLETED, "type": "response.incomplete"}], False),
+    ("responses", [{"type": "response.completed", "response": {"status": "failed", "output": []}}], False),
+    ("responses", [{"type": "response.completed"}], False),
+    ("other", [delta("stop"), "[DONE]"], False),
+    ("embeddings", [delta("stop"), "[DONE]"], False),
+]
+
+
+@pytest.mark.parametrize(("api", "events", "kept"), STREAMS)
+def test_a_stream_is_kept_if_its_terminal_event_and_every_finish_came(api, events, kept):
+    stream = sse(*events)
+    assert storable(api, stream, True) is kept
+    for changed in (stream.replace(b"\n", b"\r\n"), stream + b": bye\n", stream + b": bye\n\n", b": hi\n\n" + stream):
+        assert storable(api, changed, True) is kept
+    for changed in (stream[:-1], stream + b"data: {", stream + b"data", stream + b"event: x\n"):
+        assert not storable(api, changed, True)
+
+
+def check_cuts(api, stream):
+    """No beginning of a stream is storable before the blank line of its terminal event; what follows are comments."""
+    terminal = stream.rindex(TERMINAL[api])
+    end = min(at + len(blank) for blank in BLANKS if (at := stream.find(blank, terminal)) >= 0)
+    end -= stream[:end].endswith(b"\r\n")  # a line has ended at its CR
+    wrong = [size for size in range(end) if storable(api, stream[:size], True)]
+    assert not wrong
+    assert all(storable(api, stream[:size], True) for size in range(end, len(stream)))
+
+
+def test_no_beginning_of_a_recorded_stream_is_storable(recordings, capsys):
+    cuts = 0
+    for recording in recordings:
+        if recording.status == 200 and recording.is_stream:
+            api = api_of(recording)
+            assert storable(api, recording.answer, True), recording.name
+            check_cuts(api, recording.answer)
+            cuts += len(recording.answer)
+    with capsys.disabled():
+        print(f"\n0 of {cuts} cuts of recorded streams are storable")
+    assert cuts > 200_000
+
+
+@pytest.mark.parametrize("api", ["chat", "completions", "messages"])
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_no_beginning_of_a_generated_stream_is_storable(api, data):
+    body, written = data.draw(streams(api))
+    stream = b"".join(written)
+    assert storable(api, stream, True, choices=len(body.get("choices", "1")))
+    check_cuts(api, stream)
+
+
+def test_recorded_answers_are_storable_if_they_are_complete(recordings):
+    kept, refused = 0, set()
+    for recording in recordings:
+        if not recording.is_stream and recording.status == 200:
+            if storable(api_of(recording), recording.answer, False):
+                kept += 1
+            else:
+                refused.add(json.loads(recording.answer).get("status"))
+        if recording.status != 200:
+            assert not storable(api_of(recording), recording.answer, False)
+    assert kept > 370
+    assert refused == {"queued", "complete"}
+
+
+@pytest.mark.parametrize("api", ["chat", "messages", "responses", "embeddings", "count_tokens"])
+@settings(max_examples=50, deadline=None)
+@given(body=st.binary(max_size=60), streamed=st.booleans())
+def test_any_bytes_are_refused_without_an_error(api, body, streamed):
+    assert not storable(api, body, streamed)
+    assert not storable(api, b"data: " + body + b"\n\ndata: [DONE]\n\n", True)
+
+
+def test_a_deep_or_endless_body_is_refused():
+    assert not storable("chat", b'{"error":' + b"[" * 100_000 + b"]" * 100_000 + b"}", False)
+    assert not storable("chat", b"data: " + b"x" * (17 << 20), True)
+
+
+@pytest.mark.parametrize("api", ["chat", "completions", "messages"])
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_generated_answers_are_storable(api, data):
+    assert storable(api, json.dumps(data.draw(BODIES[api])).encode(), False)
