@@ -19,6 +19,9 @@ TREE = BASE / "tree"
 TOOLS = BASE / "tools"
 """Where `make sanitize` puts setuptools and Cython, which the environment may have as well."""
 
+COPIED = ("tests", "benchmarks")
+"""The tests, and the texts that benchmarks and tests have in common."""
+
 # CPython leaves memory behind at its end, on purpose. With malloc in the place of its own allocator, each bytes object
 # has guarded memory around it, so that reading one byte too many is found.
 ENVIRONMENT = {
@@ -31,13 +34,15 @@ ENVIRONMENT = {
 
 def build() -> list[str]:
     """Build into TREE; return the modules' names."""
-    shutil.rmtree(TREE / "tests", ignore_errors=True)
+    for name in COPIED:
+        shutil.rmtree(TREE / name, ignore_errors=True)
     environment = os.environ | {"EDGE_SANITIZE": "1", "EDGE_REQUIRE_COMPILED": "1", "CC": "gcc"}
     environment["PYTHONPATH"] = os.pathsep.join([str(TOOLS), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment.pop("EDGE_PURE_PYTHON", None)
     command = [sys.executable, "setup.py", "-q", "build", "--build-base", str(BASE), "--build-lib", str(TREE)]
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
-    shutil.copytree(ROOT / "tests", TREE / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in COPIED:
+        shutil.copytree(ROOT / name, TREE / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", TREE)
     names = [path.name.partition("_c.")[0] for path in (TREE / "edge/_fast").glob("_*_c.*.so")]
     # An earlier build may have left a module that is no more.
