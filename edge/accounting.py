@@ -20,7 +20,7 @@ import msgspec
 
 from edge.dialects.estimate import estimate_answer, estimate_input
 from edge.errors import ClientClosedRequest, ShuttingDown
-from edge.hooks import Meter, Usage
+from edge.hooks import Add, Meter, Usage
 from edge.pricing import PICO, ModelPrice, Prices, load_prices
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Accounts:
     def __init__(self, meter: Meter, prices: Prices | None = None) -> None:
         """`prices` defaults to the snapshot."""
         self._count = meter.count
+        self._bind = meter.bind
         self._prices = load_prices() if prices is None else prices
         self._known: dict[tuple[str, str], ModelPrice | None] = {}
 
@@ -99,12 +100,21 @@ class Accounts:
         """Count what an answer that was not asked of a provider would have cost: `usage` and `cost` are those of the
         answer given instead (-1: not known, adds nothing), `tier` says where it came from (memory, redis, joined).
         """
-        count = self._count
+        for add, amount in self.savings(model_label, tenant, tier, usage, cost):
+            add(amount)
+
+    def savings(
+        self, model_label: str, tenant: str, tier: str, usage: Usage | None, cost: int
+    ) -> list[tuple[Add, float]]:
+        """What `saved` counts, as calls to be made for each such answer."""
+        bind = self._bind
+        found: list[tuple[Add, float]] = []
         if usage is not None:
             for kind, tokens in by_kind(usage):
-                count("edge_saved_tokens_total", model_label, tenant, tier, kind, amount=tokens)
+                found.append((bind("edge_saved_tokens_total", model_label, tenant, tier, kind), tokens))
         if cost > 0:
-            count("edge_saved_cost_usd_total", model_label, tenant, tier, amount=cost / PICO)
+            found.append((bind("edge_saved_cost_usd_total", model_label, tenant, tier), cost / PICO))
+        return found
 
     def settle(self, exchange: Exchange, answer: bytes | None = None) -> None:
         """Charge what the provider at hand has answered `exchange`, if it has and is not charged yet.

@@ -39,6 +39,7 @@ from edge.guard import validate
 from edge.guard.auth import refuse_model
 from edge.guard.limits import KeyLimits
 from edge.hooks import Hooks, Meter
+from edge.repeats import Repeats
 from edge.replies import JSON_TYPE, STREAM_HEADERS, fail, replay, reply, serve, serve_flight, start_reply
 from edge.routes import EXISTING, MODEL, OTHER, UNKNOWN
 from edge.state import Granted, State, build_state
@@ -68,6 +69,7 @@ class Gateway:
         self.answers = answers
         self.accounts = Accounts(meter)
         self.limits = limits
+        self.repeats = Repeats(hooks, meter, self.accounts, limits)
         self._sweep = Sweep()
         self._in_flight = 0
         self._retiring: set[Provider] = set()
@@ -92,6 +94,17 @@ class Gateway:
         """Close the connections to all providers."""
         providers = {*self.state.providers.values(), *self._retiring}
         await asyncio.gather(*(provider.transport.close() for provider in providers))
+
+    # What came before.
+
+    def repeat(self, request: bytes) -> bytes | None:
+        """The reply to a whole request, head and body, that is the same, byte for byte, as one that was answered from
+        memory; without its status line. None: it goes the way of the others.
+        """
+        state = self.state
+        if self._in_flight >= state.settings.server.max_in_flight:
+            return None
+        return self.repeats.answer(request, state, self.answers.memory)
 
     # At the end of the headers.
 
@@ -164,8 +177,8 @@ class Gateway:
         self.meter.count("edge_cache_requests_total", "memory", "miss" if found is None else "hit")
         if found is None:
             return
+        exchange.held = found[0]
         if exchange.stream and exchange.state.settings.cache.replay == "paced":
-            exchange.held = found[0]
             return
         serve(exchange, *found, "memory")
         self._saved(exchange, found[0].entry.cost)

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct
+
+Add = Callable[[float], None]
 
 
 class Usage(Struct, frozen=True, gc=False):
@@ -87,6 +90,10 @@ class Meter(Protocol):
 
     def count(self, metric: str, *labels: str, amount: float = 1.0) -> None:
         """Add to a counter."""
+
+    def bind(self, metric: str, *labels: str) -> Add:
+        """What adds to a counter, for who counts the same again and again."""
+        ...
 
     def observe(self, metric: str, value: float, *labels: str) -> None:
         """Add one value to a histogram."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from time import monotonic, time
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +19,7 @@ __all__ = ["Generation", "Held", "MemoryCache"]
 PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F))
 BYTES_PER_CHUNK = 120
 """What a chunk's pair of numbers takes, on CPython."""
+SERIAL = count()
 REPORT_EVERY = 64
 """Writes between two reports of how full the cache is."""
 
@@ -40,12 +42,13 @@ class Generation:
 
 
 class Held:
-    """An entry at hand: the headers that name who answered, and its forms as they are served."""
+    """An entry at hand: the headers that name who answered, and its forms as they are served. ``serial`` is its own."""
 
-    __slots__ = ("_forms", "entry", "headers")
+    __slots__ = ("_forms", "entry", "headers", "serial")
 
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
+        self.serial = next(SERIAL)
         self.headers: Headers = []
         if entry.provider:
             self.headers = [
@@ -120,11 +123,11 @@ class MemoryCache:
 
     def report(self) -> None:
         """Tell the metrics how full it is, and what had to go since the last time."""
-        lfu, level, count = self._lfu, self._meter.level, self._meter.count
+        lfu, level = self._lfu, self._meter.level
         level("edge_cache_entries", len(lfu), "memory")
         level("edge_cache_size_bytes", lfu.weight, "memory")
         gone = (lfu.evictions, lfu.expired, lfu.rejected)
         for reason, before, after in zip(("size", "expired", "rejected"), self._told, gone, strict=True):
             if after > before:
-                count("edge_cache_evictions_total", "memory", reason, amount=after - before)
+                self._meter.count("edge_cache_evictions_total", "memory", reason, amount=after - before)
         self._told = gone

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import ceil
 from mmap import mmap
 from time import monotonic_ns, time
+from typing import Protocol
 
 import xxhash
 
@@ -17,6 +18,7 @@ from edge.errors import Headers, RateLimited
 from edge.exchange import Exchange
 from edge.guard.auth import Key
 from edge.hooks import Meter
+from edge.routes import Dialect
 
 __all__ = ["KeyLimits", "shared_limits"]
 
@@ -32,6 +34,16 @@ def shared_limits(processes: int, lock: int | None = None) -> Limits:
     keep them apart.
     """
     return Limits(mmap(-1, Limits.size(CELLS, processes)), CELLS, processes, lock)
+
+
+class _Asking(Protocol):
+    """An exchange, as far as the headers of its reply depend on it."""
+
+    @property
+    def key(self) -> Key | None: ...
+
+    @property
+    def dialect(self) -> Dialect: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +88,33 @@ class KeyLimits:
             wait_ns = SECOND_NS if wait_ns == TABLE_FULL else wait_ns
             raise RateLimited(f"This key may ask {limit} times a minute.", wait_ns=wait_ns)
 
+    def pass_through(self, key: Key) -> bool:
+        """One request of `key` that is answered at once. False, with nothing taken or counted, where `take` would
+        refuse it.
+        """
+        marks = self._of(key)
+        if key.concurrency is not None:
+            if self._table.acquire(self._worker, marks.concurrency, key.concurrency) is not True:
+                return False
+            self._table.release(self._worker, marks.concurrency)
+        limit = key.requests_per_minute
+        if limit is not None:
+            if self._table.take(marks.requests, marks.interval_ns, limit, 1, monotonic_ns()):
+                return False
+            self._meter.count(DECISIONS, "requests", "admitted")
+        if key.concurrency is not None:
+            self._meter.count(DECISIONS, "concurrency", "admitted")
+        return True
+
     def done(self, exchange: Exchange) -> None:
         """The request has ended."""
         if exchange.occupies:
             exchange.occupies = False
             self._table.release(self._worker, self._of(exchange.key).concurrency)
 
-    def headers(self, exchange: Exchange) -> Headers:
-        """What is left to the exchange's key, in the words of its dialect; nothing for a key without such a limit."""
-        key: Key | None = exchange.key
+    def headers(self, exchange: _Asking) -> Headers:
+        """What is left to the key of who is asking, in its dialect's words; nothing for one without such a limit."""
+        key = exchange.key
         if key is None or key.requests_per_minute is None:
             return []
         marks = self._of(key)

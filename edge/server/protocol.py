@@ -322,6 +322,19 @@ class EdgeProtocol(HttpToolsProtocol):
         elif not self._waiting and not self._lingering:
             self.close()
 
+    @property
+    def between(self) -> bool:
+        """Whether there is no request on it, not even a part of one, and what was written is taken."""
+        return (
+            self._running is None
+            and self._reading is None
+            and not self._in_head
+            and not self._waiting
+            and not self._lingering
+            and self._refusal is None
+            and not self.flow.write_paused
+        )
+
     # Deadlines and refusals.
 
     def _clock(self) -> None:

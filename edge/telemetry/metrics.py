@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import accumulate
 from mmap import mmap
@@ -28,7 +28,7 @@ from prometheus_client.utils import floatToGoString
 
 from edge import __version__
 from edge._fast import COMPILED, COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Slots, SlotWriter
-from edge.hooks import RequestRecord
+from edge.hooks import Add, RequestRecord
 
 __all__ = ["CONTENT_TYPE", "Metrics", "Saved", "Saving", "Savings", "shared_slots"]
 
@@ -159,7 +159,6 @@ SAVED_TOKENS, SAVED_COST = "edge_saved_tokens_total", "edge_saved_cost_usd_total
 DROPPED = "edge_metric_series_dropped_total"
 DROPPED_HELP = "Times that a label set found no room and was counted as _other."
 
-Add = Callable[[float], None]
 Bundle = tuple[Add, Add, Add, Add | None, Add | None]
 
 
@@ -258,6 +257,9 @@ class Metrics:
 
     def count(self, metric: str, *labels: str, amount: float = 1.0) -> None:
         self._bound(metric, labels)(amount)
+
+    def bind(self, metric: str, *labels: str) -> Add:
+        return self._bound(metric, labels)
 
     def observe(self, metric: str, value: float, *labels: str) -> None:
         self._bound(metric, labels)(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -31,6 +32,9 @@ class Tally:
 
     def count(self, metric: str, *labels: str, amount: float = 1.0) -> None:
         self.counts[metric, *labels] += amount  # type: ignore[assignment]
+
+    def bind(self, metric: str, *labels: str) -> Callable[[float], None]:
+        return lambda amount: self.count(metric, *labels, amount=amount)
 
     def observe(self, metric: str, value: float, *labels: str) -> None:
         raise AssertionError

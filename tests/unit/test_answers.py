@@ -31,6 +31,9 @@ class NoMeter:
     def count(self, metric, *labels, amount=1.0):
         pass
 
+    def bind(self, metric, *labels):
+        return lambda amount: None
+
     def observe(self, metric, value, *labels):
         pass
 

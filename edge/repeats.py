@@ -1,0 +1,136 @@
+"""Whole requests that come again, byte for byte, answered in one step.
+
+What the gateway finds out about a request follows from its bytes and the configuration: whose it is, what that key may
+do, which answer it is. So of a request whose answer was in memory all that is kept, by a digest of its head and body,
+and when the same bytes come again only three things are looked at: whether that answer is still there, the key's
+limits, and the time.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import OrderedDict
+from dataclasses import dataclass
+from hashlib import sha256
+from time import perf_counter, time
+
+from msgspec.structs import replace
+
+from edge.accounting import Accounts
+from edge.cache.memory import MemoryCache
+from edge.errors import Headers
+from edge.exchange import Exchange
+from edge.guard.auth import Key
+from edge.guard.limits import KeyLimits
+from edge.hooks import Add, Hooks, Meter, RequestRecord
+from edge.routes import Dialect
+from edge.state import State
+
+__all__ = ["MAX_REQUEST", "Repeats"]
+
+MAX_REQUEST = 65536
+"""Bytes of a request, head and body, that is looked for here; a longer one hardly comes in one piece."""
+MAX_KNOWN = 16384
+FRESH = frozenset({b"age", b"cache-status", b"request-id", b"server-timing", b"x-edge-overhead-ms", b"x-request-id"})
+"""Fields of a reply that are never the same twice, with those of `QUOTAS`."""
+QUOTAS = (b"anthropic-ratelimit-", b"x-ratelimit-")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """``digest`` and ``serial`` name the answer, which is looked for each time; ``fields`` are those of its reply that
+    stay the same, as lines; ``request_id`` is the client's own, if it gave one. ``record`` tells of the request as the
+    hooks have it, and ``counts`` what is to be added to the metrics.
+    """
+
+    key: Key
+    dialect: Dialect
+    digest: bytes
+    serial: int
+    stream: bool
+    include_usage: bool
+    fields: bytes
+    request_id: str
+    record: RequestRecord
+    counts: tuple[tuple[Add, float], ...]
+
+
+class Repeats:
+    """One worker's. What is known under one configuration is forgotten with it."""
+
+    def __init__(self, hooks: Hooks, meter: Meter, accounts: Accounts, limits: KeyLimits) -> None:
+        self._hooks = hooks
+        self._hit = meter.bind("edge_cache_requests_total", "memory", "hit")
+        self._accounts = accounts
+        self._limits = limits
+        self._known: OrderedDict[bytes, Known] = OrderedDict()
+        self._state: State | None = None
+
+    def learn(self, exchange: Exchange, request: bytes, headers: Headers) -> None:
+        """Keep what is known of an exchange that was answered from memory: `request` is all of it, head and body, and
+        `headers` are those of its reply.
+        """
+        if self._state is not exchange.state:
+            self._state = exchange.state
+            self._known.clear()
+        elif len(self._known) >= MAX_KNOWN:
+            self._known.popitem(last=False)
+        held, plan, key = exchange.held, exchange.plan, exchange.key
+        record = exchange.record("")
+        savings = self._accounts.savings(record.model, key.tenant, record.cache, record.usage, held.entry.cost)
+        same = (pair for pair in headers if pair[0] not in FRESH and not pair[0].startswith(QUOTAS))
+        self._known[sha256(request).digest()] = Known(
+            key,
+            exchange.dialect,
+            plan.digest,
+            held.serial,
+            exchange.stream,
+            plan.include_usage,
+            b"".join(b"%b: %b\r\n" % pair for pair in same),
+            exchange.request_id if b"x-request-id" in exchange.index else "",
+            record,
+            ((self._hit, 1.0), *savings),
+        )
+
+    def answer(self, request: bytes, state: State, memory: MemoryCache) -> bytes | None:
+        """The reply to a whole request behind its status line: fields, an empty line, and the body. None for a request
+        that is not known, or cannot be answered as it was; then nothing was counted.
+        """
+        received_at = perf_counter()
+        known = self._known.get(sha256(request).digest()) if self._state is state else None
+        if known is None:
+            return None
+        held = memory.get(known.digest)
+        if held is None or held.serial != known.serial:
+            return None
+        form = held.form(stream=known.stream, include_usage=known.include_usage)
+        assert form is not None  # noqa: S101 - it was served before
+        quota = b""
+        if known.key.limited:
+            if not self._limits.pass_through(known.key):
+                return None
+            quota = b"".join(b"%b: %b\r\n" % pair for pair in self._limits.headers(known))
+        for add, amount in known.counts:
+            add(amount)
+        request_id = known.request_id or random.randbytes(16).hex()
+        ours = request_id.encode("ascii")
+        if known.dialect == "anthropic":
+            quota += b"request-id: %b\r\n" % ours
+        entry = held.entry
+        now = time()
+        took_s = perf_counter() - received_at
+        reply = (
+            b"%b%bage: %d\r\ncache-status: edge; hit; ttl=%d\r\nx-request-id: %b\r\n"
+            b"x-edge-overhead-ms: %.2f\r\nserver-timing: edge;dur=%.2f, upstream;dur=0.00\r\n\r\n%b"
+        ) % (
+            known.fields,
+            quota,
+            max(0, now - entry.stored_at),
+            max(0, entry.expires_at - now),
+            ours,
+            took_s * 1000,
+            took_s * 1000,
+            form,
+        )
+        self._hooks.request_done(replace(known.record, request_id=request_id, duration_s=took_s, overhead_s=took_s))
+        return reply
