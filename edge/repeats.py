@@ -38,17 +38,17 @@ QUOTAS = (b"anthropic-ratelimit-", b"x-ratelimit-")
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """``digest`` and ``serial`` name the answer, which is looked for each time; ``fields`` are those of its reply that
-    stay the same, as lines; ``request_id`` is the client's own, if it gave one. ``record`` tells of the request as the
-    hooks have it, and ``counts`` what is to be added to the metrics.
+    """``digest`` and ``serial`` name the answer, which is looked for each time, and ``form`` its form; ``fields`` are
+    those of its reply that stay the same, as lines; ``request_id`` is the client's own, if it gave one. ``record``
+    tells of the request as the hooks have it, and ``counts`` what is to be added to the metrics.
     """
 
     key: Key
     dialect: Dialect
     digest: bytes
     serial: int
-    stream: bool
-    include_usage: bool
+    form: tuple[bool, bool]
+    limited: bool
     fields: bytes
     request_id: str
     record: RequestRecord
@@ -84,8 +84,8 @@ class Repeats:
             exchange.dialect,
             plan.digest,
             held.serial,
-            exchange.stream,
-            plan.include_usage,
+            (exchange.stream, plan.include_usage),
+            key.limited,
             b"".join(b"%b: %b\r\n" % pair for pair in same),
             exchange.request_id if b"x-request-id" in exchange.index else "",
             record,
@@ -103,10 +103,10 @@ class Repeats:
         held = memory.get(known.digest)
         if held is None or held.serial != known.serial:
             return None
-        form = held.form(stream=known.stream, include_usage=known.include_usage)
+        form = held.forms[known.form]
         assert form is not None  # noqa: S101 - it was served before
         quota = b""
-        if known.key.limited:
+        if known.limited:
             if not self._limits.pass_through(known.key):
                 return None
             quota = b"".join(b"%b: %b\r\n" % pair for pair in self._limits.headers(known))

@@ -42,9 +42,11 @@ class Generation:
 
 
 class Held:
-    """An entry at hand: the headers that name who answered, and its forms as they are served. ``serial`` is its own."""
+    """An entry at hand: the headers that name who answered, and its forms as they are served, by whether that is a
+    stream, and one that tells its tokens. ``serial`` is its own.
+    """
 
-    __slots__ = ("_forms", "entry", "headers", "serial")
+    __slots__ = ("entry", "forms", "headers", "serial")
 
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
@@ -55,20 +57,20 @@ class Held:
                 (b"x-edge-provider", entry.provider.encode("ascii", "replace")),
                 (b"x-edge-model", quote(entry.model, safe=PRINTABLE).encode("ascii")),
             ]
-        self._forms: dict[tuple[bool, bool], bytes | None] = {}
+        self.forms: dict[tuple[bool, bool], bytes | None] = {}
 
     def form(self, *, stream: bool, include_usage: bool) -> bytes | None:
         """The answer as it is asked for now; None where this entry cannot tell it."""
         entry = self.entry
         asked = (stream, include_usage)
-        if asked not in self._forms:
+        if asked not in self.forms:
             if stream:
                 events = replay.events(entry, include_usage=include_usage)
                 form = None if events is None else b"".join(chunk for _, chunk in events)
-                self._forms[asked] = entry.body if form == entry.body else form  # no second copy of it
+                self.forms[asked] = entry.body if form == entry.body else form  # no second copy of it
             else:
-                self._forms[asked] = replay.whole(entry) if entry.streamed else entry.body
-        return self._forms[asked]
+                self.forms[asked] = replay.whole(entry) if entry.streamed else entry.body
+        return self.forms[asked]
 
     def events(self, *, include_usage: bool) -> list[tuple[int, bytes]]:
         """The stream as it came, as (milliseconds since the first, bytes); of a whole answer, all at once."""

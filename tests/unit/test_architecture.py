@@ -23,6 +23,7 @@ LAYERS = [
     {"edge.server", "edge.doctor", "edge.bench"},
     {"edge.telemetry"},
     {"edge.gateway"},
+    {"edge.repeats"},
     {"edge.replies", "edge.state"},
     {"edge.guard", "edge.cache", "edge.upstreams", "edge.accounting"},
     {"edge.dialects", "edge.pricing", "edge.redis"},
