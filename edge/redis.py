@@ -14,25 +14,17 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-import hiredis
-from redis._parsers import _AsyncHiredisParser
-from redis.asyncio.connection import Connection, parse_url
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio.connection import parse_url
 from redis.crc import key_slot
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import InvalidResponse, ResponseError
 
 from edge.config import Redis
 from edge.hooks import Meter
+from edge.redis_link import RedisLink
 from edge.redis_node import REASONS, UP, Command, LinkBroken, Log, Node, RedisUnavailable, Refused
 from edge.redis_topology import SLOTS, Address, View, merge, parse_nodes, parse_redirection
 
 __all__ = ["REASONS", "RedisClient", "RedisUnavailable"]
 
-MAX_REPLY = 4 << 20
-"""Bytes of one reply. The largest that is wanted, a cached answer, has 1 MiB."""
-READ = 65536
 PROBE_S = 2.0
 """Bounds one round of the probe, and the wait of `RedisClient.start`."""
 TICK_S = 1.0
@@ -53,116 +45,6 @@ CODES = LAYOUT | frozenset("BUSY ERR LOADING MASTERDOWN MISCONF NOAUTH NOPERM NO
 """What an error reply's first word may be in a log; anything else is ERR."""
 NO_KEY = frozenset({b"PING", b"CLUSTER", b"INFO", b"TIME"})
 SCRIPTS = frozenset({b"EVAL", b"EVALSHA"})
-
-
-class _ErrorReply(Refused, ResponseError):
-    """An error reply, in the library's tree so that its handshake raises it."""
-
-
-class _Parser(_AsyncHiredisParser):
-    """hiredis, fed with no more than `MAX_REPLY`. Replies are simple in RESP2, arrays excepted, and nothing here asks
-    for one: their headers make hiredis reserve room for as many elements as they say.
-    """
-
-    _reader: Any
-    _stream: Any
-    _left = 0
-
-    @property
-    def clean(self) -> bool:
-        """Open, and not one byte has come since the last reply."""
-        stream = self._stream
-        return bool(self._connected and not (self._reader.has_data() or stream.at_eof() or stream._buffer))
-
-    async def read_response(self, disable_decoding: bool = False, push_request: bool = False) -> Any:
-        self._left = MAX_REPLY
-        return await super().read_response(disable_decoding, push_request)
-
-    async def read_from_socket(self) -> bool:
-        data = await self._stream.read(self._read_size)
-        if not data:
-            raise RedisConnectionError("closed")
-        if self._left == MAX_REPLY:
-            head, end, _ = data[:32].partition(b"\r\n")
-            if data[:1] not in b"$+-:" or (end and data[:1] == b"$" and int(head[1:]) > MAX_REPLY):
-                raise InvalidResponse
-        self._left -= len(data)
-        if self._left < 0:
-            raise InvalidResponse
-        self._reader.feed(data)
-        return True
-
-    @classmethod
-    def parse_error(cls, response: str) -> Exception:
-        code, _, detail = response.partition(" ")
-        return _ErrorReply(code, detail[:256])
-
-
-class _Link(Connection):
-    """One connection: the library's, with its login and database, to an address that was looked up before.
-
-    It has no time limits of its own: the one around each use covers all of it, and the library's costs a task each.
-    """
-
-    _parser: _Parser
-    _writer: Any
-
-    def __init__(self, host: str, address: str, port: int, tls: ssl.SSLContext | None, login: dict[str, Any]) -> None:
-        super().__init__(
-            host=host,
-            port=port,
-            socket_timeout=None,
-            socket_connect_timeout=None,
-            retry=Retry(NoBackoff(), 0),
-            health_check_interval=0,
-            protocol=2,
-            driver_info=None,
-            parser_class=_Parser,
-            socket_read_size=READ,
-            **login,
-        )
-        self._address = address
-        self._tls = tls
-        self._transport: asyncio.WriteTransport | None = None
-
-    def _connection_arguments(self) -> dict[str, Any]:
-        arguments: dict[str, Any] = {"host": self._address, "port": self.port}
-        if self._tls is not None:
-            arguments |= {"ssl": self._tls, "server_hostname": self.host}
-        return arguments
-
-    async def _connect(self) -> None:
-        await super()._connect()  # type: ignore[no-untyped-call]
-        self._transport = self._writer.transport
-
-    @property
-    def usable(self) -> bool:
-        transport = self._transport
-        return transport is not None and not transport.is_closing() and self.is_connected and self._parser.clean
-
-    async def open(self) -> None:
-        try:
-            await self.connect()  # type: ignore[no-untyped-call]
-        except _ErrorReply:
-            raise
-        except Exception:  # noqa: BLE001 - whatever a server makes the library raise, it cannot be used
-            raise LinkBroken from None
-
-    async def ask(self, command: Any) -> Any:
-        try:
-            await self.send_packed_command(hiredis.pack_command(command), check_health=False)
-            return await self.read_response(disable_decoding=True, disconnect_on_error=False)
-        except _ErrorReply:
-            raise
-        except Exception:  # noqa: BLE001 - as above
-            raise LinkBroken from None
-
-    def abort(self) -> None:
-        # The library closes in order, which waits for ever for a server that takes nothing.
-        if self._transport is not None:
-            self._transport.abort()
-        self._parser.on_disconnect()  # type: ignore[no-untyped-call]
-        self._close()  # type: ignore[no-untyped-call]
 
 
 class RedisClient:
@@ -403,8 +285,8 @@ class RedisClient:
         for address in gone[: max(0, len(self._nodes) - MAX_KNOWN)]:
             await self._nodes.pop(address).close()
 
-    def _make(self, host: str, address: str, port: int) -> _Link:
-        return _Link(host, address, port, self._tls, self._login)
+    def _make(self, host: str, address: str, port: int) -> RedisLink:
+        return RedisLink(host, address, port, self._tls, self._login)
 
     # What is told.
 

@@ -38,7 +38,7 @@ HOMES = {
     "blacksheep": {"edge.server.asgi"},
     "uvicorn": {"edge.server.worker", "edge.server.protocol", "edge.server.asgi_turn", "edge.server.lane"},
     "httpx2": {"edge.upstreams.http2", "edge.cli"},
-    "redis": {"edge.redis"},
+    "redis": {"edge.redis", "edge.redis_link"},
     "prometheus_client": {"edge.telemetry.metrics"},
     "structlog": {"edge.telemetry.logs"},
     "click": {"edge.cli"},
