@@ -103,6 +103,10 @@ class Accounts:
         for add, amount in self.savings(model_label, tenant, tier, usage, cost):
             add(amount)
 
+    def saved_by(self, exchange: Exchange, cost: int) -> None:
+        """Count what the answer given to `exchange` would have cost."""
+        self.saved(exchange.model_label, exchange.key.tenant, exchange.cache, exchange.usage, cost)
+
     def savings(
         self, model_label: str, tenant: str, tier: str, usage: Usage | None, cost: int
     ) -> list[tuple[Add, float]]:

@@ -15,7 +15,6 @@ from time import perf_counter
 from edge import config
 from edge.accounting import Accounts
 from edge.cache.answers import Answers
-from edge.cache.flight import Flight
 from edge.cache.policy import CACHEABLE
 from edge.dialects.crossing import open_crossing
 from edge.dialects.tokens import count_answer, estimate_tokens
@@ -25,7 +24,6 @@ from edge.errors import (
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
-    NotCached,
     NothingAvailable,
     Overloaded,
     ProviderError,
@@ -40,8 +38,9 @@ from edge.guard.auth import refuse_model
 from edge.guard.limits import KeyLimits
 from edge.hooks import Hooks, Meter
 from edge.repeats import Repeats
-from edge.replies import JSON_TYPE, STREAM_HEADERS, fail, replay, reply, serve, serve_flight, start_reply
+from edge.replies import JSON_TYPE, STREAM_HEADERS, fail, replay, reply, serve, start_reply
 from edge.routes import EXISTING, MODEL, OTHER, UNKNOWN
+from edge.sharing import Sharing
 from edge.state import Granted, State, build_state
 from edge.upstreams.attempts import AttemptFailed, check_status, is_stream, returned_headers
 from edge.upstreams.deadline import Deadline, Sweep
@@ -72,7 +71,10 @@ class Gateway:
         self.repeats = Repeats(hooks, meter, self.accounts, limits)
         self._sweep = Sweep()
         self._in_flight = 0
+        self._hit = meter.bind("edge_cache_requests_total", "memory", "hit")
+        self._missed = meter.bind("edge_cache_requests_total", "memory", "miss")
         self._retiring: set[Provider] = set()
+        self.sharing = Sharing(answers, self.accounts, meter, self._sweep, self._read, self._ask)
 
     async def reload(self, settings: config.Config) -> None:
         """Serve new requests by another configuration, in one step. Raises OSError as `build_state`.
@@ -146,9 +148,8 @@ class Gateway:
             exact = self.answers.exact(exchange) if caches else ()
             if caches and self._repeats(exchange, exact):
                 return
-            validate.check_body(exchange)
-            granted = self._resolve(exchange)
-            if caches and exchange.plan is None:
+            granted = self._read(exchange)
+            if caches:
                 exchange.plan = self.answers.plan(exchange, exact, granted.cache, granted.identity)
                 exchange.cache = "miss" if exchange.plan is not None else "bypass"
                 self._recall(exchange)
@@ -156,7 +157,9 @@ class Gateway:
             self.refuse(exchange, error)
 
     def _repeats(self, exchange: Exchange, exact: tuple[bytes, ...]) -> bool:
-        """Answer a request whose very bytes were checked before, if that takes no look into them."""
+        """Whether the very bytes of a request were checked before. Then they need not be looked into, for an answer
+        that is here already.
+        """
         repeat = self.answers.repeat(exchange, exact)
         if repeat is None:
             return False
@@ -166,7 +169,7 @@ class Gateway:
         exchange.model_label = repeat.label
         exchange.stream = repeat.stream
         self._recall(exchange)
-        return exchange.ended
+        return True
 
     def _recall(self, exchange: Exchange) -> None:
         """Answer from memory, if it is there."""
@@ -174,18 +177,21 @@ class Gateway:
         if plan is None or not plan.look:
             return
         found = self.answers.recall(plan, stream=exchange.stream)
-        self.meter.count("edge_cache_requests_total", "memory", "miss" if found is None else "hit")
+        (self._missed if found is None else self._hit)(1.0)
         if found is None:
             return
         exchange.held = found[0]
         if exchange.stream and exchange.state.settings.cache.replay == "paced":
             return
         serve(exchange, *found, "memory")
-        self._saved(exchange, found[0].entry.cost)
+        self.accounts.saved_by(exchange, found[0].entry.cost)
         self._settle(exchange)
 
-    def _resolve(self, exchange: Exchange) -> Granted:
-        """Find the upstreams of the model asked for that the key may use, in the order in which to try them."""
+    def _read(self, exchange: Exchange) -> Granted:
+        """Check the body, and find the upstreams of the model asked for that the key may use, in the order in which to
+        try them.
+        """
+        validate.check_body(exchange)
         granted: Granted = exchange.state.grant(exchange.key, exchange.model, exchange.route)
         exchange.model_label, exchange.upstreams = granted.label, granted.upstreams
         if not granted.upstreams:
@@ -202,7 +208,7 @@ class Gateway:
             elif exchange.held is not None:
                 await self._replay(exchange)
             elif exchange.plan is not None:
-                await self._share(exchange)
+                await self.sharing.get(exchange)
             else:
                 await self._ask(exchange)
         except EdgeError as error:
@@ -233,94 +239,7 @@ class Gateway:
         deadline = Deadline(self._sweep, settings, exchange.task, stream=False, client_ms=exchange.deadline_ms)
         with deadline:
             await replay(exchange, exchange.held, deadline.taken, deadline.whole)
-        self._saved(exchange, exchange.held.entry.cost)
-
-    async def _share(self, exchange: Exchange) -> None:
-        """The answer of an upstream call that others may have asked for too, or may come to ask for."""
-        settings = exchange.state.settings.resilience
-        assert exchange.task is not None  # noqa: S101 - the front's part
-        deadline = Deadline(self._sweep, settings, exchange.task, stream=False, client_ms=exchange.deadline_ms)
-        if not await self._follow(exchange, deadline, streams=True):
-            # It waited for a stream that cannot be told as JSON. All who did share one more call, for JSON.
-            exchange.forget_attempt()
-            exchange.cache = "miss"
-            await self._follow(exchange, deadline, streams=False)
-
-    async def _follow(self, exchange: Exchange, deadline: Deadline, *, streams: bool) -> bool:
-        """Join a flight, or begin one; with `streams`, JSON may wait for a stream. False if that brought no answer."""
-        plan, flights = exchange.plan, self.answers.flights
-        joins = plan.look and exchange.state.settings.cache.join
-        flight = flights.find(exchange, streams=streams) if joins else None
-        if flight is not None:
-            exchange.cache = "joined"
-            self.meter.count("edge_cache_joined_total")
-        elif plan.look and (found := self.answers.recall(plan, stream=exchange.stream)) is not None:
-            # A flight has landed between the look at the end of the body and this.
-            serve(exchange, *found, "memory")
-            self._saved(exchange, found[0].entry.cost)
-            return True
-        else:
-            flight = self.answers.new_flight(Flight(exchange, start_reply))
-            if joins and not plan.only:
-                flights.add(flight)
-        follower = flight.add(exchange)
-        if flight.task is None:
-            flight.task = asyncio.create_task(self._fly(flight))
-        cause: EdgeError = ClientClosedRequest()
-        try:
-            with deadline:
-                await flight.follow(follower, deadline.taken, deadline.whole)
-        except EdgeError as error:
-            cause = error
-            raise
-        finally:
-            if flight.leave(follower):
-                # It is nobody's from here on. What it cost is still to be in this one's record.
-                flight.error = exchange.error or cause
-                self.accounts.settle(flight)
-            flight.account_for(follower)
-        if not exchange.started and not serve_flight(exchange, flight):
-            return False
-        if exchange.cache != "miss" and exchange.status == 200:
-            self._saved(exchange, flight.cost if flight.held is None else flight.held.entry.cost)
-        return True
-
-    async def _fly(self, flight: Flight) -> None:
-        """Fetch the answer of a flight; the task of nobody."""
-        try:
-            await self.answers.look_up(flight)
-            if flight.held is not None:
-                flight.end()
-            elif flight.plan.only:
-                raise NotCached
-            else:
-                await self._ask(flight)
-                self.answers.keep(flight)
-        except asyncio.CancelledError:
-            self._lose(flight, flight.error or ClientClosedRequest())
-            raise
-        except EdgeError as error:
-            self._lose(flight, error.with_traceback(None))
-        except Exception as error:  # noqa: BLE001 - its followers raise it
-            self._lose(flight, InternalError())
-            flight.failure = error
-        finally:
-            self.answers.flights.remove(flight)
-            await self.answers.let_go(flight)
-
-    def _lose(self, flight: Flight, error: EdgeError) -> None:
-        """End a flight that failed: its followers get the error, in the reply or as it."""
-        flight.error = flight.failure = error
-        self.accounts.settle(flight)
-        if flight.ended:
-            return
-        if flight.started:
-            flight.write(flight.crossing.error_event(error, flight.request_id))
-        flight.end()
-
-    def _saved(self, exchange: Exchange, cost: int) -> None:
-        """Count what an answer that was not asked for would have cost."""
-        self.accounts.saved(exchange.model_label, exchange.key.tenant, exchange.cache, exchange.usage, cost)
+        self.accounts.saved_by(exchange, exchange.held.entry.cost)
 
     async def _ask(self, exchange: Exchange) -> None:
         """One upstream after the other, until one gives content."""

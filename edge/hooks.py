@@ -92,7 +92,7 @@ class Meter(Protocol):
         """Add to a counter."""
 
     def bind(self, metric: str, *labels: str) -> Add:
-        """What adds to a counter, for who counts the same again and again."""
+        """What adds to one counter, or a value to one histogram, for who does that again and again."""
         ...
 
     def observe(self, metric: str, value: float, *labels: str) -> None:

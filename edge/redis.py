@@ -118,12 +118,11 @@ class RedisClient:
         loop = asyncio.get_running_loop()
         until = loop.time() + (self._timeout_s if timeout_s is None else timeout_s)
         try:
-            async with asyncio.timeout_at(until):
-                try:
-                    return await node.ask(command)
-                except Refused as refused:
-                    node = self._redirected(refused, node)
-                    return await node.ask(command, asking=refused.code == "ASK")
+            try:
+                return await node.ask(command, until)
+            except Refused as refused:
+                node = self._redirected(refused, node)
+                return await node.ask(command, until, asking=refused.code == "ASK")
         except TimeoutError:  # where this process itself was late by much, the server is not to blame
             if loop.time() - until < max(0.01, self._timeout_s / 2):
                 node.fault("timeout")
@@ -222,7 +221,7 @@ class RedisClient:
         """A server that nobody asks has to be found frozen too."""
         try:
             async with asyncio.timeout(self._check_s):
-                await node.ask((b"PING",))
+                await node.ask((b"PING",), None)
                 if node.stale:
                     await node.refresh()
         except TimeoutError:
@@ -244,7 +243,7 @@ class RedisClient:
     async def _inquire(self, node: Node) -> View | None:
         try:
             async with asyncio.timeout(self._check_s):
-                text = await node.ask((b"CLUSTER", b"NODES"))
+                text = await node.ask((b"CLUSTER", b"NODES"), None)
             return parse_nodes(text, node.host, prefer_names=self._tls is not None)
         except TimeoutError:
             node.trip("timeout")

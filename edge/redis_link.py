@@ -40,8 +40,9 @@ def wanted(data: bytes) -> bool:
     """Whether a reply may begin like this. Those in RESP2 are simple, arrays excepted, and nothing here asks for one:
     their headers make hiredis reserve room for as many elements as they say.
     """
-    head, end, _ = data[:32].partition(b"\r\n")
-    return data[:1] in (b"$", b"+", b"-", b":") and not (end and data[:1] == b"$" and int(head[1:]) > MAX_REPLY)
+    if data[0] == 36:  # "$", and the size, which has up to seven digits
+        return len(data) < 10 or data.find(b"\r\n", 0, 10) > 0
+    return data[0] in b"+-:"
 
 
 class _Parser(_AsyncHiredisParser):
@@ -86,17 +87,26 @@ class _Wire(asyncio.Protocol):
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._reader = hiredis.Reader(protocolError=InvalidResponse, replyError=error_reply, notEnoughData=...)
+        self._loop = asyncio.get_running_loop()
         self._answer: asyncio.Future[Any] | None = None
         self._size = 0
         self.broken = False
 
-    def send(self, command: Any, answer: asyncio.Future[Any]) -> None:
-        """Send a command, whose reply `answer` gets: the value, or LinkBroken or Refused."""
+    async def ask(self, command: Any, until: float | None) -> Any:
+        """Send a command, and wait for its reply. Raises LinkBroken, Refused, TimeoutError."""
         if self.broken or self._answer is not None:
             raise LinkBroken
-        self._answer = answer
+        answer = self._answer = self._loop.create_future()
         self._size = 0
         self._transport.write(hiredis.pack_command(command))
+        if until is None:
+            return await answer
+        # Cheaper than asyncio.timeout, which has a task to cancel.
+        timer = self._loop.call_at(until, self._break, TimeoutError)
+        try:
+            return await answer
+        finally:
+            timer.cancel()
 
     def data_received(self, data: bytes) -> None:
         answer, reader = self._answer, self._reader
@@ -113,15 +123,15 @@ class _Wire(asyncio.Protocol):
             reply = reader.gets()
             if reply is ...:
                 return
-            if reader.has_data():
-                raise InvalidResponse  # there is more than one command could have as its reply
         except Exception:  # noqa: BLE001 - whatever it is that came, it is no reply
             self._break()
             return
         self._answer = None
+        if answer.done() or reader.has_data():
+            self._break()  # what nobody waits for must not be the next one's reply
         if answer.done():
-            self._break()  # nobody waits for it: it must not be the next one's
-        elif isinstance(reply, Exception):
+            return
+        if isinstance(reply, Exception):
             answer.set_exception(reply)
         else:
             answer.set_result(reply)
@@ -129,18 +139,19 @@ class _Wire(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._break()
 
-    def _break(self) -> None:
+    def _break(self, why: type[Exception] = LinkBroken) -> None:
+        """What may still come is nobody's: the connection is of no use any more."""
         self.broken = True
         answer, self._answer = self._answer, None
         if answer is not None and not answer.done():
-            answer.set_exception(LinkBroken())
+            answer.set_exception(why())
         self._transport.abort()
 
 
 class RedisLink(Connection):
     """A `edge.redis_node.Link` to an address that was looked up before.
 
-    It has no time limits of its own: the one around each use covers all of it, and the library's costs a task each.
+    Opening it has no time limits of its own: the one around that covers all of it, and the library's costs a task each.
     """
 
     _parser: _Parser
@@ -191,12 +202,10 @@ class RedisLink(Connection):
         self._wire = _Wire(self._transport)
         self._transport.set_protocol(self._wire)
 
-    async def ask(self, command: Any) -> Any:
+    async def ask(self, command: Any, until: float | None) -> Any:
         if self._wire is None:
             raise LinkBroken
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._wire.send(command, answer)
-        return await answer
+        return await self._wire.ask(command, until)
 
     def abort(self) -> None:
         # The library closes in order, which waits for ever for a server that takes nothing.

@@ -68,7 +68,7 @@ class Log(Protocol):
 
 
 class Link(Protocol):
-    """One connection. ``open`` and ``ask`` raise LinkBroken or Refused, and have no deadline of their own."""
+    """One connection. ``open`` and ``ask`` raise LinkBroken or Refused."""
 
     @property
     def usable(self) -> bool:
@@ -76,7 +76,8 @@ class Link(Protocol):
 
     async def open(self) -> None: ...
 
-    async def ask(self, command: Command) -> Any: ...
+    async def ask(self, command: Command, until: float | None) -> Any:
+        """The reply to a command. Raises TimeoutError when it is `until`, a time of the loop's."""
 
     def abort(self) -> None:
         """Close at once, whatever is still to be sent."""
@@ -131,16 +132,20 @@ class Node:
 
     # Commands.
 
-    async def ask(self, command: Command, *, asking: bool = False) -> Any:
-        """The reply to one command. Raises RedisUnavailable (busy), LinkBroken, Refused; the caller sets a deadline.
+    async def ask(self, command: Command, until: float | None, *, asking: bool = False) -> Any:
+        """The reply to one command. Raises RedisUnavailable (busy), LinkBroken, Refused, and TimeoutError when it is
+        `until`, a time of the loop's.
 
         `asking` says first that this is a redirection (Redis Cluster specification, "ASK redirection").
         """
-        link = await self._take()
+        link = self._take()
+        if link is None:
+            async with asyncio.timeout_at(until):
+                link = await self._open_one()
         try:
             if asking:
-                await link.ask((b"ASKING",))
-            reply = await link.ask(command)
+                await link.ask((b"ASKING",), until)
+            reply = await link.ask(command, until)
         except Refused as refused:
             if refused.code in SICK:
                 self._drop(link)
@@ -156,15 +161,19 @@ class Node:
         self._failures = 0
         return reply
 
-    async def _take(self) -> Link:
-        """A connection of our own: a pooled one, or a new one, for which a task of its own connects, so that a caller
-        who has to leave does not throw away a handshake that is nearly done.
-        """
+    def _take(self) -> Link | None:
+        """A pooled connection, if there is one."""
         while self._idle:
             link = self._idle.pop()
             if link.usable:
                 return link
             self._drop(link)
+        return None
+
+    async def _open_one(self) -> Link:
+        """A new connection. A task of its own connects, so that a caller who has to leave does not throw away a
+        handshake that is nearly done.
+        """
         if self.connections >= POOL:
             raise RedisUnavailable("busy")
         loop = asyncio.get_running_loop()
@@ -282,7 +291,7 @@ class Node:
         link = self._make(self.host, address, self.port)
         try:
             await link.open()
-            if await link.ask((b"PING",)) != b"PONG":
+            if await link.ask((b"PING",), None) != b"PONG":
                 raise LinkBroken
         except BaseException:
             link.abort()

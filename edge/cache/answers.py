@@ -37,6 +37,8 @@ LEASE_STREAM_S = 0.3
 POLL_S = 0.025
 
 Exact = tuple[bytes, ...]
+Asked = tuple[bytes, bool, bool]
+"""A key, and the form its answer is to have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class Answers:
         self._changing = asyncio.Lock()
         self._repeats: OrderedDict[Exact, Repeat] = OrderedDict()
         self._state: Any = None
+        self._looking: dict[Asked, list[asyncio.Future[tuple[Held | None] | None]]] = {}
 
     # Beginning, changing, ending.
 
@@ -162,53 +165,93 @@ class Answers:
             return None
         return held, form
 
-    async def look_up(self, flight: Flight) -> None:
-        """Look for a flight's answer in Redis, and wait a moment for it if somebody else is about to put it there. Sets
-        its ``held`` where there is one.
+    async def look_up(self, exchange: Exchange) -> tuple[Held, bytes] | None:
+        """The answer in Redis, and its form for this request. Whoever asks for the same meanwhile gets it too.
 
-        Trouble with Redis ends it: the request has waited for one deadline, and goes on without.
+        Trouble with Redis is none: the request has waited for one deadline, and goes on without.
+        """
+        plan: Plan = exchange.plan
+        remote = self._remote
+        if remote is None or not remote.ready or not plan.look:
+            return None
+        held: Held | None = None
+        asked = (plan.digest, exchange.stream, plan.include_usage)
+        others = self._looking.get(asked)
+        while others is not None:
+            waiter: asyncio.Future[tuple[Held | None] | None] = asyncio.get_running_loop().create_future()
+            others.append(waiter)
+            told = await waiter
+            if told is not None:
+                held = told[0]
+                break
+            others = self._looking.get(asked)  # who asked for us has left before there was a reply
+        else:
+            held = await self._ask_for_all(exchange, remote, asked)
+        if held is None:
+            return None
+        form = held.form(stream=exchange.stream, include_usage=plan.include_usage)
+        return None if form is None else (held, form)
+
+    async def _ask_for_all(self, exchange: Exchange, remote: RemoteCache, asked: Asked) -> Held | None:
+        others = self._looking[asked] = []
+        told: tuple[Held | None] | None = None
+        try:
+            held = await self._look(exchange, remote, self._generation.value)
+            told = (held,)
+            return held
+        except RedisUnavailable:
+            told = (None,)
+            return None
+        finally:
+            del self._looking[asked]
+            for waiter in others:
+                if not waiter.done():
+                    waiter.set_result(told)
+
+    async def take_turns(self, flight: Flight) -> None:
+        """Get the right to fetch the answer of a flight, or the answer from who has that right, as its ``held``, or
+        tired of waiting.
         """
         remote, plan = self._remote, flight.plan
-        if remote is None or not remote.ready or not plan.look:
+        if remote is None or not remote.ready or not plan.look or plan.only or not self._settings.join:
             return
-        try:
-            await self._look(flight, remote)
-            if flight.held is None and not plan.only and self._settings.join:
-                await self._take_turns(flight, remote)
-        except RedisUnavailable:
-            pass
-
-    async def _take_turns(self, flight: Flight, remote: RemoteCache) -> None:
-        """Get the right to fetch the answer, or the answer from whoever has that right, or tired of waiting."""
         until = monotonic() + (LEASE_STREAM_S if flight.stream else LEASE_S)
         token = os.urandom(16)
         waited = False
-        while True:
-            flight.lease = token  # from now on: a flight that is cancelled inside gives it back too
-            taken = await remote.lease(flight.plan.digest, token, int(LEASE_S * 1000))
-            if taken is not False:
-                break
-            flight.lease = b""
-            if monotonic() >= until:
-                return
-            waited = True
-            await asyncio.sleep(POLL_S)
-            await self._look(flight, remote)
-            if flight.held is not None:
-                return
-        if waited and taken:
-            await self._look(flight, remote)  # it may have been put there just before the lease was given back
+        try:
+            while True:
+                flight.lease = token  # from now on: a flight that is cancelled inside gives it back too
+                taken = await remote.lease(plan.digest, token, int(LEASE_S * 1000))
+                if taken is not False:
+                    break
+                flight.lease = b""
+                if monotonic() >= until:
+                    return
+                waited = True
+                await asyncio.sleep(POLL_S)
+                flight.held = await self._look(flight, remote, flight.generation)
+                if flight.held is not None:
+                    return
+            if waited and taken:
+                # It may have been put there just before the lease was given back.
+                flight.held = await self._look(flight, remote, flight.generation)
+        except RedisUnavailable:
+            pass  # as in `look_up`
 
-    async def _look(self, flight: Flight, remote: RemoteCache) -> None:
-        plan = flight.plan
-        entry = await remote.look(plan.digest, self._owner(flight))
-        if entry is None or entry.api != flight.route.api:
-            return
+    async def _look(self, exchange: Exchange, remote: RemoteCache, generation: int) -> Held | None:
+        """What Redis has, if that can tell this exchange's answer. Kept in memory, unless that was cleared since
+        `generation`.
+        """
+        plan: Plan = exchange.plan
+        entry = await remote.look(plan.digest, owner_of(self._settings.scope, exchange.key.tenant, exchange.key.id))
+        if entry is None or entry.api != exchange.route.api:
+            return None
         held = Held(entry)
-        if held.form(stream=flight.stream, include_usage=plan.include_usage) is not None:
-            flight.held = held
-            if flight.generation == self._generation.value:
-                self.memory.put(plan.digest, held)
+        if held.form(stream=exchange.stream, include_usage=plan.include_usage) is None:
+            return None
+        if generation == self._generation.value:
+            self.memory.put(plan.digest, held)
+        return held
 
     # Keeping.
 
@@ -225,7 +268,8 @@ class Answers:
             return
         self.memory.put(plan.digest, Held(entry))
         self._meter.count("edge_cache_writes_total", "memory", "stored")
-        if self._remote is not None and self._remote.put(plan.digest, self._owner(flight), entry, flight.lease):
+        owner = owner_of(self._settings.scope, flight.key.tenant, flight.key.id)
+        if self._remote is not None and self._remote.put(plan.digest, owner, entry, flight.lease):
             flight.lease = b""
 
     async def let_go(self, flight: Flight) -> None:
@@ -238,6 +282,3 @@ class Answers:
         """Note when a flight began: an answer from before a clearing is not stored after it."""
         flight.generation = self._generation.value
         return flight
-
-    def _owner(self, flight: Flight) -> str:
-        return owner_of(self._settings.scope, flight.key.tenant, flight.key.id)

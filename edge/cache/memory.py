@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import count
 from time import monotonic, time
 from typing import Any
@@ -51,12 +52,7 @@ class Held:
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
         self.serial = next(SERIAL)
-        self.headers: Headers = []
-        if entry.provider:
-            self.headers = [
-                (b"x-edge-provider", entry.provider.encode("ascii", "replace")),
-                (b"x-edge-model", quote(entry.model, safe=PRINTABLE).encode("ascii")),
-            ]
+        self.headers = headers_of(entry.provider, entry.model)
         self.forms: dict[tuple[bool, bool], bytes | None] = {}
 
     def form(self, *, stream: bool, include_usage: bool) -> bytes | None:
@@ -88,6 +84,17 @@ class Held:
     def age_s(self) -> int:
         """Whole seconds since it was stored (RFC 9111, section 5.1)."""
         return max(0, int(time() - self.entry.stored_at))
+
+
+@lru_cache(maxsize=256)
+def headers_of(provider: str, model: str) -> Headers:
+    """Those that name who answered."""
+    if not provider:
+        return []
+    return [
+        (b"x-edge-provider", provider.encode("ascii", "replace")),
+        (b"x-edge-model", quote(model, safe=PRINTABLE).encode("ascii")),
+    ]
 
 
 class MemoryCache:

@@ -63,6 +63,8 @@ class RemoteCache:
         self._client = client
         self._cleared = cleared
         self._meter = meter
+        self._hit = meter.bind("edge_cache_requests_total", "redis", "hit")
+        self._took = meter.bind("edge_cache_operation_duration_seconds", "redis", "get")
         self._prefix = settings.prefix
         self._ttl_s = settings.ttl_s
         self._secret = settings.hmac_key.reveal().encode() if settings.hmac_key is not None else None
@@ -107,8 +109,11 @@ class RemoteCache:
         return entry
 
     def _looked(self, began: float, result: str) -> None:
-        self._meter.observe("edge_cache_operation_duration_seconds", perf_counter() - began, "redis", "get")
-        self._meter.count("edge_cache_requests_total", "redis", result)
+        self._took(perf_counter() - began)
+        if result == "hit":
+            self._hit(1.0)
+        else:
+            self._meter.count("edge_cache_requests_total", "redis", result)
 
     def put(self, digest: bytes, tenant: str, entry: Entry, lease: bytes = b"") -> bool:
         """Have the answer written, some time soon, or drop it: whether it will be tried. It is kept until it expires,

@@ -10,6 +10,7 @@ import pytest
 from edge.redis_node import BACKOFF_S, POOL, LinkBroken, Node, RedisUnavailable, Refused
 
 GET = (b"GET", b"k")
+LATER = None
 
 
 class FakeLink:
@@ -30,7 +31,7 @@ class FakeLink:
             raise LinkBroken
         self.usable = True
 
-    async def ask(self, command: tuple) -> object:
+    async def ask(self, command: tuple, until: float | None) -> object:
         await self.gate.wait()
         if command == (b"PING",):
             return b"PONG"
@@ -75,7 +76,7 @@ def test_one_connection_serves_one_after_the_other():
     async def main() -> None:
         bench = await Bench().up()
         for _ in range(10):
-            assert await bench.node.ask(GET) == b"reply"
+            assert await bench.node.ask(GET, LATER) == b"reply"
         assert len(bench.links) == 1
         await bench.node.close()
         assert bench.links[0].aborted
@@ -87,7 +88,7 @@ def test_a_cancelled_call_closes_its_connection():
     async def main() -> None:
         bench = await Bench().up()
         bench.gate.clear()
-        task = asyncio.ensure_future(bench.node.ask(GET))
+        task = asyncio.ensure_future(bench.node.ask(GET, LATER))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -95,7 +96,7 @@ def test_a_cancelled_call_closes_its_connection():
         assert bench.links[0].aborted
         assert bench.node.connections == 0
         bench.gate.set()
-        assert await bench.node.ask(GET) == b"reply"
+        assert await bench.node.ask(GET, LATER) == b"reply"
         assert len(bench.links) == 2
 
     asyncio.run(main())
@@ -105,7 +106,7 @@ def test_a_connection_whose_caller_left_before_it_was_open_goes_to_the_pool():
     async def main() -> None:
         bench = await Bench().up()
         bench.gate.clear()
-        tasks = [asyncio.ensure_future(bench.node.ask(GET)) for _ in range(3)]
+        tasks = [asyncio.ensure_future(bench.node.ask(GET, LATER)) for _ in range(3)]
         await asyncio.sleep(0.01)
         assert len(bench.links) == 3
         for task in tasks:
@@ -115,7 +116,7 @@ def test_a_connection_whose_caller_left_before_it_was_open_goes_to_the_pool():
         await asyncio.sleep(0.01)
         assert [link.aborted for link in bench.links] == [True, False, False], "the first was asked already"
         assert bench.node.connections == 2
-        assert await bench.node.ask(GET) == b"reply"
+        assert await bench.node.ask(GET, LATER) == b"reply"
         assert len(bench.links) == 3
 
     asyncio.run(main())
@@ -125,7 +126,7 @@ def test_a_full_pool_is_busy_at_once_and_that_is_no_failure():
     async def main() -> None:
         bench = await Bench().up()
         bench.gate.clear()
-        tasks = [asyncio.ensure_future(bench.node.ask(GET)) for _ in range(POOL + 20)]
+        tasks = [asyncio.ensure_future(bench.node.ask(GET, LATER)) for _ in range(POOL + 20)]
         await asyncio.sleep(0.01)
         bench.gate.set()
         replies = await asyncio.gather(*tasks, return_exceptions=True)
@@ -141,7 +142,7 @@ def test_what_came_unasked_closes_a_resting_connection():
     async def main() -> None:
         bench = await Bench().up()
         bench.links[0].usable = False
-        assert await bench.node.ask(GET) == b"reply"
+        assert await bench.node.ask(GET, LATER) == b"reply"
         assert bench.links[0].aborted
         assert len(bench.links) == 2
 
@@ -153,7 +154,7 @@ def test_failures_in_a_row_open_the_breaker_and_only_reviving_closes_it():
         bench = await Bench().up()
         for _ in range(4):
             bench.node.fault("broken")
-        assert await bench.node.ask(GET) == b"reply"
+        assert await bench.node.ask(GET, LATER) == b"reply"
         for _ in range(4):
             bench.node.fault("broken")
         assert bench.node.state == "up", "not in a row"
@@ -189,7 +190,7 @@ def test_error_replies(code, state, kept):
         bench.links[0].reply = bench.reply = Refused(code, "")
         for _ in range(10):
             with pytest.raises(Refused):
-                await bench.node.ask(GET)
+                await bench.node.ask(GET, LATER)
         assert bench.node.state == state
         assert (len(bench.links) == 1) is kept
 
