@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 
@@ -21,6 +23,7 @@ ALL = {"mode": "all"}
 NO_CACHE = {**FOUR_HEADERS, "cache-control": "no-cache"}
 PROMPTS = 200
 RATE = 2000
+LATE = 20
 
 
 def run(module: str, job: dict) -> dict:
@@ -88,7 +91,7 @@ def redis(report: Report, seconds: float) -> None:
 def crowds(report: Report) -> None:
     """Identical streams at once, of which twenty come when half of the answer is there."""
     report.section(
-        "Identical streams of 100 events, 50 a second, of which 20 begin in the middle",
+        f"Identical streams of 100 events, 50 a second, and of {LATE} more that begin in the middle",
         "| at once | upstream calls | complete | late ones' first byte, p50 ms | p99 ms |\n|---|---|---|---|---|",
     )
     with ExitStack() as stack:
@@ -97,12 +100,16 @@ def crowds(report: Report) -> None:
         for crowd, limit_ms in ((20, 1.0), (500, 10.0)):
             before = ledger(upstream)
             body = {**json.loads(CHAT), "model": "sim-words-97-tps-50", "stream": True, "seed": crowd}
-            job = {"url": edge.url + CHAT_PATH, "body": json.dumps(body), "early": crowd, "late": 20}
+            job = {"url": edge.url + CHAT_PATH, "body": json.dumps(body)}
             wait_for_quiet()
-            found = run("crowd", {**job, "after_s": 0.8, "step_s": 0.02})
+            at = time.time() + 1
+            with ThreadPoolExecutor() as both:
+                early = both.submit(run, "crowd", {**job, "clients": crowd, "at": at, "step_s": 0})
+                late = both.submit(run, "crowd", {**job, "clients": LATE, "at": at + 0.8, "step_s": 0.02})
+            complete = early.result()["complete"] + late.result()["complete"]
             calls = ledger(upstream) - before
-            p50, p99 = found["late_ms"]
-            report.say(f"| {crowd} | {calls} | {found['complete']} of {crowd + 20} | {p50:.2f} | {p99:.2f} |")
+            p50, p99 = late.result()["first_ms"]
+            report.say(f"| {crowd} | {calls} | {complete} of {crowd + LATE} | {p50:.2f} | {p99:.2f} |")
             report.target(f"{crowd} identical streams, upstream calls", 1, calls, "")
             report.target(f"{crowd} identical streams, late one's first byte, p99", limit_ms, p99, "ms")
 
