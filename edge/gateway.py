@@ -100,13 +100,10 @@ class Gateway:
     # What came before.
 
     def repeat(self, request: bytes) -> bytes | None:
-        """The reply to a whole request, head and body, that is the same, byte for byte, as one that was answered from
-        memory; without its status line. None: it goes the way of the others.
-        """
-        state = self.state
-        if self._in_flight >= state.settings.server.max_in_flight:
+        """The reply, without its status line, to the very bytes of a request that was answered from memory before."""
+        if self._in_flight >= self.state.settings.server.max_in_flight:
             return None
-        return self.repeats.answer(request, state, self.answers.memory)
+        return self.repeats.answer(request, self.state, self.answers.memory)
 
     # At the end of the headers.
 

@@ -78,6 +78,7 @@ class Repeats:
         held, plan, key = exchange.held, exchange.plan, exchange.key
         record = exchange.record("")
         savings = self._accounts.savings(record.model, key.tenant, record.cache, record.usage, held.entry.cost)
+        given = exchange.index.get(b"x-request-id", b"").decode("latin-1")
         same = (pair for pair in headers if pair[0] not in FRESH and not pair[0].startswith(QUOTAS))
         self._known[sha256(request).digest()] = Known(
             key,
@@ -87,7 +88,7 @@ class Repeats:
             (exchange.stream, plan.include_usage),
             key.limited,
             b"".join(b"%b: %b\r\n" % pair for pair in same),
-            exchange.request_id if b"x-request-id" in exchange.index else "",
+            given if given == exchange.request_id else "",
             record,
             ((self._hit, 1.0), *savings),
         )

@@ -19,11 +19,15 @@ from edge.exchange import Exchange
 from edge.repeats import MAX_REQUEST
 from edge.routes import ROUTES, Match, match
 from edge.server.asgi import DRAINED, EdgeApplication
+from edge.server.heads import Head, Heads
 from edge.server.protocol import TARGET, EdgeProtocol, Turn
 
 __all__ = ["Lane"]
 
 HEAD_END = b"\r\n\r\n"
+SIZE = b"content-length"
+HEADS = Heads()
+"""Those of all connections: what a head says is a matter of its bytes alone."""
 
 KNOWN: dict[bytes, Match] = {
     path: found
@@ -41,6 +45,7 @@ class Lane(EdgeProtocol):
     edge: EdgeApplication
     peer: str
     segment = b""
+    new_head = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -49,14 +54,40 @@ class Lane(EdgeProtocol):
 
     def data_received(self, data: bytes) -> None:
         # What follows a whole request comes after its answer, nearly always; and that may be known.
-        whole = self.edge.gateway.state.caches and self.between and len(data) <= MAX_REQUEST
-        if whole and not self.edge.draining and (reply := self.edge.gateway.repeat(data)) is not None:
+        if not self.between or len(data) > MAX_REQUEST:
+            super().data_received(data)
+            return
+        edge = self.edge
+        if edge.gateway.state.caches and not edge.draining and (reply := edge.gateway.repeat(data)) is not None:
             self.transport.write(self.head_of_repeats() + reply)
             self.answered()
             return
-        self.segment = data if whole else b""
-        super().data_received(data)
+        self.segment = data
+        known = HEADS.find(data)
+        if known is None:
+            self.new_head = True
+            super().data_received(data)
+            self.new_head = False
+        else:
+            self.receive_known(data, *known)
         self.segment = b""
+
+    def receive_known(self, request: bytes, head: Head, size: bytes, begin: int) -> None:
+        """A whole request with a head that came before, but for the size of the body, which begins at `begin`."""
+        headers = self.headers = list(head.headers)
+        headers[head.place] = (SIZE, size)
+        self.url = head.target
+        exchange = self._running = self.exchange(head.match, head.query, {**head.index, SIZE: size})
+        exchange.body = request[begin:]
+        exchange.received = len(request) - begin
+        exchange.complete = True
+        try:
+            exchange.begin()
+        except Exception as error:  # noqa: BLE001 - of this one request
+            self._reading = exchange  # the one that the error is about
+            self._refuse(self.cause_of(error))
+            return
+        self._clock()
 
     def head_of_repeats(self) -> bytes:
         """The status line of a reply that comes again, and the fields of all replies, which change by the second."""
@@ -68,6 +99,7 @@ class Lane(EdgeProtocol):
         return head
 
     def turn_for(self, index: dict[bytes, bytes], version: str, keeps_alive: bool) -> Turn:
+        new_head, self.new_head = self.new_head, False
         if self.parser.get_method() != b"POST":
             return super().turn_for(index, version, keeps_alive)
         target = self.url
@@ -81,10 +113,18 @@ class Lane(EdgeProtocol):
             if found is None:
                 return super().turn_for(index, version, keeps_alive)
             query = url.query or b""
-        exchange = LaneExchange(found, "POST", target, query, self.headers, self.peer, perf_counter(), index)
-        exchange.lane = self
+        if new_head and keeps_alive and len(index) == len(self.headers) and SIZE in index:
+            place = self.headers.index((SIZE, index[SIZE]))
+            HEADS.learn(self.segment, Head(found, target, query, list(self.headers), dict(index), place))
+        exchange = self.exchange(found, query, index)
         exchange.chunks = version == "1.1"
         exchange.closes = not keeps_alive
+        return exchange
+
+    def exchange(self, found: Match, query: bytes, index: dict[bytes, bytes]) -> LaneExchange:
+        """One for the request whose head is complete."""
+        exchange = LaneExchange(found, "POST", self.url, query, self.headers, self.peer, perf_counter(), index)
+        exchange.lane = self
         return exchange
 
 
@@ -96,12 +136,12 @@ class LaneExchange(Exchange):
 
     lane: Lane
     sent: Headers
-    chunks: bool
-    closes: bool
+    chunks = True
+    closes = False
     _parts: list[bytes] | None = None
-    _received = 0
+    received = 0
     _begun = False
-    _whole = False
+    complete = False
     _head: tuple[bytes, Headers] | None = None
     _chunked = False
 
@@ -114,15 +154,15 @@ class LaneExchange(Exchange):
         if self.ended:
             return
         limit = self.state.settings.server.max_body_bytes
-        if self._received > limit or (self._declared() or 0) > limit:
+        if self.received > limit or (self._declared() or 0) > limit:
             gateway.refuse(self, RequestTooLarge(f"The body is larger than {limit} bytes."))
-        elif self._whole:
+        elif self.complete:
             self._admit()
-        elif b"expect" in self.index and self.index[b"expect"].lower() == b"100-continue" and not self._received:
+        elif b"expect" in self.index and self.index[b"expect"].lower() == b"100-continue" and not self.received:
             self.lane.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def take(self, data: bytes) -> None:
-        self._received += len(data)
+        self.received += len(data)
         if not self.body:
             self.body = data
         elif self._parts is None:
@@ -131,12 +171,12 @@ class LaneExchange(Exchange):
             self._parts.append(data)
         if self._begun:
             limit = self.state.settings.server.max_body_bytes
-            if self._received > limit:
+            if self.received > limit:
                 self._parts = None
                 self.lane.edge.gateway.refuse(self, RequestTooLarge(f"The body is larger than {limit} bytes."))
 
     def whole(self) -> None:
-        self._whole = True
+        self.complete = True
         if self._begun:
             self._admit()
 
@@ -172,7 +212,9 @@ class LaneExchange(Exchange):
     def _learn(self) -> None:
         """If all of the request came alone and at once, and was answered from memory, it is known from now on."""
         segment = self.lane.segment
-        if self.cache == "memory" and not self.closes and segment.find(HEAD_END) + 4 + self._received == len(segment):
+        if self.cache != "memory" or self.closes or b"expect" in self.index:
+            return  # or more than the answer is due
+        if segment.find(HEAD_END) + 4 + self.received == len(segment):
             self.lane.edge.gateway.repeats.learn(self, segment, self.sent)
 
     # As a sink.
@@ -181,7 +223,7 @@ class LaneExchange(Exchange):
         self.started = True
         self.sent = headers
         lane = self.lane
-        if not self._whole and ((declared := self._declared()) is None or declared > DRAINED):
+        if not self.complete and ((declared := self._declared()) is None or declared > DRAINED):
             self.closes = True
         if size is not None:
             headers.append((b"content-length", b"%d" % size))

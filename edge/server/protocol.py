@@ -10,7 +10,8 @@ that, of uvicorn 0.54 with httptools:
   bytes are read, and a lost connection is told to every request on it;
 * trailers arrive as headers, after the headers: they are ignored.
 
-The requests of a connection are its turns: one is answered at a time, in their order.
+The requests of a connection are its turns: one is answered at a time, in their order, and none is begun while the
+client does not take what was written for those before it.
 """
 
 from __future__ import annotations
@@ -144,7 +145,7 @@ class EdgeProtocol(HttpToolsProtocol):
                 if reading:
                     self._read_again()
         except (EdgeError, httptools.HttpParserError) as error:
-            self._refuse(self._cause_of(error))
+            self._refuse(self.cause_of(error))
             return
         if self._fed > MAX_UNREAD and (self._in_head or self._reading is not None):
             self._refuse(HeaderTooLarge(f"The headers are larger than {MAX_HEAD} bytes."))
@@ -153,13 +154,13 @@ class EdgeProtocol(HttpToolsProtocol):
         if self._pipelined > MAX_PIPELINED:
             self.flow.pause_reading()
 
-    def _cause_of(self, error: Exception) -> EdgeError:
-        """What the parser, or one of its callbacks, had against the request."""
-        if isinstance(error, EdgeError):
-            return error
-        cause = error.__context__
-        if not isinstance(error, httptools.HttpParserCallbackError) or cause is None:
-            return InvalidHTTP()
+    def cause_of(self, error: Exception) -> EdgeError:
+        """What the parser, one of its callbacks or a turn had against the request."""
+        cause: BaseException = error
+        if isinstance(error, httptools.HttpParserError):
+            if not isinstance(error, httptools.HttpParserCallbackError) or error.__context__ is None:
+                return InvalidHTTP()
+            cause = error.__context__
         if isinstance(cause, FieldLimitError):
             return HeaderTooLarge(f"The headers are more than {MAX_HEADERS}.")
         if not isinstance(cause, EdgeError):
@@ -225,7 +226,7 @@ class EdgeProtocol(HttpToolsProtocol):
                 raise InvalidHTTP("A request names exactly one host.")
             self._good_host = host
         turn = self._reading = self.turn_for(index, version, keeps_alive and version == "1.1")
-        if self._running is None and not self._waiting:
+        if self._running is None and not self._waiting and not self.flow.write_paused:
             self._running = turn
             turn.begin()
         else:
@@ -274,7 +275,7 @@ class EdgeProtocol(HttpToolsProtocol):
         # What was not read meanwhile, or waited to be asked for, has its time from here.
         self._begun_at = self.loop.time()
         try:
-            while self._running is None and self._waiting and not self._lingering:
+            while self._running is None and self._waiting and not self._lingering and not self.flow.write_paused:
                 turn = self._running = self._waiting.popleft()
                 turn.begin()
         except Exception as error:  # noqa: BLE001 - it is not that of the turn that has just ended, and calls us
@@ -283,13 +284,16 @@ class EdgeProtocol(HttpToolsProtocol):
             return
         finally:
             self._advancing = False
-        if self._running is None and self._refusal is not None and not self._lingering:
+        if self._running is None and not self._waiting and self._refusal is not None and not self._lingering:
             self.transport.write(self._refusal)
             self._finish()
         if not self._waiting:
             self._pipelined = 0
             self.flow.resume_reading()
-        self._clock()
+        if self.between:
+            self.deadline = self.loop.time() + KEEP_ALIVE_S
+        else:
+            self._clock()
 
     def _finish(self) -> None:
         """Close, once what the client is still sending can no longer hurt."""
@@ -358,7 +362,10 @@ class EdgeProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         self.deadline = self.loop.time() + KEEP_ALIVE_S
-        self._clock()
+        if self._running is None and self._waiting:
+            self._advance()
+        else:
+            self._clock()
 
     def expire(self) -> None:
         """The deadline is over."""

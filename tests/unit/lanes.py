@@ -1,0 +1,145 @@
+"""A gateway and its lanes without sockets: what comes in, and what is written, is as a test says."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from edge.cache.answers import Answers
+from edge.cache.memory import Generation
+from edge.config import Cache, Config, Log, Provider, Server, Telemetry
+from edge.gateway import Gateway
+from edge.guard.limits import KeyLimits, shared_limits
+from edge.server.asgi import EdgeApplication
+from edge.server.lane import Lane
+from edge.state import build_state
+from edge.telemetry import Fanout
+from edge.telemetry.logs import Logs
+from edge.telemetry.metrics import Metrics
+
+BODY = b'{"model":"gpt-4o","messages":[]}'
+OTHER = b'{"model":"gpt-4o","messages":[{"role":"user","content":"x"}]}'
+ANSWER = b'{"id":"c","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}'
+FRESH = (b"age", b"cache-status", b"server-timing", b"x-edge-overhead-ms", b"x-request-id", b"date")
+
+
+class Wire:
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.closing = False
+        self.reads = True
+
+    def get_extra_info(self, name: str) -> object:
+        return ("127.0.0.1", 1) if name in ("peername", "sockname") else None
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        self.closing = True
+
+    abort = close
+
+    def pause_reading(self) -> None:
+        self.reads = False
+
+    def resume_reading(self) -> None:
+        self.reads = True
+
+
+class Worker:
+    """One worker's gateway, asked without sockets. ``steps``: answers that took one step."""
+
+    def __init__(self, upstream: str, **server: int) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.config = Config(
+            server=Server(**server),
+            providers={"openai": Provider(dialect="openai", base_url=f"{upstream}/v1")},
+            cache=Cache(mode="all"),
+            telemetry=Telemetry(log=Log(level="error")),
+        )
+        self.metrics, logs = Metrics(), Logs("error", "json")
+        self.generation = Generation()
+        answers = Answers(self.config.cache, self.metrics, self.generation)
+        limits = KeyLimits(shared_limits(1), 1, self.metrics)
+        hooks = Fanout(self.metrics, logs)
+        self.gateway = Gateway(build_state(self.config), hooks, self.metrics, answers, limits)
+        self.app = EdgeApplication(self.gateway, self.metrics, logs)
+        self.uvicorn = uvicorn.Config(self.app, http=Lane, log_config=None)
+        self.server_state = ServerState()
+        self.steps = 0
+        repeat = self.gateway.repeat
+
+        def counting(request: bytes) -> bytes | None:
+            reply = repeat(request)
+            self.steps += reply is not None
+            return reply
+
+        self.gateway.repeat = counting
+
+    def connect(self) -> Lane:
+        lane = Lane(self.uvicorn, self.server_state, {}, self.loop)
+        lane.connection_made(Wire())
+        return lane
+
+    def wait_for(self, lane: Lane, answers: int) -> list[bytes]:
+        """The answers on a connection, once there are so many."""
+        until = time.monotonic() + 5
+        while len(found := said(lane)) < answers and time.monotonic() < until:
+            self.loop.run_until_complete(asyncio.sleep(0.005))
+        assert len(found) == answers
+        return found
+
+    def remember(self, *requests: bytes) -> None:
+        """Have each answered from memory the ordinary way, once."""
+        for request in requests:
+            for _ in range(2):
+                lane = self.connect()
+                lane.data_received(request)
+                (reply,) = self.wait_for(lane, 1)
+                if b"x-edge-cache: memory" in reply:
+                    break
+            else:
+                raise AssertionError(reply)
+        self.steps = 0
+
+
+def said(lane: Lane) -> list[bytes]:
+    """The answers on a connection so far."""
+    return re.split(rb"(?<!^)(?=HTTP/1\.1 \d\d\d )", b"".join(lane.transport.written)) if lane.transport.written else []
+
+
+def post(body: bytes = BODY, *headers: str, start: str = "POST /v1/chat/completions HTTP/1.1") -> bytes:
+    lines = [start, "host: localhost", "content-type: application/json", f"content-length: {len(body)}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def fields(reply: bytes) -> list[bytes]:
+    return reply.partition(b"\r\n\r\n")[0].split(b"\r\n")
+
+
+def field(reply: bytes, name: bytes) -> list[bytes]:
+    return [line.partition(b": ")[2] for line in fields(reply)[1:] if line.startswith(name + b": ")]
+
+
+def settled(reply: bytes) -> tuple[bytes, list[bytes], list[bytes], bytes]:
+    """What of a reply stays the same: its status line, its fields, the names of the fresh ones, and its body."""
+    start, *lines = fields(reply)
+    fresh = sorted(line.partition(b":")[0] for line in lines if line.partition(b":")[0] in FRESH)
+    same = sorted(line for line in lines if line.partition(b":")[0] not in FRESH)
+    return start, same, fresh, reply.partition(b"\r\n\r\n")[2]
