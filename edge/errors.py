@@ -72,6 +72,9 @@ KINDS = (
 """The closed vocabulary of ``kind``, prefixed by whose fault it is."""
 
 
+SOON = ((b"retry-after", b"1"),)
+
+
 class EdgeError(Exception):
     """``status`` is the HTTP status, ``param`` the request field at fault, ``headers`` extra response headers."""
 
@@ -79,6 +82,8 @@ class EdgeError(Exception):
     code = "internal_error"
     kind = "edge_internal"
     message = "The edge failed to handle this request."
+    fixed: tuple[tuple[bytes, bytes], ...] = ()
+    """Response headers that every error of the class has, unless it is given others."""
 
     def __init__(
         self,
@@ -91,7 +96,7 @@ class EdgeError(Exception):
         self.message = message or type(self).message
         super().__init__(self.message)
         self.param = param
-        self.headers: Headers = headers or []
+        self.headers: Headers = list(self.fixed) if headers is None else headers
         if status is not None:
             self.status = status
 
@@ -293,9 +298,7 @@ class NothingAvailable(ProviderError):
     code = "no_upstream_available"
     kind = "provider_error"
     message = "No provider that could answer this request is available now; ask again."
-
-    def __init__(self) -> None:
-        super().__init__(headers=[(b"retry-after", b"1")])
+    fixed = SOON
 
 
 class UpstreamBadResponse(ProviderError):
@@ -313,9 +316,7 @@ class Overloaded(EdgeError):
     code = "overloaded"
     kind = "edge_shed"
     message = "This edge has more requests under way than it may; ask again."
-
-    def __init__(self) -> None:
-        super().__init__(headers=[(b"retry-after", b"1")])
+    fixed = SOON
 
 
 class ShuttingDown(EdgeError):
@@ -323,9 +324,7 @@ class ShuttingDown(EdgeError):
     code = "shutting_down"
     kind = "edge_shed"
     message = "This edge is shutting down; ask again."
-
-    def __init__(self) -> None:
-        super().__init__(headers=[(b"retry-after", b"1")])
+    fixed = SOON
 
 
 class InternalError(EdgeError):

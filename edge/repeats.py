@@ -30,7 +30,8 @@ __all__ = ["MAX_REQUEST", "Repeats"]
 
 MAX_REQUEST = 65536
 """Bytes of a request, head and body, that is looked for here; a longer one hardly comes in one piece."""
-MAX_KNOWN = 16384
+MAX_KNOWN = 8192
+"""Of 2 KB each, beside what the cache may take."""
 FRESH = frozenset({b"age", b"cache-status", b"request-id", b"server-timing", b"x-edge-overhead-ms", b"x-request-id"})
 """Fields of a reply that are never the same twice, with those of `QUOTAS`."""
 QUOTAS = (b"anthropic-ratelimit-", b"x-ratelimit-")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -22,54 +23,26 @@ def load(name: str, build: str) -> ModuleType:
         pytest.skip("the compiled build is not here")
 
 
-@pytest.fixture(params=BUILDS)
-def balancer_module(request) -> ModuleType:
-    return load("balancer", request.param)
+def both_builds(name: str) -> Callable[..., ModuleType]:
+    """A fixture of the name ``NAME_module``: the tests that use it run on either build."""
+
+    @pytest.fixture(name=f"{name}_module", params=BUILDS)
+    def module(request: pytest.FixtureRequest) -> ModuleType:
+        return load(name, request.param)
+
+    return module
 
 
-@pytest.fixture(params=BUILDS)
-def fields_module(request) -> ModuleType:
-    return load("fields", request.param)
-
-
-@pytest.fixture(params=BUILDS)
-def json_module(request) -> ModuleType:
-    return load("json", request.param)
-
-
-@pytest.fixture(params=BUILDS)
-def lfu_module(request) -> ModuleType:
-    return load("lfu", request.param)
-
-
-@pytest.fixture(params=BUILDS)
-def limits_module(request) -> ModuleType:
-    return load("limits", request.param)
-
-
-@pytest.fixture(params=BUILDS)
-def member_module(request) -> ModuleType:
-    return load("member", request.param)
-
-
-@pytest.fixture(params=BUILDS)
-def key_module(request) -> ModuleType:
-    return load("key", request.param)
-
-
-@pytest.fixture(params=BUILDS)
-def scan_module(request) -> ModuleType:
-    return load("scan", request.param)
-
-
-@pytest.fixture(params=BUILDS)
-def slots_module(request) -> ModuleType:
-    return load("slots", request.param)
-
-
-@pytest.fixture(params=BUILDS)
-def sse_module(request) -> ModuleType:
-    return load("sse", request.param)
+balancer_module = both_builds("balancer")
+fields_module = both_builds("fields")
+json_module = both_builds("json")
+lfu_module = both_builds("lfu")
+limits_module = both_builds("limits")
+member_module = both_builds("member")
+key_module = both_builds("key")
+scan_module = both_builds("scan")
+slots_module = both_builds("slots")
+sse_module = both_builds("sse")
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,6 @@ redis.call('SET', KEYS[1], ARGV[1])
 return wanted
 """
 RELEASE = b"if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
-EXTEND = b"if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
 
 
 class RemoteCache:
@@ -198,11 +197,6 @@ class RemoteCache:
     async def release(self, digest: bytes, token: bytes) -> bool | None:
         """Give it back, if it is still held under `token`. False: it was not; None: trouble."""
         reply = await self._try(b"EVAL", RELEASE, 1, self._lease_key(digest), token)
-        return None if reply is ... else reply == 1
-
-    async def extend(self, digest: bytes, token: bytes, ttl_ms: int) -> bool | None:
-        """Keep it for `ttl_ms` from now, if it is still held under `token`. False: it is not; None: trouble."""
-        reply = await self._try(b"EVAL", EXTEND, 1, self._lease_key(digest), token, ttl_ms)
         return None if reply is ... else reply == 1
 
     async def _try(self, *command: bytes | int) -> Any:

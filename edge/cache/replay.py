@@ -17,7 +17,7 @@ from edge.cache.replay_messages import message_events, whole_message
 from edge.cache.replay_openai import chat_events, completion_events, whole_chat, whole_completion
 from edge.cache.replay_responses import response_events, whole_response
 
-__all__ = ["can_serve", "events", "whole"]
+__all__ = ["events", "whole"]
 
 WHOLE: dict[str, Callable[[list[tuple[bytes, bytes]]], bytes]] = {
     "chat": whole_chat,
@@ -44,24 +44,6 @@ class _Chunk(msgspec.Struct):
 
 
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
-
-
-def can_serve(entry: Entry, *, stream: bool, include_usage: bool) -> bool:
-    """Whether it is worth trying to serve this entry in that form, for a few microseconds.
-
-    False is certain. After True, `whole` or `events` may still find that they cannot.
-    """
-    if not stream:
-        if not entry.chunks or entry.api not in ON_REQUEST:
-            return not entry.chunks or entry.api in WHOLE
-        return _usage(entry.body)[0]
-    if entry.api in ALWAYS:
-        return True
-    if entry.api not in ON_REQUEST:
-        return False
-    if not include_usage:
-        return True
-    return _usage(entry.body)[0] if entry.chunks else USAGE in entry.body
 
 
 def whole(entry: Entry) -> bytes | None:

@@ -72,8 +72,9 @@ class KeyLimits:
         key: Key = exchange.key
         marks = self._of(key)
         if key.concurrency is not None:
-            if self._table.acquire(self._worker, marks.concurrency, key.concurrency) is not True:
-                self._meter.count(DECISIONS, "concurrency", "refused")
+            begun = self._table.acquire(self._worker, marks.concurrency, key.concurrency)
+            if begun is not True:
+                self._meter.count(DECISIONS, "concurrency", "full" if begun is None else "refused")
                 raise RateLimited(
                     f"This key has {key.concurrency} requests under way, which is as many as it may.", wait_ns=SECOND_NS
                 )
@@ -83,9 +84,10 @@ class KeyLimits:
             return
         limit = key.requests_per_minute
         wait_ns = self._table.take(marks.requests, marks.interval_ns, limit, 1, monotonic_ns())
-        self._meter.count(DECISIONS, "requests", "refused" if wait_ns else "admitted")
+        full = wait_ns == TABLE_FULL
+        self._meter.count(DECISIONS, "requests", "full" if full else "refused" if wait_ns else "admitted")
         if wait_ns:
-            wait_ns = SECOND_NS if wait_ns == TABLE_FULL else wait_ns
+            wait_ns = SECOND_NS if full else wait_ns
             raise RateLimited(f"This key may ask {limit} times a minute.", wait_ns=wait_ns)
 
     def pass_through(self, key: Key) -> bool:

@@ -117,7 +117,7 @@ FAMILIES = (
     Family(
         COUNTER,
         "edge_limit_decisions_total",
-        "Requests that a limit of their key decided on.",
+        "Requests that a limit of their key decided on; full: too many keys at once to be counted apart.",
         ("limit", "decision"),
     ),
     Family(COUNTER, "edge_cost_usd_total", "What the providers' answers cost.", ("provider", "model")),

@@ -110,4 +110,6 @@ def test_a_request_that_was_given_up_is_charged_if_it_was_sent(edge):
         body = {"model": "sim-hang", "messages": [{"role": "user", "content": "x" * 400}]}
         client.post("/v1/chat/completions", json.dumps(body).encode())
         time.sleep(0.5)
-    edge.process.wait_for(r'"kind":"client_cancelled","input_tokens":107,"output_tokens":-1,"estimated":true')
+    line = r'"kind":"client_cancelled","input_tokens":107,"output_tokens":-1,"estimated":true'
+    edge.process.wait_for(line)
+    assert edge.process.output.count('"input_tokens":107') == 1

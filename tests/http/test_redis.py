@@ -49,8 +49,8 @@ async def exercise(url: str, **settings) -> None:
         assert await cache.lease(digest, b"one", 5000) is True
         assert await cache.lease(digest, b"two", 5000) is False
         assert await cache.release(digest, b"two") is False
-        assert await cache.extend(digest, b"two", 5000) is False
-        assert await cache.extend(digest, b"one", 100) is True
+        assert await cache.release(digest, b"one") is True
+        assert await cache.lease(digest, b"one", 100) is True
         await asyncio.sleep(0.15)
         assert await cache.release(digest, b"one") is False, "it has run out"
         assert await cache.lease(digest, b"two", 5000) is True
