@@ -20,7 +20,7 @@ from edge.repeats import MAX_REQUEST
 from edge.routes import ROUTES, Match, match
 from edge.server.asgi import DRAINED, EdgeApplication
 from edge.server.heads import Head, Heads
-from edge.server.protocol import TARGET, EdgeProtocol, Turn
+from edge.server.protocol import KEEP_ALIVE_S, TARGET, EdgeProtocol, Turn
 
 __all__ = ["Lane"]
 
@@ -60,7 +60,9 @@ class Lane(EdgeProtocol):
         edge = self.edge
         if edge.gateway.state.caches and not edge.draining and (reply := edge.gateway.repeat(data)) is not None:
             self.transport.write(self.head_of_repeats() + reply)
-            self.answered()
+            if not self.flow.write_paused:
+                self.deadline = self.loop.time() + KEEP_ALIVE_S
+            self.server_state.total_requests += 1
             return
         self.segment = data
         known = HEADS.find(data)
