@@ -235,7 +235,7 @@ class Gateway:
         assert exchange.task is not None  # noqa: S101 - the front's part
         deadline = Deadline(self._sweep, settings, exchange.task, stream=False, client_ms=exchange.deadline_ms)
         with deadline:
-            await replay(exchange, exchange.held, deadline.taken, deadline.whole)
+            await replay(exchange, exchange.held, "memory", deadline.taken, deadline.whole)
         self.accounts.saved_by(exchange, exchange.held.entry.cost)
 
     async def _ask(self, exchange: Exchange) -> None:

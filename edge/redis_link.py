@@ -99,14 +99,14 @@ class _Wire(asyncio.Protocol):
         answer = self._answer = self._loop.create_future()
         self._size = 0
         self._transport.write(hiredis.pack_command(command))
-        if until is None:
-            return await answer
         # Cheaper than asyncio.timeout, which has a task to cancel.
-        timer = self._loop.call_at(until, self._break, TimeoutError)
+        timer = self._loop.call_at(until, self._break, TimeoutError) if until is not None else None
         try:
             return await answer
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
+            del answer  # its exception would hold this frame, which holds it
 
     def data_received(self, data: bytes) -> None:
         answer, reader = self._answer, self._reader

@@ -95,9 +95,11 @@ def stored_headers(exchange: Exchange, held: Held) -> Headers:
     return headers
 
 
-async def replay(exchange: Exchange, held: Held, taking: Callable[[], None], taken: Callable[[], None]) -> None:
+async def replay(
+    exchange: Exchange, held: Held, tier: str, taking: Callable[[], None], taken: Callable[[], None]
+) -> None:
     """A stored stream, with the pauses it had. `taking` and `taken` are called around each wait for the client."""
-    exchange.cache = "memory"
+    exchange.cache = tier
     exchange.usage = held.entry.usage
     start_reply(exchange, 200, stored_headers(exchange, held))
     begun = perf_counter()

@@ -1,7 +1,7 @@
 """The answer of an upstream call that others may have asked for too, or may come to ask for.
 
-First Redis is asked, once for all who want to know the same at that time. What is not there is fetched by a `Flight`,
-for which `ask` is the way to the upstreams: it is an exchange like any other, but nobody's.
+Where it is not on its way, Redis is asked, once for all who want to know the same at that time. What is not there is
+fetched by a `Flight`, for which `ask` is the way to the upstreams: it is an exchange like any other, but nobody's.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from collections.abc import Awaitable, Callable
 from edge.accounting import Accounts
 from edge.cache.answers import Answers
 from edge.cache.flight import Flight, Follower
+from edge.cache.memory import Held
 from edge.errors import ClientClosedRequest, EdgeError, InternalError, NotCached
 from edge.exchange import Exchange
 from edge.hooks import Meter
-from edge.replies import serve, serve_flight, start_reply
+from edge.redis import RedisUnavailable
+from edge.replies import replay, serve, serve_flight, start_reply
 from edge.upstreams.deadline import Deadline, Sweep
 
 __all__ = ["Sharing"]
@@ -43,11 +45,6 @@ class Sharing:
 
     async def get(self, exchange: Exchange) -> None:
         """Answer an exchange that has a plan, and for which nothing is in memory."""
-        found = await self._answers.look_up(exchange)
-        if found is not None:
-            serve(exchange, *found, "redis")
-            self._accounts.saved_by(exchange, found[0].entry.cost)
-            return
         settings = exchange.state.settings.resilience
         assert exchange.task is not None  # noqa: S101 - the front's part
         deadline = Deadline(self._sweep, settings, exchange.task, stream=False, client_ms=exchange.deadline_ms)
@@ -58,22 +55,35 @@ class Sharing:
             await self._join(exchange, deadline, streams=False)
 
     async def _join(self, exchange: Exchange, deadline: Deadline, *, streams: bool) -> bool:
-        """Join a flight, or begin one; with `streams`, JSON may wait for a stream. False if that brought no answer."""
+        """Join a flight, or ask Redis, or begin a flight; with `streams`, JSON may wait for a stream. False if that
+        brought no answer.
+        """
         plan, flights = exchange.plan, self._answers.flights
         joins = plan.look and exchange.state.settings.cache.join
         flight = flights.find(exchange, streams=streams) if joins else None
+        turns = True
+        if flight is None:
+            try:
+                with deadline:
+                    found = await self._answers.look_up(exchange)
+            except RedisUnavailable:
+                found, turns = None, False  # it has waited for Redis once, and is not to wait again
+            if found is not None:
+                await self._give(exchange, *found, "redis", deadline)
+                return True
+            flight = flights.find(exchange, streams=streams) if joins else None
         if flight is not None:
             exchange.cache = "joined"
             self._meter.count("edge_cache_joined_total")
         elif plan.look and (found := self._answers.recall(plan, stream=exchange.stream)) is not None:
             # A flight has landed between the look at the end of the body and this.
-            serve(exchange, *found, "memory")
-            self._accounts.saved_by(exchange, found[0].entry.cost)
+            await self._give(exchange, *found, "memory", deadline)
             return True
         else:
             if not exchange.upstreams:
                 self._read(exchange)  # known by its bytes so far
             flight = self._answers.new_flight(Flight(exchange, start_reply))
+            flight.turns = turns
             if joins and not plan.only:
                 flights.add(flight)
         await self._follow(exchange, flight, flight.add(exchange), deadline)
@@ -82,6 +92,15 @@ class Sharing:
         if exchange.cache != "miss" and exchange.status == 200:
             self._accounts.saved_by(exchange, flight.cost if flight.held is None else flight.held.entry.cost)
         return True
+
+    async def _give(self, exchange: Exchange, held: Held, form: bytes, tier: str, deadline: Deadline) -> None:
+        """A stored answer, in its form or, where streams are to be replayed, in the time it took."""
+        if exchange.stream and exchange.state.settings.cache.replay == "paced":
+            with deadline:
+                await replay(exchange, held, tier, deadline.taken, deadline.whole)
+        else:
+            serve(exchange, held, form, tier)
+        self._accounts.saved_by(exchange, held.entry.cost)
 
     async def _follow(self, exchange: Exchange, flight: Flight, follower: Follower, deadline: Deadline) -> None:
         """Take what a flight brings, to its end; the last who leaves before ends it."""
@@ -104,7 +123,8 @@ class Sharing:
     async def _fly(self, flight: Flight) -> None:
         """Fetch the answer of a flight; the task of nobody."""
         try:
-            await self._answers.take_turns(flight)
+            if flight.turns:
+                await self._answers.take_turns(flight)
             if flight.held is not None:
                 flight.end()
             elif flight.plan.only:

@@ -16,7 +16,8 @@ SILENCE = b"<silence>"
 class FakeRedis:
     """Answers as `reply(words)` says; the probe's questions properly, unless `reply` gives something for them too.
 
-    With `cluster`, it says that it has all slots. ``asked`` are the commands that came, the probe's left out.
+    With `cluster`, it says that it has all slots. ``asked`` are the commands that came, the probe's left out; each of
+    these waits for ``delay_s``.
     """
 
     def __init__(self, reply: Callable[[list[bytes]], Reply], *, cluster: bool = False) -> None:
@@ -24,6 +25,7 @@ class FakeRedis:
         self.cluster = cluster
         self.asked: list[list[bytes]] = []
         self.connections = 0
+        self.delay_s = 0.0
         self.generation = b"$-1\r\n"
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -62,6 +64,7 @@ class FakeRedis:
                 own = self.own(words)
                 if own is None:
                     self.asked.append(words)
+                    await asyncio.sleep(self.delay_s)
                 reply = self.reply(words) if own is None else own
                 if reply is None:
                     break
@@ -76,6 +79,10 @@ class FakeRedis:
             writer.close()
             with suppress(OSError, asyncio.CancelledError):
                 await writer.wait_closed()
+
+    def count(self, word: bytes) -> int:
+        """How many of these commands came."""
+        return sum(words[0] == word for words in self.asked)
 
     @staticmethod
     async def _read(reader: asyncio.StreamReader) -> list[bytes]:

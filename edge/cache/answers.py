@@ -37,8 +37,10 @@ LEASE_STREAM_S = 0.3
 POLL_S = 0.025
 
 Exact = tuple[bytes, ...]
-Asked = tuple[bytes, bool, bool]
-"""A key, and the form its answer is to have."""
+Asked = tuple[bytes, bool, bool, int]
+"""A key, the form its answer is to have, and how often the caches had been cleared."""
+Told = tuple[Held | None] | RedisUnavailable | None
+"""What came of asking Redis; None where who asked has left before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Answers:
         self._changing = asyncio.Lock()
         self._repeats: OrderedDict[Exact, Repeat] = OrderedDict()
         self._state: Any = None
-        self._looking: dict[Asked, list[asyncio.Future[tuple[Held | None] | None]]] = {}
+        self._looking: dict[Asked, list[asyncio.Future[Told]]] = {}
 
     # Beginning, changing, ending.
 
@@ -168,22 +170,28 @@ class Answers:
     async def look_up(self, exchange: Exchange) -> tuple[Held, bytes] | None:
         """The answer in Redis, and its form for this request. Whoever asks for the same meanwhile gets it too.
 
-        Trouble with Redis is none: the request has waited for one deadline, and goes on without.
+        Raises RedisUnavailable where that cannot be told: the request has waited, and is to go on without.
         """
         plan: Plan = exchange.plan
         remote = self._remote
         if remote is None or not remote.ready or not plan.look:
             return None
         held: Held | None = None
-        asked = (plan.digest, exchange.stream, plan.include_usage)
+        # Who comes after a clearing must not get what was asked for before it.
+        asked = (plan.digest, exchange.stream, plan.include_usage, self._generation.value)
         others = self._looking.get(asked)
+        tired = monotonic() + remote.timeout_s if others is not None else 0.0
         while others is not None:
-            waiter: asyncio.Future[tuple[Held | None] | None] = asyncio.get_running_loop().create_future()
+            waiter: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
             others.append(waiter)
             told = await waiter
+            if isinstance(told, RedisUnavailable):
+                raise RedisUnavailable(told.reason, told.code)
             if told is not None:
                 held = told[0]
                 break
+            if monotonic() >= tired:
+                raise RedisUnavailable("timeout")
             others = self._looking.get(asked)  # who asked for us has left before there was a reply
         else:
             held = await self._ask_for_all(exchange, remote, asked)
@@ -194,14 +202,14 @@ class Answers:
 
     async def _ask_for_all(self, exchange: Exchange, remote: RemoteCache, asked: Asked) -> Held | None:
         others = self._looking[asked] = []
-        told: tuple[Held | None] | None = None
+        told: Told = None
         try:
-            held = await self._look(exchange, remote, self._generation.value)
+            held = await self._look(exchange, remote, asked[-1])
             told = (held,)
             return held
-        except RedisUnavailable:
-            told = (None,)
-            return None
+        except RedisUnavailable as trouble:
+            told = RedisUnavailable(trouble.reason, trouble.code)
+            raise
         finally:
             del self._looking[asked]
             for waiter in others:
@@ -236,7 +244,7 @@ class Answers:
                 # It may have been put there just before the lease was given back.
                 flight.held = await self._look(flight, remote, flight.generation)
         except RedisUnavailable:
-            pass  # as in `look_up`
+            pass  # it has waited for long enough
 
     async def _look(self, exchange: Exchange, remote: RemoteCache, generation: int) -> Held | None:
         """What Redis has, if that can tell this exchange's answer. Kept in memory, unless that was cleared since

@@ -59,7 +59,7 @@ class Flight(Exchange):
     """Made from its first client's exchange, whose request it takes over; ``plan`` is that one's.
 
     ``failure`` is what ended it, None for a flight that ended well; ``held`` is the answer where it was stored already;
-    ``lease`` the token of the right to fetch it before other workers and machines do.
+    ``lease`` the token of the right to fetch it before other workers and machines do, ``turns`` whether to ask for it.
     """
 
     shares = True
@@ -90,6 +90,7 @@ class Flight(Exchange):
         self.held: Held | None = None
         self.generation = 0
         self.lease = b""
+        self.turns = True
         self.open = True
         self._begin = begin
         self._followers: list[Follower] = []

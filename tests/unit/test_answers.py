@@ -21,6 +21,7 @@ from edge.cache.policy import Plan, plan_for
 from edge.errors import InternalError, NotCached
 from edge.gateway import Gateway
 from edge.guard.auth import ANYONE
+from edge.redis import RedisUnavailable
 from edge.state import build_state
 from tests.unit.exchanges import Asked, asked
 
@@ -195,3 +196,174 @@ def test_millions_of_values_are_not_looked_at_and_a_long_prompt_is():
         began = time.perf_counter()
         assert decode_body(exchange) is None
         assert time.perf_counter() - began < 0.2
+
+
+class SlowRedis:
+    """Answers a look-up with what is in `found`, or raises it, once the gate is open."""
+
+    ready = True
+    timeout_s = 0.2
+
+    def __init__(self, found: object = None) -> None:
+        self.found = found
+        self.gate = asyncio.Event()
+        self.looks = 0
+
+    async def look(self, digest: bytes, tenant: str) -> Entry | None:
+        self.looks += 1
+        found = self.found
+        await self.gate.wait()
+        await asyncio.sleep(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+def stored(body: bytes = b'{"choices":[{"index":0,"finish_reason":"stop","message":{"content":"x"}}]}') -> Entry:
+    now = time.time()
+    return Entry("chat", body, (), None, "p", "m", 5, now, now + 60)
+
+
+def looking(found: object, *streams: bool) -> tuple[Answers, SlowRedis, list[asyncio.Task]]:
+    """So many who ask for the same, as a stream or not."""
+    made, redis = answers(), SlowRedis(found)
+    made._remote = redis
+    return made, redis, [asyncio.ensure_future(made.look_up(one_who_asks(stream))) for stream in streams]
+
+
+def one_who_asks(stream: bool = False) -> Asked:
+    exchange = asked({**CHAT, "stream": stream})
+    exchange.key = ANYONE
+    exchange.plan = Plan(look=True, store=True, only=False, ttl_s=None, digest=b"d" * 32)
+    return exchange
+
+
+def test_all_who_ask_for_the_same_at_once_ask_redis_once():
+    async def main():
+        made, redis, tasks = looking(stored(), *[False] * 20)
+        await asyncio.sleep(0)
+        redis.gate.set()
+        got = await asyncio.gather(*tasks)
+        assert redis.looks == 1
+        assert {form for _, form in got} == {stored().body}
+        assert not made._looking
+        assert made.memory.get(b"d" * 32) is got[0][0]
+
+    asyncio.run(main())
+
+
+def test_json_and_a_stream_of_the_same_key_each_get_their_form():
+    async def main():
+        made, redis, tasks = looking(stored(), False, True, False, True)
+        await asyncio.sleep(0)
+        redis.gate.set()
+        json_1, stream_1, json_2, stream_2 = [form for _, form in await asyncio.gather(*tasks)]
+        assert json_1 == json_2 == stored().body
+        assert stream_1 == stream_2
+        assert stream_1.endswith(b"data: [DONE]\n\n")
+        assert redis.looks == 2
+        assert not made._looking
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("leaving", [[0], [1], [0, 1, 2], [2, 1, 0], [0, 1, 2, 3, 4]])
+def test_whoever_leaves_while_redis_is_asked_the_others_get_its_answer(leaving):
+    async def main():
+        made, redis, tasks = looking(stored(), *[False] * 5)
+        await asyncio.sleep(0)
+        for number in leaving:
+            tasks[number].cancel()
+            await asyncio.sleep(0)
+        redis.gate.set()
+        async with asyncio.timeout(1):
+            got = await asyncio.gather(*tasks, return_exceptions=True)
+        for number, each in enumerate(got):
+            if number in leaving:
+                assert isinstance(each, asyncio.CancelledError)
+            else:
+                assert each[1] == stored().body
+        assert redis.looks <= 1 + len(leaving)
+        assert not made._looking
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(main())
+
+
+def test_one_who_leaves_in_the_moment_of_the_reply_takes_nobody_with_it():
+    async def main():
+        made, redis, tasks = looking(stored(), *[False] * 3)
+        await asyncio.sleep(0)
+        redis.gate.set()
+        tasks[0].cancel()
+        tasks[1].cancel()
+        assert (await tasks[2])[1] == stored().body
+        assert not made._looking
+
+    asyncio.run(main())
+
+
+def test_trouble_with_redis_is_everybodys_and_asked_for_once():
+    async def main():
+        made, redis, tasks = looking(RedisUnavailable("timeout"), *[False] * 5)
+        await asyncio.sleep(0)
+        redis.gate.set()
+        got = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [each.reason for each in got] == ["timeout"] * 5
+        assert redis.looks == 1
+        assert not made._looking
+
+    asyncio.run(main())
+
+
+def test_an_error_of_our_own_is_not_everybodys():
+    async def main():
+        made, redis, tasks = looking(ZeroDivisionError(), *[False] * 3)
+        await asyncio.sleep(0)
+        redis.found = stored()
+        redis.gate.set()
+        first, *others = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(first, ZeroDivisionError)
+        assert [form for _, form in others] == [stored().body] * 2
+        assert not made._looking
+
+    asyncio.run(main())
+
+
+def test_nobody_waits_for_redis_for_long_whoever_leaves_meanwhile():
+    """Each who asks for the others leaves just before there is a reply."""
+
+    async def main():
+        _, redis, tasks = looking(stored(), *[False] * 12)
+        began = time.monotonic()
+        for task in tasks[:11]:
+            await asyncio.sleep(0.9 * redis.timeout_s)
+            if tasks[11].done():
+                break
+            task.cancel()
+        with pytest.raises(RedisUnavailable):
+            await tasks[11]
+        assert time.monotonic() - began < 3 * redis.timeout_s
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+def test_what_was_asked_for_before_a_clearing_is_neither_kept_nor_given_to_who_comes_after_it():
+    async def main():
+        made, redis, before = looking(stored(), False)
+        await asyncio.sleep(0)
+        made._generation.bump()
+        redis.found = None
+        after = [asyncio.ensure_future(made.look_up(one_who_asks())) for _ in range(2)]
+        await asyncio.sleep(0)
+        redis.gate.set()
+        assert await before[0] is not None
+        assert await asyncio.gather(*after) == [None, None]
+        assert made.memory.get(b"d" * 32) is None
+        assert redis.looks == 2
+        assert not made._looking
+
+    asyncio.run(main())
