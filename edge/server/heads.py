@@ -46,6 +46,8 @@ class Heads:
         body begins. None for a head that is not known, or another amount of body than it says.
         """
         end = request.find(END)
+        if end < 0:
+            return None
         at = request.find(SIZE, 0, end)
         if at < 0:
             return None
@@ -65,7 +67,7 @@ class Heads:
         """
         end = segment.find(END)
         at = segment.find(SIZE, 0, end)
-        if at < 0 or end > MAX_HEAD or segment[:end].lower().count(b"content-length") != 1:
+        if at < 0 or not 0 < end <= MAX_HEAD or segment[:end].lower().count(b"content-length") != 1:
             return
         at += len(SIZE)
         stop = segment.find(b"\r\n", at)
@@ -74,6 +76,7 @@ class Heads:
             return
         if head.headers[head.place] != (b"content-length", size) or not head.index.keys().isdisjoint(OTHERWISE):
             return
-        if len(self._known) >= MAX_KNOWN:
+        key = segment[:at] + segment[stop:end]
+        if key not in self._known and len(self._known) >= MAX_KNOWN:
             del self._known[next(iter(self._known))]
-        self._known[segment[:at] + segment[stop:end]] = head
+        self._known[key] = head

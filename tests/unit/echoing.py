@@ -1,0 +1,98 @@
+"""A worker that answers each request with its body, and ways to know heads."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from edge.config import Auth
+from edge.replies import JSON_TYPE, reply
+from edge.server.heads import Heads
+from edge.state import build_state
+from tests.unit.lanes import Worker
+
+CHAT = "POST /v1/chat/completions HTTP/1.1"
+
+
+class Counting(Heads):
+    """``used``: requests whose head was known."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used = 0
+
+    def find(self, request):
+        found = super().find(request)
+        self.used += found is not None
+        return found
+
+
+class Forgetful(Heads):
+    def learn(self, segment, head):
+        pass
+
+
+class Echo(Worker):
+    """``seen``: the exchanges that came to the gateway. None is answered while it ``holds``."""
+
+    def __init__(self, *, auth: Auth | None = None, **server: int) -> None:
+        super().__init__("http://127.0.0.1:9", **server)
+        if auth is not None:
+            changed = msgspec.structs.replace(self.config, auth=auth)
+            self.gateway.state = build_state(changed, old=self.gateway.state)
+        self.seen = []
+        self.holds = False
+        opens = self.gateway.open
+
+        def seeing(exchange):
+            self.seen.append(exchange)
+            opens(exchange)
+
+        self.gateway.open = seeing
+        self.gateway.fetch = self.fetch
+
+    async def fetch(self, exchange) -> None:
+        try:
+            while self.holds:
+                await asyncio.sleep(0.001)
+            reply(exchange, 200, [JSON_TYPE], exchange.body)
+        finally:
+            self.gateway._settle(exchange)
+
+    def run(self) -> None:
+        """Let what is under way come to its end."""
+        for _ in range(5):
+            self.loop.run_until_complete(asyncio.sleep(0))
+
+    def ask(self, *segments: bytes):
+        """A new connection that sends this."""
+        made = self.connect()
+        for segment in segments:
+            made.data_received(segment)
+        self.run()
+        return made
+
+    def close(self) -> None:
+        self.holds = False
+        self.run()
+        self.loop.run_until_complete(self.gateway.close())
+        self.loop.close()
+
+
+def head_of(*lines: str, start: str = CHAT) -> bytes:
+    return "\r\n".join([start, *lines, "", ""]).encode()
+
+
+def facts(exchange) -> tuple:
+    """What of an exchange follows from its request."""
+    given = exchange.index.get(b"x-request-id", b"").decode("latin-1")
+    answered = exchange.error is None
+    return (
+        (exchange.route, exchange.dialect, exchange.argument, exchange.method, exchange.target, exchange.query),
+        (exchange.headers, list(exchange.index.items()), exchange.peer, exchange.closes),
+        (exchange.body, exchange.model) if answered else exchange.error.code,
+        given if exchange.request_id == given else len(exchange.request_id),
+        [getattr(exchange, name, None) for name in ("chunks", "received")] if answered else None,
+        (exchange.key and exchange.key.id, exchange.status, exchange.admitted, exchange.settled, exchange.gone),
+    )
