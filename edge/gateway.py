@@ -99,11 +99,11 @@ class Gateway:
 
     # What came before.
 
-    def repeat(self, request: bytes) -> bytes | None:
-        """The reply, without its status line, to the very bytes of a request that was answered from memory before."""
+    def repeat(self, request: bytes, start: bytes) -> bytes | None:
+        """The reply, which begins with `start`, to the very bytes of a request that was answered from memory before."""
         if self._in_flight >= self.state.settings.server.max_in_flight:
             return None
-        return self.repeats.answer(request, self.state, self.answers.memory)
+        return self.repeats.answer(request, start, self.state, self.answers.memory)
 
     # At the end of the headers.
 

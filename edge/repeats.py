@@ -8,14 +8,15 @@ limits, and the time.
 
 from __future__ import annotations
 
-import random
 from collections import OrderedDict
 from dataclasses import dataclass
 from hashlib import sha256
+from random import getrandbits
 from time import perf_counter, time
 
 from msgspec.structs import replace
 
+from edge._fast import stored_reply
 from edge.accounting import Accounts
 from edge.cache.memory import MemoryCache
 from edge.errors import Headers
@@ -94,9 +95,9 @@ class Repeats:
             ((self._hit, 1.0), *savings),
         )
 
-    def answer(self, request: bytes, state: State, memory: MemoryCache) -> bytes | None:
-        """The reply to a whole request behind its status line: fields, an empty line, and the body. None for a request
-        that is not known, or cannot be answered as it was; then nothing was counted.
+    def answer(self, request: bytes, start: bytes, state: State, memory: MemoryCache) -> bytes | None:
+        """The reply to a whole request; `start` is its status line, with fields that all replies have. None for a
+        request that is not known, or cannot be answered as it was; then nothing was counted.
         """
         received_at = perf_counter()
         known = self._known.get(sha256(request).digest()) if self._state is state else None
@@ -107,32 +108,19 @@ class Repeats:
             return None
         form = held.forms[known.form]
         assert form is not None  # noqa: S101 - it was served before
-        quota = b""
+        fields = known.fields
         if known.limited:
             if not self._limits.pass_through(known.key):
                 return None
-            quota = b"".join(b"%b: %b\r\n" % pair for pair in self._limits.headers(known))
+            fields += b"".join(b"%b: %b\r\n" % pair for pair in self._limits.headers(known))
         for add, amount in known.counts:
             add(amount)
-        request_id = known.request_id or random.randbytes(16).hex()
+        request_id = known.request_id or f"{getrandbits(128):032x}"
         ours = request_id.encode("ascii")
         if known.dialect == "anthropic":
-            quota += b"request-id: %b\r\n" % ours
+            fields += b"request-id: %b\r\n" % ours
         entry = held.entry
         now = time()
         took_s = perf_counter() - received_at
-        reply = (
-            b"%b%bage: %d\r\ncache-status: edge; hit; ttl=%d\r\nx-request-id: %b\r\n"
-            b"x-edge-overhead-ms: %.2f\r\nserver-timing: edge;dur=%.2f, upstream;dur=0.00\r\n\r\n%b"
-        ) % (
-            known.fields,
-            quota,
-            max(0, now - entry.stored_at),
-            max(0, entry.expires_at - now),
-            ours,
-            took_s * 1000,
-            took_s * 1000,
-            form,
-        )
         self._hooks.request_done(replace(known.record, request_id=request_id, duration_s=took_s, overhead_s=took_s))
-        return reply
+        return stored_reply(start, fields, now - entry.stored_at, entry.expires_at - now, ours, took_s, form)

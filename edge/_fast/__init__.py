@@ -53,6 +53,7 @@ __all__ = [
     "scan_ranges",
     "scan_text",
     "select_fields",
+    "stored_reply",
 ]
 
 _TRUE = {"1", "true", "yes", "on"}
@@ -67,7 +68,14 @@ COMPILED = False
 if not TYPE_CHECKING and not _pure:
     try:
         from edge._fast._balancer_c import STRATEGIES, Balancer
-        from edge._fast._fields_c import FieldCollector, FieldLimitError, index_fields, join_fields, select_fields
+        from edge._fast._fields_c import (
+            FieldCollector,
+            FieldLimitError,
+            index_fields,
+            join_fields,
+            select_fields,
+            stored_reply,
+        )
         from edge._fast._json_c import JSONError, scan_json
         from edge._fast._key_c import FORMAT_VERSION, canonical, request_digest
         from edge._fast._lfu_c import ENTRY_BYTES, LFUCache
@@ -89,7 +97,14 @@ if not TYPE_CHECKING and not _pure:
 
 if not COMPILED:
     from edge._fast._balancer import STRATEGIES, Balancer
-    from edge._fast._fields import FieldCollector, FieldLimitError, index_fields, join_fields, select_fields
+    from edge._fast._fields import (
+        FieldCollector,
+        FieldLimitError,
+        index_fields,
+        join_fields,
+        select_fields,
+        stored_reply,
+    )
     from edge._fast._json import JSONError, scan_json
     from edge._fast._key import FORMAT_VERSION, canonical, request_digest
     from edge._fast._lfu import ENTRY_BYTES, LFUCache

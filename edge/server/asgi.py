@@ -130,7 +130,7 @@ class EdgeApplication:
         self.logs = logs
         self.ready = False
         self.draining = False
-        self.head_of_repeats: tuple[Headers, bytes] = ([], b"")
+        self.start_of_repeats: tuple[Headers, bytes] = ([], b"")
         self._running: set[Exchange] = set()
         self._reloading: set[asyncio.Task[None]] = set()
         self._pages = self._build_pages()

@@ -58,12 +58,14 @@ class Lane(EdgeProtocol):
             super().data_received(data)
             return
         edge = self.edge
-        if edge.gateway.state.caches and not edge.draining and (reply := edge.gateway.repeat(data)) is not None:
-            self.transport.write(self.head_of_repeats() + reply)
-            if not self.flow.write_paused:
-                self.deadline = self.loop.time() + KEEP_ALIVE_S
-            self.server_state.total_requests += 1
-            return
+        if edge.gateway.state.caches and not edge.draining:
+            reply = edge.gateway.repeat(data, self.start_of_repeats())
+            if reply is not None:
+                self.transport.write(reply)
+                if not self.flow.write_paused:
+                    self.deadline = self.loop.time() + KEEP_ALIVE_S
+                self.server_state.total_requests += 1
+                return
         self.segment = data
         known = HEADS.find(data)
         if known is None:
@@ -91,14 +93,14 @@ class Lane(EdgeProtocol):
             return
         self._clock()
 
-    def head_of_repeats(self) -> bytes:
+    def start_of_repeats(self) -> bytes:
         """The status line of a reply that comes again, and the fields of all replies, which change by the second."""
         defaults = self.server_state.default_headers
-        known, head = self.edge.head_of_repeats
+        known, start = self.edge.start_of_repeats
         if known is not defaults:
-            head = STATUS_LINE[200] + b"".join(b"%b: %b\r\n" % pair for pair in defaults)
-            self.edge.head_of_repeats = (defaults, head)
-        return head
+            start = STATUS_LINE[200] + b"".join(b"%b: %b\r\n" % pair for pair in defaults)
+            self.edge.start_of_repeats = (defaults, start)
+        return start
 
     def turn_for(self, index: dict[bytes, bytes], version: str, keeps_alive: bool) -> Turn:
         new_head, self.new_head = self.new_head, False

@@ -85,8 +85,8 @@ class Worker:
         self.steps = 0
         repeat = self.gateway.repeat
 
-        def counting(request: bytes) -> bytes | None:
-            reply = repeat(request)
+        def counting(request: bytes, start: bytes) -> bytes | None:
+            reply = repeat(request, start)
             self.steps += reply is not None
             return reply
 
