@@ -22,8 +22,9 @@ REASONS = ("unready", "open", "timeout", "busy", "error")
 """Why a command was not answered: never reached a usable server, its server's breaker is open, the deadline passed,
 no connection was free, or the server or the network failed."""
 
-POOL = 16
-"""Connections to one server. A command takes a fraction of a millisecond, so these carry tens of thousands a second."""
+POOL = 64
+"""Connections to one server, opened as needed. A command takes a fraction of a millisecond, so few carry tens of
+thousands a second; the others are for those that come together after either side has stalled."""
 FAILURES = 5
 """So many failures in a row take a server out of service; deadlines, if they were missed for as long as one lasts. All
 calls under way miss theirs together when either side stalls once."""

@@ -12,6 +12,7 @@ import pytest
 import uvloop
 
 from edge.redis import RedisUnavailable
+from edge.redis_node import POOL
 from tests.fault_proxy import FaultProxy
 from tests.redis_harness import RedisCluster, RedisServer, digest_of, entry, remote, stopping
 
@@ -201,7 +202,7 @@ def test_more_calls_than_connections_are_misses_at_once(server):
     async def main() -> None:
         async with remote(server.url(), timeout_ms=2000) as made:
             await made.store(digest_of("crowd"), b"x")
-            await asyncio.gather(*(made.cache.get(digest_of("crowd"), "a") for _ in range(16)))  # opens the pool
+            await asyncio.gather(*(made.cache.get(digest_of("crowd"), "a") for _ in range(POOL)))  # opens the pool
             before = made.counts()["hit"]
             began = time.perf_counter()
             found = await asyncio.gather(*(made.cache.get(digest_of("crowd"), "a") for _ in range(300)))
@@ -209,7 +210,7 @@ def test_more_calls_than_connections_are_misses_at_once(server):
             counts = made.counts()
             assert counts["busy"] == sum(each is None for each in found)
             assert counts["hit"] - before >= 8
-            assert all(node.connections <= 16 for node in made.client.nodes)
+            assert all(node.connections <= POOL for node in made.client.nodes)
             assert made.client.ready, "that is no failure"
 
     uvloop.run(main())
