@@ -64,7 +64,6 @@ class Gateway:
     def __init__(self, state: State, hooks: Hooks, meter: Meter, answers: Answers, limits: KeyLimits) -> None:
         self.state = state
         self.hooks = hooks
-        self.meter = meter
         self.answers = answers
         self.accounts = Accounts(meter)
         self.limits = limits

@@ -75,14 +75,15 @@ class Repeats:
         if self._state is not exchange.state:
             self._state = exchange.state
             self._known.clear()
-        elif len(self._known) >= MAX_KNOWN:
-            self._known.popitem(last=False)
         held, plan, key = exchange.held, exchange.plan, exchange.key
         record = exchange.record("")
         savings = self._accounts.savings(record.model, key.tenant, record.cache, record.usage, held.entry.cost)
         given = exchange.index.get(b"x-request-id", b"").decode("latin-1")
         same = (pair for pair in headers if pair[0] not in FRESH and not pair[0].startswith(QUOTAS))
-        self._known[sha256(request).digest()] = Known(
+        digest = sha256(request).digest()
+        if digest not in self._known and len(self._known) >= MAX_KNOWN:
+            self._known.popitem(last=False)
+        self._known[digest] = Known(
             key,
             exchange.dialect,
             plan.digest,

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from edge.errors import Headers
 from edge.routes import Match
 
-__all__ = ["Head", "Heads"]
+__all__ = ["END", "Head", "Heads"]
 
 END = b"\r\n\r\n"
+"""Of a head."""
 SIZE = b"ength: "
 """The end of Content-Length, as clients write it in both cases."""
 MAX_DIGITS = 9
 MAX_HEAD = 4096
+"""Bytes; longer ones are rare, and not kept."""
 MAX_KNOWN = 1024
 OTHERWISE = frozenset({b"connection", b"expect", b"transfer-encoding", b"upgrade"})
 """Fields by which more follows from a head than a request with a body of that size."""

@@ -19,12 +19,11 @@ from edge.exchange import Exchange
 from edge.repeats import MAX_REQUEST
 from edge.routes import ROUTES, Match, match
 from edge.server.asgi import DRAINED, EdgeApplication
-from edge.server.heads import Head, Heads
+from edge.server.heads import END, Head, Heads
 from edge.server.protocol import KEEP_ALIVE_S, TARGET, EdgeProtocol, Turn
 
 __all__ = ["Lane"]
 
-HEAD_END = b"\r\n\r\n"
 SIZE = b"content-length"
 HEADS = Heads()
 """Those of all connections: what a head says is a matter of its bytes alone."""
@@ -218,7 +217,7 @@ class LaneExchange(Exchange):
         segment = self.lane.segment
         if self.cache != "memory" or self.closes or b"expect" in self.index:
             return  # or more than the answer is due
-        if segment.find(HEAD_END) + 4 + self.received == len(segment):
+        if segment.find(END) + 4 + self.received == len(segment):
             self.lane.edge.gateway.repeats.learn(self, segment, self.sent)
 
     # As a sink.

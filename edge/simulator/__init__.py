@@ -7,7 +7,7 @@ For demos, tests and benchmarks. Imports nothing else of edge, so that it cannot
 * Requests are refused as the real APIs refuse them; see `edge.simulator.validate`.
 * A model name that begins with ``sim-``, a script posted to ``/script`` or the header ``x-sim-plan`` says how to answer
   otherwise, faults included; see `edge.simulator.plan`.
-* ``nonce:XXXX`` in a prompt is repeated in the answer.
+* ``nonce:`` and a word in a prompt is repeated in the answer.
 * ``GET /ledger`` tells what was received, what was generated and when a client left; ``DELETE /ledger`` empties it.
 """
 
