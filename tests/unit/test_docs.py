@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -9,10 +10,31 @@ from typing import get_args, get_type_hints
 import msgspec
 
 from edge import config, errors
+from edge._fast import COUNTER, HISTOGRAM
 from edge.cli import main
 from edge.config_file import parse
+from edge.telemetry.metrics import DROPPED, FAMILIES
 
 ROOT = Path(__file__).parents[2]
+NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)+-?")
+PLAIN = {"accept", "age", "allow", "authorization", "connection", "cookie", "date", "expect", "forwarded", "host"}
+PLAIN |= {
+    "location",
+    "origin",
+    "referer",
+    "server",
+    "te",
+    "trailer",
+    "traceparent",
+    "tracestate",
+    "upgrade",
+    "vary",
+    "via",
+}
+"""Names of headers without a hyphen, by which they would be found."""
+NO_HEADERS = {"no-cache", "no-store", "only-if-cached", "x-gzip"}
+"""What looks like one: directives of cache-control, an encoding."""
+NOT_HTTP = ("simulator", "_fast")
 
 
 def classes(base=errors.EdgeError):
@@ -76,3 +98,40 @@ def test_links_in_the_pages_lead_somewhere():
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def headers_in_the_code() -> set[str]:
+    """The names of headers that are spelled out; those of which a beginning is, as ``beginning-*``."""
+    found = set()
+    for path in (ROOT / "edge").rglob("*.py"):
+        if set(path.relative_to(ROOT / "edge").parts) & set(NOT_HTTP):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, bytes):
+                name = node.value.decode("latin-1")
+                if NAME.fullmatch(name) or name in PLAIN:
+                    found.add(f"{name}*" if name.endswith("-") else name)
+    return found - NO_HEADERS
+
+
+def rows(page: str) -> list[list[str]]:
+    """The rows of all tables of a page, whose first cell names something."""
+    lines = re.findall(r"^\| (`.*) \|$", (ROOT / "docs" / page).read_text(), re.MULTILINE)
+    return [re.split(r" *(?<!\\)\| *", line) for line in lines]
+
+
+def test_every_header_is_documented_and_no_other():
+    documented = {name for row in rows("headers.md") for name in re.findall(r"`([a-z0-9*-]+)`", row[0])}
+    in_code = headers_in_the_code() | {"api-key"}  # which the configuration spells
+    assert sorted(documented) == sorted(in_code)
+
+
+def test_every_metric_is_documented_with_its_labels_and_no_other():
+    documented = {
+        name.strip("`"): (kind, re.findall(r"`(\w+)`", labels))
+        for name, kind, labels, _ in rows("metrics.md")
+        if name.startswith("`edge_") or name.startswith("`process_")
+    }
+    kinds = {COUNTER: "counter", HISTOGRAM: "histogram"}
+    in_code = {family.name: (kinds.get(family.kind, "gauge"), list(family.labels)) for family in FAMILIES}
+    assert documented == {**in_code, DROPPED: ("counter", [])}
