@@ -130,7 +130,7 @@ def test_every_metric_is_documented_with_its_labels_and_no_other():
     documented = {
         name.strip("`"): (kind, re.findall(r"`(\w+)`", labels))
         for name, kind, labels, _ in rows("metrics.md")
-        if name.startswith("`edge_") or name.startswith("`process_")
+        if name.startswith(("`edge_", "`process_"))
     }
     kinds = {COUNTER: "counter", HISTOGRAM: "histogram"}
     in_code = {family.name: (kinds.get(family.kind, "gauge"), list(family.labels)) for family in FAMILIES}
