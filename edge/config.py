@@ -164,7 +164,8 @@ class Cache(Settings, frozen=True, kw_only=True):
 
 class Resilience(Settings, frozen=True, kw_only=True):
     connect_s: Seconds = 3.0
-    first_content_s: Seconds = 300.0
+    first_content_s: Seconds = 120.0
+    attempt_s: Seconds = 300.0
     idle_s: Seconds = 60.0
     total_s: Seconds = 600.0
     stream_keepalive_s: Annotated[float, Meta(ge=0, le=86400)] = 15.0

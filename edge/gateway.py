@@ -232,7 +232,7 @@ class Gateway:
         """A stored stream as it came, in the time that a new one would have."""
         settings = exchange.state.settings.resilience
         assert exchange.task is not None  # noqa: S101 - the front's part
-        deadline = Deadline(self._sweep, settings, exchange.task, stream=False, client_ms=exchange.deadline_ms)
+        deadline = Deadline(self._sweep, settings, exchange.task, client_ms=exchange.deadline_ms)
         with deadline:
             await replay(exchange, exchange.held, "memory", deadline.taken, deadline.whole)
         self.accounts.saved_by(exchange, exchange.held.entry.cost)
@@ -241,9 +241,8 @@ class Gateway:
         """One upstream after the other, until one gives content."""
         settings = exchange.state.settings.resilience
         assert exchange.task is not None  # noqa: S101 - the front's part
-        deadline = Deadline(
-            self._sweep, settings, exchange.task, stream=exchange.stream, client_ms=exchange.deadline_ms
-        )
+        deadline = Deadline(self._sweep, settings, exchange.task, client_ms=exchange.deadline_ms)
+        deadline.for_attempts(stream=exchange.stream)
         left = len(exchange.upstreams)
         failed = False
         for upstream in exchange.upstreams:

@@ -47,7 +47,7 @@ class Sharing:
         """Answer an exchange that has a plan, and for which nothing is in memory."""
         settings = exchange.state.settings.resilience
         assert exchange.task is not None  # noqa: S101 - the front's part
-        deadline = Deadline(self._sweep, settings, exchange.task, stream=False, client_ms=exchange.deadline_ms)
+        deadline = Deadline(self._sweep, settings, exchange.task, client_ms=exchange.deadline_ms)
         if not await self._join(exchange, deadline, streams=True):
             # It waited for a stream that cannot be told as JSON. All who did share one more call, for JSON.
             exchange.forget_attempt()

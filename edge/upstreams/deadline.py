@@ -1,9 +1,10 @@
 """The clocks of one request to providers, all read by one sweep per worker.
 
-``connect_s`` belongs to the transport. A stream must show its first content within ``first_content_s`` and its next
-bytes within ``idle_s``; everything must be over within ``total_s``, or earlier if the client said so. A client that
-takes nothing of its answer has ``WRITE_STALL_S``. A stream that is silent for ``stream_keepalive_s`` is nudged, so that
-whatever stands between the client and us does not take the connection for dead.
+``connect_s`` belongs to the transport. An attempt must bring a whole answer within ``attempt_s``; one at a stream must
+show its first content within ``first_content_s`` and its next bytes within ``idle_s``; everything must be over within
+``total_s``, or earlier if the client said so. A client that takes nothing of its answer has ``WRITE_STALL_S``. A stream
+that is silent for ``stream_keepalive_s`` is nudged, so that whatever stands between the client and us does not take the
+connection for dead.
 
 A timer per wait would cost more than the wait; here waiting costs the setting of a number, and every tenth of a second
 one look at the numbers of all requests cancels the tasks whose time is over.
@@ -52,19 +53,19 @@ class Sweep:
 
 
 class Deadline:
-    """The clocks of one request. ``with deadline:`` bounds what its task awaits inside, once per attempt; it
-    begins with the wait for the first content. Raises UpstreamTimeout, or ClientClosedRequest where it was the client
-    that did not take its answer.
+    """The clocks of one request. ``with deadline:`` bounds what its task awaits inside, once per attempt. Raises
+    UpstreamTimeout, or ClientClosedRequest where it was the client that did not take its answer.
     """
 
     __slots__ = (
+        "_awaited",
+        "_begin_s",
         "_cancelling",
         "_expired",
         "_loop",
         "_on_silence",
         "_phase",
         "_settings",
-        "_stream",
         "_sweep",
         "_task",
         "_total",
@@ -79,14 +80,14 @@ class Deadline:
         settings: Resilience,
         task: asyncio.Task[Any],
         *,
-        stream: bool,
         client_ms: int | None = None,
     ) -> None:
-        """`task` is the one that is bounded."""
+        """`task` is the one that is bounded: by the total time, unless `for_attempts` says more."""
         self._task = task
         self._sweep = sweep
         self._settings = settings
-        self._stream = stream
+        self._begin_s = NEVER
+        self._awaited = "no complete answer"
         self._loop = loop = asyncio.get_running_loop()
         total_s = settings.total_s if client_ms is None else min(settings.total_s, client_ms / 1000)
         self._total = self.when = loop.time() + total_s
@@ -96,6 +97,18 @@ class Deadline:
         self._phase = ""
         self._expired = False
         self._cancelling = 0
+
+    def for_attempts(self, *, stream: bool, total_s: float = NEVER, share: int = 1) -> Self:
+        """From here on each ``with`` is one attempt at an answer, which begins with the wait for all of it, or for the
+        first content of a `stream`. All attempts together have `total_s` at most, and each its part of that where they
+        `share` it.
+        """
+        self._begin_s = self._settings.first_content_s if stream else self._settings.attempt_s
+        self._awaited = "no content" if stream else "no complete answer"
+        if total_s < NEVER:
+            self._total = min(self._total, self._loop.time() + total_s)
+            self._begin_s = min(self._begin_s, total_s / share)
+        return self
 
     def over(self) -> bool:
         """Whether there is no time for another attempt."""
@@ -140,10 +153,8 @@ class Deadline:
 
     def __enter__(self) -> Self:
         self._cancelling = self._task.cancelling()
-        self._phase = "no complete answer"
-        if self._stream:
-            self._phase = "no content"
-            self.when = min(self._loop.time() + self._settings.first_content_s, self._total)
+        self._phase = self._awaited
+        self.when = min(self._loop.time() + self._begin_s, self._total)
         self._sweep.active.add(self)
         self._sweep.start(self._loop)
         return self

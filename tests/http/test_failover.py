@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
@@ -43,6 +44,7 @@ def edge(simulator, second, front, tmp_path_factory):
             "401",
             "hang",
             "hang-1",
+            "hang-50",
             "rst",
             "cut",
             "cut-1",
@@ -73,6 +75,7 @@ def edge(simulator, second, front, tmp_path_factory):
             "strategy": "failover",
             "upstreams": [{"to": "a/sim-503"}, {"to": "down/x"}, {"to": "b/sim-429-retry-7"}],
         }
+        models["cached"] = models["hang"] | {"cache": "all"}
         models["slow"] = {
             "strategy": "failover",
             "upstreams": [{"to": "a/sim-hang"}, {"to": "a/sim-hang"}, {"to": "a/sim-hang"}],
@@ -86,7 +89,7 @@ def edge(simulator, second, front, tmp_path_factory):
             },
             "providers": providers,
             "models": models,
-            "resilience": {"connect_s": 1, "first_content_s": 0.6, "idle_s": 1, "total_s": 1.5},
+            "resilience": {"connect_s": 1, "first_content_s": 0.6, "attempt_s": 0.6, "idle_s": 1, "total_s": 1.5},
         }
         made = Edge(tmp_path_factory.mktemp("edge"), config, front=front)
         with running(made):
@@ -121,6 +124,28 @@ def test_streams_without_content_fail_over_too(edge, fault):
     assert got.headers["x-edge-attempts"] == "2"
     assert got.text.endswith("data: [DONE]\n\n")
     assert "Overloaded" not in got.text
+
+
+@pytest.mark.parametrize("fault", ["hang", "hang-50"])
+@pytest.mark.parametrize("api", ["chat", "messages", "translated"])
+def test_a_silent_provider_costs_one_attempt_of_a_whole_answer(edge, second, fault, api):
+    """Silent from the start, or after fifty bytes of the body."""
+    before = second.count()
+    path = "/v1/messages" if api == "messages" else "/v1/chat/completions"
+    got = ask(edge, fault if api == "chat" else f"m-{fault}", path=path)
+    assert got.status_code == 200
+    assert got.headers["x-edge-attempts"] == "2"
+    assert got.headers["x-edge-provider"].startswith("b")
+    assert json.loads(second.entry(before)["body"])["model"] == "good"
+
+
+def test_a_crowd_that_shares_a_call_shares_the_failover(edge, second):
+    before = second.count()
+    with ThreadPoolExecutor(2) as crowd:
+        got = list(crowd.map(lambda _: ask(edge, "cached"), range(2)))
+    assert [each.status_code for each in got] == [200, 200]
+    assert {each.headers["x-edge-attempts"] for each in got} == {"2"}
+    assert second.count() - before == 1
 
 
 def test_a_failure_of_the_only_one_that_could_answer_is_not_the_clients_fault(edge, second):
@@ -175,16 +200,17 @@ def test_when_all_fail_the_last_answer_is_the_clients(edge):
     assert got.json()["error"]["code"] == "rate_limit_exceeded"
 
 
-def test_one_deadline_bounds_all_attempts(edge, simulator):
+@pytest.mark.parametrize("stream", [False, True])
+def test_one_deadline_bounds_all_attempts(edge, simulator, stream):
     before = simulator.count()
     begun = time.monotonic()
-    got = ask(edge, "slow", stream=True)
+    got = ask(edge, "slow", stream=stream)
     assert got.status_code == 504
-    assert time.monotonic() - begun == pytest.approx(1.5, abs=0.3)
+    assert 1.4 < time.monotonic() - begun < 5
     assert simulator.count() - before == 3
-    begun = time.monotonic()
-    assert ask(edge, "slow", stream=True, **{"x-edge-timeout-ms": "300"}).status_code == 504
-    assert time.monotonic() - begun == pytest.approx(0.3, abs=0.25)
+    before = simulator.count()
+    assert ask(edge, "slow", stream=stream, **{"x-edge-timeout-ms": "300"}).status_code == 504
+    assert simulator.count() - before == 1, "its time ended within the first attempt"
 
 
 def test_a_client_that_left_is_not_tried_for_again(edge, simulator, second):

@@ -41,7 +41,18 @@ def edge(simulator, tmp_path_factory):
     nginx = subprocess.Popen(["nginx", "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf", "-p", str(folder)])
     time.sleep(0.5)
     more = {"http2": True, "ca_file": f"{folder}/cert.pem"}
-    made = Edge(folder, {"providers": providers(f"https://localhost:{port}", **more), "resilience": {"total_s": 5}})
+    aliases = {
+        fault: {"strategy": "failover", "upstreams": [{"to": f"openai/sim-{fault}"}, {"to": "openai/gpt-4o"}]}
+        for fault in ("hang", "hang-50")
+    }
+    made = Edge(
+        folder,
+        {
+            "providers": providers(f"https://localhost:{port}", **more),
+            "resilience": {"attempt_s": 1, "total_s": 5},
+            "models": aliases,
+        },
+    )
     made.access_log = folder / "access.log"
     try:
         with running(made):
@@ -68,6 +79,13 @@ def test_json_and_streams_come_over_http2(edge):
     assert got.endswith(b"data: [DONE]\n\n")
     time.sleep(0.1)
     assert set(edge.access_log.read_text().split()) == {"HTTP/2.0"}
+
+
+@pytest.mark.parametrize("fault", ["hang", "hang-50"])
+def test_a_silent_provider_costs_one_attempt(edge, fault):
+    status, got = ask(edge, fault)
+    assert status == 200
+    assert json.loads(got)["model"] == "gpt-4o"
 
 
 def test_errors_and_truncation_are_told_the_same(edge):

@@ -22,7 +22,11 @@ def test_defaults():
     assert config.server.port == 8080
     assert config.server.max_body_bytes == 35651584
     assert config.auth.open
-    assert (config.resilience.connect_s, config.resilience.first_content_s) == (3, 300)
+    assert (config.resilience.connect_s, config.resilience.first_content_s, config.resilience.attempt_s) == (
+        3,
+        120,
+        300,
+    )
     assert (config.resilience.idle_s, config.resilience.total_s) == (60, 600)
     assert config.providers["openai"].max_connections == 100
 
