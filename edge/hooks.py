@@ -13,9 +13,17 @@ from msgspec import Struct
 Add = Callable[[float], None]
 
 
-class Usage(Struct, frozen=True, gc=False):
-    """Tokens of one answer as its provider counted them. ``input`` excludes what was read from or written to the
-    provider's prompt cache; ``output`` includes reasoning. -1 marks a count the provider did not give.
+class Usage(Struct, frozen=True, gc=False, omit_defaults=True):
+    """What one answer used, as its provider counted it. -1 marks a count of the first five that the provider did not
+    give.
+
+    ``input`` excludes what was read from or written to the provider's prompt cache; ``output`` includes reasoning. Of
+    ``cache_write``, ``cache_write_long`` is what is kept for the longer time (an hour at Anthropic, twelve at OpenAI,
+    where the shorter ones are five and thirty minutes). ``audio_*`` and ``image_*`` are parts of input (cached or not)
+    and output. ``web_searches`` are charged one by one.
+
+    ``service_tier``, ``speed`` and ``geo`` are the provider's words for how it answered, "" where it says nothing.
+    ``parts`` are the samplings that made the answer, where it tells of several.
     """
 
     input: int = -1
@@ -23,16 +31,94 @@ class Usage(Struct, frozen=True, gc=False):
     cache_read: int = -1
     cache_write: int = -1
     reasoning: int = -1
+    cache_write_long: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
+    image_input: int = 0
+    image_output: int = 0
+    web_searches: int = 0
+    service_tier: str = ""
+    speed: str = ""
+    geo: str = ""
+    parts: tuple[Part, ...] = ()
 
     def merged(self, newer: Usage) -> Usage:
-        """Counts in streams are cumulative: a newer count replaces an older one, a missing one does not."""
+        """Counts in streams are cumulative: a newer count replaces an older one. One that is missing does not, nor does
+        a zero, which some servers send for what they do not repeat.
+        """
         return Usage(
-            newer.input if newer.input >= 0 else self.input,
-            newer.output if newer.output >= 0 else self.output,
-            newer.cache_read if newer.cache_read >= 0 else self.cache_read,
-            newer.cache_write if newer.cache_write >= 0 else self.cache_write,
-            newer.reasoning if newer.reasoning >= 0 else self.reasoning,
+            latest(self.input, newer.input),
+            latest(self.output, newer.output),
+            latest(self.cache_read, newer.cache_read),
+            latest(self.cache_write, newer.cache_write),
+            latest(self.reasoning, newer.reasoning),
+            latest(self.cache_write_long, newer.cache_write_long),
+            latest(self.audio_input, newer.audio_input),
+            latest(self.audio_output, newer.audio_output),
+            latest(self.image_input, newer.image_input),
+            latest(self.image_output, newer.image_output),
+            latest(self.web_searches, newer.web_searches),
+            newer.service_tier or self.service_tier,
+            newer.speed or self.speed,
+            newer.geo or self.geo,
+            newer.parts or self.parts,
         )
+
+    def plus(self, other: Usage) -> Usage:
+        """The sum of both. A count that one of them lacks is the other's."""
+        return Usage(
+            total(self.input, other.input),
+            total(self.output, other.output),
+            total(self.cache_read, other.cache_read),
+            total(self.cache_write, other.cache_write),
+            total(self.reasoning, other.reasoning),
+            self.cache_write_long + other.cache_write_long,
+            self.audio_input + other.audio_input,
+            self.audio_output + other.audio_output,
+            self.image_input + other.image_input,
+            self.image_output + other.image_output,
+            self.web_searches + other.web_searches,
+        )
+
+    def settled(self) -> Usage:
+        """The bare counts, with those of the parts that the sums leave out: what was charged for."""
+        if not (self.parts or self.service_tier or self.speed or self.geo):
+            return self
+        whole = self.plus(NOTHING)
+        for part in self.parts:
+            if not part.inside:
+                whole = whole.plus(part.counts)
+        return whole
+
+    @property
+    def sound(self) -> bool:
+        """Whether these are bare counts, and such as a provider can have given."""
+        numbers = (self.input, self.output, self.cache_read, self.cache_write, self.reasoning)
+        more = (self.cache_write_long, self.audio_input, self.audio_output, self.image_input, self.image_output)
+        words = self.service_tier or self.speed or self.geo or self.parts
+        return min(numbers) >= -1 and min(*more, self.web_searches) >= 0 and not words
+
+
+class Part(Struct, frozen=True, gc=False, omit_defaults=True):
+    """One of the samplings behind an answer, such as a turn with a provider's own tool, or the compaction of a
+    conversation: a request of its own to the model that ``counts`` are priced by. ``model`` is "" where that is the
+    answer's. ``inside`` says that the answer's sums have it in them.
+    """
+
+    counts: Usage
+    model: str = ""
+    inside: bool = False
+
+
+def latest(older: int, newer: int) -> int:
+    return newer if newer > 0 or older < 0 else older
+
+
+def total(one: int, other: int) -> int:
+    return max(one, other) if one < 0 or other < 0 else one + other
+
+
+NOTHING = Usage()
 
 
 class RequestRecord(Struct, frozen=True, gc=False):

@@ -114,7 +114,7 @@ def _sound(entry: Entry, now: float) -> bool:
         return False
     if entry.cost < -1 or len(entry.chunks) > MAX_CHUNKS:
         return False
-    if entry.usage is not None and min(msgspec.structs.astuple(entry.usage)) < -1:
+    if entry.usage is not None and not entry.usage.sound:
         return False
     if not entry.chunks:
         return True

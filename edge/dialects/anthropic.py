@@ -13,7 +13,7 @@ import msgspec
 from edge.dialects.estimate import written_by_claude
 from edge.dialects.stream import Stream, count, type_of
 from edge.errors import EdgeError
-from edge.hooks import Usage
+from edge.hooks import Part, Usage
 
 __all__ = ["MessagesStream", "error_body", "model_list", "usage_of"]
 
@@ -41,12 +41,36 @@ class _OutputDetails(msgspec.Struct):
     thinking_tokens: int | None = None
 
 
-class _Usage(msgspec.Struct):
+class _CacheCreation(msgspec.Struct):
+    ephemeral_5m_input_tokens: int | None = None
+    ephemeral_1h_input_tokens: int | None = None
+
+
+class _ServerToolUse(msgspec.Struct):
+    web_search_requests: int | None = None
+
+
+class _Counts(msgspec.Struct):
     input_tokens: int | None = None
     output_tokens: int | None = None
     cache_read_input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
+
+
+class _Sampling(_Counts):
+    type: str = ""
+    model: str | None = None
+    cache_creation: _CacheCreation | None = None
+
+
+class _Usage(_Counts):
     output_tokens_details: _OutputDetails | None = None
+    cache_creation: _CacheCreation | None = None
+    server_tool_use: _ServerToolUse | None = None
+    service_tier: str | None = None
+    speed: str | None = None
+    inference_geo: str | None = None
+    iterations: list[_Sampling] | None = None
 
 
 class _Body(msgspec.Struct):
@@ -54,7 +78,19 @@ class _Body(msgspec.Struct):
     message: _Body | None = None
 
 
+class _BareBody(msgspec.Struct):
+    """What is left to read where the details are of a kind that nobody knows."""
+
+    usage: _Counts | None = None
+    message: _BareBody | None = None
+
+
+OUTSIDE = frozenset({"compaction", "advisor_message"})
+"""Types of ``iterations`` that are billed beside the sums of a usage; it has the others in it
+(``types/beta/beta_iterations_usage.py``)."""
+
 _decode_body = msgspec.json.Decoder(_Body).decode
+_decode_bare = msgspec.json.Decoder(_BareBody).decode
 _decode_any = msgspec.json.Decoder().decode
 
 
@@ -76,21 +112,58 @@ def error_body(error: EdgeError, request_id: str) -> bytes:
 def usage_of(body: bytes) -> Usage | None:
     """The usage a complete message, a ``message_start`` or a ``message_delta`` reports."""
     try:
-        decoded = _decode_body(body)
+        decoded: _Body | _BareBody = _decode_body(body)
     except (msgspec.DecodeError, RecursionError):
-        return None
+        try:
+            decoded = _decode_bare(body)
+        except (msgspec.DecodeError, RecursionError):
+            return None
     usage = decoded.usage or (decoded.message.usage if decoded.message else None)
     if usage is None:
         return None
-    details = usage.output_tokens_details
-    thinking = details.thinking_tokens if details is not None else None
+    if not isinstance(usage, _Usage):
+        return _counts(usage, None)
+    details, tools = usage.output_tokens_details, usage.server_tool_use
+    counts = _counts(usage, usage.cache_creation)
     return Usage(
-        input=count(usage.input_tokens),
-        output=count(usage.output_tokens),
-        cache_read=count(usage.cache_read_input_tokens),
-        cache_write=count(usage.cache_creation_input_tokens),
-        reasoning=count(thinking),
+        counts.input,
+        counts.output,
+        counts.cache_read,
+        counts.cache_write,
+        count(details.thinking_tokens) if details is not None else -1,
+        counts.cache_write_long,
+        web_searches=max(0, count(tools.web_search_requests)) if tools is not None else 0,
+        service_tier=usage.service_tier or "",
+        speed=usage.speed or "",
+        geo=usage.inference_geo or "",
+        parts=_parts(usage.iterations or []),
     )
+
+
+def _counts(usage: _Counts, creation: _CacheCreation | None) -> Usage:
+    """The four counts. Where those of the cache's two times do not add up to the tokens written, the rest was written
+    for the shorter.
+    """
+    written = count(usage.cache_creation_input_tokens)
+    long = 0
+    if creation is not None:
+        long = max(0, count(creation.ephemeral_1h_input_tokens))
+        written = max(written, long + max(0, count(creation.ephemeral_5m_input_tokens)))
+    return Usage(
+        count(usage.input_tokens),
+        count(usage.output_tokens),
+        count(usage.cache_read_input_tokens),
+        written,
+        cache_write_long=long,
+    )
+
+
+def _parts(iterations: list[_Sampling]) -> tuple[Part, ...]:
+    """The samplings, where they say more than the sums: there are several, or one is of another model or outside."""
+    parts = tuple(
+        Part(_counts(each, each.cache_creation), each.model or "", each.type not in OUTSIDE) for each in iterations
+    )
+    return () if len(parts) == 1 and parts[0].inside and not parts[0].model else parts
 
 
 def model_list(models: list[tuple[str, str]]) -> bytes:

@@ -41,29 +41,80 @@ ENDING = re.compile(rb'"finish_reason"\s*:\s*"|"index"\s*:\s*[1-9]')
 """What makes a chunk worth decoding once content has come: an end, or another choice than the first."""
 
 
-class _Details(msgspec.Struct):
+class _WriteDetails(msgspec.Struct):
+    ttl_30m_tokens: int | None = None
+    ttl_12h_tokens: int | None = None
+
+
+class _BareDetails(msgspec.Struct):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
 
 
-class _Usage(msgspec.Struct):
+class _Details(_BareDetails):
+    audio_tokens: int | None = None
+    image_tokens: int | None = None
+    cache_write_tokens_details: _WriteDetails | None = None
+
+
+class _Counts(msgspec.Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+
+
+class _BareUsage(_Counts):
+    prompt_tokens_details: _BareDetails | None = None
+    completion_tokens_details: _BareDetails | None = None
+    input_tokens_details: _BareDetails | None = None
+    output_tokens_details: _BareDetails | None = None
+
+
+class _Usage(_Counts):
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
     input_tokens_details: _Details | None = None
     output_tokens_details: _Details | None = None
 
 
+class _Searches(msgspec.Struct):
+    num_requests: int | None = None
+
+
+class _ToolUsage(msgspec.Struct):
+    web_search: _Searches | None = None
+
+
+class _Action(msgspec.Struct):
+    type: str | None = None
+
+
+class _Item(msgspec.Struct):
+    type: str | None = None
+    action: _Action | None = None
+
+
 class _Body(msgspec.Struct):
+    """``tool_usage`` and ``output`` are those of a response (``types/responses/response.py``)."""
+
     usage: _Usage | None = None
+    service_tier: str | None = None
+    tool_usage: _ToolUsage | None = None
+    output: list[_Item] | None = None
+
+
+class _BareBody(msgspec.Struct):
+    """What is left to read where the details are of a kind that nobody knows."""
+
+    usage: _BareUsage | None = None
 
 
 _decode_body = msgspec.json.Decoder(_Body).decode
+_decode_bare = msgspec.json.Decoder(_BareBody).decode
 _decode_any = msgspec.json.Decoder().decode
+NO_DETAILS = _Details()
 _known_bodies: dict[str, tuple[str, int, bytes]] = {}
 """Error bodies by message: a flood of refusals says the same again and again."""
 MAX_KNOWN = 256
@@ -99,20 +150,61 @@ def _error_body(error: EdgeError) -> bytes:
 def usage_of(body: bytes) -> Usage | None:
     """The usage a complete answer or one event reports, in either spelling (chat's or responses')."""
     try:
-        usage = _decode_body(body).usage
+        return usage_in(_decode_body(body))
+    except (msgspec.DecodeError, RecursionError):
+        pass
+    try:
+        usage = _decode_bare(body).usage
     except (msgspec.DecodeError, RecursionError):
         return None
-    return None if usage is None else normalised(usage)
+    return None if usage is None else _counts(usage)
 
 
-def normalised(usage: _Usage) -> Usage:
-    """OpenAI counts cached tokens inside the prompt; `Usage` counts them apart."""
+def tier_of(body: bytes) -> str:
+    """The ``service_tier`` of an answer or a chunk, "" if it has none."""
+    try:
+        return _decode_body(body).service_tier or ""
+    except (msgspec.DecodeError, RecursionError):
+        return ""
+
+
+def usage_in(body: _Body) -> Usage | None:
+    """The usage of a decoded answer, chunk or response."""
+    if body.usage is None:
+        return None
+    usage = body.usage
+    details = usage.prompt_tokens_details or usage.input_tokens_details or NO_DETAILS
+    more = usage.completion_tokens_details or usage.output_tokens_details or NO_DETAILS
+    writes = details.cache_write_tokens_details
+    long = max(0, count(writes.ttl_12h_tokens)) if writes is not None else 0
+    short = max(0, count(writes.ttl_30m_tokens)) if writes is not None else 0
+    counts = _counts(usage, written=long + short)
+    return Usage(
+        counts.input,
+        counts.output,
+        counts.cache_read,
+        counts.cache_write,
+        counts.reasoning,
+        long,
+        max(0, count(details.audio_tokens)),
+        max(0, count(more.audio_tokens)),
+        max(0, count(details.image_tokens)),
+        max(0, count(more.image_tokens)),
+        _searches(body),
+        body.service_tier or "",
+    )
+
+
+def _counts(usage: _Usage | _BareUsage, written: int = 0) -> Usage:
+    """OpenAI counts cached tokens inside the prompt; `Usage` counts them apart. `written` is the least that was written
+    to the cache.
+    """
     prompt = usage.prompt_tokens if usage.prompt_tokens is not None else usage.input_tokens
     output = usage.completion_tokens if usage.completion_tokens is not None else usage.output_tokens
-    details = usage.prompt_tokens_details or usage.input_tokens_details
+    details = usage.prompt_tokens_details or usage.input_tokens_details or NO_DETAILS
     more = usage.completion_tokens_details or usage.output_tokens_details
-    cached = details.cached_tokens or 0 if details is not None else 0
-    written = details.cache_write_tokens or 0 if details is not None else 0
+    cached = details.cached_tokens or 0
+    written = max(details.cache_write_tokens or 0, written)
     return Usage(
         -1 if prompt is None else count(max(0, prompt - cached - written)),
         count(output),
@@ -120,6 +212,17 @@ def normalised(usage: _Usage) -> Usage:
         count(written) if written else 0,
         count(more.reasoning_tokens) if more is not None else -1,
     )
+
+
+def _searches(body: _Body) -> int:
+    """Searches of the web that are billed: as counted, else the calls of a response that searched. Opening a page or
+    looking for something in it is none.
+    """
+    tools = body.tool_usage
+    if tools is not None and tools.web_search is not None:
+        return max(0, count(tools.web_search.num_requests))
+    calls = [item for item in body.output or () if item.type == "web_search_call"]
+    return sum(1 for call in calls if call.action is None or call.action.type in (None, "search"))
 
 
 def error_of(data: bytes) -> dict[str, Any] | None:
@@ -215,6 +318,12 @@ class ChatStream(OtherStream):
 
     def estimate(self, model: str) -> int:
         return written_by_gpt(self.written(), self.deltas, self.calls)
+
+    def reported(self) -> Usage | None:
+        """Each chunk names the service tier; without a usage, the first content has to tell it."""
+        if self.usage is None and self.sample and (tier := tier_of(self.sample)):
+            return Usage(service_tier=tier)
+        return self.usage
 
     @staticmethod
     def _choices(data: bytes) -> list[dict[str, Any]]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import msgspec
 
 from edge.dialects.estimate import written_by_gpt
-from edge.dialects.openai import _Body, _decode_any, error_type, normalised, status_of
+from edge.dialects.openai import _BareBody, _Body, _counts, _decode_any, error_type, status_of, usage_in
 from edge.dialects.stream import Stream, type_of
 from edge.errors import EdgeError
+from edge.hooks import Usage
 
 __all__ = ["ResponsesStream"]
 
@@ -43,7 +44,26 @@ class _Terminal(msgspec.Struct):
     response: _Body | None = None
 
 
+class _BareTerminal(msgspec.Struct):
+    response: _BareBody | None = None
+
+
 _decode_terminal = msgspec.json.Decoder(_Terminal).decode
+_decode_bare_terminal = msgspec.json.Decoder(_BareTerminal).decode
+
+
+def _usage_of(data: bytes) -> Usage | None:
+    """The usage that the response of a terminal event reports."""
+    try:
+        response = _decode_terminal(data).response
+        return usage_in(response) if response is not None else None
+    except (msgspec.DecodeError, RecursionError):
+        pass
+    try:
+        bare = _decode_bare_terminal(data).response
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return _counts(bare.usage) if bare is not None and bare.usage is not None else None
 
 
 class ResponsesStream(Stream):
@@ -69,12 +89,7 @@ class ResponsesStream(Stream):
                 self.error_data = data
                 return
             self.content = self.finished = True
-            try:
-                response = _decode_terminal(data).response
-            except (msgspec.DecodeError, RecursionError):
-                return
-            if response is not None and response.usage is not None:
-                self.add_usage(normalised(response.usage))
+            self.add_usage(_usage_of(data))
         elif name == b"error":
             self.failed = True
             self.error_data = data

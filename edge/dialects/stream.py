@@ -90,6 +90,10 @@ class Stream(ABC):
         """
         return -1
 
+    def reported(self) -> Usage | None:
+        """What the provider has said so far of what the answer used."""
+        return self.usage
+
     def add_usage(self, usage: Usage | None) -> None:
         if usage is not None:
             self.usage = usage if self.usage is None else self.usage.merged(usage)
