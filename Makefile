@@ -5,13 +5,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 HAVE_CC := $(shell command -v cc >/dev/null 2>&1 && echo yes)
 INSTALL := PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q
-PYTEST := $(BIN)/python -m pytest
-# Two at a time, a file to each: most tests wait for clocks.
-BESIDE := -n 2 --dist loadfile
 SLOWER := building pure Python, which is slower (install gcc and Python's headers for more)
 HOT := $(wildcard edge/_fast/_*.py edge/_fast/*.pxd)
 
-.PHONY: run test soak sanitize fuzz lint bench bench-micro bench-peers clean
+.PHONY: run test check soak sanitize fuzz lint bench bench-micro bench-peers clean
 
 run: $(VENV)/.built
 	@$(BIN)/edge version
@@ -19,11 +16,11 @@ run: $(VENV)/.built
 
 test: $(VENV)/.test $(VENV)/.clients
 	@$(BIN)/edge version | grep -q compiled || echo "SKIPPED: the compiled build, which is not here (see above)"
-	EDGE_CLIENTS=$(CURDIR)/$(VENV)/clients $(PYTEST) $(BESIDE) -m 'not alone'
-	$(PYTEST) -m alone
-	EDGE_PURE_PYTHON=1 $(PYTEST) $(BESIDE) tests/unit tests/fuzz
-	@if $(BIN)/python -c 'import atheris' 2>/dev/null; then $(BIN)/python -m tests.fuzz.run --seconds 5; \
-	else echo "SKIPPED: fuzzing, since atheris is not here (it has wheels for Linux on x86-64, Python before 3.14)"; fi
+	EDGE_CLIENTS=$(CURDIR)/$(VENV)/clients $(BIN)/python -m tests.stages test
+
+# What an edit is tried with: the linters, the unit tests on the build that is here, and the live tests of the main ways.
+check: lint
+	$(BIN)/python -m tests.stages check
 
 # 200,000 answers, each looked at: is it its client's own? SOAK=1000000 asks for more. Needs redis-server.
 soak: $(VENV)/.test

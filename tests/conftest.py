@@ -13,6 +13,7 @@ from types import ModuleType
 import pytest
 
 BUILDS = ("pure", "compiled")
+EACH_BUILD = [pytest.param(build, marks=getattr(pytest.mark, build)) for build in BUILDS]
 
 
 def load(name: str, build: str) -> ModuleType:
@@ -26,7 +27,7 @@ def load(name: str, build: str) -> ModuleType:
 def both_builds(name: str) -> Callable[..., ModuleType]:
     """A fixture of the name ``NAME_module``: the tests that use it run on either build."""
 
-    @pytest.fixture(name=f"{name}_module", params=BUILDS)
+    @pytest.fixture(name=f"{name}_module", params=EACH_BUILD)
     def module(request: pytest.FixtureRequest) -> ModuleType:
         return load(name, request.param)
 
@@ -43,6 +44,31 @@ key_module = both_builds("key")
 scan_module = both_builds("scan")
 slots_module = both_builds("slots")
 sse_module = both_builds("sse")
+
+
+SHOWN = 100
+"""Lines of a failed test's traceback, and of each output that it captured."""
+
+
+def shortened(text: str) -> str:
+    """The beginning and the end of what is longer than anyone reads."""
+    lines = text.splitlines()
+    if len(lines) <= SHOWN:
+        return text
+    half = SHOWN // 2
+    return "\n".join([*lines[:half], f"... {len(lines) - 2 * half} lines left out ...", *lines[-half:]])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """A failure tells its cause first and last; an edge's whole log between would bury it."""
+    report = yield
+    if report.failed:
+        whole = str(report.longrepr)
+        if len(whole.splitlines()) > SHOWN:
+            report.longrepr = shortened(whole)
+        report.sections = [(name, shortened(text)) for name, text in report.sections]
+    return report
 
 
 @dataclass(frozen=True)

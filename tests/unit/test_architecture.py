@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -49,14 +51,15 @@ HOT_MAY_IMPORT = {"bisect", "collections", "cython", "decimal", "fcntl", "hashli
 STANDALONE = "edge.simulator"
 
 
-def imports(path: Path) -> set[str]:
+@cache
+def imports(path: Path) -> frozenset[str]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
+    return frozenset(found)
 
 
 def part(module: str) -> str:
@@ -134,11 +137,41 @@ def test_dangerous_tools_are_absent():
                 assert node.func.id not in ("eval", "exec", "compile", "__import__"), name
 
 
+IMPORTER = """
+import importlib, os, sys
+import asyncio, httptools, msgspec, ssl, uvicorn, uvloop, yaml
+for name in map(str.strip, sys.stdin):
+    child = os.fork()
+    if not child:
+        try:
+            importlib.import_module(name)
+        except BaseException as error:
+            print(f"{name}: {error!r}", flush=True)
+            os._exit(1)
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if not code:
+        print("imported", flush=True)
+    elif code != 1:
+        print(f"{name}: ended with {code}", flush=True)
+"""
+"""Imports each module in a process of its own, where nothing of edge was imported before."""
+
+
+@pytest.fixture(scope="module")
+def importer() -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-W", "error", "-c", IMPORTER]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+
+
 @pytest.mark.parametrize("module", sorted(MODULES))
-def test_every_module_imports_alone(module):
+def test_every_module_imports_alone(module, importer):
     if module.endswith("__main__"):
         pytest.skip("running it is what it is for")
-    subprocess.run([sys.executable, "-W", "error", "-c", f"import {module}"], check=True, timeout=30)
+    importer.stdin.write(f"{module}\n")
+    importer.stdin.flush()
+    assert importer.stdout.readline() == "imported\n"
 
 
 def test_files_are_small_enough_to_hold_one_idea():

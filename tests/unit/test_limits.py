@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import BUILDS, load
+from tests.conftest import EACH_BUILD, load
 
 START = 10**15
 """ns: a machine that has been up for twelve days."""
@@ -86,7 +86,7 @@ steps = st.tuples(
 )
 
 
-@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("build", EACH_BUILD)
 @settings(max_examples=200, deadline=None)
 @given(st.dictionaries(keys, st.tuples(st.integers(1, 10**10), st.integers(0, 10))), st.lists(steps, max_size=60))
 def test_any_operations_give_what_the_definition_gives(build, limits, operations):
@@ -326,7 +326,7 @@ def test_a_full_region_refuses_and_counts_and_places_are_used_again(limits_modul
     assert limited.acquire(1, colliding[3], 2) is None
 
 
-@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("build", EACH_BUILD)
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["acquire", "release", "clear"]), st.integers(1, 3), keys), max_size=60))
 def test_any_acquiring_gives_what_a_counter_gives(build, operations):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import BUILDS, load
+from tests.conftest import EACH_BUILD, load
 
 STATES = ("closed", "open", "half_open")
 EVENTS = ("begin", "content", "success", "failure", "trip", "neutral", "cancel")
@@ -397,7 +397,7 @@ def test_new_settings_lose_nothing(member_module):
     assert untouched.retry_after(0.0) == 5.0
 
 
-@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("build", EACH_BUILD)
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10), st.sampled_from(["begin", *EVENTS[1:]]), st.floats(0, 50)), max_size=60))
 def test_no_outcome_in_any_order_leaves_it_stuck(build, steps):

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge._fast import scan_tables
-from tests.conftest import BUILDS, load
+from tests.conftest import BUILDS, EACH_BUILD, load
 
 KEY = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBg\n-----END PRIVATE KEY-----"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
@@ -148,7 +148,7 @@ def test_an_escaped_slash_goes_on_only_in_values_that_have_slashes(scan_module):
     assert found == [("secret", r"ab1\/cd2\/e"), ("ip", "10.0.0.0"), ("email", "b@x.com")]
 
 
-@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("build", EACH_BUILD)
 @given(text=st.text(alphabet='\\u"/n0é', max_size=30))
 @example(text="\\u")
 def test_unicode_escapes_are_told_from_escaped_backslashes(build, text):
@@ -177,7 +177,7 @@ def test_ranges_are_scanned_each_for_itself(scan_module):
     assert scan_module.scan_ranges(data, [(0, 4), (5, 10), (12, 21), (0, 7)]) == [(12, 21, 0)]
 
 
-@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("build", EACH_BUILD)
 def test_the_checks_of_digits_can_be_asked_for_alone(build):
     numbers = load("scan_numbers", build)
     assert numbers.is_card(b"4111111111111111")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.scan_doubling import HOSTILE
-from tests.conftest import BUILDS, load
+from tests.conftest import EACH_BUILD, load
 
 ATOMS = """john@x.com|@|a|.|..|-|--|-----|-----BEGIN PRIVATE KEY-----|-----END PRIVATE KEY-----|\\n|\\|"|\\u0040|\\/|_|/|=|+|(|)
 4111 1111 1111 1111|4111111111111111|555-123-4567|(555) 123-4567| x12|ext. 5|+44 20 7946 0958|219-09-9999|DE89370400440532
@@ -47,7 +47,7 @@ def test_blocks_of_any_alignment_have_the_stops_that_bytes_have(data, in_json, s
     assert load("scan", "pure").scan_text(wide, json=in_json) == scan.scan_text(wide, json=in_json)
 
 
-@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("build", EACH_BUILD)
 @given(data=TEXTS, start=st.integers(0, 200), size=st.integers(0, 200), in_json=st.booleans())
 def test_a_range_is_scanned_as_its_copy_is(build, data, start, size, in_json):
     scan = load("scan", build)
@@ -79,7 +79,7 @@ def one_by_one(data: bytes) -> list[bytes]:
     return [data[i : i + 1] for i in range(len(data))]
 
 
-@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("build", EACH_BUILD)
 @given(data=TEXTS, mask=MASKS, cuts=st.lists(st.integers(0, 300), max_size=8))
 @settings(max_examples=150)
 def test_however_the_text_is_cut_the_result_is_that_of_the_whole(build, data, mask, cuts):

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import BUILDS, load
+from tests.conftest import EACH_BUILD, load
 
 BOUNDS = (0.1, 1.0, 5.0)
 
@@ -48,7 +48,7 @@ operations = st.lists(
 )
 
 
-@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("build", EACH_BUILD)
 @settings(max_examples=150, deadline=None)
 @given(operations)
 def test_any_operations_give_what_a_dict_gives(build, steps):

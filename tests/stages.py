@@ -1,0 +1,138 @@
+"""``python -m tests.stages [test | check]``: what ``make test`` and ``make check`` run, stage after stage.
+
+Every stage runs, whatever became of the one before. Its whole output goes to ``build/tests/STAGE.log``; what is printed
+of it is its progress, its closing line and, of a stage that failed, the end of its output. The last line is the sum:
+``N passed, N failed, N skipped``. Ends with 1 if a stage failed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edge._fast import COMPILED
+
+ROOT = Path(__file__).parents[1]
+LOGS = ROOT / "build/tests"
+SHOWN = 150
+"""Lines of a failed stage that are printed."""
+COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped)\b")
+PROGRESS = re.compile(r"\[ *(\d+)%\]")
+# Most tests wait for clocks and other processes, so more of them run at a time than there are cores: a file to each.
+BESIDE = ("-n", "4", "--dist", "loadfile")
+LIVE = ("tests/http/test_fronts.py", "tests/http/test_passthrough.py", "tests/http/test_translation.py")
+PYTEST = ("-m", "pytest", "-q", "--tb=short")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """``arguments`` are Python's. ``when`` is "" or the reason why the stage is skipped."""
+
+    name: str
+    arguments: tuple[str, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+    skipped: str = ""
+
+
+@dataclass
+class Result:
+    """``code`` is the exit code of the stage's process."""
+
+    code: int
+    seconds: float
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+
+def stages(plan: str) -> tuple[Stage, ...]:
+    pure = {"EDGE_PURE_PYTHON": "1"}
+    uncompiled = "" if COMPILED else "the tests beside ran on the pure build, since nothing is compiled here"
+    no_fuzzer = (
+        "" if importlib.util.find_spec("atheris") else "atheris is not here (Linux on x86-64, before Python 3.14)"
+    )
+    quick = ("-m", "not alone and not pure", "tests/unit", *LIVE)
+    plans = {
+        "check": (Stage("unit and live", (*PYTEST, *BESIDE, *quick)),),
+        "test": (
+            Stage("beside", (*PYTEST, *BESIDE, "-m", "not alone")),
+            Stage("alone", (*PYTEST, "-m", "alone")),
+            # What runs on both builds by itself has done so already.
+            Stage(
+                "pure build",
+                (*PYTEST, *BESIDE, "-m", "not alone and not pure and not compiled", "tests/unit", "tests/fuzz"),
+                pure,
+                uncompiled,
+            ),
+            Stage("fuzzing", ("-m", "tests.fuzz.run", "--seconds", "5"), {}, no_fuzzer),
+        ),
+    }
+    return plans[plan]
+
+
+def run(stage: Stage) -> Result:
+    """Run one stage; print how far it is at each tenth, and how it ended."""
+    print(f"== {stage.name}: python {' '.join(stage.arguments)}", flush=True)
+    log = LOGS / f"{stage.name.replace(' ', '-')}.log"
+    begun = time.monotonic()
+    lines: list[str] = []
+    told = 0
+    process = subprocess.Popen(
+        [sys.executable, *stage.arguments],
+        cwd=ROOT,
+        env={**os.environ, **stage.environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    assert process.stdout is not None
+    with process, log.open("w") as kept:
+        for line in process.stdout:
+            kept.write(line)
+            lines.append(line.rstrip("\n"))
+            step = PROGRESS.search(line)
+            if step and int(step[1]) // 10 > told:
+                told = int(step[1]) // 10
+                print(f"   {step[1]} % after {time.monotonic() - begun:.0f} s", flush=True)
+    result = Result(process.returncode, time.monotonic() - begun)
+    for number, word in COUNT.findall(next((line for line in reversed(lines) if COUNT.search(line)), "")):
+        kind = "failed" if word.startswith("error") else word
+        setattr(result, kind, getattr(result, kind) + int(number))
+    if result.code:
+        print("\n".join(lines[-SHOWN:]))
+        print(f"-- the whole output is in {log.relative_to(ROOT)}")
+    else:
+        print("\n".join(line for line in lines if line.startswith("SKIPPED")), end="\n" * (result.skipped > 0))
+        print(lines[-1] if lines else "", flush=True)
+    return result
+
+
+def main() -> int:
+    plan = sys.argv[1] if len(sys.argv) > 1 else "test"
+    LOGS.mkdir(parents=True, exist_ok=True)
+    results: dict[str, Result] = {}
+    for stage in stages(plan):
+        if stage.skipped:
+            print(f"SKIPPED: {stage.name}: {stage.skipped}")
+        else:
+            results[stage.name] = run(stage)
+    print(f"\n{'stage':16}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}")
+    for name, result in results.items():
+        print(f"{name:16}{result.passed:8}{result.failed:8}{result.skipped:9}{result.seconds:9.0f}")
+    broken = [name for name, result in results.items() if result.code]
+    if broken:
+        print(f"failed: {', '.join(broken)}")
+    totals = [sum(getattr(result, kind) for result in results.values()) for kind in ("passed", "failed", "skipped")]
+    print("{} passed, {} failed, {} skipped".format(*totals))
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
