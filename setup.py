@@ -1,11 +1,9 @@
 """Build script: the hot modules of ``edge/_fast``, compiled under their second name.
 
 ``edge/_fast/_sse.py`` is ordinary Python; the same file is compiled as ``edge._fast._sse_c``, so both builds can be
-imported side by side. Three build states:
-
-* neither variable set: compile if possible, go on as pure Python (saying so) if not;
-* ``EDGE_PURE_PYTHON=1``: compile nothing (gives a ``py3-none-any`` wheel);
-* ``EDGE_REQUIRE_COMPILED=1``: a module that does not compile fails the build.
+imported side by side. A module that does not compile fails the build, since a wheel that is named for a platform and
+runs as slowly as pure Python would go unnoticed; the last line says how to go on. With ``EDGE_PURE_PYTHON=1`` nothing is
+compiled, which gives a ``py3-none-any`` wheel. ``EDGE_REQUIRE_COMPILED=1``, which means something at run time, contradicts it.
 
 ``EDGE_SANITIZE=1`` makes a build for tests alone, with Cython's own checks on and with the address and undefined
 behaviour sanitizers of gcc: ``make sanitize`` (tests/sanitize.py) makes it, in a folder of its own, and runs it.
@@ -15,6 +13,7 @@ import os
 import sys
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 HOT_MODULES = [
     "balancer",
@@ -51,6 +50,23 @@ if PURE and REQUIRED:
     raise SystemExit("EDGE_PURE_PYTHON and EDGE_REQUIRE_COMPILED contradict each other: set one of them")
 
 
+HOW_TO_GO_ON = (
+    "edge: the hot modules do not compile here. Install a C compiler and Python's headers (Debian: gcc python3-dev), "
+    "or set EDGE_PURE_PYTHON=1 to install the slower build in pure Python."
+)
+
+
+class BuildOrSay(build_ext):
+    """Compiles the modules; where that fails, the last line says how to go on."""
+
+    def run(self) -> None:
+        try:
+            super().run()
+        except Exception as error:
+            print(f"edge: {type(error).__name__}: {error}", file=sys.stderr)
+            raise SystemExit(HOW_TO_GO_ON) from None
+
+
 def extensions() -> list[Extension]:
     if PURE:
         print("edge: EDGE_PURE_PYTHON is set, nothing is compiled", file=sys.stderr)
@@ -58,16 +74,12 @@ def extensions() -> list[Extension]:
     try:
         from Cython.Build import cythonize
     except ImportError:
-        if REQUIRED:
-            raise
-        print("edge: Cython is missing, building pure Python", file=sys.stderr)
-        return []
+        raise SystemExit(HOW_TO_GO_ON.replace("Install a C compiler", "Install Cython, a C compiler")) from None
     modules = [
         Extension(
             f"edge._fast._{name}_c",
             [f"edge/_fast/_{name}.py"],
             depends=["setup.py"],
-            optional=not REQUIRED,
             extra_compile_args=[
                 *(["-O1", "-g", *SANITIZERS] if SANITIZE else ["-O3"]),
                 # Where the processor has a fused multiply-add (ARM), contraction would round differently from Python.
@@ -88,4 +100,4 @@ def extensions() -> list[Extension]:
     )
 
 
-setup(ext_modules=extensions(), options={"build_ext": {"parallel": 2}})
+setup(ext_modules=extensions(), cmdclass={"build_ext": BuildOrSay}, options={"build_ext": {"parallel": 2}})

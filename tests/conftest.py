@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.stalls import Stalls
 
 BUILDS = ("pure", "compiled")
 EACH_BUILD = [pytest.param(build, marks=getattr(pytest.mark, build)) for build in BUILDS]
@@ -112,6 +114,13 @@ def read_recordings() -> list[Recording]:
                 )
             )
     return found
+
+
+@pytest.fixture
+def stalls() -> Iterator[Stalls]:
+    """What the machine does while the test runs."""
+    with Stalls() as measured:
+        yield measured
 
 
 @pytest.fixture(scope="session")

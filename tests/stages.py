@@ -26,7 +26,7 @@ COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped)\b")
 PROGRESS = re.compile(r"\[ *(\d+)%\]")
 # Most tests wait for clocks and other processes, so more of them run at a time than there are cores: a file to each.
 BESIDE = ("-n", "4", "--dist", "loadfile")
-LIVE = ("tests/http/test_fronts.py", "tests/http/test_passthrough.py", "tests/http/test_translation.py")
+LIVE = ("tests/http/test_fronts.py", "tests/http/test_passthrough.py")
 PYTEST = ("-m", "pytest", "-q", "--tb=short")
 
 
@@ -57,9 +57,9 @@ def stages(plan: str) -> tuple[Stage, ...]:
     no_fuzzer = (
         "" if importlib.util.find_spec("atheris") else "atheris is not here (Linux on x86-64, before Python 3.14)"
     )
-    quick = ("-m", "not alone and not pure", "tests/unit", *LIVE)
+    quick = ("-n", "2", "--dist", "loadfile", "-m", "not alone and not pure", "tests/unit", *LIVE)
     plans = {
-        "check": (Stage("unit and live", (*PYTEST, *BESIDE, *quick)),),
+        "check": (Stage("unit and live", (*PYTEST, *quick)),),
         "test": (
             Stage("beside", (*PYTEST, *BESIDE, "-m", "not alone")),
             Stage("alone", (*PYTEST, "-m", "alone")),

@@ -131,7 +131,7 @@ def test_what_one_worker_stored_the_others_serve_and_clearing_forgets_it_everywh
     assert got["miss"] == 1
 
 
-def test_r19_a_crowd_over_four_workers(edge, simulator):
+def test_r19_a_crowd_over_four_workers(edge, simulator, stalls):
     before, name = simulator.count(), fresh()
     asked = [request("chat", "sim-words-20-ttft-300", said(name), key=KEYS["a"][0])] * 200
     answers = uvloop.run(all_at_once(edge.port, asked))
@@ -142,10 +142,10 @@ def test_r19_a_crowd_over_four_workers(edge, simulator):
     print(f"\nR19, four workers: {calls} upstream calls, {right} of 200 right, longest {longest:.2f} s; {states}")
     assert right == 200
     assert calls <= WORKERS
-    assert longest < 2
+    assert longest < 2 + stalls.granted_s
 
 
-def test_nobody_waits_for_an_answer_that_will_not_be_stored(simulator, redis, tmp_path):
+def test_nobody_waits_for_an_answer_that_will_not_be_stored(simulator, redis, tmp_path, stalls):
     """A failure: another edge asks itself as soon as that is known."""
     settings = cached(simulator.url, {"url": redis.url()})
     edges = [Edge(tmp_path, settings), Edge(tmp_path, settings)]
@@ -161,11 +161,11 @@ def test_nobody_waits_for_an_answer_that_will_not_be_stored(simulator, redis, tm
             wait_for_redis(each, 1)
         second, first = uvloop.run(both())
     assert first.status == second.status
-    assert second.took_s < 1.2
+    assert second.took_s < 1.2 + stalls.granted_s
 
 
 @pytest.mark.parametrize("holder", ["nobody", "another"])
-def test_trouble_with_redis_costs_one_deadline(simulator, redis, tmp_path, holder):
+def test_trouble_with_redis_costs_one_deadline(simulator, redis, tmp_path, stalls, holder):
     """Also where the answer was being waited for that somebody else had the right to fetch."""
     deadline_s = 0.5
     asked = [request("chat", "sim-ttft-1000", said(fresh()), key=KEYS["a"][0])]
@@ -190,7 +190,7 @@ def test_trouble_with_redis_costs_one_deadline(simulator, redis, tmp_path, holde
             for each in edges:
                 wait_for_redis(each, 1)
             took_s = uvloop.run(main())
-    assert took_s < 1 + 0.1 + deadline_s + 0.35
+    assert took_s < 1 + 0.1 + deadline_s + 0.35 + stalls.granted_s
 
 
 @pytest.mark.parametrize("model", ["sim-words-5", "sim-ttft-20"])

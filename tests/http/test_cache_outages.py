@@ -105,7 +105,7 @@ async def failed_over(cluster: RedisCluster, victim: RedisServer) -> float:
         await asyncio.sleep(0.05)
 
 
-def test_r5_a_primary_is_killed(simulator, tmp_path):
+def test_r5_a_primary_is_killed(simulator, tmp_path, stalls):
     cluster = RedisCluster(tmp_path, 3, 1)
 
     async def main(edge: Edge) -> None:
@@ -135,7 +135,7 @@ def test_r5_a_primary_is_killed(simulator, tmp_path):
         )
         assert wrong == []
         assert sum(answer.cache == "redis" for _, answer in before) > 0.4 * len(before), "half of them are hits"
-        assert longest <= TIMEOUT_S + TOLERANCE_S
+        assert longest <= TIMEOUT_S + TOLERANCE_S + stalls.granted_s
         assert waited <= 0.05 * len(rows)
         assert repaired <= 5
 
@@ -143,7 +143,7 @@ def test_r5_a_primary_is_killed(simulator, tmp_path):
         uvloop.run(main(edge))
 
 
-def test_r6_all_are_frozen(simulator, tmp_path):
+def test_r6_all_are_frozen(simulator, tmp_path, stalls):
     cluster = RedisCluster(tmp_path, 3, 0)
     frozen_s = 8.0
 
@@ -180,8 +180,8 @@ def test_r6_all_are_frozen(simulator, tmp_path):
             f"Redis ({base_s * 1000:.1f} ms); {logged} log lines; all hits again {recovered:.2f} s after"
         )
         assert wrong == []
-        assert longest <= TIMEOUT_S + TOLERANCE_S
-        assert p99_s <= TIMEOUT_S
+        assert longest <= TIMEOUT_S + TOLERANCE_S + stalls.granted_s
+        assert p99_s <= TIMEOUT_S + stalls.granted_s
         assert not any(answer.cache == "redis" for _, answer in rest)
         assert sum(answer.cache == "redis" for _, answer in load.between(thawed + 5, thawed + 6)) > 0.4 * RATE
         assert logged <= 10 * frozen_s
@@ -234,7 +234,7 @@ def flipped(value: bytes, bit: int) -> bytes:
     return bytes(changed)
 
 
-def test_r7_a_hostile_server(simulator, tmp_path):
+def test_r7_a_hostile_server(simulator, tmp_path, stalls):
     server = RedisServer(tmp_path)
     asked, wrong, slowest = 0, [], 0.0
 
@@ -264,10 +264,10 @@ def test_r7_a_hostile_server(simulator, tmp_path):
     assert wrong == []
     assert corrupt >= STORED
     assert answers > 0
-    assert slowest <= 2 * TIMEOUT_S + TOLERANCE_S
+    assert slowest <= 2 * TIMEOUT_S + TOLERANCE_S + stalls.granted_s
 
 
-def test_r7_redirections_in_circles(simulator, tmp_path):
+def test_r7_redirections_in_circles(simulator, tmp_path, stalls):
     """Each of two real servers says that the other has the slot."""
     cluster = RedisCluster(tmp_path, 3, 0)
     with stopping(cluster), served(tmp_path, simulator.url, {"url": cluster.url, "cluster": True}) as edge:
@@ -289,4 +289,4 @@ def test_r7_redirections_in_circles(simulator, tmp_path):
     assert wrong == []
     assert circles >= STORED // 2
     assert refused > 0
-    assert longest <= TIMEOUT_S + TOLERANCE_S
+    assert longest <= TIMEOUT_S + TOLERANCE_S + stalls.granted_s

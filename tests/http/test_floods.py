@@ -15,8 +15,6 @@ from tests.flood import allow_files, flood, post, run
 from tests.harness import Edge, providers, running
 from tests.http.test_lifecycle import children
 
-pytestmark = pytest.mark.alone
-
 SAID = [{"role": "user", "content": "hi"}]
 CHAT = post("/v1/chat/completions", {"model": "gpt-4o", "messages": SAID})
 HEALTH = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"
@@ -83,7 +81,7 @@ def opened(port: int, data: bytes = b"") -> socket.socket:
     return sock
 
 
-def test_r10_slow_attackers_are_closed_at_their_deadlines_and_nobody_else_notices(edge):
+def test_r10_slow_attackers_are_closed_at_their_deadlines_and_nobody_else_notices(edge, stalls):
     run(flood(edge.port, CHAT, rate=200, connections=20, seconds=1))
     memory, open_files = memory_kib(edge), files(edge)
     groups = [
@@ -114,7 +112,7 @@ def test_r10_slow_attackers_are_closed_at_their_deadlines_and_nobody_else_notice
     for group in groups:
         assert group.left == 0, group.name
         # Closed by the deadline and a second; the looking here takes a moment too.
-        assert max(group.lifetimes) <= group.deadline_s + 1.5, group.name
+        assert max(group.lifetimes) <= group.deadline_s + 1.5 + stalls.granted_s, group.name
         assert min(group.lifetimes) >= group.deadline_s - 1, group.name
     assert set(found.counts) == {200}
     assert found.lost == 0
@@ -129,7 +127,7 @@ def test_r10_slow_attackers_are_closed_at_their_deadlines_and_nobody_else_notice
     print(f"others answered, p99 {found.percentile(200, 0.99) * 1000:.0f} ms, memory +{grown / 1024:.1f} MiB")
 
 
-def test_r10_readers_that_have_stopped_are_cut_off(edge, simulator):
+def test_r10_readers_that_have_stopped_are_cut_off(edge, simulator, stalls):
     """A client that takes nothing of its stream for 30 seconds has left; its provider is told."""
     before = simulator.count()
     body = {"model": "sim-words-60000", "messages": SAID, "stream": True}
@@ -153,7 +151,7 @@ def test_r10_readers_that_have_stopped_are_cut_off(edge, simulator):
         sock.close()
     assert [bool(entry["left"]) for entry in entries] == [True] * 5
     waited = max(entry["left_at"] for entry in entries) - stalled_at
-    assert 27 <= waited <= 31.5
+    assert 27 <= waited <= 31.5 + stalls.granted_s
     assert [entry["events"] for entry in entries] == events, "nothing is read for a client that reads nothing"
     assert memory_kib(edge) - memory <= 10 * 1024
     print(f"\nR10: 5 of 5 stuck readers cut off after {waited:.1f} s")
@@ -178,6 +176,7 @@ def test_r11_idle_connections_cost_little(edge):
     assert each <= 12
 
 
+@pytest.mark.alone
 def test_r12_three_times_too_much_is_served_up_to_the_bound_and_refused_beyond(edge):
     """An upstream of 100 ms and 200 places serve 2,000 a second; 6,000 are asked for."""
     request = post("/v1/chat/completions", {"model": "sim-ttft-100", "messages": SAID})

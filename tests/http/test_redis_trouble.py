@@ -70,7 +70,7 @@ def slow(rows: list[tuple[float, float, int, bool]]) -> int:
     return sum(row[1] > 0.025 for row in rows)
 
 
-def test_a_primary_is_killed_under_load(tmp_path):
+def test_a_primary_is_killed_under_load(tmp_path, stalls):
     cluster = RedisCluster(tmp_path, 3, 1)
 
     async def main() -> None:
@@ -104,7 +104,7 @@ def test_a_primary_is_killed_under_load(tmp_path):
                 f"missed; failover after {failed_over - killed:.2f} s, whole again {repaired:.2f} s later"
             )
             assert all(row[3] for row in before)
-            assert longest < TIMEOUT_S + TOLERANCE_S
+            assert longest < TIMEOUT_S + TOLERANCE_S + stalls.granted_s
             assert slow(rows) <= 0.05 * len(rows)
             assert repaired < 5
             others = {row[2] for row in load.between(killed + 0.5, killed + 1.4) if row[3]}
@@ -129,7 +129,7 @@ def redis(request, tmp_path):
         yield (made.url if settings else made.url()), settings, servers, made
 
 
-def test_all_are_frozen_and_come_back(redis):
+def test_all_are_frozen_and_come_back(redis, stalls):
     url, settings, servers, _ = redis
 
     async def main() -> None:
@@ -161,9 +161,11 @@ def test_all_are_frozen_and_come_back(redis):
                 f"\nkill -STOP of all, N={len(rows)} gets: {slow(rows)} slow, longest {longest * 1000:.1f} ms; after 1 s, "
                 f"N={len(later)}, longest {after * 1000:.1f} ms; {lines} lines in all; back {recovered:.2f} s after -CONT"
             )
-            assert longest < TIMEOUT_S + TOLERANCE_S
+            assert longest < TIMEOUT_S + TOLERANCE_S + stalls.granted_s
             assert not any(row[3] for row in later)
-            assert sorted(row[1] for row in later)[int(len(later) * 0.99)] < 0.005, "it costs nothing"
+            assert sorted(row[1] for row in later)[int(len(later) * 0.99)] < 0.005 + stalls.granted_s, (
+                "it costs nothing"
+            )
             assert lines <= 20
             assert recovered < 5
             assert all(node.connections <= 17 for node in made.client.nodes)
@@ -171,7 +173,7 @@ def test_all_are_frozen_and_come_back(redis):
     uvloop.run(main())
 
 
-def test_all_are_killed_and_start_again(redis):
+def test_all_are_killed_and_start_again(redis, stalls):
     """The same client recovers; redis-py's did not (redis-py#2555, #3693)."""
     url, settings, servers, whole = redis
 
@@ -184,7 +186,7 @@ def test_all_are_killed_and_start_again(redis):
             while time.monotonic() - began < 3:
                 at = time.monotonic()
                 assert await made.cache.get(digest_of(1), "a") is None
-                assert time.monotonic() - at < TIMEOUT_S + TOLERANCE_S
+                assert time.monotonic() - at < TIMEOUT_S + TOLERANCE_S + stalls.granted_s
                 await asyncio.sleep(0.005)
             assert not made.client.ready
             for server in servers:
@@ -200,7 +202,7 @@ def test_all_are_killed_and_start_again(redis):
     uvloop.run(main())
 
 
-def test_one_of_three_freezes_and_the_others_serve(tmp_path):
+def test_one_of_three_freezes_and_the_others_serve(tmp_path, stalls):
     cluster = RedisCluster(tmp_path, 3, 0, "cluster-require-full-coverage no")
 
     async def main() -> None:
@@ -226,7 +228,7 @@ def test_one_of_three_freezes_and_the_others_serve(tmp_path):
             assert not hit & missed
             assert len(hit) > 0.4 * load.keys
             assert load.whole_again(back) < 5
-            assert max(row[1] for row in load.between(frozen, back)) < TIMEOUT_S + TOLERANCE_S
+            assert max(row[1] for row in load.between(frozen, back)) < TIMEOUT_S + TOLERANCE_S + stalls.granted_s
 
     with stopping(cluster):
         uvloop.run(main())
@@ -282,7 +284,7 @@ def test_it_starts_without_redis_and_finds_it_later(tmp_path):
         uvloop.run(main())
 
 
-def test_it_starts_in_time_with_a_frozen_redis_and_ends_too(tmp_path):
+def test_it_starts_in_time_with_a_frozen_redis_and_ends_too(tmp_path, stalls):
     server = RedisServer(tmp_path)
     server.signal(signal.SIGSTOP)
 
@@ -290,7 +292,7 @@ def test_it_starts_in_time_with_a_frozen_redis_and_ends_too(tmp_path):
         async with remote(server.url(), wait=False) as made:  # `remote` sees to it that starting takes 2 s at most
             assert await made.cache.get(digest_of(1), "a") is None
             began = time.monotonic()
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 1.5 + stalls.granted_s
 
     with stopping(server):
         uvloop.run(main())

@@ -46,6 +46,18 @@ def test_the_wheel_is_whole_and_runs(build_state, tmp_path):
     assert f"({build_state})" in got.stdout
 
 
+def test_without_a_compiler_the_last_line_says_how_to_go_on(tmp_path):
+    kept = {k: v for k, v in os.environ.items() if k not in ("EDGE_PURE_PYTHON", "EDGE_REQUIRE_COMPILED")}
+    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)]
+    env = {**kept, "CC": str(tmp_path / "no-compiler")}
+    got = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+    assert got.returncode != 0
+    assert not list(tmp_path.glob("*.whl")), "a wheel named for this platform that is pure Python"
+    said = [line for line in (got.stdout + got.stderr).splitlines() if "EDGE_PURE_PYTHON=1" in line]
+    assert len(said) == 1
+    assert "do not compile here" in said[0]
+
+
 def test_contradictory_build_variables_are_an_error():
     env = {**os.environ, "EDGE_PURE_PYTHON": "1", "EDGE_REQUIRE_COMPILED": "1"}
     command = [sys.executable, "setup.py", "--version"]
