@@ -2,8 +2,8 @@
 
 ``edge/_fast/_sse.py`` is ordinary Python; the same file is compiled as ``edge._fast._sse_c``, so both builds can be
 imported side by side. A module that does not compile fails the build, since a wheel that is named for a platform and
-runs as slowly as pure Python would go unnoticed; the last line says how to go on. With ``EDGE_PURE_PYTHON=1`` nothing is
-compiled, which gives a ``py3-none-any`` wheel. ``EDGE_REQUIRE_COMPILED=1``, which means something at run time, contradicts it.
+runs as slowly as pure Python would go unnoticed; the last line says how to go on. With ``EDGE_PURE_PYTHON=1`` nothing
+is compiled, which gives a ``py3-none-any`` wheel; ``EDGE_REQUIRE_COMPILED=1``, a word for run time, contradicts it.
 
 ``EDGE_SANITIZE=1`` makes a build for tests alone, with Cython's own checks on and with the address and undefined
 behaviour sanitizers of gcc: ``make sanitize`` (tests/sanitize.py) makes it, in a folder of its own, and runs it.
@@ -62,7 +62,7 @@ class BuildOrSay(build_ext):
     def run(self) -> None:
         try:
             super().run()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever keeps a module from being compiled
             print(f"edge: {type(error).__name__}: {error}", file=sys.stderr)
             raise SystemExit(HOW_TO_GO_ON) from None
 

@@ -48,15 +48,16 @@ slots_module = both_builds("slots")
 sse_module = both_builds("sse")
 
 
+WIDE = 1000
 SHOWN = 100
 """Lines of a failed test's traceback, and of each output that it captured."""
 
 
 def shortened(text: str) -> str:
     """The beginning and the end of what is longer than anyone reads."""
-    lines = text.splitlines()
+    lines = [line if len(line) <= WIDE else f"{line[:WIDE]}..." for line in text.splitlines()]
     if len(lines) <= SHOWN:
-        return text
+        return "\n".join(lines)
     half = SHOWN // 2
     return "\n".join([*lines[:half], f"... {len(lines) - 2 * half} lines left out ...", *lines[-half:]])
 
@@ -67,8 +68,8 @@ def pytest_runtest_makereport():
     report = yield
     if report.failed:
         whole = str(report.longrepr)
-        if len(whole.splitlines()) > SHOWN:
-            report.longrepr = shortened(whole)
+        if (shorter := shortened(whole)) != whole:
+            report.longrepr = shorter
         report.sections = [(name, shortened(text)) for name, text in report.sections]
     return report
 

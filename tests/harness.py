@@ -341,6 +341,13 @@ class Client:
                 return body
             body += chunk
 
+    def rest(self) -> bytes:
+        """Everything until the other side closes."""
+        while data := self.sock.recv(65536):
+            self.buffer += data
+        data, self.buffer = self.buffer, b""
+        return data
+
     def exactly(self, size: int) -> bytes:
         while len(self.buffer) < size:
             data = self.sock.recv(65536)

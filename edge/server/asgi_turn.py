@@ -11,9 +11,35 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 if TYPE_CHECKING:
+    from uvicorn._types import ASGISendEvent
+
     from edge.server.protocol import EdgeProtocol
 
 __all__ = ["AsgiTurn"]
+
+
+class OldCycle(RequestResponseCycle):
+    """The cycle of an HTTP/1.0 request, which uvicorn's answers as if it were a newer one.
+
+    HTTP/1.0 knows no chunks (RFC 9112, section 7.1): an answer of unknown size ends with its connection. A connection
+    that is kept is said to be (section 9.3).
+    """
+
+    _sized = True
+
+    async def send(self, message: ASGISendEvent) -> None:
+        if message["type"] == "http.response.start":
+            headers = list(message.get("headers", []))
+            names = {name.lower() for name, _ in headers}
+            self._sized = b"content-length" in names
+            if not self._sized:
+                self.chunked_encoding = False
+                self.keep_alive = False
+            elif self.keep_alive and b"connection" not in names:
+                message = {**message, "headers": [*headers, (b"connection", b"keep-alive")]}
+        elif message["type"] == "http.response.body" and not self._sized:
+            self.expected_content_length = len(message.get("body", b""))
+        await super().send(message)
 
 
 class AsgiTurn:
@@ -40,7 +66,7 @@ class AsgiTurn:
             "raw_path": path,
             "query_string": url.query or b"",
         }
-        self._cycle = RequestResponseCycle(
+        self._cycle = (RequestResponseCycle if version == "1.1" else OldCycle)(
             scope=scope,  # type: ignore[arg-type]
             transport=self,  # type: ignore[arg-type]
             flow=protocol.flow,

@@ -116,7 +116,7 @@ class Lane(EdgeProtocol):
             if found is None:
                 return super().turn_for(index, version, keeps_alive)
             query = url.query or b""
-        if new_head and keeps_alive and len(index) == len(self.headers) and SIZE in index:
+        if new_head and keeps_alive and version == "1.1" and len(index) == len(self.headers) and SIZE in index:
             place = self.headers.index((SIZE, index[SIZE]))
             HEADS.learn(self.segment, Head(found, target, query, list(self.headers), dict(index), place))
         exchange = self.exchange(found, query, index)
@@ -215,7 +215,7 @@ class LaneExchange(Exchange):
     def _learn(self) -> None:
         """If all of the request came alone and at once, and was answered from memory, it is known from now on."""
         segment = self.lane.segment
-        if self.cache != "memory" or self.closes or b"expect" in self.index:
+        if self.cache != "memory" or self.closes or not self.chunks or b"expect" in self.index:
             return  # or more than the answer is due
         if segment.find(END) + 4 + self.received == len(segment):
             self.lane.edge.gateway.repeats.learn(self, segment, self.sent)
@@ -238,6 +238,8 @@ class LaneExchange(Exchange):
         if self.closes or lane.edge.draining:
             self.closes = True
             headers.append((b"connection", b"close"))
+        elif not self.chunks:
+            headers.append((b"connection", b"keep-alive"))  # RFC 9112, section 9.3: HTTP/1.0 has to be told
         self._head = (STATUS_LINE[status], [*lane.server_state.default_headers, *headers])
 
     def write(self, data: bytes) -> None:

@@ -225,7 +225,7 @@ class EdgeProtocol(HttpToolsProtocol):
             if not HOST.fullmatch(host):
                 raise InvalidHTTP("A request names exactly one host.")
             self._good_host = host
-        turn = self._reading = self.turn_for(index, version, keeps_alive and version == "1.1")
+        turn = self._reading = self.turn_for(index, version, keeps_alive)
         if self._running is None and not self._waiting and not self.flow.write_paused:
             self._running = turn
             turn.begin()

@@ -168,6 +168,33 @@ class TestFraming:
         client.send(b"GET /health HTTP/1.0\r\n\r\n")
         assert client.head()[0] == 200
 
+    @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/files", "/health"])
+    def test_http_1_0_keeps_a_connection_that_asks_for_it(self, client, path):
+        method, body = (b"GET", b"") if path == "/health" else (b"POST", BODY % b"again")
+        head = f" {path} HTTP/1.0\r\nhost: localhost\r\nConnection: Keep-Alive\r\n{JSON}\r\ncontent-length: {len(body)}\r\n\r\n"
+        for _ in range(3):
+            client.send(method + head.encode() + body)
+            _, headers, got = answer(client)
+            assert headers["connection"] == "keep-alive"
+            assert "transfer-encoding" not in headers
+            assert json.loads(got)
+
+    def test_http_1_0_closes_a_connection_that_does_not_ask(self, client):
+        client.send(b"GET /health HTTP/1.0\r\nhost: localhost\r\n\r\n")
+        assert answer(client)[1]["connection"] == "close"
+        assert ends(client)
+
+    def test_a_stream_over_http_1_0_has_no_chunks_and_ends_with_its_connection(self, client):
+        body = json.dumps({"model": "gpt-4o", "stream": True, "messages": [{"role": "user", "content": "hi"}]})
+        head = f"POST /v1/chat/completions HTTP/1.0\r\nhost: localhost\r\nconnection: keep-alive\r\n{JSON}\r\n"
+        client.send(f"{head}content-length: {len(body)}\r\n\r\n{body}".encode())
+        status, headers = client.head()
+        assert (status, headers["connection"]) == (200, "close")
+        assert "transfer-encoding" not in headers
+        got = client.rest()
+        assert got.startswith(b"data: ")
+        assert got.endswith(b"data: [DONE]\n\n")
+
     def test_trailers_are_ignored(self, client, simulator):
         before = simulator.count()
         body = BODY % b"trail"
