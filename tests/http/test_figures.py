@@ -116,7 +116,7 @@ def test_r1_nobody_gets_anybody_elses_answer(simulator, tmp_path):
 def test_r8_silent_upstreams_end_at_their_own_clocks(simulator, tmp_path, stalls):
     """A stall at each phase, twenty-four at a time; then the pool has all its connections again."""
     clocks = {"connect_s": 1, "first_content_s": 1.5, "idle_s": 2, "total_s": 3}
-    stalls = {  # model: stream, seconds, status
+    kinds = {  # model: stream, seconds, status
         "sim-hang": (True, 1.5, 504),
         "sim-hang-0": (True, 1.5, 504),
         "sim-hang-1": (True, 1.5, 504),
@@ -148,7 +148,7 @@ def test_r8_silent_upstreams_end_at_their_own_clocks(simulator, tmp_path, stalls
 
     with running(edge):
         with ThreadPoolExecutor(12) as pool:
-            list(pool.map(one, [case for case in stalls.items() for _ in range(12)]))
+            list(pool.map(one, [case for case in kinds.items() for _ in range(12)]))
         with ThreadPoolExecutor(24) as pool:
             fine = list(
                 pool.map(
@@ -164,7 +164,7 @@ def test_r8_silent_upstreams_end_at_their_own_clocks(simulator, tmp_path, stalls
             )
     assert fine == [200] * 24, "every place in the pool is back"
     print(
-        f"\nR8: {sum(ended.values())} silent upstreams over {len(stalls)} kinds, {len(wrong)} off their clock by more than 250 ms"
+        f"\nR8: {sum(ended.values())} silent upstreams over {len(kinds)} kinds, {len(wrong)} off their clock by more than 250 ms"
     )
     assert wrong == []
 

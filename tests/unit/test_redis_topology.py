@@ -86,9 +86,9 @@ def test_what_is_no_layout_is_refused(text):
 
 def test_the_largest_answer_takes_no_time():
     text = b"".join(line(*["0-16383"] * 16384, address=f"127.0.0.1:{7000 + n}@1") for n in range(30))
-    began = time.perf_counter()
+    began = time.process_time()
     parse_nodes(text, "127.0.0.1").owners()
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 @settings(max_examples=300, deadline=None)
