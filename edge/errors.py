@@ -7,6 +7,7 @@
           DuplicateKey            400 duplicate_key
           MissingParameter        400 missing_required_parameter
           InvalidValue            400 invalid_value
+          UnsupportedParameter    400 unsupported_parameter
         InvalidApiKey             401 invalid_api_key
         OriginNotAllowed          403 origin_not_allowed
         HostNotAllowed            403 host_not_allowed
@@ -43,6 +44,8 @@ prompts, no internal addresses.
 
 from __future__ import annotations
 
+from typing import Any
+
 Headers = list[tuple[bytes, bytes]]
 
 KINDS = (
@@ -76,7 +79,9 @@ SOON = ((b"retry-after", b"1"),)
 
 
 class EdgeError(Exception):
-    """``status`` is the HTTP status, ``param`` the request field at fault, ``headers`` extra response headers."""
+    """``status`` is the HTTP status, ``param`` the request field at fault, ``headers`` extra response headers,
+    ``details`` what Anthropic's clients are told in ``error.details``, by which their SDKs act.
+    """
 
     status = 500
     code = "internal_error"
@@ -92,10 +97,12 @@ class EdgeError(Exception):
         param: str | None = None,
         status: int | None = None,
         headers: Headers | None = None,
+        details: dict[str, Any] | None = None,
     ) -> None:
         self.message = message or type(self).message
         super().__init__(self.message)
         self.param = param
+        self.details = details
         self.headers: Headers = list(self.fixed) if headers is None else headers
         if status is not None:
             self.status = status
@@ -130,6 +137,11 @@ class MissingParameter(InvalidRequest):
 class InvalidValue(InvalidRequest):
     code = "invalid_value"
     message = "A parameter has an invalid value."
+
+
+class UnsupportedParameter(InvalidRequest):
+    code = "unsupported_parameter"
+    message = "The model does not take a parameter."
 
 
 class InvalidApiKey(ClientError):

@@ -14,6 +14,7 @@ import msgspec
 
 from edge._fast import JSONError, request_digest, scan_json
 from edge.config import Provider
+from edge.dialects.billing import without_billing
 from edge.exchange import Exchange
 
 __all__ = ["decode_body", "identity", "owner_of", "request_key"]
@@ -87,4 +88,6 @@ def request_key(exchange: Exchange, granted: bytes, body: dict[str, Any]) -> byt
     else:
         headers = tuple(b"%b: %b" % field for field in exchange.headers if field[0] in NAMED)
     context = (granted, REDACTION, exchange.route.upstream.encode(), exchange.query, *headers)
+    if exchange.route.dialect == "anthropic":
+        body = without_billing(body)
     return request_digest(context, body, WITHOUT)

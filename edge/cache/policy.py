@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge.config import CacheMode
+from edge.dialects.provider_state import depends_on_state
 from edge.errors import Headers, InvalidRequest, NotCached
 from edge.exchange import Exchange
 
@@ -18,8 +19,6 @@ DETERMINISTIC = frozenset({"embeddings", "count_tokens"})
 """Asked twice, these answer the same."""
 ON_REQUEST = frozenset({"chat", "completions"})
 """Streams of these tell their tokens only to who asks for it, the others always."""
-STATEFUL = ("previous_response_id", "conversation", "background")
-"""Fields of a response that make it a part of what the provider keeps."""
 STRICTEST: tuple[CacheMode, ...] = ("off", "deterministic", "all")
 MAX_TTL_S = 31_536_000
 
@@ -77,13 +76,10 @@ def plan_for(exchange: Exchange, mode: CacheMode, body: dict[str, Any] | None) -
 
 def allows(api: str, mode: CacheMode, body: dict[str, Any]) -> bool:
     """Whether a request of this API, with this body, has an answer that can stand for the next one's."""
-    if mode == "off" or api not in CACHEABLE:
+    if mode == "off" or api not in CACHEABLE or depends_on_state(body):
         return False
-    if api == "responses":
-        # What is stored at the provider has an id that must not be given out twice.
-        if body.get("store") is not False or any(body.get(field) for field in STATEFUL):
-            return False
-    elif body.get("store") is True:
+    # What is stored at the provider has an id that must not be given out twice; responses are, unless told otherwise.
+    if body.get("store") is True or (api == "responses" and body.get("store") is not False):
         return False
     if mode == "all" or api in DETERMINISTIC:
         return True

@@ -99,14 +99,11 @@ def error_type(status: int) -> str:
 
 
 def error_body(error: EdgeError, request_id: str) -> bytes:
-    """``{"type": "error", "error": {type, message}, "request_id"}``."""
-    return msgspec.json.encode(
-        {
-            "type": "error",
-            "error": {"type": error_type(error.status), "message": error.message},
-            "request_id": request_id,
-        }
-    )
+    """``{"type": "error", "error": {type, message, details}, "request_id"}``; ``details`` where there are some."""
+    fields: dict[str, Any] = {"type": error_type(error.status), "message": error.message}
+    if error.details is not None:
+        fields["details"] = error.details
+    return msgspec.json.encode({"type": "error", "error": fields, "request_id": request_id})
 
 
 def usage_of(body: bytes) -> Usage | None:

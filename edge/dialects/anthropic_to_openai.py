@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from edge.dialects.anthropic_to_openai_messages import Conversation, tool_definition
+from edge.dialects.billing import without_billing
 from edge.dialects.models import OpenAIModel, effort_for, openai_model
+from edge.dialects.provider_state import refuse_state
 from edge.dialects.schemas import is_strict, object_schema
 from edge.dialects.tokens import estimate_tokens
 from edge.dialects.translation import (
@@ -58,7 +60,7 @@ def translate_request(
     `model` is the name to ask the provider for; `facts` what is known of it, by default what the table says. With
     `strict`, a field that cannot cross is refused instead of dropped. Raises InvalidJSON, InvalidRequest, InvalidValue.
     """
-    request = decode(body) if isinstance(body, bytes) else body
+    request = without_billing(decode(body) if isinstance(body, bytes) else body)
     context = Context(model=model, request_id=request_id, input_tokens=estimate_tokens(request))
     return _Request(request, facts or openai_model(model), context).translated(strict=strict)
 
@@ -76,11 +78,14 @@ class _Request:
 
     def translated(self, *, strict: bool) -> Translated:
         request, result, context = self.request, self.result, self.context
+        refuse_state(request)
         for name, value in request.items():
             if name not in TAKEN and value is not None:
                 self.dropped.add(name)
         if request.get("mcp_servers"):
             raise invalid("'mcp_servers' run on Anthropic's side: they cannot be translated.", "mcp_servers")
+        if request.get("compaction"):
+            raise invalid("'compaction' is done by Anthropic alone: it cannot be translated.", "compaction")
         self.conversation.take_system(request.get("system"))
         self.conversation.take(request.get("messages"))
         result["messages"] = self.conversation.messages

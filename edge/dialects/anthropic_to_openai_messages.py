@@ -8,6 +8,7 @@ Shapes: anthropic-sdk-python ``types/*_block_param.py``, openai-python ``types/c
 * Thinking stays behind: it means something to the model alone that signed it.
 * Blocks of tools that ran on Anthropic's servers stay behind as well; what the model said about them is text and
   crosses.
+* A summary that Anthropic made of what was said before (``compaction``) crosses as text: it stands for all of that.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ SERVER_BLOCKS = frozenset(
         *("server_tool_use", "web_search_tool_result", "web_fetch_tool_result", "code_execution_tool_result"),
         *("bash_code_execution_tool_result", "text_editor_code_execution_tool_result", "tool_search_tool_result"),
         *("mcp_tool_use", "mcp_tool_result", "mcp_tool_listing", "advisor_tool_result", "container_upload"),
-        *("compaction", "fallback"),
+        "fallback",
     )
 )
 TOOL_CHANGES = frozenset(("tool_addition", "tool_removal"))
@@ -37,6 +38,7 @@ BLOCK_FIELDS = {
     "tool_result": frozenset(("type", "tool_use_id", "content", "is_error")),
     "thinking": frozenset(("type", "thinking", "signature")),
     "redacted_thinking": frozenset(("type", "data")),
+    "compaction": frozenset(("type", "content", "encrypted_content", "signature", "tool_changes")),
 }
 TTL = {"1h": "12h"}
 """Of the lifetimes of ``prompt_cache_breakpoint`` the one that is not shorter; five minutes are within its default."""
@@ -130,6 +132,8 @@ class Conversation:
             kind = block["type"]
             if kind == "text":
                 texts.append(self._text(block, where))
+            elif kind == "compaction":
+                texts += self._summary(block)
             elif kind == "tool_use":
                 calls.append(self._call(block, where))
             elif kind == "thinking" and self._facts.reasoning_content:
@@ -191,6 +195,8 @@ class Conversation:
             texts = [text for text in (block.get("title"), block.get("source")) if isinstance(text, str)]
             texts += [part["text"] for part in self._parts(block.get("content") or [], f"{at}.content")]
             parts = [{"type": "text", "text": "\n".join(texts)}]
+        elif kind == "compaction":
+            parts = [{"type": "text", "text": text} for text in self._summary(block)]
         elif kind == "tool_reference":
             # A search for tools found this one; OpenAI has been given all of them.
             parts = [{"type": "text", "text": str(block.get("tool_name") or "")}]
@@ -207,6 +213,15 @@ class Conversation:
             mark = {"mode": "explicit", "ttl": ttl} if ttl else {"mode": "explicit"}
             parts[-1]["prompt_cache_breakpoint"] = mark
         return parts
+
+    def _summary(self, block: dict[str, Any]) -> list[str]:
+        """What a compaction says, nothing for one that failed; the tools that had been added by then are added."""
+        changes = block.get("tool_changes")
+        for change in changes if isinstance(changes, list) else ():
+            if isinstance(change, dict) and change.get("type") in TOOL_CHANGES:
+                self._change(change["type"], change.get("tool"))
+        text = block.get("content")
+        return [text] if isinstance(text, str) and text else []
 
     def _change(self, kind: str, tool: Any) -> None:
         """Tools that come later: a reference to a deferred one adds nothing, for all have been sent from the start."""

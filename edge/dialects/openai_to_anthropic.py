@@ -12,6 +12,7 @@ from typing import Any
 
 from edge.dialects.models import AnthropicModel, anthropic_model, effort_for
 from edge.dialects.openai_to_anthropic_messages import Conversation, cache_control
+from edge.dialects.provider_state import refuse_state
 from edge.dialects.schemas import closed, has_maps, object_schema
 from edge.dialects.translation import (
     EMPTY_SCHEMA,
@@ -88,6 +89,7 @@ class _Request:
 
     def translated(self, *, strict: bool) -> Translated:
         request, result, context = self.request, self.result, self.context
+        refuse_state(request)
         for name, value in request.items():
             if name not in TAKEN and value is not None and (name not in NEUTRAL or value != NEUTRAL[name]):
                 self.dropped.add(name)

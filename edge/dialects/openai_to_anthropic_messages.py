@@ -115,6 +115,8 @@ class Conversation:
             self._user(self._blocks(message, at))
         elif role == "assistant":
             self._end_turn()
+            if message.get("audio") is not None:
+                raise invalid(f"'{at}.audio' is kept by another provider: send what was said as text.", f"{at}.audio")
             content = self._assistant(message, at)
             if content:
                 self.messages.append({"role": "assistant", "content": content})

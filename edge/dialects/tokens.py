@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from edge.dialects.billing import without_billing
 from edge.dialects.models import anthropic_model
 from edge.dialects.translation import decode, encode
 
@@ -35,7 +36,7 @@ MAX_DEPTH = 16
 
 def estimate_tokens(body: bytes | dict[str, Any]) -> int:
     """The input tokens of a messages or ``count_tokens`` request. Raises InvalidJSON, InvalidRequest."""
-    request = decode(body) if isinstance(body, bytes) else body
+    request = without_billing(decode(body) if isinstance(body, bytes) else body)
     size, fixed = _size(request.get("system"), 0)
     messages = request.get("messages")
     for message in messages if isinstance(messages, list) else ():
@@ -81,6 +82,6 @@ def _size(content: Any, depth: int) -> tuple[int, int]:
         return _size(source.get("data") or source.get("content"), depth + 1)
     if kind == "tool_use":
         return len(encode(content.get("input"))) + len(str(content.get("name"))), BLOCK
-    if kind in ("tool_result", "search_result"):
+    if kind in ("tool_result", "search_result", "compaction"):
         return _size(content.get("content"), depth + 1)
     return _size(content.get("text") or content.get("thinking") or content.get("data") or "", depth + 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from edge.simulator import credit
 from edge.simulator.content import Content, content_for, count_tokens
 from edge.simulator.openai import Events, dumps
 from edge.simulator.plan import Plan
@@ -53,18 +54,32 @@ def _content(body: dict[str, Any], plan: Plan) -> Content:
     )
 
 
-def _stop_reason(content: Content) -> str:
-    return "tool_use" if content.tool else "max_tokens" if content.cut else "end_turn"
+def _id(body: dict[str, Any], content: Content) -> str:
+    """An answer's id; that of a thread is good for once, so it is not made of the prompt."""
+    thread = body.get("thread")
+    identity: str = thread["id"] if thread else content.id("msg_")
+    return identity
+
+
+def _stop(body: dict[str, Any], content: Content, plan: Plan) -> dict[str, Any]:
+    if "refusal" in plan.flags:
+        token = credit.token_for(body)
+        details = {"type": "refusal", "category": None, "explanation": None, "fallback_credit_token": token}
+        return {"stop_reason": "refusal", "stop_sequence": None, "stop_details": details}
+    reason = "tool_use" if content.tool else "max_tokens" if content.cut else "end_turn"
+    return {"stop_reason": reason, "stop_sequence": None}
 
 
 def _usage(body: dict[str, Any], output_tokens: int) -> dict[str, Any]:
-    return {
+    usage = {
         "input_tokens": count_tokens(_prompt(body)),
         "cache_creation_input_tokens": 0,
         "cache_read_input_tokens": 0,
         "output_tokens": output_tokens,
         "service_tier": "standard",
     }
+    redeemed = credit.outcome(body)
+    return usage if redeemed is None else {**usage, "fallback_credit": redeemed}
 
 
 def _tool_use(content: Content, value: Any) -> dict[str, Any]:
@@ -82,13 +97,12 @@ def message(body: dict[str, Any], plan: Plan) -> bytes:
         blocks = [{"type": "text", "text": content.text}]
     return dumps(
         {
-            "id": content.id("msg_"),
+            "id": _id(body, content),
             "type": "message",
             "role": "assistant",
             "model": body["model"],
             "content": blocks,
-            "stop_reason": _stop_reason(content),
-            "stop_sequence": None,
+            **_stop(body, content, plan),
             "usage": _usage(body, content.tokens),
         }
     )
@@ -102,7 +116,7 @@ def message_stream(body: dict[str, Any], plan: Plan) -> Events:
         events.append(b"event: " + kind.encode() + b"\ndata: " + dumps({"type": kind, **fields}) + b"\n\n")
 
     started = {
-        "id": content.id("msg_"),
+        "id": _id(body, content),
         "type": "message",
         "role": "assistant",
         "model": body["model"],
@@ -125,8 +139,7 @@ def message_stream(body: dict[str, Any], plan: Plan) -> Events:
         for word in content.words:
             add("content_block_delta", index=0, delta={"type": "text_delta", "text": word})
     add("content_block_stop", index=0)
-    stop = {"stop_reason": _stop_reason(content), "stop_sequence": None}
-    add("message_delta", delta=stop, usage={"output_tokens": content.tokens})
+    add("message_delta", delta=_stop(body, content, plan), usage={"output_tokens": content.tokens})
     add("message_stop")
     return events
 

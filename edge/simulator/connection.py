@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol):
             answer, url, body, same = known
             headers = same if same == headers else headers
         else:
-            answer = simulator.answer(url, body, self.plan)
+            answer = simulator.answer(url, headers, body, self.plan)
             if plain:
                 simulator.remember(url, body, headers, answer)
         if answer.at_once and self.entry is None:

@@ -23,6 +23,7 @@ with a number after them:
 ``redirect``     302 to another path here
 ``early``        answer at the end of the headers, before the body has come
 ``gzip``         compressed, though nobody asked; ``bomb``: 200 MiB of zeros, compressed
+``refusal``      a message that the model refuses, with a token for the credit of a retry (Anthropic)
 ``words-N``      an answer of N words
 ``ttft-N``       N milliseconds to the first token
 ``tps-N``        N tokens a second
@@ -54,7 +55,10 @@ NUMBERED = {
 """Words that take a number, and the field it goes to."""
 ALONE = {"hang", "rst", "cut"}
 """Those of them that also stand without one, as -1: before anything of the answer."""
-FLAGS = ("noretry", "html", "garbage", "empty", "surplus", "hostile", "redirect", "early", "gzip", "bomb")
+FLAGS = (
+    *("noretry", "html", "garbage", "empty", "surplus", "hostile", "redirect", "early", "gzip", "bomb"),
+    "refusal",
+)
 
 
 class PlanError(ValueError):

@@ -17,7 +17,9 @@ from edge.simulator import anthropic, openai
 from edge.simulator.answers import Answer, make_answer, whole
 from edge.simulator.connection import Connection
 from edge.simulator.ledger import Ledger, RawHeaders
-from edge.simulator.plan import Plan, PlanError, parse_plan
+from edge.simulator.plan import Plan, PlanError, parse_plan, plan_for
+from edge.simulator.threads import ThreadError, Threads
+from edge.simulator.threads import error as thread_error
 
 __all__ = ["Simulator", "serve"]
 
@@ -39,6 +41,11 @@ class Script:
     times: int | None
 
 
+def has_thread(target: bytes, body: bytes) -> bool:
+    """Whether a request may be of a conversation that is kept here."""
+    return b'"thread"' in body and target.partition(b"?")[0].endswith(b"/messages")
+
+
 class Simulator:
     """The state all connections share. ``make_protocol`` is a protocol factory for ``loop.create_server``."""
 
@@ -46,19 +53,42 @@ class Simulator:
         self.default = Plan(ttft_s=ttft_s, token_s=1 / tokens_per_second if tokens_per_second else 0.0)
         self.ledger = Ledger()
         self.scripts: list[Script] = []
+        self.threads = Threads()
         # (target, body): the answer, and the request it was made for. An answer is a pure function of the two.
         self.known: dict[tuple[bytes, bytes], tuple[Answer, bytes, bytes, RawHeaders]] = {}
 
     def make_protocol(self) -> Connection:
         return Connection(self)
 
-    def answer(self, target: bytes, body: bytes, plan: bytes = b"") -> Answer:
+    def answer(self, target: bytes, headers: RawHeaders, body: bytes, plan: bytes = b"") -> Answer:
         """The answer to a POST: by the words of `plan`, else a script, else the model's name."""
         forced = self._forced(target, body, plan) if plan or self.scripts else None
-        return make_answer(target.decode("latin-1").partition("?")[0], body, self.default, forced)
+        path = target.decode("latin-1").partition("?")[0]
+        if has_thread(target, body):
+            return self._threaded(path, headers, body, forced)
+        return make_answer(path, body, self.default, forced)
+
+    def _threaded(self, path: str, headers: RawHeaders, body: bytes, forced: Plan | None) -> Answer:
+        """The answer to a message of a conversation that is kept here."""
+        try:
+            data = json.loads(body)
+            if not data.get("thread"):
+                return make_answer(path, body, self.default, forced)
+            betas = b",".join(value for name, value in headers if name.lower() == b"anthropic-beta")
+            data = self.threads.whole(data, betas)
+        except ThreadError as refusal:
+            return Answer(refusal.status, whole(refusal.status, thread_error(refusal)), at_once=True)
+        except (ValueError, AttributeError, TypeError):
+            return make_answer(path, body, self.default, forced)
+        answer = make_answer(path, openai.dumps(data), self.default, forced)
+        if answer.status == 200:
+            self.threads.keep(data, anthropic.message(data, forced or plan_for(data.get("model") or "", self.default)))
+        return answer
 
     def remember(self, target: bytes, body: bytes, headers: RawHeaders, answer: Answer) -> None:
         """Keep an answer for the requests that equal this one."""
+        if has_thread(target, body):
+            return  # the same request has another answer the next time
         if len(self.known) >= MAX_CACHED:
             self.known.clear()
         if len(body) < 65536:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from edge.simulator import credit
+
 __all__ = ["check_anthropic", "check_openai"]
 
 Refusal = tuple[str, str | None, str | None]
@@ -15,7 +17,8 @@ ROLES = ("system", "assistant", "user", "function", "tool", "developer")
 MESSAGE_FIELDS = frozenset(
     "model messages max_tokens system metadata stop_sequences stream temperature top_k top_p tools tool_choice "
     "thinking service_tier container mcp_servers context_management output_config output_format cache_control betas "
-    "inference_geo speed diagnostics user_profile_id workspace_id fallbacks".split()
+    "inference_geo speed diagnostics user_profile_id workspace_id fallbacks thread fallback_credit_token compaction "
+    "billing_policy".split()
 )
 RESULT_NEEDS_USE = "Each `tool_result` block must have a corresponding `tool_use` block in the previous message."
 USE_NEEDS_RESULT = "Each `tool_use` block must have a corresponding `tool_result` block in the next message."
@@ -130,6 +133,7 @@ def check_anthropic(path: str, body: dict[str, Any]) -> str | None:
             return f"{name}: range: 0..1"
     return (
         _thinking(body)
+        or credit.check(body)
         or _anthropic_tools(body)
         or _system(body.get("system"))
         or _anthropic_messages(body["messages"])

@@ -310,3 +310,47 @@ def test_what_the_real_apis_accepted_is_accepted(simulator, recordings):
                 assert got.status_code == 200, (recording.name, got.text[:300])
                 accepted += 1
     print(f"\n{accepted} recorded requests that the real APIs accepted: all accepted")
+
+
+BETA = {"anthropic-beta": "message-threads-2026-08-12,fallback-credit-2026-07-01"}
+
+
+class TestWhatAnthropicKeeps:
+    def ask(self, simulator, betas=True, **fields):
+        body = {"model": "sim-words-5", "max_tokens": 50, "messages": SAID, **fields}
+        return httpx2.post(f"{simulator.url}/v1/messages", json=body, headers=BETA if betas else {})
+
+    def test_a_thread_is_held_under_the_id_of_its_answer_and_continued_once(self, simulator):
+        first = self.ask(simulator, thread={"type": "create"}).json()
+        assert first["id"] != self.ask(simulator, thread={"type": "create"}).json()["id"]
+        further = {"type": "continue", "previous_message_id": first["id"]}
+        assert self.ask(simulator, thread=further).status_code == 200
+        again = self.ask(simulator, thread=further)
+        assert (again.status_code, again.json()["error"]["details"]["error_code"]) == (400, "thread_already_continued")
+
+    @pytest.mark.parametrize(
+        ("fields", "status", "code"),
+        [
+            ({"thread": {"type": "continue", "previous_message_id": "msg_x"}}, 404, "thread_not_found"),
+            ({"thread": {"type": "create"}, "context_management": {"edits": []}}, 400, "thread_unsupported_request"),
+            ({"thread": {"type": "create"}, "betas": False}, 400, None),
+            ({"thread": {"type": "else"}}, 400, None),
+        ],
+    )
+    def test_what_threads_refuse(self, simulator, fields, status, code):
+        got = self.ask(simulator, **fields)
+        assert got.status_code == status
+        assert (got.json()["error"].get("details") or {}).get("error_code") == code
+
+    def test_the_token_of_a_refusal_is_redeemed_by_the_same_request(self, simulator):
+        refused = self.ask(simulator, model="sim-refusal").json()
+        assert refused["stop_reason"] == "refusal"
+        token = refused["stop_details"]["fallback_credit_token"]
+        again = self.ask(simulator, fallback_credit_token=token).json()
+        assert again["usage"]["fallback_credit"] == {"status": {"type": "redeemed"}}
+        other = [{"role": "user", "content": "something else"}]
+        assert self.ask(simulator, fallback_credit_token=token, messages=other).status_code == 400
+        best = {"token": token, "mode": "best_effort"}
+        served = self.ask(simulator, fallback_credit_token=best, messages=other).json()
+        assert served["usage"]["fallback_credit"]["status"]["type"] == "not_applied"
+        assert self.ask(simulator, fallback_credit_token="nonsense").status_code == 400

@@ -170,6 +170,25 @@ def test_who_asks_and_who_would_be_asked_is_inside():
         ("responses", "all", {"store": False, "previous_response_id": "r"}, False),
         ("responses", "all", {"store": False, "background": True}, False),
         ("other", "all", {}, False),
+        ("messages", "all", {}, True),
+        ("messages", "all", {"thread": None, "container": None}, True),
+        ("messages", "all", {"thread": {"type": "create"}}, False),
+        ("messages", "all", {"thread": {"type": "continue", "previous_message_id": "m"}}, False),
+        ("messages", "deterministic", {"temperature": 0, "container": "c"}, False),
+        ("messages", "all", {"container": {"skills": []}}, False),
+        ("messages", "all", {"fallback_credit_token": "t"}, False),
+        ("messages", "all", {"diagnostics": {"previous_message_id": None}}, False),
+        ("messages", "all", {"tools": [{"type": "code_execution_20250825", "name": "code_execution"}]}, False),
+        ("messages", "all", {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, True),
+        ("count_tokens", "all", {"container": "c"}, False),
+        ("chat", "all", {"conversation": "c"}, False),
+        ("chat", "all", {"thread_id": "t"}, False),
+        ("chat", "all", {"context_id": "c"}, False),
+        ("chat", "all", {"context_management": {}}, True),
+        ("completions", "all", {"previous_interaction_id": "i"}, False),
+        ("responses", "all", {"store": False, "conversation": {"id": "c"}}, False),
+        ("responses", "all", {"store": False, "tools": [{"type": "code_interpreter", "container": "c"}]}, False),
+        ("responses", "all", {"store": False, "tools": [{"type": "function", "name": "f"}]}, True),
     ],
 )
 def test_which_answers_may_stand_for_the_next(api, mode, body, allowed):
@@ -222,3 +241,30 @@ def test_a_body_that_has_no_single_meaning_has_no_key(tail):
 def test_the_same_key_in_two_objects_is_none_twice():
     body = {"model": "m", "tools": [{"a": 1}, {"a": 1}], "x": {"a": {"a": 1}}}
     assert decode_body(asked(body)) == body
+
+
+BILLING = "x-anthropic-billing-header: cc_version=2.1.220.134; cc_entrypoint=cli; cch="
+
+
+def code(system, path="/v1/messages"):
+    """The key of a request of Claude Code's."""
+    return key({"model": "m", "system": system, "messages": [{"role": "user", "content": "x"}]}, path=path)
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+def test_claude_codes_billing_line_is_outside_the_key(path):
+    told = {"type": "text", "text": "You are Claude Code.", "cache_control": {"type": "ephemeral"}}
+
+    def blocks(number, *more):
+        return [{"type": "text", "text": f"{BILLING}{number};"}, told, *more]
+
+    assert code(blocks(1), path) == code(blocks(2), path) == code([told], path)
+    assert code(f"{BILLING}1;\nYou are", path) == code(f"{BILLING}2;\nYou are", path) == code("You are", path)
+    assert code(blocks(1, told), path) != code(blocks(1), path)
+    assert code([told, blocks(1)[0]], path) != code([told, blocks(2)[0]], path)
+    assert code(f"You are\n{BILLING}1;", path) != code(f"You are\n{BILLING}2;", path)
+
+
+def test_a_system_field_of_another_dialect_is_like_any_other():
+    path = "/v1/chat/completions"
+    assert code(f"{BILLING}1;", path) != code(f"{BILLING}2;", path)

@@ -221,7 +221,7 @@ def test_a_stream_always_asks_for_its_counts():
 
 
 def test_what_cannot_cross_is_reported_and_in_strict_mode_refused():
-    lost = {"top_k": 5, "container": "c", "context_management": {}, "speed": "fast", "field_of_next_year": 1}
+    lost = {"top_k": 5, "context_management": {}, "speed": "fast", "field_of_next_year": 1}
     assert chat(**lost)[1].dropped == tuple(lost)
     with pytest.raises(InvalidRequest, match="top_k"):
         chat(strict=True, **lost)
