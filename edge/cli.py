@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -19,6 +20,7 @@ from edge.config import Cache, Config, Provider, problems
 from edge.config_file import ConfigError, load, resolve
 from edge.config_schema import json_schema
 from edge.guard.auth import new_key
+from edge.server.descriptors import open_standard_streams
 from edge.upstreams.provider import DEFAULT_MODELS
 
 __all__ = ["main"]
@@ -29,6 +31,7 @@ BUILD = "compiled" if COMPILED else "pure"
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """LLM Edge Agent: one fast, observable edge in front of OpenAI, Anthropic and every compatible API."""
+    open_standard_streams()
 
 
 def listen_options(command: click.decorators.FC) -> click.decorators.FC:
@@ -77,7 +80,7 @@ def demo(host: str | None, port: int | None, workers: int | None) -> None:
         if not line.startswith("simulator on "):
             raise click.ClickException("the simulator did not start")
         base_url = line.removeprefix("simulator on ").strip() + "/v1"
-        click.echo(f"No provider keys are used: a simulator answers, at {base_url}", err=True)
+        tell(f"No provider keys are used: a simulator answers, at {base_url}")
         providers = {
             "openai": Provider(dialect="openai", base_url=base_url),
             "anthropic": Provider(dialect="anthropic", base_url=base_url),
@@ -267,15 +270,17 @@ def run(config: Config, path: str | None, reread: Callable[[], Config]) -> None:
     """Serve until a signal ends it, then end this process with the supervisor's exit code."""
     from edge.server.launch import StartError, launch
 
-    def announce(address: str) -> None:
-        for line in examples(config, address):
-            click.echo(line, err=True)
-
     try:
-        code = launch(config, path, reread, announce)
+        code = launch(config, path, reread, lambda address: examples(config, address))
     except StartError as error:
         raise click.ClickException(str(error)) from None
     sys.exit(code)
+
+
+def tell(line: str) -> None:
+    """A word to who started this. That nobody can read it is no reason not to serve."""
+    with contextlib.suppress(OSError):
+        click.echo(line, err=True)
 
 
 def examples(config: Config, address: str) -> list[str]:

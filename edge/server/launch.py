@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from mmap import PAGESIZE, mmap
@@ -31,7 +33,7 @@ from edge.server.supervisor import Supervisor, listen, places
 from edge.server.worker import Orders, run_worker
 from edge.state import build_state
 from edge.telemetry import Fanout
-from edge.telemetry.logs import Logs
+from edge.telemetry.logs import Logs, where
 from edge.telemetry.metrics import Metrics, shared_slots
 
 __all__ = ["StartError", "launch"]
@@ -47,18 +49,20 @@ def launch(
     config: Config,
     path: str | None,
     reread: Callable[[], Config],
-    announce: Callable[[str], None],
+    announce: Callable[[str], list[str]],
 ) -> int:
     """Serve `config` until a signal ends it; returns the exit code.
 
-    `path` is the configuration file and `reread` reads it again for SIGHUP (raising ConfigError); `announce` is called
-    with the address once it is bound. Raises StartError.
+    `path` is the configuration file and `reread` reads it again for SIGHUP (raising ConfigError); `announce` makes of
+    the address, once it is bound, lines for people. Raises StartError.
     """
     server = config.server
     if os.environ.get("EDGE_FRONT", "lane") not in ("lane", "asgi"):
         raise StartError("EDGE_FRONT is 'lane' or 'asgi'")
     loopback_only = is_loopback(server.host)
     logs = Logs(config.telemetry.log.level, config.telemetry.log.format)
+    logs.start()
+    listen_to_libraries(logs.log)
     slots = shared_slots(places(server.workers))
     generation = Generation(mmap(-1, PAGESIZE))
     # Kept open for as long as there are workers.
@@ -68,6 +72,16 @@ def launch(
     current = config
 
     def serve(orders: Orders) -> None:
+        logs.start()
+        try:
+            work(orders)
+        except BaseException as error:
+            logs.log.error("worker failed", error=f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            logs.stop()
+
+    def work(orders: Orders) -> None:
         metrics = Metrics(slots, orders.place + 1, alone=server.workers == 1, since=since)
         state = build_state(current, loopback_only=loopback_only)
         answers = Answers(current.cache, metrics, generation, logs.log)
@@ -83,7 +97,6 @@ def launch(
                     logs.log.error("the TLS certificate cannot be read, the old one stays", error=type(error).__name__)
             app.reload(settings)
 
-        logging.getLogger("uvicorn.error").addHandler(ToLogs(logs.log))
         run_worker(app, reload, orders, context)
 
     def read_again() -> str | None:
@@ -134,7 +147,8 @@ def launch(
         auth="none" if config.auth.open else "keys",
         providers=list(config.providers),
     )
-    announce(address)
+    for line in announce(address):
+        logs.msg(line)
 
     supervisor = Supervisor(
         listeners,
@@ -144,7 +158,10 @@ def launch(
         reread=read_again,
         worker_gone=worker_gone,
     )
-    return supervisor.run()
+    try:
+        return supervisor.run()
+    finally:
+        logs.stop()
 
 
 def restart_needed(old: Config, new: Config) -> list[str]:
@@ -162,12 +179,25 @@ def keep(old: Config, new: Config) -> Server:
     return msgspec.structs.replace(new.server, **{name: getattr(old.server, name) for name in NEEDS_RESTART})
 
 
+def listen_to_libraries(log: Any) -> None:
+    """Take what libraries and the interpreter complain about: by default they write to the standard error, and wait."""
+    handler = ToLogs(log)
+    logging.getLogger().handlers[:] = [handler]
+    logging.captureWarnings(capture=True)
+
+    def unraisable(what: Any) -> None:
+        log.error("internal error", error=where(what.exc_value or what.exc_type()))
+
+    sys.unraisablehook = unraisable
+    threading.excepthook = unraisable
+
+
 class ToLogs(logging.Handler):
-    """uvicorn's complaints as lines of ours."""
+    """The complaints of uvicorn, asyncio and others as lines of ours. What follows the first line may hold anything."""
 
     def __init__(self, log: Any) -> None:
         super().__init__(logging.WARNING)
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._log.warning("server", message=record.getMessage()[:200])
+        self._log.warning("server", message=record.getMessage().partition("\n")[0][:200])

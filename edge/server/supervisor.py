@@ -1,8 +1,8 @@
 """The process above the workers, also above a single one.
 
 It binds one SO_REUSEPORT socket per slot (one shared socket where the system has no such balancing) and keeps each open
-so that a worker's death refuses nobody: what arrives meanwhile waits for the replacement. It starts no thread and no
-loop, imports everything once, freezes the collector and forks.
+so that a worker's death refuses nobody: what arrives meanwhile waits for the replacement. It starts no loop and no
+thread but that of the log, imports everything once, freezes the collector and forks.
 
 Signals: SIGTERM and SIGINT drain and end with code 0, a second one ends at once. SIGHUP reads the configuration again
 and gives it to every worker. SIGUSR2 replaces the workers one by one. A worker that dies is replaced; one whose
@@ -261,11 +261,8 @@ class Supervisor:
                     other.listener.close()
             self._serve(Orders(slot.listener, theirs, self._beats, place, self._drain_s))
             code = 0
-        except BaseException as error:  # noqa: BLE001 - nothing may return into the supervisor's code
-            self._log.error("worker failed", error=f"{type(error).__name__}: {error}")
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            # Nothing returns into the supervisor's code, and nothing is written on the way out.
             os._exit(code)
 
     def _reap(self) -> None:

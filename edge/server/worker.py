@@ -16,7 +16,6 @@ import signal
 import socket
 import ssl
 import struct
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -70,7 +69,7 @@ def run_worker(app: EdgeApplication, reload: Reload, orders: Orders, tls: ssl.SS
     HTTP.
     """
     # A handler in C: it needs no GIL, so it shows where a stalled worker hangs, whatever holds it.
-    faulthandler.register(signal.SIGUSR1, file=sys.stderr, all_threads=True, chain=False)
+    faulthandler.register(signal.SIGUSR1, file=2, all_threads=True, chain=False)
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
     config = uvicorn.Config(

@@ -1,7 +1,7 @@
-"""Log lines, JSON or pretty: a bounded queue and a thread that writes.
+"""Log lines, JSON or pretty; `edge.telemetry.writer` writes them.
 
-The event loop never waits for a log: what the queue cannot take is dropped and counted. Fields of a request come from
-an allow-list, so no header, body, prompt or key can get into a line.
+Nothing that serves or supervises waits for a log: what its queue cannot take is dropped and counted. Fields of a
+request come from an allow-list, so no header, body, prompt or key can get into a line.
 
 A request's line is encoded here, past structlog, whose processors cost ten times as much; it looks the same. Everything
 else, and pretty lines, are structlog's.
@@ -10,12 +10,8 @@ else, and pretty lines, are structlog's.
 from __future__ import annotations
 
 import logging
-import sys
-import threading
-import time
+import os
 import traceback
-from collections import deque
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -25,17 +21,11 @@ from msgspec import UNSET, UnsetType
 
 from edge.accounting import usd
 from edge.hooks import RequestRecord
+from edge.telemetry.writer import LineWriter
 
 __all__ = ["Logs", "where"]
 
-QUEUE = 10_000
 MAX_LINE = 8192
-BATCH_S = 0.01
-"""The thread lets so much time pass between the first line and writing: waking it for each line costs the event loop
-more than the line."""
-PIPE_BUF = 4096
-"""Several workers write to one pipe: what is at most this long is written in one piece (POSIX asks for 512; Linux has
-4096). A longer line has a write of its own."""
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -71,19 +61,15 @@ class Logs:
 
     def __init__(self, level: str = "info", format: str | None = None, out: TextIO | None = None) -> None:  # noqa: A002
         """`format` is json, pretty, or None for pretty on a terminal and JSON elsewhere; `out` defaults to stderr."""
-        self._out = sys.stderr if out is None else out
-        self._queue: deque[bytes] = deque()
-        self._wake = threading.Event()
-        self._stopping = False
-        self.dropped = 0
-        self._thread: threading.Thread | None = None
+        self._writer = LineWriter(out, self._tell_of_drops)
+        terminal = os.isatty(2) if out is None else out.isatty()
         self._level = LEVELS[level]
-        self._pretty = format == "pretty" or (format is None and self._out.isatty())
+        self._pretty = format == "pretty" or (format is None and terminal)
         self._encode = msgspec.json.Encoder().encode
         processors: list[Any] = [
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer(colors=self._out.isatty()) if self._pretty else _render_json,
+            structlog.dev.ConsoleRenderer(colors=terminal) if self._pretty else _render_json,
         ]
         self.log = structlog.wrap_logger(
             self, processors=processors, wrapper_class=structlog.make_filtering_bound_logger(self._level)
@@ -93,72 +79,25 @@ class Logs:
 
     def msg(self, line: str | bytes) -> None:
         data = line if isinstance(line, bytes) else line.encode("utf-8", "backslashreplace")
-        data = data[:MAX_LINE]
-        if self._thread is None:
-            self._write(data)
-        elif len(self._queue) >= QUEUE:
-            self.dropped += 1
-        else:
-            self._queue.append(data)
-            if not self._wake.is_set():
-                self._wake.set()
+        self._writer.put(data[:MAX_LINE])
 
     debug = info = warning = error = critical = msg
 
     def start(self) -> None:
-        """From here on, lines are written by a thread. Called after any fork."""
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="edge-log", daemon=True)
-        self._thread.start()
+        """From here on, lines are written by a thread. Called again after a fork, which takes no thread along."""
+        self._writer.start()
 
     def stop(self) -> None:
-        """Write what is queued, then write directly again."""
-        thread = self._thread
-        if thread is None:
-            return
-        self._stopping = True
-        self._wake.set()
-        thread.join(timeout=2)
-        if thread.is_alive():
-            return  # nobody takes our lines: the thread is a daemon, and ends with the process
-        self._thread = None
-        for piece in self._pieces():
-            self._write(piece)
-        if self.dropped:
-            self.log.warning("log lines were dropped", count=self.dropped)
+        """Write what is queued, as far as somebody takes it, then write directly again."""
+        self._writer.stop()
 
-    def _run(self) -> None:
-        while not self._stopping:
-            self._wake.wait()
-            if not self._stopping:
-                time.sleep(BATCH_S)
-            # Cleared before the queue is emptied: a line that comes in between is written now, and wakes us in vain.
-            self._wake.clear()
-            for piece in self._pieces():
-                self._write(piece)
+    @property
+    def dropped(self) -> int:
+        """Lines that were lost in this process, because the queue was full or could not be written."""
+        return self._writer.dropped
 
-    def _pieces(self) -> Iterator[bytes]:
-        """What is queued, as many lines at a time as a pipe takes in one piece."""
-        lines: list[bytes] = []
-        size = 0
-        queue = self._queue
-        while queue:
-            line = queue.popleft()
-            if lines and size + len(line) >= PIPE_BUF:
-                yield b"\n".join(lines)
-                lines, size = [], 0
-            lines.append(line)
-            size += len(line) + 1
-        if lines:
-            yield b"\n".join(lines)
-
-    def _write(self, data: bytes) -> None:
-        try:
-            self._out.write(data.decode("utf-8", "replace") + "\n")
-            self._out.flush()
-        except (OSError, ValueError):
-            # A full disk or a closed pipe must not stop the edge.
-            self.dropped += data.count(b"\n") + 1
+    def _tell_of_drops(self, count: int) -> None:
+        self.log.warning("log lines were dropped", count=count)
 
     def request_done(self, record: RequestRecord) -> None:
         kind = record.error_kind

@@ -15,8 +15,9 @@ import pytest
 
 from edge.hooks import RequestRecord, Usage
 from edge.telemetry import Fanout
-from edge.telemetry.logs import PIPE_BUF, QUEUE, Logs, hundredths
+from edge.telemetry.logs import Logs, hundredths
 from edge.telemetry.metrics import Metrics, shared_slots
+from edge.telemetry.writer import PIPE_BUF, QUEUE
 
 OK = RequestRecord(
     *("req_1", "/v1/chat/completions", "openai", "openai", "smart", "gpt-4o", 1, "team", "t", 200, False, "ok", "", ""),
