@@ -9,6 +9,7 @@
           InvalidValue            400 invalid_value
           UnsupportedParameter    400 unsupported_parameter
         InvalidApiKey             401 invalid_api_key
+        ConflictingCredentials    400 conflicting_credentials
         OriginNotAllowed          403 origin_not_allowed
         HostNotAllowed            403 host_not_allowed
         AdminRequired             403 admin_required
@@ -153,6 +154,13 @@ class InvalidApiKey(ClientError):
     def __init__(self) -> None:
         # RFC 9110, section 11.6.1: a 401 carries a challenge. The SDKs read x-should-retry.
         super().__init__(headers=[(b"www-authenticate", b"Bearer"), (b"x-should-retry", b"false")])
+
+
+class ConflictingCredentials(ClientError):
+    code = "conflicting_credentials"
+    kind = "client_auth"
+    message = "Two valid API keys of different owners were given, in 'Authorization' and in 'x-api-key'. Send one."
+    fixed = ((b"x-should-retry", b"false"),)
 
 
 class OriginNotAllowed(ClientError):

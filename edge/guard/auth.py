@@ -17,7 +17,14 @@ from functools import lru_cache
 
 from edge import config
 from edge.config import is_loopback
-from edge.errors import HostNotAllowed, InvalidApiKey, ModelNotAllowed, OriginNotAllowed, UnsupportedMediaType
+from edge.errors import (
+    ConflictingCredentials,
+    HostNotAllowed,
+    InvalidApiKey,
+    ModelNotAllowed,
+    OriginNotAllowed,
+    UnsupportedMediaType,
+)
 from edge.exchange import Exchange
 
 __all__ = ["ANYONE", "Auth", "Key", "new_key"]
@@ -85,17 +92,33 @@ class Auth:
     def identify(self, exchange: Exchange) -> Key:
         """Whose request this is, from its headers alone.
 
-        Raises InvalidApiKey; without keys, the errors of `check_open`.
+        Clients may fill both headers, one with a credential that is not ours: a valid key in either counts. Of two
+        valid ones of a tenant, that of ``Authorization`` does. Raises InvalidApiKey; ConflictingCredentials where they
+        are of two tenants; without keys, the errors of `check_open`.
         """
         if self.open:
             self.check_open(exchange)
             return ANYONE
-        token = presented(exchange)
-        # One SHA-256 and one full comparison whatever was sent, so that time says nothing about a digest.
+        index = exchange.index
+        key = self._find(bearer(exchange)) if b"authorization" in index else None
+        if b"x-api-key" in index:
+            other = self._find((exchange.only(b"x-api-key") or b"").strip())
+            if key is None:
+                key = other
+            elif other is not None and other.tenant != key.tenant:
+                raise ConflictingCredentials
+        if key is None:
+            raise InvalidApiKey
+        return key
+
+    def _find(self, token: bytes) -> Key | None:
+        """The key that a token is. One SHA-256 and one full comparison whatever was sent, so that time says nothing
+        about a digest.
+        """
         digest = hashlib.sha256(token).digest()
         known, key = self._keys.get(digest[:8], self._nobody)
         if not hmac.compare_digest(known, digest) or not MIN_TOKEN <= len(token) <= MAX_TOKEN:
-            raise InvalidApiKey
+            return None
         return key
 
     def check_open(self, exchange: Exchange) -> None:
@@ -119,12 +142,13 @@ class Auth:
                 raise UnsupportedMediaType
 
 
-def presented(exchange: Exchange) -> bytes:
-    """The token a request carries, b"" for none or for several that leave it open which one counts."""
-    if b"authorization" in exchange.index:
-        scheme, _, token = (exchange.only(b"authorization") or b"").strip().partition(b" ")
-        return token.strip() if scheme.lower() == b"bearer" else b""
-    return (exchange.only(b"x-api-key") or b"").strip()
+def bearer(exchange: Exchange) -> bytes:
+    """The token of ``Authorization``, b"" for another scheme, and for several that leave it open which one counts.
+
+    A scheme is written in either case (RFC 9110, section 11.1).
+    """
+    scheme, _, token = (exchange.only(b"authorization") or b"").strip().partition(b" ")
+    return token.strip() if scheme.lower() == b"bearer" else b""
 
 
 def host_name(host: bytes | None) -> str:
