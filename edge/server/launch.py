@@ -6,6 +6,7 @@ connections, threads and loops do not survive one.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -131,7 +132,8 @@ def launch(
     try:
         listeners = listen(server.host, server.port, server.workers)
     except OSError as error:
-        raise StartError(f"cannot listen on {server.host}:{server.port}: {error.strerror}") from None
+        hint = " (--port chooses another)" if error.errno == errno.EADDRINUSE else ""
+        raise StartError(f"cannot listen on {server.host}:{server.port}: {error.strerror}{hint}") from None
     try:
         build_state(config)
     except OSError as error:

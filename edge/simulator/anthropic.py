@@ -48,6 +48,7 @@ def _content(body: dict[str, Any], plan: Plan) -> Content:
     return content_for(
         [body.get("system"), messages],
         words=plan.words,
+        announced=plan.announced,
         limit=body.get("max_tokens"),
         tool=tool,
         schema=output_format.get("schema"),

@@ -68,11 +68,14 @@ def content_for(
     *,
     words: int | None,
     limit: int | None,
+    announced: str = "",
     tool: tuple[str, dict[str, Any]] | None = None,
     schema: dict[str, Any] | None = None,
     choice: int = 0,
 ) -> Content:
-    """The answer to a prompt: a call of `tool` (name, schema), an instance of `schema`, or a sentence."""
+    """The answer to a prompt: a call of `tool` (name, schema), an instance of `schema`, or a sentence, which begins
+    with `announced`.
+    """
     seed = hashlib.sha256(json.dumps([prompt, choice], sort_keys=True).encode()).digest()
     if tool is not None:
         name, parameters = tool
@@ -90,6 +93,8 @@ def content_for(
         said[-1] += "."
     if (nonce := NONCE.search(json.dumps(prompt))) is not None:
         said.append(f" {nonce[0]}")
+    if announced:
+        said.insert(0, announced + " ")
     if limit is not None and limit < len(said):
         return Content(seed, said[:limit], cut=True)
     return Content(seed, said)

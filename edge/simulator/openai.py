@@ -45,7 +45,9 @@ def _contents(body: dict[str, Any], plan: Plan) -> list[Content]:
         schema = {"type": "object", "properties": {"answer": {"type": "string"}}}
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
     return [
-        content_for(messages, words=plan.words, limit=limit, tool=tool, schema=schema, choice=choice)
+        content_for(
+            messages, words=plan.words, announced=plan.announced, limit=limit, tool=tool, schema=schema, choice=choice
+        )
         for choice in range(body.get("n") or 1)
     ]
 
@@ -147,7 +149,7 @@ def chat_stream(body: dict[str, Any], plan: Plan) -> Events:
 
 
 def completion(body: dict[str, Any], plan: Plan) -> bytes:
-    content = content_for(body.get("prompt"), words=plan.words, limit=body.get("max_tokens"))
+    content = content_for(body.get("prompt"), words=plan.words, announced=plan.announced, limit=body.get("max_tokens"))
     choice = {"index": 0, "text": content.text, "logprobs": None, "finish_reason": _finish(content)}
     return dumps(
         {**_completion_base(body, content), "choices": [choice], "usage": _usage(body.get("prompt"), [content])}
@@ -155,7 +157,7 @@ def completion(body: dict[str, Any], plan: Plan) -> bytes:
 
 
 def completion_stream(body: dict[str, Any], plan: Plan) -> Events:
-    content = content_for(body.get("prompt"), words=plan.words, limit=body.get("max_tokens"))
+    content = content_for(body.get("prompt"), words=plan.words, announced=plan.announced, limit=body.get("max_tokens"))
     base = _completion_base(body, content)
     pieces: list[tuple[str, str | None]] = [*((word, None) for word in content.words), ("", _finish(content))]
     events = [
@@ -187,7 +189,12 @@ def _response_content(body: dict[str, Any], plan: Plan) -> Content:
     text_format = (body.get("text") or {}).get("format") or {}
     prompt = [body.get("instructions"), items]
     return content_for(
-        prompt, words=plan.words, limit=body.get("max_output_tokens"), tool=tool, schema=text_format.get("schema")
+        prompt,
+        words=plan.words,
+        announced=plan.announced,
+        limit=body.get("max_output_tokens"),
+        tool=tool,
+        schema=text_format.get("schema"),
     )
 
 

@@ -1,10 +1,6 @@
-"""How a request is to be answered: its timing and its faults.
+"""How a request is to be answered: its timing and its faults, as docs/simulator.md has them.
 
 Three ways to say it: a model's name that begins with ``sim-``; a script posted to ``/script``; the header
-``x-sim-plan`` of a request sent here directly. All three use the same words, joined by ``-``, some
-with a number after them:
-
-===============  =====================================================================================================
 ``429``, ``500`` that status, in the dialect's own form (400 to 599)
 ``retry-N``      with ``retry-after: N`` (the default for 429, 503 and 529 is 1)
 ``retryms-N``    with ``retry-after-ms: N``
@@ -30,6 +26,9 @@ with a number after them:
 ===============  =====================================================================================================
 
 ``sim-words-100-tps-50-cut-20`` is a slow answer of a hundred words that breaks off after twenty events.
+=======
+``x-sim-plan`` of a request sent here directly. All three use the same words, joined by ``-``, some with a number
+after them: ``sim-words-100-tps-50-cut-20`` is a slow answer of a hundred words that breaks off after twenty events.
 """
 
 from __future__ import annotations
@@ -55,6 +54,7 @@ NUMBERED = {
 """Words that take a number, and the field it goes to."""
 ALONE = {"hang", "rst", "cut"}
 """Those of them that also stand without one, as -1: before anything of the answer."""
+TIMING = ("ttft", "tps")
 FLAGS = (
     *("noretry", "html", "garbage", "empty", "surplus", "hostile", "redirect", "early", "gzip", "bomb"),
     "refusal",
@@ -84,6 +84,8 @@ class Plan:
     inband_after: int | None = None
     drip: int | None = None
     flags: frozenset[str] = frozenset()
+    announced: str = ""
+    """What every sentence begins with."""
 
     @property
     def at_once(self) -> bool:

@@ -49,8 +49,9 @@ def has_thread(target: bytes, body: bytes) -> bool:
 class Simulator:
     """The state all connections share. ``make_protocol`` is a protocol factory for ``loop.create_server``."""
 
-    def __init__(self, ttft_s: float = 0.0, tokens_per_second: float = 0.0) -> None:
-        self.default = Plan(ttft_s=ttft_s, token_s=1 / tokens_per_second if tokens_per_second else 0.0)
+    def __init__(self, ttft_s: float = 0.0, tokens_per_second: float = 0.0, announced: str = "") -> None:
+        token_s = 1 / tokens_per_second if tokens_per_second else 0.0
+        self.default = Plan(ttft_s=ttft_s, token_s=token_s, announced=announced)
         self.ledger = Ledger()
         self.scripts: list[Script] = []
         self.threads = Threads()
@@ -180,16 +181,20 @@ def serve(
     *,
     ttft_s: float = 0.0,
     tokens_per_second: float = 0.0,
+    announced: str = "",
     follow_stdin: bool = False,
 ) -> None:
-    """Serve until SIGINT or SIGTERM; prints ``simulator on http://HOST:PORT`` when ready. Raises OSError."""
+    """Serve until SIGINT or SIGTERM; prints ``simulator on http://HOST:PORT`` when ready. Raises OSError.
+
+    Every sentence that is answered begins with `announced`.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
         sock.listen(2048)
         sock.setblocking(False)
-        simulator = Simulator(ttft_s, tokens_per_second)
+        simulator = Simulator(ttft_s, tokens_per_second, announced)
         # The ledger's entries live long and have no cycles: a full collection over them would only stall the answers.
         gc.freeze()
         gc.set_threshold(20_000, 50, 1000)

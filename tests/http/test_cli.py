@@ -110,6 +110,7 @@ def test_bench_says_of_every_target_whether_it_is_met():
     """Its form and its exit code; how fast this machine is says nothing about a change."""
     got = edge_command("bench", "--quick")
     *table, verdict = got.stdout.splitlines()[1:]
+    has_redis = shutil.which("redis-server") is not None
     assert table[0].split() == ["target", "ours", "verdict", "published"]
     rows = {line.split("  ")[0]: re.split(" {2,}", line)[1:] for line in table[1:]}
     assert list(rows) == [
@@ -117,8 +118,8 @@ def test_bench_says_of_every_target_whether_it_is_met():
         "total overhead, p99",
         "the same by x-edge-overhead-ms, p99",
         "the same by Server-Timing, p99",
-        "memory hit",
-        "Redis hit",
+        "memory hit, p99",
+        "Redis hit, p99",
         "routing, a name not seen before, p99",
         "server layer: a refusal, p99",
         "provider transform: a request and its answer, p99",
@@ -128,14 +129,15 @@ def test_bench_says_of_every_target_whether_it_is_met():
     for what, (target, ours, met, published) in rows.items():
         assert re.match(r"(< |>= )?[\d,.-]+( ms)?$", target), what
         assert re.match(r"(< )?[\d.]+ ms$|-$", published), what
-        if met == "-":
-            assert ours == "not in this version"
-        else:
-            assert met in ("met", "missed")
-            assert re.match(r"-?[\d,.]+ ", ours + " "), what
+        assert met in ("met", "missed", "-")
+        unjudged = ("lost in the noise", "no redis-server here") if met == "-" else ()
+        assert ours in unjudged or re.match(r"[\d,.]+( |$)|\d+% were hits", ours), what
+    assert (rows["Redis hit, p99"][1] == "no redis-server here") == (not has_redis)
     missed = [what for what, row in rows.items() if row[2] == "missed"]
     assert got.returncode == bool(missed)
-    assert verdict == (f"missed: {'; '.join(missed)}" if missed else "all targets that are in this version are met")
+    assert verdict.startswith(f"missed: {'; '.join(missed)}" if missed else ("all targets are met", "not judged: "))
+    if verdict.startswith("not judged: "):
+        assert {row[2] for row in rows.values()} == {"-"}
 
 
 def test_serve_without_anything_says_what_to_do():
@@ -240,7 +242,8 @@ def test_the_demo_prints_curls_that_work_as_printed_and_takes_its_simulator_alon
         for command in commands:
             got = subprocess.run([*shlex.split(command), "-sS"], capture_output=True, text=True, timeout=20)
             answer = json.loads(got.stdout)
-            assert answer.get("choices") or answer.get("content"), answer
+            text = answer["content"][0]["text"] if "content" in answer else answer["choices"][0]["message"]["content"]
+            assert text.startswith("[edge demo: a simulator answers, no model] "), answer
         assert httpx2.get(f"{simulator_url}/health").status_code == 200
     finally:
         process.stop(signal.SIGINT)

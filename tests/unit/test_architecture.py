@@ -129,7 +129,7 @@ def test_dangerous_tools_are_absent():
     """Nothing from a request is evaluated, unpickled, executed or rendered as a template."""
     for name, path in MODULES.items():
         banned = {"pickle", "marshal", "shelve", "jinja2", "dill", "ctypes"}
-        if name not in ("edge.cli", "edge.bench"):
+        if name not in ("edge.cli", "edge.bench.processes"):
             banned |= {"subprocess"}
         assert not {i.split(".")[0] for i in imports(path)} & banned, name
         for node in ast.walk(ast.parse(path.read_text())):

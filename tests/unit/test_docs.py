@@ -13,6 +13,7 @@ from edge import config, errors
 from edge._fast import COUNTER, HISTOGRAM
 from edge.cli import main
 from edge.config_file import parse
+from edge.simulator import plan
 from edge.telemetry.metrics import DROPPED, FAMILIES
 
 ROOT = Path(__file__).parents[2]
@@ -92,6 +93,16 @@ def test_every_command_is_in_the_readme():
 def test_the_readmes_configuration_is_accepted():
     (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert parse(text, "readme.yaml", {}).models["smart"]
+
+
+def test_every_fault_of_the_simulator_is_documented_and_no_other():
+    page = (ROOT / "docs/simulator.md").read_text()
+    documented = re.findall(r"^\| `([a-z]+(?:-N)?)` \|", page, re.MULTILINE)
+    in_code = {f"{word}-N" for word in {*plan.NUMBERED, *plan.TIMING} - plan.ALONE} | plan.ALONE | set(plan.FLAGS)
+    assert sorted(documented) == sorted(in_code)
+    assert all(f"`{word}-N` " in page for word in plan.ALONE)
+    for word in documented:
+        plan.parse_plan(word.replace("N", "3"), plan.Plan())
 
 
 def test_links_in_the_pages_lead_somewhere():
