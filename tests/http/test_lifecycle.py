@@ -104,7 +104,7 @@ def test_replacing_workers_under_load_fails_nothing(edge):
     print(f"\nSIGUSR2 x 3: {load.done} requests ({load.streamed} streams) over 8 processes, 0 failed")
 
 
-def test_a_killed_worker_costs_its_own_requests_only_and_is_replaced_within_a_second(edge):
+def test_a_killed_worker_costs_its_own_requests_only_and_is_replaced_within_a_second(edge, stalls):
     took = []
     with Swarm(edge.port) as load:
         for _ in range(3):
@@ -113,20 +113,20 @@ def test_a_killed_worker_costs_its_own_requests_only_and_is_replaced_within_a_se
             os.kill(victims[0], signal.SIGKILL)
             begun = time.monotonic()
             while len(found := set(children(edge.process.pid))) < 2 or victims[0] in found:
-                assert time.monotonic() - begun < 1
+                assert time.monotonic() - begun < 1 + stalls.granted_s
                 time.sleep(0.005)
             # New connections are balanced over both listeners; ten in a row reach both with near certainty.
             for _ in range(10):
                 answers_within(edge.port, 1)
             took.append(time.monotonic() - begun)
-            assert took[-1] < 1
+            assert took[-1] < 1 + stalls.granted_s
     # 16 connections, each with at most one request under way.
     assert len(load.failures) <= 3 * 16
     assert load.done > 100
     print(f"\nkill -9 x 3: {load.done} done, {len(load.failures)} in flight lost, back in {max(took):.2f} s at most")
 
 
-def test_sigterm_under_load_finishes_what_was_accepted(edge):
+def test_sigterm_under_load_finishes_what_was_accepted(edge, stalls):
     with Swarm(edge.port) as load:
         time.sleep(3)  # in the middle of each thread's second stream
         begun = time.monotonic()
@@ -136,11 +136,11 @@ def test_sigterm_under_load_finishes_what_was_accepted(edge):
         took = time.monotonic() - begun
     assert code == 0
     assert load.failures == []
-    assert took < 8 + 1
+    assert took < 8 + 1 + stalls.granted_s
     print(f"\nSIGTERM: {load.done} requests ({load.streamed} streams), 0 failed, ended after {took:.1f} s with code 0")
 
 
-def test_what_outlasts_the_drain_ends_in_an_error_event(simulator, tmp_path):
+def test_what_outlasts_the_drain_ends_in_an_error_event(simulator, tmp_path, stalls):
     edge = Edge(tmp_path, settings(simulator, workers=1, drain_s=1))
     with running(edge), Client(edge.port) as stream, Client(edge.port) as waiting:
         stream.post("/v1/chat/completions", STREAM.replace(b"words-40-tps-20", b"words-400-tps-20"))
@@ -157,7 +157,7 @@ def test_what_outlasts_the_drain_ends_in_an_error_event(simulator, tmp_path):
         assert status == 503
         assert headers["connection"] == "close"
         assert edge.process.process.wait(10) == 0
-        assert time.monotonic() - begun < 1 + 1
+        assert time.monotonic() - begun < 1 + 1 + stalls.granted_s
 
 
 def test_readiness_goes_off_while_draining(simulator, tmp_path):
@@ -175,7 +175,7 @@ def test_readiness_goes_off_while_draining(simulator, tmp_path):
         assert edge.process.process.wait(10) == 0
 
 
-def test_a_second_signal_ends_at_once(simulator, tmp_path):
+def test_a_second_signal_ends_at_once(simulator, tmp_path, stalls):
     edge = Edge(tmp_path, settings(simulator, workers=1))
     with running(edge), Client(edge.port) as stream:
         stream.post("/v1/chat/completions", STREAM)
@@ -185,7 +185,7 @@ def test_a_second_signal_ends_at_once(simulator, tmp_path):
         begun = time.monotonic()
         edge.process.process.send_signal(signal.SIGINT)
         edge.process.process.wait(5)
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 1 + stalls.granted_s
 
 
 def test_workers_do_not_outlive_their_supervisor(edge):
@@ -206,7 +206,7 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("how", ["sleep", "gil", "stop"])
-def test_a_wedged_worker_is_found_shown_and_replaced(simulator, tmp_path, how):
+def test_a_wedged_worker_is_found_shown_and_replaced(simulator, tmp_path, how, stalls):
     path = tmp_path / "edge.json"
     path.write_text(json.dumps(settings(simulator)))
     process = Process(sys.executable, "-c", WEDGE, "serve", "-c", str(path), "--port", "0")
@@ -223,7 +223,7 @@ def test_a_wedged_worker_is_found_shown_and_replaced(simulator, tmp_path, how):
             wedged.send(f"GET /health?{how} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
         served = 0
         while before <= (now := set(children(process.pid))) or len(now) < 2:
-            assert time.monotonic() - begun < 5, process.output
+            assert time.monotonic() - begun < 5 + stalls.granted_s, process.output
             with Client(port) as client:  # the other worker goes on; what reaches the wedged one waits
                 client.sock.settimeout(0.2)
                 client.send(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")

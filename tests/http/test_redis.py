@@ -198,7 +198,7 @@ def test_no_reply_ever_goes_to_another_call(server):
     assert right > 0.6 * calls
 
 
-def test_more_calls_than_connections_are_misses_at_once(server):
+def test_more_calls_than_connections_are_misses_at_once(server, stalls):
     async def main() -> None:
         async with remote(server.url(), timeout_ms=2000) as made:
             await made.store(digest_of("crowd"), b"x")
@@ -206,7 +206,7 @@ def test_more_calls_than_connections_are_misses_at_once(server):
             before = made.counts()["hit"]
             began = time.perf_counter()
             found = await asyncio.gather(*(made.cache.get(digest_of("crowd"), "a") for _ in range(300)))
-            assert time.perf_counter() - began < 1
+            assert time.perf_counter() - began < 1 + stalls.granted_s
             counts = made.counts()
             assert counts["busy"] == sum(each is None for each in found)
             assert counts["hit"] - before >= 8

@@ -70,14 +70,14 @@ EVIL = {
 
 @pytest.mark.parametrize("evil", EVIL.values(), ids=EVIL.keys())
 @pytest.mark.parametrize("cluster", [False, True], ids=["one server", "cluster"])
-def test_every_reply_but_the_right_one_is_a_miss(evil, cluster):
+def test_every_reply_but_the_right_one_is_a_miss(evil, cluster, stalls):
     async def main() -> None:
         async with FakeRedis(lambda _: evil, cluster=cluster) as fake, remote(fake.url, cluster=cluster) as made:
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             for _ in range(12):
                 began = time.perf_counter()
                 assert await made.cache.get(DIGEST, "a") is None
-                assert time.perf_counter() - began < 0.2
+                assert time.perf_counter() - began < 0.2 + stalls.granted_s
                 assert await made.cache.lease(DIGEST, b"token", 1000) in (None, False, True)
                 assert await made.cache.release(DIGEST, b"token") in (None, False)
                 made.cache.put(DIGEST, "a", entry(b"x"))
