@@ -280,10 +280,16 @@ class RateLimited(PolicyError):
 
 
 class ProviderError(EdgeError):
+    """``refused``: the provider has said that it did not take the request, so that another may be asked even for work
+    that providers keep. ``said`` is what is known of the body of its answer: for the log, never for the client.
+    """
+
     status = 502
     code = "upstream_bad_response"
     kind = "provider_bad_response"
     message = "The provider gave no usable answer."
+    refused = False
+    said = b""
 
 
 class UpstreamCredentials(ProviderError):
@@ -293,6 +299,7 @@ class UpstreamCredentials(ProviderError):
     code = "upstream_credentials_exhausted"
     kind = "provider_auth"
     message = "The provider refused the gateway's own credentials. The operator of this gateway has to mend that."
+    refused = True
 
     def __init__(self) -> None:
         super().__init__(headers=[(b"x-should-retry", b"false")])
@@ -361,4 +368,4 @@ def kind_of_status(status: int) -> str:
         return "provider_overloaded"
     if status in (408, 504):
         return "provider_timeout"
-    return "provider_error" if status >= 500 else "client_invalid"
+    return "provider_error" if status >= 500 or status == 425 else "client_invalid"

@@ -10,6 +10,7 @@ client leaves.
 from __future__ import annotations
 
 import asyncio
+import sys
 from time import perf_counter
 
 from edge import config
@@ -36,17 +37,26 @@ from edge.exchange import Exchange
 from edge.guard import validate
 from edge.guard.auth import refuse_model
 from edge.guard.limits import KeyLimits
-from edge.hooks import Hooks, Meter
+from edge.hooks import FailedAttempt, Hooks, Meter
 from edge.repeats import Repeats
 from edge.replies import JSON_TYPE, STREAM_HEADERS, fail, replay, reply, serve, start_reply
 from edge.routes import EXISTING, MODEL, OTHER, UNKNOWN
 from edge.sharing import Sharing
 from edge.state import Granted, State, build_state
-from edge.upstreams.attempts import AttemptFailed, check_status, is_stream, returned_headers
+from edge.upstreams.attempts import (
+    AttemptFailed,
+    body_of,
+    check_status,
+    failure_of,
+    is_stream,
+    may_follow,
+    returned_headers,
+)
 from edge.upstreams.deadline import Deadline, Sweep
 from edge.upstreams.listing import model_answer
 from edge.upstreams.provider import Provider
-from edge.upstreams.relay import EventRelay, collect
+from edge.upstreams.refusal import words_of
+from edge.upstreams.relay import EventRelay
 from edge.upstreams.router import Upstream
 from edge.upstreams.wire import Response
 
@@ -64,6 +74,7 @@ class Gateway:
     def __init__(self, state: State, hooks: Hooks, meter: Meter, answers: Answers, limits: KeyLimits) -> None:
         self.state = state
         self.hooks = hooks
+        self._count = meter.count
         self.answers = answers
         self.accounts = Accounts(meter)
         self.limits = limits
@@ -248,11 +259,15 @@ class Gateway:
         for upstream in exchange.upstreams:
             left -= 1
             exchange.attempts += 1
+            begun = perf_counter()
             try:
-                await self._attempt(exchange, upstream, deadline, others_left=left > 0)
+                passed_on = await self._attempt(exchange, upstream, deadline, others_left=left > 0)
+                if passed_on is not None:
+                    self._tell_of(exchange, passed_on, begun, goes_on=False)
                 return
-            except AttemptFailed:
+            except AttemptFailed as failure:
                 failed = True
+                self._tell_of(exchange, failure, begun, goes_on=not deadline.over())
                 if deadline.over():
                     raise UpstreamTimeout from None
             except InvalidRequest:
@@ -261,20 +276,54 @@ class Gateway:
                     raise NothingAvailable from None  # one that could have answered it failed: it is worth asking again
                 if left == 0:
                     raise
-            except ProviderError:
+            except ProviderError as error:
                 failed = True
-                if exchange.started or left == 0 or deadline.over():
+                ends = (
+                    exchange.started
+                    or left == 0
+                    or deadline.over()
+                    or not may_follow(exchange, taken=not error.refused)
+                )
+                self._tell_of(exchange, error, begun, goes_on=not ends)
+                if ends:
                     raise
             self.accounts.settle(exchange)
             exchange.forget_attempt()
 
-    async def _attempt(self, exchange: Exchange, upstream: Upstream, deadline: Deadline, *, others_left: bool) -> None:
-        """One request to one upstream, and its answer to the client."""
+    def _tell_of(
+        self, exchange: Exchange, failure: AttemptFailed | ProviderError, begun: float, *, goes_on: bool
+    ) -> None:
+        """Tell the hooks of a failed attempt that began at `begun`. `goes_on`: the next upstream is asked."""
+        upstream, answered = exchange.upstream, isinstance(failure, AttemptFailed)
+        following = exchange.upstreams[exchange.attempts] if goes_on else None
+        self.hooks.attempt_failed(
+            FailedAttempt(
+                exchange.request_id,
+                upstream.provider.name,
+                exchange.model_label,
+                upstream.model,
+                failure.status if answered else exchange.upstream_status,
+                "" if isinstance(failure, AttemptFailed) else failure.code,
+                failure.kind,
+                perf_counter() - begun,
+                words_of(failure.said, exchange.body, upstream.provider.secrets) if failure.said else "",
+                following.provider.name if following is not None else "",
+                following.model if following is not None else "",
+                not goes_on,
+            )
+        )
+
+    async def _attempt(
+        self, exchange: Exchange, upstream: Upstream, deadline: Deadline, *, others_left: bool
+    ) -> AttemptFailed | None:
+        """One request to one upstream, and its answer to the client. Returns the failure of the provider that the
+        answer tells of.
+        """
         provider = upstream.provider
         exchange.upstream = upstream
         if exchange.route.counts and not provider.speaks(exchange.route):
             await self._estimate(exchange)
-            return
+            return None
         response: Response | None = None
         try:
             with deadline:
@@ -287,12 +336,11 @@ class Gateway:
                 exchange.sending = provider.request(exchange, crossing)
                 response = await provider.transport.send(exchange.sending)
                 exchange.upstream_status = response.status
-                check_status(response.status, others_left=others_left)
                 if is_stream(response):
-                    await self._relay(exchange, response, deadline, others_left=others_left)
-                    return
-                body = await collect(response)
+                    return await self._relay(exchange, response, deadline, others_left=others_left)
+                body = await body_of(exchange, response, others_left=others_left)
                 exchange.upstream_ends()
+                failure = failure_of(response.status, body)
                 exchange.usage = crossing.usage(body) if response.status == 200 else None
                 status = response.status
                 if crossing.translates:
@@ -302,13 +350,26 @@ class Gateway:
                         status, body = await asyncio.to_thread(crossing.answer, status, body)
             self.accounts.settle(exchange, body if status == 200 else None)
             reply(exchange, status, crossing.headers(returned_headers(response)), body)
+            return failure
         finally:
             exchange.upstream_ends()
+            self._count_attempt(exchange, sys.exception())
             if response is not None and not response.complete:
                 await response.close()
 
-    async def _relay(self, exchange: Exchange, response: Response, deadline: Deadline, *, others_left: bool) -> None:
-        """A stream: held back until its first content, then passed on event by event."""
+    def _count_attempt(self, exchange: Exchange, error: BaseException | None) -> None:
+        """Count a request to a provider, which ended with `error`."""
+        if exchange.sending is None:
+            return
+        code = str(exchange.upstream_status)
+        if not exchange.upstream_status:
+            code = error.code if isinstance(error, EdgeError) else ClientClosedRequest.code
+        self._count("edge_upstream_requests_total", exchange.upstream.provider.name, exchange.model_label, code)
+
+    async def _relay(
+        self, exchange: Exchange, response: Response, deadline: Deadline, *, others_left: bool
+    ) -> AttemptFailed | None:
+        """A stream: held back until its first content, then passed on event by event. Returns as `_attempt`."""
         crossing = exchange.crossing
         relay = EventRelay(response, crossing, deadline)
         stream = relay.stream
@@ -317,16 +378,17 @@ class Gateway:
         headers = crossing.headers(returned_headers(response))
         if stream.failed and not stream.content:
             status, body = crossing.early_error()
-            check_status(status, others_left=others_left)
+            check_status(exchange, status, stream.error_data, others_left=others_left)
             headers = [JSON_TYPE, *(pair for pair in headers if pair[0] != b"content-type")]
             reply(exchange, status, headers, body)
-            return
+            return failure_of(status, stream.error_data)
         exchange.content_at = perf_counter()
         headers += STREAM_HEADERS
         start_reply(exchange, response.status, headers)
         await relay.relay(exchange)
         self.accounts.settle(exchange)
         exchange.end()
+        return None
 
     async def _estimate(self, exchange: Exchange) -> None:
         """The number of tokens, where the provider has nothing that counts them."""

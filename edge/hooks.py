@@ -161,10 +161,35 @@ class RequestRecord(Struct, frozen=True, gc=False):
     cache: str = ""
 
 
+class FailedAttempt(Struct, frozen=True, gc=False):
+    """One request to a provider that failed. ``provider``, ``model`` and ``upstream_model`` are as in `RequestRecord`.
+
+    ``status`` is that of its answer, 0 where none came; ``error_code`` the gateway's own error, "" where the answer was
+    one itself; ``error_kind`` the kind of either. ``waited_s`` is the time from the beginning of the attempt, ``said``
+    what the provider said, fit for a log. ``next_provider`` and ``next_model`` are asked next, "" where nobody is.
+    ``final``: the request fails with it, and is told of as such.
+    """
+
+    request_id: str
+    provider: str
+    model: str
+    upstream_model: str
+    status: int
+    error_code: str
+    error_kind: str
+    waited_s: float
+    said: str
+    next_provider: str
+    next_model: str
+    final: bool
+
+
 class Hooks(Protocol):
     """Called on the event loop: must not wait and must not raise."""
 
     def request_done(self, record: RequestRecord) -> None: ...
+
+    def attempt_failed(self, attempt: FailedAttempt) -> None: ...
 
 
 class Meter(Protocol):

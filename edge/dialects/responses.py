@@ -96,7 +96,9 @@ class ResponsesStream(Stream):
         elif name == b"response.output_item.added":
             if b'_call"' in data:
                 self.calls += 1
-        elif name not in PREAMBLE:
+        elif name in PREAMBLE:
+            self.accepted = True
+        else:
             self.content = True
 
     def early_error(self) -> tuple[int, bytes]:

@@ -38,17 +38,29 @@ def count(tokens: int | None) -> int:
 class Stream(ABC):
     """Reads a provider's events as they pass.
 
-    ``content``: something the client waits for has come. ``finished``: the terminal event has come. ``failed``: the
-    provider has reported an error inside the stream.
+    ``accepted``: the provider has said that the work is under way. ``content``: something the client waits for has
+    come. ``finished``: the terminal event has come. ``failed``: the provider has reported an error inside the stream.
 
     For an estimate, where no usage comes, it is noted how much content there was: ``deltas`` events of ``size`` bytes
     of data, the first of them as a sample of what stands around the text, and how many tool ``calls`` began. No event
     is parsed for that before somebody asks.
     """
 
-    __slots__ = ("calls", "content", "deltas", "error_data", "failed", "finished", "sample", "size", "usage")
+    __slots__ = (
+        "accepted",
+        "calls",
+        "content",
+        "deltas",
+        "error_data",
+        "failed",
+        "finished",
+        "sample",
+        "size",
+        "usage",
+    )
 
     def __init__(self) -> None:
+        self.accepted = False
         self.content = False
         self.finished = False
         self.failed = False

@@ -20,7 +20,7 @@ import structlog
 from msgspec import UNSET, UnsetType
 
 from edge.accounting import usd
-from edge.hooks import RequestRecord
+from edge.hooks import FailedAttempt, RequestRecord
 from edge.telemetry.writer import LineWriter
 
 __all__ = ["Logs", "where"]
@@ -114,6 +114,20 @@ class Logs:
         line.level = "warning" if ours else "info"
         line.timestamp = datetime.now(UTC)
         self.msg(self._encode(line))
+
+    def attempt_failed(self, attempt: FailedAttempt) -> None:
+        fields: dict[str, Any] = {
+            "request_id": attempt.request_id,
+            "provider": attempt.provider,
+            "model": attempt.upstream_model,
+            "status": attempt.status or None,
+            "error": attempt.error_code or None,
+            "kind": attempt.error_kind,
+            "waited_ms": hundredths(attempt.waited_s),
+            "provider_said": attempt.said or None,
+            "next": f"{attempt.next_provider}/{attempt.next_model}" if attempt.next_provider else None,
+        }
+        self.log.warning("attempt failed", **{name: value for name, value in fields.items() if value is not None})
 
 
 def line_of(record: RequestRecord) -> Line:

@@ -28,7 +28,7 @@ from prometheus_client.utils import floatToGoString
 
 from edge import __version__
 from edge._fast import COMPILED, COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Slots, SlotWriter
-from edge.hooks import Add, RequestRecord
+from edge.hooks import Add, FailedAttempt, RequestRecord
 
 __all__ = ["CONTENT_TYPE", "Metrics", "Saved", "Saving", "Savings", "shared_slots"]
 
@@ -87,7 +87,7 @@ FAMILIES = (
     Family(
         COUNTER,
         "edge_errors_total",
-        "Failed requests by kind; the prefix says whose fault.",
+        "Failed requests, and failed attempts of others, by kind; the prefix says whose fault.",
         ("provider", "model", "error_type"),
     ),
     Family(
@@ -144,6 +144,18 @@ FAMILIES = (
         "edge_saved_cost_usd_total",
         "What these tokens would have cost.",
         ("model", "tenant", "tier"),
+    ),
+    Family(
+        COUNTER,
+        "edge_upstream_requests_total",
+        "Requests to providers by the status of the answer, or the error's code where none came.",
+        ("provider", "model", "code"),
+    ),
+    Family(
+        COUNTER,
+        "edge_failovers_total",
+        "Failed attempts after which another upstream was asked, by kind.",
+        ("from_provider", "to_provider", "reason"),
     ),
     Family(GAUGE, "edge_redis_ready", "Workers that can use Redis.", ()),
     Family(
@@ -236,6 +248,12 @@ class Metrics:
             error(1.0)
         for warning in record.warnings:
             self._writer.counter(WARNINGS, encode(record.provider, record.model, warning)).add(1.0)
+
+    def attempt_failed(self, attempt: FailedAttempt) -> None:
+        if not attempt.final:
+            self.count("edge_errors_total", attempt.provider, attempt.model, attempt.error_kind)
+        if attempt.next_provider:
+            self.count("edge_failovers_total", attempt.provider, attempt.next_provider, attempt.error_kind)
 
     def _bind(self, key: tuple[Any, ...], record: RequestRecord) -> Bundle:
         """The series of such requests. Finding them by their labels costs more than counting, so they are kept."""

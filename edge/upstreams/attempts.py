@@ -1,41 +1,128 @@
 """What to make of a provider's answer: is another upstream worth a try, and which of its headers are for the client?
 
 Nothing has gone to the client before the first content, so until then a failure can be somebody else's success. After
-that never: whoever asks twice is billed twice, and the client has half an answer already.
+that never: whoever asks twice is billed twice, and the client has half an answer already. Nor is work that a provider
+keeps (a stored response, a background job) asked for elsewhere, unless that provider has said that it did not take it.
 """
 
 from __future__ import annotations
 
+import asyncio
+
 from edge._fast import select_fields
-from edge.errors import Headers, UpstreamBadResponse, UpstreamCredentials
+from edge.errors import EdgeError, Headers, ProviderError, UpstreamBadResponse, UpstreamCredentials, kind_of_status
+from edge.exchange import Exchange
+from edge.routes import OTHER
+from edge.upstreams.refusal import is_unknown_path
+from edge.upstreams.relay import collect
 from edge.upstreams.wire import Response
 
-__all__ = ["AttemptFailed", "check_status", "is_stream", "returned_headers"]
+__all__ = ["AttemptFailed", "body_of", "check_status", "failure_of", "is_stream", "may_follow", "returned_headers"]
 
+CREDENTIALS = frozenset({401, 402, 403})
 RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 """Statuses of a provider that say nothing against the request itself."""
-
+NOT_TAKEN = frozenset({*CREDENTIALS, 404, 405, 425, 429, 503, 529})
+"""Those that say that it has not begun with it. A 500 may come from the middle of the work, and 408, 502 and 504 from
+somebody on the way who does not know."""
+MAX_EXCERPT = 16384
+EXCERPT_S = 0.25
+"""What of an error's body comes in this time is read, so that the log can tell it, while another upstream waits."""
+NO_SUCH_PATH = "The provider does not know the path that this route stands for: its 'base_url' may be wrong."
 
 RETURNED = frozenset({b"content-type", b"openai-processing-ms"})
 RETURNED_PREFIXES = (b"retry-after", b"x-ratelimit-", b"anthropic-ratelimit-")
 
 
 class AttemptFailed(Exception):
-    """A provider answered with an error while another upstream is left: its answer goes to nobody."""
+    """A provider answered with an error that is its own failure. ``said`` is what is known of its body."""
+
+    def __init__(self, status: int, said: bytes) -> None:
+        super().__init__(status)
+        self.status = status
+        self.said = said
+        self.kind = kind_of_status(status)
 
 
-def check_status(status: int, *, others_left: bool) -> None:
-    """Raises for a status that is not for the client: UpstreamCredentials, UpstreamBadResponse, and, while there are
+async def body_of(exchange: Exchange, response: Response, *, others_left: bool) -> bytes:
+    """The whole body of an answer that is no stream. Raises as `check_status` and `collect`."""
+    status = response.status
+    others_left = others_left and may_follow(exchange, taken=status not in NOT_TAKEN)
+    goes_to_nobody = 300 <= status < 400 or status in CREDENTIALS or (others_left and status in RETRYABLE)
+    body = await (excerpt(response) if goes_to_nobody else collect(response))
+    check_status(exchange, status, body, others_left=others_left)
+    return body
+
+
+def check_status(exchange: Exchange, status: int, body: bytes, *, others_left: bool) -> None:
+    """Raises for an answer that is not for the client: UpstreamCredentials, UpstreamBadResponse, and, while there are
     other upstreams, AttemptFailed.
     """
-    if status in (401, 402, 403):
-        raise UpstreamCredentials
+    if 200 <= status < 300:
+        return
+    if status in CREDENTIALS:
+        raise told(UpstreamCredentials(), body)
     if 300 <= status < 400:
-        raise UpstreamBadResponse("The provider answered with a redirect, which is never followed.")
+        raise told(UpstreamBadResponse("The provider answered with a redirect, which is never followed."), body)
     if not 200 <= status < 600:
         raise UpstreamBadResponse("The provider's answer has a status that does not exist.")
-    if others_left and status in RETRYABLE:
-        raise AttemptFailed
+    if status in (404, 405) and exchange.route.endpoint != OTHER and is_unknown_path(status, body):
+        error = UpstreamBadResponse(NO_SUCH_PATH, headers=[(b"x-should-retry", b"false")])
+        error.refused = True
+        raise told(error, body)
+    if others_left and status in RETRYABLE and may_follow(exchange, taken=status not in NOT_TAKEN):
+        raise AttemptFailed(status, body)
+
+
+def failure_of(status: int, body: bytes) -> AttemptFailed | None:
+    """The failure that an answer tells of which goes to the client, None where that is not the provider's."""
+    return AttemptFailed(status, body) if status in RETRYABLE or status >= 500 else None
+
+
+def may_follow(exchange: Exchange, *, taken: bool = True) -> bool:
+    """Whether another upstream may be asked after a failure of the one at hand. `taken`: that one may have begun with
+    the request, if it has got it.
+    """
+    sending = exchange.sending
+    if sending is None or not sending.sent or not is_kept(exchange):
+        return True
+    stream = exchange.crossing.stream
+    return not taken and (stream is None or not stream.accepted)
+
+
+def is_kept(exchange: Exchange) -> bool:
+    """Whether the provider keeps what it makes of this request, or may: then asking twice makes it twice.
+
+    A response is stored unless ``store`` is false (https://platform.openai.com/docs/api-reference/responses/create);
+    what passes through to paths that are not known here may be a job.
+    """
+    route = exchange.route
+    if route.endpoint == OTHER or says(exchange, "store", b"true"):
+        return True
+    return route.api == "responses" and (not says(exchange, "store", b"false") or says(exchange, "background", b"true"))
+
+
+def says(exchange: Exchange, field: str, value: bytes) -> bool:
+    """Whether a field at the top of the body has this value."""
+    span = exchange.spans.get(field)
+    return span is not None and exchange.body[span[0] : span[1]] == value
+
+
+def told(error: ProviderError, body: bytes) -> ProviderError:
+    error.said = body
+    return error
+
+
+async def excerpt(response: Response) -> bytes:
+    """The beginning of a body that is for the log only."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(EXCERPT_S):
+            while len(body) < MAX_EXCERPT and (chunk := await response.read()):
+                body += chunk
+    except (EdgeError, TimeoutError):
+        pass
+    return bytes(body[:MAX_EXCERPT])
 
 
 def returned_headers(response: Response) -> Headers:

@@ -54,7 +54,7 @@ SAFE_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
 class Provider:
     """``name``, ``dialect`` and ``base_url`` from the configuration; ``claims(model)`` by its patterns or its
-    dialect's.
+    dialect's. ``secrets`` is what no log may tell of what it says.
     """
 
     def __init__(self, name: str, settings: config.Provider, transport: Transport) -> None:
@@ -72,6 +72,7 @@ class Provider:
         self._configured: Headers = [
             (key.lower().encode("ascii"), value.encode("ascii")) for key, value in settings.headers.items()
         ]
+        self.secrets = secrets(settings)
         own_names = frozenset(key for key, _ in self._configured)
         self._crossing = FORWARDED - own_names
         self._translated = self._crossing & SPOKEN[self.dialect]
@@ -148,6 +149,13 @@ def open_transport(settings: config.Provider, connect_s: float) -> Transport:
         )
     port = url.port or (443 if tls else 80)
     return Pool(url.hostname or "", port, tls=tls, connect_s=connect_s, max_connections=settings.max_connections)
+
+
+def secrets(settings: config.Provider) -> tuple[str, ...]:
+    """The keys, and the values of headers and query that may be some: the longest first, should one hold another."""
+    configured = (*settings.headers.values(), *settings.query.values())
+    found = {secret.reveal() for secret in settings.api_keys} | {value for value in configured if len(value) >= 8}
+    return tuple(sorted(found, key=len, reverse=True))
 
 
 def credentials(settings: config.Provider) -> list[Headers]:
