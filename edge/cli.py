@@ -16,8 +16,9 @@ import msgspec
 
 from edge import __version__
 from edge._fast import COMPILED
-from edge.config import Cache, Config, Provider, problems
+from edge.config import Cache, Config, Provider
 from edge.config_file import ConfigError, load, resolve
+from edge.config_rules import problems
 from edge.config_schema import json_schema
 from edge.guard.auth import new_key
 from edge.server.descriptors import open_standard_streams

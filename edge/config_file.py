@@ -18,9 +18,10 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 import yaml
 
-from edge.config import Config, Problem, Secret, Settings, from_environment, problems
+from edge.config import Config, Provider, Secret, Settings
+from edge.config_rules import Problem, problems
 
-__all__ = ["ConfigError", "load", "parse", "resolve"]
+__all__ = ["ConfigError", "from_environment", "load", "parse", "resolve"]
 
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}")
 PathKey = tuple[str | int, ...]
@@ -78,6 +79,24 @@ def resolve(
     if found:
         raise ConfigError("environment", [_line(None, where, what) for where, what in found])
     return config
+
+
+def from_environment(environ: dict[str, str]) -> Config:
+    """The configuration without a file: a provider for each of OPENAI_API_KEY and ANTHROPIC_API_KEY.
+
+    ``OPENAI_BASE_URL`` is used as it stands; to ``ANTHROPIC_BASE_URL`` ``/v1`` is appended when absent, because the two
+    SDKs read these variables so. An empty variable counts as unset.
+    """
+    providers: dict[str, Provider] = {}
+    if key := environ.get("OPENAI_API_KEY"):
+        base = environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+        providers["openai"] = Provider(dialect="openai", base_url=base.rstrip("/"), api_keys=[Secret(key)])
+    if key := environ.get("ANTHROPIC_API_KEY"):
+        base = (environ.get("ANTHROPIC_BASE_URL") or "https://api.anthropic.com/v1").rstrip("/")
+        if not base.endswith("/v1"):
+            base += "/v1"
+        providers["anthropic"] = Provider(dialect="anthropic", base_url=base, api_keys=[Secret(key)])
+    return Config(providers=providers)
 
 
 def load(

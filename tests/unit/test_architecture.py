@@ -32,6 +32,7 @@ LAYERS = [
     {"edge.redis_link"},
     {"edge.exchange"},
     {"edge.config_file", "edge.config_schema"},
+    {"edge.config_rules"},
     {"edge.errors", "edge.config", "edge.hooks", "edge.routes", "edge.redis_node", "edge.redis_topology"},
     {"edge._fast"},
     {"edge"},

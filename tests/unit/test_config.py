@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edge.config import Config, Secret, from_environment
-from edge.config_file import ConfigError, load, parse, resolve
+from edge.config import Config, Secret
+from edge.config_file import ConfigError, from_environment, load, parse, resolve
 
 MINIMAL = "providers: {openai: {dialect: openai, base_url: 'https://api.example/v1', api_keys: [sk-canary]}}\n"
 

@@ -1,0 +1,141 @@
+"""The rules that span several settings, or that their types cannot say."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from edge.config import Config, Provider, Redis, Server, is_loopback
+
+__all__ = ["Problem", "problems"]
+
+URL_TEXT = re.compile(r"[!-~]+")
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+HOP_BY_HOP = frozenset(
+    {"connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+
+Problem = tuple[tuple[str | int, ...], str]
+"""Where (the path of keys and indexes) and what."""
+
+
+def problems(config: Config, *, insecure: bool = False) -> list[Problem]:
+    """The rules that the types cannot say; every violation at once."""
+    found: list[Problem] = []
+    found += _auth_problems(config, insecure)
+    for name, provider in config.providers.items():
+        found += _provider_problems(name, provider, config.server)
+    if not config.providers:
+        found.append((("providers",), "at least one provider is needed"))
+    if config.cache.redis is not None:
+        found += _redis_problems(config.cache.redis)
+    for alias, model in config.models.items():
+        if not alias or len(alias) > 128 or any(ord(c) < 33 or ord(c) == 127 for c in alias):
+            found.append((("models", alias), "an alias is 1 to 128 printable characters without spaces"))
+        if len(model.upstreams) > 1 and model.strategy is None:
+            found.append((("models", alias), "several upstreams need 'strategy: failover'"))
+        for index, fallback in enumerate(model.fallbacks):
+            if fallback not in config.models or fallback == alias:
+                what = "itself" if fallback == alias else f"'{fallback}', which is no alias"
+                found.append((("models", alias, "fallbacks", index), f"falls back to {what}"))
+        for index, target in enumerate(model.upstreams):
+            provider_name, _, upstream_model = target.to.partition("/")
+            where = ("models", alias, "upstreams", index, "to")
+            if not upstream_model.isprintable() or len(upstream_model) > 256:
+                found.append((where, "the model's name has characters that cannot be sent, or too many"))
+            elif not upstream_model:
+                found.append((where, f"'{target.to}' is not of the form provider/model"))
+            elif provider_name not in config.providers:
+                found.append((where, f"there is no provider '{provider_name}'"))
+    return found
+
+
+def _auth_problems(config: Config, insecure: bool) -> list[Problem]:
+    found: list[Problem] = []
+    auth = config.auth
+    if auth.mode == "keys" and not auth.keys:
+        found.append((("auth", "keys"), "mode is 'keys', but there is no key: nobody could use this edge"))
+    if auth.open and not insecure and not is_loopback(config.server.host):
+        found.append(
+            (
+                ("server", "host"),
+                (
+                    f"'{config.server.host}' is reachable from outside, and no keys are set: add auth.keys, "
+                    "listen on 127.0.0.1, or start with --insecure"
+                ),
+            )
+        )
+    ids: set[str] = set()
+    digests: set[str] = set()
+    for index, key in enumerate(auth.keys):
+        if key.id in ids:
+            found.append((("auth", "keys", index, "id"), f"'{key.id}' is used twice"))
+        ids.add(key.id)
+        for position, digest in enumerate(key.digests):
+            if digest in digests:
+                found.append((("auth", "keys", index, "digests", position), "this digest is used twice"))
+            digests.add(digest)
+    return found
+
+
+def _provider_problems(name: str, provider: Provider, server: Server) -> list[Problem]:
+    found: list[Problem] = []
+    where = ("providers", name)
+    try:
+        url = urlsplit(provider.base_url)
+        port = url.port or (443 if url.scheme == "https" else 80)
+    except ValueError:
+        url, port = urlsplit(""), 0
+    if url.scheme not in ("http", "https") or not url.hostname or not URL_TEXT.fullmatch(provider.base_url):
+        found.append(((*where, "base_url"), "must be an http:// or https:// URL with a host"))
+    elif url.username is not None or url.query or url.fragment:
+        found.append(((*where, "base_url"), "must have no user, query or fragment"))
+    elif (
+        port == server.port
+        and server.port
+        and (
+            url.hostname == server.host
+            or (is_loopback(url.hostname) and (is_loopback(server.host) or _any(server.host)))
+        )
+    ):
+        found.append(((*where, "base_url"), "is this edge's own address: requests would go in circles"))
+    for header, value in provider.headers.items():
+        if not TOKEN.fullmatch(header) or header.lower() in HOP_BY_HOP:
+            found.append(((*where, "headers", header), "is not a header that can be set"))
+        if any(ord(c) < 32 or ord(c) > 126 for c in value):
+            found.append(((*where, "headers", header), "the value has characters that a header cannot carry"))
+    credential = {"bearer": "authorization", None: "authorization" if provider.dialect == "openai" else "x-api-key"}
+    header = credential.get(provider.auth, provider.auth or "")
+    if provider.api_keys and header in {name.lower() for name in provider.headers}:
+        found.append(((*where, "headers"), f"sets {header}, which api_keys sets too"))
+    for index, secret in enumerate(provider.api_keys):
+        if not secret.reveal() or any(ord(c) < 33 or ord(c) > 126 for c in secret.reveal()):
+            found.append(((*where, "api_keys", index), "is empty or has characters that a header cannot carry"))
+    if provider.http2:
+        try:
+            import h2  # noqa: F401
+        except ImportError:
+            found.append(((*where, "http2"), "needs the extra: pip install 'llm-edge-agent[http2]'"))
+    return found
+
+
+def _redis_problems(redis: Redis) -> list[Problem]:
+    where = ("cache", "redis")
+    try:
+        url = urlsplit(redis.url.reveal())
+        valid = url.scheme in ("redis", "rediss") and bool(url.hostname) and (url.port or 6379) > 0
+    except ValueError:
+        valid = False
+    if not valid:
+        return [((*where, "url"), "must be redis://host:port or rediss://host:port, with user:password@ if needed")]
+    if url.query or url.fragment or not re.fullmatch(r"/?[0-9]*", url.path):
+        return [((*where, "url"), "may have the number of a database as its path, and nothing after it")]
+    if redis.cluster and url.path.strip("/0"):
+        return [((*where, "url"), "a cluster has no numbered databases")]
+    if redis.ca_file is not None and url.scheme != "rediss":
+        return [((*where, "ca_file"), "needs a rediss:// URL")]
+    return []
+
+
+def _any(host: str) -> bool:
+    return host in ("0.0.0.0", "::", "")  # noqa: S104
