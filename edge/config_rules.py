@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from urllib.parse import urlsplit
 
-from edge.config import Config, Provider, Redis, Server, is_loopback
+from edge.config import Config, LongContext, Price, Provider, Redis, Server, is_loopback
 
 __all__ = ["Problem", "problems"]
 
@@ -34,6 +35,8 @@ def problems(config: Config, *, insecure: bool = False) -> list[Problem]:
             found.append((("models", alias), "an alias is 1 to 128 printable characters without spaces"))
         if len(model.upstreams) > 1 and model.strategy is None:
             found.append((("models", alias), "several upstreams need 'strategy: failover'"))
+        if model.price is not None:
+            found += _price_problems(("models", alias, "price"), model.price)
         for index, fallback in enumerate(model.fallbacks):
             if fallback not in config.models or fallback == alias:
                 what = "itself" if fallback == alias else f"'{fallback}', which is no alias"
@@ -111,11 +114,26 @@ def _provider_problems(name: str, provider: Provider, server: Server) -> list[Pr
     for index, secret in enumerate(provider.api_keys):
         if not secret.reveal() or any(ord(c) < 33 or ord(c) > 126 for c in secret.reveal()):
             found.append(((*where, "api_keys", index), "is empty or has characters that a header cannot carry"))
+    for model, price in provider.prices.items():
+        found += _price_problems((*where, "prices", model), price)
     if provider.http2:
         try:
             import h2  # noqa: F401
         except ImportError:
             found.append(((*where, "http2"), "needs the extra: pip install 'llm-edge-agent[http2]'"))
+    return found
+
+
+def _price_problems(where: tuple[str | int, ...], price: Price) -> list[Problem]:
+    found: list[Problem] = []
+    sections: list[tuple[tuple[str | int, ...], Price | LongContext]] = [(where, price)]
+    if price.long_context is not None:
+        sections.append(((*where, "long_context"), price.long_context))
+    for path, section in sections:
+        for name in section.__struct_fields__:
+            dollars = getattr(section, name)
+            if isinstance(dollars, float) and Decimal(str(dollars)) * 1_000_000 % 1:
+                found.append(((*path, name), "has more than six decimals: money is counted in 1e-12 USD"))
     return found
 
 

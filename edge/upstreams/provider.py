@@ -13,6 +13,7 @@ from edge import config
 from edge.dialects.crossing import Crossing, can_cross
 from edge.errors import Headers
 from edge.exchange import Exchange
+from edge.pricing import ModelPrice, load_prices, own_price, spells
 from edge.routes import Dialect, Route
 from edge.upstreams.http2 import HttpxTransport
 from edge.upstreams.transport import Pool
@@ -54,7 +55,8 @@ SAFE_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
 class Provider:
     """``name``, ``dialect`` and ``base_url`` from the configuration; ``claims(model)`` by its patterns or its
-    dialect's. ``secrets`` is what no log may tell of what it says.
+    dialect's. ``vendor`` is the id of the price list that it is priced by, "" if there is none; ``secrets`` is what no
+    log may tell of what it says.
     """
 
     def __init__(self, name: str, settings: config.Provider, transport: Transport) -> None:
@@ -66,6 +68,8 @@ class Provider:
         patterns = DEFAULT_MODELS[settings.dialect] if settings.models is None else settings.models
         self.patterns = tuple(patterns)
         self._claims = [re.compile(translate(pattern)) for pattern in self.patterns]
+        self.vendor = settings.priced_as or load_prices().vendor(settings.base_url)
+        self._prices = [(re.compile(translate(glob)), price) for glob, price in settings.prices.items()]
         self._path = urlsplit(settings.base_url).path.rstrip("/")
         self._query = urlencode(settings.query, quote_via=quote)
         self._credentials = itertools.cycle(credentials(settings))
@@ -89,6 +93,28 @@ class Provider:
     def serves(self, route: Route) -> bool:
         """Whether a request of this route can go here, as it stands or translated."""
         return can_cross(route, self.dialect)
+
+    def price(self, model: str) -> ModelPrice | None:
+        """What the model's answers cost: by the first of the configured prices whose pattern fits, else by the list of
+        the vendor; None where neither knows it.
+        """
+        for pattern, price in self._prices:
+            if pattern.match(model):
+                return self.own_price(price, model)
+        return load_prices().find(self.vendor, model)
+
+    def known_model(self, model: str) -> str:
+        """A model's name in the price list of the vendor, or of the dialect's where there is none: its own, if the list
+        spells that out, else that of the model whose version it is. "" for a model that is not there.
+        """
+        listed = load_prices().find(self.vendor or self.dialect, model)
+        if listed is None:
+            return ""
+        return model if model == listed.id or spells(listed.match, model) else listed.id
+
+    def own_price(self, price: config.Price, model: str) -> ModelPrice:
+        """A configured price as one of this provider's."""
+        return own_price(price, self.vendor, model)
 
     def request(self, exchange: Exchange, crossing: Crossing) -> UpstreamRequest:
         """The exchange's request as this provider is to see it."""

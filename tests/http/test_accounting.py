@@ -26,26 +26,23 @@ USER = "lea_team_0123456789abcdefghijk"
 PRICES = {"gpt": (2_500_000, 10_000_000), "claude": (1_000_000, 5_000_000), "vector": (20_000, 0)}
 
 
-def priced(url: str) -> str:
-    """An address of this machine that the prices take for Azure's, which has both vendors' models."""
-    return f"http://localhost:{url.rpartition(':')[2]}/.openai.azure.com/v1"
-
-
 def provider(url: str, dialect: str = "openai", plan: str = "", **more):
-    return {"dialect": dialect, "base_url": url, "headers": {"x-sim-plan": plan} if plan else {}, **more}
+    """Something that imitates a vendor and is priced as it."""
+    headers = {"x-sim-plan": plan} if plan else {}
+    return {"dialect": dialect, "base_url": url, "priced_as": dialect, "headers": headers, **more}
 
 
 def config(url: str, **more):
-    azure = priced(url)
+    url = f"{url}/v1"
     made = {
-        "openai": provider(azure),
-        "anthropic": provider(azure, "anthropic"),
-        "slow": provider(azure, plan="words-400-tps-100"),
-        "slow-claude": provider(azure, "anthropic", plan="words-400-tps-100"),
-        "hanging": provider(azure, plan="hang"),
-        "failing": provider(azure, plan="500"),
-        "breaking": provider(azure, plan="words-30-cut-9"),
-        "unpriced": provider(f"{url}/v1"),
+        "openai": provider(url),
+        "anthropic": provider(url, "anthropic"),
+        "slow": provider(url, plan="words-400-tps-100"),
+        "slow-claude": provider(url, "anthropic", plan="words-400-tps-100"),
+        "hanging": provider(url, plan="hang"),
+        "failing": provider(url, plan="500"),
+        "breaking": provider(url, plan="words-30-cut-9"),
+        "unpriced": {"dialect": "openai", "base_url": url},
     }
     targets = {name: f"{name}/gpt-4o" for name in ("slow", "hanging", "failing", "breaking", "unpriced")}
     targets |= {
@@ -242,7 +239,7 @@ def test_only_the_upstream_that_answered_is_charged(edge):
     got = ask(edge, "second")
     assert got.headers["x-edge-attempts"] == "2"
     cost = {labels: pico(value) for labels, value in metrics(edge, "edge_cost_usd_total").items()}
-    assert cost == {'model="second",provider="openai"': pico(got.headers["x-edge-cost-usd"])}
+    assert cost == {'model="second",provider="openai",tenant=""': pico(got.headers["x-edge-cost-usd"])}
 
 
 def test_an_answer_nobody_understands_is_billed_to_who_gave_it(front, tmp_path):
@@ -267,8 +264,8 @@ def test_an_answer_nobody_understands_is_billed_to_who_gave_it(front, tmp_path):
             assert Decimal(got.headers["x-edge-cost-usd"]) == (first + second) * PICO
             found = {labels: pico(value) for labels, value in metrics(edge, "edge_cost_usd_total").items()}
             assert found == {
-                'model="mixed",provider="anthropic"': first,
-                'model="mixed",provider="openai"': second,
+                'model="mixed",provider="anthropic",tenant=""': first,
+                'model="mixed",provider="openai",tenant=""': second,
             }
 
 

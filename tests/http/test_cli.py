@@ -300,13 +300,13 @@ def test_metrics_have_the_form_promtool_wants(edge_with_traffic):
 def test_metrics_count_requests_tokens_and_time(edge_with_traffic):
     text = httpx2.get(f"{edge_with_traffic.url}/metrics").text
     for expected in (
-        r'edge_requests_total{code="200",endpoint="/v1/chat/completions",model="smart",provider="openai",stream="false"} \d',
-        r'edge_requests_total{code="200",endpoint="/v1/messages",model="wise",provider="anthropic",stream="true"} \d',
+        r'edge_requests_total{code="200",endpoint="/v1/chat/completions",model="smart",provider="openai",stream="false",tenant=""} \d',
+        r'edge_requests_total{code="200",endpoint="/v1/messages",model="wise",provider="anthropic",stream="true",tenant=""} \d',
         r'edge_request_duration_seconds_count{endpoint="/v1/messages",outcome="ok",stream="true"} \d',
         r'edge_overhead_seconds_count{endpoint="/v1/chat/completions"} \d',
         r'edge_upstream_duration_seconds_count{model="smart",provider="openai"} \d',
-        r'edge_tokens_total{model="smart",provider="openai",type="input"} \d',
-        r'edge_tokens_total{model="wise",provider="anthropic",type="output"} \d',
+        r'edge_tokens_total{model="smart",provider="openai",tenant="",type="input"} \d',
+        r'edge_tokens_total{model="wise",provider="anthropic",tenant="",type="output"} \d',
         r'edge_build_info{compiled="(true|false)",python="3\.\d+\.\d+",version="\d+\.\d+\.\d+"} 1\.0',
     ):
         assert re.search(f"^{expected}", text, re.MULTILINE), expected

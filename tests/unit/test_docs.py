@@ -69,12 +69,13 @@ def settings(kind=config.Config, prefix=""):
         inner = [
             part for part in (hint, *get_args(hint)) if isinstance(part, type) and issubclass(part, config.Settings)
         ]
-        if not inner:
+        if not inner or path == "models.ALIAS.price":  # a price is described once, with the providers
             yield path
         elif not hasattr(hint, "__origin__"):
             yield from settings(inner[0], f"{path}.")
         else:
-            item = "[]." if hint.__origin__ is list else ".ALIAS." if path == "models" else ".NAME."
+            keys = {"models": ".ALIAS.", "providers.NAME.prices": ".MODEL."}
+            item = "[]." if hint.__origin__ is list else keys.get(path, ".NAME.")
             yield from settings(inner[0], path + item)
 
 
