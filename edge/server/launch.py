@@ -149,8 +149,9 @@ def launch(
         auth="none" if config.auth.open else "keys",
         providers=list(config.providers),
     )
-    for line in announce(address):
-        logs.msg(line)
+    if logs.pretty:  # who reads lines of JSON is a machine
+        for line in announce(address):
+            logs.msg(line)
 
     supervisor = Supervisor(
         listeners,
