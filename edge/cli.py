@@ -145,7 +145,7 @@ def schema() -> None:
 @click.option("--reach", "wanted", is_flag=True, help="Also connect to each provider (no request, no key is sent).")
 def doctor(path: str | None, wanted: bool) -> None:
     """Look at this installation: build, Python, libraries, certificates, prices; with --reach, the providers."""
-    from edge.doctor import examine, reach
+    from edge.doctor import examine, reach, versions
 
     findings = list(examine())
     try:
@@ -156,6 +156,7 @@ def doctor(path: str | None, wanted: bool) -> None:
         findings.append(
             ("configuration", f"{path or os.environ.get('EDGE_CONFIG') or 'from the environment'}: ok", "ok")
         )
+        findings += versions(config)
         if wanted:
             findings += reach(config)
     for name, text, verdict in findings:

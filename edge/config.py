@@ -145,6 +145,8 @@ class Provider(Settings, frozen=True, kw_only=True):
     auth: Literal["bearer", "x-api-key", "api-key", "none"] | None = None
     query: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
+    drop_headers: list[str] = field(default_factory=list)
+    drop_betas: list[str] = field(default_factory=list)
     models: list[str] | None = None
     ca_file: str | None = None
     max_connections: Annotated[int, Meta(ge=1, le=65535)] = 100

@@ -12,6 +12,8 @@ __all__ = ["Problem", "problems"]
 
 URL_TEXT = re.compile(r"[!-~]+")
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+GLOB = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z?\[\]-]+")
+"""A pattern for what is made of the characters of a token: a header's name, a beta."""
 HOP_BY_HOP = frozenset(
     {"connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 )
@@ -107,6 +109,10 @@ def _provider_problems(name: str, provider: Provider, server: Server) -> list[Pr
             found.append(((*where, "headers", header), "is not a header that can be set"))
         if any(ord(c) < 32 or ord(c) > 126 for c in value):
             found.append(((*where, "headers", header), "the value has characters that a header cannot carry"))
+    for setting, patterns in (("drop_headers", provider.drop_headers), ("drop_betas", provider.drop_betas)):
+        for index, pattern in enumerate(patterns):
+            if not GLOB.fullmatch(pattern):
+                found.append(((*where, setting, index), "must be a name or a pattern, such as 'context-*'"))
     credential = {"bearer": "authorization", None: "authorization" if provider.dialect == "openai" else "x-api-key"}
     header = credential.get(provider.auth, provider.auth or "")
     if provider.api_keys and header in {name.lower() for name in provider.headers}:

@@ -42,14 +42,14 @@ def stream_of(route: Route) -> Stream:
     return STREAMS.get(route.api, openai.OtherStream)()
 
 
-def open_crossing(exchange: Exchange, model: str, dialect: Dialect) -> Crossing:
-    """The crossing to a provider of `dialect` that calls the model `model`.
+def open_crossing(exchange: Exchange, model: str, dialect: Dialect, version: str = "") -> Crossing:
+    """The crossing to a provider of `dialect` that calls the model `model`, and of Anthropic's API goes by `version`.
 
     Raises InvalidRequest for a request that cannot mean anything there.
     """
     if exchange.route.dialect is None or exchange.route.dialect == dialect:
         return Crossing(exchange, model)
-    return TranslatedCrossing(exchange, model)
+    return TranslatedCrossing(exchange, model, version)
 
 
 class Crossing:
@@ -123,7 +123,7 @@ class TranslatedCrossing(Crossing):
 
     translates = True
 
-    def __init__(self, exchange: Exchange, model: str) -> None:
+    def __init__(self, exchange: Exchange, model: str, version: str) -> None:
         self._exchange = exchange
         self._translator = TRANSLATORS[exchange.route.api]
         translated = self._translator.request(
@@ -131,6 +131,7 @@ class TranslatedCrossing(Crossing):
             model,
             strict=exchange.state.settings.translation.strict,
             request_id=exchange.request_id,
+            version=version,
         )
         self.path = self._translator.api
         self.body = translated.body

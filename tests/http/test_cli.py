@@ -106,6 +106,10 @@ def test_doctor_tells_how_things_are(simulator, tmp_path):
     got = edge_command("doctor", "-c", str(path), "--reach")
     assert got.returncode == 0
     assert got.stdout.count("provider ") == 2
+    assert re.search(r"version anthropic +the client's, else 2023-06-01", got.stdout)
+    pinned = {**providers(simulator.url)["anthropic"], "headers": {"Anthropic-Version": "2026-10-21"}}
+    path.write_text(json.dumps({"providers": {"new": pinned}}))
+    assert re.search(r"version new +2026-10-21, pinned; .*temperature", edge_command("doctor", "-c", str(path)).stdout)
     path.write_text(json.dumps({"providers": providers(f"http://127.0.0.1:{free_port()}")}))
     got = edge_command("doctor", "-c", str(path), "--reach")
     assert got.returncode == 1

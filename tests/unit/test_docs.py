@@ -17,7 +17,7 @@ from edge.simulator import plan
 from edge.telemetry.metrics import DROPPED, FAMILIES
 
 ROOT = Path(__file__).parents[2]
-NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)+-?")
+NAME = re.compile(r"[a-z][a-z0-9]*((-[a-z0-9]+)+-?|-)")
 PLAIN = {"accept", "age", "allow", "authorization", "connection", "cookie", "date", "expect", "forwarded", "host"}
 PLAIN |= {
     "location",
