@@ -14,11 +14,12 @@ content, or whose connection broke: whether such a provider has done any work, n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from edge.dialects.estimate import estimate_answer, estimate_input
+from edge.dialects.estimate import estimate_answer
 from edge.errors import ClientClosedRequest, ShuttingDown
 from edge.hooks import Add, Meter, Usage
 from edge.pricing import PICO, ModelPrice
@@ -147,6 +148,8 @@ class Accounts:
         charged. Must not raise: nobody would settle the request then.
         """
         stream, path = crossing.stream, exchange.route.upstream
+        if crossing.told is not None:
+            return crossing.told, True  # the books say what the client has been told
         if stream is not None and stream.content:
             usage = stream.reported()
             whole = stream.finished or (exchange.error is None and not stream.failed)
@@ -165,7 +168,7 @@ class Accounts:
             return None
         if path not in READABLE:
             return known, False
-        estimated = estimate(path, exchange.body, written, known)
+        estimated = estimate(crossing.estimated_input, written, known)
         price = exchange.upstream.price
         window = price.context_window if price is not None else None
         if window is not None and estimated.input > window and (known is None or known.input < 0):
@@ -190,16 +193,16 @@ def by_kind(usage: Usage) -> list[tuple[str, int]]:
     return [pair for pair in counts if pair[1] > 0]
 
 
-def estimate(path: str, body: bytes, written: int, known: Usage | None = None) -> Usage:
-    """The tokens of a request to `path` (``Route.upstream``) and of an answer that nobody counted, or not to its end.
+def estimate(measure: Callable[[], int], written: int, known: Usage | None = None) -> Usage:
+    """The tokens of a request, which `measure` estimates, and of an answer that nobody counted, or not to its end.
 
     `written` is an estimate of the output, -1 where there is none; `known` what the provider said on the way: its
-    input stands, its output is the least there was. A body over 256 KiB is counted at 4 bytes a token.
+    input stands, its output is the least there was.
     """
     known = NOBODY_COUNTED if known is None else known
     return msgspec.structs.replace(
         known,
-        input=estimate_input(path, body) if known.input < 0 else known.input,
+        input=measure() if known.input < 0 else known.input,
         output=max(known.output, written),
     )
 

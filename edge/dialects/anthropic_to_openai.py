@@ -62,7 +62,7 @@ def translate_request(
     `strict`, a field that cannot cross is refused instead of dropped. Raises InvalidJSON, InvalidRequest, InvalidValue.
     """
     request = without_billing(decode(body) if isinstance(body, bytes) else body)
-    context = Context(model=model, request_id=request_id, input_tokens=estimate_tokens(request))
+    context = Context(model=model, request_id=request_id, input_tokens=estimate_tokens({**request, "model": model}))
     return _Request(request, facts or openai_model(model), context).translated(strict=strict)
 
 

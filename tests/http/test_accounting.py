@@ -16,7 +16,7 @@ from decimal import Decimal
 import httpx2
 import pytest
 
-from tests.harness import Canned, Client, Edge, Seen, answer, running
+from tests.harness import Canned, Client, Edge, Seen, answer, chunked, running
 
 SAID = [{"role": "user", "content": "x" * 400}]
 PICO = Decimal(1).scaleb(-12)
@@ -218,6 +218,57 @@ def test_an_answer_without_usage_is_estimated_and_says_so(front, tmp_path):
             (line,) = lines(edge, 1)
             assert (line["estimated"], line["output_tokens"]) == (True, 100)
             assert Decimal(got.headers["x-edge-cost-usd"]) == Decimal(line["cost_usd"])
+
+
+SAYS = [
+    {"type": "message_start", "message": {"id": "m"}},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "some words"}},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}},
+    {"type": "message_stop"},
+]
+CHUNKS = [
+    {"id": "c", "choices": [{"index": 0, "delta": {"content": "some words"}}]},
+    {"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+]
+UNCOUNTED = {
+    ("openai", False): answer(
+        b'{"id":"c","choices":[{"index":0,"message":{"content":"said"},"finish_reason":"stop"}]}'
+    ),
+    ("openai", True): chunked([f"data: {json.dumps(each)}\n\n".encode() for each in CHUNKS] + [b"data: [DONE]\n\n"]),
+    ("anthropic", False): answer(b'{"content":[{"type":"text","text":"some words"}],"stop_reason":"end_turn"}'),
+    ("anthropic", True): chunked([f"event: {each['type']}\ndata: {json.dumps(each)}\n\n".encode() for each in SAYS]),
+}
+"""Answers without counts, by the provider's dialect and whether they are streams."""
+
+
+def test_where_a_translated_answer_is_not_counted_client_and_books_say_the_same(tmp_path):
+    def reply(seen: Seen, _) -> bytes:
+        dialect = "anthropic" if seen.target.endswith("/messages") else "openai"
+        return UNCOUNTED[dialect, b'"stream":true' in seen.body]
+
+    with Canned(reply) as upstream:
+        made = Edge(tmp_path, config(upstream.url))
+        with running(made):
+            told = []
+            for model, path, counts in (
+                ("gpt", "/v1/messages", ("input_tokens", "output_tokens")),
+                ("claude", "/v1/chat/completions", ("prompt_tokens", "completion_tokens")),
+            ):
+                whole = ask(made, model, path)
+                assert whole.headers["x-edge-estimated"] == "true"
+                stream = ask(made, model, path, stream=True, stream_options={"include_usage": True})
+                events = [json.loads(line[6:]) for line in stream.text.splitlines() if line.startswith("data: {")]
+                if model == "gpt":
+                    begun = events[0]["message"]["usage"]["input_tokens"]
+                    assert begun == whole.json()["usage"]["input_tokens"] > 100
+                for usage in (whole.json()["usage"], [each["usage"] for each in events if each.get("usage")][-1]):
+                    assert usage["estimated"] is True
+                    told.append(tuple(usage[name] for name in counts))
+            logged = lines(made, 4)
+            assert all(line["estimated"] for line in logged)
+            assert [(line["input_tokens"], line["output_tokens"]) for line in logged] == told
+            assert sum(tokens(made).values()) == sum(map(sum, told))
 
 
 def test_errors_cost_nothing_and_what_broke_off_what_came(edge):

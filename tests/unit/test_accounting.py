@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from edge import config
 from edge.accounting import Accounts, Charge, estimate, usd
 from edge.dialects.crossing import STREAMS
+from edge.dialects.estimate import estimate_input
 from edge.errors import ClientClosedRequest, EdgeError, ShuttingDown, UpstreamStreamBroken, UpstreamTimeout
 from edge.hooks import Usage
 from edge.pricing import PICO
@@ -131,9 +132,10 @@ def exchange(api: str = "chat", *, events: list[tuple[bytes, bytes]] | None = No
     if events is not None:
         stream = STREAMS[api]()
         stream.see(events)
+    body = fields.get("body", BODY)
     made: dict[str, Any] = {
         "charged": False,
-        "crossing": SimpleNamespace(stream=stream),
+        "crossing": SimpleNamespace(stream=stream, told=None, estimated_input=lambda: estimate_input(PATHS[api], body)),
         "route": SimpleNamespace(counts=False, upstream=PATHS[api]),
         "upstream": upstream(),
         "key": SimpleNamespace(tenant="a"),
@@ -216,6 +218,14 @@ def test_a_whole_answer_without_a_count_is_estimated(tally):
     assert (made.usage, made.estimated) == (Usage(10, 25), True)
 
 
+@pytest.mark.parametrize("events", [None, [*SAID, STOP, DONE]])
+def test_the_books_say_what_a_client_was_told(tally, events):
+    told = SimpleNamespace(stream=exchange(events=events).crossing.stream, told=Usage(8, 2))
+    made = exchange(crossing=told)
+    Accounts(tally).settle(made, b"{}" if events is None else None)
+    assert (made.usage, made.estimated) == (Usage(8, 2), True)
+
+
 def test_a_counted_answer_that_nobody_understood_is_billed_all_the_same(tally):
     made = exchange(usage=COUNTED, error=EdgeError())
     Accounts(tally).settle(made)
@@ -247,7 +257,7 @@ def test_what_a_provider_said_on_the_way_stands():
     made = exchange("messages", events=events, error=ClientClosedRequest())
     Accounts(Tally()).settle(made)
     assert made.usage == Usage(70, 40, 9)
-    assert estimate("/messages", b"", 0, Usage(70, 1)) == Usage(70, 1)
+    assert estimate(lambda: 1, 0, Usage(70, 1)) == Usage(70, 1)
 
 
 def test_an_estimated_input_is_never_more_than_the_model_takes():
