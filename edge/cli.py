@@ -54,7 +54,7 @@ def serve(path: str | None, host: str | None, port: int | None, workers: int | N
     """Serve the gateway.
 
     Without a file, OPENAI_API_KEY and ANTHROPIC_API_KEY make the providers. SIGTERM drains and ends, SIGHUP reads the
-    file again, SIGUSR2 replaces the workers one by one.
+    file again, SIGUSR2 executes the program anew, so that new code serves, without a refused connection.
     """
     path = path or os.environ.get("EDGE_CONFIG") or None
 
@@ -65,7 +65,7 @@ def serve(path: str | None, host: str | None, port: int | None, workers: int | N
         config = read()
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
-    run(config, path, read)
+    run(config, path, read, insecure=insecure, can_upgrade=True)
 
 
 @main.command()
@@ -85,10 +85,9 @@ def demo(host: str | None, port: int | None, workers: int | None) -> None:
             raise click.ClickException("the simulator did not start")
         base_url = line.removeprefix("simulator on ").strip() + "/v1"
         tell(f"No provider keys are used: a simulator answers, at {base_url}")
-        tell("What answers cost is what the providers it imitates would charge; nobody is charged.")
         providers = {
-            "openai": Provider(dialect="openai", base_url=base_url, priced_as="openai"),
-            "anthropic": Provider(dialect="anthropic", base_url=base_url, priced_as="anthropic"),
+            "openai": Provider(dialect="openai", base_url=base_url),
+            "anthropic": Provider(dialect="anthropic", base_url=base_url),
         }
         config = listening(Config(providers=providers, cache=Cache(mode="all")), host, port, workers)
         if found := problems(config):
@@ -112,8 +111,7 @@ def check(path: str) -> None:
     click.echo(f"auth       {'none, on loopback' if config.auth.open else f'{len(config.auth.keys)} keys'}")
     for name, provider in config.providers.items():
         keys = f"{len(provider.api_keys)} key{'s' if len(provider.api_keys) != 1 else ''}"
-        priced = f", priced as {provider.priced_as}" if provider.priced_as else ""
-        click.echo(f"provider   {name}: {provider.dialect} at {provider.base_url}, {keys}{priced}")
+        click.echo(f"provider   {name}: {provider.dialect} at {provider.base_url}, {keys}")
     for line in resolved(config):
         click.echo(line)
 
@@ -145,7 +143,7 @@ def schema() -> None:
 @click.option("--reach", "wanted", is_flag=True, help="Also connect to each provider (no request, no key is sent).")
 def doctor(path: str | None, wanted: bool) -> None:
     """Look at this installation: build, Python, libraries, certificates, prices; with --reach, the providers."""
-    from edge.doctor import examine, reach, versions
+    from edge.doctor import examine, reach
 
     findings = list(examine())
     try:
@@ -156,7 +154,6 @@ def doctor(path: str | None, wanted: bool) -> None:
         findings.append(
             ("configuration", f"{path or os.environ.get('EDGE_CONFIG') or 'from the environment'}: ok", "ok")
         )
-        findings += versions(config)
         if wanted:
             findings += reach(config)
     for name, text, verdict in findings:
@@ -280,12 +277,21 @@ def listening(config: Config, host: str | None, port: int | None, workers: int |
     return msgspec.structs.replace(config, server=server)
 
 
-def run(config: Config, path: str | None, reread: Callable[[], Config]) -> None:
+def run(
+    config: Config,
+    path: str | None,
+    reread: Callable[[], Config],
+    *,
+    insecure: bool = False,
+    can_upgrade: bool = False,
+) -> None:
     """Serve until a signal ends it, then end this process with the supervisor's exit code."""
     from edge.server.launch import StartError, launch
 
     try:
-        code = launch(config, path, reread, lambda address: examples(config, address))
+        code = launch(
+            config, path, reread, lambda address: examples(config, address), insecure=insecure, can_upgrade=can_upgrade
+        )
     except StartError as error:
         raise click.ClickException(str(error)) from None
     sys.exit(code)

@@ -122,11 +122,10 @@ def parse(
     *,
     insecure: bool = False,
     adjust: Adjust = unchanged,
-    checked: bool = True,
 ) -> Config:
     """Read a configuration from `text`; the ending of `source` chooses .toml, .json, or else YAML.
 
-    Without `checked` the rules across settings are taken for granted. Raises ConfigError.
+    Raises ConfigError.
     """
     data, lines, errors = _read(text, source)
     if errors:
@@ -136,7 +135,7 @@ def parse(
     found = walk.found
     if not found and config is not None:
         config = adjust(config)
-        found = problems(config, insecure=insecure) if checked else []
+        found = problems(config, insecure=insecure)
     if found or config is None:
         raise ConfigError(source, [_line(lines, where, what) for where, what in found])
     return config

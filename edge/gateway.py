@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from time import perf_counter
 
 from edge import config
 from edge.accounting import Accounts
 from edge.cache.answers import Answers
 from edge.cache.policy import CACHEABLE
+from edge.dialects.crossing import open_crossing
 from edge.dialects.tokens import count_answer, estimate_tokens
 from edge.errors import (
     ClientClosedRequest,
@@ -35,6 +37,7 @@ from edge.errors import (
 from edge.exchange import Exchange
 from edge.guard import validate
 from edge.guard.auth import refuse_model
+from edge.guard.key_table import KeyTable
 from edge.guard.limits import KeyLimits
 from edge.hooks import FailedAttempt, Hooks, Meter
 from edge.repeats import Repeats
@@ -67,6 +70,10 @@ NO_ROUTE = f"This route is not supported. There are: {EXISTING}."
 NO_MULTIPART = f"Multipart bodies are not supported. There are: {EXISTING}."
 
 
+Load = Callable[[], tuple[config.Config, KeyTable | None]]
+"""Reads a configuration, and the table of its keys where they stand in one."""
+
+
 class Gateway:
     """Serves exchanges by a `State`, tells `hooks` of each, and `meter` what it cost."""
 
@@ -83,18 +90,28 @@ class Gateway:
         self._hit = meter.bind("edge_cache_requests_total", "memory", "hit")
         self._missed = meter.bind("edge_cache_requests_total", "memory", "miss")
         self._retiring: set[Provider] = set()
+        self._changing = asyncio.Lock()
         self.sharing = Sharing(answers, self.accounts, meter, self._sweep, self._read, self._ask)
 
-    async def reload(self, settings: config.Config) -> None:
-        """Serve new requests by another configuration, in one step. Raises OSError as `build_state`.
+    async def reload(self, load: Load, prepared: Callable[[config.Config], None] = lambda _: None) -> None:
+        """Serve new requests by another configuration, in one step. Raises what `load` does, OSError as `build_state`.
 
-        The connections of providers that are no more are closed when the last request by the old configuration must be
-        over.
+        `load` and whatever takes long is done in a thread of its own, whose steps are short, so that the loop serves
+        meanwhile; `prepared` is called on the loop just before. The connections of providers that are no more are
+        closed when the last request by the old configuration must be over.
         """
-        old = self.state
-        self.state = build_state(settings, loopback_only=old.auth.loopback_only, old=old)
-        await self.answers.adjust(settings.cache)
-        gone = set(old.providers.values()) - set(self.state.providers.values())
+        async with self._changing:
+            old = self.state
+
+            def build() -> State:
+                settings, keys = load()
+                return build_state(settings, keys, loopback_only=old.auth.loopback_only, old=old)
+
+            state = await asyncio.to_thread(build)
+            prepared(state.settings)
+            self.state = state
+            await self.answers.adjust(state.settings.cache)
+        gone = set(old.providers.values()) - set(state.providers.values())
         self._retiring |= gone
         await asyncio.sleep(old.settings.resilience.total_s)
         for provider in gone:
@@ -327,9 +344,9 @@ class Gateway:
         try:
             with deadline:
                 if len(exchange.body) <= LARGE or provider.speaks(exchange.route):
-                    crossing = provider.crossing(exchange, upstream.model)
+                    crossing = open_crossing(exchange, upstream.model, provider.dialect)
                 else:
-                    crossing = await asyncio.to_thread(provider.crossing, exchange, upstream.model)
+                    crossing = await asyncio.to_thread(open_crossing, exchange, upstream.model, provider.dialect)
                 exchange.crossing = crossing
                 exchange.upstream_begins()
                 exchange.sending = provider.request(exchange, crossing)

@@ -9,6 +9,7 @@ from edge.cache.key import identity, owner_of
 from edge.cache.policy import mode_for
 from edge.errors import ModelNotFound
 from edge.guard.auth import Auth, Key
+from edge.guard.key_table import KeyTable
 from edge.routes import Route
 from edge.upstreams.catalog import Catalog
 from edge.upstreams.provider import Provider, open_transport
@@ -17,15 +18,14 @@ from edge.upstreams.router import Router, Upstream
 __all__ = ["Granted", "State", "build_state"]
 
 MODEL_OTHER = "_other"
-"""Metric label of every model that nobody here knows: clients choose names, and must not choose labels."""
+"""Metric label of every model that no alias names: clients choose model names, and must not choose labels."""
 MAX_REMEMBERED = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What a key gets for a model's name: its metric label, of which there are only so many, and the upstreams it may
-    use, in the order in which to try them; and how its answers are cached, with the part of their cache key that is not
-    the request.
+    """What a key gets for a model's name: its metric label and the upstreams it may use, in the order in which to try
+    them; and how its answers are cached, with the part of their cache key that is not the request.
     """
 
     label: str
@@ -74,25 +74,13 @@ class State:
             for upstream in group
             if (name and key.grants(name)) or key.grants(*upstream.names)
         )
-        label = alias or self._label(upstreams or resolution.upstreams)
         mode = mode_for(settings.cache.mode, key.cache, settings.models[alias].cache if alias else None)
         if mode == "off" or not upstreams:
-            return Granted(label, upstreams)
+            return Granted(alias or MODEL_OTHER, upstreams)
         targets = ((settings.providers[upstream.provider.name], upstream.model) for upstream in upstreams)
         owner = owner_of(settings.cache.scope, key.tenant, key.id)
         told = identity(settings.cache.scope, owner, settings.translation.strict, targets)
-        return Granted(label, upstreams, mode, told)
-
-    def _label(self, upstreams: tuple[Upstream, ...]) -> str:
-        """The metric label of a model that no alias names, but its own name: if the configuration spells it out, as it
-        stands; else the name of the model that a price list takes it for.
-        """
-        for upstream in upstreams:
-            if upstream.model in self.router.spelled:
-                return upstream.model
-            if known := upstream.provider.known_model(upstream.model):
-                return known
-        return MODEL_OTHER
+        return Granted(alias or MODEL_OTHER, upstreams, mode, told)
 
     @property
     def providers(self) -> dict[str, Provider]:
@@ -103,12 +91,15 @@ class State:
         return self.settings.resilience.connect_s
 
 
-def build_state(settings: config.Config, *, loopback_only: bool = True, old: State | None = None) -> State:
+def build_state(
+    settings: config.Config, keys: KeyTable | None = None, *, loopback_only: bool = True, old: State | None = None
+) -> State:
     """The state for a configuration. Opens no connection; raises OSError for a ``ca_file`` that cannot be read.
 
-    `loopback_only` is `Auth`'s. A provider whose settings are as in `old` is taken over with its connections and its
-    list of models.
+    `keys` and `loopback_only` are `Auth`'s. A provider whose settings are as in `old` is taken over with its
+    connections and its list of models.
     """
+    keys = KeyTable.of(settings.auth.keys) if keys is None else keys
     connect_s = settings.resilience.connect_s
     providers: dict[str, Provider] = {}
     for name, provider in settings.providers.items():
@@ -119,14 +110,13 @@ def build_state(settings: config.Config, *, loopback_only: bool = True, old: Sta
     catalog = Catalog(providers, old.catalog if old is not None else None)
     return State(
         settings=settings,
-        auth=Auth(settings.auth, loopback_only=loopback_only),
+        auth=Auth(settings.auth, keys, loopback_only=loopback_only),
         router=Router(settings.models, providers, catalog.known),
         catalog=catalog,
-        caches=caches(settings),
+        caches=keys.caches or caches(settings),
     )
 
 
 def caches(settings: config.Config) -> bool:
-    modes = [settings.cache.mode, *(key.cache for key in settings.auth.keys)]
-    modes += [model.cache for model in settings.models.values()]
+    modes = [settings.cache.mode, *(model.cache for model in settings.models.values())]
     return any(mode not in (None, "off") for mode in modes)

@@ -36,13 +36,7 @@ class StreamTranslator(Protocol):
 
 class RequestTranslator(Protocol):
     def __call__(
-        self,
-        body: bytes | dict[str, Any],
-        model: str,
-        *,
-        strict: bool = ...,
-        request_id: str = ...,
-        version: str = ...,
+        self, body: bytes | dict[str, Any], model: str, *, strict: bool = ..., request_id: str = ...
     ) -> Translated: ...
 
 

@@ -7,7 +7,6 @@ to try. A stored digest is not accepted in place of its key, since what is prese
 from __future__ import annotations
 
 import hashlib
-import hmac
 import re
 import secrets
 import string
@@ -26,11 +25,13 @@ from edge.errors import (
     UnsupportedMediaType,
 )
 from edge.exchange import Exchange
+from edge.guard.key_table import KeyTable
 
 __all__ = ["ANYONE", "Auth", "Key", "new_key"]
 
 MIN_TOKEN = 16
 MAX_TOKEN = 4096
+MAX_KNOWN = 65536
 HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 ALPHABET = string.ascii_letters + string.digits
 
@@ -68,26 +69,35 @@ ANYONE = Key(id="", tenant="", models=None, admin=False)
 class Auth:
     """Finds the key of a request. Immutable: a new configuration makes a new one."""
 
-    def __init__(self, settings: config.Auth, *, loopback_only: bool = True) -> None:
-        """`loopback_only` says that, without keys, the server is bound to loopback (and not started --insecure)."""
+    def __init__(self, settings: config.Auth, keys: KeyTable | None = None, *, loopback_only: bool = True) -> None:
+        """`keys` are those of the settings, where they stand elsewhere. `loopback_only` says that, without keys, the
+        server is bound to loopback (and not started --insecure).
+        """
         self.open = settings.open
         self.loopback_only = loopback_only
-        self._keys: dict[bytes, tuple[bytes, Key]] = {}
-        for entry in settings.keys:
-            patterns = None if entry.models is None else tuple(re.compile(translate(p)) for p in entry.models)
+        self._table = KeyTable.of(settings.keys) if keys is None else keys
+        self._known: dict[bytes, Key] = {}
+
+    def key_of(self, digest: bytes) -> Key | None:
+        """The key with this SHA-256. It is put together when it is first presented."""
+        key = self._known.get(digest)
+        if key is None:
+            entry = self._table.find(digest)
+            if entry is None:
+                return None
             key = Key(
                 entry.id,
                 entry.tenant or entry.id,
-                patterns,
+                None if entry.models is None else tuple(pattern(each) for each in entry.models),
                 entry.admin,
                 entry.requests_per_minute,
                 entry.concurrency,
                 entry.cache,
             )
-            for digest in entry.digests:
-                raw = bytes.fromhex(digest.removeprefix("sha256:"))
-                self._keys[raw[:8]] = (raw, key)
-        self._nobody = (bytes(32), ANYONE)
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[digest] = key
+        return key
 
     def identify(self, exchange: Exchange) -> Key:
         """Whose request this is, from its headers alone.
@@ -112,12 +122,11 @@ class Auth:
         return key
 
     def _find(self, token: bytes) -> Key | None:
-        """The key that a token is. One SHA-256 and one full comparison whatever was sent, so that time says nothing
-        about a digest.
+        """The key that a token is. What is looked up is its digest, of which a client can choose nothing: the time that
+        takes says nothing about a key.
         """
-        digest = hashlib.sha256(token).digest()
-        known, key = self._keys.get(digest[:8], self._nobody)
-        if not hmac.compare_digest(known, digest) or not MIN_TOKEN <= len(token) <= MAX_TOKEN:
+        key = self.key_of(hashlib.sha256(token).digest())
+        if key is None or not MIN_TOKEN <= len(token) <= MAX_TOKEN:
             return None
         return key
 
@@ -149,6 +158,11 @@ def bearer(exchange: Exchange) -> bytes:
     """
     scheme, _, token = (exchange.only(b"authorization") or b"").strip().partition(b" ")
     return token.strip() if scheme.lower() == b"bearer" else b""
+
+
+@lru_cache(maxsize=4096)
+def pattern(glob: str) -> re.Pattern[str]:
+    return re.compile(translate(glob))
 
 
 def host_name(host: bytes | None) -> str:

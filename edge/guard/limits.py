@@ -20,7 +20,7 @@ from edge.guard.auth import Key
 from edge.hooks import Meter
 from edge.routes import Dialect
 
-__all__ = ["KeyLimits", "shared_limits"]
+__all__ = ["KeyLimits", "limits_size", "shared_limits"]
 
 CELLS = 1 << 16
 MINUTE_NS = 60_000_000_000
@@ -29,11 +29,16 @@ MAX_REMEMBERED = 65536
 DECISIONS = "edge_limit_decisions_total"
 
 
-def shared_limits(processes: int, lock: int | None = None) -> Limits:
+def limits_size(processes: int) -> int:
+    """Bytes of memory that the table for so many processes takes."""
+    return Limits.size(CELLS, processes)
+
+
+def shared_limits(processes: int, lock: int | None = None, memory: mmap | None = None) -> Limits:
     """The table for so many processes, forked after this. `lock` is a file's descriptor, which the pure build needs to
-    keep them apart.
+    keep them apart; `memory` is of the size that `limits_size` says.
     """
-    return Limits(mmap(-1, Limits.size(CELLS, processes)), CELLS, processes, lock)
+    return Limits(mmap(-1, limits_size(processes)) if memory is None else memory, CELLS, processes, lock)
 
 
 class _Asking(Protocol):

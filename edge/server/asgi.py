@@ -23,7 +23,7 @@ from edge.config_file import resolve
 from edge.dialects import openai
 from edge.errors import AdminRequired, EdgeError, Headers, RequestTooLarge, ShuttingDown, UnsupportedRoute
 from edge.exchange import Exchange
-from edge.gateway import Gateway
+from edge.gateway import Gateway, Load
 from edge.guard.limits import KeyLimits, shared_limits
 from edge.routes import EXISTING, UNKNOWN, Match, match
 from edge.state import build_state
@@ -38,6 +38,9 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 PAGES = "GET /health, GET /metrics, GET /admin/api/savings, POST /admin/api/cache/clear"
+ALIVE = ("/health", "/health/live", "/healthz", "/livez")
+READY = ("/health/ready", "/readyz")
+PUBLIC = frozenset(path.encode() for path in (*ALIVE, *READY))
 DRAINED = 65536
 """A refused request's unread body is read off up to this many bytes, to keep the connection; for a larger one the
 connection is closed."""
@@ -229,9 +232,9 @@ class EdgeApplication:
 
     # Beginning, changing, ending.
 
-    def reload(self, config: Config) -> None:
-        """Serve new requests by another configuration."""
-        task = asyncio.create_task(self.gateway.reload(config))
+    def reload(self, load: Load, prepared: Callable[[Config], None]) -> None:
+        """Serve new requests by another configuration; the parameters are those of `Gateway.reload`."""
+        task = asyncio.create_task(self.gateway.reload(load, prepared))
         self._reloading.add(task)
         task.add_done_callback(self._reloaded)
 
@@ -300,8 +303,10 @@ class EdgeApplication:
             return Response(error.status, content=Content(b"application/json", openai.error_body(error)))
 
         for method in ("GET", "HEAD"):
-            app.router.add(method, "/health", health)
-            app.router.add(method, "/health/ready", health_ready)
+            for path in ALIVE:
+                app.router.add(method, path, health)
+            for path in READY:
+                app.router.add(method, path, health_ready)
         app.router.add_get("/metrics", metrics)
         app.router.add_get("/admin/api/savings", savings)
         app.router.add_post("/admin/api/cache/clear", clear_cache)
@@ -323,7 +328,7 @@ class EdgeApplication:
 
 
 def is_public(path: bytes) -> bool:
-    return path == b"/health" or path == b"/health/ready"
+    return path in PUBLIC
 
 
 def declared_size(exchange: Exchange) -> int | None:

@@ -9,37 +9,47 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import socket
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
-from mmap import PAGESIZE, mmap
-from pathlib import Path
+from mmap import PAGESIZE
 from typing import Any
 
 import msgspec
 
 from edge import __version__
-from edge._fast import COMPILED
+from edge._fast import COMPILED, Slots
 from edge.cache.answers import Answers
 from edge.cache.memory import Generation
 from edge.config import Config, Server, is_loopback
-from edge.config_file import ConfigError, parse
+from edge.config_file import ConfigError
 from edge.gateway import Gateway
-from edge.guard.limits import KeyLimits, shared_limits
-from edge.server import tls
+from edge.guard.key_table import KeyTable
+from edge.guard.limits import KeyLimits, limits_size, shared_limits
+from edge.server import handover, tls
 from edge.server.asgi import EdgeApplication
-from edge.server.supervisor import Supervisor, listen, places
-from edge.server.worker import Orders, run_worker
+from edge.server.children import ELSEWHERE, Slot, Worker
+from edge.server.handover import Handover, LeftSlot
+from edge.server.listening import address_of, given_by_systemd, listen, more_of, only_loopback, spread
+from edge.server.memory import open_file, share
+from edge.server.snapshot import read_snapshot, write_snapshot
+from edge.server.supervisor import Supervisor, places
+from edge.server.worker import BEAT, Orders, run_worker
 from edge.state import build_state
 from edge.telemetry import Fanout
 from edge.telemetry.logs import Logs, where
+from edge.telemetry.metrics import LAYOUT as METRICS_LAYOUT
 from edge.telemetry.metrics import Metrics, shared_slots
 
 __all__ = ["StartError", "launch"]
 
-NEEDS_RESTART = ("host", "port", "workers", "drain_s")
+NEEDS_RESTART = ("host", "port", "workers", "drain_s", "drain_delay_s")
+"""Settings of the server that SIGHUP leaves as they were; SIGUSR2, which begins anew, takes them too."""
+LAYOUT = f"1/{'compiled' if COMPILED else 'pure'}/{BEAT.size}/{METRICS_LAYOUT}"
+"""Of all memory that the processes share: a program that would read it differently begins with memory of its own."""
 
 
 class StartError(Exception):
@@ -51,26 +61,52 @@ def launch(
     path: str | None,
     reread: Callable[[], Config],
     announce: Callable[[str], list[str]],
+    *,
+    insecure: bool = False,
+    can_upgrade: bool = False,
 ) -> int:
     """Serve `config` until a signal ends it; returns the exit code.
 
     `path` is the configuration file and `reread` reads it again for SIGHUP (raising ConfigError); `announce` makes of
-    the address, once it is bound, lines for people. Raises StartError.
+    the address, once it is bound, lines for people. `insecure` is that of the command line; `can_upgrade` says that
+    what started this process can do so again, for SIGUSR2. Raises StartError.
     """
     server = config.server
     if os.environ.get("EDGE_FRONT", "lane") not in ("lane", "asgi"):
         raise StartError("EDGE_FRONT is 'lane' or 'asgi'")
-    loopback_only = is_loopback(server.host)
+    left = handover.take(os.environ)
+    try:
+        context = tls.make_context(server.tls) if server.tls is not None else None
+    except OSError as error:
+        raise StartError(f"server.tls: {error.strerror or error}") from None
+    try:
+        build_state(config)
+    except OSError as error:
+        raise StartError(f"a provider's ca_file cannot be read: {error.strerror or error}") from None
+    if handover.REHEARSAL in os.environ:
+        return 0
     logs = Logs(config.telemetry.log.level, config.telemetry.log.format)
     logs.start()
     listen_to_libraries(logs.log)
-    slots = shared_slots(places(server.workers))
-    generation = Generation(mmap(-1, PAGESIZE))
-    # Kept open for as long as there are workers.
-    lock = None if COMPILED else tempfile.TemporaryFile()  # noqa: SIM115
-    table = shared_limits(places(server.workers), lock.fileno() if lock is not None else None)
+    slots, bound = open_slots(server, left, logs.log)
+    listeners = [listener for slot in slots if not slot.leaving for listener in slot.listeners]
+    loopback_only = only_loopback(listeners) if bound is None else is_loopback(server.host)
+    if config.auth.open and not loopback_only and not insecure:
+        raise StartError(
+            "others can reach the sockets of LISTEN_FDS, and no keys are set: add auth.keys, or --insecure"
+        )
+
+    memory = Memory(server.workers, left)
+    if left is not None and not memory.taken_over:
+        for slot in slots:
+            for worker in slot.retiring:
+                worker.place = ELSEWHERE
+    metric_slots = shared_slots(places(server.workers), memory.metrics.view)
+    generation = Generation(memory.generation.view)
+    table = shared_limits(places(server.workers), memory.lock, memory.limits.view)
     since = time.time()
-    current = config
+    scheme = "http" if context is None else "https"
+    settings = Reloading(config, path, reread, logs.log)
 
     def serve(orders: Orders) -> None:
         logs.start()
@@ -83,63 +119,38 @@ def launch(
             logs.stop()
 
     def work(orders: Orders) -> None:
-        metrics = Metrics(slots, orders.place + 1, alone=server.workers == 1, since=since)
-        state = build_state(current, loopback_only=loopback_only)
-        answers = Answers(current.cache, metrics, generation, logs.log)
+        current = settings.snapshot
+        metrics = Metrics(metric_slots, orders.place + 1, alone=server.workers == 1, since=since)
+        state = build_state(current.config, current.keys, loopback_only=loopback_only)
+        answers = Answers(current.config.cache, metrics, generation, logs.log)
         limits = KeyLimits(table, orders.place + 1, metrics)
         app = EdgeApplication(Gateway(state, Fanout(metrics, logs), metrics, answers, limits), metrics, logs)
 
-        def reload(text: str) -> None:
-            settings = parse(text, path or "", os.environ, checked=False)
-            if context is not None and settings.server.tls is not None:
+        def load(file: int) -> tuple[Config, KeyTable]:
+            try:
+                snapshot = read_snapshot(file)
+            finally:
+                os.close(file)
+            return snapshot.config, snapshot.keys
+
+        def prepared(new: Config) -> None:
+            if context is not None and new.server.tls is not None:
                 try:
-                    tls.load(context, settings.server.tls)
+                    tls.load(context, new.server.tls)
                 except OSError as error:
                     logs.log.error("the TLS certificate cannot be read, the old one stays", error=type(error).__name__)
-            app.reload(settings)
 
-        run_worker(app, reload, orders, context)
-
-    def read_again() -> str | None:
-        """For the supervisor: the file's text if it is valid, having said what it changes."""
-        nonlocal current
-        if path is None:
-            logs.log.warning("nothing to reload: there is no configuration file")
-            return None
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-            new = reread()
-            if context is not None and new.server.tls is not None:
-                tls.make_context(new.server.tls)
-        except (ConfigError, OSError, UnicodeDecodeError) as error:
-            errors = error.errors if isinstance(error, ConfigError) else [type(error).__name__]
-            logs.log.error("reload refused, the old configuration stays", errors=errors)
-            return None
-        pending = restart_needed(current, new)
-        current = msgspec.structs.replace(new, server=keep(current, new), telemetry=current.telemetry)
-        logs.log.info("reloading", path=path, needs_restart=pending)
-        return text
+        run_worker(app, lambda file: app.reload(lambda: load(file), prepared), orders, context)
 
     def worker_gone(place: int) -> None:
         """What a worker leaves behind: its counts are kept, its requests have ended."""
-        slots.fold(place + 1)
+        metric_slots.fold(place + 1)
         table.clear_worker(place + 1)
 
-    try:
-        context = tls.make_context(server.tls) if server.tls is not None else None
-    except OSError as error:
-        raise StartError(f"server.tls: {error.strerror or error}") from None
-    try:
-        listeners = listen(server.host, server.port, server.workers)
-    except OSError as error:
-        hint = " (--port chooses another)" if error.errno == errno.EADDRINUSE else ""
-        raise StartError(f"cannot listen on {server.host}:{server.port}: {error.strerror}{hint}") from None
-    try:
-        build_state(config)
-    except OSError as error:
-        raise StartError(f"a provider's ca_file cannot be read: {error.strerror or error}") from None
-    host = f"[{server.host}]" if ":" in server.host else server.host
-    address = f"{'http' if context is None else 'https'}://{host}:{listeners[0].getsockname()[1]}"
+    def hand_over(left_slots: list[LeftSlot]) -> Handover:
+        return Handover(os.getpid(), bound, left_slots, memory.left())
+
+    address = address_of(listeners[0], scheme)
     logs.log.info(
         "serving",
         version=__version__,
@@ -148,23 +159,159 @@ def launch(
         workers=server.workers,
         auth="none" if config.auth.open else "keys",
         providers=list(config.providers),
+        **({"took_over": sum(len(slot.retiring) for slot in slots)} if left is not None else {}),
     )
-    if logs.pretty:  # who reads lines of JSON is a machine
-        for line in announce(address):
-            logs.msg(line)
+    for line in announce(address) if left is None else ():
+        logs.msg(line)
 
     supervisor = Supervisor(
-        listeners,
+        slots,
         serve,
         logs.log,
+        beats=memory.beats.view,
         drain_s=server.drain_s,
-        reread=read_again,
+        drain_delay_s=server.drain_delay_s,
+        configuration=settings,
         worker_gone=worker_gone,
+        hand_over=hand_over if can_upgrade else None,
+        before_execution=logs.stop,
+        after_failure=logs.start,
     )
     try:
         return supervisor.run()
     finally:
         logs.stop()
+
+
+class Reloading:
+    """The configuration that workers begin with, and how another takes its place."""
+
+    def __init__(self, config: Config, path: str | None, reread: Callable[[], Config], log: Any) -> None:
+        self._path = path
+        self._reread = reread
+        self._log = log
+        file = open_file("edge-configuration")
+        write_snapshot(file, config, [])
+        self.snapshot = read_snapshot(file)
+        os.close(file)
+
+    def read(self, file: int) -> bool:
+        """`edge.server.supervisor.Configuration`'s; everything that takes long or can fail is done here."""
+        try:
+            if self._path is None:
+                raise ConfigError("", ["nothing to reload: there is no configuration file"])
+            new = self._reread()
+            if new.server.tls is not None:
+                tls.make_context(new.server.tls)
+            build_state(new)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the old configuration still serves
+            errors = error.errors if isinstance(error, ConfigError) else [f"{type(error).__name__} at reading"]
+            if isinstance(error, OSError):
+                errors = [f"a file that it names cannot be read: {error.strerror or error}"]
+            os.write(file, "\n".join(errors).encode("utf-8", "replace"))
+            return False
+        old = self.snapshot.config
+        kept = msgspec.structs.replace(new, server=keep(old, new), telemetry=old.telemetry)
+        write_snapshot(file, kept, restart_needed(old, new))
+        return True
+
+    def adopt(self, file: int) -> None:
+        self.snapshot = read_snapshot(file)
+        self._log.info("reloading", path=self._path, needs_restart=self.snapshot.needs_restart)
+
+
+class Memory:
+    """What the processes share: beats, metrics, limits, the generation of the caches, and for the pure build a lock."""
+
+    def __init__(self, workers: int, left: Handover | None) -> None:
+        count = places(workers)
+        given = dict(left.memory) if left is not None else {}
+        layout = f"{LAYOUT}/{count}"
+        self.taken_over = bool(given) and all(known.startswith(f"{layout}/") for _, known in given.values())
+        if not self.taken_over:
+            for file, _ in given.values():
+                os.close(file)
+            given = {}
+        self.beats = share("beats", BEAT.size * count, layout, given.get("beats"))
+        self.metrics = share("metrics", Slots.size(count), layout, given.get("metrics"))
+        self.limits = share("limits", limits_size(count), layout, given.get("limits"))
+        self.generation = share("generation", PAGESIZE, layout, given.get("generation"))
+        self._lock = None if COMPILED else share("lock", PAGESIZE, layout, given.get("lock"))
+        # Where memory has no file, something else has to have one.
+        self._lock_file = None
+        if self._lock is not None and self._lock.file < 0:
+            self._lock_file = tempfile.TemporaryFile()  # noqa: SIM115 - for as long as there are workers
+
+    @property
+    def lock(self) -> int | None:
+        if self._lock_file is not None:
+            return self._lock_file.fileno()
+        return self._lock.file if self._lock is not None else None
+
+    def left(self) -> dict[str, tuple[int, str]]:
+        """What a next program can take over: all of it, or nothing."""
+        named = {"beats": self.beats, "metrics": self.metrics, "limits": self.limits, "generation": self.generation}
+        if self._lock is not None:
+            named["lock"] = self._lock
+        if any(shared.file < 0 for shared in named.values()):
+            return {}
+        return {name: (shared.file, shared.layout) for name, shared in named.items()}
+
+
+def open_slots(server: Server, left: Handover | None, log: Any) -> tuple[list[Slot], tuple[str, int] | None]:
+    """A slot for each worker, with its sockets, and those that are left to be given up; and which host and port they
+    are of, None for sockets that systemd gave. Raises StartError.
+    """
+    wanted = (server.host, server.port)
+    try:
+        given = given_by_systemd(os.environ)
+        if left is None:
+            if given:
+                return [Slot(n, each) for n, each in enumerate(spread(given, server.workers))], None
+            return [Slot(n, each) for n, each in enumerate(listen(*wanted, server.workers))], wanted
+    except OSError as error:
+        hint = " (--port chooses another)" if error.errno == errno.EADDRINUSE else ""
+        raise StartError(f"cannot listen on {server.host}:{server.port}: {error.strerror or error}{hint}") from None
+    slots = [taken_over(number, slot) for number, slot in enumerate(left.slots)]
+    bound = left.bound
+    if bound is not None and bound != wanted:
+        try:
+            fresh = [Slot(n, each) for n, each in enumerate(listen(*wanted, server.workers))]
+        except OSError as error:
+            log.error(
+                "cannot listen there, the old address stays", host=wanted[0], port=wanted[1], error=error.strerror
+            )
+        else:
+            for slot in slots:
+                slot.leaving = True
+            return [*fresh, *slots], wanted
+    for slot in slots[server.workers :]:
+        slot.leaving = True
+    try:
+        for number in range(len(slots), server.workers):
+            slots.append(Slot(number, [more_of(sock) for sock in slots[0].listeners]))
+    except OSError as error:
+        raise StartError(f"cannot listen for further workers: {error.strerror or error}") from None
+    return slots, bound
+
+
+def taken_over(number: int, left: LeftSlot) -> Slot:
+    """A slot of the program before this one, whose workers go on until new ones are ready."""
+    return Slot(
+        number,
+        [socket.socket(fileno=each) for each in left.listeners],
+        retiring=[
+            Worker(
+                each.pid,
+                socket.socket(fileno=each.control),
+                each.started,
+                each.place,
+                ready=True,
+                retiring_since=each.retiring_since,
+            )
+            for each in left.workers
+        ],
+    )
 
 
 def restart_needed(old: Config, new: Config) -> list[str]:

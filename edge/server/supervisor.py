@@ -1,12 +1,14 @@
 """The process above the workers, also above a single one.
 
-It binds one SO_REUSEPORT socket per slot (one shared socket where the system has no such balancing) and keeps each open
-so that a worker's death refuses nobody: what arrives meanwhile waits for the replacement. It starts no loop and no
-thread but that of the log, imports everything once, freezes the collector and forks.
+Each slot has listening sockets of its own (the same ones for all where the system does not balance) and keeps them open
+so that a worker's death refuses nobody: what arrives meanwhile waits for the replacement. The supervisor starts no loop
+and no thread but that of the log, imports everything once, freezes the collector and forks. It waits for nobody: what
+takes time is done by a child, and a message that a worker does not take is sent again later.
 
-Signals: SIGTERM and SIGINT drain and end with code 0, a second one ends at once. SIGHUP reads the configuration again
-and gives it to every worker. SIGUSR2 replaces the workers one by one. A worker that dies is replaced; one whose
-event loop stalls shows its stacks, is killed and replaced.
+Signals: SIGTERM and SIGINT first make the edge unready, close its listeners after ``drain_delay_s``, drain, and end
+with code 0; a second one ends at once. SIGHUP reads the configuration again and gives it to every worker. SIGUSR2
+executes the program anew, which begins with new workers on the same sockets before the old ones retire. A worker that
+dies is replaced; one whose event loop stalls shows its stacks, is killed and replaced.
 """
 
 from __future__ import annotations
@@ -16,82 +18,56 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from mmap import mmap
-from typing import Any, NoReturn
+from typing import Any, Protocol
 
-from edge.server.worker import BACKLOG, BEAT, LENGTH, READY, Orders
+from edge.server.children import COMPLAINT, ELSEWHERE, HANDLED, Slot, Worker, fork, how, send, tell, text
+from edge.server.handover import Handover, LeftSlot, LeftWorker, execute, rehearse
+from edge.server.memory import open_file
+from edge.server.worker import BEAT, CONFIGURATION, READY, UNREADY, Orders
 
-__all__ = ["Supervisor", "listen", "places"]
+__all__ = ["Configuration", "Supervisor", "places"]
 
 STALL_S = 3.0
 """A worker whose loop has not turned for this long is stalled. Found within a tick, so in less than 5 s."""
 TICK_S = 0.25
 START_S = 15.0
 STACKS_S = 0.3
+HELP_S = 60.0
+"""Reading a configuration and rehearsing an upgrade may take so long."""
 BACKOFF_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 HEALTHY_S = 5.0
-HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD)
 
 Serve = Callable[[Orders], None]
 Log = Any
 
 
-def listen(host: str, port: int, slots: int) -> list[socket.socket]:
-    """Bound sockets, one per slot. Raises OSError; EADDRINUSE also where another edge serves the port.
+class Configuration(Protocol):
+    """How the supervisor has a configuration read."""
 
-    SO_REUSEPORT would let a second edge share the port silently, so the port is probed without it first.
-    """
-    family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
-        0
-    ]
-    balanced = sys.platform == "linux"
-    with socket.socket(family, kind, proto) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(address)
-        address = probe.getsockname()
-        if not balanced:
-            probe.listen(BACKLOG)
-            shared = probe.dup()
-            return [shared] + [shared.dup() for _ in range(slots - 1)]
-    sockets = []
-    for _ in range(slots):
-        sock = socket.socket(family, kind, proto)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.bind(address)
-        sock.listen(BACKLOG)
-        sockets.append(sock)
-    return sockets
+    def read(self, file: int) -> bool:
+        """In a process of its own: write to `file` what workers need of it, and return True; or why it cannot be
+        used, line by line, and return False.
+        """
+        ...
+
+    def adopt(self, file: int) -> None:
+        """Serve by what `read` has written, from the next worker on."""
+        ...
 
 
 @dataclass(slots=True)
-class _Worker:
-    """One child process. ``control`` is our end of its socket pair, ``place`` its number among those that run."""
+class _Helper:
+    """A child that does what takes time; what it found is in ``file`` when it has ended."""
 
     pid: int
-    control: socket.socket
+    file: int
     started: float
-    place: int
-    ready: bool = False
-    retiring_since: float | None = None
-    stacks_at: float | None = None
-
-
-@dataclass(slots=True)
-class _Slot:
-    """A listening socket and who serves it: ``worker``, and while it is being replaced ``retiring``."""
-
-    index: int
-    listener: socket.socket
-    worker: _Worker | None = None
-    retiring: list[_Worker] = field(default_factory=list)
-    failures: int = 0
-    start_at: float = 0.0
+    done: Callable[[int, int], None]
 
 
 def places(slots: int) -> int:
@@ -100,33 +76,48 @@ def places(slots: int) -> int:
 
 
 class Supervisor:
-    """``serve(orders)`` runs in each forked worker; ``reread()`` returns the text of a valid configuration for the
-    workers to load, or None to keep the old one (having said why); ``worker_gone(place)`` tells of each process that
-    has ended, before another takes its place.
+    """``serve(orders)`` runs in each forked worker; ``worker_gone(place)`` tells of each process that has ended, before
+    another takes its place; `hand_over` makes of the slots what `edge.server.handover` leaves, None where the program
+    cannot be executed anew. Slots may come with workers, of the program before this one: they retire when new ones are
+    ready.
     """
 
     def __init__(
         self,
-        listeners: list[socket.socket],
+        slots: list[Slot],
         serve: Serve,
         log: Log,
         *,
+        beats: mmap,
         drain_s: float,
-        reread: Callable[[], str | None],
+        drain_delay_s: float = 0.0,
+        configuration: Configuration,
         worker_gone: Callable[[int], None],
+        hand_over: Callable[[list[LeftSlot]], Handover] | None = None,
+        before_execution: Callable[[], None] = lambda: None,
+        after_failure: Callable[[], None] = lambda: None,
     ) -> None:
-        self._slots = [_Slot(index, listener) for index, listener in enumerate(listeners)]
+        self._slots = slots
         self._serve = serve
         self._log = log
+        self._beats = beats
         self._drain_s = drain_s
-        self._reread = reread
+        self._drain_delay_s = drain_delay_s
+        self._configuration = configuration
+        self._latest = -1
         self._worker_gone = worker_gone
-        self._beats = mmap(-1, BEAT.size * places(len(listeners)))
+        self._hand_over = hand_over
+        self._before_execution = before_execution
+        self._after_failure = after_failure
         self._wake_read, self._wake_write = os.pipe()
         self._signals: deque[int] = deque()
-        self._to_replace: deque[_Slot] = deque()
-        self._stopping_since: float | None = None
+        self._helper: _Helper | None = None
+        self._read_wanted = False
+        self._upgrade_wanted = False
+        self._ending_since: float | None = None
+        self._draining_since: float | None = None
         self._ever_ready = False
+        self._despaired = False
 
     def run(self) -> int:
         """Serve until a signal ends it; returns the exit code."""
@@ -135,135 +126,222 @@ class Supervisor:
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         for number in HANDLED:
             signal.signal(number, lambda number, _frame: self._signals.append(number))
+        # A predecessor has held back what came while it handed over.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
         gc.collect()
         gc.freeze()
         for slot in self._slots:
-            self._start(slot)
+            if not slot.leaving:
+                self._start(slot)
         try:
             while True:
                 self._wait()
                 self._handle_signals()
                 self._reap()
-                if self._stopping_since is not None:
+                if self._draining_since is not None:
                     if not any(self._workers()):
                         return 0
-                    if time.monotonic() - self._stopping_since > self._drain_s + 2:
+                    if time.monotonic() - self._draining_since > self._drain_s + 2:
                         self._kill_all()
                     continue
+                if self._ending_since is not None and time.monotonic() - self._ending_since >= self._drain_delay_s:
+                    self._drain()
+                    continue
                 if not self._ever_ready and self._hopeless():
-                    self._log.error("no worker could start")
                     self._kill_all()
                     return 1
                 self._watch()
-                self._replace()
+                self._retire()
+                self._help()
         finally:
             signal.set_wakeup_fd(-1)
+            if self._helper is not None:
+                tell(self._helper.pid, signal.SIGKILL)
 
     # Waiting and signals.
 
     def _wait(self) -> None:
         """Sleep until a signal, a message of a worker, or the next tick."""
         controls = {worker.control.fileno(): worker for worker in self._workers()}
-        try:
-            readable, _, _ = select.select([self._wake_read, *controls], [], [], TICK_S)
-        except InterruptedError:
-            return
-        for number in readable:
-            if number == self._wake_read:
-                os.read(number, 4096)
-                continue
-            worker = controls[number]
+        poll = select.poll()
+        for number in (self._wake_read, *controls):
+            poll.register(number, select.POLLIN)
+        for number, _ in poll.poll(TICK_S * 1000):
             try:
+                if number == self._wake_read:
+                    os.read(number, 4096)
+                    continue
+                worker = controls[number]
                 data = worker.control.recv(64)
             except OSError:
                 continue
             if data.startswith(READY):
                 worker.ready = True
-                if not self._ever_ready and all(worker.ready for worker in self._workers()):
-                    self._log.info("ready", workers=len(self._slots))
+                current = [slot.worker for slot in self._slots if not slot.leaving]
+                if not self._ever_ready and all(worker is not None and worker.ready for worker in current):
+                    self._log.info("ready", workers=len(current))
                     self._ever_ready = True
 
     def _handle_signals(self) -> None:
         while self._signals:
             number = self._signals.popleft()
             if number in (signal.SIGTERM, signal.SIGINT):
-                self._stop()
-            elif number == signal.SIGHUP and self._stopping_since is None:
-                self._reload()
-            elif number == signal.SIGUSR2 and self._stopping_since is None:
-                self._log.info("replacing the workers one by one")
-                self._to_replace = deque(self._slots)
+                self._end()
+            elif number == signal.SIGHUP:
+                self._read_wanted = True
+            elif number == signal.SIGUSR2:
+                if self._hand_over is None:
+                    self._log.warning("this cannot be executed anew: only 'edge serve' can")
+                self._upgrade_wanted = self._hand_over is not None
 
-    def _stop(self) -> None:
-        if self._stopping_since is not None:
+    def _end(self) -> None:
+        if self._ending_since is not None:
             self._log.warning("ending at once")
+            self._draining_since = self._draining_since or time.monotonic()
             self._kill_all()
             return
-        self._stopping_since = time.monotonic()
+        self._ending_since = time.monotonic()
+        self._read_wanted = self._upgrade_wanted = False
+        if not self._drain_delay_s:
+            self._drain()
+            return
+        self._log.info("not ready any more, draining later", drain_delay_s=self._drain_delay_s)
+        for worker in self._workers():
+            send(worker, UNREADY)
+
+    def _drain(self) -> None:
+        self._draining_since = time.monotonic()
         self._log.info("draining", drain_s=self._drain_s)
         for slot in self._slots:
-            slot.listener.close()
+            slot.close()
         for worker in self._workers():
-            _signal(worker.pid, signal.SIGTERM)
+            tell(worker.pid, signal.SIGTERM)
 
-    def _reload(self) -> None:
-        text = self._reread()
-        if text is None:
+    # Helpers: reading a configuration, rehearsing an upgrade.
+
+    def _help(self) -> None:
+        """Let a child begin what is wanted, one thing at a time; look after the one that is at work."""
+        for slot in self._slots:
+            if slot.worker is not None and slot.worker.behind:
+                self._give(slot.worker)
+        if self._helper is not None:
+            if time.monotonic() - self._helper.started > HELP_S:
+                tell(self._helper.pid, signal.SIGKILL)
+        elif self._read_wanted:
+            self._read_wanted = False
+            self._let(self._read, self._have_read)
+        elif self._upgrade_wanted and self._ever_ready and not any(slot.retiring for slot in self._slots):
+            self._upgrade_wanted = False
+            self._log.info("executing the program anew, after a rehearsal")
+            self._let(rehearse, self._have_rehearsed)
+
+    def _let(self, work: Callable[[int], int], done: Callable[[int, int], None]) -> None:
+        file = open_file("edge-help")
+
+        def help_out() -> int:
+            self._leave()
+            return work(file)
+
+        pid = fork(help_out)
+        self._helper = _Helper(pid, file, time.monotonic(), done)
+
+    def _read(self, file: int) -> int:
+        gc.disable()  # what is made here is needed until the end
+        return 0 if self._configuration.read(file) else 1
+
+    def _have_read(self, file: int, status: int) -> None:
+        if status != 0:
+            errors = text(file, 0).splitlines() if os.WIFEXITED(status) else [f"reading it ended by {how(status)}"]
+            self._log.error("reload refused, the old configuration stays", errors=errors)
+            os.close(file)
             return
-        data = text.encode()
-        for worker in self._workers():
-            try:
-                worker.control.sendall(LENGTH.pack(len(data)) + data)
-            except OSError:
-                continue  # it is ending; its replacement starts with the new configuration
+        try:
+            self._configuration.adopt(file)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the old configuration still serves
+            self._log.error("reload refused, the old configuration stays", errors=[type(error).__name__])
+            os.close(file)
+            return
+        if self._latest >= 0:
+            os.close(self._latest)
+        self._latest = file
+        for slot in self._slots:
+            if slot.worker is not None:  # those of the program before this one may not understand it
+                self._give(slot.worker)
+
+    def _give(self, worker: Worker) -> None:
+        """The latest configuration. Who hangs does not take it now; who is replaced meanwhile begins with it."""
+        worker.behind = not send(worker, CONFIGURATION, self._latest)
+
+    def _have_rehearsed(self, file: int, status: int) -> None:
+        said = text(file, os.fstat(file).st_size - COMPLAINT).splitlines()
+        os.close(file)
+        if status != 0 or self._hand_over is None:
+            self._log.error("upgrade refused, the old program goes on", how=how(status), said=said)
+            return
+        if self._ending_since is None:
+            self._execute(self._hand_over)
+
+    def _execute(self, hand_over: Callable[[list[LeftSlot]], Handover]) -> None:
+        """Become the new program. What does not work out leaves everything as it is."""
+        left = [
+            LeftSlot(
+                [listener.fileno() for listener in slot.listeners],
+                [
+                    LeftWorker(worker.pid, worker.control.fileno(), worker.place, worker.started, worker.retiring_since)
+                    for worker in slot.workers()
+                ],
+            )
+            for slot in self._slots
+        ]
+        # Until the new program has handlers, a signal would end it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+        self._before_execution()
+
+        def failed(error: OSError) -> None:
+            self._after_failure()
+            self._log.error("upgrade refused, the old program goes on", said=[error.strerror])
+
+        execute(hand_over(left), os.environ, failed)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
 
     # Workers.
 
-    def _workers(self) -> list[_Worker]:
-        return [worker for slot in self._slots for worker in (slot.worker, *slot.retiring) if worker is not None]
+    def _workers(self) -> list[Worker]:
+        return [worker for slot in self._slots for worker in slot.workers()]
 
-    def _start(self, slot: _Slot) -> None:
+    def _start(self, slot: Slot) -> None:
         ours, theirs = socket.socketpair()
         now = time.monotonic()
         # Old and new have places of their own while one takes over from the other.
-        place = next(
-            place
-            for place in (slot.index * 2, slot.index * 2 + 1)
-            if all(worker.place != place for worker in slot.retiring)
-        )
+        taken = {worker.place for worker in self._workers()}
+        place = next(place for place in range(len(self._beats) // BEAT.size) if place not in taken)
         BEAT.pack_into(self._beats, place * BEAT.size, now)
-        # A signal that the child takes before it has handlers of its own would end in a list that nobody reads.
-        signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
-        pid = os.fork()
-        if pid == 0:
-            self._become_worker(slot, theirs, ours, place)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
-        theirs.close()
-        ours.setblocking(True)
-        slot.worker = _Worker(pid, ours, now, place)
 
-    def _become_worker(self, slot: _Slot, theirs: socket.socket, ours: socket.socket, place: int) -> NoReturn:
-        """In the child: keep what is the worker's, serve, and end the process."""
-        code = 1
-        try:
-            signal.set_wakeup_fd(-1)
-            for number in HANDLED:
-                signal.signal(number, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
-            os.close(self._wake_read)
-            os.close(self._wake_write)
+        def become_worker() -> int:
+            self._leave(slot)
             ours.close()
-            for other in self._slots:
-                for worker in (other.worker, *other.retiring):
-                    if worker is not None:
-                        worker.control.close()
-                if other is not slot:
-                    other.listener.close()
-            self._serve(Orders(slot.listener, theirs, self._beats, place, self._drain_s))
-            code = 0
-        finally:
-            # Nothing returns into the supervisor's code, and nothing is written on the way out.
-            os._exit(code)
+            unready = self._ending_since is not None
+            self._serve(Orders(slot.listeners, theirs, self._beats, place, self._drain_s, unready))
+            return 0
+
+        pid = fork(become_worker)
+        theirs.close()
+        ours.setblocking(False)
+        slot.worker = Worker(pid, ours, now, place)
+
+    def _leave(self, kept: Slot | None = None) -> None:
+        """In a child: give up what is the supervisor's, but for what belongs to the slot that is `kept`."""
+        signal.set_wakeup_fd(-1)
+        for number in HANDLED:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+        for slot in self._slots:
+            for worker in slot.workers():
+                worker.control.close()
+            if slot is not kept:
+                slot.close()
 
     def _reap(self) -> None:
         while True:
@@ -273,37 +351,50 @@ class Supervisor:
                 return
             if pid == 0:
                 return
+            helper = self._helper
+            if helper is not None and helper.pid == pid:
+                self._helper = None
+                helper.done(helper.file, status)
             for slot in self._slots:
                 self._bury(slot, pid, status)
 
-    def _bury(self, slot: _Slot, pid: int, status: int) -> None:
+    def _bury(self, slot: Slot, pid: int, status: int) -> None:
         now = time.monotonic()
-        for worker in [worker for worker in (slot.worker, *slot.retiring) if worker is not None and worker.pid == pid]:
+        for worker in [worker for worker in slot.workers() if worker.pid == pid]:
             worker.control.close()
-            self._worker_gone(worker.place)
+            if worker.place != ELSEWHERE:
+                self._worker_gone(worker.place)
             if worker in slot.retiring:
                 slot.retiring.remove(worker)
                 continue
             slot.worker = None
             slot.failures = 0 if now - worker.started > HEALTHY_S else slot.failures + 1
             slot.start_at = now + BACKOFF_S[min(max(slot.failures - 1, 0), len(BACKOFF_S) - 1)]
-            if self._stopping_since is None:
-                self._log.error("worker ended", worker=pid, how=_how(status))
+            if self._draining_since is None:
+                self._log.error("worker ended", worker=pid, how=how(status))
 
     def _hopeless(self) -> bool:
-        return any(slot.failures >= 3 for slot in self._slots)
+        """Whether it is no use to go on: no worker could start, and none of a program before this one is left."""
+        if not any(slot.failures >= 3 for slot in self._slots):
+            return False
+        old = any(slot.retiring for slot in self._slots)
+        if not self._despaired:
+            self._despaired = True
+            self._log.error("no worker could start" + (", those of the program before go on" if old else ""))
+        return not old
 
     def _watch(self) -> None:
         """Start what is missing; kill what is stalled."""
         now = time.monotonic()
         for slot in self._slots:
-            if slot.worker is None and now >= slot.start_at:
+            if slot.worker is None and not slot.leaving and now >= slot.start_at:
                 self._start(slot)
-            for worker in (slot.worker, *slot.retiring):
-                if worker is not None:
-                    self._check(worker, now)
+            for worker in slot.workers():
+                self._check(worker, now)
 
-    def _check(self, worker: _Worker, now: float) -> None:
+    def _check(self, worker: Worker, now: float) -> None:
+        if worker.place == ELSEWHERE:
+            return
         (beat,) = BEAT.unpack_from(self._beats, worker.place * BEAT.size)
         limit = STALL_S if worker.ready else START_S
         if now - beat <= limit:
@@ -311,40 +402,28 @@ class Supervisor:
         elif worker.stacks_at is None:
             worker.stacks_at = now
             self._log.error("worker stalled, its stacks follow", worker=worker.pid, silent_s=round(now - beat, 1))
-            _signal(worker.pid, signal.SIGUSR1)
+            tell(worker.pid, signal.SIGUSR1)
         elif now - worker.stacks_at >= STACKS_S:
-            _signal(worker.pid, signal.SIGKILL)
+            tell(worker.pid, signal.SIGKILL)
 
-    def _replace(self) -> None:
-        """One step of replacing the workers one by one: the new one is ready before the old one retires."""
+    def _retire(self) -> None:
+        """Let the workers of the program before this one retire once new ones are ready."""
         now = time.monotonic()
+        all_ready = self._ever_ready
         for slot in self._slots:
             for old in slot.retiring:
                 if old.retiring_since is None:
-                    if slot.worker is not None and slot.worker.ready:
+                    ready = all_ready if slot.leaving else slot.worker is not None and slot.worker.ready
+                    if ready:
                         old.retiring_since = now
-                        _signal(old.pid, signal.SIGTERM)
+                        if slot.leaving:
+                            slot.close()
+                        tell(old.pid, signal.SIGTERM)
                 elif now - old.retiring_since > self._drain_s + 2:
-                    _signal(old.pid, signal.SIGKILL)
-        if self._to_replace and not any(slot.retiring for slot in self._slots):
-            slot = self._to_replace.popleft()
-            if slot.worker is not None:
-                slot.retiring.append(slot.worker)
-                self._start(slot)
+                    tell(old.pid, signal.SIGKILL)
+        if all_ready:
+            self._slots = [slot for slot in self._slots if not slot.leaving or slot.retiring]
 
     def _kill_all(self) -> None:
         for worker in self._workers():
-            _signal(worker.pid, signal.SIGKILL)
-
-
-def _signal(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        pass  # it has ended, and will be reaped
-
-
-def _how(status: int) -> str:
-    if os.WIFSIGNALED(status):
-        return signal.Signals(os.WTERMSIG(status)).name
-    return f"exit code {os.waitstatus_to_exitcode(status)}"
+            tell(worker.pid, signal.SIGKILL)

@@ -1,8 +1,8 @@
 """One worker process: the application under uvicorn, its beat, its reloads and its end.
 
-A worker takes orders from its supervisor alone, over a socket pair: a length and a configuration to reload, or the end
-of the stream, which means that the supervisor is gone. SIGTERM drains. SIGINT and SIGHUP are left to the supervisor,
-because a terminal sends them to the whole group.
+A worker takes orders from its supervisor alone, over a socket pair: a byte for each, with the descriptor of a file
+where there is a configuration to take, or the end of the stream, which means that the supervisor is gone. SIGTERM
+drains. SIGINT and SIGHUP are left to the supervisor, because a terminal sends them to the whole group.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ import uvicorn.lifespan.on
 
 from edge.server.asgi import EdgeApplication
 from edge.server.lane import Lane
+from edge.server.listening import BACKLOG
 from edge.server.protocol import SWEEP_S, EdgeProtocol
 from edge.server.tls import HANDSHAKE_S
 
-__all__ = ["BEAT_S", "READY", "Orders", "run_worker"]
+__all__ = ["BEAT", "CONFIGURATION", "READY", "UNREADY", "Orders", "run_worker"]
 
-BACKLOG = 2048
 BEAT_S = 0.25
 SWEPT_AT_ONCE = 500
 GC_THRESHOLD = (50_000, 20, 20)
@@ -43,30 +43,33 @@ GRACE_S = 1.0
 ``connection: close``) and not reset."""
 INTERRUPT_S = 0.5
 READY = b"R"
-LENGTH = struct.Struct("!I")
+CONFIGURATION = b"C"
+UNREADY = b"U"
+MAX_FILES = 16
 BEAT = struct.Struct("d")
 
-Reload = Callable[[str], None]
+Reload = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What a worker is given: its listening socket, the supervisor's end to talk to, the memory to beat in, and its
-    place there and in whatever else has one per process.
+    """What a worker is given: its listening sockets, the supervisor's end to talk to, the memory to beat in, and its
+    place there and in whatever else has one per process. ``unready``: the edge is about to end.
     """
 
-    listener: socket.socket
+    listeners: list[socket.socket]
     control: socket.socket
     beats: mmap
     place: int
     drain_s: float
+    unready: bool
 
 
 def run_worker(app: EdgeApplication, reload: Reload, orders: Orders, tls: ssl.SSLContext | None) -> None:
     """Serve until SIGTERM or until the supervisor is gone, then drain. Returns when everything is closed.
 
-    `reload` takes the text of a configuration and must not raise; `tls` is what clients are met with, None for plain
-    HTTP.
+    `reload` takes the descriptor of a file, which it closes, and must neither wait nor raise; `tls` is what clients are
+    met with, None for plain HTTP.
     """
     # A handler in C: it needs no GIL, so it shows where a stalled worker hangs, whatever holds it.
     faulthandler.register(signal.SIGUSR1, file=2, all_threads=True, chain=False)
@@ -83,7 +86,7 @@ def run_worker(app: EdgeApplication, reload: Reload, orders: Orders, tls: ssl.SS
         proxy_headers=False,
         backlog=BACKLOG,
     )
-    _Server(config, app, reload, orders, tls).run(sockets=[orders.listener])
+    _Server(config, app, reload, orders, tls).run(sockets=orders.listeners)
 
 
 class _Server(uvicorn.Server):
@@ -100,8 +103,7 @@ class _Server(uvicorn.Server):
         self._orders = orders
         self._tls = tls
         self._front = FRONTS[os.environ.get("EDGE_FRONT", "lane")]
-        self._spare = orders.listener.dup()
-        self._inbox = bytearray()
+        self._spares = [listener.dup() for listener in orders.listeners]
         self._forced = False
         self._round: list[Any] = []
 
@@ -117,16 +119,9 @@ class _Server(uvicorn.Server):
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             raise SystemExit(3)
-        self.servers = [
-            await loop.create_server(
-                self._connect,
-                sock=sock,
-                backlog=BACKLOG,
-                ssl=self._tls,
-                ssl_handshake_timeout=HANDSHAKE_S if self._tls is not None else None,
-            )
-            for sock in sockets or ()
-        ]
+        self.servers = [await self._listen(loop, sock) for sock in sockets or ()]
+        if self._orders.unready:
+            self._app.ready = False
         self.started = True
         # What is here now stays; and what a request leaves behind is freed by its reference counts, nearly all of it,
         # so that the collector need not look every 700 objects.
@@ -137,6 +132,16 @@ class _Server(uvicorn.Server):
         self._sweep(loop)
         with contextlib.suppress(OSError):
             self._orders.control.send(READY)
+
+    async def _listen(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> asyncio.Server:
+        handshake_s = HANDSHAKE_S if self._tls is not None else None
+        if sock.family == socket.AF_UNIX:
+            return await loop.create_unix_server(
+                self._connect, sock=sock, backlog=BACKLOG, ssl=self._tls, ssl_handshake_timeout=handshake_s
+            )
+        return await loop.create_server(
+            self._connect, sock=sock, backlog=BACKLOG, ssl=self._tls, ssl_handshake_timeout=handshake_s
+        )
 
     def _connect(self) -> asyncio.Protocol:
         """The protocol of a new connection."""
@@ -164,8 +169,9 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
     def _on_order(self) -> None:
+        files: list[int] = []
         try:
-            data = self._orders.control.recv(65536)
+            data, files, _, _ = socket.recv_fds(self._orders.control, 64, MAX_FILES)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
@@ -174,14 +180,13 @@ class _Server(uvicorn.Server):
             asyncio.get_running_loop().remove_reader(self._orders.control.fileno())
             self.should_exit = True
             return
-        self._inbox += data
-        while len(self._inbox) >= LENGTH.size:
-            (size,) = LENGTH.unpack_from(self._inbox)
-            if len(self._inbox) < LENGTH.size + size:
-                return
-            text = self._inbox[LENGTH.size : LENGTH.size + size].decode()
-            del self._inbox[: LENGTH.size + size]
-            self._reload(text)
+        if UNREADY in data:
+            self._app.ready = False
+        # The latest of several is the one that counts.
+        for file in files[:-1]:
+            os.close(file)
+        for file in files[-1:]:
+            self._reload(file)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, let answers finish until ``drain_s``, then end streams in an error event."""
@@ -212,17 +217,18 @@ class _Server(uvicorn.Server):
 
         Where another worker listens on the same socket this takes them off its hands, no more.
         """
-        self._spare.setblocking(False)
-        with self._spare:
-            while True:
-                try:
-                    connection, _ = self._spare.accept()
-                except (BlockingIOError, InterruptedError, OSError):
-                    return
-                connection.setblocking(False)
-                if self._tls is None:
-                    await loop.connect_accepted_socket(self._connect, connection)
-                else:
+        for spare in self._spares:
+            spare.setblocking(False)
+            with spare:
+                while True:
+                    try:
+                        connection, _ = spare.accept()
+                    except (BlockingIOError, InterruptedError, OSError):
+                        break
+                    connection.setblocking(False)
+                    if self._tls is None:
+                        await loop.connect_accepted_socket(self._connect, connection)
+                        continue
                     # Shaking hands takes a while, and the others wait.
                     accepted = loop.connect_accepted_socket(
                         self._connect, connection, ssl=self._tls, ssl_handshake_timeout=HANDSHAKE_S

@@ -6,6 +6,7 @@ prometheus_client writes the exposition and does not count.
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import time
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ from edge import __version__
 from edge._fast import COMPILED, COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Slots, SlotWriter
 from edge.hooks import Add, FailedAttempt, RequestRecord
 
-__all__ = ["CONTENT_TYPE", "Metrics", "Saved", "Saving", "Savings", "shared_slots"]
+__all__ = ["CONTENT_TYPE", "LAYOUT", "Metrics", "Saved", "Saving", "Savings", "shared_slots"]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -61,7 +62,7 @@ FAMILIES = (
         COUNTER,
         "edge_requests_total",
         "Requests by what became of them.",
-        ("endpoint", "model", "provider", "code", "stream", "tenant"),
+        ("endpoint", "model", "provider", "code", "stream"),
     ),
     Family(
         HISTOGRAM,
@@ -82,7 +83,7 @@ FAMILIES = (
         COUNTER,
         "edge_tokens_total",
         "Tokens that providers charge for; estimated where they gave no count.",
-        ("provider", "model", "type", "tenant"),
+        ("provider", "model", "type"),
     ),
     Family(
         COUNTER,
@@ -120,7 +121,7 @@ FAMILIES = (
         "Requests that a limit of their key decided on; full: too many keys at once to be counted apart.",
         ("limit", "decision"),
     ),
-    Family(COUNTER, "edge_cost_usd_total", "What the providers' answers cost.", ("provider", "model", "tenant")),
+    Family(COUNTER, "edge_cost_usd_total", "What the providers' answers cost.", ("provider", "model")),
     Family(
         COUNTER,
         "edge_unpriced_requests_total",
@@ -174,9 +175,15 @@ DROPPED_HELP = "Times that a label set found no room and was counted as _other."
 Bundle = tuple[Add, Add, Add, Add | None, Add | None]
 
 
-def shared_slots(processes: int) -> Slots:
-    """Memory for so many processes at a time; those that are to share it are forked after this."""
-    return Slots(mmap(-1, Slots.size(processes)), processes)
+LAYOUT = f"1/{hashlib.sha256(repr([(*each[:2], *each[3:]) for each in FAMILIES]).encode()).hexdigest()[:16]}"
+"""Of what stands in the slots: the number changes with `edge._fast._slots`, the rest with the families."""
+
+
+def shared_slots(processes: int, memory: mmap | None = None) -> Slots:
+    """For so many processes at a time; those that are to share it are forked after this. `memory` is of the size that
+    `Slots.size` says, zeros or what a program with the same `LAYOUT` has counted.
+    """
+    return Slots(mmap(-1, Slots.size(processes)) if memory is None else memory, processes)
 
 
 class Saved(msgspec.Struct):
@@ -237,10 +244,7 @@ class Metrics:
         self._writer.counter(NUMBERS["edge_build_info"], encode(*build)).set(1.0)
 
     def request_done(self, record: RequestRecord) -> None:
-        key = (
-            *(record.endpoint, record.model, record.provider, record.status, record.stream, record.error_kind),
-            record.tenant,
-        )
+        key = (record.endpoint, record.model, record.provider, record.status, record.stream, record.error_kind)
         count, duration, overhead, upstream, error = self._bundles.get(key) or self._bind(key, record)
         count(1.0)
         duration(record.duration_s)
@@ -263,9 +267,7 @@ class Metrics:
         writer = self._writer
         endpoint, model, provider, kind = record.endpoint, record.model, record.provider, record.error_kind
         stream = "true" if record.stream else "false"
-        requests = writer.counter(
-            REQUESTS, encode(endpoint, model, provider, str(record.status), stream, record.tenant)
-        )
+        requests = writer.counter(REQUESTS, encode(endpoint, model, provider, str(record.status), stream))
         bundle = (
             requests.add,
             writer.histogram(DURATION, encode(endpoint, stream, record.outcome)).observe,

@@ -8,7 +8,8 @@ import sys
 import time
 
 SLOW_TO_BEGIN = """
-import os, signal, socket, sys, time
+import mmap, os, signal, socket, sys, time
+from edge.server.children import Slot
 from edge.server.supervisor import Supervisor
 
 real = os.fork
@@ -28,7 +29,13 @@ class Log:
 os.fork = fork
 listener = socket.create_server(("127.0.0.1", 0))
 supervisor = Supervisor(
-    [listener], lambda orders: time.sleep(30), Log(), drain_s=20, reread=lambda: None, worker_gone=lambda place: None
+    [Slot(0, [listener])],
+    lambda orders: time.sleep(30),
+    Log(),
+    beats=mmap.mmap(-1, mmap.PAGESIZE),
+    drain_s=20,
+    configuration=None,
+    worker_gone=lambda place: None,
 )
 sys.exit(supervisor.run())
 """

@@ -1,0 +1,85 @@
+"""Keys by their digests in one piece of memory: made once, looked into by every process, built by none.
+
+A hundred thousand keys are a hundred thousand objects, which a serving loop would take a second to make. Here a key is
+read when a request first presents it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import struct
+import sys
+from bisect import bisect_left
+from collections.abc import Iterable
+
+import msgspec
+
+from edge import config
+
+__all__ = ["KeyTable"]
+
+HEAD = struct.Struct("=QQ")
+"""How many digests there are, and whether a key has a mode for the cache that keeps answers."""
+NUMBER = struct.Struct("=Q")
+DIGEST = 32
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(config.Key).decode
+
+
+class KeyTable:
+    """``data``: the head; the digests' first eight bytes as numbers, in order; where each one's key begins and ends, as
+    numbers; the digests, in the same order; the keys.
+    """
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        self.data = memoryview(data).cast("B")
+        count, caches = HEAD.unpack_from(self.data)
+        self._count: int = count
+        self.caches = bool(caches)
+        """Whether some key has a mode of its own in which answers are kept."""
+        places = HEAD.size + 8 * self._count
+        self._digests = places + 16 * self._count
+        self._keys = self._digests + DIGEST * self._count
+        # Numbers are read as they stand: who made the table is a process of this machine.
+        self._starts = self.data[HEAD.size : places].cast("Q")
+        self._places = self.data[places : self._digests].cast("Q")
+
+    @classmethod
+    def of(cls, keys: Iterable[config.Key]) -> KeyTable:
+        entries: list[tuple[int, bytes, int, int]] = []
+        texts: list[bytes] = []
+        at, caches = 0, False
+        for key in keys:
+            text = _encode(key)
+            texts.append(text)
+            caches = caches or key.cache not in (None, "off")
+            for digest in key.digests:
+                raw = bytes.fromhex(digest.removeprefix("sha256:"))
+                entries.append((number_of(raw), raw, at, at + len(text)))
+            at += len(text)
+        entries.sort()
+        parts = [HEAD.pack(len(entries), caches)]
+        parts += [NUMBER.pack(entry[0]) for entry in entries]
+        parts += [NUMBER.pack(begin) + NUMBER.pack(end) for _, _, begin, end in entries]
+        parts += [entry[1] for entry in entries]
+        return cls(b"".join(parts + texts))
+
+    def __len__(self) -> int:
+        """How many digests."""
+        return self._count
+
+    def find(self, digest: bytes) -> config.Key | None:
+        """Whose it is. One full comparison whatever is asked, so that time says nothing about a digest that is near."""
+        place = bisect_left(self._starts, number_of(digest))
+        found = place < self._count
+        at = self._digests + DIGEST * (place if found else 0)
+        known = bytes(self.data[at : at + DIGEST]) if self._count else bytes(DIGEST)
+        if not hmac.compare_digest(known, digest) or not found:
+            return None
+        begin, end = self._places[2 * place], self._places[2 * place + 1]
+        return _decode(self.data[self._keys + begin : self._keys + end])
+
+
+def number_of(digest: bytes) -> int:
+    number: int = int.from_bytes(digest[:8], sys.byteorder)
+    return number

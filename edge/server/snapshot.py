@@ -1,0 +1,72 @@
+"""A configuration in the form in which it goes from the process that has read it to those that serve by it.
+
+Keys, of which there may be very many, are a table that is looked into; the rest is small and is decoded.
+"""
+
+from __future__ import annotations
+
+import os
+from mmap import ACCESS_READ, mmap
+from typing import Any
+
+import msgspec
+
+from edge.config import Config, Secret
+from edge.guard.key_table import KeyTable
+
+__all__ = ["Snapshot", "read_snapshot", "write_snapshot"]
+
+WORD = 8
+"""The table begins at a multiple of it, so that its numbers can be read where they stand."""
+
+
+class Snapshot(msgspec.Struct):
+    """``config`` has no keys, which are in ``keys``. ``needs_restart``: the changed settings that it leaves as they
+    were.
+    """
+
+    config: Config
+    needs_restart: list[str]
+    keys: KeyTable
+
+
+class _Rest(msgspec.Struct):
+    config: Config
+    needs_restart: list[str]
+
+
+def _reveal(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise NotImplementedError(f"{type(value).__name__} in a configuration")
+
+
+def _conceal(kind: type, value: Any) -> Any:
+    if kind is Secret:
+        return Secret(value)
+    raise NotImplementedError(f"{kind.__name__} in a configuration")
+
+
+_encode = msgspec.msgpack.Encoder(enc_hook=_reveal).encode
+_decode = msgspec.msgpack.Decoder(_Rest, dec_hook=_conceal).decode
+
+
+def write_snapshot(file: int, config: Config, needs_restart: list[str]) -> None:
+    """Into an empty file. Raises OSError."""
+    table = KeyTable.of(config.auth.keys)
+    auth = msgspec.structs.replace(config.auth, mode="none" if config.auth.open else "keys", keys=[])
+    rest = _encode(_Rest(msgspec.structs.replace(config, auth=auth), needs_restart))
+    for part in (len(rest).to_bytes(WORD, "little"), rest, bytes(-len(rest) % WORD), table.data):
+        left = memoryview(part)
+        while left:
+            left = left[os.write(file, left) :]
+
+
+def read_snapshot(file: int) -> Snapshot:
+    """What stands in it, for as long as the snapshot is kept; the descriptor stays the caller's. Raises OSError, and
+    ValueError for a file that is no snapshot.
+    """
+    data = memoryview(mmap(file, 0, access=ACCESS_READ))
+    end = WORD + int.from_bytes(data[:WORD], "little")
+    rest = _decode(data[WORD:end])
+    return Snapshot(rest.config, rest.needs_restart, KeyTable(data[end + -end % WORD :]))
