@@ -25,6 +25,7 @@ from edge.dialects.translation import (
     short_name,
     wants_stream,
 )
+from edge.errors import UnsupportedParameter
 
 __all__ = ["translate_request"]
 
@@ -142,6 +143,12 @@ class _Request:
             if tool.get("strict") is True and not strict:
                 self.dropped.add("tools.strict")
             listed.append(tool_definition(tool, self.context.tool_names, schema, strict=strict))
+        if listed and not self.facts.tools:
+            raise UnsupportedParameter(
+                f"The model '{self.context.model}' takes no function tools on OpenAI's chat completions, to which this "
+                "request is translated. Leave 'tools' out, or ask for a model that takes them there.",
+                param="tools",
+            )
         if listed:
             self.result["tools"] = listed
 

@@ -44,15 +44,17 @@ class AnthropicModel(msgspec.Struct, frozen=True):
 
 class OpenAIModel(msgspec.Struct, frozen=True):
     """``openai``: one of OpenAI's own, which take ``max_completion_tokens`` and ``safety_identifier`` where compatible
-    servers know ``max_tokens`` and ``user``. ``efforts``: what ``reasoning_effort`` may say; ``effort_with_tools``:
-    the only effort that function tools go with, "" for any. ``reasoning_sampling``: accepts a temperature or top_p
-    other than 1 while it reasons. ``breakpoints``: knows ``prompt_cache_breakpoint``. ``reasoning_content``: wants its
-    own reasoning back in the history.
+    servers know ``max_tokens`` and ``user``. ``efforts``: what ``reasoning_effort`` may say; ``tools``: takes function
+    tools at all, and ``effort_with_tools`` the only effort that they go with, "" for any; all that on chat
+    completions, which take less than responses (``max`` is known there alone). ``reasoning_sampling``: accepts a
+    temperature or top_p other than 1 while it reasons. ``breakpoints``: knows ``prompt_cache_breakpoint``.
+    ``reasoning_content``: wants its own reasoning back in the history.
     """
 
     match: list[str]
     openai: bool = False
     efforts: list[str] = []
+    tools: bool = True
     effort_with_tools: str = ""
     reasoning_sampling: bool = True
     stop: bool = True

@@ -330,3 +330,26 @@ def test_a_page_of_html_is_no_answer(edge):
     got = httpx2.post(f"{edge.url}/v1/chat/completions", json={"model": "anthropic/sim-500-html", "messages": SAID})
     assert got.status_code == 500
     assert "<html" not in got.text
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_tools_for_a_model_that_takes_none_there_are_one_400_before_it_is_asked(edge, simulator, stream):
+    before = simulator.count()
+    body = {"model": "gpt-6-astra", "max_tokens": 64, "messages": SAID, "tools": ANTHROPIC_TOOLS, "stream": stream}
+    body |= {"thinking": {"type": "adaptive"}, "output_config": {"effort": "max"}}
+    got = httpx2.post(f"{edge.url}/v1/messages", json=body)
+    assert (got.status_code, got.json()["error"]["type"]) == (400, "invalid_request_error")
+    assert "'tools'" in got.json()["error"]["message"]
+    assert got.headers["x-edge-attempts"] == "1"
+    assert simulator.count() == before
+
+
+def test_a_models_own_400_for_tools_passes_as_it_is(tmp_path):
+    said = b'{"error":{"message":"Function tools are not supported.","type":"invalid_request_error","param":"x","code":null}}'
+    with Canned(answer(said, 400)) as upstream:
+        made = Edge(tmp_path, {"providers": {"openai": {"dialect": "openai", "base_url": upstream.url}}})
+        with running(made):
+            body = {"model": "gpt-6-astra", "messages": SAID, "tools": OPENAI_TOOLS}
+            got = httpx2.post(f"{made.url}/v1/chat/completions", json=body)
+    assert (got.status_code, got.content) == (400, said)
+    assert json.loads(upstream.seen[0].body) == body

@@ -170,7 +170,7 @@ def test_a_tool_that_the_history_adds_is_among_the_tools():
         ("gpt-5", {"thinking": {"type": "adaptive"}, "output_config": {"effort": "max"}}, "high", ()),
         ("gpt-5", {"thinking": {"type": "disabled"}}, "minimal", ("thinking",)),
         ("gpt-5.2", {"thinking": {"type": "disabled"}}, "none", ()),
-        ("gpt-5.6", {"output_config": {"effort": "max"}}, "max", ()),
+        ("gpt-5.6", {"output_config": {"effort": "max"}}, "xhigh", ()),
         ("gpt-4o", {"thinking": {"type": "adaptive"}}, None, ("thinking",)),
         ("gpt-4o", {"thinking": {"type": "disabled"}}, None, ()),
         ("gpt-5.6", {"thinking": {"type": "adaptive"}, "tools": [CUSTOM]}, "none", ("thinking",)),
