@@ -14,14 +14,15 @@ content, or whose connection broke: whether such a provider has done any work, n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from edge.dialects.estimate import estimate_answer, estimate_input
+from edge.dialects.estimate import estimate_answer
 from edge.errors import ClientClosedRequest, ShuttingDown
 from edge.hooks import Add, Meter, Usage
-from edge.pricing import PICO, ModelPrice, Prices, load_prices
+from edge.pricing import PICO, ModelPrice
 
 if TYPE_CHECKING:
     from edge.dialects.crossing import Crossing
@@ -29,16 +30,32 @@ if TYPE_CHECKING:
 
 __all__ = ["Accounts", "Charge", "estimate", "usd"]
 
-MAX_REMEMBERED = 4096
-"""Prices found: a name takes a quarter of a millisecond to look up, and clients choose names."""
 NOBODY_COUNTED = Usage()
 READABLE = frozenset({"/chat/completions", "/completions", "/embeddings", "/messages", "/responses"})
 """Paths of requests whose tokens can be estimated. What else passes through (pictures, speech) is not sold by them."""
 WITHOUT_OUTPUT = "/embeddings"
 
 
+class Provider(Protocol):
+    """What is asked of an `edge.upstreams.provider.Provider`."""
+
+    name: str
+
+    def price(self, model: str) -> ModelPrice | None: ...
+
+
+class Upstream(Protocol):
+    """What is asked of an `edge.upstreams.router.Upstream`."""
+
+    @property
+    def provider(self) -> Provider: ...
+
+    @property
+    def price(self) -> ModelPrice | None: ...
+
+
 class Charge(msgspec.Struct, frozen=True, gc=False):
-    """One answer: its tokens, what they cost in 1e-12 USD (-1 where no price is known), and whether `usage` is an
+    """One answer: its bare counts, what they cost in 1e-12 USD (-1 where no price is known), and whether `usage` is an
     estimate.
     """
 
@@ -48,53 +65,32 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
 
 
 class Accounts:
-    """Charges answers, and tells `meter` their tokens and costs. One for each worker; it outlives reloads, since prices
-    come with the program.
-    """
+    """Charges answers, and tells `meter` their tokens and costs. One for each worker; it outlives reloads."""
 
-    def __init__(self, meter: Meter, prices: Prices | None = None) -> None:
-        """`prices` defaults to the snapshot."""
+    def __init__(self, meter: Meter) -> None:
         self._count = meter.count
         self._bind = meter.bind
-        self._prices = load_prices() if prices is None else prices
-        self._known: dict[tuple[str, str], ModelPrice | None] = {}
-
-    def price(self, base_url: str, model: str) -> ModelPrice | None:
-        """The price of a model at the vendor that `base_url` belongs to; None where none is known."""
-        try:
-            return self._known[base_url, model]
-        except KeyError:
-            found = self._prices.find(base_url, model)
-            if len(self._known) >= MAX_REMEMBERED:
-                self._known.clear()
-            self._known[base_url, model] = found
-            return found
 
     def charge(
-        self,
-        provider: str,
-        base_url: str,
-        model_label: str,
-        upstream_model: str,
-        usage: Usage | None,
-        *,
-        estimated: bool = False,
+        self, upstream: Upstream, model_label: str, tenant: str, usage: Usage | None, *, estimated: bool = False
     ) -> Charge | None:
         """Count what one upstream answer cost: to be called exactly once for each.
 
-        `provider` and `model_label` are from the configuration, `upstream_model` is what the provider was asked for.
-        Without `usage` nothing can be said of the answer but that it has no price: returns None.
+        `model_label` and `tenant` are fit for metrics. Without `usage` nothing can be said of the answer but that it
+        has no price: returns None.
         """
-        if usage is not None:
-            for kind, tokens in by_kind(usage):
-                self._count("edge_tokens_total", provider, model_label, kind, amount=tokens)
-        price = self.price(base_url, upstream_model) if usage is not None else None
-        if price is None or usage is None:
-            self._count("edge_unpriced_requests_total", provider)
-            return None if usage is None else Charge(usage, -1, estimated)
-        cost = price.cost(usage)
-        self._count("edge_cost_usd_total", provider, model_label, amount=cost / PICO)
-        return Charge(usage, cost, estimated)
+        provider = upstream.provider
+        price = upstream.price if usage is not None else None
+        counts = usage.settled() if usage is not None else None
+        if counts is not None:
+            for kind, tokens in by_kind(counts):
+                self._count("edge_tokens_total", provider.name, model_label, kind, tenant, amount=tokens)
+        if price is None or usage is None or counts is None:
+            self._count("edge_unpriced_requests_total", provider.name)
+            return None if counts is None else Charge(counts, -1, estimated)
+        cost = price.cost(usage, provider.price)
+        self._count("edge_cost_usd_total", provider.name, model_label, tenant, amount=cost / PICO)
+        return Charge(counts, cost, estimated)
 
     def saved(self, model_label: str, tenant: str, tier: str, usage: Usage | None, cost: int) -> None:
         """Count what an answer that was not asked of a provider would have cost: `usage` and `cost` are those of the
@@ -135,17 +131,10 @@ class Accounts:
         exchange.charged = True
         usage, estimated = found
         upstream = exchange.upstream
-        charge = self.charge(
-            upstream.provider.name,
-            upstream.provider.base_url,
-            exchange.model_label,
-            upstream.model,
-            usage,
-            estimated=estimated,
-        )
+        charge = self.charge(upstream, exchange.model_label, exchange.key.tenant, usage, estimated=estimated)
         if charge is None:
             return
-        exchange.usage = usage
+        exchange.usage = charge.usage
         if estimated:
             exchange.estimated = True
             self._count("edge_estimated_requests_total", upstream.provider.name)
@@ -159,8 +148,10 @@ class Accounts:
         charged. Must not raise: nobody would settle the request then.
         """
         stream, path = crossing.stream, exchange.route.upstream
+        if crossing.told is not None:
+            return crossing.told, True  # the books say what the client has been told
         if stream is not None and stream.content:
-            usage = stream.usage
+            usage = stream.reported()
             whole = stream.finished or (exchange.error is None and not stream.failed)
             if whole and usage is not None and usage.input >= 0 and usage.output >= 0:
                 return usage, False
@@ -172,13 +163,13 @@ class Accounts:
             counts = path in READABLE and path != WITHOUT_OUTPUT
             known, written = None, estimate_answer(answer) if counts else -1
         elif cut_off(exchange):
-            known, written = stream.usage if stream is not None else None, -1
+            known, written = stream.reported() if stream is not None else None, -1
         else:
             return None
         if path not in READABLE:
             return known, False
-        estimated = estimate(path, exchange.body, written, known)
-        price = self.price(exchange.upstream.provider.base_url, exchange.upstream.model)
+        estimated = estimate(crossing.estimated_input, written, known)
+        price = exchange.upstream.price
         window = price.context_window if price is not None else None
         if window is not None and estimated.input > window and (known is None or known.input < 0):
             estimated = msgspec.structs.replace(estimated, input=window)  # it would have been refused otherwise
@@ -193,23 +184,26 @@ def by_kind(usage: Usage) -> list[tuple[str, int]]:
         ("cache_read", usage.cache_read),
         ("cache_write", usage.cache_write),
         ("reasoning", usage.reasoning),
+        ("cache_write_long", usage.cache_write_long),
+        ("audio_input", usage.audio_input),
+        ("audio_output", usage.audio_output),
+        ("image_input", usage.image_input),
+        ("image_output", usage.image_output),
     )
     return [pair for pair in counts if pair[1] > 0]
 
 
-def estimate(path: str, body: bytes, written: int, known: Usage | None = None) -> Usage:
-    """The tokens of a request to `path` (``Route.upstream``) and of an answer that nobody counted, or not to its end.
+def estimate(measure: Callable[[], int], written: int, known: Usage | None = None) -> Usage:
+    """The tokens of a request, which `measure` estimates, and of an answer that nobody counted, or not to its end.
 
     `written` is an estimate of the output, -1 where there is none; `known` what the provider said on the way: its
-    input stands, its output is the least there was. A body over 256 KiB is counted at 4 bytes a token.
+    input stands, its output is the least there was.
     """
     known = NOBODY_COUNTED if known is None else known
-    return Usage(
-        estimate_input(path, body) if known.input < 0 else known.input,
-        max(known.output, written),
-        known.cache_read,
-        known.cache_write,
-        known.reasoning,
+    return msgspec.structs.replace(
+        known,
+        input=measure() if known.input < 0 else known.input,
+        output=max(known.output, written),
     )
 
 

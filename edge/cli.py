@@ -85,9 +85,10 @@ def demo(host: str | None, port: int | None, workers: int | None) -> None:
             raise click.ClickException("the simulator did not start")
         base_url = line.removeprefix("simulator on ").strip() + "/v1"
         tell(f"No provider keys are used: a simulator answers, at {base_url}")
+        tell("What answers cost is what the providers it imitates would charge; nobody is charged.")
         providers = {
-            "openai": Provider(dialect="openai", base_url=base_url),
-            "anthropic": Provider(dialect="anthropic", base_url=base_url),
+            "openai": Provider(dialect="openai", base_url=base_url, priced_as="openai"),
+            "anthropic": Provider(dialect="anthropic", base_url=base_url, priced_as="anthropic"),
         }
         config = listening(Config(providers=providers, cache=Cache(mode="all")), host, port, workers)
         if found := problems(config):
@@ -111,7 +112,8 @@ def check(path: str) -> None:
     click.echo(f"auth       {'none, on loopback' if config.auth.open else f'{len(config.auth.keys)} keys'}")
     for name, provider in config.providers.items():
         keys = f"{len(provider.api_keys)} key{'s' if len(provider.api_keys) != 1 else ''}"
-        click.echo(f"provider   {name}: {provider.dialect} at {provider.base_url}, {keys}")
+        priced = f", priced as {provider.priced_as}" if provider.priced_as else ""
+        click.echo(f"provider   {name}: {provider.dialect} at {provider.base_url}, {keys}{priced}")
     for line in resolved(config):
         click.echo(line)
 
@@ -143,7 +145,7 @@ def schema() -> None:
 @click.option("--reach", "wanted", is_flag=True, help="Also connect to each provider (no request, no key is sent).")
 def doctor(path: str | None, wanted: bool) -> None:
     """Look at this installation: build, Python, libraries, certificates, prices; with --reach, the providers."""
-    from edge.doctor import examine, reach
+    from edge.doctor import examine, reach, versions
 
     findings = list(examine())
     try:
@@ -154,6 +156,7 @@ def doctor(path: str | None, wanted: bool) -> None:
         findings.append(
             ("configuration", f"{path or os.environ.get('EDGE_CONFIG') or 'from the environment'}: ok", "ok")
         )
+        findings += versions(config)
         if wanted:
             findings += reach(config)
     for name, text, verdict in findings:

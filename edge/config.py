@@ -18,8 +18,10 @@ __all__ = [
     "Config",
     "Key",
     "Log",
+    "LongContext",
     "Memory",
     "Model",
+    "Price",
     "Provider",
     "Redis",
     "Resilience",
@@ -105,6 +107,38 @@ class Auth(Settings, frozen=True, kw_only=True):
         return self.mode == "none" or (self.mode is None and not self.keys)
 
 
+Dollars = Annotated[float, Meta(ge=0, le=1_000_000)]
+
+
+class LongContext(Settings, frozen=True, kw_only=True):
+    """What is charged instead for all tokens of a request with more than ``above`` tokens of input."""
+
+    above: Annotated[int, Meta(ge=0, le=1_000_000_000)]
+    input: Dollars | None = None
+    output: Dollars | None = None
+    cache_read: Dollars | None = None
+    cache_write: Dollars | None = None
+    cache_write_long: Dollars | None = None
+
+
+class Price(Settings, frozen=True, kw_only=True):
+    """USD per million tokens; ``request`` and ``web_search`` are USD for each."""
+
+    input: Dollars
+    output: Dollars
+    cache_read: Dollars | None = None
+    cache_write: Dollars | None = None
+    cache_write_long: Dollars | None = None
+    audio_input: Dollars | None = None
+    audio_output: Dollars | None = None
+    image_input: Dollars | None = None
+    image_output: Dollars | None = None
+    request: Dollars = 0.0
+    web_search: Dollars = 0.0
+    long_context: LongContext | None = None
+    factors: dict[str, Annotated[float, Meta(ge=0, le=1000)]] | None = None
+
+
 class Provider(Settings, frozen=True, kw_only=True):
     dialect: Literal["openai", "anthropic"]
     base_url: str
@@ -112,10 +146,14 @@ class Provider(Settings, frozen=True, kw_only=True):
     auth: Literal["bearer", "x-api-key", "api-key", "none"] | None = None
     query: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
+    drop_headers: list[str] = field(default_factory=list)
+    drop_betas: list[str] = field(default_factory=list)
     models: list[str] | None = None
     ca_file: str | None = None
     max_connections: Annotated[int, Meta(ge=1, le=65535)] = 100
     http2: bool = False
+    prices: dict[str, Price] = field(default_factory=dict)
+    priced_as: Literal["openai", "anthropic"] | None = None
 
 
 class Target(Settings, frozen=True, kw_only=True):
@@ -127,6 +165,7 @@ class Model(Settings, frozen=True, kw_only=True):
     upstreams: Annotated[list[Target], Meta(min_length=1, max_length=64)]
     fallbacks: list[str] = field(default_factory=list)
     cache: CacheMode | None = None
+    price: Price | None = None
 
 
 class Memory(Settings, frozen=True, kw_only=True):

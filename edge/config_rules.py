@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from urllib.parse import urlsplit
 
-from edge.config import Config, Provider, Redis, Server, is_loopback
+from edge.config import Config, LongContext, Price, Provider, Redis, Server, is_loopback
 
 __all__ = ["Problem", "problems"]
 
 URL_TEXT = re.compile(r"[!-~]+")
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+GLOB = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z?\[\]-]+")
+"""A pattern for what is made of the characters of a token: a header's name, a beta."""
 HOP_BY_HOP = frozenset(
     {"connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 )
@@ -34,6 +37,8 @@ def problems(config: Config, *, insecure: bool = False) -> list[Problem]:
             found.append((("models", alias), "an alias is 1 to 128 printable characters without spaces"))
         if len(model.upstreams) > 1 and model.strategy is None:
             found.append((("models", alias), "several upstreams need 'strategy: failover'"))
+        if model.price is not None:
+            found += _price_problems(("models", alias, "price"), model.price)
         for index, fallback in enumerate(model.fallbacks):
             if fallback not in config.models or fallback == alias:
                 what = "itself" if fallback == alias else f"'{fallback}', which is no alias"
@@ -104,6 +109,10 @@ def _provider_problems(name: str, provider: Provider, server: Server) -> list[Pr
             found.append(((*where, "headers", header), "is not a header that can be set"))
         if any(ord(c) < 32 or ord(c) > 126 for c in value):
             found.append(((*where, "headers", header), "the value has characters that a header cannot carry"))
+    for setting, patterns in (("drop_headers", provider.drop_headers), ("drop_betas", provider.drop_betas)):
+        for index, pattern in enumerate(patterns):
+            if not GLOB.fullmatch(pattern):
+                found.append(((*where, setting, index), "must be a name or a pattern, such as 'context-*'"))
     credential = {"bearer": "authorization", None: "authorization" if provider.dialect == "openai" else "x-api-key"}
     header = credential.get(provider.auth, provider.auth or "")
     if provider.api_keys and header in {name.lower() for name in provider.headers}:
@@ -111,11 +120,26 @@ def _provider_problems(name: str, provider: Provider, server: Server) -> list[Pr
     for index, secret in enumerate(provider.api_keys):
         if not secret.reveal() or any(ord(c) < 33 or ord(c) > 126 for c in secret.reveal()):
             found.append(((*where, "api_keys", index), "is empty or has characters that a header cannot carry"))
+    for model, price in provider.prices.items():
+        found += _price_problems((*where, "prices", model), price)
     if provider.http2:
         try:
             import h2  # noqa: F401
         except ImportError:
             found.append(((*where, "http2"), "needs the extra: pip install 'llm-edge-agent[http2]'"))
+    return found
+
+
+def _price_problems(where: tuple[str | int, ...], price: Price) -> list[Problem]:
+    found: list[Problem] = []
+    sections: list[tuple[tuple[str | int, ...], Price | LongContext]] = [(where, price)]
+    if price.long_context is not None:
+        sections.append(((*where, "long_context"), price.long_context))
+    for path, section in sections:
+        for name in section.__struct_fields__:
+            dollars = getattr(section, name)
+            if isinstance(dollars, float) and Decimal(str(dollars)) * 1_000_000 % 1:
+                found.append(((*path, name), "has more than six decimals: money is counted in 1e-12 USD"))
     return found
 
 

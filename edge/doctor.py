@@ -15,9 +15,11 @@ from urllib.parse import urlsplit
 from edge import __version__
 from edge._fast import COMPILED
 from edge.config import Config
+from edge.dialects.models import anthropic_version
 from edge.pricing import load_prices
+from edge.upstreams.client_headers import DEFAULT_VERSION, pinned_version
 
-__all__ = ["Finding", "examine", "reach"]
+__all__ = ["Finding", "examine", "reach", "versions"]
 
 Finding = tuple[str, str, str]
 """What, how it is, and ok, note or bad."""
@@ -66,6 +68,18 @@ def open_files() -> Finding:
     if soft < 4096:
         return "open files", f"{soft}: raise it (ulimit -n) for more than {soft // 2} connections", "note"
     return "open files", str(soft), "ok"
+
+
+def versions(config: Config) -> Iterator[Finding]:
+    """The version of Anthropic's API that each provider's requests go by, and what that means for translated ones."""
+    for name, provider in config.providers.items():
+        if provider.dialect != "anthropic":
+            continue
+        pinned = pinned_version(provider)
+        text = f"{pinned}, pinned" if pinned else f"the client's, else {DEFAULT_VERSION}"
+        if pinned and not anthropic_version(pinned).sampling:
+            text += "; it takes no temperature, top_p, top_k: translated requests go without"
+        yield f"version {name}", text, "ok"
 
 
 def reach(config: Config) -> Iterator[Finding]:

@@ -18,7 +18,6 @@ from edge import config
 from edge.accounting import Accounts
 from edge.cache.answers import Answers
 from edge.cache.policy import CACHEABLE
-from edge.dialects.crossing import open_crossing
 from edge.dialects.tokens import count_answer, estimate_tokens
 from edge.errors import (
     ClientClosedRequest,
@@ -344,9 +343,9 @@ class Gateway:
         try:
             with deadline:
                 if len(exchange.body) <= LARGE or provider.speaks(exchange.route):
-                    crossing = open_crossing(exchange, upstream.model, provider.dialect)
+                    crossing = provider.crossing(exchange, upstream.model)
                 else:
-                    crossing = await asyncio.to_thread(open_crossing, exchange, upstream.model, provider.dialect)
+                    crossing = await asyncio.to_thread(provider.crossing, exchange, upstream.model)
                 exchange.crossing = crossing
                 exchange.upstream_begins()
                 exchange.sending = provider.request(exchange, crossing)

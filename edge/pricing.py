@@ -1,23 +1,31 @@
-"""What tokens cost, and how much a model takes in: a snapshot committed as data, with its date.
+"""What answers cost, and how much a model takes in: by a snapshot committed as data, with its date, or by the prices of
+the configuration.
 
-``data/prices.json`` is generated from genai-prices by ``tools/generate_prices.py``. Costs are whole numbers of
-1e-12 USD, which add up without rounding.
+``data/prices.json`` is generated from genai-prices by ``tools/generate_prices.py``; `edge.price_rules` has what vendors
+multiply these prices by. Costs are whole numbers of 1e-12 USD, which add up without rounding.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import msgspec
 
+from edge import config
 from edge.hooks import Usage
+from edge.price_rules import factor_of
 
-__all__ = ["PICO", "ModelPrice", "Prices", "load_prices"]
+__all__ = ["PICO", "ModelPrice", "Prices", "load_prices", "own_price", "spells"]
 
 PICO = 1_000_000_000_000
+PER_MILLION = 1_000_000
+"""A rate of 1 USD per million tokens, in 1e-12 USD per token."""
 DATA = Path(__file__).parent / "data" / "prices.json"
 DATED = re.compile(r"-(20\d{2})(\d{2})(\d{2})$")
 
@@ -27,7 +35,12 @@ tokens."""
 
 
 class ModelPrice(msgspec.Struct, frozen=True):
-    """``context_window`` in tokens, None where unknown; ``request`` in 1e-12 USD for each one; the rates are `Rate`."""
+    """``context_window`` in tokens, None where unknown; ``request`` in 1e-12 USD for each one, ``web_search`` for each
+    search; the rates are `Rate`.
+
+    ``vendor`` is whose price list it is from. ``factors`` are by what an answer says of its tier, speed or region; None
+    for those of the vendor.
+    """
 
     id: str
     match: list[Any]
@@ -35,22 +48,81 @@ class ModelPrice(msgspec.Struct, frozen=True):
     output: Rate | None = None
     cache_read: Rate | None = None
     cache_write: Rate | None = None
+    cache_write_long: Rate | None = None
+    audio_input: Rate | None = None
+    audio_output: Rate | None = None
+    image_input: Rate | None = None
+    image_output: Rate | None = None
     request: int = 0
+    web_search: int = 0
     context_window: int | None = None
+    vendor: str = ""
+    factors: dict[str, Fraction] | None = None
 
-    def cost(self, usage: Usage) -> int:
-        """What `usage` costs, in 1e-12 USD. Each token is priced once; cached ones without a rate cost as input."""
+    def cost(self, usage: Usage, price_of: Callable[[str], ModelPrice | None] | None = None) -> int:
+        """What `usage` costs, in 1e-12 USD. Each token is priced once, by the dearest of what is known of it.
+
+        `price_of` finds the price of another model that had a part in the answer; a part without is priced as the rest.
+        Each part is priced as a request of its own, and what the parts do not tell as one more.
+        """
+        rest, cost = usage, 0
+        for part in usage.parts:
+            other = price_of(part.model) if part.model and price_of is not None else None
+            price = self if other is None else other
+            cost += price.at_terms(price.tokens(part.counts), usage)
+            if part.inside:
+                rest = without(rest, part.counts)
+        cost += self.at_terms(self.tokens(rest), usage)
+        return cost + self.request + usage.web_searches * self.web_search
+
+    def tokens(self, usage: Usage) -> int:
+        """What the tokens of one request cost at the standard tier. Cached ones without a rate cost as input, those
+        that are kept longer as others, sounds and pictures as text.
+        """
         fresh, read, written = max(0, usage.input), max(0, usage.cache_read), max(0, usage.cache_write)
-        whole_input = fresh + read + written
-        input_rate = at(self.input, whole_input) or 0
-        read_rate, write_rate = at(self.cache_read, whole_input), at(self.cache_write, whole_input)
+        output, size = max(0, usage.output), fresh + read + written
+        input_rate = at(self.input, size) or 0
+        write_rate = at(self.cache_write, size, input_rate)
+        long = min(usage.cache_write_long, written)
+        # What of it was cached is not told: text comes first, being at the beginning of most prompts.
+        heard = min(usage.audio_input, fresh)
+        seen = min(usage.image_input, fresh - heard)
+        spoken = min(usage.audio_output, output)
+        drawn = min(usage.image_output, output - spoken)
+        output_rate = at(self.output, size) or 0
         return (
-            self.request
-            + fresh * input_rate
-            + read * (input_rate if read_rate is None else read_rate)
-            + written * (input_rate if write_rate is None else write_rate)
-            + max(0, usage.output) * (at(self.output, whole_input) or 0)
+            (fresh - heard - seen) * input_rate
+            + heard * at(self.audio_input, size, input_rate)
+            + seen * at(self.image_input, size, input_rate)
+            + read * at(self.cache_read, size, input_rate)
+            + (written - long) * write_rate
+            + long * at(self.cache_write_long, size, write_rate)
+            + (output - spoken - drawn) * output_rate
+            + spoken * at(self.audio_output, size, output_rate)
+            + drawn * at(self.image_output, size, output_rate)
         )
+
+    def at_terms(self, cost: int, usage: Usage) -> int:
+        """What tokens of a standard cost of `cost` cost at the tier, the speed and in the region of `usage`."""
+        factor: Fraction | int = 1
+        for word in (usage.service_tier, usage.speed, usage.geo):
+            if word:
+                times = factor_of(self.vendor, self.id, word) if self.factors is None else self.factors.get(word, 1)
+                if times != 1:
+                    factor *= times
+        return cost if factor == 1 else int(cost * factor + Fraction(1, 2))
+
+
+def without(usage: Usage, part: Usage) -> Usage:
+    """What is left of `usage` after one of its parts."""
+    return msgspec.structs.replace(
+        usage,
+        input=usage.input - max(0, part.input),
+        output=usage.output - max(0, part.output),
+        cache_read=usage.cache_read - max(0, part.cache_read),
+        cache_write=usage.cache_write - max(0, part.cache_write),
+        cache_write_long=max(0, usage.cache_write_long - part.cache_write_long),
+    )
 
 
 class Vendor(msgspec.Struct, frozen=True):
@@ -67,33 +139,76 @@ class Prices(msgspec.Struct, frozen=True):
     source: str
     vendors: list[Vendor]
 
-    def find(self, base_url: str, model: str) -> ModelPrice | None:
-        """The price of a model at the vendor that serves `base_url`; None for a vendor or model that is not known."""
-        for vendor in self.vendors:
-            if re.match(vendor.url, base_url):
-                return self._of(vendor, model)
-        return None
-
-    def _of(self, vendor: Vendor, model: str) -> ModelPrice | None:
-        name = model.lower()
+    def find(self, vendor: str, model: str) -> ModelPrice | None:
+        """The price of a model at a vendor; None for a vendor or model that is not known."""
         by_id = {other.id: other for other in self.vendors}
+        if vendor not in by_id:
+            return None
+        name = model.lower()
         for spelled in dict.fromkeys((name, DATED.sub(r"-\1-\2-\3", name))):
-            for candidate in (vendor, *(by_id[other] for other in vendor.fallbacks if other in by_id)):
+            for candidate in (by_id[vendor], *(by_id[o] for o in by_id[vendor].fallbacks if o in by_id)):
                 for price in candidate.models:
                     if matches(price.match, spelled):
-                        return price
+                        return msgspec.structs.replace(price, vendor=candidate.id)
         return None
 
+    def vendor(self, base_url: str) -> str:
+        """The id of the vendor that serves `base_url`, "" where that is none of these."""
+        return next((vendor.id for vendor in self.vendors if re.match(vendor.url, base_url)), "")
 
-def at(rate: Rate | None, input_tokens: int) -> int | None:
-    """The rate in force for a request with that much input."""
+
+def own_price(settings: config.Price, vendor: str, model: str) -> ModelPrice:
+    """The price that the configuration gives for a model. `vendor` is whose factors count where it gives none."""
+    longer = settings.long_context or config.LongContext(above=0)
+    factors = settings.factors
+
+    def rate(dollars: float | None, dollars_above: float | None = None) -> Rate | None:
+        base, above = picos(dollars), picos(dollars_above)
+        return base if above is None else [base, [longer.above, above]]
+
+    known = load_prices().find(vendor, model) if factors is None else None
+    return ModelPrice(
+        known.id if known is not None else model,
+        ["=", model],
+        rate(settings.input, longer.input),
+        rate(settings.output, longer.output),
+        rate(settings.cache_read, longer.cache_read),
+        rate(settings.cache_write, longer.cache_write),
+        rate(settings.cache_write_long, longer.cache_write_long),
+        rate(settings.audio_input),
+        rate(settings.audio_output),
+        rate(settings.image_input),
+        rate(settings.image_output),
+        (picos(settings.request) or 0) * PER_MILLION,
+        (picos(settings.web_search) or 0) * PER_MILLION,
+        known.context_window if known is not None else None,
+        known.vendor if known is not None else vendor,
+        None if factors is None else {word: Fraction(str(times)) for word, times in factors.items()},
+    )
+
+
+def picos(dollars: float | None) -> int | None:
+    """USD per million as whole 1e-12 USD for each: `edge.config` has seen to it that they are whole."""
+    return None if dollars is None else int(Decimal(str(dollars)) * PER_MILLION)
+
+
+@overload
+def at(rate: Rate | None, input_tokens: int) -> int | None: ...
+
+
+@overload
+def at(rate: Rate | None, input_tokens: int, otherwise: int) -> int: ...
+
+
+def at(rate: Rate | None, input_tokens: int, otherwise: int | None = None) -> int | None:
+    """The rate in force for a request with that much input, `otherwise` where there is none."""
     if not isinstance(rate, list):
-        return rate
-    current: int = rate[0]
+        return otherwise if rate is None else rate
+    current: int | None = rate[0]
     for above, tier in rate[1:]:
         if input_tokens > above:
             current = tier
-    return current
+    return otherwise if current is None else current
 
 
 def matches(rule: list[Any], name: str) -> bool:
@@ -113,6 +228,11 @@ def matches(rule: list[Any], name: str) -> bool:
     if sign == "*":
         return text in name
     return re.search(text, name) is not None
+
+
+def spells(rule: list[Any], name: str) -> bool:
+    """Whether a rule of the snapshot has a name in it, letter by letter."""
+    return any(spells(part, name) for part in rule[1:]) if rule[0] in "|&" else rule == ["=", name]
 
 
 @lru_cache(maxsize=1)

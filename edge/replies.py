@@ -140,8 +140,8 @@ def start_reply(exchange: Exchange, status: int, headers: Headers, size: int | N
         headers.append((b"x-edge-overhead-ms", edge_ms))
         if exchange.cost >= 0:
             headers.append((b"x-edge-cost-usd", usd(exchange.cost)))
-            if exchange.estimated:
-                headers.append((b"x-edge-estimated", b"true"))
+        if exchange.estimated:
+            headers.append((b"x-edge-estimated", b"true"))
     headers.append((b"server-timing", b"edge;dur=%b, upstream;dur=%.2f" % (edge_ms, exchange.upstream_s * 1000)))
     exchange.status = status
     exchange.start(status, headers, size)

@@ -18,14 +18,15 @@ from edge.upstreams.router import Router, Upstream
 __all__ = ["Granted", "State", "build_state"]
 
 MODEL_OTHER = "_other"
-"""Metric label of every model that no alias names: clients choose model names, and must not choose labels."""
+"""Metric label of every model that nobody here knows: clients choose names, and must not choose labels."""
 MAX_REMEMBERED = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What a key gets for a model's name: its metric label and the upstreams it may use, in the order in which to try
-    them; and how its answers are cached, with the part of their cache key that is not the request.
+    """What a key gets for a model's name: its metric label, of which there are only so many, and the upstreams it may
+    use, in the order in which to try them; and how its answers are cached, with the part of their cache key that is not
+    the request.
     """
 
     label: str
@@ -74,13 +75,25 @@ class State:
             for upstream in group
             if (name and key.grants(name)) or key.grants(*upstream.names)
         )
+        label = alias or self._label(upstreams or resolution.upstreams)
         mode = mode_for(settings.cache.mode, key.cache, settings.models[alias].cache if alias else None)
         if mode == "off" or not upstreams:
-            return Granted(alias or MODEL_OTHER, upstreams)
+            return Granted(label, upstreams)
         targets = ((settings.providers[upstream.provider.name], upstream.model) for upstream in upstreams)
         owner = owner_of(settings.cache.scope, key.tenant, key.id)
         told = identity(settings.cache.scope, owner, settings.translation.strict, targets)
-        return Granted(alias or MODEL_OTHER, upstreams, mode, told)
+        return Granted(label, upstreams, mode, told)
+
+    def _label(self, upstreams: tuple[Upstream, ...]) -> str:
+        """The metric label of a model that no alias names, but its own name: if the configuration spells it out, as it
+        stands; else the name of the model that a price list takes it for.
+        """
+        for upstream in upstreams:
+            if upstream.model in self.router.spelled:
+                return upstream.model
+            if known := upstream.provider.known_model(upstream.model):
+                return known
+        return MODEL_OTHER
 
     @property
     def providers(self) -> dict[str, Provider]:

@@ -139,6 +139,9 @@ class Edge:
         env = {**(env or clean_environment()), "EDGE_FRONT": front}
         self.path = folder / f"edge-{time.monotonic_ns()}.json"
         self.path.write_text(json.dumps(config))
+        # The log tells where it listens, unless it is told to be silent.
+        silent = config.get("telemetry", {}).get("log", {}).get("level") in ("warning", "error")
+        port = free_port() if silent else 0
         self.process = Process(
             sys.executable,
             "-m",
@@ -147,16 +150,15 @@ class Edge:
             "-c",
             str(self.path),
             "--port",
-            "0",
+            str(port),
             *arguments,
             env=env,
         )
-        # The log tells where it listens, unless it is told to be silent; then the examples that are printed do.
-        silent = config.get("telemetry", {}).get("log", {}).get("level") in ("warning", "error")
         try:
-            self.url = self.process.wait_for(r"^curl (https?://[^/]+)/" if silent else r'"address":"(https?://[^"]+)"')[
-                1
-            ]
+            if silent:
+                self.url = f"{'https' if config.get('server', {}).get('tls') else 'http'}://127.0.0.1:{port}"
+            else:
+                self.url = self.process.wait_for(r'"address":"(https?://[^"]+)"')[1]
             self.port = int(self.url.rpartition(":")[2])
             wait_until_ready(self.url, verify)
         except AssertionError:

@@ -1,7 +1,7 @@
 """Writes edge/data/prices.json from the package genai-prices (MIT): ``python tools/generate_prices.py``.
 
 Rates are whole numbers of 1e-12 USD per token, so that costs add up without rounding. Of prices that depend on the
-date, those of the day of generation are taken; rates of service tiers and of batches are left out. Run in an
+date, those of the day of generation are taken; what vendors multiply them by is in edge/price_rules.py. Run in an
 environment with ``pip install --group prices``.
 """
 
@@ -22,7 +22,13 @@ KINDS = {
     "output": "output_mtok",
     "cache_read": "cache_read_mtok",
     "cache_write": "cache_write_mtok",
+    "cache_write_long": "cache_write_1h_mtok",
+    "audio_input": "input_audio_mtok",
+    "audio_output": "output_audio_mtok",
+    "image_input": "input_image_mtok",
+    "image_output": "output_image_mtok",
 }
+EACH = {"request": "requests_kcount", "web_search": "web_searches_kcount"}
 CLAUSES = {"equals": "=", "starts_with": "^", "ends_with": "$", "contains": "*", "regex": "~"}
 
 
@@ -44,6 +50,13 @@ def rate(price: Any) -> Any:
     return whole(price)
 
 
+def twice(rate: Any) -> Any:
+    """Anthropic's rate for writing to the prompt cache for an hour, where the package has none for a reseller: twice
+    that of the input, https://platform.claude.com/docs/en/build-with-claude/prompt-caching#pricing.
+    """
+    return [2 * rate[0], *([above, 2 * tier] for above, tier in rate[1:])] if isinstance(rate, list) else 2 * rate
+
+
 def whole(price: Decimal) -> int:
     return int((price * 1_000_000).to_integral_value())
 
@@ -61,8 +74,11 @@ def main() -> None:
             }
             if not rates:
                 continue
-            if per_thousand := getattr(prices, "requests_kcount", None):
-                rates["request"] = whole(per_thousand * 1000)
+            for kind, name in EACH.items():
+                if per_thousand := getattr(prices, name, None):
+                    rates[kind] = whole(per_thousand * 1000)
+            if "claude" in model.id and "cache_write" in rates and "input" in rates:
+                rates.setdefault("cache_write_long", twice(rates["input"]))
             entry: dict[str, Any] = {"id": model.id, "match": rule(model.match), **rates}
             if model.context_window:
                 entry["context_window"] = model.context_window

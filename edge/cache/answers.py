@@ -11,8 +11,9 @@ from time import monotonic
 from typing import Any
 
 from edge import config
+from edge._fast import select_fields
 from edge.cache.flight import Flight, Flights
-from edge.cache.key import decode_body, owner_of, request_key
+from edge.cache.key import NAMED, NAMED_PREFIXES, decode_body, owner_of, request_key
 from edge.cache.memory import Generation, Held, MemoryCache
 from edge.cache.policy import Plan, plan_for
 from edge.cache.remote import RemoteCache
@@ -28,7 +29,7 @@ __all__ = ["Answers", "Exact", "Repeat"]
 MAX_REPEATS = 16384
 MAX_EXACT = 512
 """Bytes by which a repeat is known as it is; longer ones by digests."""
-NAMED = (b"anthropic-version", b"anthropic-beta", b"openai-beta", b"cache-control", b"x-edge-cache-ttl")
+SAYING = NAMED | {b"cache-control", b"x-edge-cache-ttl"}
 """Headers that have a part in what a request is answered with, beside its body."""
 LEASE_S = 2.0
 """How long an answer is left to another worker or machine that has asked for it first."""
@@ -129,8 +130,7 @@ class Answers:
         """The request as it came, in what matters. Equal for equal bytes of an equal key."""
         digest = hashlib.sha256(exchange.body).digest()
         exact: Exact = (digest, exchange.target, exchange.key.id.encode())
-        if not exchange.index.keys().isdisjoint(NAMED):
-            exact += tuple(b"%b: %b" % field for field in exchange.headers if field[0] in NAMED)
+        exact += tuple([b"%b: %b" % field for field in select_fields(exchange.headers, SAYING, NAMED_PREFIXES)])
         if sum(map(len, exact)) <= MAX_EXACT:
             return exact
         # Clients choose how long these are. Digests of each leave their number and their order as they are.

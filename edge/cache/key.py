@@ -12,17 +12,18 @@ from typing import Any
 
 import msgspec
 
-from edge._fast import JSONError, request_digest, scan_json
+from edge._fast import JSONError, request_digest, scan_json, select_fields
 from edge.config import Provider
 from edge.dialects.billing import without_billing
 from edge.exchange import Exchange
 
-__all__ = ["decode_body", "identity", "owner_of", "request_key"]
+__all__ = ["NAMED", "NAMED_PREFIXES", "decode_body", "identity", "owner_of", "request_key"]
 
 WITHOUT = frozenset({"stream", "stream_options", "user", "metadata", "safety_identifier"})
 """Fields of a body that say how an answer is to be delivered, or for whom it is, but not what it is."""
-NAMED = (b"anthropic-version", b"anthropic-beta", b"openai-beta")
-"""Headers that go to the provider and can change its answer."""
+NAMED = frozenset({b"openai-beta"})
+NAMED_PREFIXES = (b"anthropic-",)
+"""Headers that go to the provider and can change its answer, or who pays for it: Anthropic's are an open list."""
 REDACTION = b"none"
 """What was masked before the request was keyed."""
 NOTHING: frozenset[str] = frozenset()
@@ -73,6 +74,8 @@ def identity(scope: str, owner: str, strict: bool, targets: Iterable[tuple[Provi
             "dialect": provider.dialect,
             "query": dict(provider.query),
             "headers": dict(provider.headers),
+            "drop_headers": provider.drop_headers,
+            "drop_betas": provider.drop_betas,
             "model": model,
         }
         for provider, model in targets
@@ -82,11 +85,7 @@ def identity(scope: str, owner: str, strict: bool, targets: Iterable[tuple[Provi
 
 def request_key(exchange: Exchange, granted: bytes, body: dict[str, Any]) -> bytes:
     """The 32 bytes by which a request's answer is known. `granted` is its `identity`, `body` its decoded body."""
-    headers: tuple[bytes, ...]
-    if exchange.index.keys().isdisjoint(NAMED):
-        headers = ()
-    else:
-        headers = tuple(b"%b: %b" % field for field in exchange.headers if field[0] in NAMED)
+    headers = [b"%b: %b" % field for field in select_fields(exchange.headers, NAMED, NAMED_PREFIXES)]
     context = (granted, REDACTION, exchange.route.upstream.encode(), exchange.query, *headers)
     if exchange.route.dialect == "anthropic":
         body = without_billing(body)

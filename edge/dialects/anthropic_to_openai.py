@@ -55,14 +55,15 @@ def translate_request(
     facts: OpenAIModel | None = None,
     strict: bool = False,
     request_id: str = "",
+    version: str = "",
 ) -> Translated:
-    """A messages request for ``/v1/chat/completions``.
+    """A messages request for ``/v1/chat/completions``. `version` has no use here: all of them are read.
 
     `model` is the name to ask the provider for; `facts` what is known of it, by default what the table says. With
     `strict`, a field that cannot cross is refused instead of dropped. Raises InvalidJSON, InvalidRequest, InvalidValue.
     """
     request = without_billing(decode(body) if isinstance(body, bytes) else body)
-    context = Context(model=model, request_id=request_id, input_tokens=estimate_tokens(request))
+    context = Context(model=model, request_id=request_id, input_tokens=estimate_tokens({**request, "model": model}))
     return _Request(request, facts or openai_model(model), context).translated(strict=strict)
 
 

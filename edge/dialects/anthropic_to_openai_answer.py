@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge.dialects import anthropic
+from edge.dialects.estimate import estimate_answer
 from edge.dialects.openai import TYPES
 from edge.dialects.translation import (
     Context,
@@ -22,7 +23,6 @@ from edge.dialects.translation import (
     printable,
 )
 from edge.errors import UpstreamBadResponse
-from edge.hooks import Usage
 
 __all__ = [
     "annotation",
@@ -114,7 +114,7 @@ def _completion(message: dict[str, Any], body: bytes, context: Context, now: int
     choice: dict[str, Any] = {"index": 0, "message": result, "logprobs": None, "finish_reason": finish}
     if stop == "pause_turn":
         choice["native_finish_reason"] = stop
-    usage = anthropic.usage_of(body)
+    usage = context.counted(anthropic.usage_of(body), lambda: estimate_answer(body))
     return encode(
         {
             "id": message.get("id") or f"chatcmpl-{context.request_id or now}",
@@ -122,7 +122,7 @@ def _completion(message: dict[str, Any], body: bytes, context: Context, now: int
             "created": now,
             "model": message.get("model") or context.model,
             "choices": [choice],
-            "usage": openai_usage(usage or Usage()),
+            "usage": openai_usage(usage, estimated=context.told is not None),
         }
     )
 

@@ -29,6 +29,7 @@ from edge.dialects.anthropic_to_openai_answer import (
     finish_reason,
     refusal,
 )
+from edge.dialects.estimate import written_by_claude
 from edge.dialects.openai import error_body
 from edge.dialects.stream import type_of
 from edge.dialects.translation import Context, encode, openai_usage, original_id
@@ -93,7 +94,7 @@ class StreamTranslator:
 
     __slots__ = (
         *("_blocks", "_calls", "_closed", "_context", "_delta", "_held", "_id", "_length", "_model", "_now", "_output"),
-        *("_role_sent", "_stop", "_stop_details", "_tail", "_thoughts", "usage"),
+        *("_role_sent", "_stop", "_stop_details", "_tail", "_thoughts", "_written", "usage"),
     )
 
     def __init__(self, context: Context, now: int) -> None:
@@ -102,7 +103,7 @@ class StreamTranslator:
         self._id = f"chatcmpl-{context.request_id or now}"
         self._model = context.model
         self._blocks: dict[int, _Block] = {}
-        self._calls = self._thoughts = self._length = 0
+        self._calls = self._thoughts = self._length = self._written = 0
         self._role_sent = self._closed = self._output = False
         self._held: list[str] = []
         self._stop: str | None = None
@@ -228,8 +229,10 @@ class StreamTranslator:
             tail = tail.replace(b"}]", b',"native_finish_reason":"pause_turn"}]', 1)
         out.append(self._delta + b"{}" + tail)
         if self._context.include_usage:
-            usage = encode(openai_usage(self.usage or Usage()))
-            out.append(self._head() + b'"choices":[],"usage":' + usage + b"}\n\n")
+            context = self._context
+            usage = context.counted(self.usage, lambda: written_by_claude(self._written, self._calls, context.model))
+            counts = encode(openai_usage(usage, estimated=context.told is not None))
+            out.append(self._head() + b'"choices":[],"usage":' + counts + b"}\n\n")
         out.append(b"data: [DONE]\n\n")
         self._closed = True
 
@@ -261,6 +264,7 @@ class StreamTranslator:
         if not text:
             return
         self._length += len(text)
+        self._written += len(text)
         if self._context.output_tool:
             self._held.append(text)  # said beside a structured output: it is the content only if no output comes
             return
@@ -279,6 +283,7 @@ class StreamTranslator:
         if not text:
             return
         block.silent = False
+        self._written += len(text)
         arguments = _text(text)
         if block.kind == "output":
             self._chunk(b'{"content":' + arguments + b"}", out)
@@ -292,6 +297,8 @@ class StreamTranslator:
         """``index`` and ``type`` let a client put the pieces together as it does those of ``tool_calls``."""
         if not text:
             return
+        if field == "thinking":
+            self._written += len(text)
         value = _text(text)
         head = b'{"reasoning_content":%b,' % value if field == "thinking" else b"{"
         if block.silent and field == "signature":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edge.dialects import anthropic, openai
+from edge.dialects.estimate import estimate_input
 from edge.dialects.responses import ResponsesStream
 from edge.dialects.stream import Stream
 from edge.dialects.translators import TRANSLATORS, StreamTranslator
@@ -42,26 +43,27 @@ def stream_of(route: Route) -> Stream:
     return STREAMS.get(route.api, openai.OtherStream)()
 
 
-def open_crossing(exchange: Exchange, model: str, dialect: Dialect) -> Crossing:
-    """The crossing to a provider of `dialect` that calls the model `model`.
+def open_crossing(exchange: Exchange, model: str, dialect: Dialect, version: str = "") -> Crossing:
+    """The crossing to a provider of `dialect` that calls the model `model`, and of Anthropic's API goes by `version`.
 
     Raises InvalidRequest for a request that cannot mean anything there.
     """
     if exchange.route.dialect is None or exchange.route.dialect == dialect:
         return Crossing(exchange, model)
-    return TranslatedCrossing(exchange, model)
+    return TranslatedCrossing(exchange, model, version)
 
 
 class Crossing:
     """Both pass as they are: the model's name is spliced in where the upstream calls it otherwise.
 
     ``path`` (below the provider's base URL) and ``body`` are the request; ``dropped`` names the client's fields that
-    did not cross; ``warnings`` what of the answer could not be made sense of. ``stream`` reads the provider's events
-    once the answer is a stream.
+    did not cross; ``warnings`` what of the answer could not be made sense of; ``told`` is the estimate a client was
+    given where the provider did not count. ``stream`` reads the provider's events once the answer is a stream.
     """
 
     translates = False
     dropped: tuple[str, ...] = ()
+    told: Usage | None = None
     stream: Stream | None = None
 
     def __init__(self, exchange: Exchange, model: str) -> None:
@@ -75,6 +77,10 @@ class Crossing:
     @property
     def warnings(self) -> frozenset[str]:
         return frozenset()
+
+    def estimated_input(self) -> int:
+        """The tokens of the request, where its provider does not say."""
+        return estimate_input(self._exchange.route.upstream, self._exchange.body)
 
     # A whole answer.
 
@@ -123,7 +129,7 @@ class TranslatedCrossing(Crossing):
 
     translates = True
 
-    def __init__(self, exchange: Exchange, model: str) -> None:
+    def __init__(self, exchange: Exchange, model: str, version: str) -> None:
         self._exchange = exchange
         self._translator = TRANSLATORS[exchange.route.api]
         translated = self._translator.request(
@@ -131,16 +137,26 @@ class TranslatedCrossing(Crossing):
             model,
             strict=exchange.state.settings.translation.strict,
             request_id=exchange.request_id,
+            version=version,
         )
         self.path = self._translator.api
         self.body = translated.body
         self.dropped = translated.dropped
         self._context = translated.context
+        self._context.beta = b"beta=true" in exchange.query
+        self._context.measure = super().estimated_input
         self._events: StreamTranslator | None = None
 
     @property
     def warnings(self) -> frozenset[str]:
         return frozenset(self._context.warnings)
+
+    @property
+    def told(self) -> Usage | None:  # type: ignore[override]
+        return self._context.told
+
+    def estimated_input(self) -> int:
+        return self._context.estimated_input()
 
     def usage(self, body: bytes) -> Usage | None:
         return openai.usage_of(body) if self._exchange.dialect == "anthropic" else anthropic.usage_of(body)

@@ -15,10 +15,19 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["AnthropicModel", "OpenAIModel", "anthropic_model", "effort_for", "openai_model"]
+__all__ = [
+    "AnthropicModel",
+    "AnthropicVersion",
+    "OpenAIModel",
+    "anthropic_model",
+    "anthropic_version",
+    "effort_for",
+    "openai_model",
+]
 
 DATA = Path(__file__).parents[1] / "data" / "models.json"
 DOT = re.compile(r"(?<=\d)\.(?=\d)")
+DATE = re.compile(r"\d{4}-\d\d-\d\d")
 LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 """Efforts of both vendors, from the least to the most."""
 
@@ -63,9 +72,20 @@ class OpenAIModel(msgspec.Struct, frozen=True):
     reasoning_content: bool = False
 
 
+class AnthropicVersion(msgspec.Struct, frozen=True):
+    """What versions of Anthropic's API from the day ``since`` on take, whichever the model. ``sampling`` as a model's;
+    ``assistant_documents``: a document straight in a message of the assistant.
+    """
+
+    since: str
+    sampling: bool = True
+    assistant_documents: bool = True
+
+
 class _Table(msgspec.Struct, frozen=True):
     date: str
     sources: list[str]
+    versions: list[AnthropicVersion]
     anthropic: list[AnthropicModel]
     openai: list[OpenAIModel]
 
@@ -82,6 +102,13 @@ def anthropic_model(name: str) -> AnthropicModel:
     """
     name = DOT.sub("-", name.lower())
     return next(row for row in load().anthropic if any(fnmatchcase(name, glob) for glob in row.match))
+
+
+@lru_cache(maxsize=64)
+def anthropic_version(name: str) -> AnthropicVersion:
+    """The row for a value of ``anthropic-version``, which is a date. Anything else is taken for the first version."""
+    date = name if DATE.fullmatch(name) else ""
+    return next(row for row in load().versions if date >= row.since)
 
 
 @lru_cache(maxsize=1024)

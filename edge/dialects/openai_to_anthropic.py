@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge.dialects.models import AnthropicModel, anthropic_model, effort_for
+from edge.dialects.models import AnthropicModel, AnthropicVersion, anthropic_model, anthropic_version, effort_for
 from edge.dialects.openai_to_anthropic_messages import Conversation, cache_control
 from edge.dialects.provider_state import refuse_state
 from edge.dialects.schemas import closed, has_maps, object_schema
@@ -65,26 +65,35 @@ def translate_request(
     facts: AnthropicModel | None = None,
     strict: bool = False,
     request_id: str = "",
+    version: str = "",
 ) -> Translated:
     """A chat completion request for Anthropic's ``/v1/messages``.
 
-    `model` is the name to ask the provider for; `facts` what is known of it, by default what the table says. With
-    `strict`, a field that cannot cross is refused instead of dropped. Raises InvalidJSON, InvalidRequest, InvalidValue.
+    `model` is the name to ask the provider for; `facts` what is known of it, by default what the table says; `version`
+    the ``anthropic-version`` the request goes by. With `strict`, a field that cannot cross is refused instead of
+    dropped. Raises InvalidJSON, InvalidRequest, InvalidValue.
     """
     request = decode(body) if isinstance(body, bytes) else body
     context = Context(model=model, request_id=request_id)
-    return _Request(request, facts or anthropic_model(model), context).translated(strict=strict)
+    return _Request(request, facts or anthropic_model(model), anthropic_version(version), context).translated(
+        strict=strict
+    )
 
 
 class _Request:
-    __slots__ = ("context", "conversation", "dropped", "facts", "request", "result")
+    __slots__ = ("context", "conversation", "dropped", "facts", "request", "result", "sampling")
 
-    def __init__(self, request: dict[str, Any], facts: AnthropicModel, context: Context) -> None:
+    def __init__(
+        self, request: dict[str, Any], facts: AnthropicModel, version: AnthropicVersion, context: Context
+    ) -> None:
         self.request = request
         self.facts = facts
+        self.sampling = facts.sampling and version.sampling
         self.context = context
         self.dropped = Dropped()
-        self.conversation = Conversation(self.dropped, context.tool_names)
+        self.conversation = Conversation(
+            self.dropped, context.tool_names, assistant_documents=version.assistant_documents
+        )
         self.result: dict[str, Any] = {"model": context.model}
 
     def translated(self, *, strict: bool) -> Translated:
@@ -364,16 +373,16 @@ class _Request:
             if value > 1:
                 value = 1
                 self.dropped.add(name)
-            if value == 1 and (thinks or not facts.sampling):
+            if value == 1 and (thinks or not self.sampling):
                 continue  # what happens anyway
             second = name == "top_p" and "temperature" in self.result and not facts.both_sampling
-            if not facts.sampling or second or (thinks and (name == "temperature" or value * 100 < 95)):
+            if not self.sampling or second or (thinks and (name == "temperature" or value * 100 < 95)):
                 self.dropped.add(name)
             else:
                 self.result[name] = value
         top_k = request.get("top_k")
         if top_k is not None:
-            if facts.sampling and not thinks and isinstance(top_k, int) and top_k > 0:
+            if self.sampling and not thinks and isinstance(top_k, int) and top_k > 0:
                 self.result["top_k"] = top_k
             else:
                 self.dropped.add("top_k")

@@ -9,10 +9,12 @@ from typing import Any
 
 from edge.dialects import openai
 from edge.dialects.anthropic import error_type
+from edge.dialects.estimate import estimate_answer
+from edge.dialects.message import delta, stop_details, text_block, thinking_block, tool_use_block, whole_usage
+from edge.dialects.message import message as made_message
 from edge.dialects.translation import (
     Context,
     anthropic_id,
-    anthropic_usage,
     arguments_object,
     decode_answer,
     digest,
@@ -22,13 +24,11 @@ from edge.dialects.translation import (
     printable,
 )
 from edge.errors import UpstreamBadResponse
-from edge.hooks import Usage
 
 __all__ = [
-    "estimated",
     "event_error",
     "invented_id",
-    "stop_reason",
+    "stopped",
     "text_of",
     "translate_answer",
     "translate_error",
@@ -43,8 +43,6 @@ STOPS = {
 }
 """``finish_reason`` -> ``types/stop_reason.py``."""
 STATUS = {503: 529}
-UNSIGNED = ""
-"""The signature of thinking that no Anthropic model has signed: `edge.dialects.openai_to_anthropic` drops it again."""
 
 
 def translate_answer(body: bytes, context: Context, now: int = 0) -> bytes:
@@ -63,13 +61,12 @@ def _message(answer: dict[str, Any], body: bytes, context: Context) -> bytes:
         raise UpstreamBadResponse("The provider's answer has no choice.")
     message_id = answer.get("id") or f"msg_{context.request_id}"
     content: list[dict[str, Any]] = []
-    reasoning = text_of(message.get("reasoning_content") or message.get("reasoning"))
-    if reasoning:
-        content.append({"type": "thinking", "thinking": reasoning, "signature": UNSIGNED})
+    if reasoning := text_of(message.get("reasoning_content") or message.get("reasoning")):
+        content.append(thinking_block(reasoning))
     refusal = message.get("refusal")
-    text = text_of(message.get("content")) + (refusal if isinstance(refusal, str) else "")
-    if text:
-        content.append({"type": "text", "text": text})
+    refusal = refusal if isinstance(refusal, str) else ""
+    if text := text_of(message.get("content")) + refusal:
+        content.append(text_block(text))
     calls = list(message.get("tool_calls") or ())
     if not calls and isinstance(message.get("function_call"), dict):
         calls = [{"function": message["function_call"]}]
@@ -80,27 +77,18 @@ def _message(answer: dict[str, Any], body: bytes, context: Context) -> bytes:
             context.warnings.add("arguments")
             arguments = {}
         name = function.get("name") or ""
-        content.append(
-            {
-                "type": "tool_use",
-                "id": anthropic_id(call.get("id") or invented_id(message_id, number)),
-                "name": context.tool_names.get(name, name),
-                "input": arguments,
-            }
-        )
-    usage = openai.usage_of(body)
-    return encode(
-        {
-            "id": message_id,
-            "type": "message",
-            "role": "assistant",
-            "model": answer.get("model") or context.model,
-            "content": content,
-            "stop_reason": stop_reason(choice.get("finish_reason"), context, calls=bool(calls), refused=bool(refusal)),
-            "stop_sequence": None,
-            "usage": anthropic_usage(usage or estimated(context, len(body))),
-        }
-    )
+        call_id = anthropic_id(call.get("id") or invented_id(message_id, number))
+        content.append(tool_use_block(call_id, context.tool_names.get(name, name), arguments))
+    usage = context.counted(openai.usage_of(body), lambda: estimate_answer(body))
+    ending = stopped(choice.get("finish_reason"), context, calls=bool(calls), refusal=refusal)
+    model = answer.get("model") or context.model
+    return encode(made_message(context, message_id, model, content, whole_usage(context, usage), ending))
+
+
+def stopped(finish: Any, context: Context, *, calls: bool, refusal: str) -> dict[str, Any]:
+    """How a message ended, for a ``finish_reason``; `refusal` is what the model said instead of an answer."""
+    reason = stop_reason(finish, context, calls=calls, refused=bool(refusal))
+    return delta(reason, stop_details(context, refusal) if reason == "refusal" else None)
 
 
 def stop_reason(finish: Any, context: Context, *, calls: bool, refused: bool) -> str:
@@ -128,12 +116,6 @@ def text_of(content: Any) -> str:
 def invented_id(message_id: str, number: int) -> str:
     """An id for a call that came without, the same whenever the same answer is read."""
     return "toolu_" + digest(f"{message_id}:{number}")[:24]
-
-
-def estimated(context: Context, size: int) -> Usage:
-    """Counts for a provider that gave none, marked by a warning: four bytes a token."""
-    context.warnings.add("usage_estimated")
-    return Usage(input=context.input_tokens, output=size // 4)
 
 
 def translate_error(status: int, body: bytes, request_id: str = "") -> tuple[int, bytes]:

@@ -51,10 +51,14 @@ class Conversation:
     Anthropic's dialect, naming the message and the part.
     """
 
-    __slots__ = ("_calls", "_dropped", "_marks", "_names", "_rest", "_results", "messages", "system", "tools_used")
+    __slots__ = (
+        *("_assistant_documents", "_calls", "_dropped", "_marks", "_names", "_rest", "_results"),
+        *("messages", "system", "tools_used"),
+    )
 
-    def __init__(self, dropped: Dropped, names: dict[str, str]) -> None:
+    def __init__(self, dropped: Dropped, names: dict[str, str], *, assistant_documents: bool = True) -> None:
         self._dropped = dropped
+        self._assistant_documents = assistant_documents
         self._names = names
         self.system: list[dict[str, Any]] = []
         self.messages: list[dict[str, Any]] = []
@@ -158,6 +162,8 @@ class Conversation:
 
     def _assistant(self, message: dict[str, Any], at: str) -> list[dict[str, Any]]:
         content = self._blocks(message, at)
+        if not self._assistant_documents and any(block["type"] == "document" for block in content):
+            raise invalid(f"'{at}' has a document, which this version of the API takes from users only.", at)
         refusal = message.get("refusal")
         if isinstance(refusal, str) and refusal.strip():
             content.append({"type": "text", "text": refusal})

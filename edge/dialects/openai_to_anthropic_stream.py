@@ -25,8 +25,19 @@ import msgspec
 
 from edge.dialects import openai
 from edge.dialects.anthropic import error_body
-from edge.dialects.openai_to_anthropic_answer import UNSIGNED, estimated, event_error, invented_id, stop_reason, text_of
-from edge.dialects.translation import Context, anthropic_id, anthropic_usage, arguments_object, encode
+from edge.dialects.estimate import written_by_gpt
+from edge.dialects.message import (
+    UNSIGNED,
+    delta_event,
+    delta_usage,
+    message,
+    text_block,
+    thinking_block,
+    tool_use_block,
+    whole_usage,
+)
+from edge.dialects.openai_to_anthropic_answer import event_error, invented_id, stopped, text_of
+from edge.dialects.translation import Context, anthropic_id, arguments_object, encode
 from edge.errors import EdgeError, UpstreamBadResponse, UpstreamStreamBroken
 from edge.hooks import Usage
 
@@ -77,10 +88,13 @@ DELTAS = {
     THOUGHT: b'{"type":"thinking_delta","thinking":%b',
     CALL: b'{"type":"input_json_delta","partial_json":%b',
 }
+BETA_DELTAS = {**DELTAS, THOUGHT: b'{"type":"thinking_delta","estimated_tokens":null,"thinking":%b'}
 STARTS = {
-    TEXT: b'{"type":"text","text":""}',
-    THOUGHT: b'{"type":"thinking","thinking":"","signature":%b}' % _text(UNSIGNED),
+    TEXT: _text(text_block("")),
+    THOUGHT: _text(thinking_block("")),
 }
+SIGNATURE = b'{"type":"signature_delta","signature":%b' % _text(UNSIGNED)
+"""What ends a thought: clients wait for it, and put it where the block's signature is."""
 START = b'event: content_block_start\ndata: {"type":"content_block_start","index":%d,"content_block":%b}\n\n'
 STOP = b'event: content_block_stop\ndata: {"type":"content_block_stop","index":%d}\n\n'
 
@@ -133,23 +147,36 @@ class StreamTranslator:
     """
 
     __slots__ = (
-        *("_by_id", "_by_index", "_calls", "_closed", "_context", "_finish", "_id", "_index", "_lanes", "_last_call"),
-        *("_open", "_refused", "_size", "_started", "usage"),
+        *(
+            "_by_id",
+            "_by_index",
+            "_calls",
+            "_closed",
+            "_context",
+            "_deltas",
+            "_finish",
+            "_id",
+            "_index",
+            "_lanes",
+            "_last_call",
+        ),
+        *("_open", "_pieces", "_refusal", "_size", "_started", "usage"),
     )
 
     def __init__(self, context: Context, now: int = 0) -> None:
         self._context = context
+        self._deltas = BETA_DELTAS if context.beta else DELTAS
         self._id = f"msg_{context.request_id}"
-        self._started = self._closed = self._refused = False
+        self._started = self._closed = False
+        self._refusal = ""
         self._finish: str | None = None
         self._index = -1
         self._open: _Lane | None = None
         self._lanes: deque[_Lane] = deque()
-        self._calls = 0
+        self._calls = self._pieces = self._size = 0
         self._by_index: dict[int, _Lane] = {}
         self._by_id: dict[str, _Lane] = {}
         self._last_call: _Lane | None = None
-        self._size = 0
         self.usage: Usage | None = None
 
     def feed(self, events: list[tuple[bytes, bytes]]) -> bytes:
@@ -211,7 +238,7 @@ class StreamTranslator:
         if delta.content:
             self._say(TEXT, text_of(delta.content), out)
         if delta.refusal:
-            self._refused = True
+            self._refusal += delta.refusal
             self._say(TEXT, delta.refusal, out)
         for call in delta.tool_calls or ():
             self._call(self._lane_of(call), call.id, call.function, out)
@@ -221,17 +248,12 @@ class StreamTranslator:
     def _start(self, chunk: _Chunk, out: list[bytes]) -> None:
         self._started = True
         self._id = chunk.id or self._id
-        message: dict[str, Any] = {
-            "id": self._id,
-            "type": "message",
-            "role": "assistant",
-            "model": chunk.model or self._context.model,
-            "content": [],
-            "stop_reason": None,
-            "stop_sequence": None,
-            "usage": anthropic_usage(self.usage or Usage()),
-        }
-        data = encode({"type": "message_start", "message": message})
+        context = self._context
+        # Counts come at the end, and some clients read these alone: they get an estimate.
+        begun = self.usage if self.usage is not None and self.usage.input > 0 else Usage(context.estimated_input(), 0)
+        usage = whole_usage(context, begun)
+        started = message(context, self._id, chunk.model or context.model, [], usage)
+        data = encode({"type": "message_start", "message": started})
         out.append(b"event: message_start\ndata: " + data + b"\n\n")
 
     def _say(self, kind: str, text: str, out: list[bytes]) -> None:
@@ -314,11 +336,13 @@ class StreamTranslator:
     def _tool_use(self, lane: _Lane) -> bytes:
         call_id = lane.id or invented_id(self._id, lane.number)
         name = self._context.tool_names.get(lane.name, lane.name)
-        return encode({"type": CALL, "id": anthropic_id(call_id), "name": name, "input": {}})
+        return encode(tool_use_block(anthropic_id(call_id), name, {}))
 
     def _send(self, lane: _Lane, text: str, out: list[bytes]) -> None:
-        self._size += len(text)
-        out.append(DELTA % (self._index, DELTAS[lane.kind] % _text(text)))
+        data = _text(text)
+        self._pieces += 1
+        self._size += len(data) - 2
+        out.append(DELTA % (self._index, self._deltas[lane.kind] % data))
 
     def _close(self, out: list[bytes]) -> None:
         lane = self._open
@@ -326,6 +350,8 @@ class StreamTranslator:
             return
         if lane.kind == CALL and arguments_object("".join(lane.pieces)) is None:
             self._context.warnings.add("arguments")  # cut off, as the stop reason will say
+        if lane.kind == THOUGHT:
+            out.append(DELTA % (self._index, SIGNATURE))
         out.append(STOP % self._index)
         lane.closed = True
         self._open = None
@@ -335,10 +361,10 @@ class StreamTranslator:
             self._start(_Chunk(), out)
         self._advance(out, last=True)
         self._close(out)
-        stop = stop_reason(self._finish, self._context, calls=self._calls > 0, refused=self._refused)
-        usage = self.usage or estimated(self._context, self._size)
-        delta = {"stop_reason": stop, "stop_sequence": None}
-        event = encode({"type": "message_delta", "delta": delta, "usage": anthropic_usage(usage)})
+        context = self._context
+        ending = stopped(self._finish, context, calls=self._calls > 0, refusal=self._refusal)
+        usage = context.counted(self.usage, lambda: written_by_gpt(self._size, self._pieces, self._calls))
+        event = encode(delta_event(context, ending, delta_usage(context, usage)))
         out.append(b"event: message_delta\ndata: " + event + b"\n\n")
         out.append(b'event: message_stop\ndata: {"type":"message_stop"}\n\n')
         self._closed = True

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from hashlib import sha256
@@ -26,7 +27,6 @@ __all__ = [
     "Dropped",
     "Translated",
     "anthropic_id",
-    "anthropic_usage",
     "arguments_object",
     "decode",
     "decode_answer",
@@ -80,8 +80,11 @@ class Context:
 
     ``tool_names``: names as sent -> names as the client knows them. ``output_tool``: the tool that stands for a
     structured output, "" for none. ``legacy_functions``: the client speaks of ``functions``, not of ``tools``.
-    ``input_tokens``: an estimate, for providers that report no usage. ``warnings`` collects what a translation met and
+    ``beta``: the client reads the fields of Anthropic's beta API. ``warnings`` collects what a translation met and
     could not make sense of, by name: for a counter.
+
+    ``input_tokens`` is an estimate of the request, 0 where nobody has needed it yet; ``measure`` makes it then.
+    ``told`` is what a client has been told of an answer that its provider did not count.
     """
 
     model: str = ""
@@ -90,9 +93,33 @@ class Context:
     output_tool: str = ""
     legacy_functions: bool = False
     input_tokens: int = 0
+    beta: bool = False
+    measure: Callable[[], int] | None = None
+    told: Usage | None = None
     request_id: str = ""
     tool_names: dict[str, str] = field(default_factory=dict)
     warnings: set[str] = field(default_factory=set)
+
+    def estimated_input(self) -> int:
+        """The tokens of the request, by an estimate that is made once."""
+        if not self.input_tokens and self.measure is not None:
+            self.input_tokens = self.measure()
+        return self.input_tokens
+
+    def counted(self, usage: Usage | None, written: Callable[[], int]) -> Usage:
+        """What a client is told: `usage` as the provider gave it; by an estimate, which is noted, what it did not
+        count. A zero is no count of a prompt, nor of an answer that says something. `written` estimates the output.
+        """
+        known = usage if usage is not None else Usage()
+        prompt = max(0, known.input) + max(0, known.cache_read) + max(0, known.cache_write)
+        output = known.output if known.output > 0 else written()
+        if usage is not None and prompt and (usage.output > 0 or (usage.output == 0 and not output)):
+            return usage
+        self.warnings.add("usage_estimated")
+        self.told = msgspec.structs.replace(
+            known, input=known.input if prompt else self.estimated_input(), output=output
+        )
+        return self.told
 
 
 class Dropped:
@@ -241,30 +268,20 @@ def short_name(name: str, names: dict[str, str]) -> str:
     return changed
 
 
-def openai_usage(usage: Usage) -> dict[str, Any]:
-    """``types/completion_usage.py``. OpenAI's prompt includes what came from the cache, Anthropic's input does not."""
+def openai_usage(usage: Usage, *, estimated: bool = False) -> dict[str, Any]:
+    """``types/completion_usage.py``, with a mark where nobody has counted. OpenAI's prompt includes what came from the
+    cache, Anthropic's input does not.
+    """
     read, written = max(0, usage.cache_read), max(0, usage.cache_write)
     prompt, output = max(0, usage.input) + read + written, max(0, usage.output)
-    return {
+    counts = {
         "prompt_tokens": prompt,
         "completion_tokens": output,
         "total_tokens": prompt + output,
         "prompt_tokens_details": {"cached_tokens": read, "cache_write_tokens": written},
         "completion_tokens_details": {"reasoning_tokens": max(0, usage.reasoning)},
     }
-
-
-def anthropic_usage(usage: Usage) -> dict[str, Any]:
-    """``types/usage.py``."""
-    counts: dict[str, Any] = {
-        "input_tokens": max(0, usage.input),
-        "cache_creation_input_tokens": max(0, usage.cache_write),
-        "cache_read_input_tokens": max(0, usage.cache_read),
-        "output_tokens": max(0, usage.output),
-    }
-    if usage.reasoning > 0:
-        counts["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
-    return counts
+    return {**counts, "estimated": True} if estimated else counts
 
 
 def printable(body: bytes) -> str:

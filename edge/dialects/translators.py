@@ -36,7 +36,13 @@ class StreamTranslator(Protocol):
 
 class RequestTranslator(Protocol):
     def __call__(
-        self, body: bytes | dict[str, Any], model: str, *, strict: bool = ..., request_id: str = ...
+        self,
+        body: bytes | dict[str, Any],
+        model: str,
+        *,
+        strict: bool = ...,
+        request_id: str = ...,
+        version: str = ...,
     ) -> Translated: ...
 
 

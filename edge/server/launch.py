@@ -161,8 +161,9 @@ def launch(
         providers=list(config.providers),
         **({"took_over": sum(len(slot.retiring) for slot in slots)} if left is not None else {}),
     )
-    for line in announce(address) if left is None else ():
-        logs.msg(line)
+    if logs.pretty and left is None:  # who reads lines of JSON is a machine
+        for line in announce(address):
+            logs.msg(line)
 
     supervisor = Supervisor(
         slots,

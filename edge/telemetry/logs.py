@@ -57,19 +57,19 @@ class Line(msgspec.Struct, gc=False):
 
 
 class Logs:
-    """``log`` is a structlog logger; ``request_done`` makes this a hook."""
+    """``log`` is a structlog logger; ``request_done`` makes this a hook. ``pretty`` lines are for people."""
 
     def __init__(self, level: str = "info", format: str | None = None, out: TextIO | None = None) -> None:  # noqa: A002
         """`format` is json, pretty, or None for pretty on a terminal and JSON elsewhere; `out` defaults to stderr."""
         self._writer = LineWriter(out, self._tell_of_drops)
         terminal = os.isatty(2) if out is None else out.isatty()
         self._level = LEVELS[level]
-        self._pretty = format == "pretty" or (format is None and terminal)
+        self.pretty = format == "pretty" or (format is None and terminal)
         self._encode = msgspec.json.Encoder().encode
         processors: list[Any] = [
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer(colors=terminal) if self._pretty else _render_json,
+            structlog.dev.ConsoleRenderer(colors=terminal) if self.pretty else _render_json,
         ]
         self.log = structlog.wrap_logger(
             self, processors=processors, wrapper_class=structlog.make_filtering_bound_logger(self._level)
@@ -105,7 +105,7 @@ class Logs:
         if self._level > logging.INFO and (record.status < 500 or not ours or self._level > logging.WARNING):
             return
         line = line_of(record)
-        if self._pretty:
+        if self.pretty:
             fields = {name: value for name, value in msgspec.structs.asdict(line).items() if value is not UNSET}
             if record.cost >= 0:
                 fields["cost_usd"] = usd(record.cost).decode()

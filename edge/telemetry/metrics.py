@@ -62,7 +62,7 @@ FAMILIES = (
         COUNTER,
         "edge_requests_total",
         "Requests by what became of them.",
-        ("endpoint", "model", "provider", "code", "stream"),
+        ("endpoint", "model", "provider", "code", "stream", "tenant"),
     ),
     Family(
         HISTOGRAM,
@@ -83,7 +83,7 @@ FAMILIES = (
         COUNTER,
         "edge_tokens_total",
         "Tokens that providers charge for; estimated where they gave no count.",
-        ("provider", "model", "type"),
+        ("provider", "model", "type", "tenant"),
     ),
     Family(
         COUNTER,
@@ -121,7 +121,7 @@ FAMILIES = (
         "Requests that a limit of their key decided on; full: too many keys at once to be counted apart.",
         ("limit", "decision"),
     ),
-    Family(COUNTER, "edge_cost_usd_total", "What the providers' answers cost.", ("provider", "model")),
+    Family(COUNTER, "edge_cost_usd_total", "What the providers' answers cost.", ("provider", "model", "tenant")),
     Family(
         COUNTER,
         "edge_unpriced_requests_total",
@@ -244,7 +244,10 @@ class Metrics:
         self._writer.counter(NUMBERS["edge_build_info"], encode(*build)).set(1.0)
 
     def request_done(self, record: RequestRecord) -> None:
-        key = (record.endpoint, record.model, record.provider, record.status, record.stream, record.error_kind)
+        key = (
+            *(record.endpoint, record.model, record.provider, record.status, record.stream, record.error_kind),
+            record.tenant,
+        )
         count, duration, overhead, upstream, error = self._bundles.get(key) or self._bind(key, record)
         count(1.0)
         duration(record.duration_s)
@@ -267,7 +270,9 @@ class Metrics:
         writer = self._writer
         endpoint, model, provider, kind = record.endpoint, record.model, record.provider, record.error_kind
         stream = "true" if record.stream else "false"
-        requests = writer.counter(REQUESTS, encode(endpoint, model, provider, str(record.status), stream))
+        requests = writer.counter(
+            REQUESTS, encode(endpoint, model, provider, str(record.status), stream, record.tenant)
+        )
         bundle = (
             requests.add,
             writer.histogram(DURATION, encode(endpoint, stream, record.outcome)).observe,

@@ -10,18 +10,17 @@ from fnmatch import translate
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from edge import config
-from edge.dialects.crossing import Crossing, can_cross
+from edge.dialects.crossing import Crossing, can_cross, open_crossing
 from edge.errors import Headers
 from edge.exchange import Exchange
+from edge.pricing import ModelPrice, load_prices, own_price, spells
 from edge.routes import Dialect, Route
+from edge.upstreams.client_headers import DEFAULT_VERSION, ClientHeaders
 from edge.upstreams.http2 import HttpxTransport
 from edge.upstreams.transport import Pool
 from edge.upstreams.wire import Response, Transport, UpstreamRequest
 
-__all__ = ["ANTHROPIC_VERSION", "DEFAULT_MODELS", "Provider", "open_transport"]
-
-ANTHROPIC_VERSION = b"2023-06-01"
-"""Sent where the client names no version: Anthropic's API demands one."""
+__all__ = ["DEFAULT_MODELS", "Provider", "open_transport"]
 
 DEFAULT_MODELS: dict[Dialect, tuple[str, ...]] = {
     "openai": (
@@ -39,22 +38,15 @@ DEFAULT_MODELS: dict[Dialect, tuple[str, ...]] = {
 }
 """What a provider without ``models`` of its own claims, by dialect."""
 
-# The client's headers that cross. Everything else stays here: its credentials, cookies, addresses, hop-by-hop fields.
-FORWARDED = frozenset({b"content-type", b"accept", b"anthropic-version", b"anthropic-beta", b"openai-beta"})
-# Of these, what means something to a provider when the client speaks the other dialect.
-SPOKEN: dict[Dialect, frozenset[bytes]] = {
-    "openai": frozenset({b"content-type", b"openai-beta"}),
-    "anthropic": frozenset({b"content-type", b"anthropic-version", b"anthropic-beta"}),
-}
 MAX_REMEMBERED = 256
 FORWARDED_QUERY = ("beta",)
 TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
-SAFE_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
 
 class Provider:
     """``name``, ``dialect`` and ``base_url`` from the configuration; ``claims(model)`` by its patterns or its
-    dialect's. ``secrets`` is what no log may tell of what it says.
+    dialect's. ``vendor`` is the id of the price list that it is priced by, "" if there is none; ``secrets`` is what no
+    log may tell of what it says.
     """
 
     def __init__(self, name: str, settings: config.Provider, transport: Transport) -> None:
@@ -66,6 +58,8 @@ class Provider:
         patterns = DEFAULT_MODELS[settings.dialect] if settings.models is None else settings.models
         self.patterns = tuple(patterns)
         self._claims = [re.compile(translate(pattern)) for pattern in self.patterns]
+        self.vendor = settings.priced_as or load_prices().vendor(settings.base_url)
+        self._prices = [(re.compile(translate(glob)), price) for glob, price in settings.prices.items()]
         self._path = urlsplit(settings.base_url).path.rstrip("/")
         self._query = urlencode(settings.query, quote_via=quote)
         self._credentials = itertools.cycle(credentials(settings))
@@ -73,10 +67,10 @@ class Provider:
             (key.lower().encode("ascii"), value.encode("ascii")) for key, value in settings.headers.items()
         ]
         self.secrets = secrets(settings)
-        own_names = frozenset(key for key, _ in self._configured)
-        self._crossing = FORWARDED - own_names
-        self._translated = self._crossing & SPOKEN[self.dialect]
-        self._needs_version = self.dialect == "anthropic" and b"anthropic-version" not in own_names
+        self._client = ClientHeaders(settings)
+        # The client's betas and the configured ones go in one line.
+        self._always = [pair for pair in self._configured if pair[0] != b"anthropic-beta"]
+        self._traces = not self._client.holds_back(b"traceparent")
         self._targets: dict[str, bytes] = {}
 
     def claims(self, model: str) -> bool:
@@ -90,8 +84,34 @@ class Provider:
         """Whether a request of this route can go here, as it stands or translated."""
         return can_cross(route, self.dialect)
 
+    def price(self, model: str) -> ModelPrice | None:
+        """What the model's answers cost: by the first of the configured prices whose pattern fits, else by the list of
+        the vendor; None where neither knows it.
+        """
+        for pattern, price in self._prices:
+            if pattern.match(model):
+                return self.own_price(price, model)
+        return load_prices().find(self.vendor, model)
+
+    def known_model(self, model: str) -> str:
+        """A model's name in the price list of the vendor, or of the dialect's where there is none: its own, if the list
+        spells that out, else that of the model whose version it is. "" for a model that is not there.
+        """
+        listed = load_prices().find(self.vendor or self.dialect, model)
+        if listed is None:
+            return ""
+        return model if model == listed.id or spells(listed.match, model) else listed.id
+
+    def own_price(self, price: config.Price, model: str) -> ModelPrice:
+        """A configured price as one of this provider's."""
+        return own_price(price, self.vendor, model)
+
+    def crossing(self, exchange: Exchange, model: str) -> Crossing:
+        """How the exchange's request goes to this provider, which calls the model `model`. Raises InvalidRequest."""
+        return open_crossing(exchange, model, self.dialect, self._client.version(exchange))
+
     def request(self, exchange: Exchange, crossing: Crossing) -> UpstreamRequest:
-        """The exchange's request as this provider is to see it."""
+        """The exchange's request as this provider is to see it. Raises HeaderTooLarge."""
         path = crossing.path
         query = b"" if crossing.translates else exchange.query
         target = self._targets.get(path) if not query else None
@@ -99,14 +119,13 @@ class Provider:
             target = self._target(path, query)
             if not query and len(self._targets) < MAX_REMEMBERED:
                 self._targets[path] = target  # paths come from clients, where they pass through
-        crossing_headers = self._translated if crossing.translates else self._crossing
-        return UpstreamRequest(b"POST", target, self._headers(exchange, crossing_headers), crossing.body)
+        return UpstreamRequest(b"POST", target, self._headers(exchange, crossing), crossing.body)
 
     async def list_models(self) -> Response:
         """Ask for the provider's own list of models. Raises the errors of `Transport.send`."""
         headers = [*next(self._credentials), *self._configured, (b"accept-encoding", b"identity")]
-        if self._needs_version:
-            headers.append((b"anthropic-version", ANTHROPIC_VERSION))
+        if self.dialect == "anthropic" and all(name != b"anthropic-version" for name, _ in self._configured):
+            headers.append((b"anthropic-version", DEFAULT_VERSION.encode()))
         target = self._target("/models", b"")
         if self.dialect == "anthropic":
             target += (b"&" if b"?" in target else b"?") + b"limit=1000"
@@ -121,16 +140,14 @@ class Provider:
         target = self._path + path
         return (f"{target}?{'&'.join(parts)}" if parts else target).encode("ascii")
 
-    def _headers(self, exchange: Exchange, crossing: frozenset[bytes]) -> Headers:
-        headers: Headers = [pair for pair in exchange.headers if pair[0] in crossing and SAFE_VALUE.fullmatch(pair[1])]
-        if self._needs_version and exchange.index.get(b"anthropic-version") is None:
-            headers.append((b"anthropic-version", ANTHROPIC_VERSION))
-        trace = exchange.index.get(b"traceparent")
+    def _headers(self, exchange: Exchange, crossing: Crossing) -> Headers:
+        headers = self._client.crossing(exchange, translated=crossing.translates)
+        trace = exchange.index.get(b"traceparent") if self._traces else None
         if trace is not None and (match := TRACEPARENT.fullmatch(trace)):
             # Our own hop in the client's trace. W3C Trace Context, section 3.2: 00-traceid-parentid-flags.
             headers.append((b"traceparent", b"00-%s-%016x-%s" % (match[1], random.getrandbits(64) or 1, match[2])))
         headers += next(self._credentials)
-        headers += self._configured
+        headers += self._always
         # Bodies pass as they are, so they had better come uncompressed.
         headers.append((b"accept-encoding", b"identity"))
         return headers

@@ -25,14 +25,16 @@ class Upstream:
     """A provider and the model to ask it for.
 
     ``names`` is what a key's patterns may match: ``provider/model`` and the bare model; ``headers`` tell the client who
-    answered.
+    answered; ``price`` is what its answers cost, None where that is not known.
     """
 
-    __slots__ = ("headers", "model", "names", "provider")
+    __slots__ = ("headers", "model", "names", "price", "provider")
 
-    def __init__(self, provider: Provider, model: str) -> None:
+    def __init__(self, provider: Provider, model: str, price: config.Price | None = None) -> None:
+        """`price` is that of the alias, where it has one."""
         self.provider = provider
         self.model = model
+        self.price = provider.price(model) if price is None else provider.own_price(price, model)
         self.names = (f"{provider.name}/{model}", model)
         self.headers: Headers = [
             (b"x-edge-provider", provider.name.encode("ascii")),
@@ -67,10 +69,12 @@ class Router:
         self.providers = providers
         self._live_names = live_names
         self.aliases = {
-            alias: tuple(_target(target.to, providers) for target in model.upstreams) for alias, model in models.items()
+            alias: tuple(_target(target.to, providers, model.price) for target in model.upstreams)
+            for alias, model in models.items()
         }
         self._fallbacks = {alias: tuple(model.fallbacks) for alias, model in models.items()}
         self._known: dict[tuple[str, str], Resolution] = {}
+        self.spelled = frozenset(self.names())
 
     def resolve(self, name: str, route: Route) -> Resolution:
         """Raises ModelNotFound; UnsupportedRoute (400) where the model exists, but nothing can serve this route."""
@@ -144,6 +148,6 @@ class Router:
         return seen
 
 
-def _target(to: str, providers: dict[str, Provider]) -> Upstream:
+def _target(to: str, providers: dict[str, Provider], price: config.Price | None) -> Upstream:
     provider, _, model = to.partition("/")
-    return Upstream(providers[provider], model)
+    return Upstream(providers[provider], model, price)

@@ -16,7 +16,7 @@ from decimal import Decimal
 import httpx2
 import pytest
 
-from tests.harness import Canned, Client, Edge, Seen, answer, running
+from tests.harness import Canned, Client, Edge, Seen, answer, chunked, running
 
 SAID = [{"role": "user", "content": "x" * 400}]
 PICO = Decimal(1).scaleb(-12)
@@ -26,26 +26,23 @@ USER = "lea_team_0123456789abcdefghijk"
 PRICES = {"gpt": (2_500_000, 10_000_000), "claude": (1_000_000, 5_000_000), "vector": (20_000, 0)}
 
 
-def priced(url: str) -> str:
-    """An address of this machine that the prices take for Azure's, which has both vendors' models."""
-    return f"http://localhost:{url.rpartition(':')[2]}/.openai.azure.com/v1"
-
-
 def provider(url: str, dialect: str = "openai", plan: str = "", **more):
-    return {"dialect": dialect, "base_url": url, "headers": {"x-sim-plan": plan} if plan else {}, **more}
+    """Something that imitates a vendor and is priced as it."""
+    headers = {"x-sim-plan": plan} if plan else {}
+    return {"dialect": dialect, "base_url": url, "priced_as": dialect, "headers": headers, **more}
 
 
 def config(url: str, **more):
-    azure = priced(url)
+    url = f"{url}/v1"
     made = {
-        "openai": provider(azure),
-        "anthropic": provider(azure, "anthropic"),
-        "slow": provider(azure, plan="words-400-tps-100"),
-        "slow-claude": provider(azure, "anthropic", plan="words-400-tps-100"),
-        "hanging": provider(azure, plan="hang"),
-        "failing": provider(azure, plan="500"),
-        "breaking": provider(azure, plan="words-30-cut-9"),
-        "unpriced": provider(f"{url}/v1"),
+        "openai": provider(url),
+        "anthropic": provider(url, "anthropic"),
+        "slow": provider(url, plan="words-400-tps-100"),
+        "slow-claude": provider(url, "anthropic", plan="words-400-tps-100"),
+        "hanging": provider(url, plan="hang"),
+        "failing": provider(url, plan="500"),
+        "breaking": provider(url, plan="words-30-cut-9"),
+        "unpriced": {"dialect": "openai", "base_url": url},
     }
     targets = {name: f"{name}/gpt-4o" for name in ("slow", "hanging", "failing", "breaking", "unpriced")}
     targets |= {
@@ -223,6 +220,57 @@ def test_an_answer_without_usage_is_estimated_and_says_so(front, tmp_path):
             assert Decimal(got.headers["x-edge-cost-usd"]) == Decimal(line["cost_usd"])
 
 
+SAYS = [
+    {"type": "message_start", "message": {"id": "m"}},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "some words"}},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}},
+    {"type": "message_stop"},
+]
+CHUNKS = [
+    {"id": "c", "choices": [{"index": 0, "delta": {"content": "some words"}}]},
+    {"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+]
+UNCOUNTED = {
+    ("openai", False): answer(
+        b'{"id":"c","choices":[{"index":0,"message":{"content":"said"},"finish_reason":"stop"}]}'
+    ),
+    ("openai", True): chunked([f"data: {json.dumps(each)}\n\n".encode() for each in CHUNKS] + [b"data: [DONE]\n\n"]),
+    ("anthropic", False): answer(b'{"content":[{"type":"text","text":"some words"}],"stop_reason":"end_turn"}'),
+    ("anthropic", True): chunked([f"event: {each['type']}\ndata: {json.dumps(each)}\n\n".encode() for each in SAYS]),
+}
+"""Answers without counts, by the provider's dialect and whether they are streams."""
+
+
+def test_where_a_translated_answer_is_not_counted_client_and_books_say_the_same(tmp_path):
+    def reply(seen: Seen, _) -> bytes:
+        dialect = "anthropic" if seen.target.endswith("/messages") else "openai"
+        return UNCOUNTED[dialect, b'"stream":true' in seen.body]
+
+    with Canned(reply) as upstream:
+        made = Edge(tmp_path, config(upstream.url))
+        with running(made):
+            told = []
+            for model, path, counts in (
+                ("gpt", "/v1/messages", ("input_tokens", "output_tokens")),
+                ("claude", "/v1/chat/completions", ("prompt_tokens", "completion_tokens")),
+            ):
+                whole = ask(made, model, path)
+                assert whole.headers["x-edge-estimated"] == "true"
+                stream = ask(made, model, path, stream=True, stream_options={"include_usage": True})
+                events = [json.loads(line[6:]) for line in stream.text.splitlines() if line.startswith("data: {")]
+                if model == "gpt":
+                    begun = events[0]["message"]["usage"]["input_tokens"]
+                    assert begun == whole.json()["usage"]["input_tokens"] > 100
+                for usage in (whole.json()["usage"], [each["usage"] for each in events if each.get("usage")][-1]):
+                    assert usage["estimated"] is True
+                    told.append(tuple(usage[name] for name in counts))
+            logged = lines(made, 4)
+            assert all(line["estimated"] for line in logged)
+            assert [(line["input_tokens"], line["output_tokens"]) for line in logged] == told
+            assert sum(tokens(made).values()) == sum(map(sum, told))
+
+
 def test_errors_cost_nothing_and_what_broke_off_what_came(edge):
     assert ask(edge, "failing").status_code == 500
     assert ask(edge, "failing", stream=True).status_code == 500
@@ -242,7 +290,7 @@ def test_only_the_upstream_that_answered_is_charged(edge):
     got = ask(edge, "second")
     assert got.headers["x-edge-attempts"] == "2"
     cost = {labels: pico(value) for labels, value in metrics(edge, "edge_cost_usd_total").items()}
-    assert cost == {'model="second",provider="openai"': pico(got.headers["x-edge-cost-usd"])}
+    assert cost == {'model="second",provider="openai",tenant=""': pico(got.headers["x-edge-cost-usd"])}
 
 
 def test_an_answer_nobody_understands_is_billed_to_who_gave_it(front, tmp_path):
@@ -267,8 +315,8 @@ def test_an_answer_nobody_understands_is_billed_to_who_gave_it(front, tmp_path):
             assert Decimal(got.headers["x-edge-cost-usd"]) == (first + second) * PICO
             found = {labels: pico(value) for labels, value in metrics(edge, "edge_cost_usd_total").items()}
             assert found == {
-                'model="mixed",provider="anthropic"': first,
-                'model="mixed",provider="openai"': second,
+                'model="mixed",provider="anthropic",tenant=""': first,
+                'model="mixed",provider="openai",tenant=""': second,
             }
 
 

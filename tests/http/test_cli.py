@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
 import re
 import shlex
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx2
@@ -100,6 +106,10 @@ def test_doctor_tells_how_things_are(simulator, tmp_path):
     got = edge_command("doctor", "-c", str(path), "--reach")
     assert got.returncode == 0
     assert got.stdout.count("provider ") == 2
+    assert re.search(r"version anthropic +the client's, else 2023-06-01", got.stdout)
+    pinned = {**providers(simulator.url)["anthropic"], "headers": {"Anthropic-Version": "2026-10-21"}}
+    path.write_text(json.dumps({"providers": {"new": pinned}}))
+    assert re.search(r"version new +2026-10-21, pinned; .*temperature", edge_command("doctor", "-c", str(path)).stdout)
     path.write_text(json.dumps({"providers": providers(f"http://127.0.0.1:{free_port()}")}))
     got = edge_command("doctor", "-c", str(path), "--reach")
     assert got.returncode == 1
@@ -191,25 +201,48 @@ def test_a_missing_file_and_an_unreadable_secret_are_said_plainly(tmp_path):
     assert (got.returncode, "ca_file" in got.stderr, "Traceback" in got.stderr) == (1, True, False)
 
 
-def test_log_lines_are_pretty_on_a_terminal(simulator, tmp_path):
-    import pty
-
-    path = tmp_path / "edge.json"
-    path.write_text(json.dumps({"providers": providers(simulator.url), "server": {"port": 0}}))
+@contextlib.contextmanager
+def on_a_terminal(*arguments: str) -> Iterator[Callable[[bytes], bytes]]:
+    """The edge with a terminal for its log; gives what reads that up to some bytes."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "edge", "serve", "-c", str(path)]
-    process = subprocess.Popen(command, stderr=theirs, env=clean_environment(TERM="xterm"))
-    try:
-        seen = b""
-        while b"curl" not in seen:
+    # Wide enough for no line to be broken.
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 1000, 0, 0))
+    command = [sys.executable, "-m", "edge", *arguments]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=theirs, env=clean_environment(TERM="xterm"))
+    seen = b""
+
+    def until(mark: bytes) -> bytes:
+        nonlocal seen
+        while mark not in seen:
             seen += os.read(ours, 65536)
-        assert b"serving" in seen
-        assert b'{"' not in seen.partition(b"curl")[0]
+        return seen
+
+    try:
+        yield until
     finally:
         process.terminate()
         process.wait(10)
         os.close(ours)
         os.close(theirs)
+
+
+def test_log_lines_are_pretty_on_a_terminal(simulator, tmp_path):
+    path = tmp_path / "edge.json"
+    path.write_text(json.dumps({"providers": providers(simulator.url), "server": {"port": 0}}))
+    with on_a_terminal("serve", "-c", str(path)) as until:
+        seen = until(b"curl")
+        assert b"serving" in seen
+        assert b'{"' not in seen.partition(b"curl")[0]
+
+
+def test_elsewhere_every_line_of_the_log_is_json(simulator, tmp_path):
+    edge = Edge(tmp_path, {"providers": providers(simulator.url)})
+    with running(edge):
+        httpx2.post(f"{edge.url}/v1/chat/completions", json={"model": "gpt-5", "messages": []})
+        edge.process.process.send_signal(signal.SIGHUP)
+        edge.process.wait_for("reloading")
+    for line in edge.process.lines:
+        assert json.loads(line)["event"], line
 
 
 def test_keys_of_the_environment_are_configuration_enough(simulator):
@@ -224,26 +257,36 @@ def test_keys_of_the_environment_are_configuration_enough(simulator):
         )
         assert got.status_code == 200
         assert ["authorization", "Bearer sk-canary"] in simulator.entry(before)["headers"]
-        assert len([line for line in process.lines if line.startswith("curl ")]) == 1
+        assert "curl " not in process.output
         assert "canary" not in process.output
     finally:
         process.stop()
 
 
-def test_the_demo_prints_curls_that_work_as_printed_and_takes_its_simulator_along():
+def test_the_demo_prints_curls_that_work_as_printed():
+    with on_a_terminal("demo", "--port", "0") as until:
+        until(b"/v1/messages")
+        seen = until(b'"max_tokens": 64, "messages": [{"role": "user", "content": "Say hello."}]}\'\r\n')
+        commands = re.findall(r"^(curl .*)\r$", seen.decode(), re.MULTILINE)
+        assert len(commands) == 2
+        url = re.search(r"curl (http://[^/]+)/", commands[0])[1]
+        wait_until_ready(url)
+        for command in commands:
+            got = subprocess.run([*shlex.split(command), "-sSi"], capture_output=True, text=True, timeout=20)
+            head, _, body = got.stdout.replace("\r", "").partition("\n\n")
+            answer = json.loads(body)
+            text = answer["content"][0]["text"] if "content" in answer else answer["choices"][0]["message"]["content"]
+            assert text.startswith("[edge demo: a simulator answers, no model] "), answer
+            # Priced as what it imitates, which it says.
+            assert float(re.search(r"x-edge-cost-usd: (\S+)", head)[1]) > 0
+        assert b"what the providers it imitates would charge" in seen
+
+
+def test_the_demo_takes_its_simulator_along():
     process = Process(sys.executable, "-m", "edge", "demo", "--port", "0")
     try:
         simulator_url = process.wait_for(r"a simulator answers, at (http://[^/]+)")[1]
-        url = process.wait_for(r'"address":"(http://[^"]+)"')[1]
-        wait_until_ready(url)
-        process.wait_for(r"^curl .*/v1/messages")
-        commands = [line for line in process.lines if line.startswith("curl ")]
-        assert len(commands) == 2
-        for command in commands:
-            got = subprocess.run([*shlex.split(command), "-sS"], capture_output=True, text=True, timeout=20)
-            answer = json.loads(got.stdout)
-            text = answer["content"][0]["text"] if "content" in answer else answer["choices"][0]["message"]["content"]
-            assert text.startswith("[edge demo: a simulator answers, no model] "), answer
+        wait_until_ready(process.wait_for(r'"address":"(http://[^"]+)"')[1])
         assert httpx2.get(f"{simulator_url}/health").status_code == 200
     finally:
         process.stop(signal.SIGINT)
@@ -300,13 +343,13 @@ def test_metrics_have_the_form_promtool_wants(edge_with_traffic):
 def test_metrics_count_requests_tokens_and_time(edge_with_traffic):
     text = httpx2.get(f"{edge_with_traffic.url}/metrics").text
     for expected in (
-        r'edge_requests_total{code="200",endpoint="/v1/chat/completions",model="smart",provider="openai",stream="false"} \d',
-        r'edge_requests_total{code="200",endpoint="/v1/messages",model="wise",provider="anthropic",stream="true"} \d',
+        r'edge_requests_total{code="200",endpoint="/v1/chat/completions",model="smart",provider="openai",stream="false",tenant=""} \d',
+        r'edge_requests_total{code="200",endpoint="/v1/messages",model="wise",provider="anthropic",stream="true",tenant=""} \d',
         r'edge_request_duration_seconds_count{endpoint="/v1/messages",outcome="ok",stream="true"} \d',
         r'edge_overhead_seconds_count{endpoint="/v1/chat/completions"} \d',
         r'edge_upstream_duration_seconds_count{model="smart",provider="openai"} \d',
-        r'edge_tokens_total{model="smart",provider="openai",type="input"} \d',
-        r'edge_tokens_total{model="wise",provider="anthropic",type="output"} \d',
+        r'edge_tokens_total{model="smart",provider="openai",tenant="",type="input"} \d',
+        r'edge_tokens_total{model="wise",provider="anthropic",tenant="",type="output"} \d',
         r'edge_build_info{compiled="(true|false)",python="3\.\d+\.\d+",version="\d+\.\d+\.\d+"} 1\.0',
     ):
         assert re.search(f"^{expected}", text, re.MULTILINE), expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 import httpx2
@@ -383,9 +384,10 @@ class TestMetricsPage:
             httpx2.post(f"{guarded.url}/v1/made/up/{i}", json={"model": "gpt-x"}, headers={"x-api-key": KEY_A})
         chat(guarded, KEY_A, "smart")
         text = httpx2.get(f"{guarded.url}/metrics", headers={"x-api-key": KEY_ADMIN}).text
-        for canary in ("unheard", "made/up", KEY_A, "team-a", "gpt-x"):
+        for canary in ("unheard", "made/up", KEY_A, "gpt-x"):
             assert canary not in text
         assert 'model="_other"' in text
         assert 'model="smart"' in text
+        assert set(re.findall(r'tenant="(.*?)"', text)) <= {"", "team-a", "b", "ops"}
         kinds = {part.split('"')[1] for part in text.split("error_type=")[1:]}
         assert kinds <= set(KINDS)

@@ -12,12 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.accounting import MAX_REMEMBERED, Accounts, Charge, estimate, usd
+from edge import config
+from edge.accounting import Accounts, Charge, estimate, usd
 from edge.dialects.crossing import STREAMS
+from edge.dialects.estimate import estimate_input
 from edge.errors import ClientClosedRequest, EdgeError, ShuttingDown, UpstreamStreamBroken, UpstreamTimeout
 from edge.hooks import Usage
-from edge.pricing import PICO, load_prices
+from edge.pricing import PICO
 from edge.telemetry.metrics import Metrics, shared_slots
+from edge.upstreams.provider import Provider
+from edge.upstreams.router import Upstream
 
 OPENAI = "https://api.openai.com/v1"
 BODY = b'{"model":"gpt-4o","messages":[{"role":"user","content":"twelve bytes"}]}'
@@ -51,8 +55,13 @@ def tally() -> Tally:
     return Tally()
 
 
+def upstream(model: str = "gpt-4o", base_url: str = OPENAI, **settings: Any) -> Upstream:
+    made = config.Provider(dialect="openai", base_url=base_url, **settings)
+    return Upstream(Provider("main", made, None), model)  # type: ignore[arg-type]
+
+
 def charge(accounts: Accounts, model: str = "gpt-4o", usage: Usage | None = None, **more: bool) -> Charge | None:
-    return accounts.charge("main", OPENAI, "smart", model, usage, **more)
+    return accounts.charge(upstream(model), "smart", "a", usage, **more)
 
 
 def test_an_answer_is_charged_by_its_tokens(tally):
@@ -60,10 +69,10 @@ def test_an_answer_is_charged_by_its_tokens(tally):
     # gpt-4o: 2.5, 10 and 1.25 USD for a million tokens.
     assert got == Charge(Usage(input=100, output=10, cache_read=20), 375_000_000, False)
     assert tally.counts == {
-        ("edge_cost_usd_total", "main", "smart"): pytest.approx(0.000375, abs=1e-18),
-        ("edge_tokens_total", "main", "smart", "input"): 100,
-        ("edge_tokens_total", "main", "smart", "output"): 10,
-        ("edge_tokens_total", "main", "smart", "cache_read"): 20,
+        ("edge_cost_usd_total", "main", "smart", "a"): pytest.approx(0.000375, abs=1e-18),
+        ("edge_tokens_total", "main", "smart", "input", "a"): 100,
+        ("edge_tokens_total", "main", "smart", "output", "a"): 10,
+        ("edge_tokens_total", "main", "smart", "cache_read", "a"): 20,
     }
 
 
@@ -73,24 +82,6 @@ def test_what_has_no_price_is_counted_as_that(tally):
     assert charge(accounts, "gpt-4o", None) is None
     assert tally.counts[("edge_unpriced_requests_total", "main")] == 2
     assert tally.total("edge_cost_usd_total") == 0
-
-
-def test_prices_are_remembered_within_bounds(tally):
-    class Prices:
-        asked = 0
-
-        def find(self, base_url: str, model: str) -> None:
-            self.asked += 1
-
-    prices = Prices()
-    accounts = Accounts(tally, prices)  # type: ignore[arg-type]
-    for _ in range(3):
-        assert accounts.price(OPENAI, "gpt-4o") is None
-    assert prices.asked == 1
-    for number in range(MAX_REMEMBERED * 2):
-        accounts.price(OPENAI, f"model-{number}")
-    assert len(accounts._known) <= MAX_REMEMBERED
-    assert Accounts(tally).price(OPENAI, "gpt-4o") is load_prices().find(OPENAI, "gpt-4o")
 
 
 @given(st.integers(0, 10**24))
@@ -141,11 +132,13 @@ def exchange(api: str = "chat", *, events: list[tuple[bytes, bytes]] | None = No
     if events is not None:
         stream = STREAMS[api]()
         stream.see(events)
+    body = fields.get("body", BODY)
     made: dict[str, Any] = {
         "charged": False,
-        "crossing": SimpleNamespace(stream=stream),
+        "crossing": SimpleNamespace(stream=stream, told=None, estimated_input=lambda: estimate_input(PATHS[api], body)),
         "route": SimpleNamespace(counts=False, upstream=PATHS[api]),
-        "upstream": SimpleNamespace(provider=SimpleNamespace(name="main", base_url=OPENAI), model="gpt-4o"),
+        "upstream": upstream(),
+        "key": SimpleNamespace(tenant="a"),
         "model_label": "smart",
         "body": BODY,
         "usage": None,
@@ -225,6 +218,14 @@ def test_a_whole_answer_without_a_count_is_estimated(tally):
     assert (made.usage, made.estimated) == (Usage(10, 25), True)
 
 
+@pytest.mark.parametrize("events", [None, [*SAID, STOP, DONE]])
+def test_the_books_say_what_a_client_was_told(tally, events):
+    told = SimpleNamespace(stream=exchange(events=events).crossing.stream, told=Usage(8, 2))
+    made = exchange(crossing=told)
+    Accounts(tally).settle(made, b"{}" if events is None else None)
+    assert (made.usage, made.estimated) == (Usage(8, 2), True)
+
+
 def test_a_counted_answer_that_nobody_understood_is_billed_all_the_same(tally):
     made = exchange(usage=COUNTED, error=EdgeError())
     Accounts(tally).settle(made)
@@ -256,11 +257,11 @@ def test_what_a_provider_said_on_the_way_stands():
     made = exchange("messages", events=events, error=ClientClosedRequest())
     Accounts(Tally()).settle(made)
     assert made.usage == Usage(70, 40, 9)
-    assert estimate("/messages", b"", 0, Usage(70, 1)) == Usage(70, 1)
+    assert estimate(lambda: 1, 0, Usage(70, 1)) == Usage(70, 1)
 
 
 def test_an_estimated_input_is_never_more_than_the_model_takes():
     made = exchange(events=SAID, error=ClientClosedRequest(), body=b'{"messages":[%b]}' % (b" " * 2_000_000))
     accounts = Accounts(Tally())
     accounts.settle(made)
-    assert made.usage.input == accounts.price(OPENAI, "gpt-4o").context_window == 128_000
+    assert made.usage.input == made.upstream.price.context_window == 128_000

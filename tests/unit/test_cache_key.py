@@ -122,10 +122,14 @@ def test_what_is_around_the_body_is_inside():
         key(REQUEST, headers=[("anthropic-beta", "a=1"), ("anthropic-beta", "b")]),
         key(REQUEST, headers=[("anthropic-beta", "a=1,b")]),
         key(REQUEST, headers=[("anthropic-version", "2023-06-01")]),
+        key(REQUEST, headers=[("anthropic-version", "2026-10-21")]),
+        key(REQUEST, headers=[("anthropic-workspace-id", "wrkspc_a")]),
+        key(REQUEST, headers=[("anthropic-workspace-id", "wrkspc_b")]),
+        key(REQUEST, headers=[("anthropic-future", "1")]),
         key(REQUEST, query=b"beta=true"),
         key(REQUEST, path="/v1/messages"),
     }
-    assert len(keys) == 8
+    assert len(keys) == 12
     assert key(REQUEST, path="/openai/v1/chat/completions") == key(REQUEST)
     assert key(REQUEST, headers=[("x-other", "1")]) == key(REQUEST)
 
@@ -134,8 +138,10 @@ def test_who_asks_and_who_would_be_asked_is_inside():
     here = Provider(dialect="openai", base_url="http://127.0.0.1:1/v1")
     there = Provider(dialect="openai", base_url="http://127.0.0.1:2/v1")
     dressed = Provider(dialect="openai", base_url="http://127.0.0.1:1/v1", headers={"openai-project": "p"})
+    picky = Provider(dialect="openai", base_url="http://127.0.0.1:1/v1", drop_betas=["a*"])
     told = [
         identity("tenant", "a", False, [(here, "m")]),
+        identity("tenant", "a", False, [(picky, "m")]),
         identity("tenant", "b", False, [(here, "m")]),
         identity("key", "a", False, [(here, "m")]),
         identity("shared", "", False, [(here, "m")]),

@@ -17,7 +17,7 @@ from edge.simulator import plan
 from edge.telemetry.metrics import DROPPED, FAMILIES
 
 ROOT = Path(__file__).parents[2]
-NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)+-?")
+NAME = re.compile(r"[a-z][a-z0-9]*((-[a-z0-9]+)+-?|-)")
 PLAIN = {"accept", "age", "allow", "authorization", "connection", "cookie", "date", "expect", "forwarded", "host"}
 PLAIN |= {
     "location",
@@ -69,12 +69,13 @@ def settings(kind=config.Config, prefix=""):
         inner = [
             part for part in (hint, *get_args(hint)) if isinstance(part, type) and issubclass(part, config.Settings)
         ]
-        if not inner:
+        if not inner or path == "models.ALIAS.price":  # a price is described once, with the providers
             yield path
         elif not hasattr(hint, "__origin__"):
             yield from settings(inner[0], f"{path}.")
         else:
-            item = "[]." if hint.__origin__ is list else ".ALIAS." if path == "models" else ".NAME."
+            keys = {"models": ".ALIAS.", "providers.NAME.prices": ".MODEL."}
+            item = "[]." if hint.__origin__ is list else keys.get(path, ".NAME.")
             yield from settings(inner[0], path + item)
 
 

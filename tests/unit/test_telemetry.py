@@ -52,9 +52,9 @@ def test_a_request_is_counted_once_everywhere():
     found = samples(metrics)
     chat = 'endpoint="/v1/chat/completions"'
     for name, value in {
-        f'edge_requests_total{{code="200",{chat},model="smart",provider="openai",stream="false"}}': 1,
-        f'edge_requests_total{{code="404",{chat},model="_other",provider="",stream="false"}}': 1,
-        f'edge_requests_total{{code="502",{chat},model="smart",provider="openai",stream="true"}}': 1,
+        f'edge_requests_total{{code="200",{chat},model="smart",provider="openai",stream="false",tenant="t"}}': 1,
+        f'edge_requests_total{{code="404",{chat},model="_other",provider="",stream="false",tenant=""}}': 1,
+        f'edge_requests_total{{code="502",{chat},model="smart",provider="openai",stream="true",tenant="t"}}': 1,
         f'edge_request_duration_seconds_bucket{{{chat},le="0.01",outcome="ok",stream="false"}}': 0,
         f'edge_request_duration_seconds_bucket{{{chat},le="0.025",outcome="ok",stream="false"}}': 1,
         f'edge_request_duration_seconds_bucket{{{chat},le="+Inf",outcome="ok",stream="false"}}': 1,
@@ -80,7 +80,11 @@ def test_label_sets_beyond_the_bound_are_one():
         metrics.request_done(msgspec.structs.replace(OK, model=f"m-{number}", usage=None))
     found = samples(metrics)
     other = "edge_requests_total" + "".join(
-        ("{", ",".join(f'{name}="_other"' for name in ("code", "endpoint", "model", "provider", "stream")), "}")
+        (
+            "{",
+            ",".join(f'{name}="_other"' for name in ("code", "endpoint", "model", "provider", "stream", "tenant")),
+            "}",
+        )
     )
     counts = [value for name, value in found.items() if name.startswith("edge_requests_total")]
     assert sum(counts) == 3000
@@ -228,12 +232,12 @@ def test_a_line_tells_cost_estimate_and_cache_where_there_are_any():
 
 def test_what_is_counted_beside_requests_is_told_with_them():
     metrics = Metrics()
-    metrics.count("edge_tokens_total", "openai", "smart", "output", amount=34)
-    metrics.count("edge_tokens_total", "openai", "smart", "output")
+    metrics.count("edge_tokens_total", "openai", "smart", "output", "a", amount=34)
+    metrics.count("edge_tokens_total", "openai", "smart", "output", "a")
     metrics.observe("edge_cache_operation_duration_seconds", 0.0003, "redis", "get")
     metrics.level("edge_cache_entries", 7, "memory")
     metrics.level("edge_cache_entries", 5, "memory")
     found = samples(metrics)
-    assert found['edge_tokens_total{model="smart",provider="openai",type="output"}'] == 35
+    assert found['edge_tokens_total{model="smart",provider="openai",tenant="a",type="output"}'] == 35
     assert found['edge_cache_operation_duration_seconds_count{operation="get",tier="redis"}'] == 1
     assert found['edge_cache_entries{tier="memory"}'] == 5

@@ -13,7 +13,8 @@ from edge.dialects.schemas import closed, has_maps, is_strict
 from edge.dialects.tokens import count_answer, estimate_tokens
 from edge.dialects.translation import short_name
 from edge.dialects.translators import TRANSLATORS
-from tests.unit.translating import PNG, USER
+from edge.errors import InvalidRequest, InvalidValue
+from tests.unit.translating import PNG, USER, to_anthropic
 
 TABLE = [
     (400, "invalid_request_error", 400, "invalid_request_error", None),
@@ -97,6 +98,44 @@ def test_the_table_says_when_and_from_what_and_no_row_is_hidden():
     for rows, find in ((table.anthropic, anthropic_model), (table.openai, openai_model)):
         for row in rows:
             assert any(find(glob.replace("*", "")) == row or find(glob.replace("*", "x")) == row for glob in row.match)
+
+
+HOT = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "temperature": 0, "top_p": 0.9, "top_k": 5}
+
+
+@pytest.mark.parametrize(
+    ("version", "left"),
+    [
+        *(
+            ("", {"temperature", "top_k"}),
+            ("2023-06-01", {"temperature", "top_k"}),
+            ("2026-10-20", {"temperature", "top_k"}),
+        ),
+        *(("2026-10-21", set()), ("2027-01-01", set()), ("x", {"temperature", "top_k"})),
+    ],
+)
+def test_a_version_of_the_api_may_take_sampling_from_every_model(version, left):
+    done = to_anthropic(json.dumps(HOT).encode(), "claude-sonnet-4-5", version=version)
+    sampling = {"temperature", "top_p", "top_k"}
+    assert sampling & json.loads(done.body).keys() == left
+    assert set(done.dropped) == sampling - left
+    if not left:
+        with pytest.raises(InvalidRequest, match="'temperature', 'top_p', 'top_k'"):
+            to_anthropic(json.dumps(HOT).encode(), "claude-sonnet-4-5", version=version, strict=True)
+
+
+def test_a_version_of_the_api_may_take_documents_from_users_only():
+    part = {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AAAA"}}
+    said = [
+        {"role": "user", "content": [part]},
+        {"role": "assistant", "content": [part]},
+        {"role": "user", "content": "?"},
+    ]
+    body = json.dumps({"model": "m", "messages": said}).encode()
+    assert len(json.loads(to_anthropic(body, "claude-sonnet-4-5", version="2023-06-01").body)["messages"]) == 3
+    with pytest.raises(InvalidValue) as caught:
+        to_anthropic(body, "claude-sonnet-4-5", version="2026-10-21")
+    assert caught.value.param == "messages[1]"
 
 
 @pytest.mark.parametrize(
