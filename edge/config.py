@@ -166,6 +166,7 @@ class Model(Settings, frozen=True, kw_only=True):
     fallbacks: list[str] = field(default_factory=list)
     cache: CacheMode | None = None
     price: Price | None = None
+    display_name: str | None = None
 
 
 class Memory(Settings, frozen=True, kw_only=True):

@@ -41,7 +41,7 @@ from edge.guard.limits import KeyLimits
 from edge.hooks import FailedAttempt, Hooks, Meter
 from edge.repeats import Repeats
 from edge.replies import JSON_TYPE, STREAM_HEADERS, fail, replay, reply, serve, start_reply
-from edge.routes import EXISTING, MODEL, OTHER, UNKNOWN
+from edge.routes import EXISTING, MODEL, OTHER, UNKNOWN, no_route
 from edge.sharing import Sharing
 from edge.state import Granted, State, build_state
 from edge.upstreams.attempts import (
@@ -54,7 +54,7 @@ from edge.upstreams.attempts import (
     returned_headers,
 )
 from edge.upstreams.deadline import Deadline, Sweep
-from edge.upstreams.listing import model_answer
+from edge.upstreams.listing import Asked, answer_models
 from edge.upstreams.provider import Provider
 from edge.upstreams.refusal import words_of
 from edge.upstreams.relay import EventRelay
@@ -65,7 +65,6 @@ __all__ = ["Gateway"]
 
 LARGE = 262144
 """Larger bodies are translated in a thread: the other requests of the loop would wait for it."""
-NO_ROUTE = f"This route is not supported. There are: {EXISTING}."
 NO_MULTIPART = f"Multipart bodies are not supported. There are: {EXISTING}."
 
 
@@ -139,9 +138,11 @@ class Gateway:
             exchange.key = state.auth.identify(exchange)
             route = exchange.route
             if route is UNKNOWN or (route.endpoint == OTHER and exchange.method != route.method):
-                raise UnsupportedRoute(NO_ROUTE)
-            if route.method != exchange.method:
-                raise MethodNotAllowed(route.method)
+                if b"anthropic-version" in exchange.index:
+                    exchange.dialect = "anthropic"
+                raise UnsupportedRoute(no_route(exchange.target, exchange.dialect))
+            if exchange.method not in route.methods:
+                raise MethodNotAllowed(", ".join(route.methods))
             media_type = exchange.index.get(b"content-type")
             if media_type != b"application/json" and (media_type or b"").lower().startswith(b"multipart/"):
                 raise UnsupportedRoute(NO_MULTIPART)
@@ -152,7 +153,7 @@ class Gateway:
                 raise Overloaded
             exchange.admitted = True
             self._in_flight += 1
-            if exchange.key.limited:
+            if exchange.key.limited and route.api != "models":
                 exchange.quota = self.limits.headers
                 self.limits.take(exchange)
         except EdgeError as error:
@@ -250,9 +251,10 @@ class Gateway:
         state = exchange.state
         exchange.upstream_begins()
         wanted = exchange.argument if exchange.route is MODEL else ""
-        body = await model_answer(state.router, state.catalog, exchange.key.grants, exchange.dialect, wanted)
+        asked = Asked(exchange.dialect, wanted, exchange.query, exchange.key.grants)
+        body, headers = await answer_models(state.router, state.catalog, state.settings.models, asked)
         exchange.upstream_ends()
-        reply(exchange, 200, [JSON_TYPE], body)
+        reply(exchange, 200, [JSON_TYPE, *headers], body)
 
     async def _replay(self, exchange: Exchange) -> None:
         """A stored stream as it came, in the time that a new one would have."""

@@ -30,6 +30,11 @@ class Route:
     counts: bool = False
     """It asks for the number of a request's tokens, which can be estimated where no provider can be asked."""
 
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Those that are answered: HEAD where GET is (RFC 9110, section 9.3.2)."""
+        return ("GET", "HEAD") if self.method == "GET" else (self.method,)
+
 
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -64,6 +69,16 @@ UNSUPPORTED = re.compile(
 NEAR_MISS = re.compile(r"(?i:(v1|openai|anthropic)(/|$))")
 # A passed-through path becomes part of the provider's URL: plain words only, so that it cannot climb or add a query.
 PLAIN = re.compile(r"[A-Za-z0-9_-]{1,64}(/[A-Za-z0-9_-]{1,64}){0,5}")
+# A client's base URL that ends too late, with what its SDK adds behind it.
+TWICE = frozenset(f"{first}/{version}{then}" for first in ROUTES for version in ("", "v1/") for then in ROUTES)
+ORIGIN = re.compile(r"^https?://[^/?]*")
+PREFIX = re.compile(r"^/((openai|anthropic)/)?(v1/)?")
+PROBES = frozenset(
+    f"{prefix}{path}".encode()
+    for prefix in ("", "/v1", "/anthropic", "/anthropic/v1", "/openai", "/openai/v1")
+    for path in ("", "/", "/api/hello")
+)
+"""What clients send a HEAD to, to see whether anybody is there: answered without a key."""
 RESERVED = ("health", "metrics", "admin")
 EXISTING = ", ".join(f"{route.method} {route.endpoint}" for route in (*ROUTES.values(), MODEL))
 
@@ -92,9 +107,30 @@ def match(path: bytes) -> Match | None:
     route = ROUTES.get(rest)
     if route is not None:
         return Match(route, route.dialect or dialect)
-    if rest.startswith("models/") and len(rest) > 7:
+    if rest == "models/":
+        return Match(ROUTES["models"], dialect)
+    if rest.startswith("models/"):
         return Match(MODEL, dialect, rest[7:])
-    passes = PLAIN.fullmatch(rest) and not UNSUPPORTED.match(rest) and not NEAR_MISS.match(rest)
+    passes = PLAIN.fullmatch(rest) and not UNSUPPORTED.match(rest) and not NEAR_MISS.match(rest) and rest not in TWICE
     if prefix != "anthropic" and passes and rest.lower() not in ROUTES:
         return Match(Route(OTHER, "POST", "openai", f"/{rest}", "other"), "openai")
-    return Match(UNKNOWN, dialect)
+    meant = _meant(rest)
+    return Match(UNKNOWN, (meant.dialect if meant is not None else None) or dialect)
+
+
+def _meant(path: str) -> Route | None:
+    """The route that a path, which is none, ends in."""
+    parts = [part for part in path.split("/") if part]
+    return ROUTES.get("/".join(parts[-2:])) or ROUTES.get("".join(parts[-1:]))
+
+
+def no_route(target: bytes, dialect: Dialect) -> str:
+    """Why a request's target is no route: the client's base URL ends in the wrong place, or there is no such route."""
+    path = ORIGIN.sub("", target.decode("latin-1")).partition("?")[0]
+    rest = PREFIX.sub("", path)
+    if not (rest in TWICE or NEAR_MISS.match(rest) or "//" in path):
+        return f"This route is not supported. There are: {EXISTING}."
+    place = "before /v1, as in https://HOST" if dialect == "anthropic" else "at /v1, as in https://HOST/v1"
+    return (
+        f"This path does not exist. Clients add theirs to a base URL, which should end {place}. There are: {EXISTING}."
+    )

@@ -15,7 +15,7 @@ from edge.dialects.stream import Stream, count, type_of
 from edge.errors import EdgeError
 from edge.hooks import Part, Usage
 
-__all__ = ["MessagesStream", "error_body", "model_list", "usage_of"]
+__all__ = ["MessagesStream", "error_body", "usage_of"]
 
 TYPES = {
     400: "invalid_request_error",
@@ -161,27 +161,6 @@ def _parts(iterations: list[_Sampling]) -> tuple[Part, ...]:
         Part(_counts(each, each.cache_creation), each.model or "", each.type not in OUTSIDE) for each in iterations
     )
     return () if len(parts) == 1 and parts[0].inside and not parts[0].model else parts
-
-
-def model_list(models: list[tuple[str, str]]) -> bytes:
-    """``GET /v1/models`` of (id, owner) pairs, as one page."""
-    data = [_model(name) for name, _ in models]
-    return msgspec.json.encode(
-        {
-            "data": data,
-            "has_more": False,
-            "first_id": data[0]["id"] if data else None,
-            "last_id": data[-1]["id"] if data else None,
-        }
-    )
-
-
-def model_object(name: str, _owner: str) -> bytes:
-    return msgspec.json.encode(_model(name))
-
-
-def _model(name: str) -> dict[str, Any]:
-    return {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
 
 
 class MessagesStream(Stream):

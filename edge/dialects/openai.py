@@ -16,7 +16,7 @@ from edge.dialects.stream import Stream, count
 from edge.errors import EdgeError
 from edge.hooks import Usage
 
-__all__ = ["ChatStream", "CompletionsStream", "OtherStream", "error_body", "model_list", "usage_of"]
+__all__ = ["ChatStream", "CompletionsStream", "OtherStream", "error_body", "usage_of"]
 
 TYPES = {401: "invalid_request_error", 403: "permission_error", 429: "rate_limit_error"}
 STATUS = {
@@ -243,19 +243,6 @@ def status_of(error: dict[str, Any]) -> int:
         if isinstance(value, str) and value in STATUS:
             return STATUS[value]
     return 502
-
-
-def model_list(models: list[tuple[str, str]]) -> bytes:
-    """``GET /v1/models`` of (id, owner) pairs."""
-    return msgspec.json.encode({"object": "list", "data": [_model(name, owner) for name, owner in models]})
-
-
-def model_object(name: str, owner: str) -> bytes:
-    return msgspec.json.encode(_model(name, owner))
-
-
-def _model(name: str, owner: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": owner}
 
 
 class OtherStream(Stream):

@@ -25,7 +25,7 @@ from edge.errors import AdminRequired, EdgeError, Headers, RequestTooLarge, Shut
 from edge.exchange import Exchange
 from edge.gateway import Gateway, Load
 from edge.guard.limits import KeyLimits, shared_limits
-from edge.routes import EXISTING, UNKNOWN, Match, match
+from edge.routes import EXISTING, PROBES, UNKNOWN, Match, match
 from edge.state import build_state
 from edge.telemetry import Fanout
 from edge.telemetry.logs import Logs, where
@@ -142,6 +142,9 @@ class EdgeApplication:
         if scope["type"] == "http":
             path: bytes = scope["raw_path"]
             found = match(path)
+            if scope["method"] == "HEAD" and path in PROBES:
+                await self._pages({**scope, "path": "/", "raw_path": b"/"}, receive, send)
+                return
             if found is not None:
                 await self._serve(AsgiExchange(self, found, scope, send), receive)
                 return
@@ -302,13 +305,17 @@ class EdgeApplication:
             error = UnsupportedRoute(f"This route does not exist. There are: {EXISTING}, {PAGES}.")
             return Response(error.status, content=Content(b"application/json", openai.error_body(error)))
 
+        async def anybody_there() -> Response:
+            return Response(200)
+
         for method in ("GET", "HEAD"):
             for path in ALIVE:
                 app.router.add(method, path, health)
             for path in READY:
                 app.router.add(method, path, health_ready)
-        app.router.add_get("/metrics", metrics)
-        app.router.add_get("/admin/api/savings", savings)
+            app.router.add(method, "/metrics", metrics)
+            app.router.add(method, "/admin/api/savings", savings)
+        app.router.add("HEAD", "/", anybody_there)
         app.router.add_post("/admin/api/cache/clear", clear_cache)
         app.router.fallback = unknown
         return app

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from edge.dialects.model_lists import NOTHING, Facts, facts_of
 from edge.errors import EdgeError, UpstreamBadResponse
 from edge.upstreams.provider import Provider
 
@@ -15,29 +16,23 @@ __all__ = ["Catalog"]
 
 FRESH_S = 300.0
 RETRY_S = 10.0
-DEADLINE_S = 5.0
+PATIENCE_S = 2.0
+"""A client waits so long for the providers' lists at most: coding agents give up after 3 s."""
+DEADLINE_S = 10.0
+"""A provider that takes longer than clients wait is known to the next of them."""
 MAX_BYTES = 8 << 20
 MAX_MODELS = 10_000
 
 
-class _Entry(msgspec.Struct):
-    id: str
-
-
-class _Page(msgspec.Struct):
-    data: list[_Entry]
-
-
-_decode_page = msgspec.json.Decoder(_Page).decode
-
-
 class _Listing:
-    """One provider's list: ``models`` are the latest known, ``due`` when to ask again, ``asking`` who is at it."""
+    """One provider's list: ``models`` are the latest known, None before it has told any; ``due`` when to ask again,
+    ``asking`` who is at it.
+    """
 
     __slots__ = ("asking", "due", "models")
 
     def __init__(self) -> None:
-        self.models: tuple[str, ...] = ()
+        self.models: dict[str, Facts] | None = None
         self.due = 0.0
         self.asking: asyncio.Task[None] | None = None
 
@@ -55,26 +50,41 @@ class Catalog:
 
     def known(self) -> Iterable[str]:
         """Every name listed so far, without asking."""
-        return [model for listing in self._listings.values() for model in listing.models]
+        return [model for listing in self._listings.values() for model in listing.models or ()]
 
-    async def models(self) -> list[tuple[Provider, str]]:
-        """(provider, model) of every model the providers list and claim. Never raises: who is silent is left out."""
-        await asyncio.gather(*(self._refresh(name) for name in self._providers))
-        return [
-            (provider, model)
-            for name, provider in self._providers.items()
-            for model in self._listings[name].models
-            if not provider.has_own_models or provider.claims(model)
-        ]
+    def models(self) -> list[tuple[Provider, str, Facts]]:
+        """Every model that the providers list and claim, as far as it is known; of one that has never told its list,
+        those that the configuration spells out.
+        """
+        found = []
+        for name, provider in self._providers.items():
+            told = self._listings[name].models
+            if told is None:
+                told = dict.fromkeys(provider.own_names, NOTHING)
+            found += [
+                (provider, model, facts)
+                for model, facts in told.items()
+                if not provider.has_own_models or provider.claims(model)
+            ]
+        return found
 
-    async def _refresh(self, name: str) -> None:
-        listing = self._listings[name]
-        if time.monotonic() < listing.due:
-            return
-        if listing.asking is None:
-            # A task of its own: it belongs to no client, so a client that leaves does not end it for the others.
-            listing.asking = asyncio.create_task(self._ask(name))
-        await asyncio.shield(listing.asking)
+    async def refresh(self) -> bool:
+        """Ask the providers whose lists are due, and wait for them, but not long. Whether every provider has told its
+        list, be it long ago. Never raises.
+        """
+        now = time.monotonic()
+        asking = []
+        for name, listing in self._listings.items():
+            if now >= listing.due and self._providers[name].claims_any:
+                if listing.asking is None:
+                    # A task of its own: it belongs to no client, so one that leaves does not end it for the others.
+                    listing.asking = asyncio.create_task(self._ask(name))
+                asking.append(listing.asking)
+        if asking:
+            await asyncio.wait(asking, timeout=PATIENCE_S)
+        return all(
+            listing.models is not None for name, listing in self._listings.items() if self._providers[name].claims_any
+        )
 
     async def _ask(self, name: str) -> None:
         listing = self._listings[name]
@@ -89,8 +99,8 @@ class Catalog:
             listing.asking = None
 
 
-async def fetch(provider: Provider) -> tuple[str, ...]:
-    """The ids a provider lists. Raises EdgeError, also for a refusal, and msgspec.DecodeError."""
+async def fetch(provider: Provider) -> dict[str, Facts]:
+    """What a provider lists. Raises EdgeError, also for a refusal, and msgspec.DecodeError."""
     response = await provider.list_models()
     try:
         body = bytearray()
@@ -102,4 +112,4 @@ async def fetch(provider: Provider) -> tuple[str, ...]:
         await response.close()
     if response.status != 200:
         raise UpstreamBadResponse("The provider gave no list of models.")
-    return tuple(entry.id for entry in _decode_page(body).data[:MAX_MODELS])
+    return facts_of(bytes(body), MAX_MODELS)

@@ -3,48 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from urllib.parse import unquote
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, unquote
 
-from edge.dialects import anthropic, openai
-from edge.errors import ModelNotFound
+import msgspec
+
+from edge import config
+from edge.dialects.model_lists import Facts, Listed, model_list, model_object, page_of
+from edge.errors import Headers, ModelNotFound
 from edge.routes import ROUTES, Dialect
 from edge.upstreams.catalog import Catalog
 from edge.upstreams.router import Router, Upstream
 
-__all__ = ["model_answer"]
+__all__ = ["Asked", "answer_models"]
 
 Grants = Callable[..., bool]
-RENDER: dict[Dialect, tuple[Callable[[list[tuple[str, str]]], bytes], Callable[[str, str], bytes]]] = {
-    "anthropic": (anthropic.model_list, anthropic.model_object),
-    "openai": (openai.model_list, openai.model_object),
-}
+PARTIAL = (b"x-edge-partial", b"true")
 
 
-async def model_answer(router: Router, catalog: Catalog, grants: Grants, dialect: Dialect, wanted: str) -> bytes:
-    """The body of the list, or of the model `wanted` (percent-encoded) where that is not "".
-
-    `grants` tells whether one of the names it is given may be used. Raises ModelNotFound.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """``wanted`` is the model asked for, percent-encoded, "" for the list; ``grants`` tells whether one of the names it
+    is given may be used.
     """
-    models = await visible_models(router, catalog, grants, dialect)
-    list_of, object_of = RENDER[dialect]
-    if not wanted:
-        return list_of(models)
-    name = unquote(wanted)
-    for model, owner in models:
-        if name in (model, f"{owner}/{model}"):
-            return object_of(model, owner)
-    raise ModelNotFound(f"The model '{name[:256]}' does not exist here.", param="model")
+
+    dialect: Dialect
+    wanted: str
+    query: bytes
+    grants: Grants
 
 
-async def visible_models(router: Router, catalog: Catalog, grants: Grants, dialect: Dialect) -> list[tuple[str, str]]:
-    """(id, owner) of each: aliases first, then the providers' own lists, without repeats."""
-    route = ROUTES["messages" if dialect == "anthropic" else "chat/completions"]
-    visible: dict[str, str] = {}
+async def answer_models(
+    router: Router, catalog: Catalog, aliases: dict[str, config.Model], asked: Asked
+) -> tuple[bytes, Headers]:
+    """The body of the answer, and the headers that are its own: a list without the models of a provider that has never
+    told them says so. Raises ModelNotFound, InvalidValue.
+    """
+    page = page_of(dict(parse_qsl(asked.query.decode("latin-1"), True))) if asked.dialect == "anthropic" else None
+    complete = await catalog.refresh()
+    headers = [] if complete else [PARTIAL]
+    visible = visible_models(router, catalog, aliases, asked)
+    if not asked.wanted:
+        return model_list(asked.dialect, [listed for listed, _ in visible], page), headers
+    name = unquote(asked.wanted)
+    # A name that another way leads to gets the object under the name that does here.
+    for fits in (
+        lambda listed, _: listed.id == name,
+        lambda listed, _: f"{listed.owner}/{listed.id}" == name,
+        lambda _, model: model == name,
+    ):
+        for listed, model in visible:
+            if fits(listed, model):
+                return msgspec.json.encode(model_object(asked.dialect, listed)), headers
+    raise ModelNotFound(f"The model '{name[:256]}' does not exist here.", param="model", headers=headers)
+
+
+def visible_models(
+    router: Router, catalog: Catalog, aliases: dict[str, config.Model], asked: Asked
+) -> list[tuple[Listed, str]]:
+    """Each model with the provider's name for it: aliases first, then the providers' own lists, without repeats."""
+    route = ROUTES["messages" if asked.dialect == "anthropic" else "chat/completions"]
+    visible: dict[str, tuple[Listed, str]] = {}
     for alias, upstreams in router.aliases.items():
-        if any(u.provider.serves(route) and grants(alias, *u.names) for u in upstreams):
-            visible.setdefault(alias, "edge")
-    for provider, model in await catalog.models():
+        if any(u.provider.serves(route) and asked.grants(alias, *u.names) for u in upstreams):
+            visible[alias] = (Listed(alias, "edge", Facts(display_name=aliases[alias].display_name)), alias)
+    for provider, model, facts in catalog.models():
         upstream = Upstream(provider, model)
-        if provider.serves(route) and grants(*upstream.names):
-            visible.setdefault(router.listed_name(upstream, route), provider.name)
-    return list(visible.items())
+        if provider.serves(route) and asked.grants(*upstream.names):
+            name = router.listed_name(upstream, route)
+            visible.setdefault(name, (Listed(name, provider.name, facts), model))
+    return list(visible.values())

@@ -60,6 +60,8 @@ class Provider:
         self._claims = [re.compile(translate(pattern)) for pattern in self.patterns]
         self.vendor = settings.priced_as or load_prices().vendor(settings.base_url)
         self._prices = [(re.compile(translate(glob)), price) for glob, price in settings.prices.items()]
+        self.claims_any = settings.models is None or bool(self._claims)
+        self.own_names = [name for name in settings.models or () if not set(name) & set("*?[")]
         self._path = urlsplit(settings.base_url).path.rstrip("/")
         self._query = urlencode(settings.query, quote_via=quote)
         self._credentials = itertools.cycle(credentials(settings))
