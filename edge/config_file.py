@@ -12,19 +12,19 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
-import yaml
 
 from edge.config import Config, Provider, Secret, Settings
 from edge.config_rules import Problem, problems
+from edge.config_yaml import Lines, PathKey, dotted, line_of, read_yaml
 
 __all__ = ["ConfigError", "from_environment", "load", "parse", "resolve"]
 
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}")
-PathKey = tuple[str | int, ...]
 Adjust = Callable[[Config], Config]
 
 
@@ -39,19 +39,6 @@ class ConfigError(Exception):
         self.source = source
         self.errors = errors
         super().__init__("\n".join([f"{source}: {len(errors)} problem{'s' if len(errors) != 1 else ''}", *errors]))
-
-
-class _Words(yaml.SafeLoader):
-    """YAML 1.2's booleans: only true and false. ``off``, ``on``, ``yes`` and ``no`` mean the words."""
-
-
-_Words.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Words.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
 
 
 def resolve(
@@ -127,7 +114,7 @@ def parse(
 
     Raises ConfigError.
     """
-    data, lines, errors = _read(text, source)
+    data, node, errors = _read(text, source)
     if errors:
         raise ConfigError(source, errors)
     walk = _Walk(environ)
@@ -137,32 +124,19 @@ def parse(
         config = adjust(config)
         found = problems(config, insecure=insecure)
     if found or config is None:
-        raise ConfigError(source, [_line(lines, where, what) for where, what in found])
+        raise ConfigError(source, [_line(node, where, what) for where, what in found])
     return config
 
 
-def _read(text: str, source: str) -> tuple[Any, dict[PathKey, int] | None, list[str]]:
-    """The file's data, the line of each path (YAML only), and what is wrong with its syntax."""
+def _read(text: str, source: str) -> tuple[Any, Lines | None, list[str]]:
+    """The file's data, the nodes that have its lines (YAML only), and what is wrong with its syntax."""
     try:
         if source.endswith(".toml"):
             return tomllib.loads(text), None, []
         if source.endswith(".json"):
             return json.loads(text, object_pairs_hook=_no_duplicates), None, []
-        loader = _Words(text)
-        try:
-            node = loader.get_single_node()
-            if node is None:
-                return {}, {}, []
-            lines: dict[PathKey, int] = {}
-            errors: list[str] = []
-            _walk_nodes(node, (), lines, errors)
-            return (None if errors else loader.construct_document(node)), lines, errors
-        finally:
-            loader.dispose()
-    except yaml.MarkedYAMLError as error:
-        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        return None, None, [f"{line}{error.problem or 'is not YAML'}"]
-    except (tomllib.TOMLDecodeError, yaml.YAMLError, ValueError) as error:
+        return read_yaml(text)
+    except (tomllib.TOMLDecodeError, ValueError) as error:
         return None, None, [str(error)]
     except RecursionError:
         return None, None, ["is nested too deeply, or refers to itself"]
@@ -176,38 +150,8 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return data
 
 
-def _walk_nodes(node: yaml.Node, path: PathKey, lines: dict[PathKey, int], errors: list[str]) -> None:
-    lines.setdefault(path, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key_node, value_node in node.value:
-            key = str(key_node.value)
-            line = key_node.start_mark.line + 1
-            if key in seen and key != "<<":
-                errors.append(f"line {line}: {_dotted((*path, key))}: the key appears twice")
-            seen.add(key)
-            lines[(*path, key)] = line
-            _walk_nodes(value_node, (*path, key), lines, errors)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            _walk_nodes(item, (*path, index), lines, errors)
-
-
-def _dotted(path: PathKey) -> str:
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text or "the file"
-
-
-def _line(lines: dict[PathKey, int] | None, path: PathKey, what: str) -> str:
-    line = 0
-    if lines is not None:
-        known = path
-        while known and known not in lines:
-            known = known[:-1]
-        line = lines.get(known, 0)
-    return f"line {line}: {_dotted(path)}: {what}" if line else f"{_dotted(path)}: {what}"
+def _line(node: Lines | None, path: PathKey, what: str) -> str:
+    return f"line {line_of(node, path)}: {dotted(path)}: {what}" if node is not None else f"{dotted(path)}: {what}"
 
 
 class _MissingError(Exception):
@@ -226,7 +170,7 @@ class _Walk:
             self.found.append((path, "must be a mapping"))
             return None
         before = len(self.found)
-        hints = get_type_hints(kind, include_extras=True)
+        hints = _hints(kind)
         for key in data:
             if key not in hints:
                 close = difflib.get_close_matches(str(key), hints, n=1)
@@ -244,6 +188,11 @@ class _Walk:
         return kind(**values) if len(self.found) == before else None
 
     def value(self, hint: Any, data: Any, path: PathKey) -> Any:
+        if isinstance(data, dict | list) and not _has_secret(hint) and _is_literal(data):
+            try:
+                return msgspec.convert(data, hint)
+            except msgspec.ValidationError:
+                pass  # somewhere in it; looking at each part finds all that is wrong
         if isinstance(hint, type) and issubclass(hint, Settings):
             return self.struct(hint, data, path)
         base = get_args(hint)[0] if hasattr(hint, "__metadata__") else hint
@@ -308,6 +257,27 @@ class _Walk:
         if text.startswith("file:"):
             return Path(text[5:]).read_text(encoding="utf-8").rstrip("\r\n")
         return text
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=True)
+
+
+@cache
+def _has_secret(hint: Any) -> bool:
+    """Whether a value of this type has one in it: it is more than it says."""
+    if isinstance(hint, type) and issubclass(hint, Settings):
+        return any(map(_has_secret, _hints(hint).values()))
+    return hint is Secret or any(map(_has_secret, get_args(hint)))
+
+
+def _is_literal(data: Any) -> bool:
+    """Whether there is no reference in it."""
+    try:
+        return b"${" not in msgspec.json.encode(data)
+    except (TypeError, ValueError, RecursionError):
+        return False
 
 
 def _explain(hint: Any, data: Any, complaint: str, substituted: bool) -> str:

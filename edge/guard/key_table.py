@@ -20,7 +20,6 @@ __all__ = ["KeyTable"]
 
 HEAD = struct.Struct("=QQ")
 """How many digests there are, and whether a key has a mode for the cache that keeps answers."""
-NUMBER = struct.Struct("=Q")
 DIGEST = 32
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(config.Key).decode
@@ -58,11 +57,11 @@ class KeyTable:
                 entries.append((number_of(raw), raw, at, at + len(text)))
             at += len(text)
         entries.sort()
-        parts = [HEAD.pack(len(entries), caches)]
-        parts += [NUMBER.pack(entry[0]) for entry in entries]
-        parts += [NUMBER.pack(begin) + NUMBER.pack(end) for _, _, begin, end in entries]
-        parts += [entry[1] for entry in entries]
-        return cls(b"".join(parts + texts))
+        count = len(entries)
+        numbers = [entry[0] for entry in entries]
+        places = [place for entry in entries for place in entry[2:]]
+        head = HEAD.pack(count, caches) + struct.pack(f"={3 * count}Q", *numbers, *places)
+        return cls(b"".join([head, *(entry[1] for entry in entries), *texts]))
 
     def __len__(self) -> int:
         """How many digests."""

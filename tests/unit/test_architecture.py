@@ -33,7 +33,15 @@ LAYERS = [
     {"edge.exchange"},
     {"edge.config_file", "edge.config_schema"},
     {"edge.config_rules"},
-    {"edge.errors", "edge.config", "edge.hooks", "edge.routes", "edge.redis_node", "edge.redis_topology"},
+    {
+        "edge.errors",
+        "edge.config",
+        "edge.config_yaml",
+        "edge.hooks",
+        "edge.routes",
+        "edge.redis_node",
+        "edge.redis_topology",
+    },
     {"edge._fast"},
     {"edge"},
 ]
@@ -46,7 +54,7 @@ HOMES = {
     "prometheus_client": {"edge.telemetry.metrics"},
     "structlog": {"edge.telemetry.logs"},
     "click": {"edge.cli"},
-    "yaml": {"edge.config_file"},
+    "yaml": {"edge.config_yaml"},
 }
 HOT_MAY_IMPORT = {"bisect", "collections", "cython", "decimal", "fcntl", "hashlib", "json", "math", "re", "typing"}
 STANDALONE = "edge.simulator"

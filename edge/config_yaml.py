@@ -1,0 +1,159 @@
+"""YAML as a configuration is written in it: plain data, and the line of each of its paths.
+
+A file may have a hundred thousand keys: libyaml parses where PyYAML was built with it, what is usual is short, and
+lines are looked for when something is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import yaml
+
+__all__ = ["Lines", "PathKey", "dotted", "line_of", "read_yaml"]
+
+PathKey = tuple[str | int, ...]
+"""Where a setting is: keys, and indexes in lists."""
+Lines = yaml.Node
+"""What `line_of` looks for lines in."""
+
+
+class _Resolver:
+    """Which type a plain scalar is, by YAML 1.2's booleans: only true and false. ``off``, ``on``, ``yes`` and ``no``
+    mean the words. There are no types by path, which PyYAML's own looks for at every node.
+    """
+
+    TYPES: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def descend_resolver(self, parent: yaml.Node | None, index: Any) -> None:
+        pass
+
+    def ascend_resolver(self) -> None:
+        pass
+
+    def resolve(self, kind: type[yaml.Node], value: str, implicit: Any) -> str:
+        if kind is yaml.ScalarNode:
+            if implicit[0]:
+                for tag, pattern in self.TYPES.get(value[:1], ()):
+                    if pattern.match(value):
+                        return tag
+            return TEXT
+        return SEQUENCE if kind is yaml.SequenceNode else MAPPING
+
+
+for _first in "tTfF":
+    _Resolver.TYPES.setdefault(_first, []).append(
+        ("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"))
+    )
+MAPPING, SEQUENCE, TEXT = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:str"
+MERGE = "tag:yaml.org,2002:merge"
+_PURE: Any = type("Pure", (_Resolver, yaml.SafeLoader), {})
+_FAST: Any = type("Fast", (_Resolver, yaml.CSafeLoader), {}) if yaml.__with_libyaml__ else _PURE
+"""libyaml reads ten times as fast. What it cannot read is read again without it, which decides, in its own words."""
+
+
+def read_yaml(text: str) -> tuple[Any, Lines | None, list[str]]:
+    """The data of a text, what knows its lines, and what is wrong with it (then there is no data).
+
+    Raises ValueError for a text with characters that YAML has not, and RecursionError.
+    """
+    try:
+        return _compose(_FAST(text))
+    except (yaml.YAMLError, ValueError):
+        pass
+    try:
+        return _compose(_PURE(text))
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        return None, None, [f"{line}{error.problem or 'is not YAML'}"]
+    except yaml.YAMLError as error:
+        return None, None, [str(error)]
+
+
+def _compose(loader: Any) -> tuple[Any, Lines | None, list[str]]:
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return {}, None, []
+        try:
+            return _construct(loader, node), node, []
+        except _RepeatedError:
+            return None, node, list(_repeated(node, ())) or ["two keys of a mapping mean the same"]
+    finally:
+        loader.dispose()
+
+
+def _construct(loader: Any, node: yaml.Node) -> Any:
+    """The plain data of a node. A hundred thousand keys come by here, so what is usual is first and short."""
+    tag = node.tag
+    if tag == MAPPING and type(node) is yaml.MappingNode:
+        own = len(node.value)
+        data = {}
+        if any(key_node.tag == MERGE for key_node, _ in node.value):
+            if any(_repeated(node, ())):
+                raise _RepeatedError
+            loader.flatten_mapping(node)
+            own = 0
+        for key_node, value_node in node.value:
+            if type(key_node) is not yaml.ScalarNode:
+                raise yaml.constructor.ConstructorError(None, None, "a key is not a word", key_node.start_mark)
+            key = key_node.value if key_node.tag == TEXT else loader.construct_object(key_node)
+            data[key] = value_node.value if value_node.tag == TEXT else _construct(loader, value_node)
+        if len(data) < own:
+            raise _RepeatedError
+        return data
+    if tag == SEQUENCE and type(node) is yaml.SequenceNode:
+        return [each.value if each.tag == TEXT else _construct(loader, each) for each in node.value]
+    return loader.construct_object(node, deep=True)
+
+
+class _RepeatedError(Exception):
+    """A key appears twice in a mapping."""
+
+
+def _repeated(node: yaml.Node, path: PathKey) -> Iterator[str]:
+    """Keys that appear twice in a mapping, anywhere in a node."""
+    if type(node) is yaml.MappingNode:
+        seen: set[str] = set()
+        for key_node, _ in node.value:
+            key = str(key_node.value)
+            if key in seen and key != "<<":
+                yield f"line {key_node.start_mark.line + 1}: {dotted((*path, key))}: the key appears twice"
+            seen.add(key)
+        for key_node, value_node in node.value:
+            if type(value_node) is not yaml.ScalarNode:
+                yield from _repeated(value_node, (*path, str(key_node.value)))
+    elif type(node) is yaml.SequenceNode:
+        for index, item in enumerate(node.value):
+            if type(item) is not yaml.ScalarNode:
+                yield from _repeated(item, (*path, index))
+
+
+def line_of(node: Lines, path: PathKey) -> int:
+    """The line of a path, or of as much of it as there is."""
+    line = node.start_mark.line
+    for part in path:
+        if isinstance(node, yaml.MappingNode):
+            found = next((pair for pair in reversed(node.value) if str(pair[0].value) == part), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line
+        else:
+            break
+    return int(line) + 1
+
+
+def dotted(path: PathKey) -> str:
+    """For people."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text or "the file"
