@@ -81,7 +81,8 @@ SOON = ((b"retry-after", b"1"),)
 
 class EdgeError(Exception):
     """``status`` is the HTTP status, ``param`` the request field at fault, ``headers`` extra response headers,
-    ``details`` what Anthropic's clients are told in ``error.details``, by which their SDKs act.
+    ``details`` what Anthropic's clients are told in ``error.details``, by which their SDKs act; ``code`` an API's own
+    word for what a class has a general one for.
     """
 
     status = 500
@@ -99,6 +100,7 @@ class EdgeError(Exception):
         status: int | None = None,
         headers: Headers | None = None,
         details: dict[str, Any] | None = None,
+        code: str = "",
     ) -> None:
         self.message = message or type(self).message
         super().__init__(self.message)
@@ -107,6 +109,8 @@ class EdgeError(Exception):
         self.headers: Headers = list(self.fixed) if headers is None else headers
         if status is not None:
             self.status = status
+        if code:
+            self.code = code
 
 
 class ClientError(EdgeError):

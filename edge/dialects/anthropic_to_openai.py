@@ -12,6 +12,7 @@ from edge.dialects.anthropic_to_openai_messages import Conversation, tool_defini
 from edge.dialects.billing import without_billing
 from edge.dialects.models import OpenAIModel, effort_for, openai_model
 from edge.dialects.provider_state import refuse_state
+from edge.dialects.refusals import anthropic_array, anthropic_integer, anthropic_number, missing, refused
 from edge.dialects.schemas import is_strict, object_schema
 from edge.dialects.tokens import estimate_tokens
 from edge.dialects.translation import (
@@ -106,11 +107,9 @@ class _Request:
         return Translated(encode_request(result), self.dropped.names(strict=strict), context)
 
     def _max_tokens(self) -> None:
-        limit = self.request.get("max_tokens")
-        if limit is None:
-            raise invalid("The parameter 'max_tokens' is missing.", "max_tokens")
-        if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
-            raise invalid("The parameter 'max_tokens' must be a whole number.", "max_tokens")
+        if self.request.get("max_tokens") is None:
+            raise missing("max_tokens", "anthropic")
+        limit = anthropic_integer("max_tokens", self.request["max_tokens"], 0)
         # 0 warms Anthropic's cache and generates nothing: the least that OpenAI can generate is one token.
         if limit == 0:
             self.dropped.add("max_tokens")
@@ -118,8 +117,8 @@ class _Request:
 
     def _tools(self) -> None:
         tools = self.request.get("tools")
-        if tools is not None and not isinstance(tools, list):
-            raise invalid("The parameter 'tools' must be a list.", "tools")
+        if tools is not None:
+            anthropic_array("tools", tools)
         listed = []
         for number, tool in enumerate([*(tools or ()), *self.conversation.added]):
             at = f"tools[{number}]"
@@ -202,9 +201,7 @@ class _Request:
         if kind in ("disabled", "between_tools"):
             effort, source = "none", "thinking"
         elif effort is None and kind == "enabled" and thinking is not None:
-            budget = thinking.get("budget_tokens")
-            if not isinstance(budget, int):
-                raise invalid("'thinking.budget_tokens' must be a whole number.", "thinking.budget_tokens")
+            budget = anthropic_integer("thinking.enabled.budget_tokens", thinking.get("budget_tokens"))
             effort = next((level for most, level in BUDGETS if budget < most), "high")
         elif effort is None and kind == "adaptive":
             effort = "high"
@@ -231,12 +228,7 @@ class _Request:
             value = self.request.get(name)
             if value is None:
                 continue
-            try:
-                sound = not isinstance(value, bool | str) and 0 <= value <= 1
-            except TypeError:
-                sound = False
-            if not sound:
-                raise invalid(f"The parameter '{name}' must be a number from 0 to 1.", name)
+            anthropic_number(name, value)
             if not reasons or self.facts.reasoning_sampling:
                 self.result[name] = value
             elif value != 1:
@@ -246,14 +238,13 @@ class _Request:
         stop = self.request.get("stop_sequences")
         if not stop:
             return
-        if not isinstance(stop, list) or not all(isinstance(word, str) for word in stop):
-            raise invalid("The parameter 'stop_sequences' must be a list of strings.", "stop_sequences")
+        for number, word in enumerate(anthropic_array("stop_sequences", stop)):
+            if not isinstance(word, str):
+                raise refused(f"stop_sequences.{number}: Input should be a valid string", "stop_sequences")
         if not self.facts.stop:
             self.dropped.add("stop_sequences")
-        elif len(stop) > MAX_STOP:
-            raise invalid(f"This model's API takes {MAX_STOP} stop sequences at most.", "stop_sequences")
         else:
-            self.result["stop"] = stop
+            self.result["stop"] = anthropic_array("stop_sequences", stop, MAX_STOP)
 
     def _metadata(self) -> None:
         metadata = self.request.get("metadata")

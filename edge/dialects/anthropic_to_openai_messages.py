@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge.dialects.models import OpenAIModel
+from edge.dialects.refusals import anthropic_messages
 from edge.dialects.translation import Dropped, encode, invalid, openai_id, short_name
 
 __all__ = ["Conversation", "tool_definition"]
@@ -68,9 +69,7 @@ class Conversation:
 
     def take(self, messages: Any) -> None:
         """All of a request's messages."""
-        if not isinstance(messages, list) or not messages:
-            raise invalid("The parameter 'messages' must be a list that is not empty.", "messages")
-        for index, message in enumerate(messages):
+        for index, message in enumerate(anthropic_messages(messages)):
             at = f"messages[{index}]"
             role = message.get("role") if isinstance(message, dict) else None
             if role == "user":

@@ -10,9 +10,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge.dialects.models import AnthropicModel, AnthropicVersion, anthropic_model, anthropic_version, effort_for
+from edge.dialects.models import (
+    LEVELS,
+    AnthropicModel,
+    AnthropicVersion,
+    anthropic_model,
+    anthropic_version,
+    effort_for,
+)
 from edge.dialects.openai_to_anthropic_messages import Conversation, cache_control
 from edge.dialects.provider_state import refuse_state
+from edge.dialects.refusals import openai_array, openai_choice, openai_integer, openai_number, openai_type
 from edge.dialects.schemas import closed, has_maps, object_schema
 from edge.dialects.translation import (
     EMPTY_SCHEMA,
@@ -102,8 +110,8 @@ class _Request:
         for name, value in request.items():
             if name not in TAKEN and value is not None and (name not in NEUTRAL or value != NEUTRAL[name]):
                 self.dropped.add(name)
-        if request.get("n") not in (None, 1):
-            raise invalid("This model's API gives one choice: 'n' must be 1.", "n")
+        if request.get("n") is not None:
+            openai_integer("n", request["n"], 1, 1)  # this model's API gives one choice
         max_tokens, given = self._max_tokens()
         result["max_tokens"] = max_tokens
         self.conversation.take(request.get("messages"))
@@ -131,16 +139,14 @@ class _Request:
             value = self.request.get(name)
             if value is None:
                 continue
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise invalid(f"The parameter '{name}' must be a whole number above 0.", name)
-            return min(value, self.facts.output_limit), True
+            return min(openai_integer(name, value, 1), self.facts.output_limit), True
         return min(self.facts.default_max_tokens, self.facts.output_limit), False
 
     def _user(self) -> None:
         for name in ("safety_identifier", "user"):
             user = self.request.get(name)
             if user is not None and not isinstance(user, str):
-                raise invalid(f"The parameter '{name}' must be a string.", name)
+                raise openai_type(name, "a string", user)
             if user and "metadata" not in self.result:
                 self.result["metadata"] = {"user_id": digest(user)}
 
@@ -155,8 +161,8 @@ class _Request:
         listed = self.request.get("tools")
         functions = self.request.get("functions")
         for name, value in (("tools", listed), ("functions", functions)):
-            if value is not None and not isinstance(value, list):
-                raise invalid(f"The parameter '{name}' must be a list.", name)
+            if value is not None:
+                openai_array(name, value)
         tools = []
         for number, tool in enumerate(listed or ()):
             function = tool.get("function") if isinstance(tool, dict) else None
@@ -318,8 +324,7 @@ class _Request:
             return
         if effort is None:
             return
-        if not isinstance(effort, str) or effort not in ("none", "minimal", *BUDGETS):
-            raise invalid("The parameter 'reasoning_effort' has a value this API does not know.", "reasoning_effort")
+        openai_choice("reasoning_effort", effort, LEVELS)
         facts = self.facts
         if effort == "none" and (facts.off or not facts.thinking):
             if facts.thinking == "adaptive":
@@ -347,7 +352,7 @@ class _Request:
 
     def _own_thinking(self, own: Any, limit: int | None) -> None:
         if not isinstance(own, dict):
-            raise invalid("The parameter 'thinking' must be an object.", "thinking")
+            raise openai_type("thinking", "an object", own)
         if own.get("type") != "disabled" and self.result.get("tool_choice", {}).get("type") in ("any", "tool"):
             self.dropped.add("thinking")  # Anthropic refuses the two together
             return
@@ -364,12 +369,7 @@ class _Request:
             value = request.get(name)
             if value is None:
                 continue
-            try:
-                sound = not isinstance(value, bool | str) and 0 <= value <= most
-            except TypeError:
-                sound = False
-            if not sound:
-                raise invalid(f"The parameter '{name}' must be a number from 0 to {most}.", name)
+            value = openai_number(name, value, 0, most)
             if value > 1:
                 value = 1
                 self.dropped.add(name)
@@ -393,7 +393,7 @@ class _Request:
             return
         words = [stop] if isinstance(stop, str) else stop
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-            raise invalid("The parameter 'stop' must be a string or a list of strings.", "stop")
+            raise openai_type("stop", "one of a string or array of strings", stop)
         kept = [word for word in words if word.strip()]
         if len(kept) < len(words):
             self.dropped.add("stop")

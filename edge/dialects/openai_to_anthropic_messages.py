@@ -14,6 +14,7 @@ from __future__ import annotations
 from base64 import b64decode
 from typing import Any
 
+from edge.dialects.refusals import openai_messages
 from edge.dialects.translation import Dropped, anthropic_id, arguments_object, invalid, short_name
 
 __all__ = ["Conversation", "cache_control"]
@@ -70,9 +71,7 @@ class Conversation:
 
     def take(self, messages: Any) -> None:
         """All of a request's messages."""
-        if not isinstance(messages, list) or not messages:
-            raise invalid("The parameter 'messages' must be a list that is not empty.", "messages")
-        for index, message in enumerate(messages):
+        for index, message in enumerate(openai_messages(messages)):
             self._message(message, f"messages[{index}]")
         self._end_turn()
         if not self.messages and self.system:

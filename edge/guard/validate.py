@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from edge._fast import JSONError, scan_json
-from edge.errors import DuplicateKey, InvalidJSON, InvalidRequest, InvalidValue, MissingParameter
+from edge.dialects.refusals import missing, no_boolean, no_string
+from edge.errors import DuplicateKey, InvalidJSON, InvalidRequest, InvalidValue
 from edge.exchange import Exchange
 
 __all__ = ["check_body", "timeout_ms"]
@@ -31,10 +32,10 @@ def check_body(exchange: Exchange) -> None:
         raise InvalidJSON(f"The body is not valid JSON: {error}.") from None
     span = spans.get("model")
     if span is None:
-        raise MissingParameter("The parameter 'model' is missing.", param="model")
+        raise missing("model", exchange.dialect)
     model = _value(body, span)
     if not isinstance(model, str):
-        raise InvalidValue("The parameter 'model' must be a string.", param="model")
+        raise no_string("model", model, exchange.dialect)
     if not 0 < len(model) <= MAX_MODEL or not model.isprintable():
         raise InvalidValue(f"The parameter 'model' must have 1 to {MAX_MODEL} printable characters.", param="model")
     exchange.model = model
@@ -42,7 +43,7 @@ def check_body(exchange: Exchange) -> None:
     if span is not None:
         stream = body[span[0] : span[1]]
         if stream not in (b"true", b"false", b"null"):
-            raise InvalidValue("The parameter 'stream' must be true or false.", param="stream")
+            raise no_boolean("stream", _value(body, span), exchange.dialect)
         exchange.stream = stream == b"true"
 
 

@@ -20,6 +20,16 @@ MESSAGE_FIELDS = frozenset(
     "inference_geo speed diagnostics user_profile_id workspace_id fallbacks thread fallback_credit_token compaction "
     "billing_policy".split()
 )
+RANGES: tuple[tuple[str, str, int, int | None], ...] = (
+    ("max_tokens", "integer", 1, None),
+    ("max_completion_tokens", "integer", 1, None),
+    ("temperature", "decimal", 0, 2),
+    ("top_p", "decimal", 0, 1),
+    ("presence_penalty", "decimal", -2, 2),
+    ("frequency_penalty", "decimal", -2, 2),
+    ("n", "integer", 1, 128),
+)
+"""OpenAI's numbers: what kind each is, the least and the most."""
 RESULT_NEEDS_USE = "Each `tool_result` block must have a corresponding `tool_use` block in the previous message."
 USE_NEEDS_RESULT = "Each `tool_use` block must have a corresponding `tool_result` block in the next message."
 
@@ -51,14 +61,33 @@ def _chat(body: dict[str, Any]) -> Refusal | None:
             "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead."
         )
         return message, "messages", "empty_array"
-    for name, low, high in (("temperature", 0, 2), ("top_p", 0, 1), ("presence_penalty", -2, 2), ("n", 1, 128)):
-        value = body.get(name)
-        if value is not None and (not isinstance(value, int | float) or not low <= value <= high):
-            return f"Invalid '{name}': expected a value between {low} and {high}.", name, "invalid_value"
+    for name, kind, low, high in RANGES:
+        refusal = _out_of_range(name, kind, body.get(name), low, high)
+        if refusal is not None:
+            return refusal
     if body.get("stream_options") is not None and not body.get("stream"):
         message = "The 'stream_options' parameter is only allowed when 'stream' is enabled."
         return message, "stream_options", None
     return _openai_tools(body) or _openai_messages(messages)
+
+
+def _out_of_range(name: str, kind: str, value: Any, low: int, high: int | None) -> Refusal | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int if kind == "integer" else int | float):
+        expected = "an integer" if kind == "integer" else "a decimal"
+        got = {bool: "a boolean", float: "a decimal number", str: "a string", list: "an array"}
+        message = (
+            f"Invalid type for '{name}': expected {expected}, but got {got.get(type(value), 'an object')} instead."
+        )
+        return message, name, "invalid_type"
+    if value < low:
+        message = f"Invalid '{name}': {kind} below minimum value. Expected a value >= {low}, but got {value} instead."
+        return message, name, f"{kind}_below_min_value"
+    if high is not None and value > high:
+        message = f"Invalid '{name}': {kind} above maximum value. Expected a value <= {high}, but got {value} instead."
+        return message, name, f"{kind}_above_max_value"
+    return None
 
 
 def _openai_tools(body: dict[str, Any]) -> Refusal | None:
@@ -125,11 +154,15 @@ def check_anthropic(path: str, body: dict[str, Any]) -> str | None:
     if unknown:
         return f"{unknown[0]}: Extra inputs are not permitted"
     limit = body.get("max_tokens")
-    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
-        return "max_tokens: Input should be a valid integer greater than or equal to 0"
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool)):
+        return "max_tokens: Input should be a valid integer"
+    if limit is not None and limit < 0:
+        return "max_tokens: must be greater than or equal to 0"
     for name in ("temperature", "top_p"):
         value = body.get(name)
-        if value is not None and (not isinstance(value, int | float) or not 0 <= value <= 1):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            return f"{name}: Input should be a valid number"
+        if value is not None and not 0 <= value <= 1:
             return f"{name}: range: 0..1"
     return (
         _thinking(body)

@@ -236,6 +236,20 @@ def test_both_dialects_list_all_models(edge, ai, claude):
     assert {CLAUDE, GPT, "either"} <= {model.id for model in claude.models.list(limit=100)}
 
 
+def test_ranges_are_refused_in_the_words_of_the_clients_own_api(ai, claude, simulator):
+    before = simulator.count()
+    for model in (CLAUDE, GPT):  # translated: by the edge; passed through: by the provider
+        with pytest.raises(openai.BadRequestError) as caught:
+            ai.chat.completions.create(model=model, messages=SAID, max_completion_tokens=0)
+        told = "Expected a value >= 1, but got 0 instead."
+        assert caught.value.body["message"] == f"Invalid 'max_completion_tokens': integer below minimum value. {told}"
+        assert (caught.value.code, caught.value.param) == ("integer_below_min_value", "max_completion_tokens")
+        with pytest.raises(anthropic.BadRequestError) as caught:
+            claude.messages.create(model=model, max_tokens=9, messages=SAID, extra_body={"temperature": 1.5})
+        assert caught.value.body["error"] == {"type": "invalid_request_error", "message": "temperature: range: 0..1"}
+    assert simulator.count() == before + 2
+
+
 def test_an_upstream_that_cannot_take_a_request_is_passed_over(edge, claude, simulator):
     tools = [{"type": "web_search_20250305", "name": "web_search"}]
     raw = claude.messages.with_raw_response.create(model="either", max_tokens=9, messages=SAID, tools=tools)

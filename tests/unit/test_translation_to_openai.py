@@ -7,7 +7,7 @@ import json
 import pytest
 
 from edge.dialects.anthropic_to_openai import translate_request
-from edge.errors import InvalidRequest, InvalidValue
+from edge.errors import InvalidRequest
 from tests.unit.translating import CUSTOM, PDF, PNG, USER, chat
 
 
@@ -97,7 +97,7 @@ def test_documents_are_files_and_texts_are_text():
     ],
 )
 def test_what_cannot_cross_is_a_400_that_names_it(fields, field):
-    with pytest.raises(InvalidValue) as error:
+    with pytest.raises(InvalidRequest) as error:
         chat(**fields)
     assert (error.value.status, error.value.param) == (400, field)
     for tool in fields.get("tools", ()):
