@@ -85,6 +85,8 @@ class Gateway:
         self.repeats = Repeats(hooks, meter, self.accounts, limits)
         self._sweep = Sweep()
         self._in_flight = 0
+        self._tell_in_flight = meter.bind("edge_requests_in_flight")
+        self._tell_in_flight(0.0)
         self._hit = meter.bind("edge_cache_requests_total", "memory", "hit")
         self._missed = meter.bind("edge_cache_requests_total", "memory", "miss")
         self._retiring: set[Provider] = set()
@@ -153,6 +155,7 @@ class Gateway:
                 raise Overloaded
             exchange.admitted = True
             self._in_flight += 1
+            self._tell_in_flight(self._in_flight)
             if exchange.key.limited and route.api != "models":
                 exchange.quota = self.limits.headers
                 self.limits.take(exchange)
@@ -436,6 +439,7 @@ class Gateway:
         exchange.settled = True
         if exchange.admitted:
             self._in_flight -= 1
+            self._tell_in_flight(self._in_flight)
             self.limits.done(exchange)
         self.accounts.settle(exchange)
         kind = exchange.error.kind if exchange.error is not None else kind_of_status(exchange.status)

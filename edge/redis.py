@@ -43,6 +43,11 @@ LAYOUT = frozenset({"ASK", "CLUSTERDOWN", "MOVED", "READONLY", "TRYAGAIN"})
 """Error replies that say that the layout, or a server's role, is not what we think."""
 CODES = LAYOUT | frozenset("BUSY ERR LOADING MASTERDOWN MISCONF NOAUTH NOPERM NOREPLICAS OOM WRONGPASS".split())
 """What an error reply's first word may be in a log; anything else is ERR."""
+REFUSING = frozenset(
+    "CLUSTERDOWN LOADING MASTERDOWN MISCONF MOVED NOAUTH NOPERM NOREPLICAS OOM READONLY WRONGPASS".split()
+)
+"""Those by which a server says that it does not read, or write, at all."""
+A_CLUSTER = "redis is a cluster, but cache.redis.cluster is not set"
 NO_KEY = frozenset({b"PING", b"CLUSTER", b"INFO", b"TIME"})
 SCRIPTS = frozenset({b"EVAL", b"EVALSHA"})
 
@@ -73,7 +78,10 @@ class RedisClient:
         self._first = asyncio.Event()
         self._closed = False
         self._ready = False
+        self._serving = False
+        self._foreign = False
         self._noted: set[str] = set()
+        meter.level("edge_redis_ready", 0.0)
 
     def watch(self, watcher: Callable[[], Awaitable[None]]) -> None:
         """Await `watcher` in each round of the probe, about once a second, and in the first. It raises nothing."""
@@ -119,10 +127,13 @@ class RedisClient:
         until = loop.time() + (self._timeout_s if timeout_s is None else timeout_s)
         try:
             try:
-                return await node.ask(command, until)
+                reply = await node.ask(command, until)
             except Refused as refused:
-                node = self._redirected(refused, node)
-                return await node.ask(command, until, asking=refused.code == "ASK")
+                node = self._redirected(refused, node, command)
+                reply = await node.ask(command, until, asking=refused.code == "ASK")
+            if node.refuses:
+                node.refuses.discard(_use(command))
+            return reply
         except TimeoutError:  # where this process itself was late by much, the server is not to blame
             if loop.time() - until < max(0.01, self._timeout_s / 2):
                 node.fault("timeout")
@@ -131,7 +142,7 @@ class RedisClient:
             node.fault("broken")
             raise RedisUnavailable("error") from None
         except Refused as refused:
-            raise self._refusal(refused, node) from None
+            raise self._refusal(refused, node, command) from None
 
     def _route(self, command: Command) -> Node:
         if self._closed or not command:
@@ -146,27 +157,31 @@ class RedisClient:
             raise RedisUnavailable("unready" if node is None else node.state)
         return node
 
-    def _redirected(self, refused: Refused, asked: Node) -> Node:
+    def _redirected(self, refused: Refused, asked: Node, command: Command) -> Node:
         """Where to ask instead. Raises RedisUnavailable if nowhere."""
         if refused.code not in ("MOVED", "ASK") or not self._slots:
-            raise self._refusal(refused, asked)
+            raise self._refusal(refused, asked, command)
         slot, address = parse_redirection(refused.detail, asked.host) or (0, None)
         node = self._nodes.get(self._aliases.get(address, address)) if address else None
         if node is None or node.state != UP:
-            raise self._refusal(refused, asked)
+            raise self._refusal(refused, asked, command)
         if refused.code == "MOVED":
             self._slots[slot] = node
             self._view = View()  # so that the next survey is news
         self._wake.set()
         return node
 
-    def _refusal(self, refused: Refused, node: Node) -> RedisUnavailable:
+    def _refusal(self, refused: Refused, node: Node, command: Command) -> RedisUnavailable:
         code = refused.code if refused.code in CODES else "ERR"
+        if code in REFUSING:
+            node.refuses.add(_use(command))
+            self._tell()
         if code in LAYOUT:
             self._wake.set()
             node.stale = node.stale or code == "READONLY"
             if code == "MOVED" and not self._slots:
-                self._note("redis is a cluster, but cache.redis.cluster is not set")
+                self._foreign = True
+                self._note(A_CLUSTER)
         return RedisUnavailable("error", code)
 
     # The probe.
@@ -181,6 +196,7 @@ class RedisClient:
                 pass
             except Exception as error:  # noqa: BLE001 - without the probe there would be no cache until a restart
                 self._note("redis probe failed", error=type(error).__name__)
+            self._tell(better=True)
             self._first.set()
             await asyncio.sleep(GAP_S)
             await _wait(self._wake, self._rest())
@@ -224,12 +240,26 @@ class RedisClient:
                 await node.ask((b"PING",), None)
                 if node.stale:
                     await node.refresh()
+                if not self._slots and (self._foreign or not node.seen):
+                    await self._look_at(node)
         except TimeoutError:
             node.trip("timeout")
         except LinkBroken:
             node.fault("broken")
         except (RedisUnavailable, Refused, OSError, UnicodeError):
             pass  # busy: others are asking it; refused: counted there; no address: it answers where it is
+
+    async def _look_at(self, node: Node) -> None:
+        """Is a server that is used as one alone one of a cluster, which refuses what others have?"""
+        node.seen = True
+        try:
+            view = parse_nodes(await node.ask((b"CLUSTER", b"NODES"), None), node.host)
+            self._foreign = len({member for *_, member in view.claims}) > 1
+        except (Refused, ValueError) as error:
+            if not isinstance(error, Refused) or error.code != "NOPERM":  # who may not ask keeps what it has noticed
+                self._foreign = False
+        if self._foreign:
+            self._note(A_CLUSTER)
 
     async def _survey(self) -> None:
         """Learn the cluster's layout from a few of its servers."""
@@ -303,7 +333,17 @@ class RedisClient:
         if ready != self._ready:
             self._ready = ready
             self._noted.clear()
-            self._meter.level("edge_redis_ready", float(ready))
+        self._tell()
+
+    def _tell(self, *, better: bool = False) -> None:
+        """Tell the metrics whether anything can be read and written; with `better`, also that it can be again: at the
+        end of a round, which has asked for something.
+        """
+        asked = {node for node in self._slots if node is not None} if self._slots else self._members
+        usable = self._ready and not self._foreign and any(node.state == UP and not node.refuses for node in asked)
+        if usable != self._serving and (better or not usable):
+            self._serving = usable
+            self._meter.level("edge_redis_ready", float(usable))
 
     def _note(self, event: str, **fields: str) -> None:
         """Log what has not been logged since the last change of ``ready``. The events and their fields are few."""
@@ -319,6 +359,10 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
             await event.wait()
     except TimeoutError:
         pass
+
+
+def _use(command: Command) -> str:
+    return "read" if _bytes(command[0]) == b"GET" else "write"
 
 
 def _bytes(word: bytes | str | int) -> bytes:

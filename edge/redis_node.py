@@ -107,6 +107,10 @@ class Node:
         self.due = 0.0
         self.stale = False
         """Its name is to be looked up again: it says that it is not what it was."""
+        self.refuses: set[str] = set()
+        """What it would not do the last time: read, write."""
+        self.seen = False
+        """Whether it was looked at since it was reached: is it a cluster's?"""
         self._make = make
         self._open_s = open_s
         self._stall_s = stall_s
@@ -278,7 +282,8 @@ class Node:
             self.state = UP
             self._failures = 0
             self._since = asyncio.get_running_loop().time()
-            self._told = False
+            self._told = self.seen = False
+            self.refuses.clear()
             self._keep(link)
             self._changed(self, "reached")
             return

@@ -158,6 +158,7 @@ FAMILIES = (
         "Failed attempts after which another upstream was asked, by kind.",
         ("from_provider", "to_provider", "reason"),
     ),
+    Family(GAUGE, "edge_requests_in_flight", "Requests that were let in and have not ended.", ()),
     Family(GAUGE, "edge_redis_ready", "Workers that can use Redis.", ()),
     Family(
         GAUGE_MAX,
