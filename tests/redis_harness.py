@@ -267,7 +267,7 @@ async def remote(url: str, *, wait: bool = True, **settings: Any) -> AsyncIterat
     """Started; at the end everything is closed, and nothing is left: no task, no socket."""
     tasks, sockets = asyncio.all_tasks(), open_sockets()
     section = config.Redis(url=config.Secret(url), **settings)
-    metrics, log = Metrics(alone=False), Lines()
+    metrics, log = Metrics(), Lines()
     client = RedisClient(section, metrics, log)
     cache = RemoteCache(client, section, metrics)
     made = Remote(client, cache, metrics, log)

@@ -29,7 +29,7 @@ from edge.routes import EXISTING, PROBES, UNKNOWN, Match, match
 from edge.state import build_state
 from edge.telemetry import Fanout
 from edge.telemetry.logs import Logs, where
-from edge.telemetry.metrics import CONTENT_TYPE, Metrics
+from edge.telemetry.metrics import CONTENT_TYPE, PERIOD_S, Metrics
 
 __all__ = ["EdgeApplication", "create_app"]
 
@@ -136,6 +136,7 @@ class EdgeApplication:
         self.start_of_repeats: tuple[Headers, bytes] = ([], b"")
         self._running: set[Exchange] = set()
         self._reloading: set[asyncio.Task[None]] = set()
+        self._looking: asyncio.TimerHandle | None = None
         self._pages = self._build_pages()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -323,10 +324,17 @@ class EdgeApplication:
     async def _start(self, _: Application) -> None:
         self.logs.start()
         await self.gateway.answers.start()
+        self._look(asyncio.get_running_loop())
         self.ready = True
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.metrics.look()
+        self._looking = loop.call_later(PERIOD_S, self._look, loop)
 
     async def _stop(self, _: Application) -> None:
         self.ready = False
+        if self._looking is not None:
+            self._looking.cancel()
         for task in self._reloading:
             task.cancel()
         await self.gateway.close()

@@ -120,7 +120,7 @@ def launch(
 
     def work(orders: Orders) -> None:
         current = settings.snapshot
-        metrics = Metrics(metric_slots, orders.place + 1, alone=server.workers == 1, since=since)
+        metrics = Metrics(metric_slots, orders.place + 1, since=since)
         state = build_state(current.config, current.keys, loopback_only=loopback_only)
         answers = Answers(current.config.cache, metrics, generation, logs.log)
         limits = KeyLimits(table, orders.place + 1, metrics)

@@ -16,22 +16,16 @@ from mmap import mmap
 from typing import Any, NamedTuple
 
 import msgspec
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    CollectorRegistry,
-    GCCollector,
-    PlatformCollector,
-    ProcessCollector,
-    generate_latest,
-)
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.utils import floatToGoString
 
 from edge import __version__
 from edge._fast import COMPILED, COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Slots, SlotWriter
 from edge.hooks import Add, FailedAttempt, RequestRecord
+from edge.telemetry.process import PERIOD_S, Process
 
-__all__ = ["CONTENT_TYPE", "LAYOUT", "Metrics", "Saved", "Saving", "Savings", "shared_slots"]
+__all__ = ["CONTENT_TYPE", "LAYOUT", "PERIOD_S", "Metrics", "Saved", "Saving", "Savings", "shared_slots"]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -160,6 +154,12 @@ FAMILIES = (
     ),
     Family(GAUGE, "edge_requests_in_flight", "Requests that were let in and have not ended.", ()),
     Family(GAUGE, "edge_redis_ready", "Workers that can use Redis.", ()),
+    Family(COUNTER, "process_cpu_seconds_total", "CPU time that a worker has spent.", ("worker",)),
+    Family(GAUGE, "process_resident_memory_bytes", "A worker's memory in RAM, what it shares included.", ("worker",)),
+    Family(GAUGE, "process_virtual_memory_bytes", "A worker's address space.", ("worker",)),
+    Family(GAUGE, "process_open_fds", "Files and sockets that a worker has open.", ("worker",)),
+    Family(GAUGE, "process_max_fds", "How many it may have open.", ("worker",)),
+    Family(GAUGE, "process_start_time_seconds", "When a worker began, in seconds of the wall clock.", ("worker",)),
     Family(
         GAUGE_MAX,
         "edge_build_info",
@@ -219,15 +219,11 @@ class Savings(msgspec.Struct):
 class Metrics:
     """Records the requests of one process, and renders those of all.
 
-    `slots` is the shared memory and `region` this process's own in it; by default it shares with nobody. `alone` says
-    that no other process serves: then figures of the process itself (memory, CPU, collector) are rendered too. With
-    several, they would be another process's at each scrape. `since` is when the first of these processes began to
-    count, in seconds of the wall clock; by default this is now.
+    `slots` is the shared memory and `region` this process's own in it; by default it shares with nobody. `since` is
+    when the first of these processes began to count, in seconds of the wall clock; by default this is now.
     """
 
-    def __init__(
-        self, slots: Slots | None = None, region: int = 1, *, alone: bool = True, since: float | None = None
-    ) -> None:
+    def __init__(self, slots: Slots | None = None, region: int = 1, *, since: float | None = None) -> None:
         self._slots = shared_slots(1) if slots is None else slots
         self._writer = SlotWriter(self._slots, region)
         for number, family in enumerate(FAMILIES):
@@ -238,11 +234,9 @@ class Metrics:
         self._exposition = _Exposition(self._slots)
         self._registry = CollectorRegistry()
         self._registry.register(self._exposition)
-        if alone:
-            for collector in (ProcessCollector, PlatformCollector, GCCollector):
-                collector(registry=self._registry)
         build = (__version__, platform.python_version(), "true" if COMPILED else "false")
         self._writer.counter(NUMBERS["edge_build_info"], encode(*build)).set(1.0)
+        self._process = Process(self, str(region - 1))
 
     def request_done(self, record: RequestRecord) -> None:
         key = (
@@ -316,8 +310,13 @@ class Metrics:
             self._series[key] = bound
         return bound
 
+    def look(self) -> None:
+        """Note what this process takes of the machine: to be called every `PERIOD_S`."""
+        self._process.look()
+
     def render(self) -> bytes:
         """The exposition of all processes that share the slots, ended ones included."""
+        self.look()
         return generate_latest(self._registry)
 
     def savings(self) -> Savings:

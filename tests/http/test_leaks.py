@@ -123,6 +123,7 @@ def test_nothing_is_left_of_a_mix_of_everything(edge):
             )
             assert got.status_code == 200
     assert files_of(edge) <= before + 2 * 8 + 2  # what the pools keep
+    assert "\nedge_requests_in_flight 0.0\n" in httpx2.get(f"{edge.url}/metrics").text
     output = edge.process.output
     assert "Traceback" not in output
     assert "Exception in ASGI" not in output

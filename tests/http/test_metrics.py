@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import httpx2
 import pytest
 
-from tests.harness import Edge, providers, running
+from tests.harness import Client, Edge, running, wait_until_ready
 from tests.http.test_lifecycle import children, settings
 from tests.load import Swarm
 
@@ -46,16 +50,89 @@ def test_every_worker_tells_the_sum(edge):
     for _ in range(20):  # fresh connections reach both workers
         assert requests(totals(edge.url)) == 40
     text = httpx2.get(f"{edge.url}/metrics").text
-    assert "process_" not in text
     if shutil.which("promtool"):
         got = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=30)
         assert got.returncode == 0, got.stdout + got.stderr
 
 
-def test_one_worker_also_tells_about_its_process(simulator, tmp_path):
-    edge = Edge(tmp_path, {"providers": providers(simulator.url)})
-    with running(edge):
-        assert "process_cpu_seconds_total" in httpx2.get(f"{edge.url}/metrics").text
+def figures(url: str, name: str) -> dict[str, float]:
+    """A figure of each worker."""
+    text = httpx2.get(f"{url}/metrics").text
+    return {
+        worker: float(value) for worker, value in re.findall(rf'^{name}{{worker="(\d+)"}} (\S+)$', text, re.MULTILINE)
+    }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="compares with /proc")
+def test_every_worker_tells_of_its_process(edge):
+    ask(edge.url, 10)
+    time.sleep(2.5)  # they look every two seconds
+    pids = children(edge.process.pid)
+    resident = figures(edge.url, "process_resident_memory_bytes")
+    assert len(resident) == len(pids) == 2
+    real = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize() for pid in pids]
+    for ours, theirs in zip(sorted(resident.values()), sorted(real), strict=True):
+        assert abs(ours - theirs) < 8 << 20
+    assert all(5 < count < 200 for count in figures(edge.url, "process_open_fds").values())
+    assert set(figures(edge.url, "process_max_fds").values()) == {resource.getrlimit(resource.RLIMIT_NOFILE)[1]}
+    assert all(time.time() - 60 < at <= time.time() for at in figures(edge.url, "process_start_time_seconds").values())
+    spent = figures(edge.url, "process_cpu_seconds_total")
+    assert all(seconds > 0 for seconds in spent.values())
+    # One that is replaced leaves what it has spent, and no memory.
+    os.kill(pids[0], signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while len(found := children(edge.process.pid)) < 2 or pids[0] in found:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    wait_until_ready(edge.url)
+    time.sleep(0.5)
+    after = figures(edge.url, "process_cpu_seconds_total")
+    assert all(after[worker] >= seconds for worker, seconds in spent.items())
+    assert len(figures(edge.url, "process_resident_memory_bytes")) == 2
+
+
+def in_flight(url: str) -> float:
+    (value,) = re.findall(r"^edge_requests_in_flight (\S+)$", httpx2.get(f"{url}/metrics").text, re.MULTILINE)
+    return float(value)
+
+
+def until(url: str, wanted: float) -> None:
+    deadline = time.monotonic() + 10
+    while (now := in_flight(url)) != wanted:
+        assert time.monotonic() < deadline, now
+        time.sleep(0.02)
+
+
+def test_requests_in_flight_are_none_once_all_clients_have_gone(edge):
+    assert in_flight(edge.url) == 0
+    body = json.dumps({"model": "sim-hang", "stream": True, "messages": [{"role": "user", "content": "x"}]}).encode()
+    clients = [Client(edge.port) for _ in range(12)]
+    for number, client in enumerate(clients):
+        if number % 3:
+            client.post("/v1/chat/completions", body)
+        else:  # one whose body never ends
+            client.send(b"POST /v1/messages HTTP/1.1\r\nhost: 127.0.0.1\r\n")
+            client.send(b"content-type: application/json\r\ncontent-length: 100\r\n\r\nhalf")
+    until(edge.url, 12)
+    for number, client in enumerate(clients):
+        client.reset() if number % 2 else client.sock.close()
+    until(edge.url, 0)
+    # What a worker had when it was killed is over too.
+    clients = [Client(edge.port) for _ in range(12)]
+    for client in clients:
+        client.post("/v1/chat/completions", body)
+    until(edge.url, 12)
+    for pid in children(edge.process.pid):
+        os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            until(edge.url, 0)
+            break
+        except httpx2.TransportError:
+            assert time.monotonic() < deadline
+    for client in clients:
+        client.sock.close()
 
 
 def test_killed_workers_stay_in_the_sum(edge):

@@ -102,7 +102,7 @@ def test_how_costs_look():
 
 def test_savings_are_summed_over_workers_by_model_and_tenant(tally):
     slots = shared_slots(2)
-    workers = [Metrics(slots, 1, alone=False, since=0.0), Metrics(slots, 2, alone=False, since=0.0)]
+    workers = [Metrics(slots, 1, since=0.0), Metrics(slots, 2, since=0.0)]
     for metrics in workers:
         accounts = Accounts(metrics)
         accounts.saved("smart", "a", "memory", Usage(input=10, output=5, cache_read=3, cache_write=2, reasoning=4), 7)
