@@ -79,7 +79,7 @@ PROBES = frozenset(
     for path in ("", "/", "/api/hello")
 )
 """What clients send a HEAD to, to see whether anybody is there: answered without a key."""
-RESERVED = ("health", "metrics", "admin")
+RESERVED = ("health", "healthz", "livez", "readyz", "metrics", "admin")
 EXISTING = ", ".join(f"{route.method} {route.endpoint}" for route in (*ROUTES.values(), MODEL))
 
 

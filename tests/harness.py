@@ -135,9 +135,11 @@ class Edge:
         env: dict[str, str] | None = None,
         verify: ssl.SSLContext | None = None,
         front: str = "lane",
+        ending: str = "json",
     ) -> None:
+        """`ending` is that of the file's name, which tells how it is read; JSON is YAML too."""
         env = {**(env or clean_environment()), "EDGE_FRONT": front}
-        self.path = folder / f"edge-{time.monotonic_ns()}.json"
+        self.path = folder / f"edge-{time.monotonic_ns()}.{ending}"
         self.path.write_text(json.dumps(config))
         # The log tells where it listens, unless it is told to be silent.
         silent = config.get("telemetry", {}).get("log", {}).get("level") in ("warning", "error")

@@ -51,6 +51,9 @@ NEEDS_RESTART = ("host", "port", "workers", "drain_s", "drain_delay_s")
 LAYOUT = f"1/{'compiled' if COMPILED else 'pure'}/{BEAT.size}/{METRICS_LAYOUT}"
 """Of all memory that the processes share: a program that would read it differently begins with memory of its own."""
 
+NO_KEYS = KeyTable.of([])
+"""For a look at the rest of a configuration."""
+
 
 class StartError(Exception):
     """Why the edge cannot start, for people."""
@@ -80,7 +83,7 @@ def launch(
     except OSError as error:
         raise StartError(f"server.tls: {error.strerror or error}") from None
     try:
-        build_state(config)
+        build_state(config, NO_KEYS)
     except OSError as error:
         raise StartError(f"a provider's ca_file cannot be read: {error.strerror or error}") from None
     if handover.REHEARSAL in os.environ:
@@ -204,7 +207,7 @@ class Reloading:
             new = self._reread()
             if new.server.tls is not None:
                 tls.make_context(new.server.tls)
-            build_state(new)
+            build_state(new, NO_KEYS)
         except Exception as error:  # noqa: BLE001 - whatever it is, the old configuration still serves
             errors = error.errors if isinstance(error, ConfigError) else [f"{type(error).__name__} at reading"]
             if isinstance(error, OSError):
