@@ -22,6 +22,7 @@
         TargetTooLong             414 target_too_long
         HeaderTooLarge            431 header_too_large
         UnsupportedMediaType      415 unsupported_media_type
+        ClientTooSlow             408 client_too_slow (inside streams only)
         NotCached                 504 not_cached
         ClientClosedRequest       499 client_closed_request (never sent: for logs and metrics)
       PolicyError                 a rule of the operator refuses it
@@ -250,6 +251,15 @@ class ClientClosedRequest(ClientError):
     code = "client_closed_request"
     kind = "client_cancelled"
     message = "The client left before the answer was complete."
+
+
+class ClientTooSlow(ClientError):
+    """It shares an answer with others, who are megabytes ahead."""
+
+    status = 408
+    code = "client_too_slow"
+    kind = "client_cancelled"
+    message = "The client is too slow for the answer that it shares with others; ask again."
 
 
 class NotCached(ClientError):

@@ -67,6 +67,8 @@ class Exchange(ABC):
     cost = -1
     estimated = False
     cache = ""
+    makeshift = False
+    """Whether the answer is an estimate of ours in place of a provider's answer: not to be kept."""
     content_at = 0.0
     upstream_s = 0.0
     _waiting_since = 0.0

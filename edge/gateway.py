@@ -47,6 +47,7 @@ from edge.state import Granted, State, build_state
 from edge.upstreams.attempts import (
     AttemptFailed,
     body_of,
+    check_count,
     check_status,
     failure_of,
     is_stream,
@@ -65,6 +66,8 @@ __all__ = ["Gateway"]
 
 LARGE = 262144
 """Larger bodies are translated in a thread: the other requests of the loop would wait for it."""
+COUNT_S = 4.0
+"""What providers have to count the tokens of a request, all of them together. Clients wait for it before a turn."""
 NO_MULTIPART = f"Multipart bodies are not supported. There are: {EXISTING}."
 
 
@@ -139,11 +142,15 @@ class Gateway:
         try:
             exchange.key = state.auth.identify(exchange)
             route = exchange.route
-            if route is UNKNOWN or (route.endpoint == OTHER and exchange.method != route.method):
+            if route is UNKNOWN or (route.endpoint == OTHER and exchange.method not in (route.method, "OPTIONS")):
                 if b"anthropic-version" in exchange.index:
                     exchange.dialect = "anthropic"
                 raise UnsupportedRoute(no_route(exchange.target, exchange.dialect))
             if exchange.method not in route.methods:
+                if exchange.method == "OPTIONS":
+                    reply(exchange, 200, [(b"allow", ", ".join((*route.methods, "OPTIONS")).encode())], b"")
+                    self._settle(exchange)
+                    return
                 raise MethodNotAllowed(", ".join(route.methods))
             media_type = exchange.index.get(b"content-type")
             if media_type != b"application/json" and (media_type or b"").lower().startswith(b"multipart/"):
@@ -273,22 +280,26 @@ class Gateway:
         settings = exchange.state.settings.resilience
         assert exchange.task is not None  # noqa: S101 - the front's part
         deadline = Deadline(self._sweep, settings, exchange.task, client_ms=exchange.deadline_ms)
-        deadline.for_attempts(stream=exchange.stream)
-        left = len(exchange.upstreams)
+        left, counts = len(exchange.upstreams), exchange.route.counts
+        if counts:
+            deadline.for_attempts(stream=False, total_s=COUNT_S, share=left)
+        else:
+            deadline.for_attempts(stream=exchange.stream)
         failed = False
         for upstream in exchange.upstreams:
             left -= 1
             exchange.attempts += 1
             begun = perf_counter()
             try:
-                passed_on = await self._attempt(exchange, upstream, deadline, others_left=left > 0)
+                passed_on = await self._attempt(exchange, upstream, deadline, others_left=left > 0 or counts)
                 if passed_on is not None:
                     self._tell_of(exchange, passed_on, begun, goes_on=False)
                 return
             except AttemptFailed as failure:
                 failed = True
-                self._tell_of(exchange, failure, begun, goes_on=not deadline.over())
-                if deadline.over():
+                ends = left == 0 or deadline.over()
+                self._tell_of(exchange, failure, begun, goes_on=not ends)
+                if ends and not counts:
                     raise UpstreamTimeout from None
             except InvalidRequest:
                 # It cannot be said in that provider's dialect; another may speak the client's.
@@ -305,10 +316,14 @@ class Gateway:
                     or not may_follow(exchange, taken=not error.refused)
                 )
                 self._tell_of(exchange, error, begun, goes_on=not ends)
-                if ends:
+                if ends and not counts:
                     raise
             self.accounts.settle(exchange)
             exchange.forget_attempt()
+            if counts and deadline.over():
+                break
+        # Only where tokens are to be counted: whoever asks for that can do with an estimate.
+        await self._estimate(exchange)
 
     def _tell_of(
         self, exchange: Exchange, failure: AttemptFailed | ProviderError, begun: float, *, goes_on: bool
@@ -329,7 +344,7 @@ class Gateway:
                 words_of(failure.said, exchange.body, upstream.provider.secrets) if failure.said else "",
                 following.provider.name if following is not None else "",
                 following.model if following is not None else "",
-                not goes_on,
+                not goes_on and not exchange.route.counts,
             )
         )
 
@@ -361,6 +376,8 @@ class Gateway:
                 body = await body_of(exchange, response, others_left=others_left)
                 exchange.upstream_ends()
                 failure = failure_of(response.status, body)
+                if exchange.route.counts:
+                    check_count(response.status, body)
                 exchange.usage = crossing.usage(body) if response.status == 200 else None
                 status = response.status
                 if crossing.translates:
@@ -411,7 +428,8 @@ class Gateway:
         return None
 
     async def _estimate(self, exchange: Exchange) -> None:
-        """The number of tokens, where the provider has nothing that counts them."""
+        """The number of tokens, where no provider has counted them. It is as soon estimated again as kept."""
+        exchange.makeshift = True
         if len(exchange.body) <= LARGE:
             tokens = estimate_tokens(exchange.body)
         else:

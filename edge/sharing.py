@@ -83,7 +83,7 @@ class Sharing:
             if not exchange.upstreams:
                 self._read(exchange)  # known by its bytes so far
             flight = self._answers.new_flight(Flight(exchange, start_reply))
-            flight.turns = turns
+            flight.turns = turns and not exchange.route.counts  # the answer is due before a turn may come
             if joins and not plan.only:
                 flights.add(flight)
         await self._follow(exchange, flight, flight.add(exchange), deadline)
@@ -131,7 +131,8 @@ class Sharing:
                 raise NotCached
             else:
                 await self._ask(flight)
-                self._answers.keep(flight)
+                if not flight.makeshift:
+                    self._answers.keep(flight)
         except asyncio.CancelledError:
             self._lose(flight, flight.error or ClientClosedRequest())
             raise

@@ -19,7 +19,7 @@ from time import perf_counter, time
 from edge.cache.entry import Entry
 from edge.cache.memory import Held
 from edge.cache.policy import ON_REQUEST, Plan
-from edge.errors import ClientClosedRequest, EdgeError, Headers
+from edge.errors import ClientTooSlow, EdgeError, Headers
 from edge.exchange import Exchange
 
 __all__ = ["MAX_KEPT", "Flight", "Flights", "Follower"]
@@ -107,7 +107,7 @@ class Flight(Exchange):
         """Give a follower the reply, to its end, unless it is one of those that wait for the whole.
 
         `taking` and `taken` are called around each wait for the client to take what it has. Raises what ended the
-        flight where no reply has begun, or where it is no EdgeError; ClientClosedRequest for a follower that is too far
+        flight where no reply has begun, or where it is no EdgeError; ClientTooSlow for a follower that is too far
         behind.
         """
         exchange = follower.exchange
@@ -120,7 +120,8 @@ class Flight(Exchange):
                 taken()
             if not follower.whole and follower.position < self._dropped + len(self._chunks):
                 if follower.position < self._dropped:
-                    raise ClientClosedRequest("The client stopped reading its answer.")
+                    exchange.crossing = None  # that one may be at the end, and have nothing more to say
+                    raise ClientTooSlow
                 chunk = self._chunks[follower.position - self._dropped]
                 follower.position += 1
                 follower.taken += len(chunk)

@@ -38,6 +38,7 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 PAGES = "GET /health, GET /metrics, GET /admin/api/savings, POST /admin/api/cache/clear"
+ALL_METHODS = ((b"allow", b"GET, HEAD, POST, OPTIONS"), (b"content-length", b"0"))
 ALIVE = ("/health", "/health/live", "/healthz", "/livez")
 READY = ("/health/ready", "/readyz")
 PUBLIC = frozenset(path.encode() for path in (*ALIVE, *READY))
@@ -142,6 +143,11 @@ class EdgeApplication:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             path: bytes = scope["raw_path"]
+            if path == b"*":
+                # RFC 9110, section 9.3.7: what the server can do at all, which is no secret.
+                await send({"type": "http.response.start", "status": 200, "headers": list(ALL_METHODS)})
+                await send({"type": "http.response.body", "body": b""})
+                return
             found = match(path)
             if scope["method"] == "HEAD" and path in PROBES:
                 await self._pages({**scope, "path": "/", "raw_path": b"/"}, receive, send)
@@ -309,15 +315,19 @@ class EdgeApplication:
         async def anybody_there() -> Response:
             return Response(200)
 
-        for method in ("GET", "HEAD"):
-            for path in ALIVE:
-                app.router.add(method, path, health)
-            for path in READY:
-                app.router.add(method, path, health_ready)
-            app.router.add(method, "/metrics", metrics)
-            app.router.add(method, "/admin/api/savings", savings)
-        app.router.add("HEAD", "/", anybody_there)
-        app.router.add_post("/admin/api/cache/clear", clear_cache)
+        reads = ("GET", "HEAD")
+        pages: dict[str, tuple[tuple[str, ...], Callable[[], Awaitable[Response]]]] = {
+            **dict.fromkeys(ALIVE, (reads, health)),
+            **dict.fromkeys(READY, (reads, health_ready)),
+            "/": (("HEAD",), anybody_there),
+            "/metrics": (reads, metrics),
+            "/admin/api/savings": (reads, savings),
+            "/admin/api/cache/clear": (("POST",), clear_cache),
+        }
+        for path, (methods, page) in pages.items():
+            for method in methods:
+                app.router.add(method, path, page)
+            app.router.add("OPTIONS", path, options((*methods, "OPTIONS")))
         app.router.fallback = unknown
         return app
 
@@ -340,6 +350,15 @@ class EdgeApplication:
         await self.gateway.close()
         await self.gateway.answers.close()
         self.logs.stop()
+
+
+def options(methods: tuple[str, ...]) -> Callable[[], Awaitable[Response]]:
+    """What answers OPTIONS of a page."""
+
+    async def answer() -> Response:
+        return Response(200, [(b"allow", ", ".join(methods).encode())], Content(b"text/plain", b""))
+
+    return answer
 
 
 def is_public(path: bytes) -> bool:

@@ -47,8 +47,10 @@ class AsgiTurn:
 
     def __init__(self, protocol: EdgeProtocol, index: dict[bytes, bytes], version: str, keeps_alive: bool) -> None:
         self._protocol = protocol
-        url = httptools.parse_url(protocol.url)
-        path: bytes = url.path or b"/"
+        path, query = protocol.url, b""
+        if path != b"*":
+            url = httptools.parse_url(protocol.url)
+            path, query = url.path or b"/", url.query or b""
         text = path.decode("ascii")
         method: bytes = protocol.parser.get_method()
         scope: dict[str, Any] = {
@@ -64,7 +66,7 @@ class AsgiTurn:
             "method": method.decode("ascii"),
             "path": unquote(text) if "%" in text else text,
             "raw_path": path,
-            "query_string": url.query or b"",
+            "query_string": query,
         }
         self._cycle = (RequestResponseCycle if version == "1.1" else OldCycle)(
             scope=scope,  # type: ignore[arg-type]

@@ -252,7 +252,8 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def turn_for(self, index: dict[bytes, bytes], version: str, keeps_alive: bool) -> Turn:
         """The turn of the request whose head is complete. Raises InvalidHTTP."""
-        if not TARGET.fullmatch(self.url):
+        # RFC 9112, section 3.2.4: the asterisk is a target of OPTIONS alone.
+        if not TARGET.fullmatch(self.url) and (self.url != b"*" or self.parser.get_method() != b"OPTIONS"):
             raise InvalidHTTP("The request's target has a form that is not answered.")
         return AsgiTurn(self, index, version, keeps_alive)
 

@@ -8,6 +8,9 @@ keeps (a stored response, a background job) asked for elsewhere, unless that pro
 from __future__ import annotations
 
 import asyncio
+from typing import Annotated
+
+import msgspec
 
 from edge._fast import select_fields
 from edge.errors import EdgeError, Headers, ProviderError, UpstreamBadResponse, UpstreamCredentials, kind_of_status
@@ -17,7 +20,16 @@ from edge.upstreams.refusal import is_unknown_path
 from edge.upstreams.relay import collect
 from edge.upstreams.wire import Response
 
-__all__ = ["AttemptFailed", "body_of", "check_status", "failure_of", "is_stream", "may_follow", "returned_headers"]
+__all__ = [
+    "AttemptFailed",
+    "body_of",
+    "check_count",
+    "check_status",
+    "failure_of",
+    "is_stream",
+    "may_follow",
+    "returned_headers",
+]
 
 CREDENTIALS = frozenset({401, 402, 403})
 RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
@@ -32,6 +44,10 @@ NO_SUCH_PATH = "The provider does not know the path that this route stands for: 
 
 RETURNED = frozenset({b"content-type", b"openai-processing-ms"})
 RETURNED_PREFIXES = (b"retry-after", b"x-ratelimit-", b"anthropic-ratelimit-")
+
+
+class _Count(msgspec.Struct):
+    input_tokens: Annotated[int, msgspec.Meta(ge=0)]
 
 
 class AttemptFailed(Exception):
@@ -72,6 +88,19 @@ def check_status(exchange: Exchange, status: int, body: bytes, *, others_left: b
         raise told(error, body)
     if others_left and status in RETRYABLE and may_follow(exchange, taken=status not in NOT_TAKEN):
         raise AttemptFailed(status, body)
+
+
+def check_count(status: int, body: bytes) -> None:
+    """Raises for an answer that neither counts the tokens of a request nor has anything against it: AttemptFailed,
+    UpstreamBadResponse.
+    """
+    if status >= 500:
+        raise AttemptFailed(status, body)
+    if status == 200:
+        try:
+            msgspec.json.decode(body, type=_Count)
+        except (msgspec.DecodeError, RecursionError):
+            raise told(UpstreamBadResponse("The provider's answer is no number of tokens."), body) from None
 
 
 def failure_of(status: int, body: bytes) -> AttemptFailed | None:

@@ -78,6 +78,7 @@ FAULTS = {
     "hang": hang,
     "cut": cut,
     "first": chunked([b"event: error\ndata: " + error("In the stream.", type="server_error") + b"\n\n"]),
+    "odd": answer(b'{"tokens": "many"}'),
     "created": chunked([b'event: response.created\ndata: {"type":"response.created","response":{"id":"r"}}\n\n']),
 }
 
@@ -92,6 +93,8 @@ def play(seen, connection):
 
 
 def serve(seen, _):
+    if seen.target.endswith("/count_tokens"):
+        return answer(b'{"input_tokens": 4711}')
     if seen.target.endswith("/responses"):
         return answer(RESPONSE)
     return answer(MESSAGE if seen.target.endswith("/messages") else CHAT)
@@ -126,6 +129,7 @@ def edge(a, b, front, tmp_path_factory):
             "strategy": "failover",
             "upstreams": [{"to": f"a-anthropic/{fault}"}, {"to": "b-anthropic/good"}],
         }
+        models[f"count-{fault}"] = {"upstreams": [{"to": f"a-anthropic/{fault}"}], "cache": "all"}
         models[f"only-{fault}"] = {"upstreams": [{"to": f"a/{fault}"}]}
     models["down"] = {"strategy": "failover", "upstreams": [{"to": "down/x"}, {"to": "b/good"}]}
     config = {
@@ -331,3 +335,53 @@ def test_a_client_that_leaves_is_counted_as_such(edge, a):
     while metric(edge, "edge_upstream_requests_total", **labels) == before and time.monotonic() < deadline:
         time.sleep(0.05)
     assert metric(edge, "edge_upstream_requests_total", **labels) == before + 1
+
+
+COUNT = "/v1/messages/count_tokens"
+
+
+@pytest.mark.parametrize("fault", ["hang", "drip", "reset", "cut", "busy", "broken", "credentials", "path", "odd"])
+def test_tokens_are_estimated_where_the_provider_does_not_count_them(edge, fault):
+    got = ask(edge, f"count-{fault}", COUNT, said=f"one two three {fault}")
+    assert got.status_code == 200
+    assert got.headers["x-edge-estimated"] == "true"
+    assert 0 < got.json()["input_tokens"] < 100
+    (line,) = lines_of(edge, got)
+    assert line["level"] == "warning"
+    assert "kind" not in lines_of(edge, got, "request")[0]
+
+
+def test_another_provider_counts_before_it_is_estimated(edge):
+    got = ask(edge, "m-hang", COUNT)
+    assert "x-edge-estimated" not in got.headers
+    assert got.json()["input_tokens"] == 4711
+
+
+@pytest.mark.parametrize("fault", ["bad", "model"])
+def test_what_the_request_is_to_blame_for_is_not_estimated(edge, fault):
+    assert ask(edge, f"count-{fault}", COUNT).status_code in (400, 404)
+
+
+def test_an_estimate_is_not_kept(edge, a):
+    before = len(a.seen)
+    for _ in range(2):
+        got = ask(edge, "count-busy", COUNT, said="kept?")
+        assert (got.headers["x-edge-cache"], got.headers["x-edge-estimated"]) == ("miss", "true")
+    assert len(a.seen) == before + 2
+
+
+def test_a_count_is_not_waited_for_as_long_as_an_answer(a, tmp_path, stalls):
+    """With the clocks as they are by default, and every provider silent."""
+    upstreams = [{"to": f"a/{fault}"} for fault in ("hang", "drip", "hang")]
+    config = {
+        "providers": {"a": {"dialect": "anthropic", "base_url": f"{a.url}/v1", "models": []}},
+        "models": {"x": {"strategy": "failover", "upstreams": upstreams}},
+        "cache": {"mode": "all"},
+    }
+    edge = Edge(tmp_path, config)
+    with running(edge):
+        begun = time.monotonic()
+        got = ask(edge, "x", COUNT)
+        took_s = time.monotonic() - begun
+    assert got.headers["x-edge-estimated"] == "true"
+    assert took_s <= 5 + stalls.granted_s

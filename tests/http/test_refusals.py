@@ -318,6 +318,39 @@ class TestRoutes:
                 assert got.status_code == 405, (method, path)
                 assert got.headers["allow"] == allowed
 
+    @pytest.mark.parametrize(
+        ("path", "allowed"),
+        [
+            ("*", "GET, HEAD, POST, OPTIONS"),
+            ("/v1/chat/completions", "POST, OPTIONS"),
+            ("/anthropic/v1/messages", "POST, OPTIONS"),
+            ("/v1/models", "GET, HEAD, OPTIONS"),
+            ("/v1/models/gpt-4o", "GET, HEAD, OPTIONS"),
+            ("/v1/moderations", "POST, OPTIONS"),
+            ("/health", "GET, HEAD, OPTIONS"),
+            ("/metrics", "GET, HEAD, OPTIONS"),
+        ],
+    )
+    def test_options_are_told(self, edge, path, allowed):
+        with Client(edge.port) as client:
+            for _ in range(2):
+                client.send(f"OPTIONS {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+                status, headers = client.head()
+                assert (status, headers["allow"].upper()) == (200, allowed)
+                assert client.body(headers) == b""
+
+    def test_options_of_what_does_not_exist_and_an_asterisk_for_another_method(self, edge):
+        assert httpx2.request("OPTIONS", f"{edge.url}/v1/files").status_code == 404
+        for method in ("GET", "POST"):
+            with Client(edge.port) as client:
+                client.send(f"{method} * HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n".encode())
+                assert client.head()[0] == 400
+
+    def test_options_of_the_server_need_no_key(self, guarded):
+        with Client(guarded.port) as client:
+            client.send(b"OPTIONS * HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            assert client.head()[0] == 200
+
     def test_errors_speak_anthropics_dialect_where_its_clients_ask(self, edge):
         for path, headers in (("/anthropic/v1/files", {}), ("/v1/files", {"anthropic-version": "2023-06-01"})):
             got = httpx2.post(edge.url + path, json={}, headers=headers)
