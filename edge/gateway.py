@@ -38,7 +38,7 @@ from edge.guard import validate
 from edge.guard.auth import refuse_model
 from edge.guard.key_table import KeyTable
 from edge.guard.limits import KeyLimits
-from edge.hooks import FailedAttempt, Hooks, Meter
+from edge.hooks import Hooks, Meter
 from edge.repeats import Repeats
 from edge.replies import JSON_TYPE, STREAM_HEADERS, fail, replay, reply, serve, start_reply
 from edge.routes import EXISTING, MODEL, OTHER, UNKNOWN, no_route
@@ -49,6 +49,8 @@ from edge.upstreams.attempts import (
     body_of,
     check_count,
     check_status,
+    code_of_attempt,
+    failed_attempt,
     failure_of,
     is_stream,
     may_follow,
@@ -57,7 +59,6 @@ from edge.upstreams.attempts import (
 from edge.upstreams.deadline import Deadline, Sweep
 from edge.upstreams.listing import Asked, answer_models
 from edge.upstreams.provider import Provider
-from edge.upstreams.refusal import words_of
 from edge.upstreams.relay import EventRelay
 from edge.upstreams.router import Upstream
 from edge.upstreams.wire import Response
@@ -293,12 +294,12 @@ class Gateway:
             try:
                 passed_on = await self._attempt(exchange, upstream, deadline, others_left=left > 0 or counts)
                 if passed_on is not None:
-                    self._tell_of(exchange, passed_on, begun, goes_on=False)
+                    self.hooks.attempt_failed(failed_attempt(exchange, passed_on, begun, goes_on=False))
                 return
             except AttemptFailed as failure:
                 failed = True
                 ends = left == 0 or deadline.over()
-                self._tell_of(exchange, failure, begun, goes_on=not ends)
+                self.hooks.attempt_failed(failed_attempt(exchange, failure, begun, goes_on=not ends))
                 if ends and not counts:
                     raise UpstreamTimeout from None
             except InvalidRequest:
@@ -315,7 +316,7 @@ class Gateway:
                     or deadline.over()
                     or not may_follow(exchange, taken=not error.refused)
                 )
-                self._tell_of(exchange, error, begun, goes_on=not ends)
+                self.hooks.attempt_failed(failed_attempt(exchange, error, begun, goes_on=not ends))
                 if ends and not counts:
                     raise
             self.accounts.settle(exchange)
@@ -324,29 +325,6 @@ class Gateway:
                 break
         # Only where tokens are to be counted: whoever asks for that can do with an estimate.
         await self._estimate(exchange)
-
-    def _tell_of(
-        self, exchange: Exchange, failure: AttemptFailed | ProviderError, begun: float, *, goes_on: bool
-    ) -> None:
-        """Tell the hooks of a failed attempt that began at `begun`. `goes_on`: the next upstream is asked."""
-        upstream, answered = exchange.upstream, isinstance(failure, AttemptFailed)
-        following = exchange.upstreams[exchange.attempts] if goes_on else None
-        self.hooks.attempt_failed(
-            FailedAttempt(
-                exchange.request_id,
-                upstream.provider.name,
-                exchange.model_label,
-                upstream.model,
-                failure.status if answered else exchange.upstream_status,
-                "" if isinstance(failure, AttemptFailed) else failure.code,
-                failure.kind,
-                perf_counter() - begun,
-                words_of(failure.said, exchange.body, upstream.provider.secrets) if failure.said else "",
-                following.provider.name if following is not None else "",
-                following.model if following is not None else "",
-                not goes_on and not exchange.route.counts,
-            )
-        )
 
     async def _attempt(
         self, exchange: Exchange, upstream: Upstream, deadline: Deadline, *, others_left: bool
@@ -390,18 +368,11 @@ class Gateway:
             return failure
         finally:
             exchange.upstream_ends()
-            self._count_attempt(exchange, sys.exception())
+            if exchange.sending is not None:
+                code = code_of_attempt(exchange, sys.exception())
+                self._count("edge_upstream_requests_total", provider.name, exchange.model_label, code)
             if response is not None and not response.complete:
                 await response.close()
-
-    def _count_attempt(self, exchange: Exchange, error: BaseException | None) -> None:
-        """Count a request to a provider, which ended with `error`."""
-        if exchange.sending is None:
-            return
-        code = str(exchange.upstream_status)
-        if not exchange.upstream_status:
-            code = error.code if isinstance(error, EdgeError) else ClientClosedRequest.code
-        self._count("edge_upstream_requests_total", exchange.upstream.provider.name, exchange.model_label, code)
 
     async def _relay(
         self, exchange: Exchange, response: Response, deadline: Deadline, *, others_left: bool

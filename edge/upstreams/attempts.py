@@ -8,15 +8,25 @@ keeps (a stored response, a background job) asked for elsewhere, unless that pro
 from __future__ import annotations
 
 import asyncio
+from time import perf_counter
 from typing import Annotated
 
 import msgspec
 
 from edge._fast import select_fields
-from edge.errors import EdgeError, Headers, ProviderError, UpstreamBadResponse, UpstreamCredentials, kind_of_status
+from edge.errors import (
+    ClientClosedRequest,
+    EdgeError,
+    Headers,
+    ProviderError,
+    UpstreamBadResponse,
+    UpstreamCredentials,
+    kind_of_status,
+)
 from edge.exchange import Exchange
+from edge.hooks import FailedAttempt
 from edge.routes import OTHER
-from edge.upstreams.refusal import is_unknown_path
+from edge.upstreams.refusal import is_unknown_path, words_of
 from edge.upstreams.relay import collect
 from edge.upstreams.wire import Response
 
@@ -25,6 +35,8 @@ __all__ = [
     "body_of",
     "check_count",
     "check_status",
+    "code_of_attempt",
+    "failed_attempt",
     "failure_of",
     "is_stream",
     "may_follow",
@@ -140,6 +152,36 @@ def says(exchange: Exchange, field: str, value: bytes) -> bool:
 def told(error: ProviderError, body: bytes) -> ProviderError:
     error.said = body
     return error
+
+
+def failed_attempt(
+    exchange: Exchange, failure: AttemptFailed | ProviderError, begun: float, *, goes_on: bool
+) -> FailedAttempt:
+    """The record of the attempt at hand, which began at `begun`. `goes_on`: the next upstream is asked."""
+    upstream = exchange.upstream
+    answered = isinstance(failure, AttemptFailed)
+    following = exchange.upstreams[exchange.attempts] if goes_on else None
+    return FailedAttempt(
+        exchange.request_id,
+        upstream.provider.name,
+        exchange.model_label,
+        upstream.model,
+        failure.status if answered else exchange.upstream_status,
+        "" if isinstance(failure, AttemptFailed) else failure.code,
+        failure.kind,
+        perf_counter() - begun,
+        words_of(failure.said, exchange.body, upstream.provider.secrets) if failure.said else "",
+        following.provider.name if following is not None else "",
+        following.model if following is not None else "",
+        not goes_on and not exchange.route.counts,
+    )
+
+
+def code_of_attempt(exchange: Exchange, error: BaseException | None) -> str:
+    """What a request to a provider is counted by: the status of its answer or, where none came, the code of `error`."""
+    if exchange.upstream_status:
+        return str(exchange.upstream_status)
+    return error.code if isinstance(error, EdgeError) else ClientClosedRequest.code
 
 
 async def excerpt(response: Response) -> bytes:
