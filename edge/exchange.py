@@ -43,7 +43,7 @@ class Exchange(ABC):
 
     # What the stages find out. It is typed where it is made, above this module: gateway.State, guard.auth.Key,
     # upstreams.router.Upstream, dialects.crossing.Crossing, upstreams.wire.UpstreamRequest, cache.policy.Plan,
-    # cache.memory.Held.
+    # cache.memory.Held, cache.entry.Entry.
     state: Any = None
     key: Any = None
     spans: dict[str, tuple[int, int]]
@@ -60,6 +60,7 @@ class Exchange(ABC):
     quota: Callable[[Exchange], Headers] | None = None
     """Tells what is left of the key's limits."""
     held: Any = None
+    stored: Any = None
     sending: Any = None
     upstream_status = 0
     usage: Usage | None = None
@@ -154,6 +155,7 @@ class Exchange(ABC):
         """The record of a finished request that failed in the way of `kind`, "" if it did not."""
         error, crossing, upstream, key = self.error, self.crossing, self.upstream, self.key
         duration_s = perf_counter() - self.received_at
+        stored, model = self.stored, self.model
         # In the order of the record's fields: by name they would cost eight times as much.
         return RequestRecord(
             self.request_id,
@@ -179,6 +181,11 @@ class Exchange(ABC):
             self.cost,
             self.estimated,
             self.cache,
+            stored.provider if stored is not None else "",
+            stored.model if stored is not None else "",
+            model,
+            model if model and model in self.state.settings.models else "",
+            self.peer,
         )
 
     # The sink. A front overrides these; none of the first four waits.

@@ -129,11 +129,11 @@ class Gateway:
 
     # What came before.
 
-    def repeat(self, request: bytes, start: bytes) -> bytes | None:
+    def repeat(self, request: bytes, start: bytes, peer: str) -> bytes | None:
         """The reply, which begins with `start`, to the very bytes of a request that was answered from memory before."""
         if self._in_flight >= self.state.settings.server.max_in_flight:
             return None
-        return self.repeats.answer(request, start, self.state, self.answers.memory)
+        return self.repeats.answer(request, start, peer, self.state, self.answers.memory)
 
     # At the end of the headers.
 

@@ -133,7 +133,11 @@ class RequestRecord(Struct, frozen=True, gc=False):
 
     ``usage`` is what providers charge for, ``cost`` the price of it in 1e-12 USD, -1 where that is not known; with
     ``estimated`` both are estimates. ``cache`` says where the answer came from: memory, redis or joined (another
-    request's upstream call); miss or bypass for a provider's answer; "" where there is no cache.
+    request's upstream call); miss or bypass for a provider's answer; "" where there is no cache. Of a stored answer,
+    ``stored_provider`` and ``stored_model`` are who gave it.
+
+    ``asked`` is the model as the client named it, ``alias`` the same where the configuration has such an alias, and
+    ``peer`` the client's address: fit for a log, and for no label.
     """
 
     request_id: str
@@ -159,6 +163,11 @@ class RequestRecord(Struct, frozen=True, gc=False):
     cost: int = -1
     estimated: bool = False
     cache: str = ""
+    stored_provider: str = ""
+    stored_model: str = ""
+    asked: str = ""
+    alias: str = ""
+    peer: str = ""
 
 
 class FailedAttempt(Struct, frozen=True, gc=False):

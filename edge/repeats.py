@@ -96,7 +96,7 @@ class Repeats:
             ((self._hit, 1.0), *savings),
         )
 
-    def answer(self, request: bytes, start: bytes, state: State, memory: MemoryCache) -> bytes | None:
+    def answer(self, request: bytes, start: bytes, peer: str, state: State, memory: MemoryCache) -> bytes | None:
         """The reply to a whole request; `start` is its status line, with fields that all replies have. None for a
         request that is not known, or cannot be answered as it was; then nothing was counted.
         """
@@ -123,5 +123,7 @@ class Repeats:
         entry = held.entry
         now = time()
         took_s = perf_counter() - received_at
-        self._hooks.request_done(replace(known.record, request_id=request_id, duration_s=took_s, overhead_s=took_s))
+        self._hooks.request_done(
+            replace(known.record, request_id=request_id, duration_s=took_s, overhead_s=took_s, peer=peer)
+        )
         return stored_reply(start, fields, now - entry.stored_at, entry.expires_at - now, ours, took_s, form)

@@ -62,6 +62,7 @@ def reply(exchange: Exchange, status: int, headers: Headers, body: bytes) -> Non
 def serve(exchange: Exchange, held: Held, form: bytes, tier: str) -> None:
     """A stored answer, in the form it is asked for in."""
     exchange.cache = tier
+    exchange.stored = held.entry
     exchange.usage = held.entry.usage
     reply(exchange, 200, stored_headers(exchange, held), form)
 
@@ -100,6 +101,7 @@ async def replay(
 ) -> None:
     """A stored stream, with the pauses it had. `taking` and `taken` are called around each wait for the client."""
     exchange.cache = tier
+    exchange.stored = held.entry
     exchange.usage = held.entry.usage
     start_reply(exchange, 200, stored_headers(exchange, held))
     begun = perf_counter()

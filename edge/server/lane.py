@@ -58,7 +58,7 @@ class Lane(EdgeProtocol):
             return
         edge = self.edge
         if edge.gateway.state.caches and not edge.draining:
-            reply = edge.gateway.repeat(data, self.start_of_repeats())
+            reply = edge.gateway.repeat(data, self.start_of_repeats(), self.peer)
             if reply is not None:
                 self.transport.write(reply)
                 if not self.flow.write_paused:

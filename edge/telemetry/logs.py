@@ -26,6 +26,7 @@ from edge.telemetry.writer import LineWriter
 __all__ = ["Logs", "where"]
 
 MAX_LINE = 8192
+MAX_NAME = 128
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -40,6 +41,10 @@ class Line(msgspec.Struct, gc=False):
     duration_ms: float
     overhead_ms: float
     key: str | UnsetType = UNSET
+    tenant: str | UnsetType = UNSET
+    peer: str | UnsetType = UNSET
+    requested_model: str | UnsetType = UNSET
+    alias: str | UnsetType = UNSET
     provider: str | UnsetType = UNSET
     model: str | UnsetType = UNSET
     attempts: int | UnsetType = UNSET
@@ -48,6 +53,7 @@ class Line(msgspec.Struct, gc=False):
     kind: str | UnsetType = UNSET
     input_tokens: int | UnsetType = UNSET
     output_tokens: int | UnsetType = UNSET
+    cached_tokens: int | UnsetType = UNSET
     cost_usd: msgspec.Raw | UnsetType = UNSET
     estimated: bool | UnsetType = UNSET
     cache: str | UnsetType = UNSET
@@ -136,9 +142,20 @@ def line_of(record: RequestRecord) -> Line:
     )
     if record.key_id:
         line.key = record.key_id
+    if record.tenant:
+        line.tenant = record.tenant
+    if record.peer:
+        line.peer = record.peer
+    if record.asked:
+        line.requested_model = readable(record.asked)
+    if record.alias:
+        line.alias = record.alias
     if record.provider:
         line.provider = record.provider
         line.model = record.upstream_model
+    elif record.stored_provider:
+        line.provider = record.stored_provider
+        line.model = record.stored_model
     if record.attempts > 1:
         line.attempts = record.attempts
     if record.stream:
@@ -149,6 +166,8 @@ def line_of(record: RequestRecord) -> Line:
     if record.usage is not None:
         line.input_tokens = record.usage.input
         line.output_tokens = record.usage.output
+        if record.usage.cache_read > 0:
+            line.cached_tokens = record.usage.cache_read
     if record.cost >= 0:
         line.cost_usd = msgspec.Raw(usd(record.cost))
     if record.estimated:
@@ -156,6 +175,12 @@ def line_of(record: RequestRecord) -> Line:
     if record.cache:
         line.cache = record.cache
     return line
+
+
+def readable(name: str) -> str:
+    """A name that a client chose, for a line: cut to `MAX_NAME` characters, all of which show."""
+    name = name[:MAX_NAME]
+    return name if name.isprintable() else ascii(name)[1:-1]
 
 
 def hundredths(seconds: float) -> float:

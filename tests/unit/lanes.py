@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from typing import Any
 
 import uvicorn
 from uvicorn.server import ServerState
@@ -85,8 +86,8 @@ class Worker:
         self.steps = 0
         repeat = self.gateway.repeat
 
-        def counting(request: bytes, start: bytes) -> bytes | None:
-            reply = repeat(request, start)
+        def counting(*request: Any) -> bytes | None:
+            reply = repeat(*request)
             self.steps += reply is not None
             return reply
 

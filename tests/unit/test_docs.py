@@ -14,6 +14,7 @@ from edge._fast import COUNTER, HISTOGRAM
 from edge.cli import main
 from edge.config_file import parse
 from edge.simulator import plan
+from edge.telemetry.logs import Line
 from edge.telemetry.metrics import DROPPED, FAMILIES
 
 ROOT = Path(__file__).parents[2]
@@ -141,9 +142,13 @@ def test_every_header_is_documented_and_no_other():
 def test_every_metric_is_documented_with_its_labels_and_no_other():
     documented = {
         name.strip("`"): (kind, re.findall(r"`(\w+)`", labels))
-        for name, kind, labels, _ in rows("metrics.md")
-        if name.startswith(("`edge_", "`process_"))
+        for name, kind, labels, _ in (row for row in rows("metrics.md") if len(row) == 4)
     }
     kinds = {COUNTER: "counter", HISTOGRAM: "histogram"}
     in_code = {family.name: (kinds.get(family.kind, "gauge"), list(family.labels)) for family in FAMILIES}
     assert documented == {**in_code, DROPPED: ("counter", [])}
+
+
+def test_every_field_of_a_requests_line_is_documented_and_no_other():
+    documented = [row[0].strip("`") for row in rows("metrics.md") if len(row) == 2]
+    assert documented == [field.name for field in msgspec.structs.fields(Line)]

@@ -136,6 +136,7 @@ def test_a_requests_line_has_these_fields_in_this_order():
             "duration_ms": 12.3,
             "overhead_ms": 0.2,
             "key": "team",
+            "tenant": "t",
             "provider": "openai",
             "model": "gpt-4o",
             "input_tokens": 12,
@@ -222,7 +223,7 @@ def test_lines_are_written_soon_and_none_is_lost_at_the_end():
 
 def test_a_line_tells_cost_estimate_and_cache_where_there_are_any():
     got = line(msgspec.structs.replace(OK, cost=12_340_000, estimated=True, cache="miss"))
-    assert list(got.items())[10:13] == [("cost_usd", 0.00001234), ("estimated", True), ("cache", "miss")]
+    assert list(got.items())[11:14] == [("cost_usd", 0.00001234), ("estimated", True), ("cache", "miss")]
     assert not {"cost_usd", "estimated", "cache"} & set(line(OK))
     out = io.StringIO()
     priced = msgspec.structs.replace(OK, cost=1, cache="memory")
@@ -243,3 +244,28 @@ def test_what_is_counted_beside_requests_is_told_with_them():
     assert found['edge_tokens_total{model="smart",provider="openai",tenant="a",type="output"}'] == 35
     assert found['edge_cache_operation_duration_seconds_count{operation="get",tier="redis"}'] == 1
     assert found['edge_cache_entries{tier="memory"}'] == 5
+
+
+def test_a_line_tells_who_asked_for_what_and_who_answered():
+    more = {"tenant": "t", "peer": "10.0.0.7", "asked": "smart", "alias": "smart", "usage": Usage(12, 34, 5)}
+    got = line(msgspec.structs.replace(OK, **more))
+    expected = {"tenant": "t", "peer": "10.0.0.7", "requested_model": "smart", "alias": "smart", "cached_tokens": 5}
+    assert expected.items() <= got.items()
+    assert (got["provider"], got["model"]) == ("openai", "gpt-4o")
+    # A stored answer names who gave it; that is not who was asked.
+    stored = msgspec.structs.replace(
+        OK, provider="", upstream_model="", cache="memory", stored_provider="openai", stored_model="gpt-4o"
+    )
+    got = line(stored)
+    assert (got["provider"], got["model"], got["cache"]) == ("openai", "gpt-4o", "memory")
+    metrics = Metrics()
+    metrics.request_done(stored)
+    assert 'provider="openai"' not in metrics.render().decode()
+
+
+def test_a_name_that_a_client_chose_is_cut_and_shows():
+    asked = "\x1b[31m" + "\n" + "x" * 500
+    got = line(msgspec.structs.replace(REFUSED, asked=asked))["requested_model"]
+    assert got.startswith("\\x1b[31m\\nxxx")
+    assert got.isprintable()
+    assert len(got) < 160
