@@ -295,7 +295,8 @@ class RateLimited(PolicyError):
 
 class ProviderError(EdgeError):
     """``refused``: the provider has said that it did not take the request, so that another may be asked even for work
-    that providers keep. ``said`` is what is known of the body of its answer: for the log, never for the client.
+    that providers keep; ``absent``: because it does not have the route at all. ``said`` is what is known of the body of
+    its answer: for the log, never for the client.
     """
 
     status = 502
@@ -303,6 +304,7 @@ class ProviderError(EdgeError):
     kind = "provider_bad_response"
     message = "The provider gave no usable answer."
     refused = False
+    absent = False
     said = b""
 
 

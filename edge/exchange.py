@@ -53,6 +53,8 @@ class Exchange(ABC):
     deadline_ms: int | None = None
     upstreams: tuple[Any, ...] = ()
     upstream: Any = None
+    tie = 0
+    """Of `edge.upstreams.ties`: whether the request belongs to an account."""
     attempts = 0
     crossing: Any = None
     plan: Any = None

@@ -22,6 +22,7 @@ from edge.dialects.tokens import count_answer, estimate_tokens
 from edge.errors import (
     ClientClosedRequest,
     EdgeError,
+    Headers,
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
@@ -61,6 +62,7 @@ from edge.upstreams.listing import Asked, answer_models
 from edge.upstreams.provider import Provider
 from edge.upstreams.relay import EventRelay
 from edge.upstreams.router import Upstream
+from edge.upstreams.ties import targets_of
 from edge.upstreams.wire import Response
 
 __all__ = ["Gateway"]
@@ -281,25 +283,27 @@ class Gateway:
         settings = exchange.state.settings.resilience
         assert exchange.task is not None  # noqa: S101 - the front's part
         deadline = Deadline(self._sweep, settings, exchange.task, client_ms=exchange.deadline_ms)
-        left, counts = len(exchange.upstreams), exchange.route.counts
+        targets, counts = targets_of(exchange), exchange.route.counts
+        left = len(targets)
         if counts:
             deadline.for_attempts(stream=False, total_s=COUNT_S, share=left)
         else:
             deadline.for_attempts(stream=exchange.stream)
         failed = False
-        for upstream in exchange.upstreams:
+        for upstream, account in targets:
             left -= 1
             exchange.attempts += 1
             begun = perf_counter()
             try:
-                passed_on = await self._attempt(exchange, upstream, deadline, others_left=left > 0 or counts)
+                passed_on = await self._attempt(exchange, upstream, account, deadline, others_left=left > 0 or counts)
                 if passed_on is not None:
-                    self.hooks.attempt_failed(failed_attempt(exchange, passed_on, begun, goes_on=False))
+                    self.hooks.attempt_failed(failed_attempt(exchange, passed_on, begun))
                 return
             except AttemptFailed as failure:
                 failed = True
                 ends = left == 0 or deadline.over()
-                self.hooks.attempt_failed(failed_attempt(exchange, failure, begun, goes_on=not ends))
+                following = None if ends else targets[-left][0]
+                self.hooks.attempt_failed(failed_attempt(exchange, failure, begun, following))
                 if ends and not counts:
                     raise UpstreamTimeout from None
             except InvalidRequest:
@@ -314,9 +318,10 @@ class Gateway:
                     exchange.started
                     or left == 0
                     or deadline.over()
-                    or not may_follow(exchange, taken=not error.refused)
+                    or not (error.absent or may_follow(exchange, taken=not error.refused))
                 )
-                self.hooks.attempt_failed(failed_attempt(exchange, error, begun, goes_on=not ends))
+                following = None if ends else targets[-left][0]
+                self.hooks.attempt_failed(failed_attempt(exchange, error, begun, following))
                 if ends and not counts:
                     raise
             self.accounts.settle(exchange)
@@ -327,10 +332,10 @@ class Gateway:
         await self._estimate(exchange)
 
     async def _attempt(
-        self, exchange: Exchange, upstream: Upstream, deadline: Deadline, *, others_left: bool
+        self, exchange: Exchange, upstream: Upstream, account: Headers | None, deadline: Deadline, *, others_left: bool
     ) -> AttemptFailed | None:
-        """One request to one upstream, and its answer to the client. Returns the failure of the provider that the
-        answer tells of.
+        """One request to one upstream, by an account of its provider, and its answer to the client. Returns the failure
+        of the provider that the answer tells of.
         """
         provider = upstream.provider
         exchange.upstream = upstream
@@ -346,7 +351,7 @@ class Gateway:
                     crossing = await asyncio.to_thread(provider.crossing, exchange, upstream.model)
                 exchange.crossing = crossing
                 exchange.upstream_begins()
-                exchange.sending = provider.request(exchange, crossing)
+                exchange.sending = provider.request(exchange, crossing, account)
                 response = await provider.transport.send(exchange.sending)
                 exchange.upstream_status = response.status
                 if is_stream(response):

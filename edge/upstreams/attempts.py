@@ -28,6 +28,8 @@ from edge.hooks import FailedAttempt
 from edge.routes import OTHER
 from edge.upstreams.refusal import is_unknown_path, words_of
 from edge.upstreams.relay import collect
+from edge.upstreams.router import Upstream
+from edge.upstreams.ties import NAMES, is_unknown_thing
 from edge.upstreams.wire import Response
 
 __all__ = [
@@ -75,8 +77,8 @@ class AttemptFailed(Exception):
 async def body_of(exchange: Exchange, response: Response, *, others_left: bool) -> bytes:
     """The whole body of an answer that is no stream. Raises as `check_status` and `collect`."""
     status = response.status
-    others_left = others_left and may_follow(exchange, taken=status not in NOT_TAKEN)
-    goes_to_nobody = 300 <= status < 400 or status in CREDENTIALS or (others_left and status in RETRYABLE)
+    follows = others_left and status in RETRYABLE and may_follow(exchange, taken=status not in NOT_TAKEN)
+    goes_to_nobody = 300 <= status < 400 or status in CREDENTIALS or follows
     body = await (excerpt(response) if goes_to_nobody else collect(response))
     check_status(exchange, status, body, others_left=others_left)
     return body
@@ -96,8 +98,10 @@ def check_status(exchange: Exchange, status: int, body: bytes, *, others_left: b
         raise UpstreamBadResponse("The provider's answer has a status that does not exist.")
     if status in (404, 405) and exchange.route.endpoint != OTHER and is_unknown_path(status, body):
         error = UpstreamBadResponse(NO_SUCH_PATH, headers=[(b"x-should-retry", b"false")])
-        error.refused = True
+        error.refused = error.absent = True
         raise told(error, body)
+    if others_left and exchange.tie == NAMES and is_unknown_thing(status, body):
+        raise AttemptFailed(status, body)
     if others_left and status in RETRYABLE and may_follow(exchange, taken=status not in NOT_TAKEN):
         raise AttemptFailed(status, body)
 
@@ -124,6 +128,8 @@ def may_follow(exchange: Exchange, *, taken: bool = True) -> bool:
     """Whether another upstream may be asked after a failure of the one at hand. `taken`: that one may have begun with
     the request, if it has got it.
     """
+    if exchange.tie == NAMES:
+        return False
     sending = exchange.sending
     if sending is None or not sending.sent or not is_kept(exchange):
         return True
@@ -155,12 +161,11 @@ def told(error: ProviderError, body: bytes) -> ProviderError:
 
 
 def failed_attempt(
-    exchange: Exchange, failure: AttemptFailed | ProviderError, begun: float, *, goes_on: bool
+    exchange: Exchange, failure: AttemptFailed | ProviderError, begun: float, following: Upstream | None = None
 ) -> FailedAttempt:
-    """The record of the attempt at hand, which began at `begun`. `goes_on`: the next upstream is asked."""
+    """The record of the attempt at hand, which began at `begun`, and after which `following` is asked."""
     upstream = exchange.upstream
     answered = isinstance(failure, AttemptFailed)
-    following = exchange.upstreams[exchange.attempts] if goes_on else None
     return FailedAttempt(
         exchange.request_id,
         upstream.provider.name,
@@ -173,7 +178,7 @@ def failed_attempt(
         words_of(failure.said, exchange.body, upstream.provider.secrets) if failure.said else "",
         following.provider.name if following is not None else "",
         following.model if following is not None else "",
-        not goes_on and not exchange.route.counts,
+        following is None and not exchange.route.counts,
     )
 
 

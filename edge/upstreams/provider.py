@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import random
 import re
@@ -64,7 +65,9 @@ class Provider:
         self.own_names = [name for name in settings.models or () if not set(name) & set("*?[")]
         self._path = urlsplit(settings.base_url).path.rstrip("/")
         self._query = urlencode(settings.query, quote_via=quote)
-        self._credentials = itertools.cycle(credentials(settings))
+        self._accounts = credentials(settings)
+        self._credentials = itertools.cycle(self._accounts)
+        self.takes_turns = len(self._accounts) > 1
         self._configured: Headers = [
             (key.lower().encode("ascii"), value.encode("ascii")) for key, value in settings.headers.items()
         ]
@@ -112,8 +115,16 @@ class Provider:
         """How the exchange's request goes to this provider, which calls the model `model`. Raises InvalidRequest."""
         return open_crossing(exchange, model, self.dialect, self._client.version(exchange))
 
-    def request(self, exchange: Exchange, crossing: Crossing) -> UpstreamRequest:
-        """The exchange's request as this provider is to see it. Raises HeaderTooLarge."""
+    def accounts_of(self, tenant: str) -> list[Headers]:
+        """The credentials of its keys, in the order in which a tenant has them: the same for all who ask."""
+        if not self.takes_turns:
+            return self._accounts
+        return sorted(self._accounts, key=lambda account: weight(tenant, account), reverse=True)
+
+    def request(self, exchange: Exchange, crossing: Crossing, account: Headers | None = None) -> UpstreamRequest:
+        """The exchange's request as this provider is to see it, with the credentials of `account`, by default those
+        whose turn it is. Raises HeaderTooLarge.
+        """
         path = crossing.path
         query = b"" if crossing.translates else exchange.query
         target = self._targets.get(path) if not query else None
@@ -121,7 +132,7 @@ class Provider:
             target = self._target(path, query)
             if not query and len(self._targets) < MAX_REMEMBERED:
                 self._targets[path] = target  # paths come from clients, where they pass through
-        return UpstreamRequest(b"POST", target, self._headers(exchange, crossing), crossing.body)
+        return UpstreamRequest(b"POST", target, self._headers(exchange, crossing, account), crossing.body)
 
     async def list_models(self) -> Response:
         """Ask for the provider's own list of models. Raises the errors of `Transport.send`."""
@@ -142,13 +153,13 @@ class Provider:
         target = self._path + path
         return (f"{target}?{'&'.join(parts)}" if parts else target).encode("ascii")
 
-    def _headers(self, exchange: Exchange, crossing: Crossing) -> Headers:
+    def _headers(self, exchange: Exchange, crossing: Crossing, account: Headers | None) -> Headers:
         headers = self._client.crossing(exchange, translated=crossing.translates)
         trace = exchange.index.get(b"traceparent") if self._traces else None
         if trace is not None and (match := TRACEPARENT.fullmatch(trace)):
             # Our own hop in the client's trace. W3C Trace Context, section 3.2: 00-traceid-parentid-flags.
             headers.append((b"traceparent", b"00-%s-%016x-%s" % (match[1], random.getrandbits(64) or 1, match[2])))
-        headers += next(self._credentials)
+        headers += next(self._credentials) if account is None else account
         headers += self._always
         # Bodies pass as they are, so they had better come uncompressed.
         headers.append((b"accept-encoding", b"identity"))
@@ -168,6 +179,14 @@ def open_transport(settings: config.Provider, connect_s: float) -> Transport:
         )
     port = url.port or (443 if tls else 80)
     return Pool(url.hostname or "", port, tls=tls, connect_s=connect_s, max_connections=settings.max_connections)
+
+
+def weight(tenant: str, account: Headers) -> bytes:
+    """Rendezvous hashing: who has the largest is the tenant's."""
+    digest = hashlib.blake2b(digest_size=8)
+    for part in (tenant.encode(), *(value for _, value in account)):
+        digest.update(b"%d:%b" % (len(part), part))
+    return digest.digest()
 
 
 def secrets(settings: config.Provider) -> tuple[str, ...]:

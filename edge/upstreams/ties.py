@@ -1,0 +1,106 @@
+"""Requests that are tied to an account: what they make, or what they name, is kept by one account of one provider.
+
+A stored response, a conversation, an encrypted piece of reasoning, a container, a file: the account that made it knows
+it, and no other. Nothing is remembered here. A request that makes such a thing goes to that key of a provider which
+its tenant always has there (rendezvous hashing, so any worker and any machine picks the same, and another key in the
+configuration moves few tenants). One that names such a thing is asked there first, and elsewhere only where the answer
+is that this is not known: then nothing was done. Any other failure is the answer: another account could not do better.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from edge.exchange import Exchange
+from edge.upstreams.refusal import read
+
+if TYPE_CHECKING:
+    from edge.errors import Headers
+    from edge.upstreams.router import Upstream
+
+__all__ = ["FREE", "MAKES", "NAMES", "is_unknown_thing", "targets_of", "tie_of"]
+
+FREE, MAKES, NAMES = range(3)
+Target = tuple["Upstream", "Headers | None"]
+"""Whom to ask, and with which of the provider's credentials; None: whose turn it is."""
+MAX_TARGETS = 8
+"""Accounts that are asked for one thing."""
+
+FIELDS: dict[str, tuple[str, ...]] = {
+    "responses": ("previous_response_id", "conversation", "prompt"),
+    "messages": ("container",),
+}
+"""Fields at the top of a body that name a thing where they are given."""
+MADE_BY: dict[str, tuple[bytes, ...]] = {
+    "chat": (b'"modalities"',),
+    "messages": (b'"code_execution_',),
+}
+"""What a body has that makes one. Of the Responses API every answer is, or has, something to come back to."""
+VALUE, ITEM = re.compile(rb'\s*:\s*(?:"[^"]|\[\s*"|\{\s*"id")'), re.compile(rb"\s*[^\s:]")
+NAMED: dict[str, tuple[tuple[bytes, re.Pattern[bytes]], ...]] = {
+    "responses": (
+        (b'"encrypted_content"', VALUE),
+        (b'"file_id"', VALUE),
+        (b'"file_ids"', VALUE),
+        (b'"container"', VALUE),
+        (b'"container_id"', VALUE),
+        (b'"vector_store_ids"', VALUE),
+        (b'"item_reference"', ITEM),
+        (b'"reasoning"', ITEM),
+        (b'"compaction"', ITEM),
+    ),
+    "chat": ((b'"file_id"', VALUE), (b'"audio"', VALUE)),
+    "messages": ((b'"file_id"', VALUE),),
+}
+"""Anywhere in a body: a key and the form of a value that names something, or the type of an item that does."""
+THING = (
+    r"(previous[_ ]response|response|conversation|container|file|vector[_ ]store|item|audio|prompt"
+    r"|encrypted[_ ]content)"
+)
+UNKNOWN_THING = re.compile(
+    rf"(?i)\b{THING}\b.{{0,300}}\b(not[_ ]found|does not exist|(could|can)\s?not be (found|verified|decrypted))\b"
+    rf"|{THING}_not_found\b|invalid_encrypted_content|\bno such {THING}\b|\bno {THING} (was )?found\b"
+)
+
+
+def tie_of(exchange: Exchange) -> int:
+    """Whether a request makes (MAKES) or names (NAMES) what an account keeps."""
+    api, body, spans = exchange.route.api, exchange.body, exchange.spans
+    for field in FIELDS.get(api, ()):
+        span = spans.get(field)
+        if span is not None and body[span[0] : span[1]] not in (b"null", b'""', b"{}"):
+            return NAMES
+    for mark, form in NAMED.get(api, ()):
+        at = body.find(mark)
+        while at >= 0:
+            if form.match(body, at + len(mark)):
+                return NAMES
+            at = body.find(mark, at + len(mark))
+    if api == "responses" or any(mark in body for mark in MADE_BY.get(api, ())):
+        return MAKES
+    return FREE
+
+
+def targets_of(exchange: Exchange) -> list[Target]:
+    """Whom to ask, in this order. Sets ``tie``."""
+    upstreams: tuple[Upstream, ...] = exchange.upstreams
+    if len(upstreams) == 1 and not upstreams[0].provider.takes_turns:
+        return [(upstreams[0], None)]
+    tie = exchange.tie = tie_of(exchange)
+    if tie == FREE:
+        return [(upstream, None) for upstream in upstreams]
+    tenant = exchange.key.tenant or exchange.key.id
+    targets: list[Target] = []
+    for upstream in upstreams:
+        accounts = upstream.provider.accounts_of(tenant)
+        targets += [(upstream, account) for account in (accounts if tie == NAMES else accounts[:1])]
+    return targets[:MAX_TARGETS] if tie == NAMES else targets
+
+
+def is_unknown_thing(status: int, body: bytes) -> bool:
+    """Whether an error says that what the request names is not known to that account."""
+    if status not in (400, 404):
+        return False
+    kinds, message = read(body)
+    return any(UNKNOWN_THING.search(said) is not None for said in (message, *kinds))
