@@ -16,13 +16,12 @@ import msgspec
 
 from edge import __version__
 from edge._fast import COMPILED
-from edge.config import Cache, Config, Provider
-from edge.config_file import ConfigError, load, resolve
+from edge.config import DEFAULT_MODELS, Cache, Config, Provider
+from edge.config_file import ConfigError, read, resolve
 from edge.config_rules import problems
 from edge.config_schema import json_schema
 from edge.guard.auth import new_key
 from edge.server.descriptors import open_standard_streams
-from edge.upstreams.provider import DEFAULT_MODELS
 
 __all__ = ["main"]
 
@@ -101,13 +100,26 @@ def demo(host: str | None, port: int | None, workers: int | None) -> None:
 
 @main.command()
 @click.argument("path")
-def check(path: str) -> None:
-    """Read a configuration file; print every error, or what it resolves to."""
+@click.option("--strict", is_flag=True, help="Take notes, of what is allowed and hardly meant, for errors.")
+@click.option(
+    "--without-secrets", is_flag=True, help="Where the secrets are not: variables and files of them may miss."
+)
+def check(path: str, strict: bool, without_secrets: bool) -> None:
+    """Read a configuration file; print every error, or what it resolves to, with notes on what is hardly meant.
+
+    Ends with 2 if there are errors.
+    """
     try:
-        config = load(path)
+        reading = read(path, secrets=not without_secrets)
+        if strict and reading.notes:
+            raise ConfigError(path, reading.notes)
     except ConfigError as error:
-        raise click.ClickException(str(error)) from None
-    click.echo(f"{path}: ok")
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(2)
+    config = reading.config
+    click.echo(f"{path}: ok{', secrets left out' if without_secrets else ''}")
+    for note in reading.notes:
+        click.echo(f"note       {note}")
     click.echo(f"listen     {config.server.host}:{config.server.port}")
     click.echo(f"auth       {'none, on loopback' if config.auth.open else f'{len(config.auth.keys)} keys'}")
     for name, provider in config.providers.items():

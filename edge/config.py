@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 __all__ = [
+    "DEFAULT_MODELS",
     "Auth",
     "Cache",
     "CacheMode",
@@ -35,10 +36,35 @@ __all__ = [
 ]
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$(?!\n)"
-Name = Annotated[str, Meta(pattern=NAME, description="lower-case letters, digits, - and _")]
+Name = Annotated[
+    str, Meta(pattern=NAME, description="1 to 64 lower-case letters, digits, - and _, a letter or digit first")
+]
 Seconds = Annotated[float, Meta(gt=0, le=86400)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
-Digest = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$(?!\n)")]
+Digest = Annotated[
+    str,
+    Meta(
+        pattern=r"^sha256:[0-9a-f]{64}$(?!\n)",
+        description="'sha256:' and 64 hexadecimal digits, as 'edge key new' prints it: not the key itself",
+    ),
+]
+
+
+DEFAULT_MODELS: dict[str, tuple[str, ...]] = {
+    "openai": (
+        "gpt-*",
+        "chatgpt-*",
+        "o[0-9]*",
+        "text-embedding-*",
+        "codex-*",
+        "computer-use-*",
+        "ft:*",
+        "davinci-*",
+        "babbage-*",
+    ),
+    "anthropic": ("claude-*",),
+}
+"""What a provider without ``models`` of its own claims, by dialect."""
 
 
 class Secret:
@@ -180,7 +206,9 @@ class Redis(Settings, frozen=True, kw_only=True):
     ca_file: str | None = None
     ttl_s: Annotated[float, Meta(gt=0, le=31536000)] = 3600.0
     timeout_ms: Annotated[int, Meta(ge=1, le=10_000)] = 50
-    prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,32}$(?!\n)")] = "edge"
+    prefix: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,32}$(?!\n)", description="1 to 32 letters, digits, _, . and -")
+    ] = "edge"
     hmac_key: Secret | None = None
 
 

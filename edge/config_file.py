@@ -6,7 +6,6 @@ by msgspec.
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -14,15 +13,17 @@ import tomllib
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
 from edge.config import Config, Provider, Secret, Settings
-from edge.config_rules import Problem, problems
+from edge.config_notes import NOT_REPLACED, UNEXPANDED, notes
+from edge.config_rules import Problem, problems, the_base_url
+from edge.config_words import explain, hints_of, json_words, unknown_key
 from edge.config_yaml import Lines, PathKey, dotted, line_of, read_yaml
 
-__all__ = ["ConfigError", "from_environment", "load", "parse", "resolve"]
+__all__ = ["ConfigError", "Reading", "from_environment", "load", "parse", "read", "resolve"]
 
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}")
 Adjust = Callable[[Config], Config]
@@ -41,6 +42,13 @@ class ConfigError(Exception):
         super().__init__("\n".join([f"{source}: {len(errors)} problem{'s' if len(errors) != 1 else ''}", *errors]))
 
 
+class Reading(msgspec.Struct, frozen=True):
+    """What a file says: ``notes`` are of what is allowed, and hardly meant."""
+
+    config: Config
+    notes: list[str]
+
+
 def resolve(
     path: str | None,
     environ: Mapping[str, str] | None = None,
@@ -56,34 +64,42 @@ def resolve(
     path = path or environ.get("EDGE_CONFIG") or None
     if path is not None:
         return load(path, environ, insecure=insecure, adjust=adjust)
-    config = adjust(from_environment(dict(environ)))
-    found = problems(config, insecure=insecure)
+    config = adjust(from_environment(environ))
     if not config.providers:
         raise ConfigError(
             "no configuration",
             ["set OPENAI_API_KEY or ANTHROPIC_API_KEY, name a file with -c, or try 'edge demo', which needs no key"],
         )
+    found = problems(config, insecure=insecure)
     if found:
-        raise ConfigError("environment", [_line(None, where, what) for where, what in found])
-    return config
+        raise ConfigError("environment", [_of_environment(where, what) for where, what in found])
+    return _with_base_urls(config)
 
 
-def from_environment(environ: dict[str, str]) -> Config:
+def from_environment(environ: Mapping[str, str]) -> Config:
     """The configuration without a file: a provider for each of OPENAI_API_KEY and ANTHROPIC_API_KEY.
 
-    ``OPENAI_BASE_URL`` is used as it stands; to ``ANTHROPIC_BASE_URL`` ``/v1`` is appended when absent, because the two
-    SDKs read these variables so. An empty variable counts as unset.
+    To ``ANTHROPIC_BASE_URL`` ``/v1`` is appended when absent, because its SDK reads the variable so. An empty variable
+    counts as unset; white space around a value is none of it.
     """
     providers: dict[str, Provider] = {}
-    if key := environ.get("OPENAI_API_KEY"):
-        base = environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
-        providers["openai"] = Provider(dialect="openai", base_url=base.rstrip("/"), api_keys=[Secret(key)])
-    if key := environ.get("ANTHROPIC_API_KEY"):
-        base = (environ.get("ANTHROPIC_BASE_URL") or "https://api.anthropic.com/v1").rstrip("/")
+    if key := environ.get("OPENAI_API_KEY", "").strip():
+        base = environ.get("OPENAI_BASE_URL", "").strip() or "https://api.openai.com/v1"
+        providers["openai"] = Provider(dialect="openai", base_url=the_base_url(base), api_keys=[Secret(key)])
+    if key := environ.get("ANTHROPIC_API_KEY", "").strip():
+        base = the_base_url(environ.get("ANTHROPIC_BASE_URL", "").strip() or "https://api.anthropic.com/v1")
         if not base.endswith("/v1"):
             base += "/v1"
         providers["anthropic"] = Provider(dialect="anthropic", base_url=base, api_keys=[Secret(key)])
     return Config(providers=providers)
+
+
+def _of_environment(where: PathKey, what: str) -> str:
+    """A problem with what the variables say, by their names."""
+    variables = {"api_keys": "API_KEY", "base_url": "BASE_URL"}
+    if len(where) > 2 and where[0] == "providers" and where[2] in variables:
+        return f"{str(where[1]).upper()}_{variables[str(where[2])]}: {what}"
+    return f"{dotted(where)}: {what}"
 
 
 def load(
@@ -94,12 +110,28 @@ def load(
     adjust: Adjust = unchanged,
 ) -> Config:
     """Read one file. Raises ConfigError, also for a file that is missing or cannot be read."""
+    return parse(_text(path), path, os.environ if environ is None else environ, insecure=insecure, adjust=adjust)
+
+
+def read(path: str, environ: Mapping[str, str] | None = None, *, secrets: bool = True) -> Reading:
+    """Read one file, and look for what is hardly meant. Without `secrets`, those that are not here are taken for
+    granted. Raises ConfigError.
+    """
+    environ = os.environ if environ is None else environ
+    walk = _Walk(environ, secrets=secrets)
+    text = _text(path)
+    config, node = _parse(walk, text, path)
+    told = {where for where, _ in walk.notes}
+    said = [*walk.notes, *((where, what) for where, what in notes(config) if where not in told)]
+    return Reading(_with_base_urls(config), _lines(node, said))
+
+
+def _text(path: str) -> str:
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "its name or its content is no text"
+        reason = error.strerror if isinstance(error, OSError) else "its name or its content is no text in UTF-8"
         raise ConfigError(path, [f"cannot be read: {reason}"]) from None
-    return parse(text, path, os.environ if environ is None else environ, insecure=insecure, adjust=adjust)
 
 
 def parse(
@@ -114,18 +146,37 @@ def parse(
 
     Raises ConfigError.
     """
+    config, _ = _parse(_Walk(environ), text, source, insecure=insecure, adjust=adjust)
+    return _with_base_urls(config)
+
+
+def _parse(
+    walk: _Walk, text: str, source: str, *, insecure: bool = False, adjust: Adjust = unchanged
+) -> tuple[Config, Lines | None]:
+    """The configuration as it is written, and what knows its lines. Raises ConfigError with all that is wrong."""
     data, node, errors = _read(text, source)
-    if errors:
-        raise ConfigError(source, errors)
-    walk = _Walk(environ)
+    if data is None:
+        raise ConfigError(source, errors or ["is empty"])
     config: Config | None = walk.struct(Config, data, ())
     found = walk.found
-    if not found and config is not None:
+    if config is not None:
+        # The rules are applied to what there is, with something in place of what is wrong; of that nothing is told.
         config = adjust(config)
-        found = problems(config, insecure=insecure)
-    if found or config is None:
-        raise ConfigError(source, [_line(node, where, what) for where, what in found])
-    return config
+        found = found + [
+            (where, what) for where, what in problems(config, insecure=insecure) if not walk.is_broken(where)
+        ]
+    if found or errors or config is None:
+        raise ConfigError(source, [*errors, *_lines(node, found)])
+    return config, node
+
+
+def _with_base_urls(config: Config) -> Config:
+    """With base URLs in the one form that is used from here on."""
+    providers = {
+        name: msgspec.structs.replace(provider, base_url=the_base_url(provider.base_url))
+        for name, provider in config.providers.items()
+    }
+    return msgspec.structs.replace(config, providers=providers)
 
 
 def _read(text: str, source: str) -> tuple[Any, Lines | None, list[str]]:
@@ -137,7 +188,7 @@ def _read(text: str, source: str) -> tuple[Any, Lines | None, list[str]]:
             return json.loads(text, object_pairs_hook=_no_duplicates), None, []
         return read_yaml(text)
     except (tomllib.TOMLDecodeError, ValueError) as error:
-        return None, None, [str(error)]
+        return None, None, [json_words(error)]
     except RecursionError:
         return None, None, ["is nested too deeply, or refers to itself"]
 
@@ -150,42 +201,63 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return data
 
 
-def _line(node: Lines | None, path: PathKey, what: str) -> str:
-    return f"line {line_of(node, path)}: {dotted(path)}: {what}" if node is not None else f"{dotted(path)}: {what}"
+def _lines(node: Lines | None, found: list[Problem]) -> list[str]:
+    """For people: what was found, where, in the order of the file."""
+    if node is None:
+        return [f"{dotted(path)}: {what}" for path, what in found]
+    placed = sorted(((line_of(node, path), path, what) for path, what in found), key=lambda each: each[0])
+    return [f"line {line}: {dotted(path)}: {what}" for line, path, what in placed]
 
 
 class _MissingError(Exception):
-    """A reference names an environment variable that is not set."""
+    """References name environment variables that are not set."""
 
 
 class _Walk:
-    """Converts plain data into the settings structs, leaf by leaf, collecting what is wrong."""
+    """Converts plain data into the settings structs, leaf by leaf, collecting what is wrong, and what is odd.
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    Where something is wrong, or missing, something else of its type is put, so that the rules can be applied to the
+    rest; `is_broken` tells of it.
+    """
+
+    def __init__(self, environ: Mapping[str, str], *, secrets: bool = True) -> None:
+        """Without `secrets`, what is missing in the values of secrets and of headers is no fault."""
         self.environ = environ
+        self.secrets = secrets
         self.found: list[Problem] = []
+        self.notes: list[Problem] = []
+        self.broken: set[PathKey] = set()
+
+    def is_broken(self, path: PathKey) -> bool:
+        """Whether a path leads to something, or into it, that stands in for what is wrong."""
+        if path == ("server", "host") and any(where[:1] == ("auth",) for where in self.broken):
+            return True  # whether an open address is safe depends on the keys
+        return any(path[:size] in self.broken for size in range(len(path) + 1))
+
+    def wrong(self, hint: Any, path: PathKey, what: str) -> Any:
+        """Note that; what to put in its place."""
+        self.found.append((path, what))
+        self.broken.add(path)
+        return _stand_in(hint)
 
     def struct(self, kind: type[Settings], data: Any, path: PathKey) -> Any:
         if not isinstance(data, dict):
-            self.found.append((path, "must be a mapping"))
-            return None
-        before = len(self.found)
-        hints = _hints(kind)
+            return self.wrong(kind, path, explain(kind, data))
+        hints = hints_of(kind)
         for key in data:
             if key not in hints:
-                close = difflib.get_close_matches(str(key), hints, n=1)
-                self.found.append(((*path, str(key)), f"unknown key{f', did you mean {close[0]}?' if close else ''}"))
+                self.found.append(((*path, str(key)), unknown_key(kind, str(key), dotted(path) if path else "")))
         values = {
             field.name: self.value(hints[field.name], data[field.name], (*path, field.name))
             for field in msgspec.structs.fields(kind)
             if field.name in data
         }
-        self.found += [
-            (path, f"the key '{field.name}' is missing")
-            for field in msgspec.structs.fields(kind)
-            if field.required and field.name not in data
-        ]
-        return kind(**values) if len(self.found) == before else None
+        for field in msgspec.structs.fields(kind):
+            if field.required and field.name not in data:
+                self.found.append((path, f"the key '{field.name}' is missing"))
+                self.broken.add((*path, field.name))
+                values[field.name] = _stand_in(hints[field.name])
+        return kind(**values)
 
     def value(self, hint: Any, data: Any, path: PathKey) -> Any:
         if isinstance(data, dict | list) and not _has_secret(hint) and _is_literal(data):
@@ -199,13 +271,16 @@ class _Walk:
         if get_origin(base) is list and isinstance(data, list):
             (item,) = get_args(base)
             values = [self.value(item, part, (*path, index)) for index, part in enumerate(data)]
-            self.leaf(hint, [None] * len(data), path, lengths_only=True)
+            self.length(hint, data, path)
             return values
         if get_origin(base) is dict and isinstance(data, dict):
             key_hint, item = get_args(base)
-            for key in data:
-                self.leaf(key_hint, key, (*path, str(key)))
-            return {key: self.value(item, part, (*path, str(key))) for key, part in data.items()}
+            made = {}
+            for key, part in data.items():
+                where = (*path, str(key))
+                self.leaf(key_hint, key, where)
+                made[str(key)] = self.value(item, part, where)
+            return made
         options = get_args(hint)
         if type(None) in options:
             if data is None:
@@ -214,61 +289,102 @@ class _Walk:
             return self.value(inner, data, path)
         return self.leaf(hint, data, path)
 
-    def leaf(self, hint: Any, data: Any, path: PathKey, *, lengths_only: bool = False) -> Any:
-        secret = hint is Secret
+    def length(self, hint: Any, data: list[Any], path: PathKey) -> None:
+        """Are there as many as there may be?"""
         try:
-            if isinstance(data, str):
-                data, substituted = self.references(data)
-                if secret:
-                    return Secret(self.secret(data))
-            else:
-                substituted = False
-                if secret:
-                    self.found.append((path, "must be a string"))
-                    return None
-            if lengths_only:
-                hint = _any_items(hint)
-            return msgspec.convert(data, hint, strict=not substituted)
-        except _MissingError as error:
-            self.found.append((path, str(error)))
-        except OSError as error:
-            self.found.append((path, f"the secret file cannot be read: {error.strerror}"))
-        except UnicodeDecodeError:
-            self.found.append((path, "the secret file is not UTF-8"))
-        except msgspec.ValidationError as error:
-            self.found.append((path, _explain(hint, data, str(error), substituted)))
-        return None
+            msgspec.convert([None] * len(data), _any_items(hint))
+        except msgspec.ValidationError:
+            self.wrong(hint, path, explain(hint, data))
 
-    def references(self, text: str) -> tuple[str, bool]:
-        """`text` with ``${NAME}`` and ``${NAME:-default}`` replaced, and whether there was one."""
+    def leaf(self, hint: Any, data: Any, path: PathKey) -> Any:
+        if not isinstance(data, str):
+            substituted = False
+            if hint is Secret:
+                return self.wrong(hint, path, explain(hint, data))
+        else:
+            lenient = not self.secrets and (hint is Secret or "headers" in path)
+            try:
+                data, substituted = self.references(data, path, lenient=lenient, secret=hint is Secret)
+                if hint is Secret:
+                    return Secret(self.secret(data, lenient=lenient))
+            except _MissingError as error:
+                return self.wrong(hint, path, str(error))
+            except OSError as error:
+                return self.wrong(hint, path, f"the secret file cannot be read: {error.strerror}")
+            except UnicodeDecodeError:
+                return self.wrong(hint, path, "the secret file is not UTF-8")
+        try:
+            return msgspec.convert(data, hint, strict=not substituted)
+        except msgspec.ValidationError:
+            return self.wrong(hint, path, explain(hint, data, substituted=substituted))
+
+    def references(self, text: str, path: PathKey, *, lenient: bool, secret: bool) -> tuple[str, bool]:
+        """`text` with ``${NAME}`` and ``${NAME:-default}`` replaced, and whether there was one.
+
+        An empty variable counts as unset, and white space around a value is none of it: files and shells leave line
+        ends. Raises _MissingError, but for one who is `lenient`.
+        """
+        missing: list[str] = []
 
         def replace(match: re.Match[str]) -> str:
-            value = self.environ.get(match[1]) or match[3]
-            if value is None:
-                raise _MissingError(f"the environment variable {match[1]} is not set")
-            return value
+            value = self.environ.get(match[1], "").strip()
+            if value:
+                return value
+            if match[3] is None:
+                missing.append(match[1])
+                return UNKNOWN
+            if secret and match[3] and "api_keys" in path:
+                self.notes.append((path, f"{match[1]} is not set: what stands behind ':-' is sent as the key"))
+            return match[3]
 
         replaced = REFERENCE.sub(replace, text)
+        if missing and not lenient:
+            raise _MissingError(
+                f"the environment variable {missing[0]} is not set"
+                if len(missing) == 1
+                else f"the environment variables {', '.join(dict.fromkeys(missing))} are not set"
+            )
+        if UNEXPANDED.search(replaced):
+            self.notes.append((path, NOT_REPLACED))
         return replaced, replaced != text
 
     @staticmethod
-    def secret(text: str) -> str:
-        """The secret itself, or the content of the file that ``file:/path`` names, without its final line end."""
-        if text.startswith("file:"):
-            return Path(text[5:]).read_text(encoding="utf-8").rstrip("\r\n")
-        return text
+    def secret(text: str, *, lenient: bool) -> str:
+        """The secret itself, or the content of the file that ``file:/path`` names; without white space around it, which
+        shells and files leave there. Raises OSError, UnicodeDecodeError.
+        """
+        text = text.strip()
+        if not text.startswith("file:"):
+            return text
+        if lenient and not Path(text[5:]).exists():
+            return UNKNOWN
+        return Path(text[5:]).read_text(encoding="utf-8-sig").strip()
 
 
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind, include_extras=True)
+UNKNOWN = "unknown"
+"""Stands for a secret that need not be here."""
+
+
+def _stand_in(hint: Any) -> Any:
+    """Some value of a type."""
+    if type(None) in get_args(hint):
+        return None
+    base = get_args(hint)[0] if hasattr(hint, "__metadata__") else hint
+    if isinstance(base, type) and issubclass(base, Settings):
+        needed = (field.name for field in msgspec.structs.fields(base) if field.required)
+        return base(**{name: _stand_in(hints_of(base)[name]) for name in needed})
+    if base is Secret:
+        return Secret(UNKNOWN)
+    if get_origin(base) is Literal:
+        return get_args(base)[0]
+    return (get_origin(base) or base)()
 
 
 @cache
 def _has_secret(hint: Any) -> bool:
     """Whether a value of this type has one in it: it is more than it says."""
     if isinstance(hint, type) and issubclass(hint, Settings):
-        return any(map(_has_secret, _hints(hint).values()))
+        return any(map(_has_secret, hints_of(hint).values()))
     return hint is Secret or any(map(_has_secret, get_args(hint)))
 
 
@@ -278,16 +394,6 @@ def _is_literal(data: Any) -> bool:
         return b"${" not in msgspec.json.encode(data)
     except (TypeError, ValueError, RecursionError):
         return False
-
-
-def _explain(hint: Any, data: Any, complaint: str, substituted: bool) -> str:
-    """Why `data` is no `hint`. Free text is never repeated: it may be a key that stands in the wrong place."""
-    words = next((get_args(part) for part in (hint, *get_args(hint)) if get_origin(part) is Literal), ())
-    if words:
-        close = difflib.get_close_matches(str(data), words, n=1)
-        return f"must be one of {', '.join(words)}{f', did you mean {close[0]}?' if close else ''}"
-    shown = f" (got {str(data)[:40]})" if isinstance(data, int | float) and not substituted else ""
-    return f"{complaint[0].lower()}{complaint[1:]}{shown}".replace("`array`", "`list`").replace("`str`", "`string`")
 
 
 def _any_items(hint: Any) -> Any:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
-from edge.config import Config, LongContext, Price, Provider, Redis, Server, is_loopback
+from edge.config import Config, LongContext, Price, Provider, Redis, Secret, Server, is_loopback
+from edge.redis_url import redis_address
 
-__all__ = ["Problem", "problems"]
+__all__ = ["ENDPOINTS", "Problem", "problems", "the_base_url"]
 
 URL_TEXT = re.compile(r"[!-~]+")
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -20,6 +21,27 @@ HOP_BY_HOP = frozenset(
 
 Problem = tuple[tuple[str | int, ...], str]
 """Where (the path of keys and indexes) and what."""
+
+
+ENDPOINTS = re.compile(
+    r"/(chat/completions|completions|responses|embeddings|messages(/count_tokens)?|models)$", re.IGNORECASE
+)
+QUOTES = frozenset("'\"`\u2018\u2019\u201c\u201d")
+
+
+def the_base_url(base_url: str) -> str:
+    """The form of a provider's base URL that is used: scheme and host in lower case, no slash at its end, no endpoint
+    behind it, and ``/v1`` where it has no path at all. What is no URL stays as it is.
+    """
+    base_url = base_url.strip()
+    try:
+        url = urlsplit(base_url)
+    except ValueError:
+        return base_url
+    if url.scheme not in ("http", "https") or not url.netloc:
+        return base_url
+    path = ENDPOINTS.sub("", re.sub("/{2,}", "/", url.path).rstrip("/"))
+    return urlunsplit(url._replace(netloc=url.netloc.lower(), path=path or "/v1"))
 
 
 def problems(config: Config, *, insecure: bool = False) -> list[Problem]:
@@ -36,7 +58,7 @@ def problems(config: Config, *, insecure: bool = False) -> list[Problem]:
         if not alias or len(alias) > 128 or any(ord(c) < 33 or ord(c) == 127 for c in alias):
             found.append((("models", alias), "an alias is 1 to 128 printable characters without spaces"))
         if len(model.upstreams) > 1 and model.strategy is None:
-            found.append((("models", alias), "several upstreams need 'strategy: failover'"))
+            found.append((("models", alias, "strategy"), "several upstreams need 'strategy: failover'"))
         if model.price is not None:
             found += _price_problems(("models", alias, "price"), model.price)
         for index, fallback in enumerate(model.fallbacks):
@@ -58,6 +80,10 @@ def problems(config: Config, *, insecure: bool = False) -> list[Problem]:
 def _auth_problems(config: Config, insecure: bool) -> list[Problem]:
     found: list[Problem] = []
     auth = config.auth
+    if auth.mode == "none" and auth.keys:
+        found.append(
+            (("auth", "mode"), "is 'none', which lets everybody in, but there are keys: remove one of the two")
+        )
     if auth.mode == "keys" and not auth.keys:
         found.append((("auth", "keys"), "mode is 'keys', but there is no key: nobody could use this edge"))
     if auth.open and not insecure and not is_loopback(config.server.host):
@@ -86,13 +112,16 @@ def _auth_problems(config: Config, insecure: bool) -> list[Problem]:
 def _provider_problems(name: str, provider: Provider, server: Server) -> list[Problem]:
     found: list[Problem] = []
     where = ("providers", name)
+    base_url = provider.base_url.strip()
     try:
-        url = urlsplit(provider.base_url)
+        url = urlsplit(base_url)
         port = url.port or (443 if url.scheme == "https" else 80)
     except ValueError:
         url, port = urlsplit(""), 0
-    if url.scheme not in ("http", "https") or not url.hostname or not URL_TEXT.fullmatch(provider.base_url):
-        found.append(((*where, "base_url"), "must be an http:// or https:// URL with a host"))
+    if url.scheme not in ("http", "https") or not url.hostname or not URL_TEXT.fullmatch(base_url):
+        found.append(((*where, "base_url"), "must be an http:// or https:// URL with a host, as https://HOST/v1"))
+    elif re.search("(?i)/v1/+v1(/|$)", url.path):
+        found.append(((*where, "base_url"), "has /v1 twice: it ends with the first"))
     elif url.username is not None or url.query or url.fragment:
         found.append(((*where, "base_url"), "must have no user, query or fragment"))
     elif (
@@ -118,8 +147,8 @@ def _provider_problems(name: str, provider: Provider, server: Server) -> list[Pr
     if provider.api_keys and header in {name.lower() for name in provider.headers}:
         found.append(((*where, "headers"), f"sets {header}, which api_keys sets too"))
     for index, secret in enumerate(provider.api_keys):
-        if not secret.reveal() or any(ord(c) < 33 or ord(c) > 126 for c in secret.reveal()):
-            found.append(((*where, "api_keys", index), "is empty or has characters that a header cannot carry"))
+        if what := _key_problem(secret):
+            found.append(((*where, "api_keys", index), what))
     for model, price in provider.prices.items():
         found += _price_problems((*where, "prices", model), price)
     if provider.http2:
@@ -128,6 +157,22 @@ def _provider_problems(name: str, provider: Provider, server: Server) -> list[Pr
         except ImportError:
             found.append(((*where, "http2"), "needs the extra: pip install 'llm-edge-agent[http2]'"))
     return found
+
+
+def _key_problem(secret: Secret) -> str:
+    """What is wrong with a key, without a word of it; "" for nothing."""
+    text = secret.reveal()
+    if not text:
+        return "is empty"
+    if text[0] in QUOTES or text[-1] in QUOTES:
+        return "has quotation marks around it, which are no part of a key"
+    if any(ord(c) < 32 or ord(c) == 127 for c in text):
+        return "has a control character in it, such as a line end: characters that a header cannot carry"
+    if " " in text:
+        return "has a space in it: one of the characters that a header cannot carry"
+    if not text.isascii():
+        return "is not ASCII: it has characters that a header cannot carry"
+    return ""
 
 
 def _price_problems(where: tuple[str | int, ...], price: Price) -> list[Problem]:
@@ -146,17 +191,12 @@ def _price_problems(where: tuple[str | int, ...], price: Price) -> list[Problem]
 def _redis_problems(redis: Redis) -> list[Problem]:
     where = ("cache", "redis")
     try:
-        url = urlsplit(redis.url.reveal())
-        valid = url.scheme in ("redis", "rediss") and bool(url.hostname) and (url.port or 6379) > 0
-    except ValueError:
-        valid = False
-    if not valid:
-        return [((*where, "url"), "must be redis://host:port or rediss://host:port, with user:password@ if needed")]
-    if url.query or url.fragment or not re.fullmatch(r"/?[0-9]*", url.path):
-        return [((*where, "url"), "may have the number of a database as its path, and nothing after it")]
-    if redis.cluster and url.path.strip("/0"):
+        at = redis_address(redis.url.reveal())
+    except ValueError as error:
+        return [((*where, "url"), str(error))]
+    if redis.cluster and at.database:
         return [((*where, "url"), "a cluster has no numbered databases")]
-    if redis.ca_file is not None and url.scheme != "rediss":
+    if redis.ca_file is not None and not at.secure:
         return [((*where, "ca_file"), "needs a rediss:// URL")]
     return []
 

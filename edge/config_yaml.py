@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 
 import yaml
 
+from edge.config_words import yaml_words
+
 __all__ = ["Lines", "PathKey", "dotted", "line_of", "read_yaml"]
 
 PathKey = tuple[str | int, ...]
@@ -58,7 +60,8 @@ _FAST: Any = type("Fast", (_Resolver, yaml.CSafeLoader), {}) if yaml.__with_liby
 
 
 def read_yaml(text: str) -> tuple[Any, Lines | None, list[str]]:
-    """The data of a text, what knows its lines, and what is wrong with it (then there is no data).
+    """The data of a text, what knows its lines, and what is wrong with it: without data where it cannot be read, with
+    data where keys are repeated.
 
     Raises ValueError for a text with characters that YAML has not, and RecursionError.
     """
@@ -69,10 +72,10 @@ def read_yaml(text: str) -> tuple[Any, Lines | None, list[str]]:
     try:
         return _compose(_PURE(text))
     except yaml.MarkedYAMLError as error:
-        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        return None, None, [f"{line}{error.problem or 'is not YAML'}"]
-    except yaml.YAMLError as error:
-        return None, None, [str(error)]
+        words, line = yaml_words(error)
+        return None, None, [f"line {line}: {words}" if line is not None else words]
+    except yaml.YAMLError:
+        return None, None, ["has a character that text has not, such as a zero byte: write the file again as UTF-8"]
 
 
 def _compose(loader: Any) -> tuple[Any, Lines | None, list[str]]:
@@ -83,19 +86,23 @@ def _compose(loader: Any) -> tuple[Any, Lines | None, list[str]]:
         try:
             return _construct(loader, node), node, []
         except _RepeatedError:
-            return None, node, list(_repeated(node, ())) or ["two keys of a mapping mean the same"]
+            repeated = list(_repeated(node, ())) or ["two keys of a mapping mean the same"]
+            return _construct(loader, node, repeats=True), node, repeated
     finally:
         loader.dispose()
 
 
-def _construct(loader: Any, node: yaml.Node) -> Any:
-    """The plain data of a node. A hundred thousand keys come by here, so what is usual is first and short."""
+def _construct(loader: Any, node: yaml.Node, *, repeats: bool = False) -> Any:
+    """The plain data of a node; with `repeats` the last of a key that is repeated.
+
+    A hundred thousand keys come by here, so what is usual is first and short.
+    """
     tag = node.tag
     if tag == MAPPING and type(node) is yaml.MappingNode:
         own = len(node.value)
         data = {}
         if any(key_node.tag == MERGE for key_node, _ in node.value):
-            if any(_repeated(node, ())):
+            if not repeats and any(_repeated(node, ())):
                 raise _RepeatedError
             loader.flatten_mapping(node)
             own = 0
@@ -103,12 +110,12 @@ def _construct(loader: Any, node: yaml.Node) -> Any:
             if type(key_node) is not yaml.ScalarNode:
                 raise yaml.constructor.ConstructorError(None, None, "a key is not a word", key_node.start_mark)
             key = key_node.value if key_node.tag == TEXT else loader.construct_object(key_node)
-            data[key] = value_node.value if value_node.tag == TEXT else _construct(loader, value_node)
-        if len(data) < own:
+            data[key] = value_node.value if value_node.tag == TEXT else _construct(loader, value_node, repeats=repeats)
+        if len(data) < own and not repeats:
             raise _RepeatedError
         return data
     if tag == SEQUENCE and type(node) is yaml.SequenceNode:
-        return [each.value if each.tag == TEXT else _construct(loader, each) for each in node.value]
+        return [each.value if each.tag == TEXT else _construct(loader, each, repeats=repeats) for each in node.value]
     return loader.construct_object(node, deep=True)
 
 

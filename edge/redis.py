@@ -14,7 +14,6 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from redis.asyncio.connection import parse_url
 from redis.crc import key_slot
 
 from edge.config import Redis
@@ -22,6 +21,7 @@ from edge.hooks import Meter
 from edge.redis_link import RedisLink
 from edge.redis_node import REASONS, UP, Command, LinkBroken, Log, Node, RedisUnavailable, Refused
 from edge.redis_topology import SLOTS, Address, View, merge, parse_nodes, parse_redirection
+from edge.redis_url import redis_address
 
 __all__ = ["REASONS", "RedisClient", "RedisUnavailable"]
 
@@ -61,11 +61,11 @@ class RedisClient:
         self._log = log
         self._timeout_s = settings.timeout_ms / 1000
         self._check_s = min(1.0, max(0.25, 4 * self._timeout_s))
-        url: dict[str, Any] = dict(parse_url(settings.url.reveal()))
-        self._login: dict[str, Any] = {name: url[name] for name in ("username", "password", "db") if name in url}
-        secure = settings.url.reveal().startswith("rediss:")
-        self._tls = ssl.create_default_context(cafile=settings.ca_file) if secure else None
-        self._seed: Address = (url["host"], url.get("port", 6379))
+        at = redis_address(settings.url.reveal())
+        login = {"username": at.username, "password": at.password, "db": at.database}
+        self._login: dict[str, Any] = {name: value for name, value in login.items() if value is not None}
+        self._tls = ssl.create_default_context(cafile=settings.ca_file) if at.secure else None
+        self._seed: Address = (at.host, at.port)
         self._nodes: dict[Address, Node] = {}
         self._members = [self._node(self._seed)]
         self._slots: list[Node | None] = [None] * (SLOTS if settings.cluster else 0)

@@ -21,23 +21,7 @@ from edge.upstreams.http2 import HttpxTransport
 from edge.upstreams.transport import Pool
 from edge.upstreams.wire import Response, Transport, UpstreamRequest
 
-__all__ = ["DEFAULT_MODELS", "Provider", "open_transport"]
-
-DEFAULT_MODELS: dict[Dialect, tuple[str, ...]] = {
-    "openai": (
-        "gpt-*",
-        "chatgpt-*",
-        "o[0-9]*",
-        "text-embedding-*",
-        "codex-*",
-        "computer-use-*",
-        "ft:*",
-        "davinci-*",
-        "babbage-*",
-    ),
-    "anthropic": ("claude-*",),
-}
-"""What a provider without ``models`` of its own claims, by dialect."""
+__all__ = ["Provider", "open_transport"]
 
 MAX_REMEMBERED = 256
 FORWARDED_QUERY = ("beta",)
@@ -56,7 +40,7 @@ class Provider:
         self.base_url = settings.base_url
         self.has_own_models = settings.models is not None
         self.transport = transport
-        patterns = DEFAULT_MODELS[settings.dialect] if settings.models is None else settings.models
+        patterns = config.DEFAULT_MODELS[settings.dialect] if settings.models is None else settings.models
         self.patterns = tuple(patterns)
         self._claims = [re.compile(translate(pattern)) for pattern in self.patterns]
         self.vendor = settings.priced_as or load_prices().vendor(settings.base_url)

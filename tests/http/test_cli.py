@@ -58,7 +58,7 @@ def test_check_prints_what_a_file_resolves_to_or_every_error(tmp_path):
     assert "canary" not in got.stdout
     path.write_text("server: {prt: 1}\nproviders: {a: {dialect: openai}}")
     got = edge_command("check", str(path))
-    assert got.returncode == 1
+    assert got.returncode == 2
     assert "line 1: server.prt: unknown key, did you mean port?" in got.stderr
     assert "line 2: providers.a: the key 'base_url' is missing" in got.stderr
     assert "Traceback" not in got.stderr
@@ -93,7 +93,7 @@ def test_the_schema_accepts_what_check_accepts_and_refuses_what_it_refuses(tmp_p
     assert accepts(good)
     assert accepts(references)
     assert not accepts(bad)
-    assert edge_command("check", str(bad)).returncode == 1
+    assert edge_command("check", str(bad)).returncode == 2
 
 
 def test_doctor_tells_how_things_are(simulator, tmp_path):

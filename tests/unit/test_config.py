@@ -71,15 +71,15 @@ tracing: {}
     found = errors(text)
     for expected in (
         "line 1: server.prot: unknown key, did you mean port?",
-        "line 1: server.port: expected `int` <= 65535 (got 99999)",
+        "line 1: server.port: must be a whole number from 0 to 65535 (got 99999)",
         "line 3: auth.mode: must be one of keys, none, did you mean keys?",
-        "line 5: auth.keys[0].digests[0]: expected `string` matching regex",
+        "line 5: auth.keys[0].digests[0]: must be 'sha256:' and 64 hexadecimal digits",
         "line 6: auth.keys[1]: the key 'digests' is missing",
         "line 11: providers.openai.api_keys[0]: the environment variable MISSING is not set",
-        "line 11: providers.openai.api_keys[1]: must be a string",
+        "line 11: providers.openai.api_keys[1]: must be text: the secret",
         "line 14: models.smart.upstreams[0].wieght: unknown key",
         "line 15: telemetry.log.level: must be one of debug, info, warning, error, did you mean info?",
-        "line 16: resilience.idle_s: expected `float` > 0.0 (got 0)",
+        "line 16: resilience.idle_s: must be a number above 0, 86400 at most (got 0)",
         "line 17: tracing: unknown key",
     ):
         assert any(line.startswith(expected) for line in found), (expected, found)
@@ -95,7 +95,7 @@ tracing: {}
         ("- 1", "must be a mapping"),
         ("server: 5", "line 1: server: must be a mapping"),
         ("", "providers: at least one provider is needed"),
-        ("!!python/object/apply:os.system [ls]", "could not determine a constructor"),
+        ("!!python/object/apply:os.system [ls]", "a word that begins with ! has no meaning here"),
     ],
 )
 def test_what_is_no_configuration(text, expected):
@@ -105,7 +105,7 @@ def test_what_is_no_configuration(text, expected):
 def test_yaml_words_are_words_and_only_true_and_false_are_booleans():
     found = errors("auth: {mode: off, keys: no}\nproviders: {on: {dialect: yes, base_url: x, http2: on}}")
     assert "line 1: auth.mode: must be one of keys, none" in found
-    assert any("http2: expected `bool`, got `string`" in line for line in found)
+    assert any("http2: must be true or false (got the word on)" in line for line in found)
     assert parse(MINIMAL.replace("sk-canary", "off"), "e.yaml", {}).providers["openai"].api_keys == [Secret("off")]
 
 
@@ -177,7 +177,7 @@ def test_secrets_never_print(tmp_path):
         ("providers: {a: {dialect: openai, base_url: 'http://u:p@x'}}", "must have no user"),
         ("providers: {a: {dialect: openai, base_url: 'http://x/v1?a=b'}}", "must have no user, query"),
         ("providers: {a: {dialect: openai, base_url: 'http://x:99999/'}}", "must be an http"),
-        ("providers: {A b: {dialect: openai, base_url: 'http://x'}}", "matching regex"),
+        ("providers: {A b: {dialect: openai, base_url: 'http://x'}}", "1 to 64 lower-case letters"),
         (
             "providers: {a: {dialect: openai, base_url: 'http://x', headers: {'a b': c}}}",
             "not a header that can be set",
@@ -188,7 +188,7 @@ def test_secrets_never_print(tmp_path):
         ("providers: {a: {dialect: openai, base_url: 'http://localhost:8080'}}", "this edge's own address"),
         (MINIMAL + "models: {m: {upstreams: [{to: nope/x}]}}", "there is no provider 'nope'"),
         (MINIMAL + "models: {m: {upstreams: [{to: openai}]}}", "not of the form provider/model"),
-        (MINIMAL + "models: {m: {upstreams: []}}", "length >= 1"),
+        (MINIMAL + "models: {m: {upstreams: []}}", "at least one is needed"),
         (MINIMAL + "models: {m: {upstreams: [{to: openai/a}, {to: openai/b}]}}", "several upstreams need"),
         (
             MINIMAL + "models: {m: {upstreams: [{to: openai/a}], fallbacks: [n]}}",

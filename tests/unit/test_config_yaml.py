@@ -28,7 +28,7 @@ WRONG = [
     ("a: *nobody\n", ["line 1: "]),
     ("a: !what b\n", ["line 1: "]),
     ("? [a, b]\n: c\n", ["line 1: "]),
-    ("a: [b\nc: d\n", ["line 2: "]),
+    ("a: [b\nc: d\n", ["line 1: "]),
 ]
 
 
@@ -53,7 +53,7 @@ def test_both_read_the_same(text, built):
 @pytest.mark.parametrize(("text", "said"), WRONG)
 def test_both_say_the_same_of_mistakes(text, said, built):
     data, _, errors = read_yaml(text)
-    assert data is None
+    assert (data is not None) == ("key" in said[0]), "what is repeated is read all the same, for what else is wrong"
     assert len(errors) == len(said)
     for error, begins in zip(errors, said, strict=True):
         assert error.startswith(begins)

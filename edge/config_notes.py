@@ -1,0 +1,137 @@
+"""What a configuration may say, and hardly means: told by ``edge check``, and an error with ``--strict``."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from urllib.parse import urlsplit
+
+from edge.config import DEFAULT_MODELS, Config, Provider, is_loopback
+from edge.config_rules import ENDPOINTS, Problem, the_base_url
+
+__all__ = ["UNEXPANDED", "notes"]
+
+UNEXPANDED = re.compile(
+    r"^\$[A-Za-z_]|\$\([A-Za-z_]+\)|\$\{|^%[A-Za-z_]+%$|^os\.environ/|^env[:.][A-Za-z_]+$|\{\{.*\}\}"
+)
+"""How shells, Windows, other gateways and templates write variables."""
+NOT_REPLACED = "has a variable that nothing replaces: the form is ${NAME}, or ${NAME:-default}"
+PLACEHOLDERS = {"not-set", "unset", "none", "null", "changeme", "change-me", "xxx", "todo", "sk-...", "your-api-key"}
+INNER = (".local", ".internal", ".lan", ".home", ".svc", ".test", ".localhost", ".home.arpa", ".intranet", ".corp")
+"""Ends of names that no public host has."""
+VENDORS = {"openai": "api.openai.com", "anthropic": "api.anthropic.com"}
+GLOB = re.compile(r"[*?\[]")
+
+
+def notes(config: Config) -> list[Problem]:
+    """All of them, by the places they are about."""
+    found: list[Problem] = []
+    for name, provider in config.providers.items():
+        where = ("providers", name)
+        found += [((*where, "base_url"), what) for what in _of_base_url(provider)]
+        for setting, values in (("headers", provider.headers), ("query", provider.query)):
+            found += [
+                ((*where, setting, key), NOT_REPLACED) for key, value in values.items() if UNEXPANDED.search(value)
+            ]
+        for index, secret in enumerate(provider.api_keys):
+            if secret.reveal().lower() in PLACEHOLDERS:
+                found.append(((*where, "api_keys", index), "is no key, but what stands where one is to come"))
+    found += _shadowed(config)
+    for index, key in enumerate(config.auth.keys):
+        if key.models == [] and not key.admin:
+            found.append((("auth", "keys", index, "models"), "is an empty list: the key may use no model at all"))
+        for place, pattern in enumerate(key.models or ()):
+            if what := _of_pattern(config, pattern):
+                found.append((("auth", "keys", index, "models", place), what))
+    return found
+
+
+def _of_base_url(provider: Provider) -> Iterator[str]:
+    url = urlsplit(provider.base_url.strip())
+    host = url.hostname or ""
+    if url.scheme == "http" and _is_public(host):
+        yield f"goes to a public host without TLS: keys and prompts can be read on the way; https://{host} is meant?"
+    path = re.sub("/{2,}", "/", url.path).rstrip("/")
+    used = the_base_url(provider.base_url)
+    if ENDPOINTS.search(path):
+        yield f"ends in {ENDPOINTS.search(path)[0]}, which is left off: write {used}"  # type: ignore[index]
+    elif not path:
+        yield f"has no path: /v1 is added; write {used}"
+    elif not re.search(r"/v[0-9]", path):
+        endpoint = "messages" if provider.dialect == "anthropic" else "chat/completions"
+        yield f"has no /v1 at its end: requests go to {used}/{endpoint}"
+
+
+def _is_public(host: str) -> bool:
+    """Whether a host is out in the world, as far as its name tells."""
+    if is_loopback(host):
+        return False
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        name = host.lower().rstrip(".")
+        return "." in name and not name.endswith(INNER) and ".svc." not in name
+
+
+def patterns_of(provider: Provider) -> tuple[str, ...]:
+    return DEFAULT_MODELS[provider.dialect] if provider.models is None else tuple(provider.models)
+
+
+def _covers(wide: str, narrow: str) -> bool:
+    """Whether a pattern matches all that another does, as far as that can be seen from the two."""
+    return wide == narrow or fnmatchcase(GLOB.sub("x", narrow), wide)
+
+
+def _shadowed(config: Config) -> Iterator[Problem]:
+    """Patterns of providers that nothing ever reaches: an earlier provider of the dialect claims all that they match,
+    or an alias has the name.
+    """
+    earlier: list[tuple[str, Provider]] = []
+    for name, provider in config.providers.items():
+        for index, pattern in enumerate(provider.models or ()):
+            where = ("providers", name, "models", index)
+            alias = config.models.get(pattern)
+            if alias is not None and all(target.to != f"{name}/{pattern}" for target in alias.upstreams):
+                yield where, f"is shadowed by the alias '{pattern}', which leads elsewhere"
+            for other, first in earlier:
+                wide = next((each for each in patterns_of(first) if _covers(each, pattern)), None)
+                if wide is not None and first.dialect == provider.dialect:
+                    yield where, f"is shadowed by '{wide}' of the provider '{other}', which comes before it"
+                    break
+        earlier.append((name, provider))
+
+
+def _of_pattern(config: Config, pattern: str) -> str:
+    """What is odd about a pattern of a key: "" where it matches something."""
+    names = {*config.models, *(target.to for model in config.models.values() for target in model.upstreams)}
+    names |= {name.partition("/")[2] for name in names if "/" in name}
+    if any(fnmatchcase(name, pattern) for name in names):
+        return ""
+    provider, slash, _ = pattern.partition("/")
+    if slash and any(fnmatchcase(name, provider) for name in config.providers):
+        return ""
+    claimed = [each for name in config.providers for each in patterns_of(config.providers[name])]
+    if any(_meet(each, pattern) for each in claimed):
+        return ""
+    close = difflib.get_close_matches(pattern, {*names, *claimed, *(f"{name}/*" for name in config.providers)}, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    if not hint and any(_takes_any(each) for each in config.providers.values()):
+        return ""
+    return f"matches nothing: no alias, no provider and none of the models that providers claim{hint}"
+
+
+def _meet(one: str, other: str) -> bool:
+    """Whether some name may match both patterns."""
+    if _covers(one, other) or _covers(other, one):
+        return True
+    begin, begins = GLOB.split(one)[0], GLOB.split(other)[0]
+    both = GLOB.search(one) is not None and GLOB.search(other) is not None
+    return both and (begin.startswith(begins) or begins.startswith(begin))
+
+
+def _takes_any(provider: Provider) -> bool:
+    """Whether a provider may have models that nobody can foresee: it claims no names, and is not the vendor's own."""
+    return provider.models is None and urlsplit(provider.base_url).hostname != VENDORS[provider.dialect]
