@@ -78,6 +78,8 @@ KINDS = (
 
 
 SOON = ((b"retry-after", b"1"),)
+UNREADABLE = (ValueError, RecursionError)
+"""What msgspec raises for bytes that are no JSON: its own errors, and Python's for text that is no UTF-8."""
 
 
 class EdgeError(Exception):

@@ -31,7 +31,9 @@ class Exchange(ABC):
     after ``?``, ``peer`` the client's address or "", ``received_at`` a reading of ``time.perf_counter()`` at the end of
     the headers.
 
-    ``started`` and ``ended`` say how far the reply is, ``gone`` that the client left; ``task`` is what fetches it.
+    ``started`` and ``ended`` say how far the reply is, ``latest`` is what was last written of it; ``early``: nothing
+    but a head that says "a stream" and keep-alives has gone out, so another upstream may still answer, and an error has
+    to be an event. ``gone``: the client left; ``task`` is what fetches it.
 
     Of the attempt at hand, ``sending`` is the request to the provider, ``upstream_status`` the status of its answer (0
     before), ``usage`` the tokens and ``charged`` whether they are in the books. ``cost`` (1e-12 USD, -1 unknown) and
@@ -84,6 +86,10 @@ class Exchange(ABC):
     shares = False
     """Whether its reply goes to others' exchanges, which have heads of their own."""
     started = False
+    early = False
+    latest = b""
+    kind = ""
+    """The kind of a failure that was told inside a stream."""
     ended = False
     gone = False
     settled = False

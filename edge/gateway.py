@@ -41,7 +41,7 @@ from edge.guard.key_table import KeyTable
 from edge.guard.limits import KeyLimits
 from edge.hooks import Hooks, Meter
 from edge.repeats import Repeats
-from edge.replies import JSON_TYPE, STREAM_HEADERS, fail, replay, reply, serve, start_reply
+from edge.replies import JSON_TYPE, STREAM_HEADERS, fail, keep_alive, replay, reply, serve, start_reply
 from edge.routes import EXISTING, MODEL, OTHER, UNKNOWN, no_route
 from edge.sharing import Sharing
 from edge.state import Granted, State, build_state
@@ -274,6 +274,7 @@ class Gateway:
         settings = exchange.state.settings.resilience
         assert exchange.task is not None  # noqa: S101 - the front's part
         deadline = Deadline(self._sweep, settings, exchange.task, client_ms=exchange.deadline_ms)
+        deadline.keep_alive(exchange, keep_alive)
         with deadline:
             await replay(exchange, exchange.held, "memory", deadline.taken, deadline.whole)
         self.accounts.saved_by(exchange, exchange.held.entry.cost)
@@ -289,6 +290,8 @@ class Gateway:
             deadline.for_attempts(stream=False, total_s=COUNT_S, share=left)
         else:
             deadline.for_attempts(stream=exchange.stream)
+        if not exchange.shares:  # the clients of a flight have clocks of their own
+            deadline.keep_alive(exchange, keep_alive)
         failed = False
         for upstream, account in targets:
             left -= 1
@@ -315,7 +318,7 @@ class Gateway:
             except ProviderError as error:
                 failed = True
                 ends = (
-                    exchange.started
+                    (exchange.started and not exchange.early)
                     or left == 0
                     or deadline.over()
                     or not (error.absent or may_follow(exchange, taken=not error.refused))
@@ -354,15 +357,13 @@ class Gateway:
                 exchange.sending = provider.request(exchange, crossing, account)
                 response = await provider.transport.send(exchange.sending)
                 exchange.upstream_status = response.status
-                if is_stream(response):
+                if is_stream(response, asked=exchange.stream):
                     return await self._relay(exchange, response, deadline, others_left=others_left)
-                body = await body_of(exchange, response, others_left=others_left)
+                status, body = await body_of(exchange, response, others_left=others_left)
                 exchange.upstream_ends()
-                failure = failure_of(response.status, body)
+                failure = failure_of(status, body)
                 if exchange.route.counts:
-                    check_count(response.status, body)
-                exchange.usage = crossing.usage(body) if response.status == 200 else None
-                status = response.status
+                    check_count(status, body)
                 if crossing.translates:
                     if len(body) <= LARGE:
                         status, body = crossing.answer(status, body)
@@ -401,7 +402,7 @@ class Gateway:
         await relay.relay(exchange)
         self.accounts.settle(exchange)
         exchange.end()
-        return None
+        return AttemptFailed(stream.early_error()[0], stream.error_data) if stream.failed else None
 
     async def _estimate(self, exchange: Exchange) -> None:
         """The number of tokens, where no provider has counted them. It is as soon estimated again as kept."""
@@ -436,7 +437,7 @@ class Gateway:
             self._tell_in_flight(self._in_flight)
             self.limits.done(exchange)
         self.accounts.settle(exchange)
-        kind = exchange.error.kind if exchange.error is not None else kind_of_status(exchange.status)
+        kind = exchange.error.kind if exchange.error is not None else exchange.kind or kind_of_status(exchange.status)
         events = exchange.crossing.stream if exchange.crossing is not None else None
         if not kind and events is not None and events.failed:
             kind = "provider_stream_broken"

@@ -6,15 +6,29 @@ import asyncio
 from collections.abc import Callable
 from time import perf_counter
 
+import msgspec
+
 from edge.accounting import usd
+from edge.cache import replay as stored
+from edge.cache.entry import Entry
 from edge.cache.flight import Flight
 from edge.cache.memory import Held
 from edge.dialects import anthropic, openai
 from edge.dialects.crossing import stream_of
-from edge.errors import ClientClosedRequest, EdgeError, Headers
+from edge.errors import ClientClosedRequest, EdgeError, Headers, UpstreamBadResponse, kind_of_status
 from edge.exchange import Exchange
 
-__all__ = ["JSON_TYPE", "STREAM_HEADERS", "fail", "replay", "reply", "serve", "serve_flight", "start_reply"]
+__all__ = [
+    "JSON_TYPE",
+    "STREAM_HEADERS",
+    "fail",
+    "keep_alive",
+    "replay",
+    "reply",
+    "serve",
+    "serve_flight",
+    "start_reply",
+]
 
 JSON_TYPE = (b"content-type", b"application/json")
 STREAM_TYPE = (b"content-type", b"text/event-stream; charset=utf-8")
@@ -26,6 +40,14 @@ CACHE_STATUS = {
     "bypass": b"edge; fwd=bypass",
 }
 """Cache-Status (RFC 9211) where no stored answer is served."""
+STREAMED = frozenset({"chat", "completions", "messages", "responses"})
+"""Requests whose ``stream`` certainly asks for events, by ``Route.api``."""
+COMMENT = b": keep-alive\n"
+"""A comment of server-sent events, without a blank line of its own: some clients take that for an empty event
+(openai-python before 2.38, openai-go before 3.43).
+"""
+PING = b'event: ping\ndata: {"type": "ping"}\n\n'
+"""Anthropic's own: https://docs.anthropic.com/en/api/messages-streaming#ping-events. Its clients wait for it."""
 
 
 def fail(exchange: Exchange, error: EdgeError) -> None:
@@ -41,10 +63,7 @@ def fail(exchange: Exchange, error: EdgeError) -> None:
         exchange.abort()
         return
     if exchange.started:
-        if exchange.crossing is not None:
-            exchange.write(exchange.crossing.error_event(error, exchange.request_id))
-        else:
-            exchange.write(stream_of(exchange.route).error_event(error, exchange.request_id))
+        exchange.write(error_event(exchange, error))
         exchange.end()
     elif exchange.dialect == "anthropic":
         reply(exchange, error.status, [JSON_TYPE, *error.headers], anthropic.error_body(error, exchange.request_id))
@@ -52,11 +71,68 @@ def fail(exchange: Exchange, error: EdgeError) -> None:
         reply(exchange, error.status, [JSON_TYPE, *error.headers], openai.error_body(error))
 
 
+def error_event(exchange: Exchange, error: EdgeError) -> bytes:
+    if exchange.crossing is not None and exchange.crossing.stream is not None:
+        event: bytes = exchange.crossing.error_event(error, exchange.request_id)
+        return event
+    return stream_of(exchange.route).error_event(error, exchange.request_id)
+
+
 def reply(exchange: Exchange, status: int, headers: Headers, body: bytes) -> None:
-    """A whole answer at once."""
-    start_reply(exchange, status, headers, len(body))
+    """A whole answer at once; as events, where the client has been told already that a stream will come."""
+    if exchange.early:
+        exchange.early = False
+        if status >= 400:
+            exchange.kind = kind_of_status(status)
+            body = stream_of(exchange.route).refusal_event(body) or error_event(exchange, UpstreamBadResponse())
+        elif STREAM_TYPE not in headers:
+            body = streamed(exchange, body)
+    else:
+        start_reply(exchange, status, headers, len(body))
     exchange.write(body)
     exchange.end()
+
+
+def streamed(exchange: Exchange, body: bytes) -> bytes:
+    """A whole answer, which came instead of a stream, as the stream."""
+    entry = Entry(exchange.route.api, body, (), None, "", "", -1, 0.0, 0.0)
+    events = stored.events(entry, include_usage=asks_usage(exchange))
+    if events is None:
+        error = UpstreamBadResponse("The provider gave no stream.")
+        exchange.kind = error.kind
+        return error_event(exchange, error)
+    return b"".join(data for _, data in events)
+
+
+def asks_usage(exchange: Exchange) -> bool:
+    """Whether a stream of chunks is to tell its tokens."""
+    if exchange.plan is not None:
+        return bool(exchange.plan.include_usage)
+    start, end = exchange.spans.get("stream_options", (0, 0))
+    try:
+        options = msgspec.json.decode(exchange.body[start:end])
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(options, dict) and options.get("include_usage") is True
+
+
+def keep_alive(exchange: Exchange) -> None:
+    """Tell a client that waits for a stream that it will go on.
+
+    Before the reply has begun that is its head, with what is known by then; the provider, who may still be another, is
+    not. Only whole events have been written, so this stands between two of them.
+    """
+    if exchange.ended:
+        return
+    if not exchange.started:
+        if not exchange.stream or exchange.route.api not in STREAMED:
+            return
+        exchange.early = True
+        _start(exchange, 200, [STREAM_TYPE, *STREAM_HEADERS], None)
+    told = PING if exchange.dialect == "anthropic" else COMMENT
+    if exchange.latest.endswith(b"\r"):
+        told = told.replace(b"\n", b"\r")  # the LF that may belong to that CR is still to come, and must not be a line
+    exchange.interject(told)
 
 
 def serve(exchange: Exchange, held: Held, form: bytes, tier: str) -> None:
@@ -116,10 +192,16 @@ async def replay(
 
 
 def start_reply(exchange: Exchange, status: int, headers: Headers, size: int | None = None) -> None:
-    """The head of the reply, with the headers that every reply has."""
+    """The head of the reply, with the headers that every reply has; if it has not gone out with a keep-alive."""
     if exchange.shares:
         exchange.start(status, headers, size)
-        return
+    elif exchange.early:
+        exchange.early = False
+    else:
+        _start(exchange, status, headers, size)
+
+
+def _start(exchange: Exchange, status: int, headers: Headers, size: int | None) -> None:
     if exchange.quota is not None:
         ours = exchange.quota(exchange)
         names = {name for name, _ in ours}
@@ -128,14 +210,14 @@ def start_reply(exchange: Exchange, status: int, headers: Headers, size: int | N
     headers.append((b"x-request-id", request_id))
     if exchange.dialect == "anthropic":
         headers.append((b"request-id", request_id))
-    if exchange.upstream is not None:
+    if exchange.upstream is not None and not exchange.early:
         headers += exchange.upstream.headers
         headers.append((b"x-edge-attempts", b"%d" % exchange.attempts))
     if exchange.cache:
         headers.append((b"x-edge-cache", exchange.cache.encode("ascii")))
         if exchange.cache in CACHE_STATUS:
             headers.append((b"cache-status", CACHE_STATUS[exchange.cache]))
-    if exchange.crossing is not None and exchange.crossing.dropped:
+    if exchange.crossing is not None and exchange.crossing.dropped and not exchange.early:
         headers.append((b"x-edge-dropped", ", ".join(exchange.crossing.dropped).encode("ascii")))
     edge_ms = b"%.2f" % (exchange.overhead_s() * 1000)
     if size is not None:

@@ -17,7 +17,7 @@ from edge.errors import ClientClosedRequest, EdgeError, InternalError, NotCached
 from edge.exchange import Exchange
 from edge.hooks import Meter
 from edge.redis import RedisUnavailable
-from edge.replies import replay, serve, serve_flight, start_reply
+from edge.replies import keep_alive, replay, serve, serve_flight, start_reply
 from edge.upstreams.deadline import Deadline, Sweep
 
 __all__ = ["Sharing"]
@@ -48,6 +48,7 @@ class Sharing:
         settings = exchange.state.settings.resilience
         assert exchange.task is not None  # noqa: S101 - the front's part
         deadline = Deadline(self._sweep, settings, exchange.task, client_ms=exchange.deadline_ms)
+        deadline.keep_alive(exchange, keep_alive)
         if not await self._join(exchange, deadline, streams=True):
             # It waited for a stream that cannot be told as JSON. All who did share one more call, for JSON.
             exchange.forget_attempt()
@@ -87,7 +88,7 @@ class Sharing:
             if joins and not plan.only:
                 flights.add(flight)
         await self._follow(exchange, flight, flight.add(exchange), deadline)
-        if not exchange.started and not serve_flight(exchange, flight):
+        if not exchange.ended and not serve_flight(exchange, flight):
             return False
         if exchange.cache != "miss" and exchange.status == 200:
             self._accounts.saved_by(exchange, flight.cost if flight.held is None else flight.held.entry.cost)

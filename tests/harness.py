@@ -291,6 +291,37 @@ class Canned:
                     return
 
 
+class Scripted(Canned):
+    """An upstream that answers as ``script`` says for the model that it is asked for; what is not there gets a 500."""
+
+    def __init__(self) -> None:
+        self.script: dict[str, bytes | Callable[[Seen, socket.socket], bytes | None]] = {}
+        super().__init__(self._by_model)
+
+    def _by_model(self, seen: Seen, connection: socket.socket) -> bytes | None:
+        reply = self.script.get(json.loads(seen.body)["model"], answer(b"{}", 500))
+        return reply(seen, connection) if callable(reply) else reply
+
+    def asked_for(self, model: str) -> int:
+        """How often."""
+        return sum(json.loads(seen.body)["model"] == model for seen in self.seen)
+
+
+def in_pieces(*pieces: bytes | float, end: bool = True) -> Callable[[Seen, socket.socket], bytes | None]:
+    """A stream as it is written: chunks, and the seconds between them. Without `end` the connection just ends."""
+
+    def reply(_: Seen, connection: socket.socket) -> bytes | None:
+        connection.sendall(chunked([], end=False))
+        for piece in pieces:
+            if isinstance(piece, bytes):
+                connection.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+            else:
+                time.sleep(piece)
+        return b"0\r\n\r\n" if end else None
+
+    return reply
+
+
 class Client:
     """A raw HTTP/1.1 connection, for what no well-behaved client can do."""
 

@@ -63,6 +63,7 @@ class SSEDecoder:
     _max_event: cython.Py_ssize_t
     _skip_lf: cython.bint
     _first_line: cython.bint
+    _begun: cython.bint
     last_event_id = cython.declare(bytes, visibility="readonly")
     retry_ms = cython.declare(object, visibility="readonly")
 
@@ -76,13 +77,21 @@ class SSEDecoder:
         self._max_event = max_event
         self._skip_lf = False
         self._first_line = True
+        self._begun = False
         self.last_event_id = b""
         self.retry_ms = None
 
     @property
     def pending(self) -> int:
-        """How many of the bytes fed so far come after the latest blank line: an event that is not whole yet."""
+        """How many of the bytes fed so far come after the latest blank line, and after the comments that follow it
+        directly: an event that is not whole yet.
+        """
         return self._since_boundary
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything but comments has come of that event."""
+        return self._begun or (len(self._partial) > 0 and self._partial[0] != 0x3A)
 
     def feed(self, chunk: bytes) -> list[tuple[bytes, bytes]]:
         """Take the next bytes of the stream; return the events they complete.
@@ -137,14 +146,14 @@ class SSEDecoder:
                 self._dispatch(events)
             else:
                 self._line(block[start:end])
-            blank: cython.bint = end == start
+            boundary_line: cython.bint = not self._begun
             start = end + 1
             if block[end] == 0x0D:
                 if start == size:
                     self._skip_lf = True
                 elif block[start] == 0x0A:
                     start += 1
-            if blank:
+            if boundary_line:
                 boundary = start
         if start < size:
             self._partial += block[start:]
@@ -183,6 +192,7 @@ class SSEDecoder:
             self._data = []
             self._data_size = 0
         self._event = b""
+        self._begun = False
         return None
 
     @cython.cfunc
@@ -195,12 +205,14 @@ class SSEDecoder:
                     return None
         value: bytes
         if line.startswith(b"data:"):
+            self._begun = True
             value = line[6:] if line.startswith(b"data: ") else line[5:]
             self._data_line(value)
             return None
         colon: cython.Py_ssize_t = _find(line, 0x3A, 0, len(line))
         if colon == 0:
             return None
+        self._begun = True
         name: bytes = line
         value = b""
         if colon > 0:

@@ -38,12 +38,11 @@ class Text:
 
 
 def read(body: bytes) -> list[tuple[bytes, bytes]]:
-    """The events of a complete stream, as ``(name, data)``. Raises Unclear for one that ends within an event."""
+    """The events of a complete stream, as ``(name, data)``; the last need not have its blank line. Raises Unclear."""
     decoder = SSEDecoder()
     try:
         events: list[tuple[bytes, bytes]] = decoder.feed(body)
-        if decoder.finish():
-            raise Unclear("the stream ends within an event")
+        events += decoder.finish()
     except SSELimitError as error:
         raise Unclear(str(error)) from None
     return events

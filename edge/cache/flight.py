@@ -36,7 +36,7 @@ Begin = Callable[[Exchange, int, Headers, "int | None"], None]
 
 class Follower:
     """A client of a flight. ``position`` counts the writes it has got, ``taken`` their bytes; ``ready``: it has all,
-    and can take more; ``whole``: it waits for the end, because it asked for JSON and the answer comes as a stream.
+    and can take more; ``whole``: it waits for the end, because the answer comes in another form than it expects.
     """
 
     __slots__ = ("exchange", "news", "position", "ready", "taken", "whole")
@@ -111,7 +111,7 @@ class Flight(Exchange):
         behind.
         """
         exchange = follower.exchange
-        if self.started and not follower.whole:
+        if self.started:
             self._start_follower(follower)
         while True:
             if exchange.started and exchange.congested:
@@ -167,6 +167,10 @@ class Flight(Exchange):
     def _start_follower(self, follower: Follower) -> None:
         exchange = follower.exchange
         headers, size = self._head
+        if exchange.early and size is not None:
+            follower.whole = True  # it was told that a stream will come, and this is none: it is made one at the end
+        if follower.whole:
+            return
         exchange.upstream_ends()
         exchange.upstream = self.upstream
         exchange.attempts = self.attempts
@@ -195,11 +199,10 @@ class Flight(Exchange):
         self.status = status
         self._head = (headers, size)
         for follower in self._followers:
-            if not follower.whole:
-                waits = follower.news is not None and not follower.news.done()
-                self._start_follower(follower)
-                if waits:
-                    follower.exchange.upstream_begins()
+            waits = follower.news is not None and not follower.news.done()
+            self._start_follower(follower)
+            if waits and not follower.whole:
+                follower.exchange.upstream_begins()
 
     def write(self, data: bytes) -> None:
         if not data:
@@ -248,11 +251,6 @@ class Flight(Exchange):
 
     def abort(self) -> None:
         self.end()
-
-    def interject(self, data: bytes) -> None:
-        for follower in self._followers:
-            if follower.ready and not follower.whole:
-                follower.exchange.interject(data)
 
     @property
     def congested(self) -> bool:

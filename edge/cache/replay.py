@@ -185,5 +185,5 @@ def _chunk(text: bytes) -> _Chunk | None:
             return _decode_chunk(text[6:-2])
         found = read(text)
         return _decode_chunk(found[0][1]) if len(found) == 1 else None
-    except (Unclear, msgspec.DecodeError, RecursionError):
+    except (Unclear, ValueError, RecursionError):
         return None

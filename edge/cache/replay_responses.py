@@ -12,6 +12,7 @@ import msgspec
 
 from edge.cache.deltas import Unclear, dictionary, event, listing, parse
 from edge.dialects.stream import type_of
+from edge.errors import UNREADABLE
 
 __all__ = ["response_events", "whole_response"]
 
@@ -68,7 +69,7 @@ def whole_response(events: list[tuple[bytes, bytes]]) -> bytes:
             try:
                 response = bytes(_decode_completed(data).response)
                 output = _decode_response(response).output
-            except (msgspec.DecodeError, RecursionError):
+            except UNREADABLE:
                 break
             if items and not output:
                 raise Unclear("a response without its items")

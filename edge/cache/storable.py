@@ -1,7 +1,8 @@
 """Is an answer complete, and worth keeping? Asked of every answer with status 200 before it is stored.
 
 A failed or truncated answer that is stored would be given out until it expires. So this says yes only to what it has
-seen the end of: every choice finished, the terminal event there, no error. What it does not know it does not keep.
+seen the end of: every choice finished, the terminal event there (not all servers send ``[DONE]``), no error. What it
+does not know it does not keep.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from edge._fast import SSEDecoder, SSELimitError
+from edge._fast import SSEDecoder
+from edge.errors import UNREADABLE
 
 __all__ = ["storable"]
 
@@ -25,12 +27,12 @@ https://docs.anthropic.com/en/api/handling-stop-reasons.
 """
 
 TERMINAL = {
-    "chat": b"[DONE]",
-    "completions": b"[DONE]",
+    "chat": b'"finish_reason"',
+    "completions": b'"finish_reason"',
     "messages": b"message_stop",
     "responses": b"response.completed",
 }
-"""What the last event of a complete stream has in it: without it a stream need not be read."""
+"""What a complete stream has in it: without it a stream need not be read."""
 
 
 class _Choice(msgspec.Struct):
@@ -70,7 +72,7 @@ class _Response(msgspec.Struct):
 
 
 class _ResponseEvent(msgspec.Struct):
-    type: str
+    type: str = ""
 
 
 class _ResponseEnd(msgspec.Struct):
@@ -105,13 +107,13 @@ def storable(entry_api: str, body: bytes, streamed: bool, choices: int = 1) -> b
     `entry_api` is the ``Route.api`` it was asked by; of one that is not known here, nothing is storable. `choices` is
     how many were asked for (``n``, for completions times the prompts): a body does not tell that one is missing.
 
-    A stream must end after the blank line of its terminal event: only comments may follow. Never raises.
+    A stream must end with its terminal event: only comments may follow. Never raises.
     """
     try:
         if streamed:
             return _stream(entry_api, body, choices)
         return _whole(entry_api, body, choices)
-    except (msgspec.DecodeError, SSELimitError, RecursionError):
+    except UNREADABLE:
         return False
 
 
@@ -152,8 +154,10 @@ def _stream(api: str, body: bytes, choices: int) -> bool:
         return False
     decoder = SSEDecoder()
     events = decoder.feed(body)
-    rest = body[len(body) - decoder.pending :]
-    if not events or not all(not line or line.startswith(b":") for line in rest.splitlines()):
+    cut = decoder.begun
+    last = decoder.finish()  # its blank line may be missing; if more is, it cannot be read
+    events += last
+    if not events or (cut and not last):
         return False
     if api in ("chat", "completions"):
         return _chunks(events, choices)
@@ -163,10 +167,10 @@ def _stream(api: str, body: bytes, choices: int) -> bool:
 
 
 def _chunks(events: list[tuple[bytes, bytes]], choices: int) -> bool:
-    """Every choice that appeared has its finish reason, and ``[DONE]`` is the last event."""
+    """Every choice that appeared has its finish reason, and nothing comes after ``[DONE]``, if that comes."""
     appeared: dict[int, bool] = {}
-    if events.pop()[1] != b"[DONE]":
-        return False
+    if events[-1][1] == b"[DONE]":
+        events.pop()
     for name, data in events:
         chunk = _chunk(data)
         if name == b"error" or chunk.error is not None:

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from edge.dialects.estimate import written_by_claude
-from edge.dialects.stream import Stream, count, type_of
-from edge.errors import EdgeError
+from edge.dialects.stream import Stream, count, one_line, type_of
+from edge.errors import UNREADABLE, EdgeError
 from edge.hooks import Part, Usage
 
 __all__ = ["MessagesStream", "error_body", "usage_of"]
@@ -110,10 +110,10 @@ def usage_of(body: bytes) -> Usage | None:
     """The usage a complete message, a ``message_start`` or a ``message_delta`` reports."""
     try:
         decoded: _Body | _BareBody = _decode_body(body)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         try:
             decoded = _decode_bare(body)
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             return None
     usage = decoded.usage or (decoded.message.usage if decoded.message else None)
     if usage is None:
@@ -163,14 +163,24 @@ def _parts(iterations: list[_Sampling]) -> tuple[Part, ...]:
     return () if len(parts) == 1 and parts[0].inside and not parts[0].model else parts
 
 
-class MessagesStream(Stream):
-    """``message_start`` to ``message_stop``."""
+def error_of(data: bytes) -> dict[str, Any]:
+    """The ``error`` object of an event or a body, {} where there is none."""
+    try:
+        error = _decode_any(data).get("error")
+    except (*UNREADABLE, AttributeError):
+        return {}
+    return error if isinstance(error, dict) else {}
 
-    __slots__ = ("_before",)
+
+class MessagesStream(Stream):
+    """``message_start`` to ``message_stop``. What is not known here passes, and is no content."""
+
+    __slots__ = ("_before", "_counted")
 
     def __init__(self) -> None:
         super().__init__()
         self._before = 0
+        self._counted = False
 
     def event(self, name: bytes, data: bytes) -> None:
         if name == b"message":
@@ -184,22 +194,30 @@ class MessagesStream(Stream):
                 self.content = True
                 self.sample = data
         elif name == b"message_stop":
-            self.content = self.finished = True
-        elif name == b"error":
+            self.finished = True
+            if self.usage is not None and not self._counted and self.usage.output <= 1:
+                self.usage = msgspec.structs.replace(self.usage, output=-1)  # what the beginning said was no count
+        elif name == b"error" or (not name and error_of(data)):
             self.failed = True
             self.error_data = data
         elif name == b"message_start":
-            self.add_usage(usage_of(data))
+            self._begin(usage_of(data))
         elif name == b"message_delta":
             self.content = True
-            self.add_usage(usage_of(data))
+            usage = usage_of(data)
+            self._counted = self._counted or (usage is not None and usage.output >= 0)
+            self.add_usage(usage)
         elif name == b"content_block_start":
             self._begin_block(data)
             # An empty text or thinking block announces content; any other block is content.
             if b'"text":""' not in data and b'"thinking":""' not in data:
                 self.content = True
-        elif name not in (b"ping", b"content_block_stop"):
-            self.content = True
+
+    def _begin(self, usage: Usage | None) -> None:
+        """Some servers say 0 for what they count at the end: no request has an input without tokens."""
+        if usage is not None and usage.input == 0 and usage.cache_read <= 0 and usage.cache_write <= 0:
+            usage = msgspec.structs.replace(usage, input=-1)
+        self.add_usage(usage)
 
     def _begin_block(self, data: bytes) -> None:
         """Each block's deltas have an envelope of their own: what the last one said is settled."""
@@ -215,11 +233,12 @@ class MessagesStream(Stream):
     def complete_at_end(self) -> bool:
         return self.finished
 
-    def early_error(self) -> tuple[int, bytes]:
-        try:
-            return STATUS.get(_decode_any(self.error_data)["error"]["type"], 502), self.error_data
-        except (msgspec.DecodeError, KeyError, TypeError, RecursionError):
-            return 502, self.error_data
+    def refusal(self, data: bytes) -> tuple[int, bytes]:
+        kind = error_of(data).get("type")
+        return STATUS.get(kind, 502) if isinstance(kind, str) else 502, data
+
+    def refusal_event(self, body: bytes) -> bytes:
+        return b"event: error\ndata: " + one_line(body) + b"\n\n" if error_of(body) else b""
 
     def error_event(self, error: EdgeError, request_id: str) -> bytes:
         return b"event: error\ndata: " + error_body(error, request_id) + b"\n\n"

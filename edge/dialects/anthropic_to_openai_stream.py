@@ -33,7 +33,7 @@ from edge.dialects.estimate import written_by_claude
 from edge.dialects.openai import error_body
 from edge.dialects.stream import type_of
 from edge.dialects.translation import Context, encode, openai_usage, original_id
-from edge.errors import EdgeError, UpstreamBadResponse, UpstreamStreamBroken
+from edge.errors import UNREADABLE, EdgeError, UpstreamBadResponse, UpstreamStreamBroken
 from edge.hooks import Usage
 
 __all__ = ["StreamTranslator"]
@@ -127,7 +127,7 @@ class StreamTranslator:
                 continue
             try:
                 step(self, data, out)
-            except (msgspec.DecodeError, RecursionError):
+            except UNREADABLE:
                 raise UpstreamBadResponse("The provider sent an event that cannot be read.") from None
         return b"".join(out)
 

@@ -9,6 +9,7 @@ import msgspec
 
 from edge.dialects import anthropic, openai
 from edge.dialects.estimate import estimate_input
+from edge.dialects.failures import failure_in
 from edge.dialects.responses import ResponsesStream
 from edge.dialects.stream import Stream
 from edge.dialects.translators import TRANSLATORS, StreamTranslator
@@ -26,6 +27,7 @@ STREAMS: dict[str, type[Stream]] = {
     "/chat/completions": openai.ChatStream,
     "completions": openai.CompletionsStream,
     "messages": anthropic.MessagesStream,
+    "count_tokens": anthropic.MessagesStream,
     "/messages": anthropic.MessagesStream,
     "responses": ResponsesStream,
 }
@@ -87,6 +89,13 @@ class Crossing:
     def usage(self, body: bytes) -> Usage | None:
         """What a whole answer of the provider says of its tokens."""
         return anthropic.usage_of(body) if self._exchange.dialect == "anthropic" else openai.usage_of(body)
+
+    def refusal(self, media_type: bytes, body: bytes, *, counted: bool) -> tuple[int, bytes] | None:
+        """The status and body that a whole answer of status 200 should have had, None for one that is an answer;
+        `counted`: its usage was found. Raises UpstreamBadResponse for what is no answer at all.
+        """
+        api = self._exchange.route.api
+        return failure_in(api, STREAMS.get(api, openai.OtherStream), media_type, body, counted=counted)
 
     def answer(self, status: int, body: bytes) -> tuple[int, bytes]:
         """A whole answer as the client gets it. Raises UpstreamBadResponse."""
@@ -160,6 +169,9 @@ class TranslatedCrossing(Crossing):
 
     def usage(self, body: bytes) -> Usage | None:
         return openai.usage_of(body) if self._exchange.dialect == "anthropic" else anthropic.usage_of(body)
+
+    def refusal(self, media_type: bytes, body: bytes, *, counted: bool) -> tuple[int, bytes] | None:
+        return failure_in(self.path, STREAMS[self.path], media_type, body, counted=counted)
 
     def answer(self, status: int, body: bytes) -> tuple[int, bytes]:
         if status >= 400:

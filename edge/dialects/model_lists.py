@@ -68,7 +68,7 @@ class Page(msgspec.Struct, frozen=True):
 
 def facts_of(body: bytes, most: int) -> dict[str, Facts]:
     """The models, by id, that a provider's list names, `most` at most. One that is told of in an unknown way is known
-    by its id. Raises msgspec.DecodeError for what is no list.
+    by its id. Raises ValueError for what is no list.
     """
     found: dict[str, Facts] = {}
     for row in _decode_rows(body).data[:most]:
@@ -76,7 +76,7 @@ def facts_of(body: bytes, most: int) -> dict[str, Facts]:
             name = _decode_id(row).id
             found[name] = NOTHING
             found[name] = _decode_facts(row)
-        except msgspec.DecodeError:
+        except ValueError:
             pass
     return found
 

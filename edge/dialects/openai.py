@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from edge.dialects.estimate import written_by_gpt
-from edge.dialects.stream import Stream, count
-from edge.errors import EdgeError
+from edge.dialects.stream import Stream, count, heartbeat, one_line
+from edge.errors import UNREADABLE, EdgeError
 from edge.hooks import Usage
 
 __all__ = ["ChatStream", "CompletionsStream", "OtherStream", "error_body", "usage_of"]
@@ -151,11 +151,11 @@ def usage_of(body: bytes) -> Usage | None:
     """The usage a complete answer or one event reports, in either spelling (chat's or responses')."""
     try:
         return usage_in(_decode_body(body))
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         pass
     try:
         usage = _decode_bare(body).usage
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return None
     return None if usage is None else _counts(usage)
 
@@ -164,7 +164,7 @@ def tier_of(body: bytes) -> str:
     """The ``service_tier`` of an answer or a chunk, "" if it has none."""
     try:
         return _decode_body(body).service_tier or ""
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return ""
 
 
@@ -226,18 +226,25 @@ def _searches(body: _Body) -> int:
 
 
 def error_of(data: bytes) -> dict[str, Any] | None:
-    """The ``error`` object of an event, None for an event that reports none."""
+    """The ``error`` object of an event or a body, None for one that reports none. Some servers give the error itself,
+    which calls itself so: ``{"object": "error", "message", "type", "code"}``.
+    """
     try:
-        error = _decode_any(data).get("error")
-    except (msgspec.DecodeError, AttributeError, RecursionError):
+        decoded = _decode_any(data)
+        error = decoded.get("error")
+    except (*UNREADABLE, AttributeError):
         return None
-    return error if isinstance(error, dict) else {"message": error} if error else None
+    if not error:
+        return decoded if decoded.get("object") == "error" or decoded.get("type") == "error" else None
+    return error if isinstance(error, dict) else {"message": error}
 
 
 def status_of(error: dict[str, Any]) -> int:
     """The HTTP status that goes with an error object: by its code, else its type, else 502."""
     for key in ("code", "type", "status"):
         value = error.get(key)
+        if isinstance(value, str) and len(value) == 3 and value.isdecimal():
+            value = int(value)
         if isinstance(value, int) and 400 <= value < 600:
             return value
         if isinstance(value, str) and value in STATUS:
@@ -246,18 +253,27 @@ def status_of(error: dict[str, Any]) -> int:
 
 
 class OtherStream(Stream):
-    """A stream whose events mean nothing to us: each is content, and the end of the HTTP body is the end."""
+    """A stream whose events mean nothing to us: each that is no error is content, and the end of the HTTP body is the
+    end.
+    """
 
     __slots__ = ()
 
     def event(self, name: bytes, data: bytes) -> None:
-        self.content = True
+        if name == b"error" or (not self.content and b'"error"' in data and error_of(data) is not None):
+            self.failed = True
+            self.error_data = data
+        elif not heartbeat(name, data):
+            self.content = True
 
     def complete_at_end(self) -> bool:
-        return True
+        return self.content
 
-    def early_error(self) -> tuple[int, bytes]:
-        return status_of(error_of(self.error_data) or {}), self.error_data
+    def refusal(self, data: bytes) -> tuple[int, bytes]:
+        return status_of(error_of(data) or {}), data
+
+    def refusal_event(self, body: bytes) -> bytes:
+        return b"data: " + one_line(body) + b"\n\n" if error_of(body) is not None else b""
 
     def error_event(self, error: EdgeError, request_id: str) -> bytes:
         return b"data: " + error_body(error) + b"\n\n"
@@ -275,7 +291,7 @@ class ChatStream(OtherStream):
     def event(self, name: bytes, data: bytes) -> None:
         if data == b"[DONE]":
             self.finished = True
-            self.content = True
+            self.content = self.content or bool(self._open_choices)
             return
         if name == b"error" or (b'"error"' in data and error_of(data) is not None):
             self.failed = True
@@ -318,7 +334,7 @@ class ChatStream(OtherStream):
             chunk = _decode_any(data)
             choices = chunk.get("choices")
             return [choice for choice in choices or [] if isinstance(choice, dict)]
-        except (msgspec.DecodeError, AttributeError, TypeError, RecursionError):
+        except (*UNREADABLE, AttributeError, TypeError):
             return []
 
     def _says_something(self, choice: dict[str, Any]) -> bool:

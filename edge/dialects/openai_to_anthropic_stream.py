@@ -37,8 +37,9 @@ from edge.dialects.message import (
     whole_usage,
 )
 from edge.dialects.openai_to_anthropic_answer import event_error, invented_id, stopped, text_of
+from edge.dialects.stream import heartbeat
 from edge.dialects.translation import Context, anthropic_id, arguments_object, encode
-from edge.errors import EdgeError, UpstreamBadResponse, UpstreamStreamBroken
+from edge.errors import UNREADABLE, EdgeError, UpstreamBadResponse, UpstreamStreamBroken
 from edge.hooks import Usage
 
 __all__ = ["StreamTranslator"]
@@ -189,7 +190,9 @@ class StreamTranslator:
                 break
             try:
                 self._chunk(name, data, out)
-            except (msgspec.DecodeError, RecursionError):
+            except UNREADABLE:
+                if heartbeat(name, data):
+                    continue
                 raise UpstreamBadResponse("The provider sent an event that cannot be read.") from None
         return b"".join(out)
 

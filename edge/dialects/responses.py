@@ -9,14 +9,15 @@ from __future__ import annotations
 import msgspec
 
 from edge.dialects.estimate import written_by_gpt
-from edge.dialects.openai import _BareBody, _Body, _counts, _decode_any, error_type, status_of, usage_in
+from edge.dialects.openai import _BareBody, _Body, _counts, _decode_any, error_of, error_type, status_of, usage_in
 from edge.dialects.stream import Stream, type_of
-from edge.errors import EdgeError
+from edge.errors import UNREADABLE, EdgeError
 from edge.hooks import Usage
 
 __all__ = ["ResponsesStream"]
 
 TERMINAL = frozenset({b"response.completed", b"response.incomplete", b"response.failed"})
+TOOLS = (b"web_search", b"file_search", b"code_interpreter", b"image_generation", b"mcp")
 DELTAS = frozenset(
     {
         b"response.output_text.delta",
@@ -30,14 +31,27 @@ DELTAS = frozenset(
     }
 )
 """Events that bring what the model writes; their ``.done`` says it again."""
-PREAMBLE = frozenset(
-    {
-        b"response.created",
-        b"response.queued",
-        b"response.in_progress",
-        b"response.content_part.added",
+PREAMBLE = frozenset({b"response.created", b"response.queued", b"response.in_progress", b"response.content_part.added"})
+CONTENT = frozenset(
+    {b"response.output_item.done", b"response.content_part.done", b"response.output_text.annotation.added"}
+    | {
+        b"response.%b.done" % part
+        for part in (b"output_text", b"refusal", b"reasoning_text", b"reasoning_summary_text")
     }
+    | {b"response.reasoning_summary_part.%b" % what for what in (b"added", b"done")}
+    | {b"response.%b.done" % call for call in (b"function_call_arguments", b"custom_tool_call_input")}
+    | {b"response.%b.done" % call for call in (b"mcp_call_arguments", b"code_interpreter_call_code")}
+    | {b"response.audio.%b" % what for what in (b"delta", b"done", b"transcript.delta", b"transcript.done")}
+    | {b"response.%b_call.in_progress" % tool for tool in TOOLS}
+    | {b"response.%b_call.completed" % tool for tool in TOOLS}
+    | {b"response.%b_search_call.searching" % tool for tool in (b"web", b"file")}
+    | {b"response.code_interpreter_call.interpreting", b"response.mcp_call.failed"}
+    | {b"response.mcp_list_tools.%b" % state for state in (b"in_progress", b"completed", b"failed")}
+    | {b"response.image_generation_call.%b" % state for state in (b"generating", b"partial_image")}
 )
+"""Other events that show the client something. What is in no list here (``keepalive``, what came after this was
+written) passes, and is no content.
+"""
 
 
 class _Terminal(msgspec.Struct):
@@ -57,11 +71,11 @@ def _usage_of(data: bytes) -> Usage | None:
     try:
         response = _decode_terminal(data).response
         return usage_in(response) if response is not None else None
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         pass
     try:
         bare = _decode_bare_terminal(data).response
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return None
     return _counts(bare.usage) if bare is not None and bare.usage is not None else None
 
@@ -84,13 +98,14 @@ class ResponsesStream(Stream):
                 self.content = True
                 self.sample = data
         elif name in TERMINAL:
-            if name == b"response.failed" and not self.content:
+            self.finished = True
+            if name == b"response.failed":
                 self.failed = True
                 self.error_data = data
-                return
-            self.content = self.finished = True
+            else:
+                self.content = True
             self.add_usage(_usage_of(data))
-        elif name == b"error":
+        elif name == b"error" or (not name and error_of(data) is not None):
             self.failed = True
             self.error_data = data
         elif name == b"response.output_item.added":
@@ -98,20 +113,28 @@ class ResponsesStream(Stream):
                 self.calls += 1
         elif name in PREAMBLE:
             self.accepted = True
-        else:
+        elif name in CONTENT:
             self.content = True
 
-    def early_error(self) -> tuple[int, bytes]:
+    def refusal(self, data: bytes) -> tuple[int, bytes]:
         """The fields of an ``error`` event, or the error of a failed response, in OpenAI's envelope."""
         try:
-            data = _decode_any(self.error_data)
-            error = data.get("error") or (data.get("response") or {}).get("error") or data
+            decoded = _decode_any(data)
+            error = decoded.get("error") or (decoded.get("response") or {}).get("error") or decoded
             code, message, param = error.get("code"), error.get("message"), error.get("param")
-        except (msgspec.DecodeError, AttributeError, RecursionError):
-            return 502, self.error_data
+        except (*UNREADABLE, AttributeError):
+            return 502, data
         status = status_of({"code": code, "type": error.get("type")})
         fields = {"message": message, "type": error_type(status), "param": param, "code": code}
         return status, msgspec.json.encode({"error": fields})
+
+    def refusal_event(self, body: bytes) -> bytes:
+        error = error_of(body)
+        if error is None:
+            return b""
+        fields = {name: error.get(name) for name in ("code", "message", "param")}
+        event = {"type": "error", **fields, "sequence_number": self._seen}
+        return b"event: error\ndata: " + msgspec.json.encode(event) + b"\n\n"
 
     def estimate(self, model: str) -> int:
         return written_by_gpt(self.written(), self.deltas, self.calls)

@@ -7,12 +7,16 @@ from abc import ABC, abstractmethod
 import msgspec
 
 from edge.dialects.estimate import envelope
-from edge.errors import EdgeError
+from edge.errors import UNREADABLE, EdgeError
 from edge.hooks import Usage
 
-__all__ = ["Stream", "count", "type_of"]
+__all__ = ["Stream", "count", "heartbeat", "one_line", "type_of"]
 
 MAX_COUNT = 1 << 53
+HEARTBEATS = frozenset({b"ping", b"keepalive", b"keep-alive", b"heartbeat"})
+"""Events that say that a provider is there, and nothing else: Anthropic's ping, OpenAI's keepalive, and others'."""
+BRIEF = 80
+"""Bytes of data a heartbeat may have; hardly any other event is so short."""
 
 
 class _Typed(msgspec.Struct):
@@ -26,8 +30,20 @@ def type_of(data: bytes) -> bytes:
     """The ``type`` of an event's data, b"" if it has none."""
     try:
         return _decode_type(data).type.encode()
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return b""
+
+
+def heartbeat(name: bytes, data: bytes) -> bool:
+    """Whether an event does nothing but keep the stream alive."""
+    if len(data) >= BRIEF:
+        return False
+    return name in HEARTBEATS or not data.strip(b' "{}') or type_of(data) in HEARTBEATS
+
+
+def one_line(body: bytes) -> bytes:
+    """JSON as the data of one event: its line ends can only be white space."""
+    return body.replace(b"\r", b" ").replace(b"\n", b" ").strip()
 
 
 def count(tokens: int | None) -> int:
@@ -39,7 +55,9 @@ class Stream(ABC):
     """Reads a provider's events as they pass.
 
     ``accepted``: the provider has said that the work is under way. ``content``: something the client waits for has
-    come. ``finished``: the terminal event has come. ``failed``: the provider has reported an error inside the stream.
+    come. ``finished``: the terminal event has come. ``failed``: the provider has reported an error inside the stream;
+    what it says after that is no part of the answer. ``moved``: an event has come that is more than a heartbeat, since
+    the reader of this last set it to False.
 
     For an estimate, where no usage comes, it is noted how much content there was: ``deltas`` events of ``size`` bytes
     of data, the first of them as a sample of what stands around the text, and how many tool ``calls`` began. No event
@@ -54,6 +72,7 @@ class Stream(ABC):
         "error_data",
         "failed",
         "finished",
+        "moved",
         "sample",
         "size",
         "usage",
@@ -64,6 +83,7 @@ class Stream(ABC):
         self.content = False
         self.finished = False
         self.failed = False
+        self.moved = False
         self.error_data = b""
         self.usage: Usage | None = None
         self.deltas = 0
@@ -74,6 +94,10 @@ class Stream(ABC):
     def see(self, events: list[tuple[bytes, bytes]]) -> None:
         """Take the next events, as ``(name, data)``."""
         for name, data in events:
+            if self.failed:
+                return
+            if len(data) >= BRIEF or not heartbeat(name, data):
+                self.moved = True
             self.event(name, data)
 
     @abstractmethod
@@ -88,9 +112,19 @@ class Stream(ABC):
     def error_event(self, error: EdgeError, request_id: str) -> bytes:
         """An error as the bytes of one event in this dialect."""
 
-    @abstractmethod
     def early_error(self) -> tuple[int, bytes]:
         """The error that came before any content, as the HTTP status and body it would have had without a stream."""
+        return self.refusal(self.error_data)
+
+    @abstractmethod
+    def refusal(self, data: bytes) -> tuple[int, bytes]:
+        """An error that came with status 200, as an event's data or as a whole body: the HTTP status and body that it
+        should have had.
+        """
+
+    @abstractmethod
+    def refusal_event(self, body: bytes) -> bytes:
+        """The body of an error as the bytes of one event, b"" if it is none of this dialect."""
 
     def written(self) -> int:
         """The bytes of text in the deltas noted, about."""

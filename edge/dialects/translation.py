@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from edge.errors import InvalidJSON, InvalidRequest, InvalidValue, UpstreamBadResponse
+from edge.errors import UNREADABLE, InvalidJSON, InvalidRequest, InvalidValue, UpstreamBadResponse
 from edge.hooks import Usage
 
 __all__ = [
@@ -159,7 +159,7 @@ def decode(body: bytes) -> dict[str, Any]:
     """A request's body. Raises InvalidJSON, InvalidRequest."""
     try:
         value = _decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise InvalidJSON(f"The body is not valid JSON: {error}.") from None
     if not isinstance(value, dict):
         raise InvalidRequest("The body must be a JSON object.")
@@ -178,7 +178,7 @@ def decode_answer(body: bytes) -> dict[str, Any]:
     """A provider's whole answer. Raises UpstreamBadResponse."""
     try:
         value = _decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         value = None
     if not isinstance(value, dict):
         raise UpstreamBadResponse("The provider's answer is not a JSON object.")
@@ -189,7 +189,7 @@ def error_object(body: bytes) -> dict[str, Any]:
     """The ``error`` object of an error's body, {} for a body that has none."""
     try:
         value = _decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return {}
     error = value.get("error") if isinstance(value, dict) else None
     if isinstance(error, str):
@@ -211,7 +211,7 @@ def arguments_object(text: Any) -> dict[str, Any] | None:
         return {}
     try:
         value = _decode(text)
-    except (msgspec.DecodeError, TypeError, RecursionError):
+    except (*UNREADABLE, TypeError):
         return None
     return value if isinstance(value, dict) else None
 

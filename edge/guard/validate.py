@@ -8,7 +8,7 @@ import msgspec
 
 from edge._fast import JSONError, scan_json
 from edge.dialects.refusals import missing, no_boolean, no_string
-from edge.errors import DuplicateKey, InvalidJSON, InvalidRequest, InvalidValue
+from edge.errors import UNREADABLE, DuplicateKey, InvalidJSON, InvalidRequest, InvalidValue
 from edge.exchange import Exchange
 
 __all__ = ["check_body", "timeout_ms"]
@@ -60,5 +60,5 @@ def timeout_ms(exchange: Exchange) -> int | None:
 def _value(body: bytes, span: tuple[int, int]) -> Any:
     try:
         return msgspec.json.decode(body[span[0] : span[1]])
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return None

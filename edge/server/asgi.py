@@ -82,6 +82,7 @@ class AsgiExchange(Exchange):
         self._body: list[bytes] = []
         self._complete = False
         self._interjecting: asyncio.Task[None] | None = None
+        self._sending = asyncio.Lock()
         self.aborted = False
         self.closes = False
 
@@ -94,6 +95,7 @@ class AsgiExchange(Exchange):
         self._head = {"type": "http.response.start", "status": status, "headers": headers}
 
     def write(self, data: bytes) -> None:
+        self.latest = data
         self._body.append(data)
 
     def end(self) -> None:
@@ -103,9 +105,10 @@ class AsgiExchange(Exchange):
         self.aborted = True
 
     def interject(self, data: bytes) -> None:
-        if not self._body:
+        if not self._body and not self._sending.locked():
             self.write(data)
             self._interjecting = asyncio.create_task(self.drain())
+            self._interjecting.add_done_callback(seen)
 
     @property
     def congested(self) -> bool:
@@ -113,16 +116,17 @@ class AsgiExchange(Exchange):
 
     async def drain(self) -> None:
         """Hand over what was written; waits while the client does not take it."""
-        if self._head is not None:
-            head, self._head = self._head, None
-            await self._send(head)
-        body, self._body = self._body, []
-        data = body[0] if len(body) == 1 else b"".join(body)
-        if self._complete or self.aborted:
-            return
-        if data or self.ended:
-            self._complete = self.ended
-            await self._send({"type": "http.response.body", "body": data, "more_body": not self.ended})
+        async with self._sending:  # what was interjected may still be on its way
+            if self._head is not None:
+                head, self._head = self._head, None
+                await self._send(head)
+            body, self._body = self._body, []
+            data = body[0] if len(body) == 1 else b"".join(body)
+            if self._complete or self.aborted:
+                return
+            if data or self.ended:
+                self._complete = self.ended
+                await self._send({"type": "http.response.body", "body": data, "more_body": not self.ended})
 
 
 class EdgeApplication:
@@ -363,6 +367,12 @@ def options(methods: tuple[str, ...]) -> Callable[[], Awaitable[Response]]:
 
 def is_public(path: bytes) -> bool:
     return path in PUBLIC
+
+
+def seen(task: asyncio.Task[None]) -> None:
+    """A client that has left is told to whoever fetches, not here."""
+    if not task.cancelled():
+        task.exception()
 
 
 def declared_size(exchange: Exchange) -> int | None:

@@ -243,6 +243,7 @@ class LaneExchange(Exchange):
         self._head = (STATUS_LINE[status], [*lane.server_state.default_headers, *headers])
 
     def write(self, data: bytes) -> None:
+        self.latest = data
         if self.gone:
             return
         if self._chunked and data:

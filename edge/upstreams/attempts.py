@@ -8,6 +8,7 @@ keeps (a stored response, a background job) asked for elsewhere, unless that pro
 from __future__ import annotations
 
 import asyncio
+import re
 from time import perf_counter
 from typing import Annotated
 
@@ -15,6 +16,7 @@ import msgspec
 
 from edge._fast import select_fields
 from edge.errors import (
+    UNREADABLE,
     ClientClosedRequest,
     EdgeError,
     Headers,
@@ -57,7 +59,15 @@ EXCERPT_S = 0.25
 NO_SUCH_PATH = "The provider does not know the path that this route stands for: its 'base_url' may be wrong."
 
 RETURNED = frozenset({b"content-type", b"openai-processing-ms"})
+WAIT = re.compile(rb"\d{1,9}(\.\d{1,9})?|[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT")
+"""What may be said of a time to wait: seconds, or the date of RFC 9110, section 5.6.7. NaN is for no client to compute
+with.
+"""
 RETURNED_PREFIXES = (b"retry-after", b"x-ratelimit-", b"anthropic-ratelimit-")
+
+
+UNSAID = (b"", b"text/plain", b"application/octet-stream")
+"""Media types that say nothing about what it is."""
 
 
 class _Count(msgspec.Struct):
@@ -74,14 +84,24 @@ class AttemptFailed(Exception):
         self.kind = kind_of_status(status)
 
 
-async def body_of(exchange: Exchange, response: Response, *, others_left: bool) -> bytes:
-    """The whole body of an answer that is no stream. Raises as `check_status` and `collect`."""
+async def body_of(exchange: Exchange, response: Response, *, others_left: bool) -> tuple[int, bytes]:
+    """The status and the whole body of an answer that is no stream, and its ``usage``; the status is the one that it
+    should have had, where it failed with 200. Raises as `check_status` and `collect`.
+    """
     status = response.status
     follows = others_left and status in RETRYABLE and may_follow(exchange, taken=status not in NOT_TAKEN)
     goes_to_nobody = 300 <= status < 400 or status in CREDENTIALS or follows
     body = await (excerpt(response) if goes_to_nobody else collect(response))
+    if 200 <= status < 300:
+        crossing = exchange.crossing
+        exchange.usage = usage = crossing.usage(body) if status == 200 else None
+        media_type = response.index.get(b"content-type", b"")
+        refusal = crossing.refusal(media_type, body, counted=usage is not None)
+        if refusal is not None:
+            exchange.usage = None
+            status, body = refusal
     check_status(exchange, status, body, others_left=others_left)
-    return body
+    return status, body
 
 
 def check_status(exchange: Exchange, status: int, body: bytes, *, others_left: bool) -> None:
@@ -115,7 +135,7 @@ def check_count(status: int, body: bytes) -> None:
     if status == 200:
         try:
             msgspec.json.decode(body, type=_Count)
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             raise told(UpstreamBadResponse("The provider's answer is no number of tokens."), body) from None
 
 
@@ -204,14 +224,20 @@ async def excerpt(response: Response) -> bytes:
 def returned_headers(response: Response) -> Headers:
     """The provider's headers that the client gets, in their order."""
     headers = select_fields(response.headers, RETURNED, RETURNED_PREFIXES)
+    if b"retry-after" in response.index or b"retry-after-ms" in response.index:
+        headers = [pair for pair in headers if not pair[0].startswith(b"retry-after") or WAIT.fullmatch(pair[1])]
     upstream_id = response.index.get(b"x-request-id") or response.index.get(b"request-id")
     if upstream_id:
         headers.append((b"x-edge-upstream-request-id", upstream_id[:256]))
     return headers
 
 
-def is_stream(response: Response) -> bool:
-    if response.status >= 400:
+def is_stream(response: Response, *, asked: bool) -> bool:
+    """Whether an answer is one of events. Where these were `asked` for, it need not say so."""
+    if not 200 <= response.status < 300:
         return False
     media_type = response.index.get(b"content-type", b"")
-    return media_type != b"application/json" and media_type.lower().startswith(b"text/event-stream")
+    if media_type == b"application/json":
+        return False
+    kind = media_type.partition(b";")[0].strip().lower()
+    return kind == b"text/event-stream" or (asked and kind in UNSAID)

@@ -6,8 +6,6 @@ import asyncio
 import time
 from collections.abc import Iterable
 
-import msgspec
-
 from edge.dialects.model_lists import NOTHING, Facts, facts_of
 from edge.errors import EdgeError, UpstreamBadResponse
 from edge.upstreams.provider import Provider
@@ -92,7 +90,7 @@ class Catalog:
             async with asyncio.timeout(DEADLINE_S):
                 listing.models = await fetch(self._providers[name])
             listing.due = time.monotonic() + FRESH_S
-        except (EdgeError, TimeoutError, msgspec.DecodeError):
+        except (EdgeError, TimeoutError, ValueError):
             # The list is a convenience: the provider is left out for now and asked again soon.
             listing.due = time.monotonic() + RETRY_S
         finally:
@@ -100,7 +98,7 @@ class Catalog:
 
 
 async def fetch(provider: Provider) -> dict[str, Facts]:
-    """What a provider lists. Raises EdgeError, also for a refusal, and msgspec.DecodeError."""
+    """What a provider lists. Raises EdgeError, also for a refusal, and ValueError for what is no list."""
     response = await provider.list_models()
     try:
         body = bytearray()

@@ -14,7 +14,7 @@ import httptools
 
 from edge._fast import FieldCollector, FieldLimitError, index_fields, join_fields
 from edge.errors import Headers, UpstreamBadResponse, UpstreamStreamBroken
-from edge.upstreams.wire import Inflater, Sink, UpstreamRequest
+from edge.upstreams.wire import Inflater, Sink, UpstreamRequest, inflater_for, unlabelled
 
 __all__ = ["Connection", "Owner", "StaleConnectionError"]
 
@@ -26,7 +26,6 @@ MAX_UNREAD = MAX_HEAD + 262144
 HEAD_TOO_LARGE = "The provider's answer has a head that is too large."
 TOO_MUCH_AROUND = "The provider's answer has too much around its body."
 HIGH_WATER = 262144
-MAX_BLOCK = 64 << 20
 JOINED = 65536
 """A request up to this size is one write, so that it is one segment where it can be."""
 
@@ -170,6 +169,8 @@ class Connection(asyncio.Protocol):
         headers = self._collector.take()
         if self._unread > MAX_HEAD and sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD:
             raise UpstreamBadResponse(HEAD_TOO_LARGE)
+        if status < 100:
+            raise UpstreamBadResponse("The provider's answer has a status that does not exist.")
         if status < 200:
             if status == 101:
                 raise UpstreamBadResponse("The provider wants to speak another protocol.")
@@ -212,6 +213,7 @@ class Answer:
     has_head = False
     waiter: asyncio.Future[None] | None = None
     _buffered = 0
+    _begun = False
     _paused = False
     _inflater: Inflater | None = None
     _sink: Sink | None = None
@@ -297,14 +299,16 @@ class Answer:
         self.index = index = index_fields(headers)
         self.framed = b"content-length" in index or b"transfer-encoding" in index or status in (204, 304)
         if b"content-encoding" in index:
-            encoding = index[b"content-encoding"].lower()
-            if encoding not in (b"", b"identity"):
-                self._inflater = Inflater(encoding, MAX_BLOCK)
+            self._inflater = inflater_for(headers)
         self.has_head = True
         self._wake()
 
     def take(self, body: bytes) -> None:
         """The next bytes of the body."""
+        if not self._begun:
+            self._begun = True
+            if self._inflater is None:
+                self._inflater = unlabelled(self.index, body)
         sink = self._sink
         if sink is not None:
             if self._inflater is not None:

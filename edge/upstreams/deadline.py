@@ -1,10 +1,10 @@
 """The clocks of one request to providers, all read by one sweep per worker.
 
 ``connect_s`` belongs to the transport. An attempt must bring a whole answer within ``attempt_s``; one at a stream must
-show its first content within ``first_content_s`` and its next bytes within ``idle_s``; everything must be over within
-``total_s``, or earlier if the client said so. A client that takes nothing of its answer has ``WRITE_STALL_S``. A stream
-that is silent for ``stream_keepalive_s`` is nudged, so that whatever stands between the client and us does not take the
-connection for dead.
+show its first content within ``first_content_s`` and its next event within ``idle_s``; everything must be over within
+``total_s``, or earlier if the client said so. A client that takes nothing of its answer has ``WRITE_STALL_S``. A client
+that has been told nothing for ``stream_keepalive_s`` is sent a keep-alive, so that neither it nor whatever stands
+between takes the connection for dead.
 
 A timer per wait would cost more than the wait; here waiting costs the setting of a number, and every tenth of a second
 one look at the numbers of all requests cancels the tasks whose time is over.
@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from edge.config import Resilience
 from edge.errors import ClientClosedRequest, UpstreamTimeout
+from edge.exchange import Exchange
 
 __all__ = ["Deadline", "Sweep"]
 
@@ -47,8 +48,8 @@ class Sweep:
             if deadline.when <= now:
                 self.active.discard(deadline)
                 deadline.expire()
-            elif deadline.nudge_at <= now:
-                deadline.nudge(now)
+            else:
+                deadline.listen(now)
         self._timer = loop.call_later(SWEEP_S, self._look, loop) if self.active else None
 
 
@@ -61,16 +62,19 @@ class Deadline:
         "_awaited",
         "_begin_s",
         "_cancelling",
+        "_exchange",
         "_expired",
+        "_keep_alive",
+        "_latest",
+        "_left_s",
         "_loop",
-        "_on_silence",
         "_phase",
         "_settings",
+        "_speak_at",
         "_sweep",
         "_task",
         "_total",
         "heard",
-        "nudge_at",
         "when",
     )
 
@@ -91,9 +95,8 @@ class Deadline:
         self._loop = loop = asyncio.get_running_loop()
         total_s = settings.total_s if client_ms is None else min(settings.total_s, client_ms / 1000)
         self._total = self.when = loop.time() + total_s
-        self.nudge_at = NEVER
         self.heard = False
-        self._on_silence: Callable[[], None] | None = None
+        self._exchange: Exchange | None = None
         self._phase = ""
         self._expired = False
         self._cancelling = 0
@@ -114,21 +117,22 @@ class Deadline:
         """Whether there is no time for another attempt."""
         return self._loop.time() >= self._total
 
-    def on_silence(self, nudge: Callable[[], None]) -> None:
-        """From here on call `nudge` whenever the provider was silent for ``stream_keepalive_s``."""
+    def keep_alive(self, exchange: Exchange, send: Callable[[Exchange], None]) -> None:
+        """From here on call `send` whenever a client's exchange was told nothing for ``stream_keepalive_s``."""
         if self._settings.stream_keepalive_s:
-            self._on_silence = nudge
+            self._exchange = exchange
+            self._keep_alive = send
+            self._latest = exchange.latest
+            self._speak_at = self._loop.time() + self._settings.stream_keepalive_s
 
     def next_bytes(self) -> None:
-        """From here on the next bytes of a running stream are awaited. Whoever gets some sets ``heard``; that the clock
+        """From here on the next event of a running stream is awaited. Whoever gets one sets ``heard``; that the clock
         begins anew is seen at the next look.
         """
         self.heard = False
         self._phase = "nothing more"
         now = self._loop.time()
         self.when = min(now + self._settings.idle_s, self._total)
-        if self._on_silence is not None:
-            self.nudge_at = now + self._settings.stream_keepalive_s
 
     def whole(self) -> None:
         """From here on everything is awaited that is still to come."""
@@ -137,19 +141,33 @@ class Deadline:
 
     def taken(self) -> None:
         """From here on the client is awaited, which has to take what was written."""
+        now = self._loop.time()
+        self._left_s = self._settings.idle_s if self.heard else self.when - now
         self.heard = False
         self._phase = ""
-        self.when = min(self._loop.time() + WRITE_STALL_S, self._total)
-        self.nudge_at = NEVER
+        self.when = min(now + WRITE_STALL_S, self._total)
+
+    def go_on(self) -> None:
+        """It has taken it: from here on the stream is awaited again, for as long as was left of that."""
+        self._phase = "nothing more"
+        self.when = min(self._loop.time() + self._left_s, self._total)
 
     def expire(self) -> None:
         self._expired = True
         self._task.cancel()
 
-    def nudge(self, now: float) -> None:
-        self.nudge_at = now + self._settings.stream_keepalive_s
-        if self._on_silence is not None:
-            self._on_silence()
+    def listen(self, now: float) -> None:
+        """Has the client been told something since the last look?"""
+        exchange = self._exchange
+        if exchange is None:
+            return
+        silent = exchange.latest is self._latest
+        if silent and now < self._speak_at:
+            return
+        if silent:
+            self._keep_alive(exchange)
+        self._latest = exchange.latest
+        self._speak_at = now + self._settings.stream_keepalive_s
 
     def __enter__(self) -> Self:
         self._cancelling = self._task.cancelling()
@@ -163,8 +181,6 @@ class Deadline:
         self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self._sweep.active.discard(self)
-        self._on_silence = None
-        self.nudge_at = NEVER
         if not self._expired:
             return
         self._expired = False

@@ -24,11 +24,10 @@ from edge.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from edge.upstreams.wire import Inflater, Response, Sink, UpstreamRequest
+from edge.upstreams.wire import Response, Sink, UpstreamRequest, inflater_for, unlabelled
 
 __all__ = ["HttpxTransport"]
 
-MAX_BLOCK = 64 << 20
 KEEPALIVE_S = 60.0
 CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -97,15 +96,16 @@ class _HttpxResponse:
         self.framed = self.framed or answer.extensions.get("http_version") == b"HTTP/2"
         self._answer = answer
         self._chunks: AsyncIterator[bytes] = answer.stream.__aiter__()  # type: ignore[union-attr]
-        self._inflater: Inflater | None = None
-        encoding = self.index.get(b"content-encoding", b"").lower()
-        if encoding not in (b"", b"identity"):
-            self._inflater = Inflater(encoding, MAX_BLOCK)
+        self._inflater = inflater_for(self.headers)
+        self._begun = False
 
     async def read(self) -> bytes:
         try:
             while True:
                 chunk = await anext(self._chunks, b"")
+                if chunk and not self._begun:
+                    self._begun = True
+                    self._inflater = self._inflater or unlabelled(self.index, chunk)
                 if self._inflater is None:
                     return chunk
                 if not chunk:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from edge._fast import scan_text
+from edge.errors import UNREADABLE
 
 __all__ = ["is_unknown_path", "words_of"]
 
@@ -54,7 +55,7 @@ def is_unknown_path(status: int, body: bytes) -> bool:
     text = body[:MAX_READ].decode("utf-8", "replace").strip()
     try:
         data = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return status == 405 or not text.startswith(("{", "["))
     if not isinstance(data, dict):
         return False
@@ -82,7 +83,7 @@ def read(body: bytes) -> tuple[tuple[str, ...], str]:
     """The type and code of an error, and its message."""
     try:
         data = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         text = body[:MAX_READ].decode("utf-8", "replace")
         title = TITLE.search(text)
         return (), line(title[1] if title else TAGS.sub(" ", text))

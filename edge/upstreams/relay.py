@@ -1,17 +1,17 @@
 """From a provider's answer to the client's: whole for JSON, event by event for streams.
 
-A stream is relayed in whole events. What follows the latest blank line is held back until its event is complete, so
-that an answer that breaks off can still end in an error event that the client can read.
+A stream is relayed in whole events, and the comments between them. What has come of an event is held back until the
+event is complete, so that an answer that breaks off can still end in an error event that the client can read, and so
+that a keep-alive stands between two events.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-import msgspec
-
 from edge._fast import SSEDecoder, SSELimitError
 from edge.dialects.crossing import Crossing
+from edge.dialects.failures import is_json
 from edge.errors import EdgeError, UpstreamBadResponse, UpstreamStreamBroken
 from edge.exchange import Exchange
 from edge.upstreams.deadline import Deadline
@@ -19,11 +19,12 @@ from edge.upstreams.wire import Response
 
 __all__ = ["EventRelay", "collect"]
 
+EMPTY = "The provider's stream came to its end without content."
 MAX_ANSWER = 64 << 20
 MAX_PREAMBLE = 1 << 20
 SETTLE_S = 0.05
-KEEP_ALIVE = b": keep-alive\n\n"
-"""A comment of server-sent events, which clients skip; it goes out between events only."""
+GROWING = 1024
+"""Bytes of an event under way from which on more of it is a sign of progress: no heartbeat is so long."""
 
 
 async def collect(response: Response) -> bytes:
@@ -36,12 +37,9 @@ async def collect(response: Response) -> bytes:
         body += chunk
         if len(body) > MAX_ANSWER:
             raise UpstreamBadResponse(f"The provider's answer is larger than {MAX_ANSWER >> 20} MiB.")
-    if not response.framed and body.lstrip().startswith((b"{", b"[")):
+    if not response.framed and body.lstrip().startswith((b"{", b"[")) and not is_json(body):
         # Its end is the end of the connection, however that came about: JSON at least says itself whether it is whole.
-        try:
-            msgspec.json.decode(body)
-        except (msgspec.DecodeError, RecursionError):
-            raise UpstreamStreamBroken from None
+        raise UpstreamStreamBroken
     return bytes(body)
 
 
@@ -62,17 +60,18 @@ class EventRelay:
     async def first_content(self) -> None:
         """Read until the stream shows content, an error or its end; nothing goes to the client before.
 
-        Raises UpstreamStreamBroken, UpstreamBadResponse.
+        Raises UpstreamStreamBroken, and UpstreamBadResponse for a stream that comes to its end without content.
         """
         stream = self.stream
         ready = bytearray()
-        while not stream.content and not stream.failed and not self._at_end:
+        while not (stream.content or stream.failed or stream.finished or self._at_end):
             ready += self._take(await self._read())
             if len(ready) > MAX_PREAMBLE:
                 raise UpstreamBadResponse("The provider sent a megabyte of events without content.")
         self._ready = bytes(ready)
-        if self._at_end and not stream.failed and not self._complete():
-            raise UpstreamStreamBroken
+        if stream.content or stream.failed:
+            return
+        raise UpstreamBadResponse(EMPTY) if self._complete() else UpstreamStreamBroken
 
     async def relay(self, exchange: Exchange) -> None:
         """Send the stream on, from its first byte to its end.
@@ -81,30 +80,32 @@ class EventRelay:
         event.
         """
         deadline, stream = self._deadline, self.stream
-        deadline.on_silence(lambda: exchange.interject(KEEP_ALIVE))
         exchange.write(self._ready)
+        deadline.next_bytes()
 
         def pass_on(chunk: bytes) -> bool:
             if ready := self._take(chunk):
                 exchange.write(ready)
-            deadline.heard = True
-            return not (stream.finished or exchange.congested)
+            if stream.moved or self._decoder.pending > GROWING:
+                stream.moved = False
+                deadline.heard = True
+            return not (stream.finished or stream.failed or exchange.congested)
 
         while not self._at_end:
             if exchange.congested:
                 deadline.taken()
                 await exchange.drain()
-            if stream.finished:
+                deadline.go_on()
+            if stream.finished or stream.failed:
                 if rest := await self._rest():
                     exchange.write(rest)
                 break
             exchange.upstream_begins()
-            deadline.next_bytes()
             try:
                 more = await self._response.pump(pass_on)
             except UpstreamStreamBroken:
                 # If all was said, only the HTTP framing of the end is missing.
-                more = stream.finished
+                more = stream.finished or stream.failed
                 if not more:
                     raise
             finally:
@@ -119,8 +120,8 @@ class EventRelay:
         return self.stream.finished or (not self._cut_event and self.stream.complete_at_end())
 
     async def _rest(self) -> bytes:
-        """What follows the terminal event: mostly nothing but the HTTP framing of the end, which lets the connection be
-        kept. An upstream that leaves its body open does not keep the client waiting.
+        """What follows the terminal event or an error: mostly nothing but the HTTP framing of the end, which lets the
+        connection be kept. An upstream that leaves its body open does not keep the client waiting.
         """
         rest = bytearray(self._held)
         try:
@@ -172,9 +173,15 @@ class EventRelay:
         return ready
 
     def _take_end(self) -> bytes:
+        """The body's proper end. Its last event need not have a blank line; one that is cut inside its data is none."""
         self._at_end = True
-        self._cut_event = self._decoder.pending > 0
+        self._cut_event = self._decoder.begun
         events = self._decoder.finish()
+        if self._cut_event:
+            self._cut_event = not events or not (events[0][1] == b"[DONE]" or is_json(events[0][1]))
+            if self._cut_event:
+                events = []
+                self._held.clear()
         self.stream.see(events)
         if not (self.stream.failed or self._complete()):
             return b""

@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
 from edge.errors import Headers, UpstreamBadResponse
 
-__all__ = ["Inflater", "Response", "Sink", "Transport", "UpstreamRequest"]
+__all__ = ["Inflater", "Response", "Sink", "Transport", "UpstreamRequest", "inflater_for", "unlabelled"]
+
+MAX_BLOCK = 64 << 20
+MAX_CODINGS = 3
+PIECE = 4096
+"""What is decompressed at a time: what a member leaves over is copied, so in one piece many small members would take
+time by the square."""
+FREE_MEMBERS = 64
+MEMBER = 16
+"""Beyond `FREE_MEMBERS`, a member brings so many bytes on average: who sends empty ones wants to keep us busy."""
+GZIP = (b"gzip", b"x-gzip")
 
 
 class UpstreamRequest(Struct):
@@ -79,35 +89,87 @@ class Transport(Protocol):
         ...
 
 
+def inflater_for(headers: Headers) -> Inflater | None:
+    """What decompresses a body by its Content-Encoding (RFC 9110, section 8.4), None for one that is not compressed.
+
+    Raises UpstreamBadResponse for codings that are not known here.
+    """
+    values = b",".join(value for name, value in headers if name == b"content-encoding")
+    codings = [coding for part in values.lower().split(b",") if (coding := part.strip()) not in (b"", b"identity")]
+    return Inflater(codings) if codings else None
+
+
+def unlabelled(index: dict[bytes, bytes], body: bytes) -> Inflater | None:
+    """The same for a body, of which these are the first bytes, that does not say that it is compressed: neither JSON
+    nor events begin as gzip does (RFC 1952, section 2.3.1).
+    """
+    if body[0] != 0x1F:
+        return None
+    media_type = index.get(b"content-type", b"").lower()
+    text = not media_type or media_type.startswith(b"text/") or b"json" in media_type
+    return Inflater([b"gzip"]) if text else None
+
+
 class Inflater:
     """Decompresses an answer that came compressed although ``accept-encoding: identity`` was asked for.
 
     Bounded: at most `limit` bytes come out of one call, and what a bomb would give beyond that is an error.
     """
 
-    def __init__(self, encoding: bytes, limit: int) -> None:
-        if encoding not in (b"gzip", b"x-gzip", b"deflate"):
+    def __init__(self, codings: list[bytes], limit: int = MAX_BLOCK) -> None:
+        """`codings` in the order in which they were applied. Raises UpstreamBadResponse."""
+        if len(codings) > MAX_CODINGS or not all(coding in GZIP or coding == b"deflate" for coding in codings):
             raise UpstreamBadResponse("The provider's answer has a content encoding that was not asked for.")
-        self._wbits = 47 if encoding != b"deflate" else 15
-        self._inflate = zlib.decompressobj(self._wbits)
-        self._limit = limit
+        self._layers = [_Layer(coding in GZIP, limit) for coding in reversed(codings)]
 
     def feed(self, data: bytes) -> bytes:
         """Raises UpstreamBadResponse."""
+        for layer in self._layers:
+            data = layer.feed(data)
+        return data
+
+    @property
+    def complete(self) -> bool:
+        """Whether the body may end here: also one of which nothing has come, as that of a 204."""
+        return all(layer.complete for layer in self._layers)
+
+
+class _Layer:
+    """One coding. gzip may have several members (RFC 1952, section 2.2), and zeros behind them; deflate is zlib's
+    format (RFC 9110, section 8.4.1.2), or without its header, as some servers have it.
+    """
+
+    def __init__(self, gzip: bool, limit: int) -> None:
+        self._gzip = gzip
+        self._limit = limit
+        self._inflate: Any = None
+        self._members = 0
+        self._made = 0
+
+    def feed(self, data: bytes) -> bytes:
         out = bytearray()
-        while data:
-            if self._inflate.eof:
-                # RFC 1952, section 2.2: a gzip file may have several members.
-                self._inflate = zlib.decompressobj(self._wbits)
+        for start in range(0, len(data), PIECE):
+            self._feed(data[start : start + PIECE], out)
+        self._made += len(out)
+        return bytes(out)
+
+    def _feed(self, piece: bytes, out: bytearray) -> None:
+        while piece:
+            if self._inflate is None or self._inflate.eof:
+                if self._inflate is not None and not (piece := piece.lstrip(b"\0")):
+                    return
+                self._members += 1
+                if self._members > FREE_MEMBERS + (self._made + len(out)) // MEMBER:
+                    raise UpstreamBadResponse("The provider's answer is compressed in pieces of nothing.")
+                self._inflate = zlib.decompressobj(47 if self._gzip else 15 if piece[0] & 0x0F == 8 else -15)
             try:
-                out += self._inflate.decompress(data, self._limit - len(out) + 1)
+                out += self._inflate.decompress(piece, self._limit - len(out) + 1)
             except zlib.error:
                 raise UpstreamBadResponse("The provider's answer is not validly compressed.") from None
             if len(out) > self._limit:
                 raise UpstreamBadResponse("The provider's answer is too large once decompressed.")
-            data = self._inflate.unused_data
-        return bytes(out)
+            piece = self._inflate.unused_data
 
     @property
     def complete(self) -> bool:
-        return self._inflate.eof
+        return self._inflate is None or bool(self._inflate.eof)

@@ -325,31 +325,3 @@ def test_every_record_of_a_failure_names_its_kind(simulator, tmp_path):
             "provider_stream_broken",
             "provider_timeout",
         }
-
-
-class TestKeepAlive:
-    """A stream that has begun and is silent gets comments, so that nothing on the way takes it for dead."""
-
-    def read(self, simulator, folder, front, model, seconds, path="/v1/chat/completions"):
-        config = {"providers": providers(simulator.url), "resilience": {"stream_keepalive_s": seconds, "idle_s": 10}}
-        made = Edge(folder, config, front=front)
-        with running(made), Client(made.port) as client:
-            client.post(path, json.dumps({"model": model, "stream": True, "max_tokens": 9, "messages": SAID}).encode())
-            status, headers = client.head()
-            assert status == 200
-            return client.body(headers)
-
-    @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
-    def test_comments_stand_between_events_and_change_nothing_else(self, simulator, tmp_path, front, path):
-        model = "sim-words-3-tps-2"
-        got = self.read(simulator, tmp_path, front, model, 0.12, path)
-        events = got.split(b"\n\n")
-        comments = [event for event in events if event == b": keep-alive"]
-        assert len(comments) >= 4
-        assert not any(b": keep-alive" in event for event in events if event not in comments)
-        without = b"\n\n".join(event for event in events if event != b": keep-alive")
-        assert without == self.read(simulator, tmp_path, front, model, 0, path)
-
-    def test_nothing_is_sent_before_the_first_content(self, simulator, tmp_path, front):
-        got = self.read(simulator, tmp_path, front, "sim-ttft-700", 0.15)
-        assert b": keep-alive" not in got

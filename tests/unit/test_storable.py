@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge._fast import SSEDecoder
 from edge.cache.storable import storable
 from tests.unit.replaying import BODIES, api_of, streams
 from tests.unit.translating import sse
 
+FINISH = re.compile(rb'"finish_reason":\s*"')
 BLANKS = (b"\n\n", b"\r\r", b"\r\n\r\n")
 TERMINAL = {
     "chat": b"data: [DONE]",
@@ -106,7 +109,10 @@ def end(reason):
 STREAMS = [
     ("chat", [delta(), delta("stop"), "[DONE]"], True),
     ("chat", [delta("stop"), delta(), {"choices": [], "usage": {}}, "[DONE]"], True),
-    ("chat", [delta(), delta("stop")], False),
+    ("chat", [delta(), delta("stop")], True),
+    ("chat", [delta(), delta("stop"), {"choices": [], "usage": {}}], True),
+    ("chat", [delta()], False),
+    ("responses", [{"type": "keepalive"}, {"type": "response.compaction.compacting"}, COMPLETED], True),
     ("chat", [delta(), delta(index=1), delta("stop"), "[DONE]"], False),
     ("chat", ["[DONE]"], False),
     ("chat", [delta("stop"), "[DONE]", delta()], False),
@@ -144,18 +150,27 @@ def test_a_stream_is_kept_if_its_terminal_event_and_every_finish_came(api, event
     assert storable(api, stream, True) is kept
     for changed in (stream.replace(b"\n", b"\r\n"), stream + b": bye\n", stream + b": bye\n\n", b": hi\n\n" + stream):
         assert storable(api, changed, True) is kept
-    for changed in (stream[:-1], stream + b"data: {", stream + b"data", stream + b"event: x\n"):
+    for unended in (stream[:-1], stream[:-2]):  # the blank line of the last event is missing
+        assert storable(api, unended, True) is kept
+    for changed in (stream[:-3], stream + b"data: {", stream + b"data", stream + b"event: x\n"):
         assert not storable(api, changed, True)
 
 
 def check_cuts(api, stream):
-    """No beginning of a stream is storable before the blank line of its terminal event; what follows are comments."""
+    """No beginning of a stream is storable before the data of its terminal event is whole, or, where that is ``[DONE]``,
+    which some leave out, before every choice has its end; what follows the terminal event are comments.
+    """
     terminal = stream.rindex(TERMINAL[api])
-    end = min(at + len(blank) for blank in BLANKS if (at := stream.find(blank, terminal)) >= 0)
-    end -= stream[:end].endswith(b"\r\n")  # a line has ended at its CR
-    wrong = [size for size in range(end) if storable(api, stream[:size], True)]
-    assert not wrong
-    assert all(storable(api, stream[:size], True) for size in range(end, len(stream)))
+    end = min(at for blank in BLANKS if (at := stream.find(blank, terminal)) >= 0)
+    choices = 1
+    if api in ("chat", "completions"):
+        chunks = [json.loads(data) for _, data in SSEDecoder().feed(stream) if data != b"[DONE]"]
+        choices = len({item.get("index", 0) for chunk in chunks for item in chunk.get("choices") or ()})
+        start = max(found.end() for found in FINISH.finditer(stream))
+    else:
+        start = end
+    assert not [size for size in range(start) if storable(api, stream[:size], True, choices)]
+    assert all(storable(api, stream[:size], True, choices) for size in range(end, len(stream)))
 
 
 def test_no_beginning_of_a_recorded_stream_is_storable(recordings, capsys):
