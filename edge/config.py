@@ -104,6 +104,8 @@ class Server(Settings, frozen=True, kw_only=True):
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
     drain_s: Annotated[float, Meta(ge=0, le=3600)] = 30.0
     drain_delay_s: Annotated[float, Meta(ge=0, le=3600)] = 0.0
+    max_connections: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    max_connections_per_address: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     max_in_flight: Annotated[int, Meta(ge=1, le=1_000_000)] = 4096
     max_body_bytes: Annotated[int, Meta(ge=1024, le=1 << 31)] = 35651584
     tls: Tls | None = None

@@ -63,6 +63,7 @@ class Lane(EdgeProtocol):
                 self.transport.write(reply)
                 if not self.flow.write_paused:
                     self.deadline = self.loop.time() + KEEP_ALIVE_S
+                self._served = True
                 self.server_state.total_requests += 1
                 return
         self.segment = data

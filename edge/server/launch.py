@@ -32,11 +32,14 @@ from edge.guard.limits import KeyLimits, limits_size, shared_limits
 from edge.server import handover, tls
 from edge.server.asgi import EdgeApplication
 from edge.server.children import ELSEWHERE, Slot, Worker
+from edge.server.crowd import Crowd, bounds
+from edge.server.descriptors import raise_limit
 from edge.server.handover import Handover, LeftSlot
 from edge.server.listening import address_of, given_by_systemd, listen, more_of, only_loopback, spread
 from edge.server.memory import open_file, share
 from edge.server.snapshot import read_snapshot, write_snapshot
 from edge.server.supervisor import Supervisor, places
+from edge.server.turned_away import TurnedAway
 from edge.server.worker import BEAT, Orders, run_worker
 from edge.state import build_state
 from edge.telemetry import Fanout
@@ -108,6 +111,9 @@ def launch(
     generation = Generation(memory.generation.view)
     table = shared_limits(places(server.workers), memory.lock, memory.limits.view)
     since = time.time()
+    descriptors = raise_limit()
+    if server.max_connections is not None and server.max_connections > bounds(server, descriptors)[0]:
+        logs.log.warning("server.max_connections is more than this process may open", descriptors=descriptors)
     scheme = "http" if context is None else "https"
     settings = Reloading(config, path, reread, logs.log)
 
@@ -136,14 +142,17 @@ def launch(
                 os.close(file)
             return snapshot.config, snapshot.keys
 
+        crowd = Crowd(*bounds(current.config.server, descriptors), metrics, logs.log, TurnedAway.instead_of)
+
         def prepared(new: Config) -> None:
+            crowd.total, crowd.per_address = bounds(new.server, descriptors)
             if context is not None and new.server.tls is not None:
                 try:
                     tls.load(context, new.server.tls)
                 except OSError as error:
                     logs.log.error("the TLS certificate cannot be read, the old one stays", error=type(error).__name__)
 
-        run_worker(app, lambda file: app.reload(lambda: load(file), prepared), orders, context)
+        run_worker(app, lambda file: app.reload(lambda: load(file), prepared), orders, context, crowd)
 
     def worker_gone(place: int) -> None:
         """What a worker leaves behind: its counts are kept, its requests have ended."""

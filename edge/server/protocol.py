@@ -27,6 +27,7 @@ from edge._fast import FieldCollector, FieldLimitError, index_fields
 from edge.dialects import anthropic, openai
 from edge.errors import EdgeError, HeaderTooLarge, InternalError, InvalidHTTP, RequestTimeout, TargetTooLong
 from edge.server.asgi_turn import AsgiTurn
+from edge.server.crowd import Crowd
 from edge.telemetry.logs import where
 
 __all__ = ["SWEEP_S", "EdgeProtocol", "Turn"]
@@ -34,8 +35,10 @@ __all__ = ["SWEEP_S", "EdgeProtocol", "Turn"]
 MAX_HEAD = 32768
 MAX_HEADERS = 100
 MAX_UNREAD = MAX_HEAD + 262144
-"""A head that is not complete, or what follows a body's latest byte (trailers, the extensions of a chunk): it may have
-begun in a segment full of other things; uvloop reads 256 KiB at once."""
+"""What follows a body's latest byte (trailers, the extensions of a chunk): it may have begun in a segment full of other
+things; uvloop reads 256 KiB at once."""
+REQUEST_LINE = 64
+"""What a request's line may have besides its target."""
 MAX_TARGET = 8192
 MAX_PIPELINED = 65536
 FIRST_BYTE_S = 10.0
@@ -56,7 +59,13 @@ NEVER = float("inf")
 HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(:[0-9]{1,5})?")
 """RFC 9110, section 7.2: a host and a port, and nothing that could be read as either twice."""
 TARGET = re.compile(rb"(/|https?://)[\x21-\x7e]*")
-PHRASES = {400: b"Bad Request", 408: b"Request Timeout", 414: b"URI Too Long", 431: b"Request Header Fields Too Large"}
+PHRASES = {
+    400: b"Bad Request",
+    408: b"Request Timeout",
+    414: b"URI Too Long",
+    431: b"Request Header Fields Too Large",
+    503: b"Service Unavailable",
+}
 
 
 class Turn(Protocol):
@@ -85,9 +94,12 @@ class Turn(Protocol):
 
 
 class EdgeProtocol(HttpToolsProtocol):
-    """One client connection. Whoever keeps it looks at its ``deadline``, a reading of the loop's clock, every `SWEEP_S`
-    seconds, and calls `expire` when it is over.
+    """One client connection, of a ``crowd`` if that is set. Whoever keeps it looks at its ``deadline``, a reading of
+    the loop's clock, every `SWEEP_S` seconds, and calls `expire` when it is over.
     """
+
+    crowd: Crowd | None = None
+    group: str | None = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._collector = FieldCollector(MAX_HEADERS)
@@ -107,6 +119,9 @@ class EdgeProtocol(HttpToolsProtocol):
         self._body_size = 0
         self._pipelined = 0
         self._good_host: bytes | None = None
+        self._served = False
+        self._begins = False
+        self._before_head = 0
         self.deadline = NEVER
 
     # asyncio's side.
@@ -114,9 +129,15 @@ class EdgeProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self.deadline = self.loop.time() + FIRST_BYTE_S
+        crowd = self.crowd
+        if crowd is not None and not crowd.enter(self, self.client[0] if self.client else ""):
+            self.connections.discard(self)
+            crowd.turn_away(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.connections.discard(self)
+        if self.crowd is not None:
+            self.crowd.leave(self)
         turns = [self._running, *self._waiting]
         self._running = self._reading = None
         self._waiting.clear()
@@ -133,6 +154,7 @@ class EdgeProtocol(HttpToolsProtocol):
             self._pipelined += len(data)
         self._segment = len(data)
         self._fed += self._segment
+        self._begins = not self._in_head and self.between
         left: bytes | memoryview = data
         reading = True
         try:
@@ -147,7 +169,11 @@ class EdgeProtocol(HttpToolsProtocol):
         except (EdgeError, httptools.HttpParserError) as error:
             self._refuse(self.cause_of(error))
             return
-        if self._fed > MAX_UNREAD and (self._in_head or self._reading is not None):
+        if self._in_head:
+            too_much = self._fed - self._before_head > MAX_HEAD + len(self.url) + REQUEST_LINE
+        else:
+            too_much = self._reading is not None and self._fed > MAX_UNREAD
+        if too_much:
             self._refuse(HeaderTooLarge(f"The headers are larger than {MAX_HEAD} bytes."))
             return
         self._clock()
@@ -191,6 +217,9 @@ class EdgeProtocol(HttpToolsProtocol):
         self._collector.begin()
         self._in_head = True
         self._fed = self._segment
+        # The first head of a segment that came to an idle connection begins with it; where others begin is not told.
+        self._before_head = 0 if self._begins else self._segment
+        self._begins = False
         self._body_size = 0
         self._begun_at = self.loop.time()
 
@@ -259,6 +288,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def answered(self) -> None:
         """The answer to the running turn is written."""
+        self._served = True
         self.server_state.total_requests += 1
         turn, self._running = self._running, None
         if turn is not None and turn.closes:
@@ -340,6 +370,18 @@ class EdgeProtocol(HttpToolsProtocol):
             and not self.flow.write_paused
         )
 
+    @property
+    def idle_since(self) -> float | None:
+        """When the last answer was written, or when it was made, if nothing has come since."""
+        if not self.between:
+            return None
+        return self.deadline - (KEEP_ALIVE_S if self._served else FIRST_BYTE_S)
+
+    def give_up(self) -> None:
+        """Close at once: it is idle, and its place is wanted."""
+        self._lingering = True
+        self.transport.abort()
+
     # Deadlines and refusals.
 
     def _clock(self) -> None:
@@ -390,8 +432,9 @@ class EdgeProtocol(HttpToolsProtocol):
             body = anthropic.error_body(error, "")
         else:
             body = openai.error_body(error)
-        head = b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-        self._refusal = head % (error.status, PHRASES.get(error.status, b"Refused"), len(body)) + body
+        more = b"".join(b"%b: %b\r\n" % field for field in error.headers)
+        head = b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%bconnection: close\r\n\r\n"
+        self._refusal = head % (error.status, PHRASES.get(error.status, b"Refused"), len(body), more) + body
         broken = self._reading
         if broken is not None:
             # The request whose body will never be whole.

@@ -26,6 +26,7 @@ import uvicorn
 import uvicorn.lifespan.on
 
 from edge.server.asgi import EdgeApplication
+from edge.server.crowd import Crowd
 from edge.server.lane import Lane
 from edge.server.listening import BACKLOG
 from edge.server.protocol import SWEEP_S, EdgeProtocol
@@ -65,11 +66,11 @@ class Orders:
     unready: bool
 
 
-def run_worker(app: EdgeApplication, reload: Reload, orders: Orders, tls: ssl.SSLContext | None) -> None:
+def run_worker(app: EdgeApplication, reload: Reload, orders: Orders, tls: ssl.SSLContext | None, crowd: Crowd) -> None:
     """Serve until SIGTERM or until the supervisor is gone, then drain. Returns when everything is closed.
 
     `reload` takes the descriptor of a file, which it closes, and must neither wait nor raise; `tls` is what clients are
-    met with, None for plain HTTP.
+    met with, None for plain HTTP; `crowd` bounds their connections.
     """
     # A handler in C: it needs no GIL, so it shows where a stalled worker hangs, whatever holds it.
     faulthandler.register(signal.SIGUSR1, file=2, all_threads=True, chain=False)
@@ -86,7 +87,7 @@ def run_worker(app: EdgeApplication, reload: Reload, orders: Orders, tls: ssl.SS
         proxy_headers=False,
         backlog=BACKLOG,
     )
-    _Server(config, app, reload, orders, tls).run(sockets=orders.listeners)
+    _Server(config, app, reload, orders, tls, crowd).run(sockets=orders.listeners)
 
 
 class _Server(uvicorn.Server):
@@ -95,13 +96,21 @@ class _Server(uvicorn.Server):
     """
 
     def __init__(
-        self, config: uvicorn.Config, app: EdgeApplication, reload: Reload, orders: Orders, tls: ssl.SSLContext | None
+        self,
+        config: uvicorn.Config,
+        app: EdgeApplication,
+        reload: Reload,
+        orders: Orders,
+        tls: ssl.SSLContext | None,
+        crowd: Crowd,
     ) -> None:
         super().__init__(config)
         self._app = app
         self._reload = reload
         self._orders = orders
         self._tls = tls
+        self._crowd = crowd
+        self._lost = 0
         self._front = FRONTS[os.environ.get("EDGE_FRONT", "lane")]
         self._spares = [listener.dup() for listener in orders.listeners]
         self._forced = False
@@ -145,10 +154,17 @@ class _Server(uvicorn.Server):
 
     def _connect(self) -> asyncio.Protocol:
         """The protocol of a new connection."""
-        return self._front(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        made = self._front(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        made.crowd = self._crowd
+        return made
 
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
         BEAT.pack_into(self._orders.beats, self._orders.place * BEAT.size, time.monotonic())
+        app, lost = self._app, self._app.logs.dropped
+        app.metrics.level("edge_connections", self._crowd.open)
+        if lost > self._lost:
+            app.metrics.count("edge_log_lines_dropped_total", amount=lost - self._lost)
+            self._lost = lost
         loop.call_later(BEAT_S, self._beat, loop)
 
     def _sweep(self, loop: asyncio.AbstractEventLoop, place: int = 0) -> None:

@@ -160,6 +160,9 @@ FAMILIES = (
     Family(GAUGE, "process_open_fds", "Files and sockets that a worker has open.", ("worker",)),
     Family(GAUGE, "process_max_fds", "How many it may have open.", ("worker",)),
     Family(GAUGE, "process_start_time_seconds", "When a worker began, in seconds of the wall clock.", ("worker",)),
+    Family(GAUGE, "edge_connections", "Connections of clients that are open.", ()),
+    Family(COUNTER, "edge_connections_shed_total", "Connections given up at their bound, by how.", ("action",)),
+    Family(COUNTER, "edge_log_lines_dropped_total", "Log lines of workers that nobody took in time.", ()),
     Family(
         GAUGE_MAX,
         "edge_build_info",

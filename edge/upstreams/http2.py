@@ -19,12 +19,13 @@ from edge._fast import index_fields
 from edge.errors import (
     EdgeError,
     Headers,
+    Overloaded,
     UpstreamBadResponse,
     UpstreamStreamBroken,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from edge.upstreams.wire import Response, Sink, UpstreamRequest, inflater_for, unlabelled
+from edge.upstreams.wire import NO_DESCRIPTORS, Response, Sink, UpstreamRequest, inflater_for, unlabelled
 
 __all__ = ["HttpxTransport"]
 
@@ -166,6 +167,11 @@ def _tell_peers_of_departures() -> None:
 
 
 def _translated(error: Exception) -> EdgeError:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in NO_DESCRIPTORS:
+            return Overloaded("This edge has too many connections open; ask again.")
+        cause = cause.__cause__ or cause.__context__
     if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
         return UpstreamUnreachable()
     if isinstance(error, httpx2.PoolTimeout):

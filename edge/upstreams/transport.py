@@ -12,9 +12,9 @@ import socket
 import ssl
 from collections import deque
 
-from edge.errors import UpstreamStreamBroken, UpstreamUnreachable
+from edge.errors import Overloaded, UpstreamStreamBroken, UpstreamUnreachable
 from edge.upstreams.connection import Connection, StaleConnectionError
-from edge.upstreams.wire import Response, UpstreamRequest
+from edge.upstreams.wire import NO_DESCRIPTORS, Response, UpstreamRequest
 
 __all__ = ["Pool"]
 
@@ -213,6 +213,8 @@ class Pool:
                             server_hostname=self._host if self._tls else None,
                         )
                     except OSError as error:
+                        if error.errno in NO_DESCRIPTORS:
+                            raise Overloaded("This edge has too many connections open; ask again.") from error
                         failure = error
                         continue
                     self._all.add(connection)

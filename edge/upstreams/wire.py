@@ -6,6 +6,7 @@ a transport meets it tells by the errors of `edge.errors`, so that nothing above
 
 from __future__ import annotations
 
+import errno
 import zlib
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -14,7 +15,16 @@ from msgspec import Struct
 
 from edge.errors import Headers, UpstreamBadResponse
 
-__all__ = ["Inflater", "Response", "Sink", "Transport", "UpstreamRequest", "inflater_for", "unlabelled"]
+__all__ = [
+    "NO_DESCRIPTORS",
+    "Inflater",
+    "Response",
+    "Sink",
+    "Transport",
+    "UpstreamRequest",
+    "inflater_for",
+    "unlabelled",
+]
 
 MAX_BLOCK = 64 << 20
 MAX_CODINGS = 3
@@ -25,6 +35,8 @@ FREE_MEMBERS = 64
 MEMBER = 16
 """Beyond `FREE_MEMBERS`, a member brings so many bytes on average: who sends empty ones wants to keep us busy."""
 GZIP = (b"gzip", b"x-gzip")
+NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
+"""Why a connection cannot be made that are no fault of the provider's."""
 
 
 class UpstreamRequest(Struct):
