@@ -84,7 +84,19 @@ class Usage(Struct, frozen=True, gc=False, omit_defaults=True):
         """The bare counts, with those of the parts that the sums leave out: what was charged for."""
         if not (self.parts or self.service_tier or self.speed or self.geo):
             return self
-        whole = self.plus(NOTHING)
+        whole = Usage(
+            self.input,
+            self.output,
+            self.cache_read,
+            self.cache_write,
+            self.reasoning,
+            self.cache_write_long,
+            self.audio_input,
+            self.audio_output,
+            self.image_input,
+            self.image_output,
+            self.web_searches,
+        )
         for part in self.parts:
             if not part.inside:
                 whole = whole.plus(part.counts)
@@ -116,9 +128,6 @@ def latest(older: int, newer: int) -> int:
 
 def total(one: int, other: int) -> int:
     return max(one, other) if one < 0 or other < 0 else one + other
-
-
-NOTHING = Usage()
 
 
 class RequestRecord(Struct, frozen=True, gc=False):

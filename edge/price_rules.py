@@ -49,6 +49,7 @@ RULES = (
     ),
     Rule("anthropic", ("us",), ANY, Fraction(11, 10)),
     Rule("openai", ("flex", "batch"), ANY, Fraction(1, 2)),
+    Rule("openai", ("ultrafast",), ("gpt-6.2-sol",), Fraction(3)),  # until the end of February 2027, then 6
     Rule("openai", ("ultrafast",), ANY, Fraction(6)),
     Rule("openai", FAST, ("gpt-5.5",), Fraction(5, 2)),
     Rule("openai", FAST, ("gpt-5-mini",), Fraction(9, 5)),

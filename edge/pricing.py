@@ -82,25 +82,24 @@ class ModelPrice(msgspec.Struct, frozen=True):
         fresh, read, written = max(0, usage.input), max(0, usage.cache_read), max(0, usage.cache_write)
         output, size = max(0, usage.output), fresh + read + written
         input_rate = at(self.input, size) or 0
-        write_rate = at(self.cache_write, size, input_rate)
-        long = min(usage.cache_write_long, written)
-        # What of it was cached is not told: text comes first, being at the beginning of most prompts.
-        heard = min(usage.audio_input, fresh)
-        seen = min(usage.image_input, fresh - heard)
-        spoken = min(usage.audio_output, output)
-        drawn = min(usage.image_output, output - spoken)
         output_rate = at(self.output, size) or 0
-        return (
-            (fresh - heard - seen) * input_rate
-            + heard * at(self.audio_input, size, input_rate)
-            + seen * at(self.image_input, size, input_rate)
-            + read * at(self.cache_read, size, input_rate)
-            + (written - long) * write_rate
-            + long * at(self.cache_write_long, size, write_rate)
-            + (output - spoken - drawn) * output_rate
-            + spoken * at(self.audio_output, size, output_rate)
-            + drawn * at(self.image_output, size, output_rate)
-        )
+        cost = fresh * input_rate + output * output_rate
+        if read:
+            cost += read * at(self.cache_read, size, input_rate)
+        if written:
+            write_rate = at(self.cache_write, size, input_rate)
+            long = min(usage.cache_write_long, written)
+            cost += (written - long) * write_rate + long * at(self.cache_write_long, size, write_rate)
+        # What of these was cached is not told: text comes first, being at the beginning of most prompts.
+        if heard := min(usage.audio_input, fresh):
+            cost += heard * (at(self.audio_input, size, input_rate) - input_rate)
+        if seen := min(usage.image_input, fresh - heard):
+            cost += seen * (at(self.image_input, size, input_rate) - input_rate)
+        if spoken := min(usage.audio_output, output):
+            cost += spoken * (at(self.audio_output, size, output_rate) - output_rate)
+        if drawn := min(usage.image_output, output - spoken):
+            cost += drawn * (at(self.image_output, size, output_rate) - output_rate)
+        return cost
 
     def at_terms(self, cost: int, usage: Usage) -> int:
         """What tokens of a standard cost of `cost` cost at the tier, the speed and in the region of `usage`."""

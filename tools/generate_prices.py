@@ -50,15 +50,41 @@ def rate(price: Any) -> Any:
     return whole(price)
 
 
-def twice(rate: Any) -> Any:
-    """Anthropic's rate for writing to the prompt cache for an hour, where the package has none for a reseller: twice
-    that of the input, https://platform.claude.com/docs/en/build-with-claude/prompt-caching#pricing.
+def long_writes(rates: dict[str, Any]) -> dict[str, Any]:
+    """The rate for writing to the prompt cache for the longer time, where the package has none: twice that of the
+    input, at Anthropic (https://platform.claude.com/docs/en/build-with-claude/prompt-caching#pricing) and at OpenAI
+    (https://developers.openai.com/api/docs/models/gpt-6.2-sol).
     """
-    return [2 * rate[0], *([above, 2 * tier] for above, tier in rate[1:])] if isinstance(rate, list) else 2 * rate
+    if "cache_write" not in rates or "input" not in rates or "cache_write_long" in rates:
+        return {}
+    rate = rates["input"]
+    twice = [2 * rate[0], *([above, 2 * tier] for above, tier in rate[1:])] if isinstance(rate, list) else 2 * rate
+    return {"cache_write_long": twice}
+
+
+def sixth_family(model: str, read: int, rate: int) -> dict[str, Any]:
+    """A model of OpenAI's, by its page: an input of `rate`, five times that for output, and beyond 272,000 tokens of
+    input twice and one and a half times as much.
+    """
+    return {
+        "id": model,
+        "match": ["=", model],
+        "input": [rate, [272_000, 2 * rate]],
+        "output": [5 * rate, [272_000, 15 * rate // 2]],
+        "cache_read": [read, [272_000, 2 * read]],
+        "cache_write": [5 * rate // 4, [272_000, 5 * rate // 2]],
+        "cache_write_long": [2 * rate, [272_000, 4 * rate]],
+        "web_search": 10_000_000_000,
+        "context_window": 1_050_000,
+    }
 
 
 def whole(price: Decimal) -> int:
     return int((price * 1_000_000).to_integral_value())
+
+
+MORE = {"openai": [sixth_family("gpt-6.2-astra", 400_000, 8_000_000), sixth_family("gpt-6.2-sol", 100_000, 2_000_000)]}
+"""What the package does not have yet, from https://developers.openai.com/api/docs/models in November 2026."""
 
 
 def main() -> None:
@@ -77,12 +103,14 @@ def main() -> None:
             for kind, name in EACH.items():
                 if per_thousand := getattr(prices, name, None):
                     rates[kind] = whole(per_thousand * 1000)
-            if "claude" in model.id and "cache_write" in rates and "input" in rates:
-                rates.setdefault("cache_write_long", twice(rates["input"]))
+            if provider.id == "openai" or "claude" in model.id:
+                rates |= long_writes(rates)
             entry: dict[str, Any] = {"id": model.id, "match": rule(model.match), **rates}
             if model.context_window:
                 entry["context_window"] = model.context_window
             models.append(entry)
+        known = {model["id"] for model in models}
+        models += [model for model in MORE.get(provider.id, []) if model["id"] not in known]
         vendor = {"id": provider.id, "url": provider.api_pattern, "models": models}
         if provider.fallback_model_providers:
             vendor["fallbacks"] = provider.fallback_model_providers

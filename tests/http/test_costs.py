@@ -70,7 +70,7 @@ CHATS = {
     "gpt-audio": ({"usage": AUDIO}, 39_660_000_000),
 }
 RESPONSES = {
-    "gpt-6-astra": ({"service_tier": "priority", "usage": RESPONSE}, 16_300_000_000),
+    "gpt-6-astra": ({"service_tier": "priority", "usage": RESPONSE}, 20_800_000_000),
     "gpt-6-luna": (
         {"usage": {"input_tokens": 10, "output_tokens": 2}, "tool_usage": {"web_search": {"num_requests": 2}}},
         10 * 100_000 + 2 * 500_000 + 2 * 10_000_000_000,

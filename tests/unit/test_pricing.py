@@ -144,6 +144,7 @@ def test_an_answer_of_a_dearer_tier():
         ("openai", "gpt-6-astra", {"service_tier": "tomorrow's"}, "1"),
         ("openai", "gpt-6-astra", {"service_tier": "fast"}, "2"),
         ("openai", "gpt-6-astra", {"service_tier": "ultrafast"}, "6"),
+        ("openai", "gpt-6.2-sol", {"service_tier": "ultrafast"}, "3"),
         ("openai", "gpt-6-astra", {"service_tier": "flex"}, "0.5"),
         ("openai", "gpt-5.5-2026-04-23", {"service_tier": "priority"}, "2.5"),
         ("openai", "gpt-5-mini", {"service_tier": "priority"}, "1.8"),
@@ -240,6 +241,16 @@ def test_own_prices():
     vendors = own_price(config.Price(input=1, output=2), "openai", "gpt-5-mini")
     assert vendors.cost(Usage(10, 10, service_tier="fast")) == tokens * 9 // 5
     assert vendors.context_window == 400_000
+
+
+def test_what_is_written_for_the_longer_time_costs_twice_the_input():
+    usage = Usage(0, 0, 0, 500, cache_write_long=300)
+    assert price_of("openai", "gpt-6.2-sol").cost(usage) == 200 * 2_500_000 + 300 * 4_000_000
+    assert price_of("openai", "gpt-6-astra").cost(usage) == 200 * 12_500_000 + 300 * 20_000_000
+    assert price_of("openai", "gpt-4o").cost(usage) == 500 * 2_500_000  # which has no price for writing
+    long = Usage(300_000, 10, 0, 500, cache_write_long=300)
+    astra = 300_000 * 16_000_000 + 10 * 60_000_000 + 200 * 20_000_000 + 300 * 32_000_000
+    assert price_of("openai", "gpt-6.2-astra").cost(long) == astra
 
 
 def test_pictures_in_input_and_output():
