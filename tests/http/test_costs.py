@@ -6,14 +6,16 @@ from __future__ import annotations
 import json
 import re
 import socket
+import time
 from collections.abc import Iterator
 from decimal import Decimal
+from uuid import uuid4
 
 import httpx2
 import pytest
 
 from tests.harness import Canned, Edge, Seen, answer, chunked, running
-from tests.http.test_accounting import PICO, lines, metrics
+from tests.http.test_accounting import PICO, metrics
 
 WRITES = {"ephemeral_5m_input_tokens": 1000, "ephemeral_1h_input_tokens": 300}
 FABLE = {
@@ -170,6 +172,15 @@ def edge(front, tmp_path_factory) -> Iterator[Edge]:
             yield made
 
 
+def post(edge: Edge, path: str, body: dict, by=httpx2, **headers: str) -> tuple[httpx2.Response, dict]:
+    """An answer, and its log line."""
+    name = uuid4().hex
+    headers = {"x-request-id": name, **{key.replace("_", "-"): value for key, value in headers.items()}}
+    got = by.post(f"{edge.url}/v1/{path}", json=body, headers=headers, timeout=20)
+    line = edge.process.wait_for(f'"request_id":"{name}".*"event":"request"').string
+    return got, json.loads(line, parse_float=Decimal)
+
+
 CASES = [
     *(("messages", model, cost) for model, (_, cost) in MESSAGES.items()),
     *(("chat/completions", model, cost) for model, (_, cost) in CHATS.items()),
@@ -185,19 +196,16 @@ TRANSLATED = [
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
 @pytest.mark.parametrize(("path", "model", "cost"), CASES + TRANSLATED)
 def test_an_answer_costs_what_its_provider_charges(edge, path, model, cost, stream):
-    before = len([line for line in edge.process.lines if '"event":"request"' in line])
     body: dict = {"model": model, "stream": stream}
     if path == "responses":
         body |= {"input": "x", "store": False}
     else:
         body |= {"messages": [{"role": "user", "content": "x"}], "max_tokens": 9}
     body |= {"stream_options": {"include_usage": True}} if stream and path == "chat/completions" else {}
-    headers = {"cache-control": "no-store"}
-    got = httpx2.post(f"{edge.url}/v1/{path}", json=body, headers=headers, timeout=20)
+    got, line = post(edge, path, body, cache_control="no-store")
     assert got.status_code == 200, got.text
     if not stream:
         assert Decimal(got.headers["x-edge-cost-usd"]) == cost * PICO
-    line = lines(edge, before + 1)[-1]
     assert Decimal(line["cost_usd"]) == cost * PICO
     assert "estimated" not in line
 
@@ -205,10 +213,8 @@ def test_an_answer_costs_what_its_provider_charges(edge, path, model, cost, stre
 def test_what_a_compaction_used_is_in_the_line_and_the_metrics(edge):
     label = 'model="claude-sonnet-5",provider="anthropic",tenant="",type="input"'
     before = metrics(edge, "edge_tokens_total").get(label, 0)
-    count = len([line for line in edge.process.lines if '"event":"request"' in line])
     body = {"model": "claude-sonnet-5", "messages": [{"role": "user", "content": "x"}], "max_tokens": 9}
-    httpx2.post(f"{edge.url}/v1/messages", json=body, headers={"cache-control": "no-store"}, timeout=20)
-    line = lines(edge, count + 1)[-1]
+    _, line = post(edge, "messages", body, cache_control="no-store")
     assert (line["input_tokens"], line["output_tokens"]) == (6200, 340)
     assert metrics(edge, "edge_tokens_total")[label] - before == 6200
 
@@ -236,19 +242,22 @@ def test_no_cost_is_unknown(edge):
 
 
 def test_lines_tell_who_asked_for_what_and_who_answered_stored_answers_too(edge):
-    before = len([line for line in edge.process.lines if '"event":"request"' in line])
-    bodies = [
-        {"model": model, "messages": [{"role": "user", "content": "tell"}], "max_tokens": 9}
-        for model in ("contract", "contract", "contract", "anthropic/claude-fable-5-1")
-    ]
-    with httpx2.Client() as client:
-        for body in bodies:
+    """Also where a request comes again byte for byte, and nothing of it is looked into."""
+    name = uuid4().hex
+    body = {"model": "contract", "messages": [{"role": "user", "content": name}], "max_tokens": 9}
+    with httpx2.Client(headers={"x-request-id": name}) as client:
+        for _ in range(4):
             client.post(f"{edge.url}/v1/messages", json=body, timeout=20)
-    found = lines(edge, before + 4)[before:]
-    assert [line.get("cache") for line in found] == ["miss", "memory", "memory", "miss"]
-    for line in found:
+    deadline = time.monotonic() + 5
+    while len(found := [line for line in edge.process.lines if f'"request_id":"{name}"' in line]) < 4:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    told = [json.loads(line) for line in found]
+    assert [line["cache"] for line in told] == ["miss", "memory", "memory", "memory"]
+    for line in told:
+        assert (line["requested_model"], line["alias"]) == ("contract", "contract")
         assert (line["provider"], line["model"]) == ("anthropic", "claude-fable-5-1")
         assert (line["peer"], line["cached_tokens"]) == ("127.0.0.1", 10000)
-    assert [line["requested_model"] for line in found] == [body["model"] for body in bodies]
-    assert [line.get("alias") for line in found] == ["contract"] * 3 + [None]
-    assert all("tenant" not in line for line in found)
+        assert "tenant" not in line
+    _, line = post(edge, "messages", {**body, "model": "anthropic/claude-fable-5-1"})
+    assert (line["requested_model"], line.get("alias")) == ("anthropic/claude-fable-5-1", None)
