@@ -148,7 +148,7 @@ class Accounts:
         charged. Must not raise: nobody would settle the request then.
         """
         stream, path = crossing.stream, exchange.route.upstream
-        if crossing.told is not None:
+        if crossing.told is not None and (stream is None or stream.content):
             return crossing.told, True  # the books say what the client has been told
         if stream is not None and stream.content:
             usage = stream.reported()

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from edge.dialects import openai
 from edge.dialects.estimate import written_by_claude
 from edge.dialects.stream import Stream, count, one_line, type_of
 from edge.errors import UNREADABLE, EdgeError
@@ -163,13 +164,13 @@ def _parts(iterations: list[_Sampling]) -> tuple[Part, ...]:
     return () if len(parts) == 1 and parts[0].inside and not parts[0].model else parts
 
 
-def error_of(data: bytes) -> dict[str, Any]:
-    """The ``error`` object of an event or a body, {} where there is none."""
+def is_error(data: bytes) -> bool:
+    """Whether this is an error in the form that Anthropic's clients read."""
     try:
-        error = _decode_any(data).get("error")
-    except (*UNREADABLE, AttributeError):
-        return {}
-    return error if isinstance(error, dict) else {}
+        decoded = _decode_any(data)
+        return decoded.get("type") == "error" and isinstance(decoded["error"]["message"], str)
+    except (*UNREADABLE, AttributeError, KeyError, TypeError):
+        return False
 
 
 class MessagesStream(Stream):
@@ -195,13 +196,11 @@ class MessagesStream(Stream):
                 self.sample = data
         elif name == b"message_stop":
             self.finished = True
-            if self.usage is not None and not self._counted and self.usage.output <= 1:
-                self.usage = msgspec.structs.replace(self.usage, output=-1)  # what the beginning said was no count
-        elif name == b"error" or (not name and error_of(data)):
+        elif name == b"error" or (not name and openai.error_of(data) is not None):
             self.failed = True
             self.error_data = data
         elif name == b"message_start":
-            self._begin(usage_of(data))
+            self.add_usage(usage_of(data))
         elif name == b"message_delta":
             self.content = True
             usage = usage_of(data)
@@ -213,12 +212,6 @@ class MessagesStream(Stream):
             if b'"text":""' not in data and b'"thinking":""' not in data:
                 self.content = True
 
-    def _begin(self, usage: Usage | None) -> None:
-        """Some servers say 0 for what they count at the end: no request has an input without tokens."""
-        if usage is not None and usage.input == 0 and usage.cache_read <= 0 and usage.cache_write <= 0:
-            usage = msgspec.structs.replace(usage, input=-1)
-        self.add_usage(usage)
-
     def _begin_block(self, data: bytes) -> None:
         """Each block's deltas have an envelope of their own: what the last one said is settled."""
         self._before += self.written()
@@ -227,6 +220,19 @@ class MessagesStream(Stream):
         if b'tool_use"' in data:
             self.calls += 1
 
+    def reported(self) -> Usage | None:
+        """Some servers say 0, or 1 token of output, at the beginning, for what they never count: no request is without
+        tokens, and no answer that wrote something.
+        """
+        usage = self.usage
+        if usage is None:
+            return None
+        if usage.input == 0 and usage.cache_read <= 0 and usage.cache_write <= 0:
+            usage = msgspec.structs.replace(usage, input=-1)
+        if usage.output <= (0 if self._counted else 1) and self._before + self.deltas:
+            usage = msgspec.structs.replace(usage, output=-1)
+        return usage
+
     def estimate(self, model: str) -> int:
         return written_by_claude(self._before + self.written(), self.calls, model)
 
@@ -234,11 +240,20 @@ class MessagesStream(Stream):
         return self.finished
 
     def refusal(self, data: bytes) -> tuple[int, bytes]:
-        kind = error_of(data).get("type")
-        return STATUS.get(kind, 502) if isinstance(kind, str) else 502, data
+        error = openai.error_of(data) or {}
+        kind, message = error.get("type"), error.get("message")
+        status = STATUS.get(kind) if isinstance(kind, str) else None
+        status = status or openai.status_of(error)
+        if is_error(data):
+            return status, data
+        told = {  # of a compatible server, in the other API's form
+            "type": error_type(status),
+            "message": message if isinstance(message, str) else "The provider reported an error.",
+        }
+        return status, msgspec.json.encode({"type": "error", "error": told})
 
     def refusal_event(self, body: bytes) -> bytes:
-        return b"event: error\ndata: " + one_line(body) + b"\n\n" if error_of(body) else b""
+        return b"event: error\ndata: " + one_line(body) + b"\n\n" if is_error(body) else b""
 
     def error_event(self, error: EdgeError, request_id: str) -> bytes:
         return b"event: error\ndata: " + error_body(error, request_id) + b"\n\n"

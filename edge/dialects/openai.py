@@ -239,6 +239,23 @@ def error_of(data: bytes) -> dict[str, Any] | None:
     return error if isinstance(error, dict) else {"message": error}
 
 
+def has_envelope(data: bytes) -> bool:
+    """Whether the ``error`` of a body that has one is where clients look for its message."""
+    return isinstance(_decode_any(data).get("error"), dict)
+
+
+def envelope_of(error: dict[str, Any], status: int) -> bytes:
+    """An ``error`` object of a provider in the envelope that OpenAI's clients read."""
+    message = error.get("message")
+    fields = {
+        "message": message if isinstance(message, str) else "The provider reported an error.",
+        "type": error_type(status),
+        "param": error.get("param"),
+        "code": error.get("code"),
+    }
+    return msgspec.json.encode({"error": fields})
+
+
 def status_of(error: dict[str, Any]) -> int:
     """The HTTP status that goes with an error object: by its code, else its type, else 502."""
     for key in ("code", "type", "status"):
@@ -270,7 +287,11 @@ class OtherStream(Stream):
         return self.content
 
     def refusal(self, data: bytes) -> tuple[int, bytes]:
-        return status_of(error_of(data) or {}), data
+        error = error_of(data)
+        status = status_of(error or {})
+        if error is None or has_envelope(data):
+            return status, data
+        return status, envelope_of(error, status)
 
     def refusal_event(self, body: bytes) -> bytes:
         return b"data: " + one_line(body) + b"\n\n" if error_of(body) is not None else b""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from edge.dialects.estimate import written_by_gpt
-from edge.dialects.openai import _BareBody, _Body, _counts, _decode_any, error_of, error_type, status_of, usage_in
+from edge.dialects.openai import _BareBody, _Body, _counts, _decode_any, envelope_of, error_of, status_of, usage_in
 from edge.dialects.stream import Stream, type_of
 from edge.errors import UNREADABLE, EdgeError
 from edge.hooks import Usage
@@ -120,13 +120,11 @@ class ResponsesStream(Stream):
         """The fields of an ``error`` event, or the error of a failed response, in OpenAI's envelope."""
         try:
             decoded = _decode_any(data)
-            error = decoded.get("error") or (decoded.get("response") or {}).get("error") or decoded
-            code, message, param = error.get("code"), error.get("message"), error.get("param")
+            error = error_of(data) or (decoded.get("response") or {}).get("error") or decoded
+            status = status_of({"code": error.get("code"), "type": error.get("type")})
         except (*UNREADABLE, AttributeError):
             return 502, data
-        status = status_of({"code": code, "type": error.get("type")})
-        fields = {"message": message, "type": error_type(status), "param": param, "code": code}
-        return status, msgspec.json.encode({"error": fields})
+        return status, envelope_of(error, status)
 
     def refusal_event(self, body: bytes) -> bytes:
         error = error_of(body)

@@ -94,11 +94,12 @@ async def body_of(exchange: Exchange, response: Response, *, others_left: bool) 
     body = await (excerpt(response) if goes_to_nobody else collect(response))
     if 200 <= status < 300:
         crossing = exchange.crossing
-        exchange.usage = usage = crossing.usage(body) if status == 200 else None
+        usage = crossing.usage(body) if status == 200 else None
         media_type = response.index.get(b"content-type", b"")
         refusal = crossing.refusal(media_type, body, counted=usage is not None)
-        if refusal is not None:
-            exchange.usage = None
+        if refusal is None:
+            exchange.usage = usage
+        else:
             status, body = refusal
     check_status(exchange, status, body, others_left=others_left)
     return status, body

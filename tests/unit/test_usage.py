@@ -165,6 +165,10 @@ def test_an_answer_of_openais_dialect_whole_and_as_an_event(body, read):
 
 def messages(*usages: object) -> Usage | None:
     """What is read of a stream whose `message_start` and `message_delta` events have these."""
+    return message_stream(*usages).usage
+
+
+def message_stream(*usages: object) -> MessagesStream:
     stream = MessagesStream()
     start, *deltas = usages
     stream.event(b"message_start", json.dumps({"type": "message_start", "message": {"usage": start}}).encode())
@@ -172,7 +176,7 @@ def messages(*usages: object) -> Usage | None:
     for usage in deltas:
         stream.event(b"message_delta", json.dumps({"type": "message_delta", "delta": {}, "usage": usage}).encode())
     stream.event(b"message_stop", b'{"type":"message_stop"}')
-    return stream.usage
+    return stream
 
 
 TRUTH = {"input_tokens": 1200, "cache_read_input_tokens": 800, "output_tokens": 40}
@@ -197,6 +201,25 @@ BEGUN = {"input_tokens": 1200, "cache_read_input_tokens": 800, "output_tokens": 
 )
 def test_the_counts_of_a_stream_wherever_it_tells_them(usages):
     assert messages(*usages) == Usage(1200, 40, 800)
+
+
+@pytest.mark.parametrize(
+    ("usages", "read"),
+    [
+        (({"input_tokens": 0, "output_tokens": 0}, None), (-1, -1)),
+        (({"input_tokens": 0, "output_tokens": 0}, {"input_tokens": 0, "output_tokens": 0}), (-1, -1)),
+        (({"input_tokens": 0, "output_tokens": 1}, {"output_tokens": 40}), (-1, 40)),
+        ((BEGUN, None), (1200, -1)),
+        ((BEGUN, {}), (1200, -1)),
+        ((BEGUN, {"output_tokens": 1}), (1200, 1)),
+        (({"input_tokens": 1200, "output_tokens": 40}, None), (1200, 40)),
+        (({"input_tokens": 0, "cache_read_input_tokens": 800, "output_tokens": 1}, {"output_tokens": 4}), (0, 4)),
+    ],
+)
+def test_what_no_request_and_no_answer_can_have_had_was_not_counted(usages, read):
+    """It is -1, which is estimated and flagged."""
+    usage = message_stream(*usages).reported()
+    assert (usage.input, usage.output) == read
 
 
 def test_a_stream_that_tells_nothing():
