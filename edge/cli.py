@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import platform
+import select
 import subprocess
 import sys
 from collections.abc import Callable
@@ -313,9 +314,10 @@ def run(
 
 
 def tell(line: str) -> None:
-    """A word to who started this. That nobody can read it is no reason not to serve."""
+    """A word to who started this. That nobody can or does read it is no reason not to serve."""
     with contextlib.suppress(OSError):
-        click.echo(line, err=True)
+        if select.select([], [2], [], 0)[1]:
+            click.echo(line, err=True)
 
 
 def examples(config: Config, address: str) -> list[str]:

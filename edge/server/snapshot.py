@@ -11,11 +11,13 @@ from typing import Any
 
 import msgspec
 
-from edge.config import Config, Secret
+from edge.config import Config, Model, Secret
 from edge.guard.key_table import KeyTable
 
 __all__ = ["Snapshot", "read_snapshot", "write_snapshot"]
 
+MODELS = 200
+"""What is decoded in one step holds the interpreter, and with it whoever serves: well below a millisecond."""
 WORD = 8
 """The table begins at a multiple of it, so that its numbers can be read where they stand."""
 
@@ -31,8 +33,11 @@ class Snapshot(msgspec.Struct):
 
 
 class _Rest(msgspec.Struct):
+    """``models``: those of the configuration, so many at a time."""
+
     config: Config
     needs_restart: list[str]
+    models: list[bytes]
 
 
 def _reveal(value: Any) -> Any:
@@ -49,13 +54,16 @@ def _conceal(kind: type, value: Any) -> Any:
 
 _encode = msgspec.msgpack.Encoder(enc_hook=_reveal).encode
 _decode = msgspec.msgpack.Decoder(_Rest, dec_hook=_conceal).decode
+_decode_models = msgspec.msgpack.Decoder(dict[str, Model], dec_hook=_conceal).decode
 
 
 def write_snapshot(file: int, config: Config, needs_restart: list[str]) -> None:
     """Into an empty file. Raises OSError."""
     table = KeyTable.of(config.auth.keys)
     auth = msgspec.structs.replace(config.auth, mode="none" if config.auth.open else "keys", keys=[])
-    rest = _encode(_Rest(msgspec.structs.replace(config, auth=auth), needs_restart))
+    named = list(config.models.items())
+    models = [_encode(dict(named[at : at + MODELS])) for at in range(0, len(named), MODELS)]
+    rest = _encode(_Rest(msgspec.structs.replace(config, auth=auth, models={}), needs_restart, models))
     for part in (len(rest).to_bytes(WORD, "little"), rest, bytes(-len(rest) % WORD), table.data):
         left = memoryview(part)
         while left:
@@ -69,4 +77,8 @@ def read_snapshot(file: int) -> Snapshot:
     data = memoryview(mmap(file, 0, access=ACCESS_READ))
     end = WORD + int.from_bytes(data[:WORD], "little")
     rest = _decode(data[WORD:end])
-    return Snapshot(rest.config, rest.needs_restart, KeyTable(data[end + -end % WORD :]))
+    models: dict[str, Model] = {}
+    for part in rest.models:
+        models |= _decode_models(part)
+    config = msgspec.structs.replace(rest.config, models=models)
+    return Snapshot(config, rest.needs_restart, KeyTable(data[end + -end % WORD :]))

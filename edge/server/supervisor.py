@@ -230,10 +230,15 @@ class Supervisor:
         elif self._read_wanted:
             self._read_wanted = False
             self._let(self._read, self._have_read)
-        elif self._upgrade_wanted and self._ever_ready and not any(slot.retiring for slot in self._slots):
+        elif self._upgrade_wanted and (self._despaired or self._settled):
             self._upgrade_wanted = False
             self._log.info("executing the program anew, after a rehearsal")
             self._let(rehearse, self._have_rehearsed)
+
+    @property
+    def _settled(self) -> bool:
+        """Whether an upgrade before this one is over."""
+        return self._ever_ready and not any(slot.retiring for slot in self._slots)
 
     def _let(self, work: Callable[[int], int], done: Callable[[int, int], None]) -> None:
         file = open_file("edge-help")
@@ -310,11 +315,14 @@ class Supervisor:
         return [worker for slot in self._slots for worker in slot.workers()]
 
     def _start(self, slot: Slot) -> None:
-        ours, theirs = socket.socketpair()
         now = time.monotonic()
         # Old and new have places of their own while one takes over from the other.
         taken = {worker.place for worker in self._workers()}
-        place = next(place for place in range(len(self._beats) // BEAT.size) if place not in taken)
+        place = next((place for place in range(len(self._beats) // BEAT.size) if place not in taken), None)
+        if place is None:  # those of two programs before this one are still there
+            slot.start_at = now + TICK_S
+            return
+        ours, theirs = socket.socketpair()
         BEAT.pack_into(self._beats, place * BEAT.size, now)
 
         def become_worker() -> int:

@@ -65,9 +65,9 @@ class LineWriter:
             self._wake = threading.Event()
             self._queue.clear()
             self.dropped = self._told = 0
-        if self._thread is not None:
-            return
         self._stopping = False
+        if self._thread is not None and self._thread.is_alive():
+            return
         self._thread = threading.Thread(target=self._run, name="edge-log", daemon=True)
         self._thread.start()
 

@@ -125,6 +125,25 @@ def test_what_cannot_start_leaves_the_old_program_as_it_is(edge, code, config, s
     assert edge.version() == "1.0"
 
 
+def test_workers_that_cannot_start_leave_the_old_ones_in_service_until_a_better_upgrade(edge):
+    before = children(edge.process.pid)
+    edge.code.write_text(
+        "import edge.server.launch\n"
+        "def broken(*_):\n"
+        "    raise RuntimeError('not in a worker')\n"
+        "edge.server.launch.run_worker = broken\n"
+    )
+    edge.upgrade()
+    edge.process.wait_for("no worker could start", 30)
+    assert set(before) <= set(children(edge.process.pid))
+    for _ in range(10):
+        assert edge.version() == "1.0"
+    edge.becomes("2.0")
+    edge.upgrade()
+    all_replaced(edge, before)
+    assert edge.version() == "2.0"
+
+
 def test_signals_during_an_upgrade_are_kept_for_the_new_program(edge):
     edge.becomes("2.0")
     edge.upgrade()

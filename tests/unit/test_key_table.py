@@ -66,12 +66,14 @@ def test_a_key_is_put_together_once_from_what_the_configuration_says():
 @pytest.mark.parametrize("keys", [[], MANY[:7]])
 def test_a_configuration_comes_back_from_its_snapshot_and_its_keys_are_in_the_table(keys):
     provider = Provider(dialect="openai", base_url="http://127.0.0.1:1/v1", api_keys=[Secret("sk-1")], models=["a-*"])
-    settings = config.Config(auth=config.Auth(keys=keys), providers={"p": provider})
+    models = {f"a-{n}": config.Model(upstreams=[config.Target(to="p/m")], fallbacks=[]) for n in range(450)}
+    settings = config.Config(auth=config.Auth(keys=keys), providers={"p": provider}, models=models)
     file = open_file("test")
     write_snapshot(file, settings, ["server.port"])
     got = read_snapshot(file)
     os.close(file)
     assert got.config.providers == settings.providers
+    assert list(got.config.models.items()) == list(models.items())
     assert got.config.auth.open == settings.auth.open
     assert got.config.auth.keys == []
     assert got.needs_restart == ["server.port"]
