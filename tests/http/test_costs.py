@@ -253,7 +253,7 @@ def test_lines_tell_who_asked_for_what_and_who_answered_stored_answers_too(edge)
         assert time.monotonic() < deadline
         time.sleep(0.02)
     told = [json.loads(line) for line in found]
-    assert [line["cache"] for line in told] == ["miss", "memory", "memory", "memory"]
+    assert sorted(line["cache"] for line in told) == ["memory", "memory", "memory", "miss"]
     for line in told:
         assert (line["requested_model"], line["alias"]) == ("contract", "contract")
         assert (line["provider"], line["model"]) == ("anthropic", "claude-fable-5-1")
