@@ -19,6 +19,7 @@ HOT_MODULES = [
     "balancer",
     "fields",
     "json",
+    "json_strings",
     "key",
     "lfu",
     "limits",

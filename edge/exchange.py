@@ -14,7 +14,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-from edge._fast import index_fields
+from edge._fast import JSONScanner, index_fields
 from edge.errors import EdgeError, Headers
 from edge.hooks import RequestRecord, Usage
 from edge.routes import Dialect, Match
@@ -35,6 +35,8 @@ class Exchange(ABC):
     but a head that says "a stream" and keep-alives has gone out, so another upstream may still answer, and an error has
     to be an event. ``gone``: the client left; ``task`` is what fetches it.
 
+    ``scanner`` is the scan of the body, once that has begun, and ``spans`` are its result.
+
     Of the attempt at hand, ``sending`` is the request to the provider, ``upstream_status`` the status of its answer (0
     before), ``usage`` the tokens and ``charged`` whether they are in the books. ``cost`` (1e-12 USD, -1 unknown) and
     ``estimated`` are those of all attempts. ``cache``: how the cache was involved, as in `edge.hooks.RequestRecord`.
@@ -48,6 +50,7 @@ class Exchange(ABC):
     # cache.memory.Held, cache.entry.Entry.
     state: Any = None
     key: Any = None
+    scanner: JSONScanner | None = None
     spans: dict[str, tuple[int, int]]
     model = ""
     model_label = ""

@@ -25,6 +25,7 @@ __all__ = [
     "HISTOGRAM",
     "KINDS",
     "LOCAL_BYTES",
+    "MAX_KEY",
     "MAX_KEYS",
     "MAX_VALUES",
     "NEVER",
@@ -79,7 +80,8 @@ if not TYPE_CHECKING and not _pure:
             select_fields,
             stored_reply,
         )
-        from edge._fast._json_c import MAX_KEYS, MAX_VALUES, JSONError, JSONScanner, scan_json
+        from edge._fast._json_c import MAX_KEYS, MAX_VALUES, JSONScanner, scan_json
+        from edge._fast._json_strings_c import MAX_KEY, JSONError
         from edge._fast._key_c import FORMAT_VERSION, canonical, request_digest
         from edge._fast._lfu_c import ENTRY_BYTES, LFUCache
         from edge._fast._limits_c import NEVER, TABLE_FULL, Limits
@@ -108,7 +110,8 @@ if not COMPILED:
         select_fields,
         stored_reply,
     )
-    from edge._fast._json import MAX_KEYS, MAX_VALUES, JSONError, JSONScanner, scan_json
+    from edge._fast._json import MAX_KEYS, MAX_VALUES, JSONScanner, scan_json
+    from edge._fast._json_strings import MAX_KEY, JSONError
     from edge._fast._key import FORMAT_VERSION, canonical, request_digest
     from edge._fast._lfu import ENTRY_BYTES, LFUCache
     from edge._fast._limits import NEVER, TABLE_FULL, Limits

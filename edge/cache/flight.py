@@ -80,6 +80,7 @@ class Flight(Exchange):
         self.body = first.body
         self.state = first.state
         self.key = first.key
+        self.scanner = first.scanner
         self.spans = first.spans
         self.model = first.model
         self.model_label = first.model_label

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from edge._fast import JSONError, request_digest, scan_json, select_fields
+from edge._fast import request_digest, select_fields
 from edge.config import Provider
 from edge.dialects.billing import without_billing
 from edge.exchange import Exchange
@@ -28,13 +28,10 @@ REDACTION = b"none"
 """What was masked before the request was keyed."""
 NOTHING: frozenset[str] = frozenset()
 
-LARGE = 262144
-MAX_VALUES = 131072
-"""In a body over `LARGE`: numbers take half a microsecond each, of which 32 MiB have room for eight million. What is in
-strings is counted with them; a long prompt or picture has far less."""
-CONTAINER = b"{["
-CHECKED = frozenset({"messages", "input", "system"})
-"""Fields in which no key is given twice: such a body has been refused."""
+MAX_BYTES = 6 << 20
+MAX_VALUES = 16384
+"""Larger bodies are not keyed: it takes a millisecond or two for each MiB, to decode and then to digest it, and as long
+for 10,000 numbers, while which the other requests of the loop wait."""
 
 _decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
 
@@ -46,14 +43,12 @@ def decode_body(exchange: Exchange) -> dict[str, Any] | None:
     read in another by the provider, and a number may be beyond what can be told exactly. None for one of more values
     than can be looked at while the other requests of the loop wait.
     """
-    body, spans = exchange.body, exchange.spans
-    if len(body) > LARGE and sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
+    scanner = exchange.scanner
+    if scanner is None or scanner.repeated or len(exchange.body) > MAX_BYTES or scanner.values > MAX_VALUES:
         return None
     try:
-        if any(body[start] in CONTAINER and name not in CHECKED for name, (start, _) in spans.items()):
-            scan_json(body, everywhere=True)
-        return _decode(body)
-    except (JSONError, msgspec.DecodeError, ArithmeticError, RecursionError):
+        return _decode(exchange.body)
+    except (msgspec.DecodeError, ArithmeticError, RecursionError):
         return None
 
 

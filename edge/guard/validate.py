@@ -6,30 +6,47 @@ from typing import Any
 
 import msgspec
 
-from edge._fast import JSONError, scan_json
+from edge._fast import JSONError, JSONScanner
 from edge.dialects.refusals import missing, no_boolean, no_string
 from edge.errors import UNREADABLE, DuplicateKey, InvalidJSON, InvalidRequest, InvalidValue
 from edge.exchange import Exchange
 
-__all__ = ["check_body", "timeout_ms"]
+__all__ = ["check_body", "scan", "timeout_ms"]
 
 MAX_MODEL = 256
 MAX_TIMEOUT_MS = 86_400_000
 
 
-def check_body(exchange: Exchange) -> None:
-    """Check the body and set the exchange's ``spans``, ``model`` and ``stream``.
+def scan(exchange: Exchange) -> bool:
+    """One step of the scan of the body: True when it is done, and the exchange's ``spans`` are set.
 
-    Raises InvalidJSON, DuplicateKey, MissingParameter, InvalidValue.
+    Raises InvalidJSON, DuplicateKey.
     """
-    body = exchange.body
+    scanner = exchange.scanner
+    if scanner is None:
+        scanner = exchange.scanner = JSONScanner(exchange.body)
     try:
-        exchange.spans = spans = scan_json(body)
+        if not scanner.step():
+            return False
     except JSONError as error:
         if error.duplicate is not None:
             message = f"The body repeats a key at byte {error.offset}: every key may be given once."
             raise DuplicateKey(message) from None
+        if error.limit:
+            raise InvalidJSON(f"The body is larger than is read, it has {error}.") from None
         raise InvalidJSON(f"The body is not valid JSON: {error}.") from None
+    exchange.spans = scanner.spans
+    return True
+
+
+def check_body(exchange: Exchange) -> None:
+    """Check the body, as far as `scan` has not, and set the exchange's ``spans``, ``model`` and ``stream``.
+
+    Raises InvalidJSON, DuplicateKey, MissingParameter, InvalidValue.
+    """
+    while not scan(exchange):
+        pass
+    body, spans = exchange.body, exchange.spans
     span = spans.get("model")
     if span is None:
         raise missing("model", exchange.dialect)

@@ -67,10 +67,25 @@ def verdict(module: ModuleType, body: bytes, *limits: int) -> Any:
         return error.reason, error.offset, error.duplicate
 
 
+def stepped(module: ModuleType, body: bytes, step: int) -> Any:
+    """The verdict of a scan in steps, and what else it tells."""
+    scanner = module.JSONScanner(body)
+    try:
+        while not scanner.step(step, step):
+            pass
+    except module.JSONError as error:
+        return (error.reason, error.offset, error.duplicate), scanner.values
+    return scanner.spans, scanner.values, bool(scanner.repeated)
+
+
 def fuzz_json(modules: Sequence[ModuleType], data: bytes) -> None:
-    """Both builds give one verdict; what they accept, strict parsers accept, and the spans hold the values."""
+    """Both builds give one verdict, in steps of any size; what they accept, strict parsers accept, and the spans hold
+    the values.
+    """
     one([verdict(module, data, 3, 5) for module in modules])
     spans = one([verdict(module, data) for module in modules])
+    for step in (1, 2 + len(data) % 5, 1 << 20):
+        assert one([stepped(module, data, step) for module in modules])[0] == spans
     if not isinstance(spans, dict):
         return
     whole = json.loads(data, parse_constant=refuse)

@@ -179,13 +179,115 @@ def test_both_builds_give_the_same_verdict_on_damaged_bodies(document, data):
         assert isinstance(json.loads(damaged, parse_constant=no_constants), dict)
 
 
-def test_costly_shapes_are_bounded(json_module):
-    with pytest.raises(json_module.JSONError, match="too many keys at"):
-        json_module.scan_json(b"{" + b",".join(b'"%d":1' % i for i in range(2000)) + b"}")
-    odd = b",".join(rb'"\u0061%d":1' % i for i in range(60_000))
-    with pytest.raises(json_module.JSONError, match="too many keys with escapes"):
-        json_module.scan_json(b'{"messages":{' + odd + b"}}")
-    assert json_module.scan_json(b'{"tools":{' + odd + b"}}")
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"{" + b",".join(b'"%d":1' % i for i in range(2000)) + b"}", "more than 1000 keys at the top level"),
+        (b'{"tools":{' + b",".join(b'"%d":1' % i for i in range(100_001)) + b"}}", "more than 100000 keys below"),
+        (b'{"messages":[' + b",".join([b'{"a":1}'] * 100_001) + b"]}", "more than 100000 keys below the top level"),
+        (b'{"input":[' + b",".join([b"1"] * 1_000_000) + b"]}", "more than 1000000 values"),
+        (b'{"x":[' + b",".join([b"[]"] * 1_000_000) + b"]}", "more than 1000000 values"),
+        (b'{"%b":1}' % (b"k" * 65537), "a key longer than 65536 bytes"),
+        (b'{"x":{"%b":1}}' % (b"k" * 65537), "a key longer than 65536 bytes"),
+    ],
+    ids=["top", "object", "objects", "numbers", "arrays", "top-key", "key"],
+)
+def test_what_costs_more_than_a_glance_is_bounded(json_module, body, reason):
+    with pytest.raises(json_module.JSONError, match=reason) as caught:
+        json_module.scan_json(body)
+    assert caught.value.limit
+
+
+def test_what_the_largest_honest_requests_have_is_within_the_bounds(json_module):
+    tokens = b",".join([b"12345"] * 300_000)
+    assert json_module.scan_json(b'{"model":"m","input":[%b]}' % tokens)
+    talk = b",".join([b'{"role":"user","content":[{"type":"text","text":"x"}]}'] * 20_000)
+    assert json_module.scan_json(b'{"messages":[%b]}' % talk)
+
+
+def scan_in_steps(module, body, step_bytes, step_values):
+    scanner = module.JSONScanner(body)
+    steps = 1
+    while not scanner.step(step_bytes, step_values):
+        steps += 1
+    return scanner, steps
+
+
+LONG = json.dumps(
+    {"a": "xyz é🦜" * 9, "messages": [{"kööö": "\n"}, "\u00e9"], "b": [[]] * 9 + [{}], "c": -1.5e7}, ensure_ascii=False
+).replace("x", "\\u00e9\\t")
+
+
+@pytest.mark.parametrize("step_values", [1, 2, 1000])
+@pytest.mark.parametrize("step_bytes", [1, 2, 3, 5, 17, 1000])
+def test_any_steps_give_one_result(json_module, step_bytes, step_values):
+    body = LONG.encode()
+    scanner, steps = scan_in_steps(json_module, body, step_bytes, step_values)
+    assert scanner.spans == json_module.scan_json(body)
+    assert scanner.values == 1 + 4 + 11 + 1
+    assert (steps == 1) == (step_bytes == step_values == 1000)
+
+
+@pytest.mark.parametrize("value", BAD)
+@pytest.mark.parametrize("step_bytes", [1, 2, 3, 7])
+def test_what_is_refused_does_not_depend_on_the_steps(json_module, value, step_bytes):
+    body = wrapped(value)
+    with pytest.raises(json_module.JSONError) as whole:
+        json_module.scan_json(body)
+    with pytest.raises(json_module.JSONError) as stepped:
+        scan_in_steps(json_module, body, step_bytes, 1)
+    assert str(stepped.value) == str(whole.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b'"%b"' % (b"x" * 400_000),
+        b'"%b"' % (b"\\n" * 200_000),
+        b'"%b"' % ("é🦜".encode() * 60_000),
+        b" " * 400_000 + b"1",
+        b"[" + b",".join([b"1"] * 200_000) + b"]",
+        b"[" + b",".join([b"[]"] * 120_000) + b"]",
+        b"[" + b",".join([b'{"":1}'] * 60_000) + b"]",
+        b"[" + b",".join([b"[" * 100 + b"]" * 100] * 2000) + b"]",
+    ],
+    ids=["text", "escapes", "utf8", "spaces", "numbers", "arrays", "objects", "nested"],
+)
+def test_a_step_is_short_whatever_the_body(json_module, value):
+    """Its work is bounded: 256 KiB or 16384 values (1024 on the pure build) at a time, of the hardest kinds."""
+    scanner = json_module.JSONScanner(b'{"messages":' + value + b"}")
+    steps, before = 1, 0
+    while not scanner.step():
+        steps += 1
+        assert scanner.values - before <= json_module.STEP_VALUES
+        before = scanner.values
+    assert steps >= max(len(value) // json_module.STEP_BYTES, scanner.values // json_module.STEP_VALUES)
+
+
+def test_a_key_that_is_repeated_where_it_matters_less_is_told(json_module):
+    def repeated(body):
+        scanner, _ = scan_in_steps(json_module, body, 1000, 1000)
+        return bool(scanner.repeated)
+
+    assert not repeated(b'{"tools":[{"a":1},{"a":2}],"messages":[{"a":{"a":1}}]}')
+    assert repeated(b'{"tools":[{"a":1,"a":2}]}')
+    assert repeated(rb'{"x":{"y":{"ab":1,"\u0061b":2}}}')
+    assert repeated(b'{"x":{%b,"7":0}}' % b",".join(b'"%d":{"7":1}' % i for i in range(100)))
+
+
+KEYS = st.lists(st.text(alphabet="ab\u00e9\n\U0001f99c", max_size=3), min_size=1, max_size=30)
+
+
+@settings(max_examples=200, deadline=None)
+@given(KEYS, st.lists(st.booleans(), min_size=30, max_size=30))
+def test_a_repeated_key_is_found_among_any_others_however_they_are_spelled(keys, escaped):
+    spelled = [json.dumps(key, ensure_ascii=escape) for key, escape in zip(keys, escaped, strict=False)]
+    members = ",".join(f'{key}:{{"a":1,"b":2}}' for key in spelled)
+    body = f'{{"messages":[{{"outer":{{{members}}}}}]}}'
+    for build in ("pure", "compiled"):
+        module = load("json", build)
+        found = verdict(module, body.encode())
+        assert (found[0] == "duplicate key") if len(set(keys)) != len(keys) else isinstance(found, dict)
 
 
 def test_an_object_of_many_keys_is_still_checked(json_module):
