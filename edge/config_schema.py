@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from edge.config import Config, Secret
+from edge.config import Config, Secret, Settings
+from edge.config_words import inner_of
 
 __all__ = ["json_schema"]
+
+SECTIONS = {
+    "server": "where and how the edge listens",
+    "server.tls": "certificates, to be met by https",
+    "auth": "who may use the edge",
+    "auth.keys": "the keys of its clients",
+    "providers": "accounts at vendors, by a name of yours: where requests go",
+    "providers.NAME.prices": "your own prices, by patterns of models",
+    "providers.NAME.prices.MODEL.long_context": "what is charged instead above a size of input",
+    "models": "names of your own for models: aliases",
+    "models.ALIAS.upstreams": "what the alias stands for",
+    "models.ALIAS.price": "a price of your own for the alias, with the keys of providers.NAME.prices",
+    "cache": "answers that are kept and shared",
+    "cache.memory": "those in each worker's memory",
+    "cache.redis": "those in Redis, shared by all workers and machines",
+    "resilience": "how long is waited, and what for",
+    "translation": "between the two APIs",
+    "telemetry": "what is told of the service",
+    "telemetry.log": "lines on standard error",
+}
+"""What the settings that have others in them are about; of those others, data/settings.json tells."""
 
 
 def json_schema() -> dict[str, Any]:
@@ -25,7 +49,26 @@ def json_schema() -> dict[str, Any]:
     schema = msgspec.json.schema(Config, schema_hook=hook)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "LLM Edge Agent configuration"
+    told = json.loads((Path(__file__).parent / "data" / "settings.json").read_text(encoding="utf-8")) | SECTIONS
+    _describe(schema["$defs"], told)
     return _with_references(schema)  # type: ignore[no-any-return]
+
+
+def _describe(definitions: dict[str, Any], told: dict[str, str]) -> None:
+    """Give every setting its description. A section that is in two places has the first one's."""
+    done: set[type[Settings]] = set()
+    left: list[tuple[type[Settings], str]] = [(Config, "")]
+    for kind, prefix in left:
+        if kind in done:
+            continue
+        done.add(kind)
+        for name, part in definitions[kind.__name__]["properties"].items():
+            path = prefix + name
+            form = part.get("description")
+            part["description"] = f"{told[path]} ({form})" if form else told[path]
+            inner, below = inner_of(kind, name, path)
+            if inner is not None:
+                left.append((inner, below))
 
 
 def _with_references(node: Any) -> Any:

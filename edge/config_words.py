@@ -16,7 +16,7 @@ import msgspec
 
 from edge.config import Config, Secret, Settings
 
-__all__ = ["explain", "hints_of", "json_words", "settings_of", "unknown_key", "yaml_words"]
+__all__ = ["explain", "hints_of", "inner_of", "json_words", "settings_of", "unknown_key", "yaml_words"]
 
 YAML: tuple[tuple[str, str], ...] = (
     (r"'\\t' that cannot start", "there is a tab: YAML is indented with spaces"),
@@ -108,13 +108,21 @@ def hints_of(kind: type[Settings]) -> dict[str, Any]:
 
 def settings_of(kind: type[Settings] = Config, prefix: str = "") -> Iterator[str]:
     """Every setting, as ``providers.NAME.base_url``."""
-    for name, hint in hints_of(kind).items():
-        path, (inner, place) = prefix + name, _inner(hint)
+    for name in hints_of(kind):
+        inner, below = inner_of(kind, name, prefix + name)
         if inner is None:
-            yield path
+            yield below
         else:
-            item = {"list": "[].", "dict": ".ALIAS." if path == "models" else ".NAME."}.get(place, ".")
-            yield from settings_of(inner, path + item)
+            yield from settings_of(inner, below)
+
+
+def inner_of(kind: type[Settings], name: str, path: str) -> tuple[type[Settings] | None, str]:
+    """The section that the setting `name` of `kind` has in it, if any, and how the paths of its settings begin."""
+    inner, place = _inner(hints_of(kind)[name])
+    if inner is None:
+        return None, path
+    names = {"models": ".ALIAS.", "providers.NAME.prices": ".MODEL."}
+    return inner, path + {"list": "[].", "dict": names.get(path, ".NAME.")}.get(place, ".")
 
 
 def _inner(hint: Any) -> tuple[type[Settings] | None, str]:

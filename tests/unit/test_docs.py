@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
+import runpy
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -13,6 +15,7 @@ from edge import config, errors
 from edge._fast import COUNTER, HISTOGRAM
 from edge.cli import main
 from edge.config_file import parse
+from edge.config_schema import json_schema
 from edge.simulator import plan
 from edge.telemetry.logs import Line
 from edge.telemetry.metrics import DROPPED, FAMILIES
@@ -84,6 +87,17 @@ def test_every_setting_is_documented_and_nothing_else():
     page = (ROOT / "docs/configuration.md").read_text()
     documented = re.findall(r"^\| `([\w.\[\]]+)` \|", page, re.MULTILINE)
     assert sorted(documented) == sorted(settings())
+
+
+def test_the_schema_says_of_every_setting_what_the_page_says():
+    """After a change of the page: python tools/describe_settings.py"""
+    described = runpy.run_path(str(ROOT / "tools/describe_settings.py"))["described"]()
+    data = json.loads((ROOT / "edge/data/settings.json").read_text())
+    assert data == described, "run python tools/describe_settings.py"
+    schema = json_schema()
+    for name, section in schema["$defs"].items():
+        for key, part in section["properties"].items():
+            assert part.get("description"), f"{name}.{key}"
 
 
 def test_every_command_is_in_the_readme():
