@@ -380,6 +380,8 @@ def kind_of_status(status: int) -> str:
     """The kind of failure a provider's own error status stands for; "" for a success."""
     if status < 400:
         return ""
+    if status == 402:
+        return "provider_billing"
     if status == 429:
         return "provider_rate_limited"
     if status in (503, 529):

@@ -24,6 +24,7 @@ TYPES = {
     402: "billing_error",
     403: "permission_error",
     404: "not_found_error",
+    409: "conflict_error",
     413: "request_too_large",
     429: "rate_limit_error",
     500: "api_error",
@@ -32,6 +33,8 @@ TYPES = {
 }
 """The only values of ``error.type`` that exist."""
 STATUS = {name: status for status, name in TYPES.items()}
+OTHER_TYPES = {408: "timeout_error", 503: "overloaded_error"}
+"""Types of statuses that Anthropic's API does not answer with, but others in its dialect do."""
 
 
 LONG = 300
@@ -96,7 +99,7 @@ _decode_any = msgspec.json.Decoder().decode
 
 
 def error_type(status: int) -> str:
-    return TYPES.get(status) or ("invalid_request_error" if status < 500 else "api_error")
+    return TYPES.get(status) or OTHER_TYPES.get(status) or ("invalid_request_error" if status < 500 else "api_error")
 
 
 def error_body(error: EdgeError, request_id: str) -> bytes:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from edge.dialects import anthropic
+from edge.dialects.error_translation import to_openai
 from edge.dialects.estimate import estimate_answer
-from edge.dialects.openai import TYPES
 from edge.dialects.translation import (
     Context,
     decode_answer,
@@ -27,7 +27,6 @@ from edge.errors import UpstreamBadResponse
 __all__ = [
     "annotation",
     "arguments_text",
-    "error_fields",
     "event_error",
     "finish_reason",
     "refusal",
@@ -45,17 +44,6 @@ FINISH = {
     "pause_turn": "stop",
 }
 """``types/stop_reason.py`` -> ``finish_reason``. A pause is no end, but OpenAI has no word for it."""
-STATUS = {529: 503}
-"""Anthropic's own status for overload, which OpenAI's clients do not know."""
-CODES = {
-    401: "invalid_api_key",
-    402: "insufficient_quota",
-    404: "model_not_found",
-    429: "rate_limit_exceeded",
-    503: "overloaded",
-    504: "timeout",
-}
-TOO_LONG = "prompt is too long"
 
 
 def translate_answer(body: bytes, context: Context, now: int) -> bytes:
@@ -181,29 +169,18 @@ def _call(block: dict[str, Any], arguments: str, context: Context) -> dict[str, 
 def translate_error(status: int, body: bytes, request_id: str = "") -> tuple[int, bytes]:
     """An error of Anthropic's: the status and the body an OpenAI client gets.
 
-    The table of https://platform.claude.com/docs/en/api/errors against the envelope openai-python's ``_exceptions.py``
-    reads, which has no place for `request_id`. A body that is no JSON, a proxy's page say, is quoted in brief; keys are
-    taken out of every message.
+    OpenAI's envelope has no place for `request_id`. A body that is no JSON, a proxy's page say, is quoted in brief;
+    keys are taken out of every message.
     """
-    message = error_message(error_object(body), f"The provider answered {status}: {printable(body)}")
-    status = STATUS.get(status, status)
-    return status, encode({"error": error_fields(status, message)})
+    error = error_object(body)
+    message = error_message(error, f"The provider answered {status}: {printable(body)}")
+    status, fields = to_openai(status, error, message)
+    return status, encode({"error": fields})
 
 
-def error_fields(status: int, message: str) -> dict[str, Any]:
-    """The ``error`` object of OpenAI's envelope, for a status and a message."""
-    kind = TYPES.get(status) or ("invalid_request_error" if status < 500 else "server_error")
-    code = CODES.get(status)
-    if status == 402:
-        kind = "insufficient_quota"
-    if status in (400, 413) and TOO_LONG in message.lower():
-        code = "context_length_exceeded"
-    return {"message": message, "type": kind, "param": None, "code": code}
-
-
-def event_error(data: bytes) -> tuple[int, str]:
-    """The status and the message of an ``error`` event."""
+def event_error(data: bytes) -> dict[str, Any]:
+    """The ``error`` object for an ``error`` event."""
     error = error_object(data)
     kind = error.get("type")
     status = anthropic.STATUS.get(kind, 500) if isinstance(kind, str) else 502
-    return STATUS.get(status, status), error_message(error, "The provider broke off with an error.")
+    return to_openai(status, error, error_message(error, "The provider broke off with an error."))[1]

@@ -24,7 +24,6 @@ from edge.dialects.anthropic import usage_of
 from edge.dialects.anthropic_to_openai_answer import (
     annotation,
     arguments_text,
-    error_fields,
     event_error,
     finish_reason,
     refusal,
@@ -237,7 +236,7 @@ class StreamTranslator:
         self._closed = True
 
     def _error(self, data: bytes, out: list[bytes]) -> None:
-        out.append(b"data: " + encode({"error": error_fields(*event_error(data))}) + b"\n\n")
+        out.append(b"data: " + encode({"error": event_error(data)}) + b"\n\n")
         self._closed = True
 
     def _count(self, data: bytes) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge.dialects import openai
-from edge.dialects.anthropic import error_type
+from edge.dialects.error_translation import to_anthropic
 from edge.dialects.estimate import estimate_answer
 from edge.dialects.message import delta, stop_details, text_block, thinking_block, tool_use_block, whole_usage
 from edge.dialects.message import message as made_message
@@ -42,7 +42,6 @@ STOPS = {
     "content_filter": "refusal",
 }
 """``finish_reason`` -> ``types/stop_reason.py``."""
-STATUS = {503: 529}
 
 
 def translate_answer(body: bytes, context: Context, now: int = 0) -> bytes:
@@ -121,25 +120,20 @@ def invented_id(message_id: str, number: int) -> str:
 def translate_error(status: int, body: bytes, request_id: str = "") -> tuple[int, bytes]:
     """An error of OpenAI's dialect: the status and the body an Anthropic client gets.
 
-    Only the types of https://platform.claude.com/docs/en/api/errors are used. A prompt that is too long is told in
-    Anthropic's words, by which clients know that they have to shorten it.
+    A body that is no JSON, a proxy's page say, is quoted in brief; keys are taken out of every message.
     """
     error = error_object(body)
     message = error_message(error, f"The provider answered {status}: {printable(body)}")
-    return error_answer(status, message, error.get("code"), request_id)
+    status, fields = to_anthropic(status, error, message)
+    return status, _envelope(fields, request_id)
 
 
-def error_answer(status: int, message: str, code: Any, request_id: str) -> tuple[int, bytes]:
-    """Anthropic's status and envelope for an error of OpenAI's."""
-    status = STATUS.get(status, status)
-    if code == "context_length_exceeded" and "prompt is too long" not in message:
-        message = f"prompt is too long: {message}"
-    fields = {"type": error_type(status), "message": message}
-    return status, encode({"type": "error", "error": fields, "request_id": request_id or None})
+def _envelope(fields: dict[str, Any], request_id: str) -> bytes:
+    return encode({"type": "error", "error": fields, "request_id": request_id or None})
 
 
 def event_error(error: Any, request_id: str) -> bytes:
     """The data of an ``error`` event for the ``error`` object of a chunk."""
     fields = error if isinstance(error, dict) else {"message": error}
     message = error_message(fields, "The provider broke off with an error.")
-    return error_answer(openai.status_of(fields), message, fields.get("code"), request_id)[1]
+    return _envelope(to_anthropic(openai.status_of(fields), fields, message)[1], request_id)

@@ -58,7 +58,7 @@ EXCERPT_S = 0.25
 """What of an error's body comes in this time is read, so that the log can tell it, while another upstream waits."""
 NO_SUCH_PATH = "The provider does not know the path that this route stands for: its 'base_url' may be wrong."
 
-RETURNED = frozenset({b"content-type", b"openai-processing-ms"})
+RETURNED = frozenset({b"content-type", b"openai-processing-ms", b"x-should-retry"})
 WAIT = re.compile(rb"\d{1,9}(\.\d{1,9})?|[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT")
 """What may be said of a time to wait: seconds, or the date of RFC 9110, section 5.6.7. NaN is for no client to compute
 with.

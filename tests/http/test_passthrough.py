@@ -217,6 +217,7 @@ def test_only_listed_headers_come_back(edge, upstream):
         x_ratelimit_limit_requests="10",
         anthropic_ratelimit_tokens_remaining="5",
         openai_processing_ms="12",
+        x_should_retry="false",
         x_request_id="req_upstream",
         set_cookie="canary=1",
         server="canary",
@@ -237,6 +238,7 @@ def test_only_listed_headers_come_back(edge, upstream):
         "x-ratelimit-limit-requests": "10",
         "anthropic-ratelimit-tokens-remaining": "5",
         "openai-processing-ms": "12",
+        "x-should-retry": "false",
         "x-edge-upstream-request-id": "req_upstream",
         "content-length": "2",
         "x-request-id": "my-own-id-1",  # the raw client lower-cases what it reads

@@ -22,7 +22,8 @@ TABLE = [
     (402, "billing_error", 402, "insufficient_quota", "insufficient_quota"),
     (403, "permission_error", 403, "permission_error", None),
     (404, "not_found_error", 404, "invalid_request_error", "model_not_found"),
-    (413, "request_too_large", 413, "invalid_request_error", None),
+    (409, "conflict_error", 409, "invalid_request_error", None),
+    (413, "request_too_large", 413, "invalid_request_error", "request_too_large"),
     (429, "rate_limit_error", 429, "rate_limit_error", "rate_limit_exceeded"),
     (500, "api_error", 500, "server_error", None),
     (504, "timeout_error", 504, "server_error", "timeout"),
@@ -39,15 +40,6 @@ def test_errors_have_the_status_type_and_code_of_the_other_side(status, kind, tr
     back, answer = TRANSLATORS["messages"].error(there, answer, "req_2")
     assert back == status
     assert json.loads(answer) == {"type": "error", "error": {"type": kind, "message": "m"}, "request_id": "req_2"}
-
-
-def test_a_prompt_that_is_too_long_is_told_in_the_words_clients_know():
-    body = b'{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 9 > 8"}}'
-    assert json.loads(TRANSLATORS["chat"].error(400, body, "")[1])["error"]["code"] == "context_length_exceeded"
-    body = b'{"error":{"message":"This model\'s maximum context length is 8","code":"context_length_exceeded"}}'
-    assert json.loads(TRANSLATORS["messages"].error(400, body, "")[1])["error"]["message"].startswith(
-        "prompt is too long"
-    )
 
 
 @pytest.mark.parametrize("api", ["chat", "messages"])
