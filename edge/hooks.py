@@ -12,6 +12,9 @@ from msgspec import Struct
 
 Add = Callable[[float], None]
 
+MAX_COUNT = 1 << 53
+"""Tokens: beyond it a float, which metrics are, cannot tell one from the next."""
+
 
 class Usage(Struct, frozen=True, gc=False, omit_defaults=True):
     """What one answer used, as its provider counted it. -1 marks a count of the first five that the provider did not
@@ -108,7 +111,8 @@ class Usage(Struct, frozen=True, gc=False, omit_defaults=True):
         numbers = (self.input, self.output, self.cache_read, self.cache_write, self.reasoning)
         more = (self.cache_write_long, self.audio_input, self.audio_output, self.image_input, self.image_output)
         words = self.service_tier or self.speed or self.geo or self.parts
-        return min(numbers) >= -1 and min(*more, self.web_searches) >= 0 and not words
+        least, most = min(*more, self.web_searches), max(*numbers, *more, self.web_searches)
+        return min(numbers) >= -1 and least >= 0 and most <= MAX_COUNT and not words
 
 
 class Part(Struct, frozen=True, gc=False, omit_defaults=True):

@@ -22,19 +22,28 @@ believed: the decoder compares every field, and what differs in any is no answer
 from __future__ import annotations
 
 import hmac
-import math
+import re
 import struct
 from hashlib import sha256
 
 import msgspec
 
 from edge.cache.entry import Entry
+from edge.cache.policy import CACHEABLE, MAX_TTL_S
+from edge.config import NAME
 
 __all__ = ["MAX_BYTES", "TooLarge", "decode", "encode"]
 
 MAX_BYTES = 1 << 20
 """The largest envelope. A longer value would hold up every other command of a Redis, which has one thread."""
 MAX_CHUNKS = 65536
+PROVIDER = re.compile(NAME)
+MAX_MODEL = 256
+MAX_COST = 10**18
+"""In 1e-12 USD: a million, which no answer costs."""
+MAX_CHUNK_MS = 86_400_000
+MAX_SKEW_S = 86_400
+"""By how much the clock of who stored an answer may differ from ours."""
 
 MAGIC = b"LEAe"
 VERSION = 1
@@ -109,10 +118,21 @@ def _tenant(tenant: str) -> bytes:
 
 
 def _sound(entry: Entry, now: float) -> bool:
-    """Whether the answer agrees with itself, and is of now."""
-    if not (math.isfinite(entry.stored_at) and math.isfinite(entry.expires_at) and now < entry.expires_at):
+    """Whether the answer agrees with itself, is of now, and says what an answer can say: what becomes a header, a label
+    or a number has to pass what the configuration and the provider's answer would have had to.
+    """
+    if entry.api not in CACHEABLE:
         return False
-    if entry.cost < -1 or len(entry.chunks) > MAX_CHUNKS:
+    if entry.provider and not PROVIDER.fullmatch(entry.provider):
+        return False
+    if len(entry.model) > MAX_MODEL or not entry.model.isprintable():
+        return False
+    # NaN is in no range.
+    if not now - MAX_TTL_S - MAX_SKEW_S <= entry.stored_at <= now + MAX_SKEW_S:
+        return False
+    if not max(now, entry.stored_at) < entry.expires_at <= entry.stored_at + MAX_TTL_S:
+        return False
+    if not -1 <= entry.cost <= MAX_COST or len(entry.chunks) > MAX_CHUNKS:
         return False
     if entry.usage is not None and not entry.usage.sound:
         return False
@@ -120,7 +140,7 @@ def _sound(entry: Entry, now: float) -> bool:
         return True
     at = end = 0
     for milliseconds, position in entry.chunks:
-        if milliseconds < at or position < end:
+        if not at <= milliseconds <= MAX_CHUNK_MS or position < end:
             return False
         at, end = milliseconds, position
     return end == len(entry.body)

@@ -8,11 +8,10 @@ import msgspec
 
 from edge.dialects.estimate import envelope
 from edge.errors import UNREADABLE, EdgeError
-from edge.hooks import Usage
+from edge.hooks import MAX_COUNT, Usage
 
 __all__ = ["Stream", "count", "heartbeat", "one_line", "type_of"]
 
-MAX_COUNT = 1 << 53
 HEARTBEATS = frozenset({b"ping", b"keepalive", b"keep-alive", b"heartbeat"})
 """Events that say that a provider is there, and nothing else: Anthropic's ping, OpenAI's keepalive, and others'."""
 BRIEF = 80

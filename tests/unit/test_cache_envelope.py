@@ -96,15 +96,43 @@ def rows() -> dict[str, object]:
         "expires later than its header says": (8, 3000.0),
         "stored at another time": (7, 1.0),
         "expires never": (8, math.inf),
+        "a route that is none": (0, "chat\r\nx: y"),
+        "a route that is not cached": (0, "models"),
+        "a provider that ends its line": (4, "openai\r\nset-cookie: a=b"),
+        "a provider that ends its line at its end": (4, "openai\n"),
+        "a provider no configuration can have": (4, "OpenAI"),
+        "a provider of any length": (4, "o" * 65),
+        "a provider that is no text": (4, b"openai"),
+        "a model that ends its line": (5, "gpt-4o\r\nset-cookie: a=b"),
+        "a model with a control character": (5, "gpt\x00"),
+        "a model of any length": (5, "m" * 257),
+        "a cost that is absurd": (6, 10**18 + 1),
+        "a cost of more than 64 bits": (6, 2**64 - 1),
+        "usage is absurd": (3, [2**53 + 1, 0]),
+        "usage is not a number": (3, [math.nan, 0]),
+        "a pause of days": (2, [[0, 1], [86_400_001, 10]]),
+    }
+    times = {
+        "was stored tomorrow": (90_000.0, 91_000.0),
+        "was stored before anything": (-4e7, 2000.5),
+        "was stored when it expired": (1600.0, 1550.0),
+        "is kept for years": (1000.25, 4e7),
+        "has no time at all": (math.nan, 2000.5),
+        "never expires": (1000.25, math.nan),
     }
     found = {name: [value if i == at else old for i, old in enumerate(good)] for name, (at, value) in changed.items()}
+    for name, (stored_at, expires_at) in times.items():
+        found[name] = [*good[:7], stored_at, expires_at]
     return {**found, "too short": good[:-1], "an object": {"api": "chat"}, "nothing": None, "a list": [good]}
 
 
 @pytest.mark.parametrize("row", rows().values(), ids=rows().keys())
 @pytest.mark.parametrize("key", [None, KEY])
 def test_a_good_checksum_does_not_make_a_good_answer(row, key):
-    assert decode(signed(msgspec.msgpack.encode(row), key=key), DIGEST, "a", key, 1500.0) is None
+    payload = msgspec.msgpack.encode(row)
+    assert decode(signed(payload, key=key), DIGEST, "a", key, 1500.0) is None
+    if isinstance(row, list) and len(row) == 9 and row[7] != 1.0 and row[8] != 3000.0:  # not by its header alone
+        assert decode(signed(payload, *row[7:], key=key), DIGEST, "a", key, 1500.0) is None
 
 
 def test_the_makers_of_those_would_make_a_good_answer():
