@@ -176,6 +176,7 @@ class Provider(Settings, frozen=True, kw_only=True):
     headers: dict[str, str] = field(default_factory=dict)
     drop_headers: list[str] = field(default_factory=list)
     drop_betas: list[str] = field(default_factory=list)
+    system: Literal["anywhere", "first"] = "anywhere"
     models: list[str] | None = None
     ca_file: str | None = None
     max_connections: Annotated[int, Meta(ge=1, le=65535)] = 100

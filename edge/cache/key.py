@@ -71,6 +71,7 @@ def identity(scope: str, owner: str, strict: bool, targets: Iterable[tuple[Provi
             "headers": dict(provider.headers),
             "drop_headers": provider.drop_headers,
             "drop_betas": provider.drop_betas,
+            "system": provider.system,
             "model": model,
         }
         for provider, model in targets

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge.dialects.anthropic_to_openai_messages import Conversation, tool_definition
+from edge.dialects.anthropic_to_openai_messages import Conversation, tool_definition, with_system_first
 from edge.dialects.billing import without_billing
 from edge.dialects.models import OpenAIModel, effort_for, openai_model
 from edge.dialects.provider_state import refuse_state
@@ -18,6 +18,7 @@ from edge.dialects.tokens import estimate_tokens
 from edge.dialects.translation import (
     Context,
     Dropped,
+    ToolNames,
     Translated,
     decode,
     digest,
@@ -57,15 +58,22 @@ def translate_request(
     strict: bool = False,
     request_id: str = "",
     version: str = "",
+    system_first: bool = False,
 ) -> Translated:
     """A messages request for ``/v1/chat/completions``. `version` has no use here: all of them are read.
 
     `model` is the name to ask the provider for; `facts` what is known of it, by default what the table says. With
-    `strict`, a field that cannot cross is refused instead of dropped. Raises InvalidJSON, InvalidRequest, InvalidValue.
+    `system_first` its server takes a system message at the beginning alone. With `strict`, a field that cannot cross is
+    refused instead of dropped. Raises InvalidJSON, InvalidRequest, InvalidValue.
     """
     request = without_billing(decode(body) if isinstance(body, bytes) else body)
-    context = Context(model=model, request_id=request_id, input_tokens=estimate_tokens({**request, "model": model}))
-    return _Request(request, facts or openai_model(model), context).translated(strict=strict)
+    context = Context(
+        model=model,
+        request_id=request_id,
+        input_tokens=estimate_tokens({**request, "model": model}),
+        tool_names=ToolNames(request),
+    )
+    return _Request(request, facts or openai_model(model), context).translated(strict=strict, system_first=system_first)
 
 
 class _Request:
@@ -79,7 +87,7 @@ class _Request:
         self.conversation = Conversation(facts, self.dropped, context.tool_names)
         self.result: dict[str, Any] = {"model": context.model}
 
-    def translated(self, *, strict: bool) -> Translated:
+    def translated(self, *, strict: bool, system_first: bool) -> Translated:
         request, result, context = self.request, self.result, self.context
         refuse_state(request)
         for name, value in request.items():
@@ -92,6 +100,8 @@ class _Request:
         self.conversation.take_system(request.get("system"))
         self.conversation.take(request.get("messages"))
         result["messages"] = self.conversation.messages
+        if system_first:
+            result["messages"] = with_system_first(self.conversation.messages)
         self._max_tokens()
         self._tools()
         self._tool_choice()

@@ -17,9 +17,9 @@ from typing import Any
 
 from edge.dialects.models import OpenAIModel
 from edge.dialects.refusals import anthropic_messages
-from edge.dialects.translation import Dropped, encode, invalid, openai_id, short_name
+from edge.dialects.translation import Dropped, ToolNames, arguments_object, encode, invalid, openai_id, short_name
 
-__all__ = ["Conversation", "tool_definition"]
+__all__ = ["Conversation", "tool_definition", "with_system_first"]
 
 SERVER_BLOCKS = frozenset(
     (
@@ -55,7 +55,7 @@ class Conversation:
 
     __slots__ = ("_dropped", "_facts", "_names", "added", "messages")
 
-    def __init__(self, facts: OpenAIModel, dropped: Dropped, names: dict[str, str]) -> None:
+    def __init__(self, facts: OpenAIModel, dropped: Dropped, names: ToolNames) -> None:
         self._facts = facts
         self._dropped = dropped
         self._names = names
@@ -80,7 +80,8 @@ class Conversation:
                 self._system(message, at)
             else:
                 raise invalid(f"'{at}' must be a message with a role this API knows.", f"{at}.role")
-        if all(message["role"] == "system" for message in self.messages):
+        silent = (each["role"] == "system" or each == {"role": "user", "content": ""} for each in self.messages)
+        if all(silent):
             raise invalid("The parameter 'messages' holds nothing for the model to answer.", "messages")
 
     def _system(self, message: dict[str, Any], at: str) -> None:
@@ -94,14 +95,17 @@ class Conversation:
     def _user(self, content: Any, at: str) -> None:
         parts: list[Part] = []
         carried: list[Part] = []
+        results = False
         for block, where in self._blocks(content, at):
             if block["type"] == "tool_result":
+                results = True
                 self._result(block, where, carried)
             else:
-                parts += self._block_parts(block, where)
+                parts += self._block_parts(block, where, parts)
         parts = carried + parts
-        if parts:
-            self.messages.append({"role": "user", "content": self._content(parts)})
+        if parts or not results:
+            # Who says nothing has had a turn all the same: without it, two others would follow each other.
+            self.messages.append({"role": "user", "content": self._content(parts) if parts else ""})
 
     def _result(self, block: dict[str, Any], at: str, carried: list[Part]) -> None:
         call = block.get("tool_use_id")
@@ -159,9 +163,10 @@ class Conversation:
             raise invalid(f"'{at}.id' must be a string.", f"{at}.id")
         if not isinstance(name, str) or not name:
             raise invalid(f"'{at}.name' must be a string.", f"{at}.name")
-        if arguments is not None and not isinstance(arguments, dict):
+        arguments = arguments_object(arguments)  # a call without arguments is "" in the history of some clients
+        if arguments is None:
             raise invalid(f"'{at}.input' must be an object.", f"{at}.input")
-        function = {"name": short_name(name, self._names), "arguments": encode(arguments or {}).decode()}
+        function = {"name": short_name(name, self._names), "arguments": encode(arguments).decode()}
         return {"id": openai_id(call), "type": "function", "function": function}
 
     def _blocks(self, content: Any, at: str) -> list[tuple[dict[str, Any], str]]:
@@ -178,9 +183,13 @@ class Conversation:
         return blocks
 
     def _parts(self, content: Any, at: str) -> list[Part]:
-        return [part for block, where in self._blocks(content, at) for part in self._block_parts(block, where)]
+        parts: list[Part] = []
+        for block, where in self._blocks(content, at):
+            parts += self._block_parts(block, where, parts)
+        return parts
 
-    def _block_parts(self, block: dict[str, Any], at: str) -> list[Part]:
+    def _block_parts(self, block: dict[str, Any], at: str, before: list[Part]) -> list[Part]:
+        """The parts for a block that comes after those `before` it in its message."""
         kind = block["type"]
         parts: list[Part]
         if kind == "text":
@@ -207,11 +216,19 @@ class Conversation:
             raise invalid(f"'{at}' is a block of type '{kind}'{name}, which cannot be translated.", f"{at}.type")
         if kind in BLOCK_FIELDS:
             self._note(block, BLOCK_FIELDS[kind])
-        if parts and self._facts.breakpoints and isinstance(block.get("cache_control"), dict):
+        if self._facts.breakpoints and isinstance(block.get("cache_control"), dict):
             ttl = TTL.get(str(block["cache_control"].get("ttl")))
             mark = {"mode": "explicit", "ttl": ttl} if ttl else {"mode": "explicit"}
-            parts[-1]["prompt_cache_breakpoint"] = mark
+            self._mark(parts or before, mark)
         return parts
+
+    def _mark(self, parts: list[Part], mark: dict[str, Any]) -> None:
+        """Mark the last of these parts, or what was said before, where an empty block had the mark."""
+        if not parts and self.messages and self.messages[-1]["role"] in ("system", "user"):
+            message = self.messages[-1]
+            parts = message["content"] = parts_of(message["content"])
+        if parts:
+            parts[-1].setdefault("prompt_cache_breakpoint", mark)
 
     def _summary(self, block: dict[str, Any]) -> list[str]:
         """What a compaction says, nothing for one that failed; the tools that had been added by then are added."""
@@ -282,9 +299,34 @@ class Conversation:
             self._dropped.add("cache_control" if name == "cache_control" else f"messages.content.{name}")
 
 
-def tool_definition(
-    tool: dict[str, Any], names: dict[str, str], schema: dict[str, Any], *, strict: bool
-) -> dict[str, Any]:
+def with_system_first(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The messages for a server that takes one system message, at the beginning: later ones are told as a user's turn
+    where they stand, and turns of one role that follow each other are one, since such servers refuse that too.
+    """
+    ordered: list[dict[str, Any]] = []
+    for message in messages:
+        role = message["role"]
+        if role == "system" and any(earlier["role"] != "system" for earlier in ordered):
+            role = "user"
+        if ordered and role in ("system", "user") and ordered[-1]["role"] == role:
+            before = ordered[-1]["content"]
+            if isinstance(before, str) and isinstance(message["content"], str):
+                joined: Any = "\n\n".join(filter(None, (before, message["content"])))
+            else:
+                joined = parts_of(before) + parts_of(message["content"])
+            ordered[-1] = {"role": role, "content": joined}
+        else:
+            ordered.append({**message, "role": role})
+    return ordered
+
+
+def parts_of(content: str | list[Part]) -> list[Part]:
+    if isinstance(content, list):
+        return content
+    return [{"type": "text", "text": content}] if content else []
+
+
+def tool_definition(tool: dict[str, Any], names: ToolNames, schema: dict[str, Any], *, strict: bool) -> dict[str, Any]:
     """A function of OpenAI's for a tool of the client's."""
     function: dict[str, Any] = {"name": short_name(tool["name"], names)}
     if isinstance(tool.get("description"), str) and tool["description"]:

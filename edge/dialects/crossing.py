@@ -45,14 +45,17 @@ def stream_of(route: Route) -> Stream:
     return STREAMS.get(route.api, openai.OtherStream)()
 
 
-def open_crossing(exchange: Exchange, model: str, dialect: Dialect, version: str = "") -> Crossing:
+def open_crossing(
+    exchange: Exchange, model: str, dialect: Dialect, version: str = "", *, system_first: bool = False
+) -> Crossing:
     """The crossing to a provider of `dialect` that calls the model `model`, and of Anthropic's API goes by `version`.
 
-    Raises InvalidRequest for a request that cannot mean anything there.
+    With `system_first` the provider takes a system message at the beginning alone. Raises InvalidRequest for a request
+    that cannot mean anything there.
     """
     if exchange.route.dialect is None or exchange.route.dialect == dialect:
         return Crossing(exchange, model)
-    return TranslatedCrossing(exchange, model, version)
+    return TranslatedCrossing(exchange, model, version, system_first)
 
 
 class Crossing:
@@ -138,7 +141,7 @@ class TranslatedCrossing(Crossing):
 
     translates = True
 
-    def __init__(self, exchange: Exchange, model: str, version: str) -> None:
+    def __init__(self, exchange: Exchange, model: str, version: str, system_first: bool) -> None:
         self._exchange = exchange
         self._translator = TRANSLATORS[exchange.route.api]
         translated = self._translator.request(
@@ -147,6 +150,7 @@ class TranslatedCrossing(Crossing):
             strict=exchange.state.settings.translation.strict,
             request_id=exchange.request_id,
             version=version,
+            system_first=system_first,
         )
         self.path = self._translator.api
         self.body = translated.body

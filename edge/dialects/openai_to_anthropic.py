@@ -26,6 +26,7 @@ from edge.dialects.translation import (
     EMPTY_SCHEMA,
     Context,
     Dropped,
+    ToolNames,
     Translated,
     decode,
     digest,
@@ -74,15 +75,16 @@ def translate_request(
     strict: bool = False,
     request_id: str = "",
     version: str = "",
+    system_first: bool = False,
 ) -> Translated:
-    """A chat completion request for Anthropic's ``/v1/messages``.
+    """A chat completion request for Anthropic's ``/v1/messages``. `system_first` has no use here: it always is.
 
     `model` is the name to ask the provider for; `facts` what is known of it, by default what the table says; `version`
     the ``anthropic-version`` the request goes by. With `strict`, a field that cannot cross is refused instead of
     dropped. Raises InvalidJSON, InvalidRequest, InvalidValue.
     """
     request = decode(body) if isinstance(body, bytes) else body
-    context = Context(model=model, request_id=request_id)
+    context = Context(model=model, request_id=request_id, tool_names=ToolNames(request))
     return _Request(request, facts or anthropic_model(model), anthropic_version(version), context).translated(
         strict=strict
     )

@@ -15,7 +15,7 @@ from base64 import b64decode
 from typing import Any
 
 from edge.dialects.refusals import openai_messages
-from edge.dialects.translation import Dropped, anthropic_id, arguments_object, invalid, short_name
+from edge.dialects.translation import Dropped, ToolNames, anthropic_id, arguments_object, invalid, short_name
 
 __all__ = ["Conversation", "cache_control"]
 
@@ -57,7 +57,7 @@ class Conversation:
         *("messages", "system", "tools_used"),
     )
 
-    def __init__(self, dropped: Dropped, names: dict[str, str], *, assistant_documents: bool = True) -> None:
+    def __init__(self, dropped: Dropped, names: ToolNames, *, assistant_documents: bool = True) -> None:
         self._dropped = dropped
         self._assistant_documents = assistant_documents
         self._names = names

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from hashlib import sha256
@@ -25,6 +25,7 @@ __all__ = [
     "EMPTY_SCHEMA",
     "Context",
     "Dropped",
+    "ToolNames",
     "Translated",
     "anthropic_id",
     "arguments_object",
@@ -46,6 +47,8 @@ __all__ = [
 
 NAME = re.compile(r"[a-zA-Z0-9_-]+\Z")
 NAME_LIMIT = 64
+SHORTENED = re.compile(r"_[0-9a-f]{8}\Z")
+"""How a name that `short_name` has made ends: one of the client's own that ends so might be the same."""
 OPENAI_ID_LIMIT = 40
 """OpenAI refuses a longer ``tool_call_id``."""
 MAPPED = "edge_"
@@ -74,6 +77,37 @@ encode = msgspec.json.Encoder(decimal_format="number").encode
 """Numbers go through unharmed: whole ones of any size, fractions digit by digit, which a binary float would round."""
 
 
+class ToolNames(dict[str, str]):
+    """Names of tools as they are sent -> as the client knows them, those that had to be changed.
+
+    `request` is one of either dialect. Its own names are kept from being given to another tool.
+    """
+
+    def __init__(self, request: dict[str, Any] | None = None) -> None:
+        self.own = frozenset(name for name in names_in(request or {}) if SHORTENED.search(name))
+
+
+def names_in(request: dict[str, Any]) -> Iterator[str]:
+    """The names of the tools that a request defines, and of those that were called in its history."""
+    named: list[Any] = []
+    for key in ("tools", "functions"):
+        if isinstance(listed := request.get(key), list):
+            named += listed
+    messages = request.get("messages")
+    for message in messages if isinstance(messages, list) else ():
+        if isinstance(message, dict):
+            named.append(message.get("function_call"))
+            for key in ("content", "tool_calls"):
+                if isinstance(listed := message.get(key), list):
+                    named += listed
+    for tool in named:
+        if isinstance(tool, dict):
+            function = tool.get("function")
+            name = (function if isinstance(function, dict) else tool).get("name")
+            if isinstance(name, str):
+                yield name
+
+
 @dataclass(slots=True)
 class Context:
     """What the way back must know of a request. ``model`` is the name the provider was asked for.
@@ -97,7 +131,7 @@ class Context:
     measure: Callable[[], int] | None = None
     told: Usage | None = None
     request_id: str = ""
-    tool_names: dict[str, str] = field(default_factory=dict)
+    tool_names: ToolNames = field(default_factory=ToolNames)
     warnings: set[str] = field(default_factory=set)
 
     def estimated_input(self) -> int:
@@ -259,13 +293,20 @@ def openai_id(mapped: str) -> str:
     return original if len(original) <= OPENAI_ID_LIMIT else "call_" + digest(original)[:32]
 
 
-def short_name(name: str, names: dict[str, str]) -> str:
-    """A tool's name in the characters and the length both dialects take; a changed one is entered into `names`."""
+def short_name(name: str, names: ToolNames) -> str:
+    """A tool's name in the characters and the length both dialects take; a changed one is entered into `names`.
+
+    It is made of the name alone, so it is the same in every turn and process, unless another tool is called so.
+    """
     if len(name) <= NAME_LIMIT and NAME.match(name):
         return name
-    changed = re.sub(r"[^a-zA-Z0-9_-]", "_", name)[: NAME_LIMIT - 9] + "_" + digest(name)[:8]
-    names[changed] = name
-    return changed
+    start = re.sub(r"[^a-zA-Z0-9_-]", "_", name)[: NAME_LIMIT - 9]
+    told = name
+    while True:
+        changed = f"{start}_{digest(told)[:8]}"
+        if changed not in names.own and names.setdefault(changed, name) == name:
+            return changed
+        told += " "
 
 
 def openai_usage(usage: Usage, *, estimated: bool = False) -> dict[str, Any]:

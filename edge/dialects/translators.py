@@ -43,6 +43,7 @@ class RequestTranslator(Protocol):
         strict: bool = ...,
         request_id: str = ...,
         version: str = ...,
+        system_first: bool = ...,
     ) -> Translated: ...
 
 

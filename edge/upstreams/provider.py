@@ -39,6 +39,7 @@ class Provider:
         self.dialect: Dialect = settings.dialect
         self.base_url = settings.base_url
         self.has_own_models = settings.models is not None
+        self._system_first = settings.system == "first"
         self.transport = transport
         patterns = config.DEFAULT_MODELS[settings.dialect] if settings.models is None else settings.models
         self.patterns = tuple(patterns)
@@ -97,7 +98,8 @@ class Provider:
 
     def crossing(self, exchange: Exchange, model: str) -> Crossing:
         """How the exchange's request goes to this provider, which calls the model `model`. Raises InvalidRequest."""
-        return open_crossing(exchange, model, self.dialect, self._client.version(exchange))
+        version = self._client.version(exchange)
+        return open_crossing(exchange, model, self.dialect, version, system_first=self._system_first)
 
     def accounts_of(self, tenant: str) -> list[Headers]:
         """The credentials of its keys, in the order in which a tenant has them: the same for all who ask."""

@@ -26,8 +26,9 @@ PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgG
 
 @pytest.fixture(scope="module")
 def edge(simulator, front, tmp_path_factory):
+    local = {"dialect": "openai", "base_url": f"{simulator.url}/v1", "models": ["llama-*"], "system": "first"}
     config = {
-        "providers": providers(simulator.url),
+        "providers": {**providers(simulator.url), "local": local},
         "models": {
             "either": {"strategy": "failover", "upstreams": [{"to": "openai/gpt-4o"}, {"to": f"anthropic/{CLAUDE}"}]}
         },
@@ -367,3 +368,13 @@ def test_a_models_own_400_for_tools_passes_as_it_is(tmp_path):
             got = httpx2.post(f"{made.url}/v1/chat/completions", json=body)
     assert (got.status_code, got.content) == (400, said)
     assert json.loads(upstream.seen[0].body) == body
+
+
+def test_a_provider_that_wants_system_messages_first_is_told_the_later_ones_by_the_user(edge, simulator):
+    said = [*SAID, {"role": "system", "content": "be brief"}]
+    for model, told in (("llama-3", [{"role": "user", "content": "Say hello.\n\nbe brief"}]), (GPT, said)):
+        before = simulator.count()
+        body = {"model": model, "max_tokens": 64, "system": "S", "messages": said}
+        assert httpx2.post(f"{edge.url}/v1/messages", json=body).status_code == 200
+        sent = json.loads(simulator.entry(before)["body"])["messages"]
+        assert sent == [{"role": "system", "content": "S"}, *told]

@@ -11,7 +11,7 @@ from edge.dialects import models
 from edge.dialects.models import anthropic_model, effort_for, openai_model
 from edge.dialects.schemas import closed, has_maps, is_strict
 from edge.dialects.tokens import count_answer, estimate_tokens
-from edge.dialects.translation import short_name
+from edge.dialects.translation import ToolNames, short_name
 from edge.dialects.translators import TRANSLATORS
 from edge.errors import InvalidRequest, InvalidValue
 from tests.unit.translating import PNG, USER, to_anthropic
@@ -154,7 +154,7 @@ def test_schemas_are_closed_and_judged():
 
 
 def test_names_that_do_not_fit_are_changed_and_remembered():
-    names = {}
+    names = ToolNames()
     assert short_name("look_up-1", names) == "look_up-1"
     changed = short_name("look.up", names)
     assert names == {changed: "look.up"}
