@@ -20,6 +20,9 @@ __all__ = ["Crowd", "bounds"]
 
 RESERVED = 64
 """Descriptors that clients never get, whatever is configured: listeners, the log, Redis, a few providers."""
+ONE_ADDRESS = 0.9
+"""Of all connections, what one address may have by default: it may be the proxy that everybody comes through, and if it
+is not, a tenth is left for everybody else."""
 BATCH = 64
 """The idlest connections are looked for so many at a time: a look at all is dear where there are thousands."""
 PATIENCE_S = 0.2
@@ -47,7 +50,7 @@ def bounds(server: Server, descriptors: int) -> tuple[int, int]:
     """How many connections a worker that may open so many descriptors takes, in all and of one address."""
     most = max(descriptors - RESERVED, descriptors // 2, 1)
     total = min(server.max_connections or max(descriptors // 2, 1), most)
-    return total, min(server.max_connections_per_address or max(total // 2, 1), total)
+    return total, min(server.max_connections_per_address or max(int(total * ONE_ADDRESS), 1), total)
 
 
 @lru_cache(maxsize=4096)

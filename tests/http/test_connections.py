@@ -60,7 +60,7 @@ def test_idle_connections_beyond_the_descriptors_do_not_stop_the_service(simulat
             assert early.sock.recv(1) == b"", "the idlest was closed"
             assert metric(edge.url, 'edge_connections_shed_total{action="closed_idle"}') >= 500
             line = edge.process.wait_for(r".*connections are at their bound.*", 5)[0]
-            assert json.loads(line)["max_connections_per_address"] == 256
+            assert json.loads(line)["max_connections_per_address"] == 460
         said = [line for line in edge.process.lines if "connections are at their bound" in line]
         assert len(said) <= 5, "one line in a while"
     assert "provider_connect" not in edge.process.output
