@@ -33,7 +33,7 @@ TYPES = {
 }
 """The only values of ``error.type`` that exist."""
 STATUS = {name: status for status, name in TYPES.items()}
-OTHER_TYPES = {408: "timeout_error", 503: "overloaded_error"}
+OTHER_TYPES = {408: "timeout_error"}
 """Types of statuses that Anthropic's API does not answer with, but others in its dialect do."""
 
 
