@@ -155,9 +155,14 @@ def schema() -> None:
 @click.option(
     "-c", "--config", "path", help="Configuration whose providers to look at; else EDGE_CONFIG, else the keys."
 )
-@click.option("--reach", "wanted", is_flag=True, help="Also connect to each provider (no request, no key is sent).")
+@click.option(
+    "--reach",
+    "wanted",
+    is_flag=True,
+    help="Also connect to each provider (no request, no key is sent) and log in to Redis.",
+)
 def doctor(path: str | None, wanted: bool) -> None:
-    """Look at this installation: build, Python, libraries, certificates, prices; with --reach, the providers."""
+    """Look at this installation: build, Python, libraries, certificates, prices; with --reach, providers and Redis."""
     from edge.doctor import examine, reach, versions
 
     findings = list(examine())

@@ -8,15 +8,17 @@ import ssl
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from edge import __version__
 from edge._fast import COMPILED
-from edge.config import Config
+from edge.config import Config, Redis
 from edge.dialects.models import anthropic_version
 from edge.pricing import load_prices
+from edge.redis_url import redis_address
 from edge.upstreams.client_headers import DEFAULT_VERSION, pinned_version
 
 __all__ = ["Finding", "examine", "reach", "versions"]
@@ -27,6 +29,7 @@ Finding = tuple[str, str, str]
 LIBRARIES = ("uvicorn", "httptools", "uvloop", "blacksheep", "httpx2", "h2", "msgspec", "PyYAML", "structlog")
 OPTIONAL = {"h2": "for HTTP/2 upstreams: pip install 'llm-edge-agent[http2]'", "uvloop": "for speed"}
 REACH_S = 3.0
+NO_TLS = "TLS: no TLS is spoken there"
 
 
 def examine() -> Iterator[Finding]:
@@ -83,18 +86,128 @@ def versions(config: Config) -> Iterator[Finding]:
 
 
 def reach(config: Config) -> Iterator[Finding]:
-    """Connect to each provider, with TLS where its address says so. Sends no request and no key."""
+    """Connect to each provider, with TLS where its address says so, and to Redis, with its login. Sends providers no
+    request and no key.
+    """
     for name, provider in config.providers.items():
         url = urlsplit(provider.base_url)
         host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
         begun = time.monotonic()
         try:
-            with socket.create_connection((host, port), timeout=REACH_S) as sock:
-                if url.scheme == "https":
-                    context = ssl.create_default_context(cafile=provider.ca_file)
-                    with context.wrap_socket(sock, server_hostname=host):
-                        pass
+            with connected(host, port, provider.ca_file, secure=url.scheme == "https"):
+                pass
         except OSError as error:
-            yield f"provider {name}", f"{host}:{port}: {error.strerror or error}", "bad"
+            yield f"provider {name}", f"{host}:{port}: {why(error)}", "bad"
         else:
             yield f"provider {name}", f"{host}:{port} in {(time.monotonic() - begun) * 1000:.0f} ms", "ok"
+    if config.cache.redis is not None:
+        yield reach_redis(config.cache.redis)
+
+
+class NoTlsError(OSError):
+    """Something listens, and does not answer a TLS handshake."""
+
+
+@contextmanager
+def connected(host: str, port: int, ca_file: str | None, *, secure: bool) -> Iterator[socket.socket]:
+    """A connection, over TLS if `secure`. Raises OSError."""
+    with socket.create_connection((host, port), timeout=REACH_S) as sock:
+        if not secure:
+            yield sock
+            return
+        context = ssl.create_default_context(cafile=ca_file)
+        try:
+            wrapped = context.wrap_socket(sock, server_hostname=host)
+        except (TimeoutError, ConnectionError, EOFError) as error:
+            raise NoTlsError from error
+        with wrapped:
+            yield wrapped
+
+
+def why(error: OSError) -> str:
+    """In what way a connection failed."""
+    if isinstance(error, NoTlsError):
+        return NO_TLS
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"TLS: the certificate is not trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        unspoken = error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
+        return NO_TLS if unspoken else f"TLS: {error.reason or error.strerror}"
+    if isinstance(error, socket.gaierror):
+        return "no host has this name"
+    if isinstance(error, ConnectionRefusedError):
+        return "Connection refused: nothing listens there"
+    if isinstance(error, TimeoutError):
+        return f"no answer in {REACH_S:.0f} s"
+    return error.strerror or type(error).__name__
+
+
+def reach_redis(redis: Redis) -> Finding:
+    """Log in to Redis as the cache does, and try a command of its."""
+    what = "redis"
+    at = redis_address(redis.url.reveal())
+    place = f"{at.host}:{at.port}"
+    begun = time.monotonic()
+    commands: list[list[str]] = []
+    if at.password is not None:
+        commands.append(["AUTH", *([at.username] if at.username else []), at.password])
+    commands.append(["PING"])
+    if at.database:
+        commands.append(["SELECT", str(at.database)])
+    if redis.cluster:
+        commands.append(["CLUSTER", "SLOTS"])
+    commands.append(["GET", f"{redis.prefix}:doctor"])
+    try:
+        with connected(at.host, at.port, redis.ca_file, secure=at.secure) as sock:
+            for command in commands:
+                words = [word.encode() for word in command]
+                sock.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(w), w) for w in words))
+                answer = sock.recv(65536)
+                if answer[:1] == b"-":
+                    cause = refusal(answer[1:], redis)
+                    if cause:
+                        return what, f"{place}: {cause}", "bad"
+                elif answer[:1] not in (b"+", b"$", b"*", b"_"):
+                    return what, f"{place}: {no_redis(secure=at.secure, closed=not answer)}", "bad"
+    except ConnectionResetError:
+        return what, f"{place}: {no_redis(secure=at.secure, closed=True)}", "bad"
+    except OSError as error:
+        return what, f"{place}: {why(error)}", "bad"
+    took_ms = (time.monotonic() - begun) * 1000
+    who = f"as {at.username}" if at.username else "with its password" if at.password is not None else "without a login"
+    return what, f"{place} {who}{', over TLS' if at.secure else ''}, in {took_ms:.0f} ms", "ok"
+
+
+REFUSALS = (
+    ("WRONGPASS", "authentication: the user or the password is wrong"),
+    ("ERR invalid password", "authentication: the password is wrong"),
+    ("ERR AUTH", "authentication: a password is given, but this Redis has none"),
+    ("ERR Client sent AUTH", "authentication: a password is given, but this Redis has none"),
+    ("NOAUTH", "authentication: a password is needed, and cache.redis.url has none"),
+    ("NOPERM", "permission: the user may not do what the cache needs; its ACL has to allow the prefix's keys"),
+    ("DENIED", "refused: protected mode answers its own machine only"),
+    ("ERR max number of clients", "refused: it has as many clients as it may"),
+    ("ERR DB index", "there is no database of that number"),
+    ("ERR invalid DB index", "there is no database of that number"),
+    ("ERR SELECT is not allowed", "a cluster has no numbered databases"),
+    ("ERR This instance has cluster support disabled", "no cluster: 'cluster: true' is for another Redis"),
+    ("LOADING", "it is loading its data: ask again"),
+)
+"""How Redis's errors begin, and what they mean."""
+
+
+def refusal(answer: bytes, redis: Redis) -> str:
+    """What an error of Redis means; "" for one that is none to the cache."""
+    text = answer.decode("latin-1").partition("\r\n")[0]
+    if text.startswith(("MOVED", "ASK", "CLUSTERDOWN")):
+        if text.startswith("CLUSTERDOWN"):
+            return "refused: the cluster is down"
+        return "" if redis.cluster else "a cluster: it needs 'cluster: true'"
+    return next((words for begins, words in REFUSALS if text.startswith(begins)), f"refused: {text.split(' ')[0][:40]}")
+
+
+def no_redis(*, secure: bool, closed: bool) -> str:
+    """What it may be that answers in no way Redis does."""
+    if closed and not secure:
+        return "TLS: it closes where no TLS is spoken; rediss:// is meant?"
+    return "it closed the connection" if closed else "no Redis answers there"

@@ -60,6 +60,12 @@ class _Marks:
     interval_ns: int
 
 
+def refused(key: Key, setting: str, allowed: str, wait_ns: int) -> RateLimited:
+    """The error that names the key, its limit and how long to wait."""
+    seconds = max(1, ceil(wait_ns / SECOND_NS))
+    return RateLimited(f"The key '{key.id}' may make {allowed} ({setting}); try again in {seconds} s.", wait_ns=wait_ns)
+
+
 class KeyLimits:
     """Decides for one worker, whose number in the table is `worker`, from 1."""
 
@@ -80,9 +86,7 @@ class KeyLimits:
             begun = self._table.acquire(self._worker, marks.concurrency, key.concurrency)
             if begun is not True:
                 self._meter.count(DECISIONS, "concurrency", "full" if begun is None else "refused")
-                raise RateLimited(
-                    f"This key has {key.concurrency} requests under way, which is as many as it may.", wait_ns=SECOND_NS
-                )
+                raise refused(key, "concurrency", f"{key.concurrency} requests at a time", SECOND_NS)
             exchange.occupies = True
             self._meter.count(DECISIONS, "concurrency", "admitted")
         if key.requests_per_minute is None:
@@ -93,7 +97,7 @@ class KeyLimits:
         self._meter.count(DECISIONS, "requests", "full" if full else "refused" if wait_ns else "admitted")
         if wait_ns:
             wait_ns = SECOND_NS if full else wait_ns
-            raise RateLimited(f"This key may ask {limit} times a minute.", wait_ns=wait_ns)
+            raise refused(key, "requests_per_minute", f"{limit} requests a minute", wait_ns)
 
     def pass_through(self, key: Key) -> bool:
         """One request of `key` that is answered at once. False, with nothing taken or counted, where `take` would

@@ -225,6 +225,18 @@ def test_a_list_is_no_request_of_a_keys_limits(edge):
         assert get(edge, "/v1/models/smart", LIMITED).status_code == 200
 
 
+def test_a_limit_names_the_key_the_limit_and_the_wait(edge):
+    for path, headers in (("/v1/chat/completions", {}), ("/v1/messages", ANTHROPIC)):
+        body = {"model": "gpt-5", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+        credential = {"x-api-key": LIMITED, **headers}
+        answers = [httpx2.post(f"{edge.url}{path}", json=body, headers=credential) for _ in range(3)]
+        (*_, last) = answers
+        assert last.status_code == 429
+        wait = last.headers["retry-after"]
+        expected = f"The key 'limited' may make 2 requests a minute (requests_per_minute); try again in {wait} s."
+        assert last.json()["error"]["message"] == expected
+
+
 @pytest.mark.parametrize(
     ("path", "place"),
     [
