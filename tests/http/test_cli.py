@@ -21,6 +21,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from edge.config_file import load
 from tests.harness import Edge, Process, clean_environment, free_port, providers, running, wait_until_ready
 
 ROOT = Path(__file__).parents[2]
@@ -64,12 +65,56 @@ def test_check_prints_what_a_file_resolves_to_or_every_error(tmp_path):
     assert "Traceback" not in got.stderr
 
 
+def test_check_notes_what_is_hardly_meant_and_strict_refuses_it(tmp_path):
+    path = tmp_path / "edge.yaml"
+    path.write_text(
+        "providers:\n  a:\n    dialect: openai\n    base_url: http://a.example.com\n    api_keys: ['${NOPE}', $KEY]\n"
+        "cache: {redis: {url: 'redis://:${NOPE}@redis:6379'}}\n"
+    )
+    got = edge_command("check", str(path))
+    assert (got.returncode, got.stdout) == (2, "")
+    assert "line 5: providers.a.api_keys[0]: the environment variable NOPE is not set" in got.stderr
+    assert "line 6: cache.redis.url: the environment variable NOPE is not set" in got.stderr
+    for env, arguments in (({"NOPE": "sk-canary"}, []), ({}, ["--without-secrets"])):
+        got = edge_command("check", *arguments, str(path), **env)
+        assert got.returncode == 0, got.stderr
+        assert "note       line 4: providers.a.base_url: goes to a public host without TLS" in got.stdout
+        assert "note       line 4: providers.a.base_url: has no path: /v1 is added" in got.stdout
+        assert "note       line 5: providers.a.api_keys[1]: has a variable that nothing replaces" in got.stdout
+        assert "openai at http://a.example.com/v1" in got.stdout
+        got = edge_command("check", "--strict", *arguments, str(path), **env)
+        assert (got.returncode, got.stdout) == (2, "")
+        assert "3 problems" in got.stderr
+        assert "canary" not in got.stderr
+    path.write_text(path.read_text().replace("http://a.example.com", "https://a.example.com/v1").replace(", $KEY", ""))
+    assert edge_command("check", "--strict", str(path), NOPE="sk-canary").returncode == 0
+
+
+def test_the_variables_of_a_kubernetes_service_stop_nothing(simulator):
+    """Of Services called edge, edge-config and edge-front; and a secret that a file left its line end in."""
+    env = {f"{name}_PORT": "tcp://10.0.0.1:8080" for name in ("EDGE", "EDGE_CONFIG", "EDGE_FRONT")}
+    env |= {"EDGE_SERVICE_HOST": "10.0.0.1", "EDGE_SERVICE_PORT": "8080", "OPENAI_API_KEY": "sk-canary\r\n"}
+    env = clean_environment(**env, OPENAI_BASE_URL=simulator.url.replace("http://", "HTTP://"))
+    process = Process(sys.executable, "-m", "edge", "serve", "--port", "0", env=env)
+    try:
+        url = process.wait_for(r'"address":"(http://[^"]+)"')[1]
+        wait_until_ready(url)
+        before = simulator.count()
+        body = {"model": "gpt-5", "messages": [{"role": "user", "content": "x"}]}
+        assert httpx2.post(f"{url}/v1/chat/completions", json=body).status_code == 200
+        entry = simulator.entry(before)
+        assert ["authorization", "Bearer sk-canary"] in entry["headers"]
+    finally:
+        process.stop()
+
+
 def test_init_writes_what_check_accepts_and_never_over_a_file(tmp_path):
     path = tmp_path / "edge.yaml"
     assert edge_command("init", str(path)).returncode == 0
     got = edge_command("check", str(path))
     assert got.returncode == 0, got.stderr
     assert "smart -> openai/gpt-5" in got.stdout
+    assert load(str(path), {}).cache.mode == "off", "until somebody says so"
     assert "gpt-* -> openai" in got.stdout
     assert "any other, in the anthropic dialect -> anthropic" in got.stdout
     got = edge_command("init", str(path))
