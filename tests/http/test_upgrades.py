@@ -158,7 +158,7 @@ def test_signals_during_an_upgrade_are_kept_for_the_new_program(edge):
     assert edge.process.process.poll() is None
 
 
-def test_an_upgrade_takes_another_address_and_other_numbers_of_workers(edge):
+def test_an_upgrade_takes_other_numbers_of_workers(edge):
     old_port = edge.port
     config = json.loads(edge.path.read_text())
     config["server"] |= {"workers": 3}
