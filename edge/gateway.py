@@ -309,10 +309,12 @@ class Gateway:
                 self.hooks.attempt_failed(failed_attempt(exchange, failure, begun, following))
                 if ends and not counts:
                     raise UpstreamTimeout from None
-            except InvalidRequest:
+            except InvalidRequest as refusal:
                 # It cannot be said in that provider's dialect; another may speak the client's.
-                if left == 0 and failed:
-                    raise NothingAvailable from None  # one that could have answered it failed: it is worth asking again
+                if left == 0 and failed and refusal.details is None:
+                    # One that could have answered it failed: it is worth asking again. Where there are details, an SDK
+                    # knows by them how to ask so that this one can answer.
+                    raise NothingAvailable from None
                 if left == 0:
                     raise
             except ProviderError as error:

@@ -73,7 +73,8 @@ class Simulator:
         """The answer to a message of a conversation that is kept here."""
         try:
             data = json.loads(body)
-            if not data.get("thread"):
+            plan = forced or plan_for(data.get("model") or "", self.default)
+            if not data.get("thread") or plan.status != 200:
                 return make_answer(path, body, self.default, forced)
             betas = b",".join(value for name, value in headers if name.lower() == b"anthropic-beta")
             data = self.threads.whole(data, betas)
@@ -83,7 +84,7 @@ class Simulator:
             return make_answer(path, body, self.default, forced)
         answer = make_answer(path, openai.dumps(data), self.default, forced)
         if answer.status == 200:
-            self.threads.keep(data, anthropic.message(data, forced or plan_for(data.get("model") or "", self.default)))
+            self.threads.keep(data, anthropic.message(data, plan))
         return answer
 
     def remember(self, target: bytes, body: bytes, headers: RawHeaders, answer: Answer) -> None:

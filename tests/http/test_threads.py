@@ -27,9 +27,14 @@ CONTINUE = {"type": "continue", "previous_message_id": "msg_1"}
 @pytest.fixture(scope="module")
 def edge(simulator, tmp_path_factory):
     both = [{"to": f"openai/{GPT}"}, {"to": f"anthropic/{CLAUDE}"}]
+    broken = {**providers(simulator.url)["anthropic"], "models": [], "headers": {"x-sim-plan": "500"}}
+    left = [{"to": f"broken/{CLAUDE}"}, {"to": f"openai/{GPT}"}]
     config = {
-        "providers": providers(simulator.url),
-        "models": {"either": {"strategy": "failover", "upstreams": both}},
+        "providers": {**providers(simulator.url), "broken": broken},
+        "models": {
+            "either": {"strategy": "failover", "upstreams": both},
+            "left": {"strategy": "failover", "upstreams": left},
+        },
         "cache": {"mode": "all"},
     }
     made = Edge(tmp_path_factory.mktemp("edge"), config)
@@ -65,6 +70,12 @@ class TestBeforeAnOpenAIModel:
         assert got.status_code == 200
         assert got.headers["x-edge-provider"] == "anthropic"
         assert json.loads(simulator.entry(before)["body"])["thread"] == CREATE
+
+    def test_where_who_keeps_threads_has_failed_the_client_learns_how_to_go_on_without(self, edge):
+        got = ask(edge, "left", thread=CONTINUE)
+        assert got.status_code == 400
+        assert got.json()["error"]["details"]["error_code"] == "thread_unsupported_request"
+        assert ask(edge, "left").headers["x-edge-provider"] == "openai"
 
     def test_the_python_tool_runner_sends_the_whole_conversation(self, edge, simulator):
         before = simulator.count()
