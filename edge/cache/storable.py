@@ -49,13 +49,21 @@ class _Chunk(msgspec.Struct):
 
 
 class _Delta(msgspec.Struct):
+    """``container`` is a machine with its files, in which whoever has its id goes on: no two clients may have it."""
+
     stop_reason: str | None = None
+    container: Any = None
+
+
+class _Started(msgspec.Struct):
+    container: Any = None
 
 
 class _Message(msgspec.Struct):
     type: str
     content: list[msgspec.Raw]
     stop_reason: str | None = None
+    container: Any = None
     error: Any = None
 
 
@@ -63,6 +71,7 @@ class _MessageEvent(msgspec.Struct):
     type: str
     index: int | None = None
     delta: _Delta | None = None
+    message: _Started | None = None
 
 
 class _Response(msgspec.Struct):
@@ -124,7 +133,9 @@ def _whole(api: str, body: bytes, choices: int) -> bool:
         return answer.error is None and len(found) >= max(1, choices) and all(map(_finished, found))
     if api == "messages":
         message = _message(body)
-        return message.type == "message" and message.error is None and _stopped(message.stop_reason)
+        if message.type != "message" or message.error is not None or message.container is not None:
+            return False
+        return _stopped(message.stop_reason)
     if api == "responses":
         return _completed(_response(body))
     if api == "embeddings":
@@ -197,6 +208,9 @@ def _messages(events: list[tuple[bytes, bytes]]) -> bool:
         event = _message_event(data)
         kind = event.type
         if kind in ("error", "message_stop") or name == b"error":
+            return False
+        told = event.message if event.message is not None else event.delta
+        if told is not None and told.container is not None:
             return False
         if kind == "message_start":
             begun = True
