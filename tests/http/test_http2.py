@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 import subprocess
@@ -9,7 +10,8 @@ import time
 
 import pytest
 
-from tests.harness import Client, Edge, free_port, providers, running
+from tests.harness import Client, Edge, Scripted, answer, free_port, in_pieces, providers, running
+from tests.http.streams import COMMENT, STREAMS
 
 NGINX = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
@@ -22,13 +24,22 @@ http {{
     listen 127.0.0.1:{port} ssl http2;
     ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/key.pem;
     location / {{ proxy_pass {target}; proxy_buffering off; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+    location /scripted/ {{
+      proxy_pass {scripted}/; proxy_buffering off; proxy_http_version 1.1; proxy_set_header Connection "";
+    }}
   }}
 }}
 """
 
 
 @pytest.fixture(scope="module")
-def edge(simulator, tmp_path_factory):
+def scripted():
+    with Scripted() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def edge(simulator, scripted, tmp_path_factory):
     if shutil.which("nginx") is None:
         pytest.skip("nginx is not here (Debian: nginx)")
     pytest.importorskip("h2", reason="the extra http2 is not installed")
@@ -37,7 +48,9 @@ def edge(simulator, tmp_path_factory):
     command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", f"{folder}/key.pem", "-out", f"{folder}/cert.pem"]
     subprocess.run(command, check=True, capture_output=True)
     port = free_port()
-    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=port, target=simulator.url))
+    (folder / "nginx.conf").write_text(
+        NGINX.format(folder=folder, port=port, target=simulator.url, scripted=scripted.url)
+    )
     nginx = subprocess.Popen(["nginx", "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf", "-p", str(folder)])
     time.sleep(0.5)
     more = {"http2": True, "ca_file": f"{folder}/cert.pem"}
@@ -45,11 +58,13 @@ def edge(simulator, tmp_path_factory):
         fault: {"strategy": "failover", "upstreams": [{"to": f"openai/sim-{fault}"}, {"to": "openai/gpt-4o"}]}
         for fault in ("hang", "hang-50")
     }
+    aliases["failed"] = {"strategy": "failover", "upstreams": [{"to": "scripted/failed"}, {"to": "openai/gpt-4o"}]}
+    behind = {"dialect": "openai", "base_url": f"https://localhost:{port}/scripted/v1", "models": [], **more}
     made = Edge(
         folder,
         {
-            "providers": providers(f"https://localhost:{port}", **more),
-            "resilience": {"attempt_s": 1, "total_s": 5},
+            "providers": {**providers(f"https://localhost:{port}", **more), "scripted": behind},
+            "resilience": {"attempt_s": 1, "total_s": 5, "stream_keepalive_s": 0.3},
             "models": aliases,
         },
     )
@@ -131,3 +146,31 @@ def test_a_request_that_was_given_up_is_charged_if_it_was_sent(edge):
     line = r'"kind":"client_cancelled","input_tokens":107,"output_tokens":-1,"estimated":true'
     edge.process.wait_for(line)
     assert edge.process.output.count('"input_tokens":107') == 1
+
+
+def test_what_comes_compressed_or_is_no_answer_is_seen_here_too(edge, scripted):
+    body = b'{"choices":[{"index":0,"message":{"role":"assistant","content":"x"},"finish_reason":"stop"}]}'
+    for packed in (gzip.compress(body), gzip.compress(gzip.compress(body))):
+        label = "gzip" if gzip.decompress(packed) == body else "gzip, gzip"
+        scripted.script["packed"] = answer(packed, content_encoding=label)
+        assert ask(edge, "scripted/packed") == (200, body)
+    scripted.script["packed"] = answer(gzip.compress(body))
+    assert ask(edge, "scripted/packed") == (200, body)
+    scripted.script["packed"] = answer(gzip.compress(b"") * 100_000, content_encoding="gzip")
+    status, got = ask(edge, "scripted/packed")
+    assert (status, b"pieces of nothing" in got) == (502, True)
+    for failure in (answer(b"<html>", content_type="text/html"), answer(b""), answer(b'{"error":{"code":500}}')):
+        scripted.script["failed"] = failure
+        status, got = ask(edge, "failed")
+        assert status == 200
+        assert json.loads(got)["choices"]
+
+
+def test_a_silent_stream_is_kept_alive(edge, scripted):
+    events = STREAMS["chat"]
+    scripted.script["slow"] = in_pieces(0.7, *events[:2], 0.7, *events[2:])
+    status, got = ask(edge, "scripted/slow", True)
+    assert status == 200
+    assert got.startswith(COMMENT)
+    assert COMMENT in got[len(COMMENT) * 6 :]
+    assert got.replace(COMMENT, b"") == b"".join(events)
