@@ -1,8 +1,7 @@
 """Is an answer complete, and worth keeping? Asked of every answer with status 200 before it is stored.
 
 A failed or truncated answer that is stored would be given out until it expires. So this says yes only to what it has
-seen the end of: every choice finished, the terminal event there (not all servers send ``[DONE]``), no error. What it
-does not know it does not keep.
+seen the end of: every choice finished, the terminal event there, no error. What it does not know it does not keep.
 """
 
 from __future__ import annotations
@@ -46,6 +45,7 @@ class _Chunk(msgspec.Struct):
 
     choices: list[_Choice] | None = None
     error: Any = None
+    usage: Any = None
 
 
 class _Delta(msgspec.Struct):
@@ -178,10 +178,14 @@ def _stream(api: str, body: bytes, choices: int) -> bool:
 
 
 def _chunks(events: list[tuple[bytes, bytes]], choices: int) -> bool:
-    """Every choice that appeared has its finish reason, and nothing comes after ``[DONE]``, if that comes."""
+    """Every choice that appeared has its finish reason, and the last event is ``[DONE]`` or, from servers that leave
+    that out, the one that counts the tokens.
+    """
     appeared: dict[int, bool] = {}
     if events[-1][1] == b"[DONE]":
         events.pop()
+    elif _chunk(events[-1][1]).usage is None:
+        return False
     for name, data in events:
         chunk = _chunk(data)
         if name == b"error" or chunk.error is not None:

@@ -227,8 +227,9 @@ def test_a_stream_cut_at_any_byte_is_not_kept(front, tmp_path):
                 client.post(made.url + CHAT, json=body)
                 upstream.reply, upstream.closes = chunked([whole]), False
                 again = client.post(made.url + CHAT, json=body)
-                assert again.content == whole
-                if again.headers["x-edge-cache"] != "miss":
+                stored = again.headers["x-edge-cache"] != "miss"
+                assert again.content == (whole[:at] if stored else whole)
+                if stored:
                     kept.append(at)
             # What is missing after the last word is an empty line.
             assert all(whole[at:].strip() == b"" for at in kept)

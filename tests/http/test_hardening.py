@@ -74,7 +74,7 @@ def test_clients_that_stop_reading_let_go_of_their_upstream_in_time(edge, upstre
 def test_a_stream_without_blank_lines_is_bounded(edge, upstream):
     def endless(_seen, connection):
         connection.sendall(chunked([SAYS % 0], end=False))
-        piece = b": comment\n" * 6000
+        piece = b"id: comment\n" * 6000
         for _ in range(400):
             connection.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
 
@@ -83,6 +83,14 @@ def test_a_stream_without_blank_lines_is_bounded(edge, upstream):
     assert status == 200
     assert b"upstream_bad_response" in got
     assert len(got) < 1 << 20
+
+
+def test_comments_without_blank_lines_pass_as_they_come(edge, upstream):
+    """There is nothing to hold them back for; a provider that says nothing else is at its clock's end."""
+    comments = b": comment\n" * 60_000
+    upstream.reply = chunked([SAYS % 0, *[comments] * 40, b"data: [DONE]\n\n"])
+    status, got = ask(edge, STREAM)
+    assert (status, got) == (200, SAYS % 0 + comments * 40 + b"data: [DONE]\n\n")
 
 
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])

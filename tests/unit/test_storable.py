@@ -111,7 +111,8 @@ def end(reason):
 STREAMS = [
     ("chat", [delta(), delta("stop"), "[DONE]"], True),
     ("chat", [delta("stop"), delta(), {"choices": [], "usage": {}}, "[DONE]"], True),
-    ("chat", [delta(), delta("stop")], True),
+    ("chat", [delta(), delta("stop")], False),
+    ("chat", [delta(), delta("stop", usage={"completion_tokens": 1})], True),
     ("chat", [delta(), delta("stop"), {"choices": [], "usage": {}}], True),
     ("chat", [delta()], False),
     ("responses", [{"type": "keepalive"}, {"type": "response.compaction.compacting"}, COMPLETED], True),
