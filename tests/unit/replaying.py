@@ -187,7 +187,7 @@ message_bodies = st.fixed_dictionaries(
         ),
     },
     optional={
-        "container": st.none() | st.just({"id": "c", "expires_at": "2030-01-01T00:00:00Z"}),
+        "container": st.none(),
         "context_management": st.none() | st.just({"applied_edits": []}),
         "x": loose,
     },
