@@ -40,11 +40,12 @@ def notes(config: Config) -> list[Problem]:
             if secret.reveal().lower() in PLACEHOLDERS:
                 found.append(((*where, "api_keys", index), "is no key, but what stands where one is to come"))
     found += _shadowed(config)
+    names = _Names(config)
     for index, key in enumerate(config.auth.keys):
         if key.models == [] and not key.admin:
             found.append((("auth", "keys", index, "models"), "is an empty list: the key may use no model at all"))
         for place, pattern in enumerate(key.models or ()):
-            if what := _of_pattern(config, pattern):
+            if what := names.problem_of(pattern):
                 found.append((("auth", "keys", index, "models", place), what))
     return found
 
@@ -104,23 +105,31 @@ def _shadowed(config: Config) -> Iterator[Problem]:
         earlier.append((name, provider))
 
 
-def _of_pattern(config: Config, pattern: str) -> str:
-    """What is odd about a pattern of a key: "" where it matches something."""
-    names = {*config.models, *(target.to for model in config.models.values() for target in model.upstreams)}
-    names |= {name.partition("/")[2] for name in names if "/" in name}
-    if any(fnmatchcase(name, pattern) for name in names):
-        return ""
-    provider, slash, _ = pattern.partition("/")
-    if slash and any(fnmatchcase(name, provider) for name in config.providers):
-        return ""
-    claimed = [each for name in config.providers for each in patterns_of(config.providers[name])]
-    if any(_meet(each, pattern) for each in claimed):
-        return ""
-    close = difflib.get_close_matches(pattern, {*names, *claimed, *(f"{name}/*" for name in config.providers)}, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    if not hint and any(_takes_any(each) for each in config.providers.values()):
-        return ""
-    return f"matches nothing: no alias, no provider and none of the models that providers claim{hint}"
+class _Names:
+    """What the patterns of keys may match, gathered once: keys may be many."""
+
+    def __init__(self, config: Config) -> None:
+        names = {*config.models, *(target.to for model in config.models.values() for target in model.upstreams)}
+        self.names = names | {name.partition("/")[2] for name in names if "/" in name}
+        self.providers = list(config.providers)
+        self.claimed = {each for provider in config.providers.values() for each in patterns_of(provider)}
+        self.known = [*self.names, *self.claimed, *(f"{name}/*" for name in self.providers)]
+        self.any = any(map(_takes_any, config.providers.values()))
+
+    def problem_of(self, pattern: str) -> str:
+        """What is odd about a pattern of a key: "" where it matches something."""
+        provider, slash, _ = pattern.partition("/")
+        if (
+            any(fnmatchcase(name, pattern) for name in self.names)
+            or (slash and any(fnmatchcase(name, provider) for name in self.providers))
+            or any(_meet(each, pattern) for each in self.claimed)
+        ):
+            return ""
+        close = difflib.get_close_matches(pattern, self.known, n=1)
+        if not close and self.any:
+            return ""
+        hint = f"; did you mean {close[0]}?" if close else ""
+        return f"matches nothing: no alias, no provider and none of the models that providers claim{hint}"
 
 
 def _meet(one: str, other: str) -> bool:
