@@ -20,8 +20,8 @@ class Stamped(server.Simulator):
         super().__init__(*arguments, **more)
         self._serials = itertools.count(1)
 
-    def answer(self, target, body, plan=b""):
-        return super().answer(target, NONCE.sub(rb"\g<0>x%d" % next(self._serials), body, count=1), plan)
+    def answer(self, target, headers, body, plan=b""):
+        return super().answer(target, headers, NONCE.sub(rb"\g<0>x%d" % next(self._serials), body, count=1), plan)
 
     def remember(self, *_) -> None:
         """No two answers are the same."""
