@@ -22,13 +22,13 @@ REPLACES = {
 """Deltas that give a field of their block its value."""
 LATE = ("stop_reason", "stop_sequence", "stop_details", "container")
 """Fields that are null at the start of a message, and come in the ``delta`` of its ``message_delta``."""
-LATE_BESIDE = ("context_management",)
+LATE_BESIDE = ("context_management", "input_transformations")
 """The same, but beside the ``delta``."""
 LATE_COUNTS = (
     *("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens"),
-    *("output_tokens_details", "server_tool_use", "iterations", "fallback_credit"),
+    *("output_tokens_details", "server_tool_use", "iterations", "fallback_credit", "estimated"),
 )
-"""What ``message_delta`` says of usage: ``types/beta/beta_message_delta_usage.py``."""
+"""What ``message_delta`` says of usage: ``types/beta/beta_message_delta_usage.py``, and our mark of an estimate."""
 
 
 class Block:
@@ -146,7 +146,7 @@ def message_events(body: bytes) -> list[bytes]:
     ends = {key: message[key] for key in LATE if key in message}
     beside = {key: message[key] for key in LATE_BESIDE if key in message}
     start = message | dict.fromkeys((*ends, *beside)) | {"content": [], "usage": usage | {"output_tokens": 1}}
-    counts = {key: usage[key] for key in LATE_COUNTS if usage.get(key) is not None}
+    counts = {key: usage[key] for key in LATE_COUNTS if key in usage}
     out = [_event("message_start", message=start)]
     for index, block in enumerate(blocks):
         begin, deltas = _split(dictionary(block))
@@ -172,9 +172,9 @@ def _split(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]
         said = [{"type": "text_delta", "text": block["text"]}] if block["text"] else []
         return begin, deltas + said
     if kind == "thinking" and isinstance(block.get("thinking"), str):
-        deltas = [
-            {"type": f"{field}_delta", field: block[field]} for field in ("thinking", "signature") if block.get(field)
-        ]
+        deltas = [{"type": "thinking_delta", "thinking": block["thinking"]}] if block["thinking"] else []
+        if isinstance(block.get("signature"), str):  # an empty one ends the thought as well
+            deltas.append({"type": "signature_delta", "signature": block["signature"]})
         return block | {field: "" for field in ("thinking", "signature") if field in block}, deltas
     if isinstance(kind, str) and kind.endswith("tool_use") and isinstance(block.get("input"), dict):
         text = encode(block["input"]).decode() if block["input"] else ""

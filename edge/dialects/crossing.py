@@ -156,7 +156,7 @@ class TranslatedCrossing(Crossing):
         self.body = translated.body
         self.dropped = translated.dropped
         self._context = translated.context
-        self._context.beta = b"beta=true" in exchange.query
+        self._context.beta = b"anthropic-beta" in exchange.index or b"beta=true" in exchange.query
         self._context.measure = super().estimated_input
         self._events: StreamTranslator | None = None
 

@@ -2,7 +2,7 @@
 
 Clients read fields that its schema requires without asking whether they are there: each is here, null where there is
 nothing to say. Shapes: anthropic-sdk-python 2.14, ``types/message.py``, ``types/usage.py``, ``types/*_block.py``,
-``types/raw_message_*_event.py``; of ``types/beta`` what is more, for who asks with ``?beta=true``.
+``types/raw_message_*_event.py``; of ``types/beta`` what is more, for who names a beta.
 """
 
 from __future__ import annotations

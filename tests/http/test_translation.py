@@ -10,6 +10,7 @@ import openai
 import pytest
 
 from tests.harness import Canned, Client, Edge, answer, chunked, providers, running
+from tests.unit.translating import unset
 
 CLAUDE, GPT = "claude-haiku-4-5", "gpt-4o"
 SAID = [{"role": "user", "content": "Say hello."}]
@@ -378,3 +379,15 @@ def test_a_provider_that_wants_system_messages_first_is_told_the_later_ones_by_t
         assert httpx2.post(f"{edge.url}/v1/messages", json=body).status_code == 200
         sent = json.loads(simulator.entry(before)["body"])["messages"]
         assert sent == [{"role": "system", "content": "S"}, *told]
+
+
+@pytest.mark.parametrize("beta", [False, True])
+@pytest.mark.parametrize("tools", [[], ANTHROPIC_TOOLS])
+def test_what_the_anthropic_sdk_reads_has_every_field_it_names(claude, beta, tools):
+    api = claude.beta.messages if beta else claude.messages
+    asked = {"model": GPT, "max_tokens": 64, "messages": SAID, "tools": tools}
+    asked |= {"betas": ["one-2025-01-01"]} if beta else {}
+    assert unset(api.create(**asked)) == []
+    events = list(api.create(**asked, stream=True))
+    assert [field for event in events for field in unset(event)] == []
+    assert events[0].message.usage.input_tokens > 0

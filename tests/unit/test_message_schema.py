@@ -12,10 +12,11 @@ from anthropic.types import Message, RawMessageStreamEvent
 from anthropic.types.beta import BetaMessage, BetaRawMessageStreamEvent
 from pydantic import BaseModel, TypeAdapter
 
+from edge.cache.replay_messages import message_events, whole_message
 from edge.dialects.translation import Context
 from edge.dialects.translators import TRANSLATORS
 from tests.unit.test_translation_streams import USAGE, chunk, counts, piece
-from tests.unit.translating import NOW, call, message_of, run, sse, unset
+from tests.unit.translating import NOW, call, events_of, message_of, run, sse, unset
 
 APIS = [(False, Message, RawMessageStreamEvent), (True, BetaMessage, BetaRawMessageStreamEvent)]
 SAID = {"content": "x", "reasoning_content": "hm", "tool_calls": [call("call_1")]}
@@ -78,6 +79,15 @@ def test_so_have_its_events(answer, beta, kind, events):
     translator = TRANSLATORS["messages"].stream(Context(beta=beta), NOW)
     message = message_of(run(translator, streamed(*ANSWERS[answer])), TypeAdapter(events), TypeAdapter(kind))
     assert message["stop_reason"] == whole(*ANSWERS[answer], Context())["stop_reason"]
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_a_kept_answer_has_them_in_either_form(answer):
+    message = whole(*ANSWERS[answer], Context(input_tokens=5))
+    stream = b"".join(message_events(json.dumps(message).encode()))
+    assert message_of(stream) == message
+    made = run(TRANSLATORS["messages"].stream(Context(input_tokens=5), NOW), streamed(*ANSWERS[answer]))
+    assert json.loads(whole_message(events_of(made))) == message_of(made)
 
 
 def test_what_there_is_stands_in_its_field():
