@@ -68,7 +68,7 @@ from edge.upstreams.wire import Response
 __all__ = ["Gateway"]
 
 LARGE = 262144
-"""Larger bodies are translated in a thread: the other requests of the loop would wait for it."""
+"""Larger bodies are translated, or looked through, in a thread: the other requests of the loop would wait for it."""
 COUNT_S = 4.0
 """What providers have to count the tokens of a request, all of them together. Clients wait for it before a turn."""
 NO_MULTIPART = f"Multipart bodies are not supported. There are: {EXISTING}."
@@ -350,7 +350,7 @@ class Gateway:
         response: Response | None = None
         try:
             with deadline:
-                if len(exchange.body) <= LARGE or provider.speaks(exchange.route):
+                if len(exchange.body) <= LARGE or not provider.looks_into(exchange.route):
                     crossing = provider.crossing(exchange, upstream.model)
                 else:
                     crossing = await asyncio.to_thread(provider.crossing, exchange, upstream.model)

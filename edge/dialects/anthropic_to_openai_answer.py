@@ -77,10 +77,11 @@ def _completion(message: dict[str, Any], body: bytes, context: Context, now: int
             else:
                 calls.append(_call(block, arguments, context))
         elif kind == "thinking":
-            fields = {"type": kind, "thinking": block.get("thinking") or "", "signature": block.get("signature") or ""}
-            thinking.append({"index": len(thinking), **fields})
-        elif kind == "redacted_thinking":
-            thinking.append({"index": len(thinking), "type": kind, "data": block.get("data") or ""})
+            thought, signature = block.get("thinking") or "", block.get("signature") or ""
+            if thought or signature:  # a model may keep its thinking to itself, and prove it all the same
+                thinking.append({"type": kind, "thinking": thought, "signature": signature})
+        elif kind == "redacted_thinking" and block.get("data"):
+            thinking.append({"type": kind, "data": block["data"]})
     content: str | None = "".join(texts)
     if output is not None:
         content, annotations = output, []

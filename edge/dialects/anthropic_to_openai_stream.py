@@ -5,9 +5,9 @@ Shapes: anthropic-sdk-python ``types/raw_message_stream_event.py``, openai-pytho
 
     event                 chunk
     message_start         none: its first content brings the role
-    content_block_start   tool_use: id and name, under the number of the call; redacted_thinking: its data
-    content_block_delta   text: content; input_json: arguments; thinking, signature: thinking_blocks; citations: held
-    content_block_stop    a call that had no arguments: "{}"; a text's citations: annotations
+    content_block_start   tool_use: id and name, under the number of the call
+    content_block_delta   text: content; input_json: arguments; thinking: reasoning_content; signature, citations: held
+    content_block_stop    a call that had no arguments: "{}"; a text's citations: annotations; a whole thinking_block
     message_delta         none: its stop reason and its counts, which are totals and never added
     message_stop          finish_reason, then usage if asked for, then [DONE]
     error                 an error, and nothing after it: no [DONE]
@@ -73,8 +73,11 @@ _decode = msgspec.json.Decoder(_Event).decode
 _text = msgspec.json.Encoder().encode
 
 
+THOUGHTS = ("thinking", "redacted_thinking")
+
+
 class _Block(msgspec.Struct):
-    """An open block: ``ordinal`` is its number among the calls, or among the blocks of thinking."""
+    """An open block: ``ordinal`` is its number among the calls, ``signature`` or ``data`` the proof of a thought."""
 
     kind: str
     ordinal: int = 0
@@ -82,6 +85,9 @@ class _Block(msgspec.Struct):
     silent: bool = True
     input: Any = None
     citations: list[Any] = []
+    thinking: list[str] = []
+    signature: str = ""
+    data: str = ""
 
 
 class StreamTranslator:
@@ -165,14 +171,11 @@ class StreamTranslator:
                 self._calls += 1
                 self._call(block, start, out)
             block.input = start.input  # {}, except from a server that does not stream arguments
-        elif start.type in ("thinking", "redacted_thinking"):
-            block.ordinal = self._thoughts
-            self._thoughts += 1
-            if start.type == "thinking":
-                self._thought(block, "thinking", start.thinking, out)
-                self._thought(block, "signature", start.signature, out)
-            else:
-                self._thought(block, "data", start.data, out)
+        elif start.type == "thinking":
+            block.signature = start.signature or ""
+            self._thought(block, start.thinking, out)
+        elif start.type == "redacted_thinking":
+            block.data = start.data or ""
 
     def _block_delta(self, data: bytes, out: list[bytes]) -> None:
         event = _decode(data)
@@ -190,9 +193,9 @@ class StreamTranslator:
             if block.kind in ("tool_use", "output"):
                 self._arguments(block, delta.partial_json, out)
         elif kind == "thinking_delta":
-            self._thought(block, "thinking", delta.thinking, out)
+            self._thought(block, delta.thinking, out)
         elif kind == "signature_delta":
-            self._thought(block, "signature", delta.signature, out)
+            block.signature = delta.signature or block.signature
         elif kind == "citations_delta":
             block.citations.append(delta.citation)
         else:
@@ -204,6 +207,8 @@ class StreamTranslator:
             return
         if block.silent and block.kind in ("tool_use", "output"):
             self._arguments(block, arguments_text(block.input, self._context), out)
+        if block.kind in THOUGHTS:
+            self._whole_thought(block, out)
         if block.citations and not self._context.output_tool:
             found = [annotation(citation, block.started, self._length) for citation in block.citations]
             if annotations := [item for item in found if item is not None]:
@@ -216,6 +221,9 @@ class StreamTranslator:
         self._count(data)
 
     def _message_stop(self, data: bytes, out: list[bytes]) -> None:
+        for block in self._blocks.values():
+            if block.kind in THOUGHTS:
+                self._whole_thought(block, out)
         if self._held and not self._output:
             self._chunk(b'{"content":' + _text("".join(self._held)) + b"}", out)
         if self._stop == "refusal" and (explanation := refusal(self._stop_details)) is not None:
@@ -292,19 +300,24 @@ class StreamTranslator:
         elif block.ordinal == 0:
             self._chunk(b'{"function_call":{"arguments":' + arguments + b"}}", out)
 
-    def _thought(self, block: _Block, field: str, text: str | None, out: list[bytes]) -> None:
-        """``index`` and ``type`` let a client put the pieces together as it does those of ``tool_calls``."""
+    def _thought(self, block: _Block, text: str | None, out: list[bytes]) -> None:
         if not text:
             return
-        if field == "thinking":
-            self._written += len(text)
-        value = _text(text)
-        head = b'{"reasoning_content":%b,' % value if field == "thinking" else b"{"
-        if block.silent and field == "signature":
-            field = 'thinking":"","signature'  # the model has kept its thinking to itself
-        block.silent = False
-        part = b'"thinking_blocks":[{"index":%d,"type":"%b",' % (block.ordinal, block.kind.encode())
-        self._chunk(head + part + b'"%b":%b}]}' % (field.encode(), value), out)
+        block.thinking.append(text)
+        self._chunk(b'{"reasoning_content":' + _text(text) + b"}", out)
+
+    def _whole_thought(self, block: _Block, out: list[bytes]) -> None:
+        """A block of thinking, once, with its signature: it is to come back as it was, so nobody has to put it
+        together. ``index`` is what the SDK tells the entries of a list apart by.
+        """
+        fields: dict[str, Any] = {"index": self._thoughts, "type": block.kind}
+        if block.kind == "redacted_thinking":
+            fields["data"] = block.data
+        else:
+            fields |= {"thinking": "".join(block.thinking), "signature": block.signature}
+        if block.data or block.thinking or block.signature:
+            self._thoughts += 1
+            self._chunk(b'{"thinking_blocks":' + _text([fields]) + b"}", out)
 
 
 STEPS = {

@@ -10,8 +10,10 @@ import msgspec
 from edge.dialects import anthropic, openai
 from edge.dialects.estimate import estimate_input
 from edge.dialects.failures import failure_in
+from edge.dialects.models import anthropic_model
 from edge.dialects.responses import ResponsesStream
 from edge.dialects.stream import Stream
+from edge.dialects.thinking import without_unsigned
 from edge.dialects.translators import TRANSLATORS, StreamTranslator
 from edge.errors import EdgeError, Headers
 from edge.hooks import Usage
@@ -59,7 +61,8 @@ def open_crossing(
 
 
 class Crossing:
-    """Both pass as they are: the model's name is spliced in where the upstream calls it otherwise.
+    """Both pass as they are, but for two things: the model's name is spliced in where the upstream calls it otherwise,
+    and thinking that nobody has signed is left out where the upstream would refuse it.
 
     ``path`` (below the provider's base URL) and ``body`` are the request; ``dropped`` names the client's fields that
     did not cross; ``warnings`` what of the answer could not be made sense of; ``told`` is the estimate a client was
@@ -74,10 +77,16 @@ class Crossing:
     def __init__(self, exchange: Exchange, model: str) -> None:
         self._exchange = exchange
         self.path = exchange.route.upstream
-        self.body = exchange.body
+        self.body = body = exchange.body
+        changed: list[tuple[int, int, bytes]] = []
         if model != exchange.model:
-            start, end = exchange.spans["model"]
-            self.body = b"%b%b%b" % (self.body[:start], msgspec.json.encode(model), self.body[end:])
+            changed.append((*exchange.spans["model"], msgspec.json.encode(model)))
+        if exchange.route.dialect == "anthropic" and not anthropic_model(model).unsigned_thinking:
+            start, end = exchange.spans.get("messages", (0, 0))
+            if (signed := without_unsigned(body, start, end)) is not None:
+                changed.append((start, end, signed))
+        for start, end, value in sorted(changed, reverse=True):
+            self.body = b"%b%b%b" % (self.body[:start], value, self.body[end:])
 
     @property
     def warnings(self) -> frozenset[str]:

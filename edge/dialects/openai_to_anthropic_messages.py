@@ -15,6 +15,7 @@ from base64 import b64decode
 from typing import Any
 
 from edge.dialects.refusals import openai_messages
+from edge.dialects.thinking import is_signed
 from edge.dialects.translation import Dropped, ToolNames, anthropic_id, arguments_object, invalid, short_name
 
 __all__ = ["Conversation", "cache_control"]
@@ -27,6 +28,8 @@ IMAGES = {
     "image/webp": "image/webp",
 }
 """What ``types/base64_image_source_param.py`` allows."""
+PROOFS = ("thinking", "redacted_thinking")
+"""Types of blocks that come back as they were."""
 MAX_CACHE_MARKS = 4
 """https://platform.claude.com/docs/en/build-with-claude/prompt-caching"""
 PART_FIELDS = frozenset(("type", "text", "image_url", "file", "refusal", "cache_control", "prompt_cache_breakpoint"))
@@ -204,12 +207,14 @@ class Conversation:
         kept: list[dict[str, Any]] = []
         for block in blocks if isinstance(blocks, list) else ():
             kind = block.get("type") if isinstance(block, dict) else None
-            if kind == "thinking" and isinstance(block.get("thinking"), str) and _is_text(block.get("signature")):
-                kept.append({"type": kind, "thinking": block["thinking"], "signature": block["signature"]})
-            elif kind == "redacted_thinking" and _is_text(block.get("data")):
+            if kind not in PROOFS or not is_signed(kind, block.get("signature"), block.get("data")):
+                self._dropped.add("messages.thinking_blocks")
+            elif kind == "redacted_thinking":
                 kept.append({"type": kind, "data": block["data"]})
             else:
-                self._dropped.add("messages.thinking_blocks")
+                thought = block.get("thinking")
+                thought = thought if isinstance(thought, str) else ""
+                kept.append({"type": kind, "thinking": thought, "signature": block["signature"]})
         reasoning = message.get("reasoning_content")
         if _is_text(reasoning) and not kept:
             if _is_text(message.get("signature")):

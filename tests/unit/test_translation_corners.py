@@ -341,7 +341,7 @@ class TestStreams:
         events = [START, start, delta(0, "signature", signature="s"), stop(0), *text(1, "x"), end(), STOP]
         out = completion_of(run(TRANSLATORS["chat"].stream(Context(), NOW), sse(*events)))
         blocks = out["choices"][0]["message"]["thinking_blocks"]
-        assert blocks == [{"index": 0, "type": "thinking", "thinking": "", "signature": "s"}]
+        assert blocks == [{"type": "thinking", "thinking": "", "signature": "s"}]
 
     def test_citations_that_are_no_list_are_the_providers_fault(self):
         translator = TRANSLATORS["chat"].stream(Context(), NOW)

@@ -161,8 +161,8 @@ def completion_of(stream: bytes) -> dict[str, Any]:
             if choice["finish_reason"] is not None:
                 finish = {key: value for key, value in choice.items() if key != "delta"}
     message["content"] = message.get("content") or None
-    for call in message.get("tool_calls", ()):
-        del call["index"]
+    for item in (*message.get("tool_calls", ()), *message.get("thinking_blocks", ())):
+        del item["index"]
     fields = {key: chunks[0][key] for key in ("id", "created", "model")}
     result = {**fields, "object": "chat.completion", "choices": [{**finish, "message": message}]}
     if chunks[-1].get("usage"):
