@@ -136,9 +136,29 @@ def test_both_builds_agree_on_any_stream_and_any_split(pieces, data):
         assert one.pending == other.pending
 
 
-@pytest.mark.parametrize("line", [b": comment\n", b"id: 1\n", b"event: x\n", b"data:\n", b"x\n"])
+@pytest.mark.parametrize("line", [b"id: x\n: comment\n", b"id: 1\n", b"event: x\n", b"data:\n", b"x\n"])
 def test_lines_that_never_end_an_event_are_bounded(sse_module, line):
     decoder = sse_module.SSEDecoder(max_event=1000)
     with pytest.raises(sse_module.SSELimitError):
         for _ in range(100_000):
             decoder.feed(line)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
+def test_comments_between_events_are_not_pending_and_fields_are(sse_module, end):
+    decoder = sse_module.SSEDecoder()
+    for piece, begun in (
+        (b"data: 1" + end + end, False),
+        (b": a", False),
+        (b"bc" + end, False),
+        (b": d" + end + b": e" + end, False),
+        (b"event: x" + end, True),
+        (b": inside" + end, True),
+        (b"data: 2" + end + end, False),
+        (b"id", True),
+    ):
+        decoder.feed(piece)
+        assert decoder.begun == begun
+        whole = piece.endswith(end) and not begun
+        assert (decoder.pending == 0) == whole
+    assert decoder.finish() == []
