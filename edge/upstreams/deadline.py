@@ -41,6 +41,8 @@ class Sweep:
             self._timer = loop.call_later(SWEEP_S, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        # First, so that an error in one request's callback, which the loop reports, stops nobody else's clocks.
+        self._timer = loop.call_later(SWEEP_S, self._look, loop)
         now = loop.time()
         for deadline in list(self.active):
             if deadline.heard:
@@ -50,7 +52,9 @@ class Sweep:
                 deadline.expire()
             else:
                 deadline.listen(now)
-        self._timer = loop.call_later(SWEEP_S, self._look, loop) if self.active else None
+        if not self.active:
+            self._timer.cancel()
+            self._timer = None
 
 
 class Deadline:
