@@ -21,7 +21,7 @@ from edge.dialects.models import (
 from edge.dialects.openai_to_anthropic_messages import Conversation, cache_control
 from edge.dialects.provider_state import refuse_state
 from edge.dialects.refusals import openai_array, openai_choice, openai_integer, openai_number, openai_type
-from edge.dialects.schemas import closed, has_maps, object_schema
+from edge.dialects.schemas import closed, fits, has_maps, is_recursive, object_schema
 from edge.dialects.translation import (
     EMPTY_SCHEMA,
     Context,
@@ -205,7 +205,7 @@ class _Request:
         tool["input_schema"] = object_schema(parameters)
         if function.get("strict") is True:
             # Only for schemas of Anthropic's subset: others it refuses as strict.
-            if self.facts.format and closed(tool["input_schema"]) == tool["input_schema"]:
+            if self.facts.format and fits(tool["input_schema"]):
                 tool["strict"] = True
             else:
                 self.dropped.add("tools.function.strict")
@@ -280,8 +280,12 @@ class _Request:
             raise invalid(
                 "'response_format' must be text, json_object or json_schema with a schema.", "response_format"
             )
-        if self.facts.format and not (self.facts.forced_tool and has_maps(schema)):
-            self.result["output_config"] = {"format": {"type": "json_schema", "schema": closed(schema)}}
+        beyond = is_recursive(schema) or (self.facts.forced_tool and has_maps(schema))
+        if self.facts.format and not beyond:
+            lost: dict[str, None] = {}
+            self.result["output_config"] = {"format": {"type": "json_schema", "schema": closed(schema, lost)}}
+            for word in lost:
+                self.dropped.add(f"response_format.{word}")
             return False
         return self._output_tool(described, schema)
 

@@ -9,7 +9,6 @@ import pytest
 
 from edge.dialects import models
 from edge.dialects.models import anthropic_model, effort_for, openai_model
-from edge.dialects.schemas import closed, has_maps, is_strict
 from edge.dialects.tokens import count_answer, estimate_tokens
 from edge.dialects.translation import ToolNames, short_name
 from edge.dialects.translators import TRANSLATORS
@@ -140,17 +139,6 @@ def test_a_version_of_the_api_may_take_documents_from_users_only():
 )
 def test_the_nearest_effort_is_found(wanted, known, found):
     assert effort_for(wanted, known) == found
-
-
-def test_schemas_are_closed_and_judged():
-    schema = {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "object", "properties": {}}}}}
-    assert closed(schema)["properties"]["a"]["items"]["additionalProperties"] is False
-    assert not is_strict(schema)
-    assert is_strict(closed(schema) | {"required": ["a"]}) is False  # the inner object has no list of what it requires
-    assert has_maps({"type": "object", "additionalProperties": {"type": "string"}})
-    assert not has_maps(closed(schema))
-    named = {"type": "object", "properties": {"minimum": {"type": "string"}, "properties": {"type": "string"}}}
-    assert closed(named)["properties"] == named["properties"]
 
 
 def test_names_that_do_not_fit_are_changed_and_remembered():
