@@ -53,6 +53,7 @@ from edge.upstreams.attempts import (
     code_of_attempt,
     failed_attempt,
     failure_of,
+    is_kept,
     is_stream,
     may_follow,
     returned_headers,
@@ -357,6 +358,7 @@ class Gateway:
                 exchange.crossing = crossing
                 exchange.upstream_begins()
                 exchange.sending = provider.request(exchange, crossing, account)
+                exchange.sending.once = is_kept(exchange)
                 response = await provider.transport.send(exchange.sending)
                 exchange.upstream_status = response.status
                 if is_stream(response, asked=exchange.stream):

@@ -42,6 +42,7 @@ __all__ = [
     "code_of_attempt",
     "failed_attempt",
     "failure_of",
+    "is_kept",
     "is_stream",
     "may_follow",
     "returned_headers",
@@ -152,7 +153,7 @@ def may_follow(exchange: Exchange, *, taken: bool = True) -> bool:
     if exchange.tie == NAMES:
         return False
     sending = exchange.sending
-    if sending is None or not sending.sent or not is_kept(exchange):
+    if sending is None or not sending.sent or not sending.once:
         return True
     stream = exchange.crossing.stream
     return not taken and (stream is None or not stream.accepted)

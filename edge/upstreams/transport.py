@@ -55,9 +55,10 @@ class Pool:
     async def send(self, request: UpstreamRequest) -> Response:
         """Send, and wait for the head of the answer.
 
-        A kept connection that turns out to be closed before it gave a byte is replaced by a fresh one, once: the peer
-        cannot have acted on a request that it never answered on a connection it was closing (RFC 9112, section 9.3.1,
-        leaves it to us). Raises UpstreamUnreachable, UpstreamStreamBroken, UpstreamBadResponse.
+        A kept connection that turns out to be closed before it gave a byte is replaced by a fresh one, once: most
+        likely the peer was closing it and never saw the request (RFC 9110, section 9.2.2, leaves it to who knows what
+        the request does). One that is to be sent `once` is sent again only where nothing of it was written. Raises
+        UpstreamUnreachable, UpstreamStreamBroken, UpstreamBadResponse.
         """
         connection = self._take_idle() or await self._open_or_wait()
         answer = connection.send(request, self._authority)
@@ -65,6 +66,8 @@ class Pool:
             await answer.arrive()
             return answer
         except StaleConnectionError:
+            if request.once and request.sent:
+                raise UpstreamStreamBroken from None
             request.sent = False
         connection = await self._open_or_wait(fresh=True)
         answer = connection.send(request, self._authority)

@@ -41,14 +41,16 @@ NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 
 class UpstreamRequest(Struct):
     """``target`` is the path and query below the provider's origin; ``headers`` are complete but for Host and
-    Content-Length, which the transport sets. ``sent``, which the transport sets too: it has been written to a
-    connection, so the provider may be at work on it.
+    Content-Length, which the transport sets. ``once``: the provider may keep what it makes of it, so it is not written
+    twice. ``sent``, which the transport sets too: it has been written to a connection, so the provider may be at work
+    on it.
     """
 
     method: bytes
     target: bytes
     headers: Headers
     body: bytes
+    once: bool = False
     sent: bool = False
 
 

@@ -61,6 +61,14 @@ def slow_words(_, connection: socket.socket) -> None:
     connection.recv(1)
 
 
+def swallow(_, connection: socket.socket) -> bytes | None:
+    """The first request on each connection is answered, the second ends it without a byte."""
+    served = connection in SERVED
+    SERVED.add(connection)
+    return None if served else answer(RESPONSE)
+
+
+SERVED: set[socket.socket] = set()
 NO_PATH = error("Invalid URL (POST /v2/chat/completions)", type="invalid_request_error", code=None)
 FAULTS = {
     "busy": answer(error("The engine is overloaded.", type="server_error"), 503),
@@ -77,6 +85,7 @@ FAULTS = {
     "reset": reset,
     "hang": hang,
     "cut": cut,
+    "swallow": swallow,
     "first": chunked([b"event: error\ndata: " + error("In the stream.", type="server_error") + b"\n\n"]),
     "odd": answer(b'{"tokens": "many"}'),
     "created": chunked([b'event: response.created\ndata: {"type":"response.created","response":{"id":"r"}}\n\n']),
@@ -312,6 +321,26 @@ def test_a_response_that_was_created_is_not_created_elsewhere(edge, store, statu
     """The stream ends behind its first event, which is no content."""
     got = ask(edge, "created", "/v1/responses", store=store, stream=True)
     assert got.status_code == status
+
+
+KEPT_OR_NOT = [
+    ("/v1/responses", {}, True),
+    ("/v1/responses", {"store": False}, False),
+    ("/v1/chat/completions", {"store": True}, True),
+    ("/v1/chat/completions", {}, False),
+    ("/v1/videos", {}, True),
+]
+
+
+@pytest.mark.parametrize(("path", "more", "kept"), KEPT_OR_NOT)
+def test_nor_is_it_sent_again_where_a_kept_connection_ends_without_a_byte(edge, a, path, more, kept):
+    statuses, asked = set(), set()
+    for _ in range(3):  # the first may find any connection or none
+        before = len(a.seen)
+        statuses.add(ask(edge, "only-swallow", path, **more).status_code)
+        asked.add(len(a.seen) - before)
+    assert statuses == ({200, 502} if kept else {200})
+    assert max(asked) == (1 if kept else 2)
 
 
 def test_a_stored_chat_completion_and_unknown_routes_are_kept_too(edge):
