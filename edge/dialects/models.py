@@ -37,6 +37,7 @@ class AnthropicModel(msgspec.Struct, frozen=True):
     all; ``off`` the ``thinking.type`` that turns it off, "" where nothing does. ``sampling``: accepts a temperature or
     top_p other than 1; ``both_sampling``: both in one request. ``forced_tool``: accepts ``tool_choice`` any and tool.
     ``efforts``: what ``output_config.effort`` may say; ``format``: knows ``output_config.format``.
+    ``system_turns``: takes ``role: system`` in ``messages``.
     ``unsigned_thinking``: another vendor's model, whose own thinking is unsigned and comes back to it so.
     """
 
@@ -50,6 +51,7 @@ class AnthropicModel(msgspec.Struct, frozen=True):
     both_sampling: bool = True
     efforts: list[str] = []
     format: bool = False
+    system_turns: bool = False
     unsigned_thinking: bool = False
 
 

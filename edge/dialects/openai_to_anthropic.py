@@ -102,7 +102,10 @@ class _Request:
         self.context = context
         self.dropped = Dropped()
         self.conversation = Conversation(
-            self.dropped, context.tool_names, assistant_documents=version.assistant_documents
+            self.dropped,
+            context.tool_names,
+            assistant_documents=version.assistant_documents,
+            system_turns=facts.system_turns,
         )
         self.result: dict[str, Any] = {"model": context.model}
 

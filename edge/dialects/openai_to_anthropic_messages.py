@@ -2,10 +2,13 @@
 
 Shapes: openai-python ``types/chat/chat_completion_*_param.py``, anthropic-sdk-python ``types/*_block_param.py``.
 
-* system and developer messages all move to the top, in order, a block each: Anthropic's ``system`` has one place.
+* The system and developer messages that a conversation begins with are ``system``, a block each. Later ones stay where
+  they are: as ``role: system`` where the model takes it, and after a user's turn, the only place where it may be
+  (https://platform.claude.com/docs/en/build-with-claude/mid-conversation-system-messages); else in the user's words.
 * Results of tools go before whatever the user says next, in one turn: Anthropic refuses a ``tool_use`` whose results
   are not all at the beginning of the next user turn (https://platform.claude.com/docs/en/agents-and-tools/tool-use).
-* Blank text is left out: Anthropic refuses a text block of nothing but white space.
+* Blank text is left out: Anthropic refuses a text block of nothing but white space. Where a user has said nothing else
+  between two turns of the assistant, or before the first, there is `NOTHING` to keep them apart.
 * Thinking goes first in its turn and keeps every byte, and only if it is signed: a signature is what Anthropic gave it.
 """
 
@@ -48,6 +51,9 @@ MESSAGE_FIELDS["developer"] = MESSAGE_FIELDS["system"]
 MESSAGE_FIELDS["function"] = MESSAGE_FIELDS["tool"]
 
 
+NOTHING = "(no content)"
+
+
 class Conversation:
     """Takes the messages one by one; ``system`` and ``messages`` are the result.
 
@@ -56,19 +62,39 @@ class Conversation:
     """
 
     __slots__ = (
-        *("_assistant_documents", "_calls", "_dropped", "_marks", "_names", "_rest", "_results"),
-        *("messages", "system", "tools_used"),
+        *(
+            "_assistant_documents",
+            "_begun",
+            "_calls",
+            "_dropped",
+            "_instructed",
+            "_marks",
+            "_names",
+            "_quiet",
+            "_rest",
+            "_results",
+        ),
+        *("_system_turns", "messages", "system", "tools_used"),
     )
 
-    def __init__(self, dropped: Dropped, names: ToolNames, *, assistant_documents: bool = True) -> None:
+    def __init__(
+        self, dropped: Dropped, names: ToolNames, *, assistant_documents: bool = True, system_turns: bool = False
+    ) -> None:
+        """`assistant_documents`: the assistant's turns may have documents; `system_turns`: ``role: system`` is taken
+        in ``messages``.
+        """
         self._dropped = dropped
         self._assistant_documents = assistant_documents
+        self._system_turns = system_turns
         self._names = names
         self.system: list[dict[str, Any]] = []
         self.messages: list[dict[str, Any]] = []
         self.tools_used: dict[str, None] = {}
         self._results: list[dict[str, Any]] = []
-        self._rest: list[dict[str, Any]] | None = None
+        self._rest: list[dict[str, Any]] = []
+        self._instructed = 0  # how many of the last blocks of `_rest` are instructions
+        self._begun = False  # somebody but the system has spoken
+        self._quiet = False  # the user's turn has been empty
         self._marks: list[dict[str, Any]] = []
         self._calls: dict[str, str] = {}
 
@@ -76,7 +102,7 @@ class Conversation:
         """All of a request's messages."""
         for index, message in enumerate(openai_messages(messages)):
             self._message(message, f"messages[{index}]")
-        self._end_turn()
+        self._end_turn(last=True)
         if not self.messages and self.system:
             # OpenAI answers a prompt of instructions alone; Anthropic wants a user to speak.
             self.messages.append({"role": "user", "content": [self.system.pop()]})
@@ -103,7 +129,7 @@ class Conversation:
                 first = message["content"][0]["type"]
                 used = any(block["type"] == "tool_use" for block in message["content"])
                 return used and first not in ("thinking", "redacted_thinking")
-            if all(block["type"] != "tool_result" for block in message["content"]):
+            if message["role"] == "user" and all(block["type"] != "tool_result" for block in message["content"]):
                 return False
         return False
 
@@ -116,34 +142,54 @@ class Conversation:
             if name not in known and value is not None:
                 self._dropped.add(f"messages.{name}")
         if role in ("system", "developer"):
-            self.system += self._blocks(message, at)
-        elif role == "user":
+            self._system(self._blocks(message, at))
+            return
+        self._begun = True
+        if role == "user":
             self._user(self._blocks(message, at))
         elif role == "assistant":
-            self._end_turn()
             if message.get("audio") is not None:
                 raise invalid(f"'{at}.audio' is kept by another provider: send what was said as text.", f"{at}.audio")
             content = self._assistant(message, at)
             if content:
+                self._end_turn()
                 self.messages.append({"role": "assistant", "content": content})
         else:
             self._result(message, at)
 
+    def _system(self, blocks: list[dict[str, Any]]) -> None:
+        if not self._begun:
+            self.system += blocks
+        else:
+            self._rest += blocks
+            self._instructed += len(blocks)
+
     def _user(self, blocks: list[dict[str, Any]]) -> None:
         if not blocks:
+            self._quiet = True
             return
         called = bool(self.messages) and self.messages[-1]["content"][-1]["type"] == "tool_use"
-        if self._rest is not None and not called:
-            self._end_turn()
-        if self._rest is None:
-            self._rest = []
-        self._rest.extend(blocks)  # after calls all is one turn, for results may still follow
+        if len(self._rest) > self._instructed and not called:
+            self._end_turn(goes_on=True)
+        self._rest += blocks  # after calls all is one turn, for results may still follow
+        self._instructed = 0
 
-    def _end_turn(self) -> None:
-        content = self._results + (self._rest or [])
+    def _end_turn(self, *, goes_on: bool = False, last: bool = False) -> None:
+        """What was said since the assistant's last turn is one of the user's. It `goes_on` if the user speaks again
+        before the assistant does, and is `last` if nobody does.
+        """
+        content = self._results + self._rest
+        instructions: list[dict[str, Any]] = []
+        if self._system_turns and not goes_on and 0 < self._instructed < len(content):
+            content, instructions = content[: -self._instructed], content[-self._instructed :]
+        before = self.messages[-1]["role"] if self.messages else ""
+        if not content and ((before == "assistant" and self._quiet) or (not before and not last)):
+            content = [{"type": "text", "text": NOTHING}]
         if content:
             self.messages.append({"role": "user", "content": content})
-        self._results, self._rest = [], None
+        if instructions:
+            self.messages.append({"role": "system", "content": instructions})
+        self._results, self._rest, self._instructed, self._quiet = [], [], 0, False
 
     def _result(self, message: dict[str, Any], at: str) -> None:
         call = message.get("tool_call_id")
@@ -234,6 +280,8 @@ class Conversation:
             raise invalid(f"'{at}.content' must be a string or a list of parts.", f"{at}.content")
         if blocks:
             self._mark(blocks[-1], message)
+        else:
+            self._mark_before(message)
         return blocks
 
     def _parts(self, content: list[Any], at: str) -> list[dict[str, Any]]:
@@ -243,6 +291,10 @@ class Conversation:
             if block is not None:
                 self._mark(block, part)
                 blocks.append(block)
+            elif blocks:
+                self._mark(blocks[-1], part)
+            else:
+                self._mark_before(part)
         return blocks
 
     def _part(self, part: Any, at: str) -> dict[str, Any] | None:
@@ -320,6 +372,12 @@ class Conversation:
             if "cache_control" not in block:
                 self._marks.append(block)
             block["cache_control"] = mark
+
+    def _mark_before(self, source: dict[str, Any]) -> None:
+        """The marker of what is left out, as blank, goes to what stands before it."""
+        said = self._rest or self._results or (self.messages[-1]["content"] if self.messages else self.system)
+        if said and said[-1]["type"] not in PROOFS:
+            self._mark(said[-1], source)
 
     @staticmethod
     def _strip_end(content: list[dict[str, Any]]) -> None:
