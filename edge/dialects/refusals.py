@@ -32,14 +32,10 @@ __all__ = [
 
 MAX_QUOTED = 64
 """Characters of a client's own value that are said again."""
-KINDS: dict[type, str] = {
-    bool: "a boolean",
-    int: "an integer",
-    str: "a string",
-    list: "an array",
-    Decimal: "a decimal number",
-    float: "a decimal number",
-}
+KINDS: tuple[tuple[type, str], ...] = (
+    *((bool, "a boolean"), (int, "an integer"), (Decimal, "a decimal number"), (float, "a decimal number")),
+    *((str, "a string"), (list, "an array"), (type(None), "null")),
+)
 """JSON's types as OpenAI calls them."""
 SHORT = Context(prec=6)
 
@@ -114,9 +110,7 @@ def _in_range(name: str, kind: str, value: int | Decimal, least: int, most: int 
 
 
 def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
-    return KINDS.get(type(value), "an object")
+    return next((said for kind, said in KINDS if isinstance(value, kind)), "an object")
 
 
 # Anthropic's.

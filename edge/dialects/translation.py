@@ -65,16 +65,34 @@ UNSAFE = re.compile(r"[^a-zA-Z0-9_.-]")
 EMPTY_SCHEMA: dict[str, Any] = {"type": "object", "properties": {}}
 
 
-def _exact(text: str) -> Decimal:
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        raise msgspec.ValidationError("Number out of range") from None
+class Number(Decimal):
+    """A number with a fraction or an exponent, which goes on spelled as it came: ``1e3``, ``0.10``, ``1e400``."""
+
+    __slots__ = ("text",)
+
+    text: str
+
+    def __new__(cls, text: str) -> Number:
+        try:
+            number = super().__new__(cls, text)
+        except InvalidOperation:
+            raise msgspec.ValidationError("Number out of range") from None
+        number.text = text
+        return number
+
+    def __str__(self) -> str:
+        return self.text
 
 
-_decode = msgspec.json.Decoder(float_hook=_exact).decode
-encode = msgspec.json.Encoder(decimal_format="number").encode
-"""Numbers go through unharmed: whole ones of any size, fractions digit by digit, which a binary float would round."""
+def _spelled(value: Any) -> msgspec.Raw:
+    if isinstance(value, Number):
+        return msgspec.Raw(value.text.encode())
+    raise NotImplementedError(type(value))
+
+
+_decode = msgspec.json.Decoder(float_hook=Number).decode
+encode = msgspec.json.Encoder(decimal_format="number", enc_hook=_spelled).encode
+"""Numbers go through unharmed: whole ones of any size, fractions as they were spelled."""
 
 
 class ToolNames(dict[str, str]):
