@@ -246,6 +246,79 @@ class TestTheAnthropicSDKInFrontOfAnotherVendor:
         assert json.loads(claude.last)["messages"][1]["content"] == [USE[0]]
 
 
+class TestErrorsThatAClientActsOn:
+    """Code, numbers and meaning, as the SDK of the other API reads them; and the provider's word on asking again."""
+
+    def test_of_anthropics_in_openais_dialect(self, ai, claude):
+        said = b'{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 210000 tokens > 200000 maximum"}}'
+        claude.reply = answer(said, 400, x_should_retry="false")
+        with pytest.raises(
+            openai.BadRequestError, match=r"maximum context length is 200000 tokens.* 210000 tokens"
+        ) as caught:
+            ai.chat.completions.create(model=CLAUDE, messages=ASK)
+        assert caught.value.code == "context_length_exceeded"
+        assert caught.value.response.headers["x-should-retry"] == "false"
+        claude.reply = answer(
+            b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}',
+            529,
+            retry_after="7",
+            x_should_retry="true",
+        )
+        with pytest.raises(openai.InternalServerError) as caught:
+            ai.chat.completions.create(model=CLAUDE, messages=ASK)
+        told = caught.value.response
+        assert (told.status_code, caught.value.code, told.headers["retry-after"], told.headers["x-should-retry"]) == (
+            503,
+            "overloaded",
+            "7",
+            "true",
+        )
+
+    def test_of_openais_in_anthropics_dialect(self, messages, gpt):
+        gpt.reply = answer(
+            b'{"error":{"message":"You exceeded your current quota.","type":"insufficient_quota","code":"insufficient_quota"}}',
+            429,
+            x_should_retry="false",
+        )
+        with pytest.raises(anthropic.APIStatusError) as caught:
+            messages.create(model=MODEL, max_tokens=9, messages=ASK)
+        assert (caught.value.status_code, caught.value.type) == (402, "billing_error")
+        assert caught.value.response.headers["x-should-retry"] == "false"
+        gpt.reply = answer(b'{"error":{"message":"The server is overloaded.","type":"server_error","code":null}}', 503)
+        with pytest.raises(anthropic.APIStatusError) as caught:
+            messages.create(model=MODEL, max_tokens=9, messages=ASK)
+        assert (caught.value.status_code, caught.value.type) == (529, "overloaded_error")
+        gpt.reply = answer(
+            b'{"error":{"message":"Filtered.","type":"invalid_request_error","code":"content_filter"}}', 400
+        )
+        with pytest.raises(anthropic.BadRequestError) as caught:
+            messages.create(model=MODEL, max_tokens=9, messages=ASK)
+        assert caught.value.error_code == "content_filter"
+
+    def test_inside_a_stream(self, ai, messages, claude, gpt):
+        claude.reply = chunked(
+            [
+                event("message_start", message={"id": "m", "model": "m", "usage": {"input_tokens": 1}}),
+                event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
+                event("content_block_delta", index=0, delta={"type": "text_delta", "text": "x"}),
+                event("error", error={"type": "overloaded_error", "message": "Overloaded"}),
+            ]
+        )
+        with pytest.raises(openai.APIError) as caught:
+            list(ai.chat.completions.create(model=CLAUDE, messages=ASK, stream=True))
+        assert caught.value.code == "overloaded"
+        head = b'data: {"id":"c","model":"m","choices":[{"index":0,"delta":{"content":"x"}}]}\n\n'
+        gpt.reply = chunked(
+            [head, b'data: {"error":{"message":"No.","type":"insufficient_quota","code":"insufficient_quota"}}\n\n']
+        )
+        with (
+            pytest.raises(anthropic.APIStatusError) as caught,
+            messages.stream(model=MODEL, max_tokens=9, messages=ASK) as stream,
+        ):
+            list(stream)
+        assert caught.value.body["error"]["type"] == "billing_error"
+
+
 def test_a_history_that_is_signed_goes_byte_for_byte(edge, claude):
     claude.reply = answer(MESSAGE)
     body = b'{"model":"claude-x", "max_tokens":9.0,"messages":[{"role":"assistant","content":[ {"type":"thinking","thinking":"","signature":"c2ln"} ]}]}'

@@ -174,3 +174,23 @@ def test_a_silent_stream_is_kept_alive(edge, scripted):
     assert got.startswith(COMMENT)
     assert COMMENT in got[len(COMMENT) * 6 :]
     assert got.replace(COMMENT, b"") == b"".join(events)
+
+
+def test_the_open_list_of_headers_goes_over_http2_too(edge, simulator):
+    before = simulator.count()
+    given = [
+        *("anthropic-version: 2026-10-21", "anthropic-workspace-id: wrkspc_test", "anthropic-future: 1"),
+        *("anthropic-beta: one, two", "anthropic-beta: three", "x-api-key: sk-mine-mine-mine-mine"),
+    ]
+    with Client(edge.port) as client:
+        client.post(
+            "/v1/messages", b'{"model":"claude-x","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}', *given
+        )
+        assert client.head()[0] == 200
+    sent = simulator.entry(before)["headers"]
+    fields = [tuple(each) for each in (sent.items() if isinstance(sent, dict) else sent)]
+    assert sorted(pair for pair in fields if pair[0].startswith("anthropic-")) == [
+        *(("anthropic-beta", "one, two"), ("anthropic-beta", "three"), ("anthropic-future", "1")),
+        *(("anthropic-version", "2026-10-21"), ("anthropic-workspace-id", "wrkspc_test")),
+    ]
+    assert "mine" not in str(sent)
