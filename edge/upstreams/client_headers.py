@@ -51,8 +51,13 @@ class ClientHeaders:
     def crossing(self, exchange: Exchange, *, translated: bool) -> Headers:
         """What of the client's headers goes to this provider, with its configured betas. Raises HeaderTooLarge."""
         names, prefixes = self._spoken if translated else (PASSED, OPEN)
-        headers = [pair for pair in select_fields(exchange.headers, names, prefixes) if SAFE_VALUE.fullmatch(pair[1])]
-        if len(headers) > MAX_OPEN or sum(len(name) + len(value) for name, value in headers) > MAX_OPEN_BYTES:
+        headers: Headers = []
+        size = 0
+        for pair in select_fields(exchange.headers, names, prefixes):
+            if SAFE_VALUE.fullmatch(pair[1]):
+                headers.append(pair)
+                size += len(pair[0]) + len(pair[1])
+        if size > MAX_OPEN_BYTES or len(headers) > MAX_OPEN:
             raise HeaderTooLarge(
                 f"At most {MAX_OPEN} headers of {MAX_OPEN_BYTES} bytes together may go to a provider of this model."
             )
