@@ -46,7 +46,7 @@ prompts, no internal addresses.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -114,6 +114,13 @@ class EdgeError(Exception):
             self.status = status
         if code:
             self.code = code
+
+    def bare(self) -> Self:
+        """Itself, without what led to it, to be kept: the frames of its traceback, and of that of the error it was
+        raised for, hold what would hold it, a circle that only the collector could break.
+        """
+        self.__cause__ = self.__context__ = self.__traceback__ = None
+        return self
 
 
 class ClientError(EdgeError):

@@ -57,8 +57,7 @@ def fail(exchange: Exchange, error: EdgeError) -> None:
     """
     if exchange.ended:
         return
-    # Its frames hold the exchange, which would hold it: a circle that only the collector could break.
-    exchange.error = error.with_traceback(None)
+    exchange.error = error.bare()
     if isinstance(error, ClientClosedRequest):
         exchange.abort()
         return

@@ -134,16 +134,18 @@ class Sharing:
                 await self._ask(flight)
                 if not flight.makeshift:
                     self._answers.keep(flight)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancelled:
             self._lose(flight, flight.error or ClientClosedRequest())
-            raise
+            # The task keeps it, and its frames a deadline that holds the task.
+            raise cancelled.with_traceback(None)  # noqa: B904 - it is the same
         except EdgeError as error:
-            self._lose(flight, error.with_traceback(None))
+            self._lose(flight, error.bare())
         except Exception as error:  # noqa: BLE001 - its followers raise it
             self._lose(flight, InternalError())
             flight.failure = error
         finally:
             self._answers.flights.remove(flight)
+            flight.task = None  # which holds it, by the traceback of what ended it
             await self._answers.let_go(flight)
 
     def _lose(self, flight: Flight, error: EdgeError) -> None:
