@@ -107,6 +107,7 @@ class Server(Settings, frozen=True, kw_only=True):
     max_connections: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     max_connections_per_address: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     max_in_flight: Annotated[int, Meta(ge=1, le=1_000_000)] = 4096
+    max_buffered_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 40)] = 1 << 29
     max_body_bytes: Annotated[int, Meta(ge=1024, le=1 << 31)] = 35651584
     tls: Tls | None = None
 

@@ -35,7 +35,9 @@ class Exchange(ABC):
     but a head that says "a stream" and keep-alives has gone out, so another upstream may still answer, and an error has
     to be an event. ``gone``: the client left; ``task`` is what fetches it.
 
-    ``scanner`` is the scan of the body, once that has begun, and ``spans`` are its result.
+    ``scanner`` is the scan of the body, once that has begun, and ``spans`` are its result;
+    ``body_digest`` is the body's SHA-256 where that was found before it is needed. ``buffered`` counts the bytes that
+    are held for it, of its own body and of the answer's.
 
     Of the attempt at hand, ``sending`` is the request to the provider, ``upstream_status`` the status of its answer (0
     before), ``usage`` the tokens and ``charged`` whether they are in the books. ``cost`` (1e-12 USD, -1 unknown) and
@@ -51,6 +53,7 @@ class Exchange(ABC):
     state: Any = None
     key: Any = None
     scanner: JSONScanner | None = None
+    body_digest = b""
     spans: dict[str, tuple[int, int]]
     model = ""
     model_label = ""
@@ -85,6 +88,7 @@ class Exchange(ABC):
     status = 0
     error: EdgeError | None = None
     admitted = False
+    buffered = 0
     task: asyncio.Task[None] | None = None
     shares = False
     """Whether its reply goes to others' exchanges, which have heads of their own."""

@@ -17,8 +17,7 @@ from time import perf_counter
 from edge import config
 from edge.accounting import Accounts
 from edge.cache.answers import Answers
-from edge.cache.policy import CACHEABLE
-from edge.dialects.tokens import count_answer, estimate_tokens
+from edge.cache.policy import caches_for
 from edge.errors import (
     ClientClosedRequest,
     EdgeError,
@@ -40,10 +39,12 @@ from edge.guard.auth import refuse_model
 from edge.guard.key_table import KeyTable
 from edge.guard.limits import KeyLimits
 from edge.hooks import Hooks, Meter
+from edge.own_answers import estimate_count, list_models
 from edge.repeats import Repeats
 from edge.replies import JSON_TYPE, STREAM_HEADERS, fail, keep_alive, replay, reply, serve, start_reply
-from edge.routes import EXISTING, MODEL, OTHER, UNKNOWN, no_route
+from edge.routes import EXISTING, OTHER, UNKNOWN, no_route
 from edge.sharing import Sharing
+from edge.slices import LARGE, Slices
 from edge.state import Granted, State, build_state
 from edge.upstreams.attempts import (
     AttemptFailed,
@@ -59,7 +60,7 @@ from edge.upstreams.attempts import (
     returned_headers,
 )
 from edge.upstreams.deadline import Deadline, Sweep
-from edge.upstreams.listing import Asked, answer_models
+from edge.upstreams.large import is_brief, is_short
 from edge.upstreams.provider import Provider
 from edge.upstreams.relay import EventRelay
 from edge.upstreams.router import Upstream
@@ -68,8 +69,6 @@ from edge.upstreams.wire import Response
 
 __all__ = ["Gateway"]
 
-LARGE = 262144
-"""Larger bodies are translated, or looked through, in a thread: the other requests of the loop would wait for it."""
 COUNT_S = 4.0
 """What providers have to count the tokens of a request, all of them together. Clients wait for it before a turn."""
 NO_MULTIPART = f"Multipart bodies are not supported. There are: {EXISTING}."
@@ -91,6 +90,8 @@ class Gateway:
         self.limits = limits
         self.repeats = Repeats(hooks, meter, self.accounts, limits)
         self._sweep = Sweep()
+        self._slices = Slices()
+        self._buffered = 0
         self._in_flight = 0
         self._tell_in_flight = meter.bind("edge_requests_in_flight")
         self._tell_in_flight(0.0)
@@ -173,13 +174,22 @@ class Gateway:
         except EdgeError as error:
             self.refuse(exchange, error)
 
-    # At the end of the body.
+    # While the body comes, and at its end.
+
+    def hold(self, exchange: Exchange, size: int) -> None:
+        """So many more bytes of a body are kept in memory until the exchange is settled. Raises Overloaded."""
+        self._buffered += size
+        exchange.buffered += size
+        if self._buffered > exchange.state.settings.server.max_buffered_bytes:
+            raise Overloaded("This edge holds as many bytes of bodies as it may; ask again.")
 
     def admit(self, exchange: Exchange) -> None:
-        """Is the request sound, may this key ask this model, and is its answer here?"""
-        if exchange.route.api == "models":
-            return
-        caches = exchange.state.caches and exchange.route.api in CACHEABLE
+        """Is the request sound, may this key ask this model, and is its answer here? A large one is left to `fetch`."""
+        if len(exchange.body) <= LARGE and exchange.route.api != "models":
+            self._admit(exchange)
+
+    def _admit(self, exchange: Exchange) -> None:
+        caches = caches_for(exchange)
         try:
             exchange.deadline_ms = validate.timeout_ms(exchange)
             exact = self.answers.exact(exchange) if caches else ()
@@ -241,8 +251,14 @@ class Gateway:
         """Get the answer. The front cancels this when the client leaves, which closes the upstream."""
         try:
             if exchange.route.api == "models":
-                await self._models(exchange)
-            elif exchange.held is not None:
+                await list_models(exchange)
+                return
+            if len(exchange.body) > LARGE:
+                await validate.read_in_slices(exchange, self._slices, digest=caches_for(exchange))
+                self._admit(exchange)
+                if exchange.ended:
+                    return
+            if exchange.held is not None:
                 await self._replay(exchange)
             elif exchange.plan is not None:
                 await self.sharing.get(exchange)
@@ -259,16 +275,6 @@ class Gateway:
             raise
         finally:
             self._settle(exchange)
-
-    async def _models(self, exchange: Exchange) -> None:
-        """The list of models, or one of them."""
-        state = exchange.state
-        exchange.upstream_begins()
-        wanted = exchange.argument if exchange.route is MODEL else ""
-        asked = Asked(exchange.dialect, wanted, exchange.query, exchange.key.grants)
-        body, headers = await answer_models(state.router, state.catalog, state.settings.models, asked)
-        exchange.upstream_ends()
-        reply(exchange, 200, [JSON_TYPE, *headers], body)
 
     async def _replay(self, exchange: Exchange) -> None:
         """A stored stream as it came, in the time that a new one would have."""
@@ -335,7 +341,7 @@ class Gateway:
             if counts and deadline.over():
                 break
         # Only where tokens are to be counted: whoever asks for that can do with an estimate.
-        await self._estimate(exchange)
+        await estimate_count(exchange)
 
     async def _attempt(
         self, exchange: Exchange, upstream: Upstream, account: Headers | None, deadline: Deadline, *, others_left: bool
@@ -346,12 +352,13 @@ class Gateway:
         provider = upstream.provider
         exchange.upstream = upstream
         if exchange.route.counts and not provider.speaks(exchange.route):
-            await self._estimate(exchange)
+            await estimate_count(exchange)
             return None
         response: Response | None = None
+        held = exchange.buffered
         try:
             with deadline:
-                if len(exchange.body) <= LARGE or not provider.looks_into(exchange.route):
+                if is_short(exchange) or not provider.looks_into(exchange.route):
                     crossing = provider.crossing(exchange, upstream.model)
                 else:
                     crossing = await asyncio.to_thread(provider.crossing, exchange, upstream.model)
@@ -363,13 +370,13 @@ class Gateway:
                 exchange.upstream_status = response.status
                 if is_stream(response, asked=exchange.stream):
                     return await self._relay(exchange, response, deadline, others_left=others_left)
-                status, body = await body_of(exchange, response, others_left=others_left)
+                status, body = await body_of(exchange, response, self._slices, self.hold, others_left=others_left)
                 exchange.upstream_ends()
                 failure = failure_of(status, body)
                 if exchange.route.counts:
                     check_count(status, body)
                 if crossing.translates:
-                    if len(body) <= LARGE:
+                    if is_brief(body):
                         status, body = crossing.answer(status, body)
                     else:
                         status, body = await asyncio.to_thread(crossing.answer, status, body)
@@ -378,6 +385,8 @@ class Gateway:
             return failure
         finally:
             exchange.upstream_ends()
+            self._buffered += held - exchange.buffered
+            exchange.buffered = held
             if exchange.sending is not None:
                 code = code_of_attempt(exchange, sys.exception())
                 self._count("edge_upstream_requests_total", provider.name, exchange.model_label, code)
@@ -395,12 +404,11 @@ class Gateway:
         exchange.upstream_ends()
         headers = crossing.headers(returned_headers(response))
         if stream.failed and not stream.content:
-            said = stream.early_error()[0]  # what it means is the provider's word, before it is translated
-            check_status(exchange, said, stream.error_data, others_left=others_left)
             status, body = crossing.early_error()
+            check_status(exchange, status, stream.error_data, others_left=others_left)
             headers = [JSON_TYPE, *(pair for pair in headers if pair[0] != b"content-type")]
             reply(exchange, status, headers, body)
-            return failure_of(said, stream.error_data)
+            return failure_of(status, stream.error_data)
         exchange.content_at = perf_counter()
         headers += STREAM_HEADERS
         start_reply(exchange, response.status, headers)
@@ -408,15 +416,6 @@ class Gateway:
         self.accounts.settle(exchange)
         exchange.end()
         return AttemptFailed(stream.early_error()[0], stream.error_data) if stream.failed else None
-
-    async def _estimate(self, exchange: Exchange) -> None:
-        """The number of tokens, where no provider has counted them. It is as soon estimated again as kept."""
-        exchange.makeshift = True
-        if len(exchange.body) <= LARGE:
-            tokens = estimate_tokens(exchange.body)
-        else:
-            tokens = await asyncio.to_thread(estimate_tokens, exchange.body)
-        reply(exchange, 200, [JSON_TYPE, (b"x-edge-estimated", b"true")], count_answer(tokens))
 
     # Replies.
 
@@ -437,6 +436,7 @@ class Gateway:
         if exchange.settled:
             return
         exchange.settled = True
+        self._buffered -= exchange.buffered
         if exchange.admitted:
             self._in_flight -= 1
             self._tell_in_flight(self._in_flight)

@@ -128,7 +128,7 @@ class Answers:
 
     def exact(self, exchange: Exchange) -> Exact:
         """The request as it came, in what matters. Equal for equal bytes of an equal key."""
-        digest = hashlib.sha256(exchange.body).digest()
+        digest = exchange.body_digest or hashlib.sha256(exchange.body).digest()
         exact: Exact = (digest, exchange.target, exchange.key.id.encode())
         exact += tuple([b"%b: %b" % field for field in select_fields(exchange.headers, SAYING, NAMED_PREFIXES)])
         if sum(map(len, exact)) <= MAX_EXACT:

@@ -81,6 +81,7 @@ class Flight(Exchange):
         self.state = first.state
         self.key = first.key
         self.scanner = first.scanner
+        self.body_digest = first.body_digest
         self.spans = first.spans
         self.model = first.model
         self.model_label = first.model_label

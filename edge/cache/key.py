@@ -28,7 +28,7 @@ REDACTION = b"none"
 """What was masked before the request was keyed."""
 NOTHING: frozenset[str] = frozenset()
 
-MAX_BYTES = 6 << 20
+MAX_BYTES = 4 << 20
 MAX_VALUES = 16384
 """Larger bodies are not keyed: it takes a millisecond or two for each MiB, to decode and then to digest it, and as long
 for 10,000 numbers, while which the other requests of the loop wait."""

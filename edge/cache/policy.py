@@ -12,7 +12,7 @@ from edge.dialects.provider_state import depends_on_state
 from edge.errors import Headers, InvalidRequest, NotCached
 from edge.exchange import Exchange
 
-__all__ = ["CACHEABLE", "ON_REQUEST", "Plan", "mode_for", "plan_for"]
+__all__ = ["CACHEABLE", "ON_REQUEST", "Plan", "caches_for", "mode_for", "plan_for"]
 
 CACHEABLE = frozenset({"chat", "completions", "messages", "responses", "embeddings", "count_tokens"})
 DETERMINISTIC = frozenset({"embeddings", "count_tokens"})
@@ -38,6 +38,11 @@ class Plan:
     digest: bytes = b""
     include_usage: bool = False
     choices: int = 1
+
+
+def caches_for(exchange: Exchange) -> bool:
+    """Whether the caches may have a part in a request of its kind."""
+    return bool(exchange.state.caches) and exchange.route.api in CACHEABLE
 
 
 def mode_for(settings: CacheMode, *overrides: CacheMode | None) -> CacheMode:

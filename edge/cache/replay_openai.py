@@ -18,8 +18,6 @@ DONE = b"data: [DONE]\n\n"
 HEAD = ("id", "object", "created", "model")
 EVERYWHERE = (*HEAD, "service_tier", "system_fingerprint")
 """What every chunk repeats of its answer."""
-NUMBERED = ("tool_calls", "thinking_blocks")
-"""Lists of a message whose items have an ``index`` in streams, and none in whole answers."""
 PADDING = "obfuscation"
 """Of chunks only, against guessing from their length: ``types/chat/chat_completion_stream_options_param.py``."""
 
@@ -43,10 +41,8 @@ def whole_chat(events: list[tuple[bytes, bytes]]) -> bytes:
             if not all(isinstance(call, dict) and "index" in call for call in calls):
                 raise Unclear("a tool call without an index")
             calls.sort(key=_index)
-        for key in NUMBERED:
-            for item in message.get(key) or ():
-                if isinstance(item, dict):
-                    item.pop("index", None)
+            for call in calls:
+                del call["index"]
     return encode(answer)
 
 
@@ -191,7 +187,7 @@ def _chat_choice(choice: dict[str, Any]) -> Iterator[dict[str, Any]]:
     last = ("content", "refusal", "tool_calls", "function_call")
     for key in (*(key for key in said if key not in last), *(key for key in last if key in said)):
         value = said[key]
-        if key in NUMBERED:
+        if key == "tool_calls":
             value = [dictionary(call) | {"index": number} for number, call in enumerate(listing(value))]
         scores = None
         if key in ("content", "refusal"):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
+from weakref import proxy
 
 import msgspec
 
@@ -15,7 +17,7 @@ from edge.dialects.responses import ResponsesStream
 from edge.dialects.stream import Stream
 from edge.dialects.thinking import without_unsigned
 from edge.dialects.translators import TRANSLATORS, StreamTranslator
-from edge.errors import EdgeError, Headers
+from edge.errors import EdgeError, Headers, InvalidRequest
 from edge.hooks import Usage
 from edge.routes import Dialect, Route
 
@@ -34,6 +36,10 @@ STREAMS: dict[str, type[Stream]] = {
     "responses": ResponsesStream,
 }
 """Readers of streams, by ``Route.api``, or by the path a translation goes to."""
+MAX_TRANSLATED = 65536
+"""Values (numbers, strings, lists, objects) of a request or an answer that is translated. Each takes a microsecond or
+two, and those of one call into the decoder, up to 20 ms, hold up all other requests of the worker, in whatever thread
+it is called. The longest talks have a few thousand turns of ten values or so."""
 JSON_TYPE = (b"content-type", b"application/json")
 
 
@@ -75,7 +81,8 @@ class Crossing:
     stream: Stream | None = None
 
     def __init__(self, exchange: Exchange, model: str) -> None:
-        self._exchange = exchange
+        # Not held: the exchange holds this, and a body that is in a circle is freed only by the collector.
+        self._exchange: Exchange = proxy(exchange)
         self.path = exchange.route.upstream
         self.body = body = exchange.body
         changed: list[tuple[int, int, bytes]] = []
@@ -151,7 +158,12 @@ class TranslatedCrossing(Crossing):
     translates = True
 
     def __init__(self, exchange: Exchange, model: str, version: str, system_first: bool) -> None:
-        self._exchange = exchange
+        scanner = exchange.scanner
+        if scanner is not None and scanner.values > MAX_TRANSLATED:
+            raise InvalidRequest(
+                f"A request of more than {MAX_TRANSLATED:,} values is not translated for this model's API."
+            )
+        self._exchange = proxy(exchange)
         self._translator = TRANSLATORS[exchange.route.api]
         translated = self._translator.request(
             exchange.body,
@@ -166,7 +178,7 @@ class TranslatedCrossing(Crossing):
         self.dropped = translated.dropped
         self._context = translated.context
         self._context.beta = b"anthropic-beta" in exchange.index or b"beta=true" in exchange.query
-        self._context.measure = super().estimated_input
+        self._context.measure = partial(estimate_input, exchange.route.upstream, exchange.body)
         self._events: StreamTranslator | None = None
 
     @property

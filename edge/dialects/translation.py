@@ -59,6 +59,10 @@ SECRETS = re.compile(
     r"|\beyJ[A-Za-z0-9_-]{8,}(\.[A-Za-z0-9_-]*)*"
 )
 SNIPPET = 300
+MAX_ERROR = 65536
+MAX_MESSAGE = 8192
+"""Bytes of an error that is looked into, and characters of its message that are passed on: what is larger quotes what
+the client sent, and would take its time on the loop."""
 MAX_DROPPED = 32
 MAX_FIELD = 64
 UNSAFE = re.compile(r"[^a-zA-Z0-9_.-]")
@@ -238,7 +242,9 @@ def decode_answer(body: bytes) -> dict[str, Any]:
 
 
 def error_object(body: bytes) -> dict[str, Any]:
-    """The ``error`` object of an error's body, {} for a body that has none."""
+    """The ``error`` object of an error's body, {} for a body that has none, or is too large to be looked into."""
+    if len(body) > MAX_ERROR:
+        return {}
     try:
         value = _decode(body)
     except UNREADABLE:
@@ -252,7 +258,7 @@ def error_object(body: bytes) -> dict[str, Any]:
 def error_message(error: dict[str, Any], otherwise: str) -> str:
     """What an ``error`` object says, without keys; `otherwise` if it says nothing."""
     message = error.get("message")
-    return scrub(message if isinstance(message, str) and message else otherwise)
+    return scrub((message if isinstance(message, str) and message else otherwise)[:MAX_MESSAGE])
 
 
 def arguments_object(text: Any) -> dict[str, Any] | None:

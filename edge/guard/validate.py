@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -10,11 +11,14 @@ from edge._fast import JSONError, JSONScanner
 from edge.dialects.refusals import missing, no_boolean, no_string
 from edge.errors import UNREADABLE, DuplicateKey, InvalidJSON, InvalidRequest, InvalidValue
 from edge.exchange import Exchange
+from edge.slices import Slices
 
-__all__ = ["check_body", "scan", "timeout_ms"]
+__all__ = ["check_body", "read_in_slices", "scan", "timeout_ms"]
 
 MAX_MODEL = 256
 MAX_TIMEOUT_MS = 86_400_000
+HASHED = 1 << 20
+"""Bytes whose SHA-256 takes a millisecond or two."""
 
 
 def scan(exchange: Exchange) -> bool:
@@ -37,6 +41,23 @@ def scan(exchange: Exchange) -> bool:
         raise InvalidJSON(f"The body is not valid JSON: {error}.") from None
     exchange.spans = scanner.spans
     return True
+
+
+async def read_in_slices(exchange: Exchange, slices: Slices, *, digest: bool) -> None:
+    """`scan` a large body, and with `digest` set the exchange's ``body_digest``. Raises as `scan`."""
+    await slices.run(lambda: scan(exchange))
+    if not digest:
+        return
+    body, hashed, at = memoryview(exchange.body), sha256(), 0
+
+    def step() -> bool:
+        nonlocal at
+        hashed.update(body[at : at + HASHED])
+        at += HASHED
+        return at >= len(body)
+
+    await slices.run(step)
+    exchange.body_digest = hashed.digest()
 
 
 def check_body(exchange: Exchange) -> None:

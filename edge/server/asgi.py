@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from io import BytesIO
 from time import perf_counter
 from typing import Any
 
@@ -192,7 +193,8 @@ class EdgeApplication:
     async def _receive_body(self, exchange: AsgiExchange, receive: Receive, size: int | None) -> bool:
         """Read the body; False if it is too large (answered) or the client left."""
         limit = exchange.state.settings.server.max_body_bytes
-        chunks: list[bytes] = []
+        body = BytesIO()
+        first = b""
         received = 0
         more = size is None or size <= limit
         while more:
@@ -201,15 +203,25 @@ class EdgeApplication:
                 exchange.gone = True
                 self.gateway.abandon(exchange)
                 return False
-            body = message.get("body", b"")
-            received += len(body)
-            chunks.append(body)
+            data: bytes = message.get("body", b"")
+            received += len(data)
+            if not first:
+                first = data
+            else:
+                if not body.tell():
+                    body.write(first)
+                body.write(data)
+            try:
+                self.gateway.hold(exchange, len(data))
+            except EdgeError as error:
+                self.gateway.refuse(exchange, error)
+                return False
             more = message.get("more_body", False) and received <= limit
         if max(received, size or 0) > limit:
             self.gateway.refuse(exchange, RequestTooLarge(f"The body is larger than {limit} bytes."))
             return False
         exchange.closes = False
-        exchange.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        exchange.body = body.getvalue() or first
         return True
 
     async def _fetch(self, exchange: AsgiExchange, receive: Receive) -> None:

@@ -7,6 +7,7 @@ one task. Other requests (health, metrics, pages, lists of models) go the ordina
 from __future__ import annotations
 
 import asyncio
+from io import BytesIO
 from time import perf_counter
 from typing import Any
 
@@ -14,7 +15,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from edge._fast import join_fields
-from edge.errors import Headers, InvalidHTTP, RequestTooLarge
+from edge.errors import EdgeError, Headers, InvalidHTTP, RequestTooLarge
 from edge.exchange import Exchange
 from edge.repeats import MAX_REQUEST
 from edge.routes import ROUTES, Match, match
@@ -25,6 +26,8 @@ from edge.server.protocol import KEEP_ALIVE_S, TARGET, EdgeProtocol, Turn
 __all__ = ["Lane"]
 
 SIZE = b"content-length"
+JOINED = 65536
+"""Up to this size a reply is one write, head and body."""
 HEADS = Heads()
 """Those of all connections: what a head says is a matter of its bytes alone."""
 
@@ -142,7 +145,7 @@ class LaneExchange(Exchange):
     sent: Headers
     chunks = True
     closes = False
-    _parts: list[bytes] | None = None
+    _parts: BytesIO | None = None
     received = 0
     _begun = False
     complete = False
@@ -158,8 +161,10 @@ class LaneExchange(Exchange):
         if self.ended:
             return
         limit = self.state.settings.server.max_body_bytes
-        if self.received > limit or (self._declared() or 0) > limit:
+        if (self._declared() or 0) > limit:
             gateway.refuse(self, RequestTooLarge(f"The body is larger than {limit} bytes."))
+        elif not self._fits(self.received):
+            return
         elif self.complete:
             self._admit()
         elif b"expect" in self.index and self.index[b"expect"].lower() == b"100-continue" and not self.received:
@@ -169,15 +174,27 @@ class LaneExchange(Exchange):
         self.received += len(data)
         if not self.body:
             self.body = data
-        elif self._parts is None:
-            self._parts = [self.body, data]
         else:
-            self._parts.append(data)
+            if self._parts is None:
+                # A list of chunks of two bytes would take 28 times what they are. This gives its bytes away uncopied.
+                self._parts = BytesIO()
+                self._parts.write(self.body)
+            self._parts.write(data)
         if self._begun:
-            limit = self.state.settings.server.max_body_bytes
+            self._fits(len(data))
+
+    def _fits(self, more: int) -> bool:
+        """Whether so many bytes more of the body may be held; else it is refused."""
+        gateway, limit = self.lane.edge.gateway, self.state.settings.server.max_body_bytes
+        try:
             if self.received > limit:
-                self._parts = None
-                self.lane.edge.gateway.refuse(self, RequestTooLarge(f"The body is larger than {limit} bytes."))
+                raise RequestTooLarge(f"The body is larger than {limit} bytes.")
+            gateway.hold(self, more)
+        except EdgeError as error:
+            self._parts, self.body = None, b""
+            gateway.refuse(self, error)
+            return False
+        return True
 
     def whole(self) -> None:
         self.complete = True
@@ -204,7 +221,7 @@ class LaneExchange(Exchange):
 
     def _admit(self) -> None:
         if self._parts is not None:
-            self.body = b"".join(self._parts)
+            self.body = self._parts.getvalue()
             self._parts = None
         edge = self.lane.edge
         edge.gateway.admit(self)
@@ -252,7 +269,10 @@ class LaneExchange(Exchange):
         if self._head is not None:
             start, fields = self._head
             self._head = None
-            data = join_fields(start, fields, data)
+            if len(data) <= JOINED:
+                data = join_fields(start, fields, data)
+            else:
+                self.lane.transport.write(join_fields(start, fields, b""))
         self.lane.transport.write(data)
 
     def end(self) -> None:

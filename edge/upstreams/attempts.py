@@ -28,6 +28,8 @@ from edge.errors import (
 from edge.exchange import Exchange
 from edge.hooks import FailedAttempt
 from edge.routes import OTHER
+from edge.slices import LARGE, Slices
+from edge.upstreams.large import Hold, outline
 from edge.upstreams.refusal import is_unknown_path, words_of
 from edge.upstreams.relay import collect
 from edge.upstreams.router import Upstream
@@ -85,19 +87,22 @@ class AttemptFailed(Exception):
         self.kind = kind_of_status(status)
 
 
-async def body_of(exchange: Exchange, response: Response, *, others_left: bool) -> tuple[int, bytes]:
+async def body_of(
+    exchange: Exchange, response: Response, slices: Slices, hold: Hold, *, others_left: bool
+) -> tuple[int, bytes]:
     """The status and the whole body of an answer that is no stream, and its ``usage``; the status is the one that it
     should have had, where it failed with 200. Raises as `check_status` and `collect`.
     """
     status = response.status
     follows = others_left and status in RETRYABLE and may_follow(exchange, taken=status not in NOT_TAKEN)
     goes_to_nobody = 300 <= status < 400 or status in CREDENTIALS or follows
-    body = await (excerpt(response) if goes_to_nobody else collect(response))
+    body = await (excerpt(response) if goes_to_nobody else collect(response, lambda size: hold(exchange, size)))
     if 200 <= status < 300:
         crossing = exchange.crossing
-        usage = crossing.usage(body) if status == 200 else None
+        seen = body if len(body) <= LARGE else await outline(body, slices, translates=crossing.translates)
+        usage = crossing.usage(seen) if status == 200 else None
         media_type = response.index.get(b"content-type", b"")
-        refusal = crossing.refusal(media_type, body, counted=usage is not None)
+        refusal = crossing.refusal(media_type, seen, counted=usage is not None)
         if refusal is None:
             exchange.usage = usage
         else:

@@ -19,6 +19,7 @@ from edge.errors import UNREADABLE
 __all__ = ["is_unknown_path", "words_of"]
 
 MAX_READ = 4096
+MAX_DECODED = 65536
 MAX_WORDS = 300
 MAX_COMPARED = 262144
 """Of a longer request nothing can be recognised in time: then only the error's type and code are told."""
@@ -54,7 +55,7 @@ def is_unknown_path(status: int, body: bytes) -> bool:
     """Whether a 404 or 405 is about the path that was asked for, and not about something that the request names."""
     text = body[:MAX_READ].decode("utf-8", "replace").strip()
     try:
-        data = msgspec.json.decode(body)
+        data = decoded(body)
     except UNREADABLE:
         return status == 405 or not text.startswith(("{", "["))
     if not isinstance(data, dict):
@@ -82,7 +83,7 @@ def words_of(body: bytes, request: bytes, secrets: Iterable[str]) -> str:
 def read(body: bytes) -> tuple[tuple[str, ...], str]:
     """The type and code of an error, and its message."""
     try:
-        data = msgspec.json.decode(body)
+        data = decoded(body)
     except UNREADABLE:
         text = body[:MAX_READ].decode("utf-8", "replace")
         title = TITLE.search(text)
@@ -92,6 +93,13 @@ def read(body: bytes) -> tuple[tuple[str, ...], str]:
     if not isinstance(data, dict):
         return (), line(data if isinstance(data, str) else "")
     return parts_of(data)
+
+
+def decoded(body: bytes) -> Any:
+    """What a body says that is short enough to be asked, on the loop. Raises UNREADABLE."""
+    if len(body) > MAX_DECODED:
+        raise ValueError
+    return msgspec.json.decode(body)
 
 
 def parts_of(data: dict[str, Any]) -> tuple[tuple[str, ...], str]:

@@ -8,6 +8,8 @@ that a keep-alive stands between two events.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from io import BytesIO
 
 from edge._fast import SSEDecoder, SSELimitError
 from edge.dialects.crossing import Crossing
@@ -27,20 +29,25 @@ GROWING = 1024
 """Bytes of an event under way from which on more of it is a sign of progress: no heartbeat is so long."""
 
 
-async def collect(response: Response) -> bytes:
-    """The whole body of an answer. Raises UpstreamStreamBroken, UpstreamBadResponse (over 64 MiB)."""
+async def collect(response: Response, hold: Callable[[int], None]) -> bytes:
+    """The whole body of an answer; `hold` is told how much of it there is, if it does not come at once. Raises what
+    `hold` does, UpstreamStreamBroken, UpstreamBadResponse (over 64 MiB).
+    """
     whole = await response.read()
     if response.complete and response.framed:
         return whole
-    body = bytearray(whole)
+    # Not a bytearray: this one gives its bytes away without a copy.
+    body = BytesIO()
+    hold(body.write(whole))
     while chunk := await response.read():
-        body += chunk
-        if len(body) > MAX_ANSWER:
+        hold(body.write(chunk))
+        if body.tell() > MAX_ANSWER:
             raise UpstreamBadResponse(f"The provider's answer is larger than {MAX_ANSWER >> 20} MiB.")
-    if not response.framed and body.lstrip().startswith((b"{", b"[")) and not is_json(body):
+    whole = body.getvalue()
+    if not response.framed and whole[:1024].lstrip().startswith((b"{", b"[")) and not is_json(whole):
         # Its end is the end of the connection, however that came about: JSON at least says itself whether it is whole.
         raise UpstreamStreamBroken
-    return bytes(body)
+    return whole
 
 
 class EventRelay:

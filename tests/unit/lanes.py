@@ -12,7 +12,7 @@ from uvicorn.server import ServerState
 
 from edge.cache.answers import Answers
 from edge.cache.memory import Generation
-from edge.config import Cache, Config, Log, Provider, Server, Telemetry
+from edge.config import Cache, CacheMode, Config, Log, Provider, Server, Telemetry
 from edge.gateway import Gateway
 from edge.guard.limits import KeyLimits, shared_limits
 from edge.server.asgi import EdgeApplication
@@ -42,6 +42,9 @@ class Wire:
     def write(self, data: bytes) -> None:
         self.written.append(data)
 
+    def is_reading(self) -> bool:
+        return self.reads
+
     def get_write_buffer_size(self) -> int:
         return 0
 
@@ -66,12 +69,15 @@ class Wire:
 class Worker:
     """One worker's gateway, asked without sockets. ``steps``: answers that took one step."""
 
-    def __init__(self, upstream: str, **server: int) -> None:
+    def __init__(self, upstream: str, mode: CacheMode = "all", **server: int) -> None:
         self.loop = asyncio.new_event_loop()
         self.config = Config(
             server=Server(**server),
-            providers={"openai": Provider(dialect="openai", base_url=f"{upstream}/v1")},
-            cache=Cache(mode="all"),
+            providers={
+                "openai": Provider(dialect="openai", base_url=f"{upstream}/v1"),
+                "anthropic": Provider(dialect="anthropic", base_url=f"{upstream}/v1"),
+            },
+            cache=Cache(mode=mode),
             telemetry=Telemetry(log=Log(level="error")),
         )
         self.metrics, logs = Metrics(), Logs("error", "json")
