@@ -404,11 +404,12 @@ class Gateway:
         exchange.upstream_ends()
         headers = crossing.headers(returned_headers(response))
         if stream.failed and not stream.content:
+            said = stream.early_error()[0]  # what it means is the provider's word, before it is translated
+            check_status(exchange, said, stream.error_data, others_left=others_left)
             status, body = crossing.early_error()
-            check_status(exchange, status, stream.error_data, others_left=others_left)
             headers = [JSON_TYPE, *(pair for pair in headers if pair[0] != b"content-type")]
             reply(exchange, status, headers, body)
-            return failure_of(status, stream.error_data)
+            return failure_of(said, stream.error_data)
         exchange.content_at = perf_counter()
         headers += STREAM_HEADERS
         start_reply(exchange, response.status, headers)

@@ -173,6 +173,32 @@ def test_the_last_one_is_told_as_what_it_is_and_never_kept(edge, first, failures
     assert before == {name: count for name, count in figures(edge).items() if "edge_tokens_total" in name}
 
 
+SPENT = {
+    "openai": {"message": "You exceeded your quota.", "type": "insufficient_quota", "code": "insufficient_quota"},
+    "anthropic": {"type": "invalid_request_error", "message": "Your credit balance is too low to go on."},
+}
+
+
+@pytest.mark.parametrize(
+    ("api", "to", "statuses"), [("messages", "openai", (429, 402)), ("chat", "anthropic", (400, 402))]
+)
+def test_an_error_is_told_the_same_in_each_form_of_an_answer(edge, first, api, to, statuses):
+    """With its own status, with 200, and as the first event of a stream; passed on, and translated."""
+    own, translated = statuses
+    body = {"type": "error", "error": SPENT[to]}
+    event_of_it = b"event: error\ndata: " + json.dumps(body).encode() + b"\n\n"
+    forms = [(answer(json.dumps(body).encode(), own), False), (said(body), False), (chunked([event_of_it]), True)]
+    kind = "-anthropic" if to == "anthropic" else ""
+    passing = "messages" if to == "anthropic" else "chat"
+    for index, (reply, stream) in enumerate(forms):
+        first.script[f"spent-{index}"] = reply
+        assert ask(edge, passing, f"a{kind}/spent-{index}", stream)[0] == own
+        status, _, got = ask(edge, api, f"a{kind}/spent-{index}", stream)
+        error = json.loads(got)["error"]
+        assert (status, error["type"]) == (translated, "billing_error" if api == "messages" else "insufficient_quota")
+        assert error["message"] == SPENT[to]["message"]
+
+
 def figures(edge: Edge) -> dict[str, float]:
     text = httpx2.get(f"{edge.url}/metrics").text
     return {name: float(count) for name, count in re.findall(r"^(\w+\{[^}]*\}|\w+) (\S+)$", text, re.MULTILINE)}
