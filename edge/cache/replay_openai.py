@@ -18,6 +18,8 @@ DONE = b"data: [DONE]\n\n"
 HEAD = ("id", "object", "created", "model")
 EVERYWHERE = (*HEAD, "service_tier", "system_fingerprint")
 """What every chunk repeats of its answer."""
+NUMBERED = ("tool_calls", "thinking_blocks")
+"""Lists of a message whose items have an ``index`` in streams, and none in whole answers."""
 PADDING = "obfuscation"
 """Of chunks only, against guessing from their length: ``types/chat/chat_completion_stream_options_param.py``."""
 
@@ -41,8 +43,10 @@ def whole_chat(events: list[tuple[bytes, bytes]]) -> bytes:
             if not all(isinstance(call, dict) and "index" in call for call in calls):
                 raise Unclear("a tool call without an index")
             calls.sort(key=_index)
-            for call in calls:
-                del call["index"]
+        for key in NUMBERED:
+            for item in message.get(key) or ():
+                if isinstance(item, dict):
+                    item.pop("index", None)
     return encode(answer)
 
 
@@ -187,7 +191,7 @@ def _chat_choice(choice: dict[str, Any]) -> Iterator[dict[str, Any]]:
     last = ("content", "refusal", "tool_calls", "function_call")
     for key in (*(key for key in said if key not in last), *(key for key in last if key in said)):
         value = said[key]
-        if key == "tool_calls":
+        if key in NUMBERED:
             value = [dictionary(call) | {"index": number} for number, call in enumerate(listing(value))]
         scores = None
         if key in ("content", "refusal"):

@@ -169,6 +169,19 @@ class TestChat:
         ]
         assert all("index" not in call for call in message["tool_calls"])
 
+    def test_thinking_blocks_leave_without_theirs_and_a_made_stream_has_it_again(self):
+        blocks = [
+            {"type": "thinking", "thinking": "", "signature": "c2ln"},
+            {"type": "redacted_thinking", "data": "eA=="},
+        ]
+        message = said(*({"thinking_blocks": [{"index": number, **each}]} for number, each in enumerate(blocks)))
+        assert message["thinking_blocks"] == blocks
+        answer = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "usage": USAGE}
+        answer["choices"] = [{"index": 0, "message": message, "finish_reason": "stop"}]
+        made = joined(events(entry("chat", json.dumps(answer).encode(), False), include_usage=True))
+        assert b'"signature":"c2ln","index":0}' in made
+        assert json.loads(whole(entry("chat", made, True)))["choices"][0]["message"]["thinking_blocks"] == blocks
+
     @pytest.mark.parametrize(
         "parts",
         [
