@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge.dialects.models import OpenAIModel
-from edge.dialects.refusals import anthropic_messages
+from edge.dialects.refusals import anthropic_messages, anthropic_role
 from edge.dialects.translation import Dropped, ToolNames, arguments_object, encode, invalid, openai_id, short_name
 
 __all__ = ["Conversation", "tool_definition", "with_system_first"]
@@ -79,7 +79,7 @@ class Conversation:
             elif role == "system":
                 self._system(message, at)
             else:
-                raise invalid(f"'{at}' must be a message with a role this API knows.", f"{at}.role")
+                raise anthropic_role(message, index)
         silent = (each["role"] == "system" or each == {"role": "user", "content": ""} for each in self.messages)
         if all(silent):
             raise invalid("The parameter 'messages' holds nothing for the model to answer.", "messages")

@@ -250,6 +250,8 @@ class _Request:
             name = function.get("name") if isinstance(function, dict) else None
             if isinstance(name, str) and name:
                 return {"type": "tool", "name": short_name(name, self.context.tool_names)}
+        if isinstance(wanted, str):
+            openai_choice("tool_choice", wanted, ("none", "auto", "required"))
         raise invalid(
             "The parameter 'tool_choice' must be auto, none, required, allowed tools or a function.", "tool_choice"
         )

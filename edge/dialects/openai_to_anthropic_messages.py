@@ -17,7 +17,7 @@ from __future__ import annotations
 from base64 import b64decode
 from typing import Any
 
-from edge.dialects.refusals import openai_messages
+from edge.dialects.refusals import missing, openai_choice, openai_messages, openai_type
 from edge.dialects.thinking import is_signed
 from edge.dialects.translation import Dropped, ToolNames, anthropic_id, arguments_object, invalid, short_name
 
@@ -47,6 +47,7 @@ MESSAGE_FIELDS = {
         )
     ),
 }
+ROLES = ("system", "assistant", "user", "function", "tool", "developer")
 MESSAGE_FIELDS["developer"] = MESSAGE_FIELDS["system"]
 MESSAGE_FIELDS["function"] = MESSAGE_FIELDS["tool"]
 
@@ -135,9 +136,11 @@ class Conversation:
 
     def _message(self, message: Any, at: str) -> None:
         role = message.get("role") if isinstance(message, dict) else None
-        known = MESSAGE_FIELDS.get(role) if isinstance(role, str) else None
-        if known is None:
-            raise invalid(f"'{at}' must be a message with a role this API knows.", f"{at}.role")
+        if not isinstance(message, dict):
+            raise openai_type(at, "an object", message)
+        if role is None:
+            raise missing(f"{at}.role", "openai")
+        known = MESSAGE_FIELDS[openai_choice(f"{at}.role", role, ROLES)]
         for name, value in message.items():
             if name not in known and value is not None:
                 self._dropped.add(f"messages.{name}")

@@ -18,6 +18,7 @@ __all__ = [
     "anthropic_integer",
     "anthropic_messages",
     "anthropic_number",
+    "anthropic_role",
     "missing",
     "no_boolean",
     "no_string",
@@ -151,6 +152,18 @@ def anthropic_messages(value: Any) -> list[Any]:
     if not anthropic_array("messages", value):
         raise refused("messages: at least one message is required", "messages")
     return anthropic_array("messages", value)
+
+
+def anthropic_role(message: Any, index: int) -> InvalidValue:
+    """The error for a message without a role that there is."""
+    at = f"messages.{index}"
+    if not isinstance(message, dict):
+        return refused(f"{at}: Input should be an object", at)
+    role = message.get("role")
+    if role is None:
+        return refused(f"{at}.role: Field required", f"{at}.role", "missing_required_parameter")
+    allowed = 'Allowed roles are "user" or "assistant"'
+    return refused(f'messages: Unexpected role "{str(role)[:MAX_QUOTED]}". {allowed}', f"{at}.role")
 
 
 # Either's, for what is checked before it is known who will answer.

@@ -13,7 +13,7 @@ from edge.dialects import anthropic, openai
 from edge.errors import EdgeError, InvalidRequest
 from edge.guard.validate import check_body
 from tests.unit.exchanges import Asked, match
-from tests.unit.translating import to_anthropic, to_openai
+from tests.unit.translating import TOOL, to_anthropic, to_openai
 
 SAID = [{"role": "user", "content": "hi"}]
 
@@ -57,6 +57,16 @@ OPENAI = [
         "invalid_value",
         "Invalid value: 'bogus'. Supported values are: 'none', 'minimal', 'low', 'medium', 'high', 'xhigh', and 'max'.",
     ),
+    (
+        {"messages": [{"role": "bogus", "content": "x"}]},
+        "invalid_value",
+        "Invalid value: 'bogus'. Supported values are: 'system', 'assistant', 'user', 'function', 'tool', and 'developer'.",
+    ),
+    (
+        {"tools": [TOOL], "tool_choice": "bogus"},
+        "invalid_value",
+        "Invalid value: 'bogus'. Supported values are: 'none', 'auto', and 'required'.",
+    ),
     kind("model", 7, "a string", "an integer"),
     kind("stream", "yes", "a boolean", "a string"),
 ]
@@ -77,6 +87,12 @@ ANTHROPIC = [
     ({"messages": []}, "messages: at least one message is required"),
     ({"messages": None}, "messages: Field required"),
     ({"messages": "x"}, "messages: Input should be a valid array"),
+    ({"messages": [7]}, "messages.0: Input should be an object"),
+    ({"messages": [{"content": "x"}]}, "messages.0.role: Field required"),
+    (
+        {"messages": [{"role": "bogus", "content": "x"}]},
+        'messages: Unexpected role "bogus". Allowed roles are "user" or "assistant"',
+    ),
     ({"tools": "x"}, "tools: Input should be a valid array"),
     ({"thinking": {"type": "enabled"}}, "thinking.enabled.budget_tokens: Input should be a valid integer"),
     ({"model": 7}, "model: Input should be a valid string"),
@@ -98,7 +114,8 @@ def refusal(path: str, body: dict, translate, model: str) -> EdgeError:
 def test_openais_clients_are_told_as_by_openai(change, code, message):
     body = {"model": "m", "messages": SAID, **change}
     error = refusal("/v1/chat/completions", body, to_anthropic, "claude-sonnet-4-5")
-    (param,) = change
+    *_, param = change
+    param = "messages[0].role" if "bogus" in str(change.get("messages")) else param
     told = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
     assert json.loads(openai.error_body(error)) == {"error": told}
     assert (error.status, error.kind) == (400, "client_invalid")
