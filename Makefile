@@ -22,7 +22,7 @@ test: $(VENV)/.test $(VENV)/.clients
 check: lint
 	$(BIN)/python -m tests.stages check
 
-# 200,000 answers, each looked at: is it its client's own? SOAK=1000000 asks for more. Needs redis-server.
+# 200,000 answers, each looked at: is it its client's own? And what memory grows by for each 100,000. SOAK=1000000 asks for more. Needs redis-server.
 soak: $(VENV)/.test
 	EDGE_SOAK=$(or $(SOAK),200000) $(BIN)/python -m pytest -s -k r1 tests/http/test_cache_figures.py
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -24,6 +27,7 @@ pytestmark = pytest.mark.alone
 
 WORKERS = 4
 REQUESTS = int(os.environ.get("EDGE_SOAK") or 50_000)
+SAMPLED_S = 2.0
 RESULTS = ("hit", "miss", "timeout", "busy", "error", "unready", "corrupt")
 
 
@@ -60,6 +64,43 @@ def fresh() -> str:
     return f"w{random.getrandbits(64):016d}"
 
 
+class Growth(threading.Thread):
+    """What the memory of an edge's workers grows by, in MB for each 100,000 requests of the second half of a run."""
+
+    def __init__(self, edge: Edge) -> None:
+        super().__init__(daemon=True)
+        self._edge = edge
+        self._ended = threading.Event()
+        self._samples: list[tuple[float, float]] = []
+
+    def __enter__(self) -> Growth:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self.join()
+
+    def run(self) -> None:
+        while not self._ended.wait(SAMPLED_S):
+            self._samples.append((metric(self._edge, "edge_requests_total{"), resident(self._edge)))
+
+    def __str__(self) -> str:
+        half = [each for each in self._samples if 2 * each[0] >= self._samples[-1][0]] if self._samples else []
+        if len(half) < 5:
+            return "too short a run to tell its growth"
+        requests, megabytes = [each[0] / 1e5 for each in half], [each[1] / 1e6 for each in half]
+        slope = statistics.linear_regression(requests, megabytes).slope
+        return f"{megabytes[-1]:.1f} MB, {slope:+.2f} MB per 100,000 requests over the second half"
+
+
+def resident(edge: Edge) -> int:
+    """Bytes of memory of the workers that no file is behind."""
+    found = subprocess.run(["pgrep", "-P", str(edge.process.pid)], capture_output=True, text=True, check=True)
+    statuses = [Path(f"/proc/{pid}/status").read_text() for pid in found.stdout.split()]
+    return sum(int(line.split()[1]) * 1024 for text in statuses for line in text.splitlines() if "RssAnon" in line)
+
+
 def test_r1_nobody_gets_anybody_elses_answer(tmp_path):
     """Redis answers late and resets now and then, and so does the upstream; two tenants ask the same."""
     server, upstream = RedisServer(tmp_path), Simulator(module="tests.stamped")
@@ -77,7 +118,8 @@ def test_r1_nobody_gets_anybody_elses_answer(tmp_path):
             wait_for_redis(edge, WORKERS)
             begun = time.monotonic()
             tokens = {name: KEYS[name][0] for name in ("a", "b")}
-            found = crosstalk.run(edge.port, tokens, processes=2, clients=96, count=REQUESTS)
+            with Growth(edge) as growth:
+                found = crosstalk.run(edge.port, tokens, processes=2, clients=96, count=REQUESTS)
             took = time.monotonic() - begun
             looked = {
                 each: int(metric(edge, f'edge_cache_requests_total{{result="{each}",tier="redis"')) for each in RESULTS
@@ -87,7 +129,7 @@ def test_r1_nobody_gets_anybody_elses_answer(tmp_path):
     total, failed = sum(counts.values()), counts["failed"]
     print(
         f"\nR1, N={total} in {took:.1f} s: {len(found.wrong)} wrong answers, {len(shared)} shared by the tenants; "
-        f"{dict(counts)}; look-ups in Redis {looked}; resets: {to_redis.resets} of Redis, {to_upstream.resets} upstream"
+        f"{dict(counts)}; memory of {WORKERS} workers: {growth}; look-ups in Redis {looked}; resets: {to_redis.resets} of Redis, {to_upstream.resets} upstream"
     )
     assert found.wrong == []
     assert not shared
