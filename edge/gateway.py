@@ -39,7 +39,7 @@ from edge.guard.auth import refuse_model
 from edge.guard.key_table import KeyTable
 from edge.guard.limits import KeyLimits
 from edge.hooks import Hooks, Meter
-from edge.own_answers import estimate_count, list_models
+from edge.own_answers import estimate_count, estimate_uncounted, list_models
 from edge.repeats import Repeats
 from edge.replies import JSON_TYPE, STREAM_HEADERS, fail, keep_alive, replay, reply, serve, start_reply
 from edge.routes import EXISTING, OTHER, UNKNOWN, no_route
@@ -352,7 +352,7 @@ class Gateway:
         provider = upstream.provider
         exchange.upstream = upstream
         if exchange.route.counts and not provider.speaks(exchange.route):
-            await estimate_count(exchange)
+            await estimate_uncounted(exchange)
             return None
         response: Response | None = None
         held = exchange.buffered
@@ -364,8 +364,7 @@ class Gateway:
                     crossing = await asyncio.to_thread(provider.crossing, exchange, upstream.model)
                 exchange.crossing = crossing
                 exchange.upstream_begins()
-                exchange.sending = provider.request(exchange, crossing, account)
-                exchange.sending.once = is_kept(exchange)
+                exchange.sending = provider.request(exchange, crossing, account, once=is_kept(exchange))
                 response = await provider.transport.send(exchange.sending)
                 exchange.upstream_status = response.status
                 if is_stream(response, asked=exchange.stream):

@@ -6,6 +6,7 @@ import asyncio
 
 from edge.dialects.crossing import MAX_TRANSLATED
 from edge.dialects.estimate import estimate_input
+from edge.dialects.provider_state import refuse_state_in
 from edge.dialects.tokens import count_answer, estimate_tokens
 from edge.exchange import Exchange
 from edge.replies import JSON_TYPE, reply
@@ -13,7 +14,7 @@ from edge.routes import MODEL
 from edge.upstreams.large import is_short
 from edge.upstreams.listing import Asked, answer_models
 
-__all__ = ["estimate_count", "list_models"]
+__all__ = ["estimate_count", "estimate_uncounted", "list_models"]
 
 
 async def list_models(exchange: Exchange) -> None:
@@ -38,3 +39,11 @@ async def estimate_count(exchange: Exchange) -> None:
     else:
         tokens = await asyncio.to_thread(estimate_tokens, exchange.body)
     reply(exchange, 200, [JSON_TYPE, (b"x-edge-estimated", b"true")], count_answer(tokens))
+
+
+async def estimate_uncounted(exchange: Exchange) -> None:
+    """The same before a provider that counts no tokens. Raises UnsupportedParameter for a part of a conversation that
+    another one keeps: what is here says little about the whole.
+    """
+    refuse_state_in(exchange.body, exchange.spans)
+    await estimate_count(exchange)

@@ -11,11 +11,12 @@ Fields: anthropic-sdk-python ``types/beta/message_create_params.py`` (2.14), ope
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from edge.errors import UnsupportedParameter
 
-__all__ = ["depends_on_state", "refuse_state"]
+__all__ = ["depends_on_state", "refuse_state", "refuse_state_in"]
 
 STATE = re.compile(r"(thread|container|conversation)(_id)?|(context|assistant|interaction)_id|previous_\w+_ids?")
 """Top-level fields that say which conversation, or which machine with its files, a request goes on with."""
@@ -25,6 +26,7 @@ answer before.
 """
 MACHINES = ("code_execution", "code_interpreter", "shell", "local_shell")
 """Beginnings of the ``type`` of tools that run in a container, whose id comes with the answer."""
+NOTHING = (b"null", b"false", b'""')
 THREAD = "thread_unsupported_request"
 """By this ``error_code`` Anthropic's SDKs know that they have to send the whole conversation (types/
 thread_unsupported_request_error_details.py); they do so by themselves."""
@@ -54,6 +56,11 @@ def refuse_state(request: dict[str, Any]) -> None:
             "Send the whole conversation instead.",
             param=found[0],
         )
+
+
+def refuse_state_in(body: bytes, spans: Mapping[str, tuple[int, int]]) -> None:
+    """The same for a request that is not read as a whole: `spans` are where its top-level fields' values stand."""
+    refuse_state({name: body[start:end] not in NOTHING for name, (start, end) in spans.items()})
 
 
 def depends_on_state(body: dict[str, Any]) -> bool:

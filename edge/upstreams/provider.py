@@ -111,9 +111,11 @@ class Provider:
             return self._accounts
         return sorted(self._accounts, key=lambda account: weight(tenant, account), reverse=True)
 
-    def request(self, exchange: Exchange, crossing: Crossing, account: Headers | None = None) -> UpstreamRequest:
+    def request(
+        self, exchange: Exchange, crossing: Crossing, account: Headers | None = None, *, once: bool = False
+    ) -> UpstreamRequest:
         """The exchange's request as this provider is to see it, with the credentials of `account`, by default those
-        whose turn it is. Raises HeaderTooLarge.
+        whose turn it is; `once` as in `UpstreamRequest`. Raises HeaderTooLarge.
         """
         path = crossing.path
         query = b"" if crossing.translates else exchange.query
@@ -122,7 +124,7 @@ class Provider:
             target = self._target(path, query)
             if not query and len(self._targets) < MAX_REMEMBERED:
                 self._targets[path] = target  # paths come from clients, where they pass through
-        return UpstreamRequest(b"POST", target, self._headers(exchange, crossing, account), crossing.body)
+        return UpstreamRequest(b"POST", target, self._headers(exchange, crossing, account), crossing.body, once)
 
     async def list_models(self) -> Response:
         """Ask for the provider's own list of models. Raises the errors of `Transport.send`."""

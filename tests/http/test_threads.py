@@ -167,6 +167,15 @@ def test_a_field_that_goes_on_with_what_is_kept_elsewhere_is_refused_by_name_bot
     assert simulator.count() == before
 
 
+@pytest.mark.parametrize("field", ["thread", "container"])
+def test_nor_are_its_tokens_estimated_from_the_part_that_is_here(edge, field):
+    got = ask(edge, GPT, path="/v1/messages/count_tokens", **{field: {"id": "x_1"}})
+    assert got.status_code == 400
+    assert f"'{field}'" in got.json()["error"]["message"]
+    assert ask(edge, GPT, path="/v1/messages/count_tokens", **{field: None}).json()["input_tokens"] > 0
+    assert ask(edge, "either", path="/v1/messages/count_tokens", **{field: {"id": "x_1"}}).status_code == 200
+
+
 def run(command: list[str]) -> list[str]:
     """The final texts that a client prints."""
     if shutil.which(command[0]) is None:
