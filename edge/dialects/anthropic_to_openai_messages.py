@@ -125,7 +125,16 @@ class Conversation:
             texts.insert(0, {"type": "text", "text": "Error: "})
         self._note(block, BLOCK_FIELDS["tool_result"])
         text = "".join(part["text"] for part in texts)
-        self.messages.append({"role": "tool", "tool_call_id": call, "content": text})
+        self.messages.insert(self._end_of_turn(), {"role": "tool", "tool_call_id": call, "content": text})
+
+    def _end_of_turn(self) -> int:
+        """Where a tool's result goes: right behind its call, as OpenAI wants it, before instructions between them."""
+        place = len(self.messages)
+        while place and self.messages[place - 1]["role"] == "system":
+            place -= 1
+        turn = self.messages[place - 1] if place else None
+        answers = turn is not None and (turn["role"] == "tool" or bool(turn.get("tool_calls")))
+        return place if answers else len(self.messages)
 
     def _assistant(self, content: Any, at: str) -> None:
         texts: list[str] = []

@@ -72,6 +72,26 @@ class TestOddTurns:
             {"role": "user", "content": "and?"},
         ]
 
+    @pytest.mark.parametrize(
+        ("system_first", "expected"),
+        [
+            (False, ["user", "assistant", "tool", "tool", "system", "user"]),
+            (True, ["user", "assistant", "tool", "tool", "user"]),
+        ],
+    )
+    def test_results_follow_their_calls_though_instructions_came_between(self, system_first, expected):
+        uses = [{"type": "tool_use", "id": name, "name": "now", "input": {}} for name in ("t1", "t2")]
+        results = [{"type": "tool_result", "tool_use_id": name, "content": name} for name in ("t1", "t2")]
+        history = [
+            USER,
+            {"role": "assistant", "content": uses},
+            {"role": "system", "content": "be brief"},
+            {"role": "user", "content": [*results, {"type": "text", "text": "and?"}]},
+        ]
+        request = sent(max_tokens=1, messages=history, system_first=system_first)
+        assert roles(request) == expected
+        assert [each["tool_call_id"] for each in request["messages"] if each["role"] == "tool"] == ["t1", "t2"]
+
     def test_a_server_that_wants_it_first_gets_it_as_a_users_turn_in_its_place(self):
         request = sent(system_first=True, **SAMPLE)
         assert roles(request) == ["system", "user", "assistant", "tool", "user"]
