@@ -136,8 +136,11 @@ class Edge:
         verify: ssl.SSLContext | None = None,
         front: str = "lane",
         ending: str = "json",
+        program: tuple[str, ...] = (sys.executable, "-m", "edge"),
     ) -> None:
-        """`ending` is that of the file's name, which tells how it is read; JSON is YAML too."""
+        """`ending` is that of the file's name, which tells how it is read; JSON is YAML too. `program` may be that of
+        another tree.
+        """
         env = {**(env or clean_environment()), "EDGE_FRONT": front}
         self.path = folder / f"edge-{time.monotonic_ns()}.{ending}"
         self.path.write_text(json.dumps(config))
@@ -145,9 +148,7 @@ class Edge:
         silent = config.get("telemetry", {}).get("log", {}).get("level") in ("warning", "error")
         port = free_port() if silent else 0
         self.process = Process(
-            sys.executable,
-            "-m",
-            "edge",
+            *program,
             "serve",
             "-c",
             str(self.path),
