@@ -18,9 +18,9 @@ import msgspec
 from edge import __version__
 from edge._fast import COMPILED
 from edge.config import DEFAULT_MODELS, Cache, Config, Provider
-from edge.config_file import ConfigError, read, resolve
-from edge.config_rules import problems
-from edge.config_schema import json_schema
+from edge.config.file import ConfigError, read, resolve
+from edge.config.rules import problems
+from edge.config.schema import json_schema
 from edge.guard.auth import new_key
 from edge.server.descriptors import open_standard_streams
 
@@ -137,7 +137,7 @@ def init(path: str) -> None:
     """Write a commented configuration to begin with."""
     try:
         with Path(path).open("x", encoding="utf-8") as file:
-            file.write((Path(__file__).parent / "data" / "init.yaml").read_text(encoding="utf-8"))
+            file.write((Path(__file__).parent / "config" / "data" / "init.yaml").read_text(encoding="utf-8"))
     except FileExistsError:
         raise click.ClickException(f"{path} is there already") from None
     except OSError as error:

@@ -17,8 +17,8 @@ from edge import __version__
 from edge._fast import COMPILED
 from edge.config import Config, Redis
 from edge.dialects.models import anthropic_version
-from edge.pricing import load_prices
-from edge.redis_url import redis_address
+from edge.money.pricing import load_prices
+from edge.redis.url import redis_address
 from edge.upstreams.client_headers import DEFAULT_VERSION, pinned_version
 
 __all__ = ["Finding", "examine", "reach", "versions"]

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from time import perf_counter
 
 from edge import config
-from edge.accounting import Accounts
 from edge.cache.answers import Answers
 from edge.cache.policy import caches_for
 from edge.errors import (
@@ -39,6 +38,7 @@ from edge.guard.auth import refuse_model
 from edge.guard.key_table import KeyTable
 from edge.guard.limits import KeyLimits
 from edge.hooks import Hooks, Meter
+from edge.money.accounting import Accounts
 from edge.own_answers import estimate_count, estimate_uncounted, list_models
 from edge.repeats import Repeats
 from edge.replies import JSON_TYPE, STREAM_HEADERS, fail, keep_alive, replay, reply, serve, start_reply

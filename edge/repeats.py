@@ -17,13 +17,13 @@ from time import perf_counter, time
 from msgspec.structs import replace
 
 from edge._fast import stored_reply
-from edge.accounting import Accounts
 from edge.cache.memory import MemoryCache
 from edge.errors import Headers
 from edge.exchange import Exchange
 from edge.guard.auth import Key
 from edge.guard.limits import KeyLimits
 from edge.hooks import Add, Hooks, Meter, RequestRecord
+from edge.money.accounting import Accounts
 from edge.routes import Dialect
 from edge.state import State
 

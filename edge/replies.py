@@ -8,7 +8,6 @@ from time import perf_counter
 
 import msgspec
 
-from edge.accounting import usd
 from edge.cache import replay as stored
 from edge.cache.entry import Entry
 from edge.cache.flight import Flight
@@ -17,6 +16,7 @@ from edge.dialects import anthropic, openai
 from edge.dialects.crossing import stream_of
 from edge.errors import ClientClosedRequest, EdgeError, Headers, UpstreamBadResponse, kind_of_status
 from edge.exchange import Exchange
+from edge.money.accounting import usd
 
 __all__ = [
     "JSON_TYPE",

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from edge.accounting import Accounts
 from edge.cache.answers import Answers
 from edge.cache.flight import Flight, Follower
 from edge.cache.memory import Held
 from edge.errors import ClientClosedRequest, EdgeError, InternalError, NotCached
 from edge.exchange import Exchange
 from edge.hooks import Meter
-from edge.redis import RedisUnavailable
+from edge.money.accounting import Accounts
+from edge.redis.client import RedisUnavailable
 from edge.replies import keep_alive, replay, serve, serve_flight, start_reply
 from edge.upstreams.deadline import Deadline, Sweep
 

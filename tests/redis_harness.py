@@ -24,7 +24,7 @@ from edge import config
 from edge.cache.entry import Entry
 from edge.cache.remote import RemoteCache
 from edge.hooks import Usage
-from edge.redis import RedisClient
+from edge.redis.client import RedisClient
 from edge.telemetry.metrics import Metrics
 from tests.harness import free_port
 

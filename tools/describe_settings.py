@@ -1,5 +1,5 @@
-"""Writes edge/data/settings.json, what ``edge schema`` says of each setting, from the table in docs/configuration.md:
-``python tools/describe_settings.py``.
+"""Writes edge/config/data/settings.json, what ``edge schema`` says of each setting, from the table in
+docs/configuration.md: ``python tools/describe_settings.py``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "configuration.md"
-TARGET = ROOT / "edge" / "data" / "settings.json"
+TARGET = ROOT / "edge" / "config" / "data" / "settings.json"
 
 
 def described() -> dict[str, str]:

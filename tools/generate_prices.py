@@ -1,7 +1,7 @@
-"""Writes edge/data/prices.json from the package genai-prices (MIT): ``python tools/generate_prices.py``.
+"""Writes edge/money/data/prices.json from the package genai-prices (MIT): ``python tools/generate_prices.py``.
 
 Rates are whole numbers of 1e-12 USD per token, so that costs add up without rounding. Of prices that depend on the
-date, those of the day of generation are taken; what vendors multiply them by is in edge/price_rules.py. Run in an
+date, those of the day of generation are taken; what vendors multiply them by is in edge/money/price_rules.py. Run in an
 environment with ``pip install --group prices``.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from genai_prices.data import providers
 
-TARGET = Path(__file__).parents[1] / "edge" / "data" / "prices.json"
+TARGET = Path(__file__).parents[1] / "edge" / "money" / "data" / "prices.json"
 KINDS = {
     "input": "input_mtok",
     "output": "output_mtok",

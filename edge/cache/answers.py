@@ -21,8 +21,8 @@ from edge.cache.storable import storable
 from edge.config import CacheMode
 from edge.exchange import Exchange
 from edge.hooks import Meter
-from edge.redis import RedisClient, RedisUnavailable
-from edge.redis_node import Log
+from edge.redis.client import RedisClient, RedisUnavailable
+from edge.redis.node import Log
 
 __all__ = ["Answers", "Exact", "Repeat"]
 

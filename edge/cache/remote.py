@@ -23,7 +23,7 @@ from edge.cache.entry import Entry
 from edge.cache.envelope import TooLarge, decode, encode
 from edge.config import Redis
 from edge.hooks import Meter
-from edge.redis import RedisClient, RedisUnavailable
+from edge.redis.client import RedisClient, RedisUnavailable
 
 __all__ = ["RemoteCache"]
 

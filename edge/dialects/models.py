@@ -25,7 +25,7 @@ __all__ = [
     "openai_model",
 ]
 
-DATA = Path(__file__).parents[1] / "data" / "models.json"
+DATA = Path(__file__).parent / "data" / "models.json"
 DOT = re.compile(r"(?<=\d)\.(?=\d)")
 DATE = re.compile(r"\d{4}-\d\d-\d\d")
 LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")

@@ -20,7 +20,7 @@ from edge._fast import COMPILED
 from edge.cache.answers import Answers
 from edge.cache.memory import Generation
 from edge.config import Config, is_loopback
-from edge.config_file import resolve
+from edge.config.file import resolve
 from edge.dialects import openai
 from edge.errors import AdminRequired, EdgeError, Headers, RequestTooLarge, ShuttingDown, UnsupportedRoute
 from edge.exchange import Exchange
@@ -51,7 +51,7 @@ connection is closed."""
 def create_app() -> EdgeApplication:
     """The application for any ASGI server, configured by the file EDGE_CONFIG names or the environment's keys.
 
-    Raises `edge.config_file.ConfigError`.
+    Raises `edge.config.file.ConfigError`.
     """
     config = resolve(None)
     logs, metrics = Logs(config.telemetry.log.level, config.telemetry.log.format), Metrics()

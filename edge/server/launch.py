@@ -25,7 +25,7 @@ from edge._fast import COMPILED, Slots
 from edge.cache.answers import Answers
 from edge.cache.memory import Generation
 from edge.config import Config, Server, is_loopback
-from edge.config_file import ConfigError
+from edge.config.file import ConfigError
 from edge.gateway import Gateway
 from edge.guard.key_table import KeyTable
 from edge.guard.limits import KeyLimits, limits_size, shared_limits

@@ -19,8 +19,8 @@ import msgspec
 import structlog
 from msgspec import UNSET, UnsetType
 
-from edge.accounting import usd
 from edge.hooks import FailedAttempt, RequestRecord
+from edge.money.accounting import usd
 from edge.telemetry.writer import LineWriter
 
 __all__ = ["Logs", "where"]

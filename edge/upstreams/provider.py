@@ -14,7 +14,7 @@ from edge import config
 from edge.dialects.crossing import Crossing, can_cross, open_crossing
 from edge.errors import Headers
 from edge.exchange import Exchange
-from edge.pricing import ModelPrice, load_prices, own_price, spells
+from edge.money.pricing import ModelPrice, load_prices, own_price, spells
 from edge.routes import Dialect, Route
 from edge.upstreams.client_headers import DEFAULT_VERSION, ClientHeaders
 from edge.upstreams.http2 import HttpxTransport

@@ -21,7 +21,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from edge.config_file import load
+from edge.config.file import load
 from tests.harness import Edge, Process, clean_environment, free_port, providers, running, wait_until_ready
 
 ROOT = Path(__file__).parents[2]

@@ -11,8 +11,8 @@ import time
 import pytest
 import uvloop
 
-from edge.redis import RedisUnavailable
-from edge.redis_node import POOL
+from edge.redis.client import RedisUnavailable
+from edge.redis.node import POOL
 from tests.fault_proxy import FaultProxy
 from tests.redis_harness import RedisCluster, RedisServer, digest_of, entry, remote, stopping
 

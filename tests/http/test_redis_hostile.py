@@ -14,7 +14,7 @@ import uvloop
 
 from edge.cache.envelope import encode
 from edge.config import Secret
-from edge.redis import REASONS, RedisUnavailable
+from edge.redis.client import REASONS, RedisUnavailable
 from tests.fake_redis import CLOSE, SILENCE, FakeRedis
 from tests.redis_harness import RedisServer, digest_of, entry, remote, stopping
 

@@ -21,7 +21,7 @@ from edge.cache.policy import Plan, plan_for
 from edge.errors import InternalError, NotCached
 from edge.gateway import Gateway
 from edge.guard.auth import ANYONE
-from edge.redis import RedisUnavailable
+from edge.redis.client import RedisUnavailable
 from edge.state import build_state
 from tests.unit.exchanges import Asked, asked
 

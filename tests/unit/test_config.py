@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edge.config import Config, Secret
-from edge.config_file import ConfigError, from_environment, load, parse, resolve
+from edge.config.file import ConfigError, from_environment, load, parse, resolve
 
 MINIMAL = "providers: {openai: {dialect: openai, base_url: 'https://api.example/v1', api_keys: [sk-canary]}}\n"
 

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from edge.config import Config
-from edge.config_file import ConfigError, parse
-from edge.config_words import settings_of, unknown_key
+from edge.config.file import ConfigError, parse
+from edge.config.words import settings_of, unknown_key
 
 P = "providers: {openai: {dialect: openai, base_url: 'https://api.example/v1', api_keys: [sk-canary-0123456789]}}\n"
 K = "auth: {keys: [{id: a, digests: ['sha256:" + "a" * 64 + "'], %s}]}\n" + P

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edge.config_file import ConfigError, from_environment, parse, read, resolve
-from edge.redis_url import redis_address
+from edge.config.file import ConfigError, from_environment, parse, read, resolve
+from edge.redis.url import redis_address
 
 KEY = "{id: a, digests: ['sha256:" + "a" * 64 + "'], models: %s}"
 KEYED = "auth: {keys: [" + KEY + "]}\n"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from edge import config_yaml
-from edge.config_yaml import line_of, read_yaml
+from edge.config import yaml as config_yaml
+from edge.config.yaml import line_of, read_yaml
 
 TEXTS = [
     "",

@@ -14,8 +14,8 @@ import msgspec
 from edge import config, errors
 from edge._fast import COUNTER, HISTOGRAM
 from edge.cli import main
-from edge.config_file import parse
-from edge.config_schema import json_schema
+from edge.config.file import parse
+from edge.config.schema import json_schema
 from edge.simulator import plan
 from edge.telemetry.logs import Line
 from edge.telemetry.metrics import DROPPED, FAMILIES
@@ -92,7 +92,7 @@ def test_every_setting_is_documented_and_nothing_else():
 def test_the_schema_says_of_every_setting_what_the_page_says():
     """After a change of the page: python tools/describe_settings.py"""
     described = runpy.run_path(str(ROOT / "tools/describe_settings.py"))["described"]()
-    data = json.loads((ROOT / "edge/data/settings.json").read_text())
+    data = json.loads((ROOT / "edge/config/data/settings.json").read_text())
     assert data == described, "run python tools/describe_settings.py"
     schema = json_schema()
     for name, section in schema["$defs"].items():

@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from edge import config
-from edge.config_file import ConfigError, parse
-from edge.config_schema import json_schema
+from edge.config.file import ConfigError, parse
+from edge.config.schema import json_schema
 from edge.hooks import Part, Usage
-from edge.pricing import PICO, ModelPrice, load_prices, own_price
+from edge.money.pricing import PICO, ModelPrice, load_prices, own_price
 from edge.upstreams.provider import Provider
 from edge.upstreams.router import Upstream
 

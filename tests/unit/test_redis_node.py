@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from edge.redis_node import BACKOFF_S, POOL, LinkBroken, Node, RedisUnavailable, Refused
+from edge.redis.node import BACKOFF_S, POOL, LinkBroken, Node, RedisUnavailable, Refused
 
 GET = (b"GET", b"k")
 LATER = None
@@ -253,7 +253,7 @@ def test_a_name_server_that_hangs_is_asked_once_at_a_time(monkeypatch):
             return []
 
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
-        monkeypatch.setattr("edge.redis_node.REVIVE_S", 0.05)
+        monkeypatch.setattr("edge.redis.node.REVIVE_S", 0.05)
         for _ in range(3):
             await bench.node.revive()
         assert asked == 1

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.redis_topology import merge, parse_address, parse_nodes, parse_redirection
+from edge.redis.topology import merge, parse_address, parse_nodes, parse_redirection
 
 # As Redis 7.0.15 wrote it: three primaries, a replica, one on its way out, a slot on its way to another.
 TEXT = b"""\

@@ -17,11 +17,11 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
-from edge.config import Config, Provider, Secret, Settings
-from edge.config_notes import NOT_REPLACED, UNEXPANDED, notes
-from edge.config_rules import Problem, problems, the_base_url
-from edge.config_words import explain, hints_of, json_words, unknown_key
-from edge.config_yaml import Lines, PathKey, dotted, line_of, read_yaml
+from edge.config.model import Config, Provider, Secret, Settings
+from edge.config.notes import NOT_REPLACED, UNEXPANDED, notes
+from edge.config.rules import Problem, problems, the_base_url
+from edge.config.words import explain, hints_of, json_words, unknown_key
+from edge.config.yaml import Lines, PathKey, dotted, line_of, read_yaml
 
 __all__ = ["ConfigError", "Reading", "from_environment", "load", "parse", "read", "resolve"]
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
-from edge.config import DEFAULT_MODELS, Config, Provider, is_loopback
-from edge.config_rules import ENDPOINTS, Problem, the_base_url
+from edge.config.model import DEFAULT_MODELS, Config, Provider, is_loopback
+from edge.config.rules import ENDPOINTS, Problem, the_base_url
 
 __all__ = ["UNEXPANDED", "notes"]
 

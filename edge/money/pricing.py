@@ -1,8 +1,8 @@
 """What answers cost, and how much a model takes in: by a snapshot committed as data, with its date, or by the prices of
 the configuration.
 
-``data/prices.json`` is generated from genai-prices by ``tools/generate_prices.py``; `edge.price_rules` has what vendors
-multiply these prices by. Costs are whole numbers of 1e-12 USD, which add up without rounding.
+``data/prices.json`` is generated from genai-prices by ``tools/generate_prices.py``; `edge.money.price_rules` has what
+vendors multiply these prices by. Costs are whole numbers of 1e-12 USD, which add up without rounding.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import msgspec
 
 from edge import config
 from edge.hooks import Usage
-from edge.price_rules import factor_of
+from edge.money.price_rules import factor_of
 
 __all__ = ["PICO", "ModelPrice", "Prices", "load_prices", "own_price", "spells"]
 

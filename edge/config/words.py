@@ -14,7 +14,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from edge.config import Config, Secret, Settings
+from edge.config.model import Config, Secret, Settings
 
 __all__ = ["explain", "hints_of", "inner_of", "json_words", "settings_of", "unknown_key", "yaml_words"]
 

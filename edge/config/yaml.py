@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import yaml
 
-from edge.config_words import yaml_words
+from edge.config.words import yaml_words
 
 __all__ = ["Lines", "PathKey", "dotted", "line_of", "read_yaml"]
 

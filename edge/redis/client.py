@@ -18,10 +18,10 @@ from redis.crc import key_slot
 
 from edge.config import Redis
 from edge.hooks import Meter
-from edge.redis_link import RedisLink
-from edge.redis_node import REASONS, UP, Command, LinkBroken, Log, Node, RedisUnavailable, Refused
-from edge.redis_topology import SLOTS, Address, View, merge, parse_nodes, parse_redirection
-from edge.redis_url import redis_address
+from edge.redis.link import RedisLink
+from edge.redis.node import REASONS, UP, Command, LinkBroken, Log, Node, RedisUnavailable, Refused
+from edge.redis.topology import SLOTS, Address, View, merge, parse_nodes, parse_redirection
+from edge.redis.url import redis_address
 
 __all__ = ["REASONS", "RedisClient", "RedisUnavailable"]
 

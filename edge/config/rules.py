@@ -6,8 +6,8 @@ import re
 from decimal import Decimal
 from urllib.parse import urlsplit, urlunsplit
 
-from edge.config import Config, LongContext, Price, Provider, Redis, Secret, Server, is_loopback
-from edge.redis_url import redis_address
+from edge.config.model import Config, LongContext, Price, Provider, Redis, Secret, Server, is_loopback
+from edge.redis.url import redis_address
 
 __all__ = ["ENDPOINTS", "Problem", "problems", "the_base_url"]
 

@@ -1,7 +1,7 @@
 """Every setting: its name, type and default.
 
-A setting exists from the day the program enforces it. `edge.config_file` reads files and the environment into these
-structs, `edge.config_rules` has the rules that span several of them.
+A setting exists from the day the program enforces it. `edge.config.file` reads files and the environment into these
+structs, `edge.config.rules` has the rules that span several of them.
 """
 
 from __future__ import annotations
@@ -10,30 +10,6 @@ import ipaddress
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
-
-__all__ = [
-    "DEFAULT_MODELS",
-    "Auth",
-    "Cache",
-    "CacheMode",
-    "Config",
-    "Key",
-    "Log",
-    "LongContext",
-    "Memory",
-    "Model",
-    "Price",
-    "Provider",
-    "Redis",
-    "Resilience",
-    "Secret",
-    "Server",
-    "Target",
-    "Telemetry",
-    "Tls",
-    "Translation",
-    "is_loopback",
-]
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$(?!\n)"
 Name = Annotated[

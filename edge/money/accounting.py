@@ -1,6 +1,6 @@
 """What answers cost, what the cache saved, and that each provider's answer is charged once.
 
-Costs are whole numbers of 1e-12 USD (`edge.pricing`); the metrics have US dollars. What is charged:
+Costs are whole numbers of 1e-12 USD (`edge.money.pricing`); the metrics have US dollars. What is charged:
 
 * an answer of status 200, whole or a stream that showed content, by the tokens its provider counted; by an estimate
   (`edge.dialects.estimate`), and flagged, where the provider gave no count or the stream did not reach its end;
@@ -22,7 +22,7 @@ import msgspec
 from edge.dialects.estimate import estimate_answer
 from edge.errors import ClientClosedRequest, ShuttingDown
 from edge.hooks import Add, Meter, Usage
-from edge.pricing import PICO, ModelPrice
+from edge.money.pricing import PICO, ModelPrice
 
 if TYPE_CHECKING:
     from edge.dialects.crossing import Crossing

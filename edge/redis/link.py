@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, ResponseError
 
-from edge.redis_node import LinkBroken, Refused
+from edge.redis.node import LinkBroken, Refused
 
 __all__ = ["RedisLink"]
 
@@ -149,7 +149,7 @@ class _Wire(asyncio.Protocol):
 
 
 class RedisLink(Connection):
-    """A `edge.redis_node.Link` to an address that was looked up before.
+    """A `edge.redis.node.Link` to an address that was looked up before.
 
     Opening it has no time limits of its own: the one around that covers all of it, and the library's costs a task each.
     """

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from edge.config import Config, Secret, Settings
-from edge.config_words import inner_of
+from edge.config.model import Config, Secret, Settings
+from edge.config.words import inner_of
 
 __all__ = ["json_schema"]
 

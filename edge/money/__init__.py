@@ -1,0 +1,1 @@
+"""What answers cost: the prices, and the accounts that charge each answer once."""

@@ -1,0 +1,1 @@
+"""The client of Redis and Redis Cluster; the library of that name is imported here alone."""
