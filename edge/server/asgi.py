@@ -17,20 +17,16 @@ from blacksheep import Application, Content, Request, Response, Router
 
 from edge import __version__
 from edge._fast import COMPILED
-from edge.cache.answers import Answers
-from edge.cache.memory import Generation
 from edge.config import Config, is_loopback
 from edge.config.file import resolve
 from edge.dialects import openai
 from edge.errors import AdminRequired, EdgeError, Headers, RequestTooLarge, ShuttingDown, UnsupportedRoute
 from edge.exchange import Exchange
-from edge.gateway import Gateway, Load
-from edge.guard.limits import KeyLimits, shared_limits
+from edge.gateway import Load
 from edge.routes import EXISTING, PROBES, UNKNOWN, Match, match
-from edge.state import build_state
-from edge.telemetry import Fanout
-from edge.telemetry.logs import Logs, where
-from edge.telemetry.metrics import CONTENT_TYPE, PERIOD_S, Metrics
+from edge.server.compose import Edge, compose
+from edge.telemetry.logs import where
+from edge.telemetry.metrics import CONTENT_TYPE, PERIOD_S
 
 __all__ = ["EdgeApplication", "create_app"]
 
@@ -53,12 +49,7 @@ def create_app() -> EdgeApplication:
 
     Raises `edge.config.file.ConfigError`.
     """
-    config = resolve(None)
-    logs, metrics = Logs(config.telemetry.log.level, config.telemetry.log.format), Metrics()
-    answers = Answers(config.cache, metrics, Generation(), logs.log)
-    limits = KeyLimits(shared_limits(1), 1, metrics)
-    gateway = Gateway(build_state(config), Fanout(metrics, logs), metrics, answers, limits)
-    return EdgeApplication(gateway, metrics, logs)
+    return EdgeApplication(compose(resolve(None)))
 
 
 class AsgiExchange(Exchange):
@@ -131,12 +122,10 @@ class AsgiExchange(Exchange):
 
 
 class EdgeApplication:
-    """Serves a `Gateway` over ASGI, and health, metrics and pages beside it."""
+    """Serves an `Edge` over ASGI, and health, metrics and pages beside its API."""
 
-    def __init__(self, gateway: Gateway, metrics: Metrics, logs: Logs) -> None:
-        self.gateway = gateway
-        self.metrics = metrics
-        self.logs = logs
+    def __init__(self, edge: Edge) -> None:
+        self.gateway, self.metrics, self.logs = edge.gateway, edge.metrics, edge.logs
         self.ready = False
         self.draining = False
         self.start_of_repeats: tuple[Headers, bytes] = ([], b"")

@@ -1,4 +1,4 @@
-"""From a configuration to a running edge: everything is put together here.
+"""From a configuration to a running edge: its sockets, its shared memory, its workers.
 
 The supervisor's process imports, listens and forks; each worker builds its application after the fork, since
 connections, threads and loops do not survive one.
@@ -22,16 +22,15 @@ import msgspec
 
 from edge import __version__
 from edge._fast import COMPILED, Slots
-from edge.cache.answers import Answers
 from edge.cache.memory import Generation
 from edge.config import Config, Server, is_loopback
 from edge.config.file import ConfigError
-from edge.gateway import Gateway
 from edge.guard.key_table import KeyTable
-from edge.guard.limits import KeyLimits, limits_size, shared_limits
+from edge.guard.limits import limits_size, shared_limits
 from edge.server import handover, tls
 from edge.server.asgi import EdgeApplication
 from edge.server.children import ELSEWHERE, Slot, Worker
+from edge.server.compose import Shared, compose
 from edge.server.crowd import Crowd, bounds
 from edge.server.descriptors import raise_limit
 from edge.server.handover import Handover, LeftSlot
@@ -42,10 +41,9 @@ from edge.server.supervisor import Supervisor, places
 from edge.server.turned_away import TurnedAway
 from edge.server.worker import BEAT, Orders, run_worker
 from edge.state import build_state
-from edge.telemetry import Fanout
 from edge.telemetry.logs import Logs, where
 from edge.telemetry.metrics import LAYOUT as METRICS_LAYOUT
-from edge.telemetry.metrics import Metrics, shared_slots
+from edge.telemetry.metrics import shared_slots
 
 __all__ = ["StartError", "launch"]
 
@@ -129,11 +127,9 @@ def launch(
 
     def work(orders: Orders) -> None:
         current = settings.snapshot
-        metrics = Metrics(metric_slots, orders.place + 1, since=since)
-        state = build_state(current.config, current.keys, loopback_only=loopback_only)
-        answers = Answers(current.config.cache, metrics, generation, logs.log)
-        limits = KeyLimits(table, orders.place + 1, metrics)
-        app = EdgeApplication(Gateway(state, Fanout(metrics, logs), metrics, answers, limits), metrics, logs)
+        shared = Shared(slots=metric_slots, limits=table, generation=generation, region=orders.place + 1, since=since)
+        edge = compose(current.config, current.keys, loopback_only=loopback_only, shared=shared, logs=logs)
+        app = EdgeApplication(edge)
 
         def load(file: int) -> tuple[Config, KeyTable]:
             try:
@@ -142,7 +138,7 @@ def launch(
                 os.close(file)
             return snapshot.config, snapshot.keys
 
-        crowd = Crowd(*bounds(current.config.server, descriptors), metrics, logs.log, TurnedAway.instead_of)
+        crowd = Crowd(*bounds(current.config.server, descriptors), edge.metrics, logs.log, TurnedAway.instead_of)
 
         def prepared(new: Config) -> None:
             crowd.total, crowd.per_address = bounds(new.server, descriptors)

@@ -10,17 +10,10 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
-from edge.cache.answers import Answers
-from edge.cache.memory import Generation
 from edge.config import Cache, CacheMode, Config, Log, Provider, Server, Telemetry
-from edge.gateway import Gateway
-from edge.guard.limits import KeyLimits, shared_limits
 from edge.server.asgi import EdgeApplication
+from edge.server.compose import Shared, compose
 from edge.server.lane import Lane
-from edge.state import build_state
-from edge.telemetry import Fanout
-from edge.telemetry.logs import Logs
-from edge.telemetry.metrics import Metrics
 
 BODY = b'{"model":"gpt-4o","messages":[]}'
 OTHER = b'{"model":"gpt-4o","messages":[{"role":"user","content":"x"}]}'
@@ -80,13 +73,11 @@ class Worker:
             cache=Cache(mode=mode),
             telemetry=Telemetry(log=Log(level="error")),
         )
-        self.metrics, logs = Metrics(), Logs("error", "json")
-        self.generation = Generation()
-        answers = Answers(self.config.cache, self.metrics, self.generation)
-        limits = KeyLimits(shared_limits(1), 1, self.metrics)
-        hooks = Fanout(self.metrics, logs)
-        self.gateway = Gateway(build_state(self.config), hooks, self.metrics, answers, limits)
-        self.app = EdgeApplication(self.gateway, self.metrics, logs)
+        shared = Shared()
+        self.generation = shared.generation
+        edge = compose(self.config, shared=shared)
+        self.gateway, self.metrics = edge.gateway, edge.metrics
+        self.app = EdgeApplication(edge)
         self.uvicorn = uvicorn.Config(self.app, http=Lane, log_config=None)
         self.server_state = ServerState()
         self.steps = 0

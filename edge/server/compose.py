@@ -1,0 +1,73 @@
+"""The parts of an edge, put together in one place: for a worker, for any ASGI server and for tests."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from edge._fast import Limits, Slots
+from edge.cache.answers import Answers
+from edge.cache.memory import Generation
+from edge.config import Config
+from edge.gateway import Gateway
+from edge.guard.key_table import KeyTable
+from edge.guard.limits import KeyLimits, shared_limits
+from edge.state import build_state
+from edge.telemetry import Fanout
+from edge.telemetry.logs import Logs
+from edge.telemetry.metrics import Metrics, shared_slots
+
+__all__ = ["Edge", "Shared", "compose"]
+
+
+def _slots() -> Slots:
+    return shared_slots(1)
+
+
+def _limits() -> Limits:
+    return shared_limits(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """The memory that the processes of an edge share, and which region of it is this process's own, from 1; ``since``
+    is when the first of them began, in seconds of the wall clock. By default: memory of a process that is alone.
+    """
+
+    slots: Slots = field(default_factory=_slots)
+    limits: Limits = field(default_factory=_limits)
+    generation: Generation = field(default_factory=Generation)
+    region: int = 1
+    since: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One process's parts, as far as a front needs to know them."""
+
+    gateway: Gateway
+    metrics: Metrics
+    logs: Logs
+
+
+def compose(
+    config: Config,
+    keys: KeyTable | None = None,
+    *,
+    loopback_only: bool = True,
+    shared: Shared | None = None,
+    logs: Logs | None = None,
+) -> Edge:
+    """The edge of a configuration; nothing of it is started. Raises OSError for a ``ca_file`` that cannot be read.
+
+    `keys` and `loopback_only` are `Auth`'s; by default the keys are the configuration's. `logs` are those of a process
+    that has some already.
+    """
+    shared = Shared() if shared is None else shared
+    if logs is None:
+        logs = Logs(config.telemetry.log.level, config.telemetry.log.format)
+    metrics = Metrics(shared.slots, shared.region, since=shared.since)
+    state = build_state(config, keys, loopback_only=loopback_only)
+    answers = Answers(config.cache, metrics, shared.generation, logs.log)
+    limits = KeyLimits(shared.limits, shared.region, metrics)
+    return Edge(Gateway(state, Fanout(metrics, logs), metrics, answers, limits), metrics, logs)
