@@ -40,7 +40,7 @@ def clean_environment(**extra: str) -> dict[str, str]:
 class Process:
     """A child whose output is collected while it runs, so that no pipe fills up."""
 
-    def __init__(self, *command: str, env: dict[str, str] | None = None) -> None:
+    def __init__(self, *command: str, env: dict[str, str] | None = None, cwd: Path | None = None) -> None:
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -48,6 +48,7 @@ class Process:
             stderr=subprocess.STDOUT,
             text=True,
             env=env or clean_environment(),
+            cwd=cwd,
         )
         self.lines: list[str] = []
         self._new: queue.Queue[str | None] = queue.Queue()

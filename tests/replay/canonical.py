@@ -37,6 +37,9 @@ DAY_S = 86400
 UNSEEN = ("process_", "edge_connections", "edge_build_info")
 """Metrics of the machine and the build, or of when connections close."""
 
+WEIGHED = "edge_cache_size_bytes"
+"""A stored stream weighs by the pieces that it came in."""
+
 
 class Placeholders:
     """The volatile values of one case. ``learn`` notes one; ``text`` puts placeholders in the place of all."""
@@ -175,6 +178,8 @@ def delta(before: dict[str, Decimal], after: dict[str, Decimal]) -> dict[str, st
         change = round(after.get(name, Decimal(0)) - before.get(name, Decimal(0)), 12)
         if change:
             found[name] = format(change.normalize(), "f")
+            if name.startswith(WEIGHED):
+                found[name] = "more" if change > 0 else "less"
     return found
 
 

@@ -13,11 +13,9 @@ from typing import Any
 from tests.harness import Simulator
 from tests.replay.bench import VARIANTS, play_all
 from tests.replay.corpus import corpus
+from tests.replay.setups import SETUPS
 
 __all__ = ["chosen", "play"]
-
-PORTION = 150
-"""Cases that are played on one edge: a longer list is divided among several, which share the cores."""
 
 
 def chosen(only: list[str], variants: tuple[str, ...] = VARIANTS) -> dict[tuple[str, str], list[str]]:
@@ -46,9 +44,9 @@ def play(
 ) -> list[dict[str, Any]]:
     """The records of the chosen cases, in the order of their names."""
     portions = [
-        (variant, setup, titles[at : at + PORTION])
+        (variant, setup, titles[at : at + SETUPS[setup].portion])
         for (variant, setup), titles in chosen(only, variants).items()
-        for at in range(0, len(titles), PORTION)
+        for at in range(0, len(titles), SETUPS[setup].portion)
     ]
     portions.sort(key=lambda portion: -len(portion[2]))
     simulator = Simulator()

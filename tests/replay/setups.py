@@ -9,11 +9,11 @@ from typing import Any
 
 from tests.harness import providers
 
-__all__ = ["SETUPS", "Setup", "key"]
+__all__ = ["LIMITED", "SETUPS", "Setup", "key"]
 
 Urls = dict[str, str]
 LOG = {"log": {"level": "info", "format": "json"}}
-QUICK = {"connect_s": 2, "first_content_s": 0.8, "attempt_s": 0.8, "idle_s": 0.8, "total_s": 1.2}
+QUICK = {"stream_keepalive_s": 0, "connect_s": 2, "first_content_s": 0.6, "attempt_s": 0.6, "idle_s": 0.6, "total_s": 5}
 PATIENT = {"connect_s": 2, "first_content_s": 30, "attempt_s": 30, "idle_s": 30, "total_s": 40, "stream_keepalive_s": 0}
 
 
@@ -42,31 +42,110 @@ ALIASES: dict[str, Any] = {
     "smart": {"upstreams": [{"to": "openai/gpt-4o"}]},
     "wise": {"upstreams": [{"to": "anthropic/claude-sonnet-5"}]},
 }
-
-
-def to(provider: str, fault: str) -> dict[str, str]:
-    return {"to": f"{provider}/sim-{fault}"}
+TENANTS: dict[str, dict[str, Any]] = {
+    "a": {},
+    "a2": {"tenant": "a"},
+    "b": {},
+    "uncached": {"cache": "off"},
+    "strict": {"cache": "deterministic"},
+}
+LIMITED = ("lane", "again", "anthropic", "stream", "refused")
+"""Cases of limits have a key each, since what one has used up another would miss."""
 
 
 def plain(urls: Urls) -> dict[str, Any]:
-    """No keys and no cache; ``oa`` and ``an`` are patterns' other ends for translated faults."""
-    more = both(urls)
-    return {
-        "providers": more,
-        "models": ALIASES,
-        "resilience": PATIENT,
-        "telemetry": LOG,
+    """Neither keys nor a cache, and clocks that do not matter."""
+    own = both(urls)
+    planned = {"headers": {"x-sim-plan": "early"}, "models": []}
+    own["early"] = {**own["openai"], **planned}
+    own["keyless"] = {"dialect": "openai", "base_url": f"{urls['openai']}/v1", "models": [], "auth": "none"}
+    own["azure"] = {**own["openai"], "models": [], "auth": "api-key", "query": {"api-version": "preview"}}
+    own["relay"] = {**own["anthropic"], "models": [], "auth": "bearer", "headers": {"anthropic-version": "2026-10-21"}}
+    own["picky"] = {**own["anthropic"], "models": [], "drop_betas": ["context-*"], "drop_headers": ["anthropic-user-*"]}
+    own["priced"] = {**own["openai"], "models": [], "prices": {"*": {"input": 2, "output": 5, "request": 0.01}}}
+    own["down"] = {"dialect": "openai", "base_url": f"{urls['down']}/v1", "models": []}
+    return {"providers": own, "models": ALIASES, "resilience": PATIENT, "telemetry": LOG}
+
+
+def small(urls: Urls) -> dict[str, Any]:
+    """Little room."""
+    return plain(urls) | {"server": {"max_body_bytes": 3000, "max_in_flight": 3}, "translation": {"strict": True}}
+
+
+def quick(urls: Urls) -> dict[str, Any]:
+    """Two upstreams, ``a`` and ``b``, of each dialect, several ways one after the other, and short clocks."""
+    own = both(urls)
+    for name in ("a", "b", "down"):
+        for suffix, dialect in (("", "openai"), ("-anthropic", "anthropic")):
+            own[name + suffix] = {"dialect": dialect, "base_url": f"{urls[name]}/v1", "models": []}
+    pairs = {
+        "duo": ("a/first", "b/second"),
+        "duo-anthropic": ("a-anthropic/first", "b-anthropic/second"),
+        "over": ("a-anthropic/first", "b/second"),
+        "back": ("a/first", "b-anthropic/second"),
+        "gone": ("down/first", "b/second"),
+        "thrice": ("a/first", "a/second", "b/third"),
     }
+    models: dict[str, Any] = {
+        name: {"strategy": "failover", "upstreams": [{"to": each} for each in to]} for name, to in pairs.items()
+    }
+    models["first"] = {"upstreams": [{"to": "a/first"}], "fallbacks": ["second", "third"]}
+    models["second"] = {"upstreams": [{"to": "down/second"}]}
+    models["third"] = {"upstreams": [{"to": "b/third"}]}
+    return {"providers": own, "models": models, "resilience": QUICK, "telemetry": LOG}
+
+
+def alive(urls: Urls) -> dict[str, Any]:
+    """Keep-alives come soon, and all other clocks late."""
+    return quick(urls) | {"resilience": {**PATIENT, "stream_keepalive_s": 0.2}}
+
+
+def keyed(urls: Urls) -> dict[str, Any]:
+    """Keys of all kinds; no cache."""
+    each: dict[str, Any] = {"narrow": {"models": ["smart", "claude-*"]}, "theirs": {"tenant": "theirs"}}
+    each |= {f"often-{name}": {"requests_per_minute": 2} for name in LIMITED}
+    each |= {f"many-{name}": {"concurrency": 1} for name in LIMITED}
+    return plain(urls) | {"auth": keys(**each)}
+
+
+def cached(urls: Urls) -> dict[str, Any]:
+    """Everything is kept in memory, for several tenants."""
+    made = quick(urls) | {"auth": keys(**TENANTS), "cache": {"mode": "all"}, "resilience": PATIENT}
+    made["models"] = ALIASES | made["models"] | {"fresh": {**ALIASES["smart"], "cache": "off"}}
+    return made
+
+
+def redis(urls: Urls) -> dict[str, Any]:
+    """What is kept is kept in Redis alone."""
+    store = {"url": urls["redis"], "timeout_ms": 5000}
+    return cached(urls) | {"cache": {"mode": "all", "memory": {"max_bytes": 0}, "redis": store}}
+
+
+def tiers(urls: Urls) -> dict[str, Any]:
+    """Memory before Redis, one for all tenants."""
+    store = {"url": urls["redis"], "timeout_ms": 5000, "hmac_key": "k" * 32}
+    return cached(urls) | {"cache": {"mode": "all", "scope": "shared", "redis": store}}
 
 
 @dataclass(frozen=True)
 class Setup:
-    """``more`` are upstreams beside ``openai`` and ``anthropic``, whose cases always say what they answer."""
+    """``more`` are upstreams beside ``openai`` and ``anthropic``, whose cases always say what they answer. ``portion``:
+    how many cases one edge plays; fewer where most of what they take is waiting.
+    """
 
     config: Callable[[Urls], dict[str, Any]]
     more: tuple[str, ...] = ()
+    redis: bool = False
+    portion: int = 400
 
 
 SETUPS: dict[str, Setup] = {
     "plain": Setup(plain),
+    "small": Setup(small),
+    "quick": Setup(quick, ("a", "b"), portion=40),
+    "alive": Setup(alive, ("a", "b")),
+    "keyed": Setup(keyed),
+    "cached": Setup(cached, ("a", "b")),
+    "redis": Setup(redis, ("a", "b"), redis=True),
+    "tiers": Setup(tiers, ("a", "b"), redis=True),
 }

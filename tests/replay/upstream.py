@@ -161,7 +161,10 @@ class Exchange:
         """Silence until the edge leaves."""
         self.link.ended.wait(WAIT_S)
 
-    def close(self) -> None:
+    def finish(self, data: bytes = b"") -> None:
+        """The last that is sent: then the connection ends, whoever is first to close it."""
+        self.link.gone = not self.link.ended.is_set()
+        self.send(data)
         self.link.close()
 
     def reset(self) -> None:
@@ -173,7 +176,7 @@ Reply = bytes | Callable[[Exchange], None]
 
 class Upstream:
     """``script`` has the replies to a case's next requests, the last of them to all that follow; ``early`` says that they
-    do not wait for bodies. Without one everything goes to `relay_to`.
+    do not wait for bodies. Without one everything goes to `relay_to`. ``watched``: when the edge leaves matters.
     """
 
     def __init__(self, name: str, relay_to: tuple[str, int] | None = None) -> None:
@@ -181,6 +184,7 @@ class Upstream:
         self.relay_to = relay_to
         self.script: list[Reply] | None = None
         self.early = False
+        self.watched = False
         self.exchanges: list[Exchange] = []
         self.links: list[Link] = []
         self._lock = threading.Lock()
@@ -194,7 +198,7 @@ class Upstream:
 
     def begin(self) -> None:
         """A new case: no script, and nothing seen."""
-        self.script, self.early = None, False
+        self.script, self.early, self.watched = None, False, False
         self.exchanges, self.links = [], []
 
     def finish(self) -> None:

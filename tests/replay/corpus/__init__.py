@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from tests.replay.bench import Case
-from tests.replay.corpus import passing, recorded
+from tests.replay.corpus import (
+    caching,
+    errors,
+    failing_over,
+    faults,
+    leaving,
+    limiting,
+    odd_answers,
+    odd_requests,
+    passing,
+    recorded,
+)
 
 __all__ = ["corpus"]
 
-PARTS = (passing, recorded)
+PARTS = (passing, faults, odd_answers, odd_requests, errors, leaving, failing_over, caching, limiting, recorded)
 
 
 def corpus() -> list[Case]:
