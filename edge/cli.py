@@ -18,7 +18,7 @@ import msgspec
 from edge import __version__
 from edge._fast import COMPILED
 from edge.config import DEFAULT_MODELS, Cache, Config, Provider
-from edge.config.file import ConfigError, read, resolve
+from edge.config.file import ConfigError, Reading, read, resolve
 from edge.config.rules import problems
 from edge.config.schema import json_schema
 from edge.guard.auth import new_key
@@ -58,14 +58,14 @@ def serve(path: str | None, host: str | None, port: int | None, workers: int | N
     """
     path = path or os.environ.get("EDGE_CONFIG") or None
 
-    def read() -> Config:
+    def read() -> Reading:
         return resolve(path, insecure=insecure, adjust=lambda config: listening(config, host, port, workers))
 
     try:
-        config = read()
+        reading = read()
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
-    run(config, path, read, insecure=insecure, can_upgrade=True)
+    run(reading, path, read, insecure=insecure, can_upgrade=True)
 
 
 @main.command()
@@ -93,7 +93,8 @@ def demo(host: str | None, port: int | None, workers: int | None) -> None:
         config = listening(Config(providers=providers, cache=Cache(mode="all")), host, port, workers)
         if found := problems(config):
             raise click.ClickException("; ".join(what for _, what in found))
-        run(config, None, lambda: config)
+        reading = Reading(config, [])
+        run(reading, None, lambda: reading)
     finally:
         simulator.terminate()
         simulator.wait(timeout=5)
@@ -167,7 +168,7 @@ def doctor(path: str | None, wanted: bool) -> None:
 
     findings = list(examine())
     try:
-        config = resolve(path, insecure=True)
+        config = resolve(path, insecure=True).config
     except ConfigError as error:
         findings.append(("configuration", "; ".join(error.errors), "bad" if path else "note"))
     else:
@@ -299,9 +300,9 @@ def listening(config: Config, host: str | None, port: int | None, workers: int |
 
 
 def run(
-    config: Config,
+    reading: Reading,
     path: str | None,
-    reread: Callable[[], Config],
+    reread: Callable[[], Reading],
     *,
     insecure: bool = False,
     can_upgrade: bool = False,
@@ -311,7 +312,12 @@ def run(
 
     try:
         code = launch(
-            config, path, reread, lambda address: examples(config, address), insecure=insecure, can_upgrade=can_upgrade
+            reading,
+            path,
+            reread,
+            lambda address: examples(reading.config, address),
+            insecure=insecure,
+            can_upgrade=can_upgrade,
         )
     except StartError as error:
         raise click.ClickException(str(error)) from None

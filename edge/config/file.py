@@ -6,11 +6,14 @@ by msgspec.
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import itertools
 import json
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -27,6 +30,8 @@ __all__ = ["ConfigError", "Reading", "from_environment", "load", "parse", "read"
 
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}")
 Adjust = Callable[[Config], Config]
+NOTES = 50
+"""So many are told where a configuration is served: a hundred thousand keys may have one each."""
 
 
 def unchanged(config: Config) -> Config:
@@ -55,15 +60,16 @@ def resolve(
     *,
     insecure: bool = False,
     adjust: Adjust = unchanged,
-) -> Config:
-    """The configuration to serve with: the file `path`, else the file EDGE_CONFIG names, else the environment's keys.
+) -> Reading:
+    """The configuration to serve with: the file `path`, else the file EDGE_CONFIG names, else the environment's keys;
+    with the first of its notes.
 
     `adjust` makes of what was read what the rules are to be applied to, such as another address. Raises ConfigError.
     """
     environ = os.environ if environ is None else environ
     path = path or environ.get("EDGE_CONFIG") or None
     if path is not None:
-        return load(path, environ, insecure=insecure, adjust=adjust)
+        return read(path, environ, insecure=insecure, adjust=adjust, most=NOTES)
     config = adjust(from_environment(environ))
     if not config.providers:
         raise ConfigError(
@@ -73,7 +79,7 @@ def resolve(
     found = problems(config, insecure=insecure)
     if found:
         raise ConfigError("environment", [_of_environment(where, what) for where, what in found])
-    return _with_base_urls(config)
+    return Reading(_with_base_urls(config), [_of_environment(where, what) for where, what in notes(config)])
 
 
 def from_environment(environ: Mapping[str, str]) -> Config:
@@ -113,17 +119,36 @@ def load(
     return parse(_text(path), path, os.environ if environ is None else environ, insecure=insecure, adjust=adjust)
 
 
-def read(path: str, environ: Mapping[str, str] | None = None, *, secrets: bool = True) -> Reading:
-    """Read one file, and look for what is hardly meant. Without `secrets`, those that are not here are taken for
-    granted. Raises ConfigError.
+@contextlib.contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """What is made while a file is read is needed until it has been: looking for garbage takes longer than reading."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@_nothing_collected()
+def read(
+    path: str,
+    environ: Mapping[str, str] | None = None,
+    *,
+    secrets: bool = True,
+    insecure: bool = False,
+    adjust: Adjust = unchanged,
+    most: int | None = None,
+) -> Reading:
+    """Read one file, and look for what is hardly meant: all of it, or the first so many notes. Without `secrets`, those
+    that are not here are taken for granted. Raises ConfigError.
     """
-    environ = os.environ if environ is None else environ
-    walk = _Walk(environ, secrets=secrets)
-    text = _text(path)
-    config, node = _parse(walk, text, path)
+    walk = _Walk(os.environ if environ is None else environ, secrets=secrets)
+    config, node = _parse(walk, _text(path), path, insecure=insecure, adjust=adjust)
     told = {where for where, _ in walk.notes}
-    said = [*walk.notes, *((where, what) for where, what in notes(config) if where not in told)]
-    return Reading(_with_base_urls(config), _lines(node, said))
+    said = itertools.chain(walk.notes, ((where, what) for where, what in notes(config) if where not in told))
+    return Reading(_with_base_urls(config), _lines(node, list(itertools.islice(said, most))))
 
 
 def _text(path: str) -> str:
@@ -150,6 +175,7 @@ def parse(
     return _with_base_urls(config)
 
 
+@_nothing_collected()
 def _parse(
     walk: _Walk, text: str, source: str, *, insecure: bool = False, adjust: Adjust = unchanged
 ) -> tuple[Config, Lines | None]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from functools import cache
 from urllib.parse import urlsplit
 
 from edge.config.model import DEFAULT_MODELS, Config, Provider, is_loopback
@@ -24,30 +26,30 @@ INNER = (".local", ".internal", ".lan", ".home", ".svc", ".test", ".localhost", 
 """Ends of names that no public host has."""
 VENDORS = {"openai": "api.openai.com", "anthropic": "api.anthropic.com"}
 GLOB = re.compile(r"[*?\[]")
+SUGGESTIONS, COMPARED = 20, 500
+"""For so many patterns it is said what may be meant, of so many names: those that begin alike, where there are more."""
 
 
-def notes(config: Config) -> list[Problem]:
+def notes(config: Config) -> Iterator[Problem]:
     """All of them, by the places they are about."""
-    found: list[Problem] = []
     for name, provider in config.providers.items():
         where = ("providers", name)
-        found += [((*where, "base_url"), what) for what in _of_base_url(provider)]
+        yield from (((*where, "base_url"), what) for what in _of_base_url(provider))
         for setting, values in (("headers", provider.headers), ("query", provider.query)):
-            found += [
-                ((*where, setting, key), NOT_REPLACED) for key, value in values.items() if UNEXPANDED.search(value)
-            ]
+            for header, value in values.items():
+                if UNEXPANDED.search(value):
+                    yield (*where, setting, header), NOT_REPLACED
         for index, secret in enumerate(provider.api_keys):
             if secret.reveal().lower() in PLACEHOLDERS:
-                found.append(((*where, "api_keys", index), "is no key, but what stands where one is to come"))
-    found += _shadowed(config)
+                yield (*where, "api_keys", index), "is no key, but what stands where one is to come"
+    yield from _shadowed(config)
     names = _Names(config)
-    for index, key in enumerate(config.auth.keys):
+    for number, key in enumerate(config.auth.keys):
         if key.models == [] and not key.admin:
-            found.append((("auth", "keys", index, "models"), "is an empty list: the key may use no model at all"))
+            yield ("auth", "keys", number, "models"), "is an empty list: the key may use no model at all"
         for place, pattern in enumerate(key.models or ()):
             if what := names.problem_of(pattern):
-                found.append((("auth", "keys", index, "models", place), what))
-    return found
+                yield ("auth", "keys", number, "models", place), what
 
 
 def _of_base_url(provider: Provider) -> Iterator[str]:
@@ -83,7 +85,15 @@ def patterns_of(provider: Provider) -> tuple[str, ...]:
 
 def _covers(wide: str, narrow: str) -> bool:
     """Whether a pattern matches all that another does, as far as that can be seen from the two."""
-    return wide == narrow or fnmatchcase(GLOB.sub("x", narrow), wide)
+    return wide == narrow or _matches(GLOB.sub("x", narrow), wide)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """As fnmatch says; without its making a program of each of a hundred thousand patterns, where they are simple."""
+    begin = GLOB.split(pattern, maxsplit=1)[0]
+    if begin == pattern:
+        return name == pattern
+    return name.startswith(begin) and (pattern == f"{begin}*" or fnmatchcase(name, pattern))
 
 
 def _shadowed(config: Config) -> Iterator[Problem]:
@@ -110,26 +120,47 @@ class _Names:
 
     def __init__(self, config: Config) -> None:
         names = {*config.models, *(target.to for model in config.models.values() for target in model.upstreams)}
-        self.names = names | {name.partition("/")[2] for name in names if "/" in name}
+        self.names = sorted(names | {name.partition("/")[2] for name in names if "/" in name})
         self.providers = list(config.providers)
         self.claimed = {each for provider in config.providers.values() for each in patterns_of(provider)}
-        self.known = [*self.names, *self.claimed, *(f"{name}/*" for name in self.providers)]
+        self.known = [*self.names, *sorted(self.claimed), *(f"{name}/*" for name in self.providers)]
         self.any = any(map(_takes_any, config.providers.values()))
+        self.suggestions = 0
+        self.problem_of = cache(self._problem_of)
 
-    def problem_of(self, pattern: str) -> str:
+    def _problem_of(self, pattern: str) -> str:
         """What is odd about a pattern of a key: "" where it matches something."""
         provider, slash, _ = pattern.partition("/")
         if (
-            any(fnmatchcase(name, pattern) for name in self.names)
-            or (slash and any(fnmatchcase(name, provider) for name in self.providers))
+            self._names_one(pattern)
+            or (slash and any(_matches(name, provider) for name in self.providers))
             or any(_meet(each, pattern) for each in self.claimed)
         ):
             return ""
-        close = difflib.get_close_matches(pattern, self.known, n=1)
+        close = self._close_to(pattern)
         if not close and self.any:
             return ""
         hint = f"; did you mean {close[0]}?" if close else ""
         return f"matches nothing: no alias, no provider and none of the models that providers claim{hint}"
+
+    def _names_one(self, pattern: str) -> bool:
+        begin = GLOB.split(pattern, maxsplit=1)[0]
+        for place in range(bisect_left(self.names, begin), len(self.names)):
+            if not self.names[place].startswith(begin):
+                return False
+            if _matches(self.names[place], pattern):
+                return True
+        return False
+
+    def _close_to(self, pattern: str) -> list[str]:
+        """What may be meant, for the first patterns that match nothing: comparing takes long."""
+        if self.suggestions == SUGGESTIONS:
+            return []
+        self.suggestions += 1
+        known = self.known
+        if len(known) > COMPARED:
+            known = [name for name in known if name[:1] == pattern[:1]][:COMPARED]
+        return difflib.get_close_matches(pattern, known, n=1)
 
 
 def _meet(one: str, other: str) -> bool:

@@ -1,17 +1,20 @@
 """YAML as a configuration is written in it: plain data, and the line of each of its paths.
 
-A file may have a hundred thousand keys: libyaml parses where PyYAML was built with it, what is usual is short, and
-lines are looked for when something is wrong.
+A file may have a hundred thousand keys: libyaml parses where PyYAML was built with it, what is
+alike is read by `edge.config.lists`, and lines are looked for when something is wrong.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import yaml
 
+from edge.config.lists import Item, Run, put_back, shortened
 from edge.config.words import yaml_words
 
 __all__ = ["Lines", "PathKey", "dotted", "line_of", "read_yaml"]
@@ -40,12 +43,15 @@ class _Resolver:
 
     def resolve(self, kind: type[yaml.Node], value: str, implicit: Any) -> str:
         if kind is yaml.ScalarNode:
-            if implicit[0]:
-                for tag, pattern in self.TYPES.get(value[:1], ()):
-                    if pattern.match(value):
-                        return tag
-            return TEXT
+            return self.type_of(value) if implicit[0] else TEXT
         return SEQUENCE if kind is yaml.SequenceNode else MAPPING
+
+    @classmethod
+    def type_of(cls, value: str) -> str:
+        for tag, pattern in cls.TYPES.get(value[:1], ()):
+            if pattern.match(value):
+                return tag
+        return TEXT
 
 
 for _first in "tTfF":
@@ -65,10 +71,12 @@ def read_yaml(text: str) -> tuple[Any, Lines | None, list[str]]:
 
     Raises ValueError for a text with characters that YAML has not, and RecursionError.
     """
-    try:
+    with contextlib.suppress(yaml.YAMLError, ValueError, RecursionError):
+        short, runs = shortened(text, _node_of, _plain)
+        if runs:
+            return _compose(_FAST(short), runs)
+    with contextlib.suppress(yaml.YAMLError, ValueError):
         return _compose(_FAST(text))
-    except (yaml.YAMLError, ValueError):
-        pass
     try:
         return _compose(_PURE(text))
     except yaml.MarkedYAMLError as error:
@@ -78,9 +86,34 @@ def read_yaml(text: str) -> tuple[Any, Lines | None, list[str]]:
         return None, None, ["has a character that text has not, such as a zero byte: write the file again as UTF-8"]
 
 
-def _compose(loader: Any) -> tuple[Any, Lines | None, list[str]]:
+def _node_of(text: str) -> Lines | None:
+    loader = _FAST(text)
+    try:
+        node: Lines | None = loader.get_single_node()
+        return node
+    finally:
+        loader.dispose()
+
+
+def _plain(word: str) -> Any:
+    """The value of a plain scalar. Raises ValueError for a date or a number that there is not."""
+    if word.isdigit() and word.isascii() and (word[0] != "0" or word == "0"):
+        return int(word)
+    tag = _Resolver.type_of(word)
+    return word if tag == TEXT else _typed(tag, word)
+
+
+@lru_cache(1000)
+def _typed(tag: str, word: str) -> Any:
+    return yaml.constructor.SafeConstructor().construct_object(yaml.ScalarNode(tag, word))
+
+
+def _compose(loader: Any, runs: list[Run] | None = None) -> tuple[Any, Lines | None, list[str]]:
+    """With what is left out of the text in `runs`. Raises yaml.YAMLError, ValueError."""
     try:
         node = loader.get_single_node()
+        if runs and not put_back(node, runs):
+            raise yaml.YAMLError
         if node is None:
             return {}, None, []
         try:
@@ -143,16 +176,19 @@ def _repeated(node: yaml.Node, path: PathKey) -> Iterator[str]:
 
 def line_of(node: Lines, path: PathKey) -> int:
     """The line of a path, or of as much of it as there is."""
-    line = node.start_mark.line
+    above, line = 0, node.start_mark.line
     for part in path:
         if isinstance(node, yaml.MappingNode):
             found = next((pair for pair in reversed(node.value) if str(pair[0].value) == part), None)
             if found is None:
                 break
-            line, node = found[0].start_mark.line, found[1]
+            line, node = above + found[0].start_mark.line, found[1]
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line
+            item: Lines | Item = node.value[part]
+            if isinstance(item, Item):
+                above, item = item.line, item.node
+            node = item
+            line = above + node.start_mark.line
         else:
             break
     return int(line) + 1

@@ -24,7 +24,7 @@ from edge.errors import AdminRequired, EdgeError, Headers, RequestTooLarge, Shut
 from edge.exchange import Exchange
 from edge.gateway import Load
 from edge.routes import EXISTING, PROBES, UNKNOWN, Match, match
-from edge.server.compose import Edge, compose
+from edge.server.compose import Edge, compose, tell_notes
 from edge.telemetry.logs import where
 from edge.telemetry.metrics import CONTENT_TYPE, PERIOD_S
 
@@ -49,7 +49,10 @@ def create_app() -> EdgeApplication:
 
     Raises `edge.config.file.ConfigError`.
     """
-    return EdgeApplication(compose(resolve(None)))
+    reading = resolve(None)
+    edge = compose(reading.config)
+    tell_notes(reading.notes, edge.logs.log)
+    return EdgeApplication(edge)
 
 
 class AsgiExchange(Exchange):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 from edge._fast import Limits, Slots
 from edge.cache.answers import Answers
@@ -17,7 +18,7 @@ from edge.telemetry import Fanout
 from edge.telemetry.logs import Logs
 from edge.telemetry.metrics import Metrics, shared_slots
 
-__all__ = ["Edge", "Shared", "compose"]
+__all__ = ["Edge", "Shared", "compose", "tell_notes"]
 
 
 def _slots() -> Slots:
@@ -71,3 +72,9 @@ def compose(
     answers = Answers(config.cache, metrics, shared.generation, logs.log)
     limits = KeyLimits(shared.limits, shared.region, metrics)
     return Edge(Gateway(state, Fanout(metrics, logs), metrics, answers, limits), metrics, logs)
+
+
+def tell_notes(notes: list[str], log: Any) -> None:
+    """What a configuration says and hardly means."""
+    for note in notes:
+        log.warning("configuration", note=note)

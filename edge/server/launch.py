@@ -24,13 +24,13 @@ from edge import __version__
 from edge._fast import COMPILED, Slots
 from edge.cache.memory import Generation
 from edge.config import Config, Server, is_loopback
-from edge.config.file import ConfigError
+from edge.config.file import ConfigError, Reading
 from edge.guard.key_table import KeyTable
 from edge.guard.limits import limits_size, shared_limits
 from edge.server import handover, tls
 from edge.server.asgi import EdgeApplication
 from edge.server.children import ELSEWHERE, Slot, Worker
-from edge.server.compose import Shared, compose
+from edge.server.compose import Shared, compose, tell_notes
 from edge.server.crowd import Crowd, bounds
 from edge.server.descriptors import raise_limit
 from edge.server.handover import Handover, LeftSlot
@@ -61,20 +61,21 @@ class StartError(Exception):
 
 
 def launch(
-    config: Config,
+    reading: Reading,
     path: str | None,
-    reread: Callable[[], Config],
+    reread: Callable[[], Reading],
     announce: Callable[[str], list[str]],
     *,
     insecure: bool = False,
     can_upgrade: bool = False,
 ) -> int:
-    """Serve `config` until a signal ends it; returns the exit code.
+    """Serve what was read until a signal ends it; returns the exit code.
 
     `path` is the configuration file and `reread` reads it again for SIGHUP (raising ConfigError); `announce` makes of
     the address, once it is bound, lines for people. `insecure` is that of the command line; `can_upgrade` says that
     what started this process can do so again, for SIGUSR2. Raises StartError.
     """
+    config = reading.config
     server = config.server
     if os.environ.get("EDGE_FRONT", "lane") not in ("lane", "asgi"):
         raise StartError("EDGE_FRONT is 'lane' or 'asgi'")
@@ -92,6 +93,7 @@ def launch(
     logs = Logs(config.telemetry.log.level, config.telemetry.log.format)
     logs.start()
     listen_to_libraries(logs.log)
+    tell_notes(reading.notes, logs.log)
     slots, bound = open_slots(server, left, logs.log)
     listeners = [listener for slot in slots if not slot.leaving for listener in slot.listeners]
     loopback_only = only_loopback(listeners) if bound is None else is_loopback(server.host)
@@ -195,12 +197,12 @@ def launch(
 class Reloading:
     """The configuration that workers begin with, and how another takes its place."""
 
-    def __init__(self, config: Config, path: str | None, reread: Callable[[], Config], log: Any) -> None:
+    def __init__(self, config: Config, path: str | None, reread: Callable[[], Reading], log: Any) -> None:
         self._path = path
         self._reread = reread
         self._log = log
         file = open_file("edge-configuration")
-        write_snapshot(file, config, [])
+        write_snapshot(file, config, [], [])
         self.snapshot = read_snapshot(file)
         os.close(file)
 
@@ -209,7 +211,8 @@ class Reloading:
         try:
             if self._path is None:
                 raise ConfigError("", ["nothing to reload: there is no configuration file"])
-            new = self._reread()
+            reading = self._reread()
+            new = reading.config
             if new.server.tls is not None:
                 tls.make_context(new.server.tls)
             build_state(new, NO_KEYS)
@@ -221,12 +224,13 @@ class Reloading:
             return False
         old = self.snapshot.config
         kept = msgspec.structs.replace(new, server=keep(old, new), telemetry=old.telemetry)
-        write_snapshot(file, kept, restart_needed(old, new))
+        write_snapshot(file, kept, restart_needed(old, new), reading.notes)
         return True
 
     def adopt(self, file: int) -> None:
         self.snapshot = read_snapshot(file)
         self._log.info("reloading", path=self._path, needs_restart=self.snapshot.needs_restart)
+        tell_notes(self.snapshot.notes, self._log)
 
 
 class Memory:

@@ -24,11 +24,12 @@ WORD = 8
 
 class Snapshot(msgspec.Struct):
     """``config`` has no keys, which are in ``keys``. ``needs_restart``: the changed settings that it leaves as they
-    were.
+    were. ``notes``: of what the file says and hardly means.
     """
 
     config: Config
     needs_restart: list[str]
+    notes: list[str]
     keys: KeyTable
 
 
@@ -37,6 +38,7 @@ class _Rest(msgspec.Struct):
 
     config: Config
     needs_restart: list[str]
+    notes: list[str]
     models: list[bytes]
 
 
@@ -57,13 +59,13 @@ _decode = msgspec.msgpack.Decoder(_Rest, dec_hook=_conceal).decode
 _decode_models = msgspec.msgpack.Decoder(dict[str, Model], dec_hook=_conceal).decode
 
 
-def write_snapshot(file: int, config: Config, needs_restart: list[str]) -> None:
+def write_snapshot(file: int, config: Config, needs_restart: list[str], notes: list[str]) -> None:
     """Into an empty file. Raises OSError."""
     table = KeyTable.of(config.auth.keys)
     auth = msgspec.structs.replace(config.auth, mode="none" if config.auth.open else "keys", keys=[])
     named = list(config.models.items())
     models = [_encode(dict(named[at : at + MODELS])) for at in range(0, len(named), MODELS)]
-    rest = _encode(_Rest(msgspec.structs.replace(config, auth=auth, models={}), needs_restart, models))
+    rest = _encode(_Rest(msgspec.structs.replace(config, auth=auth, models={}), needs_restart, notes, models))
     for part in (len(rest).to_bytes(WORD, "little"), rest, bytes(-len(rest) % WORD), table.data):
         left = memoryview(part)
         while left:
@@ -81,4 +83,4 @@ def read_snapshot(file: int) -> Snapshot:
     for part in rest.models:
         models |= _decode_models(part)
     config = msgspec.structs.replace(rest.config, models=models)
-    return Snapshot(config, rest.needs_restart, KeyTable(data[end + -end % WORD :]))
+    return Snapshot(config, rest.needs_restart, rest.notes, KeyTable(data[end + -end % WORD :]))

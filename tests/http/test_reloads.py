@@ -117,6 +117,22 @@ def test_mistakes_in_a_large_file_are_told_with_their_lines_and_the_old_one_serv
         assert got.status_code == 200
 
 
+def test_what_is_hardly_meant_is_told_once_at_the_start_and_once_at_a_reload(simulator, tmp_path):
+    config = {**settings(simulator), "auth": {"keys": [{**key("first-token-of-all"), "models": ["nowhere/*"]}]}}
+    config["providers"] = {name: {**each, "models": ["x"]} for name, each in config["providers"].items()}
+    edge = Edge(tmp_path, config)
+    with running(edge):
+        config["auth"]["keys"][0]["models"] = []
+        edge.path.write_text(json.dumps(config))
+        edge.process.process.send_signal(signal.SIGHUP)
+        edge.process.wait_for("auth.keys\\[0\\].models: is an empty list", 10)
+    notes = [json.loads(line) for line in edge.process.lines if '"note"' in line]
+    assert [(note["level"], note["note"].partition(":")[0]) for note in notes] == [
+        ("warning", "auth.keys[0].models[0]"),
+        ("warning", "auth.keys[0].models"),
+    ]
+
+
 def test_a_worker_that_hangs_holds_up_nobody_and_its_successor_has_the_new_configuration(simulator, tmp_path):
     edge = Edge(tmp_path, settings(simulator))
     with running(edge):

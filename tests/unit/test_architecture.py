@@ -34,7 +34,7 @@ LAYERS = [
     {"edge.config.file", "edge.config.schema"},
     {"edge.config.notes"},
     {"edge.config.rules", "edge.config.yaml"},
-    {"edge.config.words"},
+    {"edge.config.lists", "edge.config.words"},
     {"edge.config"},
     {
         "edge.errors",
@@ -59,7 +59,7 @@ HOMES = {
     "prometheus_client": {"edge.telemetry.metrics"},
     "structlog": {"edge.telemetry.logs"},
     "click": {"edge.cli"},
-    "yaml": {"edge.config.yaml"},
+    "yaml": {"edge.config.lists", "edge.config.yaml"},
 }
 HOT_MAY_IMPORT = {"bisect", "collections", "cython", "decimal", "fcntl", "hashlib", "json", "math", "re", "typing"}
 STANDALONE = "edge.simulator"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from edge.config import Config, Secret
-from edge.config.file import ConfigError, from_environment, load, parse, resolve
+from edge.config.file import ConfigError, from_environment, load, parse, read, resolve
 
 MINIMAL = "providers: {openai: {dialect: openai, base_url: 'https://api.example/v1', api_keys: [sk-canary]}}\n"
 
@@ -14,6 +16,26 @@ def errors(text: str, source: str = "edge.yaml", env: dict | None = None, **opti
     with pytest.raises(ConfigError) as caught:
         parse(text, source, env or {}, **options)
     return caught.value.errors
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_no_garbage_is_looked_for_while_a_file_is_read(tmp_path, wanted, monkeypatch):
+    at_work = []
+    monkeypatch.setattr("edge.config.file.problems", lambda config, **_: at_work.append(gc.isenabled()) or [])
+    path = tmp_path / "edge.yaml"
+    path.write_text(MINIMAL)
+    enabled = gc.isenabled()
+    (gc.enable if wanted else gc.disable)()
+    try:
+        for reader in (read, load, resolve):
+            reader(str(path), {})
+            assert gc.isenabled() == wanted, "it is as it was"
+        with pytest.raises(ConfigError):
+            parse("a: [", "edge.yaml", {})
+        assert gc.isenabled() == wanted
+    finally:
+        (gc.enable if enabled else gc.disable)()
+    assert at_work == [False] * 3
 
 
 def test_defaults():
@@ -247,7 +269,7 @@ class TestWithoutAFile:
     def test_edge_config_names_the_file(self, tmp_path):
         path = tmp_path / "e.yaml"
         path.write_text(MINIMAL)
-        assert resolve(None, {"EDGE_CONFIG": str(path), "ANTHROPIC_API_KEY": "x"}) == load(str(path), {})
+        assert resolve(None, {"EDGE_CONFIG": str(path), "ANTHROPIC_API_KEY": "x"}).config == load(str(path), {})
 
     def test_a_missing_file_is_an_error_that_names_it(self):
         with pytest.raises(ConfigError, match=r"/nope\.yaml: 1 problem\n.*No such file"):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+
 import pytest
 
+from edge.config import notes as config_notes
 from edge.config.file import ConfigError, from_environment, parse, read, resolve
 from edge.redis.url import redis_address
 
@@ -118,7 +121,7 @@ NO_BASE_URLS = ("h:1/v1", "//h:1/v1", "http:///v1", "http://", "", "localhost", 
 def test_each_form_of_a_base_url_leads_to_the_one_right_path(given):
     assert parse(provider(given), "edge.yaml", {}).providers["a"].base_url == BASE_URLS[given]
     env = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": given, "ANTHROPIC_API_KEY": "k", "ANTHROPIC_BASE_URL": given}
-    assert {each.base_url for each in resolve(None, env).providers.values()} == {BASE_URLS[given]}
+    assert {each.base_url for each in resolve(None, env).config.providers.values()} == {BASE_URLS[given]}
 
 
 @pytest.mark.parametrize("given", NO_BASE_URLS)
@@ -196,7 +199,7 @@ def test_the_variables_that_kubernetes_sets_for_services_mean_nothing():
     ):
         env |= {f"{service}_PORT": "tcp://10.0.0.1:8080", f"{service}_SERVICE_HOST": "10.0.0.1"}
         env |= {f"{service}_SERVICE_PORT": "8080", f"{service}_PORT_8080_TCP": "tcp://10.0.0.1:8080"}
-    assert resolve(None, env) == resolve(None, {"OPENAI_API_KEY": "k"})
+    assert resolve(None, env).config == resolve(None, {"OPENAI_API_KEY": "k"}).config
 
 
 @pytest.mark.parametrize(
@@ -222,3 +225,37 @@ def test_passwords_in_redis_urls_are_what_stands_before_the_last_at(url, expecte
 def test_what_is_no_redis_url(url):
     with pytest.raises(ValueError, match=r"must be redis://|number of a database"):
         redis_address(url)
+
+
+def test_suggestions_for_a_file_of_mistakes_are_few_and_of_few_names(tmp_path, monkeypatch):
+    compared = []
+    close_matches = difflib.get_close_matches
+    monkeypatch.setattr(
+        difflib,
+        "get_close_matches",
+        lambda word, known, **options: compared.append(len(known)) or close_matches(word, known, **options),
+    )
+    aliases = "".join(f"  alias-{n}: {{upstreams: [{{to: local/qwen}}]}}\n" for n in range(2000))
+    patterns = [f"alais-{n}" for n in range(3000)]
+    digest = "sha256:" + "%064x"
+    keys = "".join(
+        f"  - {{id: k{n}, digests: ['{digest % n}'], models: [{each}, gtp]}}\n" for n, each in enumerate(patterns)
+    )
+    found = noted(tmp_path, f"{LOCAL}models:\n{aliases}auth:\n  keys:\n{keys}")
+    assert len(found) == 6000, "what matches nothing is told all the same"
+    assert "did you mean alias-" in found[0]
+    assert len(compared) == config_notes.SUGGESTIONS
+    assert max(compared) <= config_notes.COMPARED
+
+
+def test_what_an_edge_is_told_when_it_serves_has_an_end(tmp_path):
+    path = tmp_path / "edge.yaml"
+    keys = "".join(f"  - {{id: k{n}, digests: ['sha256:{n:064x}'], models: [x{n}]}}\n" for n in range(200))
+    path.write_text(f"{LOCAL}auth:\n  keys:\n{keys}")
+    assert len(read(str(path), {}).notes) == 200
+    assert resolve(str(path), {}).notes == read(str(path), {}).notes[:50]
+    assert (
+        resolve(None, {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "http://a.example/v1"})
+        .notes[0]
+        .startswith("OPENAI_BASE_URL: goes to a public host without TLS")
+    )

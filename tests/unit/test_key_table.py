@@ -69,7 +69,7 @@ def test_a_configuration_comes_back_from_its_snapshot_and_its_keys_are_in_the_ta
     models = {f"a-{n}": config.Model(upstreams=[config.Target(to="p/m")], fallbacks=[]) for n in range(450)}
     settings = config.Config(auth=config.Auth(keys=keys), providers={"p": provider}, models=models)
     file = open_file("test")
-    write_snapshot(file, settings, ["server.port"])
+    write_snapshot(file, settings, ["server.port"], [])
     got = read_snapshot(file)
     os.close(file)
     assert got.config.providers == settings.providers
