@@ -8,6 +8,7 @@ import sys
 import time
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from tests.replay.bench import VARIANTS
 from tests.replay.canonical import to_line
@@ -22,9 +23,10 @@ def record(options: argparse.Namespace) -> int:
     if not os.environ.get("EDGE_RECORDINGS"):
         print("SKIPPED: recorded exchanges, since EDGE_RECORDINGS names no folder", file=sys.stderr)
     variants = tuple(options.variant or VARIANTS)
-    records = play(options.edge.absolute(), options.only, variants, options.jobs, options.whole)
-    text = "".join(to_line(each) + "\n" for each in records)
-    options.out.write_text(text, encoding="utf-8")
+    records: list[dict[str, Any]] = []
+    for portion in play(options.edge.absolute(), options.only, variants, options.jobs, options.whole):
+        records = sorted([*records, *portion], key=lambda each: str(each["case"]))
+        options.out.write_text("".join(to_line(each) + "\n" for each in records), encoding="utf-8")
     failed = [each["case"] for each in records if {"failure", "missed"} & each.get("notes", {}).keys()]
     for case in failed:
         print(f"{case}: did not go as planned: see its notes")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import tempfile
 from collections import defaultdict
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -41,8 +42,8 @@ def play_portion(
 
 def play(
     edge: Path, only: list[str], variants: tuple[str, ...], jobs: int, whole: bool = False
-) -> list[dict[str, Any]]:
-    """The records of the chosen cases, in the order of their names."""
+) -> Iterator[list[dict[str, Any]]]:
+    """The records of the chosen cases, by portions as they are done."""
     portions = [
         (variant, setup, titles[at : at + SETUPS[setup].portion])
         for (variant, setup), titles in chosen(only, variants).items()
@@ -51,13 +52,11 @@ def play(
     portions.sort(key=lambda portion: -len(portion[2]))
     simulator = Simulator()
     place = ("127.0.0.1", int(simulator.url.rpartition(":")[2]))
-    found = []
     try:
         spawn = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(max_workers=max(1, jobs), mp_context=spawn) as pool:
             waiting = [pool.submit(play_portion, edge, *portion, place, whole) for portion in portions]
             for done in as_completed(waiting):
-                found += done.result()
+                yield done.result()
     finally:
         simulator.process.stop()
-    return sorted(found, key=lambda record: record["case"])
