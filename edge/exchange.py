@@ -6,7 +6,6 @@ the sink. The gateway writes the stages' results into it.
 
 from __future__ import annotations
 
-import asyncio
 import random
 import re
 from abc import ABC, abstractmethod
@@ -33,7 +32,8 @@ class Exchange(ABC):
 
     ``started`` and ``ended`` say how far the reply is, ``latest`` is what was last written of it; ``early``: nothing
     but a head that says "a stream" and keep-alives has gone out, so another upstream may still answer, and an error has
-    to be an event. ``gone``: the client left; ``task`` is what fetches it.
+    to be an event. ``gone``: the client left. ``errand`` is what is under way for it (an `edge.sharing.Errand`),
+    and ``answered`` is called when it is over, with what should not have happened if it did.
 
     ``scanner`` is the scan of the body, once that has begun, and ``spans`` are its result;
     ``body_digest`` is the body's SHA-256 where that was found before it is needed. ``buffered`` counts the bytes that
@@ -89,7 +89,8 @@ class Exchange(ABC):
     error: EdgeError | None = None
     admitted = False
     buffered = 0
-    task: asyncio.Task[None] | None = None
+    errand: Any = None
+    answered: Callable[[Exception | None], None] | None = None
     shares = False
     """Whether its reply goes to others' exchanges, which have heads of their own."""
     started = False
@@ -229,8 +230,8 @@ class Exchange(ABC):
     @property
     @abstractmethod
     def congested(self) -> bool:
-        """Whether `drain` has to be awaited before more is written."""
+        """Whether more is to be written only when there is room."""
 
     @abstractmethod
-    async def drain(self) -> None:
-        """Wait until the client takes more."""
+    def when_room(self, room: Callable[[], None] | None) -> None:
+        """Call `room`, once, as soon as the client takes more, never before this has returned; None to forget it."""

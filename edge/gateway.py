@@ -1,76 +1,53 @@
 """The way of a request, top to bottom.
 
 ``open`` at the end of the headers and ``admit`` at the end of the body are synchronous: what can be refused or answered
-there costs no task. ``fetch`` is what must wait. After each of the three, an exchange that has ``ended`` is answered.
+there is answered there. ``fetch`` is what must wait, without a task: what it waits for calls back. After each of the
+three, an exchange that has ``ended`` is answered.
 
-The gateway knows no server: a front makes an `Exchange`, calls these three in order, and cancels ``fetch`` when its
-client leaves.
+The gateway knows no server: a front makes an `Exchange`, calls these three in order, and ``cancel`` when its client
+leaves.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable
-from time import perf_counter
+from functools import partial
 
 from edge import config
 from edge.cache.answers import Answers
 from edge.cache.policy import caches_for
+from edge.dispatch import Dispatch
 from edge.errors import (
     ClientClosedRequest,
     EdgeError,
-    Headers,
     InternalError,
-    InvalidRequest,
     MethodNotAllowed,
-    NothingAvailable,
     Overloaded,
-    ProviderError,
     UnsupportedMediaType,
     UnsupportedRoute,
-    UpstreamTimeout,
     kind_of_status,
 )
 from edge.exchange import Exchange
-from edge.guard import validate
 from edge.guard.auth import refuse_model
 from edge.guard.key_table import KeyTable
 from edge.guard.limits import KeyLimits
+from edge.guard.validate import check_body, read_in_slices, timeout_ms
 from edge.hooks import Hooks, Meter
 from edge.money.accounting import Accounts
-from edge.own_answers import estimate_count, estimate_uncounted, list_models
+from edge.own_answers import list_models
 from edge.repeats import Repeats
-from edge.replies import JSON_TYPE, STREAM_HEADERS, fail, keep_alive, replay, reply, serve, start_reply
+from edge.replies import fail, keep_alive, reply, serve, start_stream
 from edge.routes import EXISTING, OTHER, UNKNOWN, no_route
-from edge.sharing import Sharing
+from edge.sharing import Joining, Table, Waiting
 from edge.slices import LARGE, Slices
 from edge.state import Granted, State, build_state
-from edge.upstreams.attempts import (
-    AttemptFailed,
-    body_of,
-    check_count,
-    check_status,
-    code_of_attempt,
-    failed_attempt,
-    failure_of,
-    is_kept,
-    is_stream,
-    may_follow,
-    returned_headers,
-)
-from edge.upstreams.deadline import Deadline, Sweep
-from edge.upstreams.large import is_brief, is_short
+from edge.upstreams.clocks import Sweep
+from edge.upstreams.desk import Buffers, Desk, Replies
 from edge.upstreams.provider import Provider
-from edge.upstreams.relay import EventRelay
-from edge.upstreams.router import Upstream
-from edge.upstreams.ties import targets_of
-from edge.upstreams.wire import Response
 
 __all__ = ["Gateway"]
 
-COUNT_S = 4.0
-"""What providers have to count the tokens of a request, all of them together. Clients wait for it before a turn."""
 NO_MULTIPART = f"Multipart bodies are not supported. There are: {EXISTING}."
 
 
@@ -84,14 +61,15 @@ class Gateway:
     def __init__(self, state: State, hooks: Hooks, meter: Meter, answers: Answers, limits: KeyLimits) -> None:
         self.state = state
         self.hooks = hooks
-        self._count = meter.count
         self.answers = answers
         self.accounts = Accounts(meter)
         self.limits = limits
         self.repeats = Repeats(hooks, meter, self.accounts, limits)
         self._sweep = Sweep()
         self._slices = Slices()
-        self._buffered = 0
+        self._buffers = Buffers()
+        replies = Replies(start_stream, reply, keep_alive)
+        self._desk = Desk(hooks, meter, self.accounts, replies, self._buffers, self._slices, self._sweep)
         self._in_flight = 0
         self._tell_in_flight = meter.bind("edge_requests_in_flight")
         self._tell_in_flight(0.0)
@@ -99,7 +77,7 @@ class Gateway:
         self._missed = meter.bind("edge_cache_requests_total", "memory", "miss")
         self._retiring: set[Provider] = set()
         self._changing = asyncio.Lock()
-        self.sharing = Sharing(answers, self.accounts, meter, self._sweep, self._read, self._ask)
+        self._table = Table(answers, self.accounts, self._desk, self._read)
 
     async def reload(self, load: Load, prepared: Callable[[config.Config], None] = lambda _: None) -> None:
         """Serve new requests by another configuration, in one step. Raises what `load` does, OSError as `build_state`.
@@ -178,10 +156,7 @@ class Gateway:
 
     def hold(self, exchange: Exchange, size: int) -> None:
         """So many more bytes of a body are kept in memory until the exchange is settled. Raises Overloaded."""
-        self._buffered += size
-        exchange.buffered += size
-        if self._buffered > exchange.state.settings.server.max_buffered_bytes:
-            raise Overloaded("This edge holds as many bytes of bodies as it may; ask again.")
+        self._buffers.hold(exchange, size)
 
     def admit(self, exchange: Exchange) -> None:
         """Is the request sound, may this key ask this model, and is its answer here? A large one is left to `fetch`."""
@@ -191,7 +166,7 @@ class Gateway:
     def _admit(self, exchange: Exchange) -> None:
         caches = caches_for(exchange)
         try:
-            exchange.deadline_ms = validate.timeout_ms(exchange)
+            exchange.deadline_ms = timeout_ms(exchange)
             exact = self.answers.exact(exchange) if caches else ()
             if caches and self._repeats(exchange, exact):
                 return
@@ -238,7 +213,7 @@ class Gateway:
         """Check the body, and find the upstreams of the model asked for that the key may use, in the order in which to
         try them.
         """
-        validate.check_body(exchange)
+        check_body(exchange)
         granted: Granted = exchange.state.grant(exchange.key, exchange.model, exchange.route)
         exchange.model_label, exchange.upstreams = granted.label, granted.upstreams
         if not granted.upstreams:
@@ -247,186 +222,71 @@ class Gateway:
 
     # What must wait.
 
-    async def fetch(self, exchange: Exchange) -> None:
-        """Get the answer. The front cancels this when the client leaves, which closes the upstream."""
-        try:
-            if exchange.route.api == "models":
-                await list_models(exchange)
-                return
-            if len(exchange.body) > LARGE:
-                await validate.read_in_slices(exchange, self._slices, digest=caches_for(exchange))
-                self._admit(exchange)
-                if exchange.ended:
-                    return
-            if exchange.held is not None:
-                await self._replay(exchange)
-            elif exchange.plan is not None:
-                await self.sharing.get(exchange)
-            else:
-                await self._ask(exchange)
-        except EdgeError as error:
-            fail(exchange, error)
-        except asyncio.CancelledError:
-            if exchange.error is None:
-                exchange.error = ClientClosedRequest()
-            raise
-        except Exception:
-            fail(exchange, InternalError())
-            raise
-        finally:
-            self._settle(exchange)
-
-    async def _replay(self, exchange: Exchange) -> None:
-        """A stored stream as it came, in the time that a new one would have."""
-        settings = exchange.state.settings.resilience
-        assert exchange.task is not None  # noqa: S101 - the front's part
-        deadline = Deadline(self._sweep, settings, exchange.task, client_ms=exchange.deadline_ms)
-        deadline.keep_alive(exchange, keep_alive)
-        with deadline:
-            await replay(exchange, exchange.held, "memory", deadline.taken, deadline.whole)
-        self.accounts.saved_by(exchange, exchange.held.entry.cost)
-
-    async def _ask(self, exchange: Exchange) -> None:
-        """One upstream after the other, until one gives content."""
-        settings = exchange.state.settings.resilience
-        assert exchange.task is not None  # noqa: S101 - the front's part
-        deadline = Deadline(self._sweep, settings, exchange.task, client_ms=exchange.deadline_ms)
-        targets, counts = targets_of(exchange), exchange.route.counts
-        left = len(targets)
-        if counts:
-            deadline.for_attempts(stream=False, total_s=COUNT_S, share=left)
-        else:
-            deadline.for_attempts(stream=exchange.stream)
-        if not exchange.shares:  # the clients of a flight have clocks of their own
-            deadline.keep_alive(exchange, keep_alive)
-        failed = False
-        for upstream, account in targets:
-            left -= 1
-            exchange.attempts += 1
-            begun = perf_counter()
-            try:
-                passed_on = await self._attempt(exchange, upstream, account, deadline, others_left=left > 0 or counts)
-                if passed_on is not None:
-                    self.hooks.attempt_failed(failed_attempt(exchange, passed_on, begun))
-                return
-            except AttemptFailed as failure:
-                failed = True
-                ends = left == 0 or deadline.over()
-                following = None if ends else targets[-left][0]
-                self.hooks.attempt_failed(failed_attempt(exchange, failure, begun, following))
-                if ends and not counts:
-                    raise UpstreamTimeout from None
-            except InvalidRequest as refusal:
-                # It cannot be said in that provider's dialect; another may speak the client's.
-                if left == 0 and failed and refusal.details is None:
-                    # One that could have answered it failed: it is worth asking again. Where there are details, an SDK
-                    # knows by them how to ask so that this one can answer.
-                    raise NothingAvailable from None
-                if left == 0:
-                    raise
-            except ProviderError as error:
-                failed = True
-                ends = (
-                    (exchange.started and not exchange.early)
-                    or left == 0
-                    or deadline.over()
-                    or not (error.absent or may_follow(exchange, taken=not error.refused))
-                )
-                following = None if ends else targets[-left][0]
-                self.hooks.attempt_failed(failed_attempt(exchange, error, begun, following))
-                if ends and not counts:
-                    raise
-            self.accounts.settle(exchange)
-            exchange.forget_attempt()
-            if counts and deadline.over():
-                break
-        # Only where tokens are to be counted: whoever asks for that can do with an estimate.
-        await estimate_count(exchange)
-
-    async def _attempt(
-        self, exchange: Exchange, upstream: Upstream, account: Headers | None, deadline: Deadline, *, others_left: bool
-    ) -> AttemptFailed | None:
-        """One request to one upstream, by an account of its provider, and its answer to the client. Returns the failure
-        of the provider that the answer tells of.
+    def fetch(self, exchange: Exchange, answered: Callable[[Exception | None], None]) -> None:
+        """Get the answer. `answered` is called when the exchange is settled, at once or later, with what should not
+        have happened if it did. The front calls `cancel` when the client leaves, which closes the upstream.
         """
-        provider = upstream.provider
-        exchange.upstream = upstream
-        if exchange.route.counts and not provider.speaks(exchange.route):
-            await estimate_uncounted(exchange)
-            return None
-        response: Response | None = None
-        held = exchange.buffered
-        try:
-            with deadline:
-                if is_short(exchange) or not provider.looks_into(exchange.route):
-                    crossing = provider.crossing(exchange, upstream.model)
-                else:
-                    crossing = await asyncio.to_thread(provider.crossing, exchange, upstream.model)
-                exchange.crossing = crossing
-                exchange.upstream_begins()
-                exchange.sending = provider.request(exchange, crossing, account, once=is_kept(exchange))
-                response = await provider.transport.send(exchange.sending)
-                exchange.upstream_status = response.status
-                if is_stream(response, asked=exchange.stream):
-                    return await self._relay(exchange, response, deadline, others_left=others_left)
-                status, body = await body_of(exchange, response, self._slices, self.hold, others_left=others_left)
-                exchange.upstream_ends()
-                failure = failure_of(status, body)
-                if exchange.route.counts:
-                    check_count(status, body)
-                if crossing.translates:
-                    if is_brief(body):
-                        status, body = crossing.answer(status, body)
-                    else:
-                        status, body = await asyncio.to_thread(crossing.answer, status, body)
-            self.accounts.settle(exchange, body if status == 200 else None)
-            reply(exchange, status, crossing.headers(returned_headers(response)), body)
-            return failure
-        finally:
-            exchange.upstream_ends()
-            self._buffered += held - exchange.buffered
-            exchange.buffered = held
-            if exchange.sending is not None:
-                code = code_of_attempt(exchange, sys.exception())
-                self._count("edge_upstream_requests_total", provider.name, exchange.model_label, code)
-            if response is not None and not response.complete:
-                await response.close()
+        exchange.answered = answered
+        if exchange.route.api == "models":
+            exchange.errand = Waiting(list_models(exchange), lambda _, failure: self._fetched(exchange, failure))
+        elif len(exchange.body) > LARGE:
+            read = partial(self._read_large, exchange)
+            exchange.errand = read_in_slices(exchange, self._slices, read, digest=caches_for(exchange))
+        else:
+            self._send(exchange)
 
-    async def _relay(
-        self, exchange: Exchange, response: Response, deadline: Deadline, *, others_left: bool
-    ) -> AttemptFailed | None:
-        """A stream: held back until its first content, then passed on event by event. Returns as `_attempt`."""
-        crossing = exchange.crossing
-        relay = EventRelay(response, crossing, deadline)
-        stream = relay.stream
-        await relay.first_content()
-        exchange.upstream_ends()
-        headers = crossing.headers(returned_headers(response))
-        if stream.failed and not stream.content:
-            said = stream.early_error()[0]  # what it means is the provider's word, before it is translated
-            check_status(exchange, said, stream.error_data, others_left=others_left)
-            status, body = crossing.early_error()
-            headers = [JSON_TYPE, *(pair for pair in headers if pair[0] != b"content-type")]
-            reply(exchange, status, headers, body)
-            return failure_of(said, stream.error_data)
-        exchange.content_at = perf_counter()
-        headers += STREAM_HEADERS
-        start_reply(exchange, response.status, headers)
-        await relay.relay(exchange)
-        self.accounts.settle(exchange)
-        exchange.end()
-        return AttemptFailed(stream.early_error()[0], stream.error_data) if stream.failed else None
+    def _read_large(self, exchange: Exchange, error: Exception | None) -> None:
+        if error is not None:
+            self._fetched(exchange, error)
+            return
+        self._admit(exchange)
+        if exchange.ended:
+            self._over(exchange, None)
+        else:
+            self._send(exchange)
+
+    def _send(self, exchange: Exchange) -> None:
+        fetched = partial(self._fetched, exchange)
+        shares = exchange.held is not None or exchange.plan is not None
+        try:
+            errand = Joining(self._table, exchange, fetched) if shares else Dispatch(self._desk, exchange, fetched)
+            exchange.errand = errand
+            errand.start()
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not leave a client waiting
+            self._fetched(exchange, error)
+
+    def _fetched(self, exchange: Exchange, error: BaseException | None) -> None:
+        if exchange.settled:
+            return
+        if error is not None:
+            fail(exchange, error if isinstance(error, EdgeError) else InternalError())
+        self._settle(exchange)
+        self._over(exchange, error if isinstance(error, Exception) and not isinstance(error, EdgeError) else None)
+
+    def _over(self, exchange: Exchange, error: Exception | None) -> None:
+        answered, exchange.answered, exchange.errand = exchange.answered, None, None
+        if answered is not None:
+            answered(error)
+
+    def cancel(self, exchange: Exchange, error: EdgeError) -> None:
+        """End an exchange, whatever is under way for it: for ClientClosedRequest without a word, since nobody is there
+        to read it.
+        """
+        if exchange.settled:
+            return
+        exchange.error = error
+        if exchange.errand is not None:
+            exchange.errand.cancel()
+        self._settle(exchange)
+        if not isinstance(error, ClientClosedRequest):
+            fail(exchange, error)
+        self._over(exchange, None)
 
     # Replies.
 
     def refuse(self, exchange: Exchange, error: EdgeError) -> None:
         """Answer an exchange that goes no further."""
         fail(exchange, error)
-        self._settle(exchange)
-
-    def abandon(self, exchange: Exchange) -> None:
-        """The client left before its request was whole."""
-        exchange.error = ClientClosedRequest()
         self._settle(exchange)
 
     # The books.
@@ -436,7 +296,7 @@ class Gateway:
         if exchange.settled:
             return
         exchange.settled = True
-        self._buffered -= exchange.buffered
+        self._buffers.let_go(exchange, 0)
         if exchange.admitted:
             self._in_flight -= 1
             self._tell_in_flight(self._in_flight)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from edge.dialects.crossing import MAX_TRANSLATED
 from edge.dialects.estimate import estimate_input
-from edge.dialects.provider_state import refuse_state_in
 from edge.dialects.tokens import count_answer, estimate_tokens
 from edge.exchange import Exchange
 from edge.replies import JSON_TYPE, reply
 from edge.routes import MODEL
+from edge.slices import Done, Job, in_thread
 from edge.upstreams.large import is_short
 from edge.upstreams.listing import Asked, answer_models
 
-__all__ = ["estimate_count", "estimate_uncounted", "list_models"]
+__all__ = ["estimate_count", "list_models"]
 
 
 async def list_models(exchange: Exchange) -> None:
@@ -28,22 +26,28 @@ async def list_models(exchange: Exchange) -> None:
     reply(exchange, 200, [JSON_TYPE, *headers], body)
 
 
-async def estimate_count(exchange: Exchange) -> None:
-    """The number of tokens, where no provider has counted them. It is as soon estimated again as kept."""
+def estimate_count(exchange: Exchange, done: Done) -> Job | None:
+    """The number of tokens, where no provider has counted them. It is as soon estimated again as kept. `done` is
+    called once it is answered, unless the job that is returned is cancelled before.
+    """
     exchange.makeshift = True
     scanner = exchange.scanner
-    if is_short(exchange):
+    tokens = 0
+
+    def estimate() -> None:
+        nonlocal tokens
         tokens = estimate_tokens(exchange.body)
-    elif scanner is not None and scanner.values > MAX_TRANSLATED:
-        tokens = estimate_input(exchange.route.upstream, exchange.body)
+
+    def estimated(error: Exception | None) -> None:
+        if error is None:
+            reply(exchange, 200, [JSON_TYPE, (b"x-edge-estimated", b"true")], count_answer(tokens))
+        done(error)
+
+    if not is_short(exchange) and (scanner is None or scanner.values <= MAX_TRANSLATED):
+        return in_thread(estimate, estimated)
+    if is_short(exchange):
+        estimate()
     else:
-        tokens = await asyncio.to_thread(estimate_tokens, exchange.body)
-    reply(exchange, 200, [JSON_TYPE, (b"x-edge-estimated", b"true")], count_answer(tokens))
-
-
-async def estimate_uncounted(exchange: Exchange) -> None:
-    """The same before a provider that counts no tokens. Raises UnsupportedParameter for a part of a conversation that
-    another one keeps: what is here says little about the whole.
-    """
-    refuse_state_in(exchange.body, exchange.spans)
-    await estimate_count(exchange)
+        tokens = estimate_input(exchange.route.upstream, exchange.body)
+    estimated(None)
+    return None

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from time import perf_counter
-
 import msgspec
 
 from edge.cache import replay as stored
@@ -20,14 +16,14 @@ from edge.money.accounting import usd
 
 __all__ = [
     "JSON_TYPE",
-    "STREAM_HEADERS",
     "fail",
     "keep_alive",
-    "replay",
     "reply",
     "serve",
     "serve_flight",
     "start_reply",
+    "start_stream",
+    "stored_headers",
 ]
 
 JSON_TYPE = (b"content-type", b"application/json")
@@ -171,23 +167,9 @@ def stored_headers(exchange: Exchange, held: Held) -> Headers:
     return headers
 
 
-async def replay(
-    exchange: Exchange, held: Held, tier: str, taking: Callable[[], None], taken: Callable[[], None]
-) -> None:
-    """A stored stream, with the pauses it had. `taking` and `taken` are called around each wait for the client."""
-    exchange.cache = tier
-    exchange.stored = held.entry
-    exchange.usage = held.entry.usage
-    start_reply(exchange, 200, stored_headers(exchange, held))
-    begun = perf_counter()
-    for at_ms, chunk in held.events(include_usage=exchange.plan.include_usage):
-        await asyncio.sleep(max(0.0, begun + at_ms / 1000 - perf_counter()))
-        exchange.write(chunk)
-        if exchange.congested:
-            taking()
-            await exchange.drain()
-            taken()
-    exchange.end()
+def start_stream(exchange: Exchange, status: int, headers: Headers) -> None:
+    """The head of a reply that is a stream."""
+    start_reply(exchange, status, headers + STREAM_HEADERS)
 
 
 def start_reply(exchange: Exchange, status: int, headers: Headers, size: int | None = None) -> None:

@@ -1,157 +1,308 @@
 """The answer of an upstream call that others may have asked for too, or may come to ask for.
 
 Where it is not on its way, Redis is asked, once for all who want to know the same at that time. What is not there is
-fetched by a `Flight`, for which `ask` is the way to the upstreams: it is an exchange like any other, but nobody's.
+fetched by a `Flight`, which is dispatched like any other exchange, but is nobody's.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from edge.cache.answers import Answers
 from edge.cache.flight import Flight, Follower
 from edge.cache.memory import Held
+from edge.dispatch import Dispatch
 from edge.errors import ClientClosedRequest, EdgeError, InternalError, NotCached
 from edge.exchange import Exchange
-from edge.hooks import Meter
 from edge.money.accounting import Accounts
+from edge.paced import Paced
 from edge.redis.client import RedisUnavailable
-from edge.replies import keep_alive, replay, serve, serve_flight, start_reply
-from edge.upstreams.deadline import Deadline, Sweep
+from edge.replies import keep_alive, serve, serve_flight, start_reply
+from edge.upstreams.clocks import Deadline
+from edge.upstreams.desk import Desk
 
-__all__ = ["Sharing"]
+__all__ = ["Errand", "Joining", "Table"]
+
+Done = Callable[[BaseException | None], None]
 
 
-class Sharing:
-    """One worker's."""
+class Errand(Protocol):
+    """What is under way for an exchange."""
 
-    def __init__(
-        self,
-        answers: Answers,
-        accounts: Accounts,
-        meter: Meter,
-        sweep: Sweep,
-        read: Callable[[Exchange], object],
-        ask: Callable[[Exchange], Awaitable[None]],
-    ) -> None:
-        """`read` looks into the body of an exchange and finds its upstreams, `ask` asks these."""
-        self._answers = answers
-        self._accounts = accounts
-        self._meter = meter
-        self._sweep = sweep
-        self._read = read
-        self._ask = ask
+    def cancel(self) -> None:
+        """Nobody waits for it any more: it ends, and tells nothing."""
+        ...
 
-    async def get(self, exchange: Exchange) -> None:
-        """Answer an exchange that has a plan, and for which nothing is in memory."""
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What all who share have in common. ``read`` looks into the body of an exchange and finds its upstreams."""
+
+    answers: Answers
+    accounts: Accounts
+    desk: Desk
+    read: Callable[[Exchange], object]
+
+
+class Waiting:
+    """A coroutine at the rim, and who is told how it ended."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], told: Callable[[Any, BaseException | None], None]) -> None:
+        self._told: Callable[[Any, BaseException | None], None] | None = told
+        self._task = asyncio.get_running_loop().create_task(coroutine)
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        told, self._told = self._told, None
+        failure = None if task.cancelled() else task.exception()
+        if told is not None:
+            told(None if failure is not None or task.cancelled() else task.result(), failure)
+
+    def cancel(self) -> None:
+        self._told = None
+        self._task.cancel()
+
+
+class Joining:
+    """The way of an exchange that has a plan, and for which nothing is in memory. Tells `done` once: with None when it
+    is answered, else with what it could not be answered for.
+    """
+
+    def __init__(self, table: Table, exchange: Exchange, done: Done) -> None:
+        self._table = table
+        self._exchange = exchange
+        self._done: Done | None = done
+        self._streams = True
+        self._look: Waiting | None = None
+        self._paced: Paced | None = None
+        self._flight: Flight | None = None
+        self._follower: Follower | None = None
         settings = exchange.state.settings.resilience
-        assert exchange.task is not None  # noqa: S101 - the front's part
-        deadline = Deadline(self._sweep, settings, exchange.task, client_ms=exchange.deadline_ms)
-        deadline.keep_alive(exchange, keep_alive)
-        if not await self._join(exchange, deadline, streams=True):
+        self._deadline = Deadline(table.desk.sweep, settings, self._expired, client_ms=exchange.deadline_ms)
+        self._deadline.keep_alive(exchange, keep_alive)
+
+    def start(self) -> None:
+        """Join a flight, or ask Redis, or begin a flight. JSON may wait for a stream."""
+        exchange = self._exchange
+        try:
+            flight = self._find() if exchange.held is None else None
+            if exchange.held is not None:
+                self._give(exchange.held, b"", "memory")  # it is to be replayed
+            elif flight is not None:
+                self._join(flight)
+            elif not self._table.answers.looks_for(exchange.plan):
+                self._go_without(turns=True)
+            else:
+                self._deadline.start()
+                self._look = Waiting(self._table.answers.look_up(exchange), self._looked)
+        except EdgeError as error:
+            self._finish(error)
+
+    def cancel(self) -> None:
+        self._leave(None)
+        self._end()
+
+    def _expired(self, error: EdgeError) -> None:
+        self._leave(error)
+        self._finish(error)
+
+    def _find(self) -> Flight | None:
+        exchange = self._exchange
+        joins = exchange.plan.look and exchange.state.settings.cache.join
+        return self._table.answers.flights.find(exchange, streams=self._streams) if joins else None
+
+    # What Redis has.
+
+    def _looked(self, found: tuple[Held, bytes] | None, failure: BaseException | None) -> None:
+        self._look = None
+        self._deadline.stop()
+        if failure is not None and not isinstance(failure, RedisUnavailable):
+            self._finish(failure)
+            return
+        try:
+            if found is not None:
+                self._give(*found, "redis")
+                return
+            flight = self._find()
+            if flight is not None:
+                self._join(flight)
+            else:
+                # With a failure it has waited for Redis once, and is not to wait again.
+                self._go_without(turns=failure is None)
+        except EdgeError as error:
+            self._finish(error)
+
+    def _give(self, held: Held, form: bytes, tier: str) -> None:
+        """A stored answer, in its form or, where streams are to be replayed, in the time it took."""
+        exchange = self._exchange
+        accounts = self._table.accounts
+        if not (exchange.stream and exchange.state.settings.cache.replay == "paced"):
+            serve(exchange, held, form, tier)
+            accounts.saved_by(exchange, held.entry.cost)
+            self._finish(None)
+            return
+
+        def given() -> None:
+            accounts.saved_by(exchange, held.entry.cost)
+            self._finish(None)
+
+        self._paced = Paced(exchange, held, tier, self._deadline, given)
+        self._paced.start()
+
+    # A flight.
+
+    def _join(self, flight: Flight) -> None:
+        self._exchange.cache = "joined"
+        self._table.desk.meter.count("edge_cache_joined_total")
+        self._follow(flight)
+
+    def _go_without(self, *, turns: bool) -> None:
+        exchange, answers = self._exchange, self._table.answers
+        plan = exchange.plan
+        if plan.look and (found := answers.recall(plan, stream=exchange.stream)) is not None:
+            # A flight has landed between the look at the end of the body and this.
+            self._give(*found, "memory")
+            return
+        if not exchange.upstreams:
+            self._table.read(exchange)  # known by its bytes so far
+        flight = answers.new_flight(Flight(exchange, start_reply))
+        flight.turns = turns and not exchange.route.counts  # the answer is due before a turn may come
+        if plan.look and exchange.state.settings.cache.join and not plan.only:
+            answers.flights.add(flight)
+        self._follow(flight)
+        Flying(self._table, flight).start()
+
+    def _follow(self, flight: Flight) -> None:
+        """Take what a flight brings, to its end."""
+        self._flight = flight
+        self._deadline.start()
+        self._follower = follower = flight.add(self._exchange, self._deadline, self._landed)
+        follower.go_on()
+
+    def _landed(self, failure: BaseException | None) -> None:
+        exchange, flight = self._exchange, self._flight
+        assert flight is not None  # noqa: S101 - it is what landed
+        self._leave(failure if isinstance(failure, EdgeError) else None)
+        self._deadline.stop()
+        if failure is not None:
+            self._finish(failure)
+            return
+        try:
+            told = exchange.ended or serve_flight(exchange, flight)
+        except EdgeError as error:
+            self._finish(error)
+            return
+        if not told:
             # It waited for a stream that cannot be told as JSON. All who did share one more call, for JSON.
             exchange.forget_attempt()
             exchange.cache = "miss"
-            await self._join(exchange, deadline, streams=False)
-
-    async def _join(self, exchange: Exchange, deadline: Deadline, *, streams: bool) -> bool:
-        """Join a flight, or ask Redis, or begin a flight; with `streams`, JSON may wait for a stream. False if that
-        brought no answer.
-        """
-        plan, flights = exchange.plan, self._answers.flights
-        joins = plan.look and exchange.state.settings.cache.join
-        flight = flights.find(exchange, streams=streams) if joins else None
-        turns = True
-        if flight is None:
-            try:
-                with deadline:
-                    found = await self._answers.look_up(exchange)
-            except RedisUnavailable:
-                found, turns = None, False  # it has waited for Redis once, and is not to wait again
-            if found is not None:
-                await self._give(exchange, *found, "redis", deadline)
-                return True
-            flight = flights.find(exchange, streams=streams) if joins else None
-        if flight is not None:
-            exchange.cache = "joined"
-            self._meter.count("edge_cache_joined_total")
-        elif plan.look and (found := self._answers.recall(plan, stream=exchange.stream)) is not None:
-            # A flight has landed between the look at the end of the body and this.
-            await self._give(exchange, *found, "memory", deadline)
-            return True
-        else:
-            if not exchange.upstreams:
-                self._read(exchange)  # known by its bytes so far
-            flight = self._answers.new_flight(Flight(exchange, start_reply))
-            flight.turns = turns and not exchange.route.counts  # the answer is due before a turn may come
-            if joins and not plan.only:
-                flights.add(flight)
-        await self._follow(exchange, flight, flight.add(exchange), deadline)
-        if not exchange.ended and not serve_flight(exchange, flight):
-            return False
+            self._streams = False
+            self.start()
+            return
         if exchange.cache != "miss" and exchange.status == 200:
-            self._accounts.saved_by(exchange, flight.cost if flight.held is None else flight.held.entry.cost)
-        return True
+            cost = flight.cost if flight.held is None else flight.held.entry.cost
+            self._table.accounts.saved_by(exchange, cost)
+        self._finish(None)
 
-    async def _give(self, exchange: Exchange, held: Held, form: bytes, tier: str, deadline: Deadline) -> None:
-        """A stored answer, in its form or, where streams are to be replayed, in the time it took."""
-        if exchange.stream and exchange.state.settings.cache.replay == "paced":
-            with deadline:
-                await replay(exchange, held, tier, deadline.taken, deadline.whole)
+    def _leave(self, cause: EdgeError | None) -> None:
+        """Follow no more; the last who leaves a flight that is under way ends it."""
+        flight, follower = self._flight, self._follower
+        self._flight = self._follower = None
+        if flight is None or follower is None:
+            return
+        if flight.leave(follower):
+            # It is nobody's from here on. What it cost is still to be in this one's record.
+            flight.error = self._exchange.error or cause or ClientClosedRequest()
+            self._table.accounts.settle(flight)
+            flight.cancel()
+        flight.account_for(follower)
+
+    # Its end.
+
+    def _finish(self, error: BaseException | None) -> None:
+        done = self._done
+        self._end()
+        if done is not None:
+            done(error)
+
+    def _end(self) -> None:
+        self._done = None
+        self._deadline.close()
+        look, paced, self._look, self._paced = self._look, self._paced, None, None
+        if look is not None:
+            look.cancel()
+        if paced is not None:
+            paced.cancel()
+
+
+class Flying:
+    """A flight under way; nobody's, so nobody is told how it ends but its followers."""
+
+    def __init__(self, table: Table, flight: Flight) -> None:
+        self._table = table
+        self._flight = flight
+        self._dispatch: Dispatch | None = None
+        self._turns: Waiting | None = None
+
+    def start(self) -> None:
+        """Fetch the answer: from who has the right to, or by it."""
+        flight = self._flight
+        flight.on_cancel = self._cancel
+        if flight.turns and self._table.answers.takes_turns(flight):
+            self._turns = Waiting(self._table.answers.take_turns(flight), self._turned)
         else:
-            serve(exchange, held, form, tier)
-        self._accounts.saved_by(exchange, held.entry.cost)
+            self._turned(None, None)
 
-    async def _follow(self, exchange: Exchange, flight: Flight, follower: Follower, deadline: Deadline) -> None:
-        """Take what a flight brings, to its end; the last who leaves before ends it."""
-        if flight.task is None:
-            flight.task = asyncio.create_task(self._fly(flight))
-        cause: EdgeError | None = None
-        try:
-            with deadline:
-                await flight.follow(follower, deadline.taken, deadline.whole)
-        except EdgeError as error:
-            cause = error
-            raise
-        finally:
-            if flight.leave(follower):
-                # It is nobody's from here on. What it cost is still to be in this one's record.
-                flight.error = exchange.error or cause or ClientClosedRequest()
-                self._accounts.settle(flight)
-            flight.account_for(follower)
+    def _turned(self, _: None, failure: BaseException | None) -> None:
+        self._turns = None
+        flight = self._flight
+        if failure is not None:
+            self._land(failure)
+        elif flight.held is not None:
+            flight.end()
+            self._land(None)
+        elif flight.plan.only:
+            self._land(NotCached())
+        else:
+            self._dispatch = Dispatch(self._table.desk, flight, self._answered)
+            self._dispatch.start()
 
-    async def _fly(self, flight: Flight) -> None:
-        """Fetch the answer of a flight; the task of nobody."""
-        try:
-            if flight.turns:
-                await self._answers.take_turns(flight)
-            if flight.held is not None:
-                flight.end()
-            elif flight.plan.only:
-                raise NotCached
-            else:
-                await self._ask(flight)
-                if not flight.makeshift:
-                    self._answers.keep(flight)
-        except asyncio.CancelledError as cancelled:
-            self._lose(flight, flight.error or ClientClosedRequest())
-            # The task keeps it, and its frames a deadline that holds the task.
-            raise cancelled.with_traceback(None)  # noqa: B904 - it is the same
-        except EdgeError as error:
-            self._lose(flight, error.bare())
-        except Exception as error:  # noqa: BLE001 - its followers raise it
-            self._lose(flight, InternalError())
-            flight.failure = error
-        finally:
-            self._answers.flights.remove(flight)
-            flight.task = None  # which holds it, by the traceback of what ended it
-            await self._answers.let_go(flight)
+    def _answered(self, error: BaseException | None) -> None:
+        if error is None and not self._flight.makeshift:
+            self._table.answers.keep(self._flight)
+        self._land(error)
 
-    def _lose(self, flight: Flight, error: EdgeError) -> None:
+    def _cancel(self) -> None:
+        """The last of its followers has left."""
+        if self._turns is not None:
+            self._turns.cancel()
+        if self._dispatch is not None:
+            self._dispatch.cancel()
+        self._land(self._flight.error or ClientClosedRequest())
+
+    def _land(self, failure: BaseException | None) -> None:
+        flight, answers = self._flight, self._table.answers
+        self._dispatch = self._turns = None
+        flight.on_cancel = None
+        if failure is not None:
+            self._lose(failure)
+        answers.flights.remove(flight)
+        answers.let_go(flight)
+        flight.land()
+
+    def _lose(self, failure: BaseException) -> None:
         """End a flight that failed: its followers get the error, in the reply or as it."""
-        flight.error = flight.failure = error
-        self._accounts.settle(flight)
+        flight = self._flight
+        if isinstance(failure, EdgeError):
+            error = flight.failure = failure.bare()
+        else:
+            error = InternalError()
+            flight.failure = failure
+        flight.error = error
+        self._table.accounts.settle(flight)
         if flight.ended:
             return
         if flight.started:

@@ -6,12 +6,14 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-__all__ = ["LARGE", "Slices"]
+__all__ = ["LARGE", "Done", "Job", "Slices", "in_thread"]
 
 LARGE = 262144
 """Bytes of a body that is looked at in one go: a millisecond or two."""
 
 Step = Callable[[], bool]
+Done = Callable[[Exception | None], None]
+"""Is told how it ended: None for well."""
 
 
 class Slices:
@@ -20,30 +22,65 @@ class Slices:
     """
 
     def __init__(self) -> None:
-        self._jobs: deque[tuple[Step, asyncio.Future[None]]] = deque()
+        self._jobs: deque[Job] = deque()
 
-    async def run(self, step: Step) -> None:
-        """Call `step`, which is to take at most a few milliseconds, until it returns True. Raises what it raises."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-        self._jobs.append((step, done))
+    def add(self, step: Step, done: Done) -> Job:
+        """Call `step`, which is to take at most a few milliseconds, until it returns True; then call `done`, with what
+        it raised if it did.
+        """
+        job = Job(step, done)
+        self._jobs.append(job)
         if len(self._jobs) == 1:
+            loop = asyncio.get_running_loop()
             loop.call_soon(self._turn, loop)
-        await done
+        return job
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        step, done = self._jobs[0]
-        finished = True
-        if not done.done():  # or whoever waited has left
-            try:
-                finished = step()
-            except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
-                done.set_exception(error)
-            else:
-                if finished:
-                    done.set_result(None)
-        self._jobs.popleft()
-        if not finished:
-            self._jobs.append((step, done))
+        job = self._jobs.popleft()
+        if job.take_step():
+            self._jobs.append(job)
         if self._jobs:
             loop.call_soon(self._turn, loop)
+
+
+class Job:
+    """Work that is under way, a step at a time or in a thread, until it is done or nobody waits for it."""
+
+    __slots__ = ("_done", "_step")
+
+    def __init__(self, step: Step | None, done: Done) -> None:
+        self._step = step
+        self._done: Done | None = done
+
+    def cancel(self) -> None:
+        self._step = self._done = None
+
+    def finish(self, error: Exception | None) -> None:
+        done, self._done, self._step = self._done, None, None
+        if done is not None:
+            done(error)
+
+    def take_step(self) -> bool:
+        """Whether there is more to do."""
+        if self._step is None:
+            return False
+        try:
+            if not self._step():
+                return True
+        except Exception as error:  # noqa: BLE001 - it is told to who waits
+            self.finish(error)
+        else:
+            self.finish(None)
+        return False
+
+
+def in_thread(work: Callable[[], None], done: Done) -> Job:
+    """Do what holds the loop too long in another thread, and call `done` on the loop as `Slices.add` does."""
+    job = Job(None, done)
+
+    def tell(ended: asyncio.Future[None]) -> None:
+        error = None if ended.cancelled() else ended.exception()
+        job.finish(error if isinstance(error, Exception) else None)
+
+    asyncio.get_running_loop().run_in_executor(None, work).add_done_callback(tell)
+    return job

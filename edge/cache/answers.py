@@ -72,6 +72,7 @@ class Answers:
         self._changing = asyncio.Lock()
         self._repeats: OrderedDict[Exact, Repeat] = OrderedDict()
         self._state: Any = None
+        self._releasing: set[asyncio.Task[bool | None]] = set()
         self._looking: dict[Asked, list[asyncio.Future[Told]]] = {}
 
     # Beginning, changing, ending.
@@ -167,6 +168,10 @@ class Answers:
             return None
         return held, form
 
+    def looks_for(self, plan: Plan) -> bool:
+        """Whether Redis is to be asked for an answer."""
+        return plan.look and self._remote is not None and self._remote.ready
+
     async def look_up(self, exchange: Exchange) -> tuple[Held, bytes] | None:
         """The answer in Redis, and its form for this request. Whoever asks for the same meanwhile gets it too.
 
@@ -215,6 +220,10 @@ class Answers:
             for waiter in others:
                 if not waiter.done():
                     waiter.set_result(told)
+
+    def takes_turns(self, flight: Flight) -> bool:
+        """Whether others may have the right to fetch the answer of a flight."""
+        return self.looks_for(flight.plan) and not flight.plan.only and self._settings.join
 
     async def take_turns(self, flight: Flight) -> None:
         """Get the right to fetch the answer of a flight, or the answer from who has that right, as its ``held``, or
@@ -280,11 +289,13 @@ class Answers:
         if self._remote is not None and self._remote.put(plan.digest, owner, entry, flight.lease):
             flight.lease = b""
 
-    async def let_go(self, flight: Flight) -> None:
+    def let_go(self, flight: Flight) -> None:
         """Give the lease on an answer back that will not be stored: whoever waits for it need not wait longer."""
         token, flight.lease = flight.lease, b""
         if token and self._remote is not None:
-            await self._remote.release(flight.plan.digest, token)
+            releasing = asyncio.create_task(self._remote.release(flight.plan.digest, token))
+            self._releasing.add(releasing)
+            releasing.add_done_callback(self._releasing.discard)
 
     def new_flight(self, flight: Flight) -> Flight:
         """Note when a flight began: an answer from before a clearing is not stored after it."""

@@ -1,13 +1,13 @@
 """One upstream call for all who ask the same at once.
 
-A flight is an exchange whose reply goes to its followers: the gateway fetches it as it fetches any other, and each
-follower is an exchange of a client. What has come is kept while it is short enough to be stored, so that one who comes
-late gets it at once, and then what comes from there on. The flight belongs to nobody: its first client may leave; when
-the last one leaves it is cancelled.
+A flight is an exchange whose reply goes to its followers: it is dispatched as any other, and each follower stands for
+an exchange of a client. What has come is kept while it is short enough to be stored, so that one who comes late gets it
+at once, and then what comes from there on. The flight belongs to nobody: its first client may leave; when the last one
+leaves it is cancelled.
 
-Bytes go to a follower that can take them as they come. One that cannot falls behind, and catches up in its own task; it
-does not hold the others, and is let go of when it is `MAX_LAG` behind. Only when nobody can take more does the upstream
-have to wait.
+Bytes go to a follower that can take them as they come. One that cannot falls behind, and catches up when its client
+takes more; it does not hold the others, and is let go of when it is `MAX_LAG` behind. Only when nobody can take more
+does the upstream have to wait.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from time import perf_counter, time
+from typing import Protocol
 
 from edge.cache.entry import Entry
 from edge.cache.memory import Held
@@ -22,7 +23,7 @@ from edge.cache.policy import ON_REQUEST, Plan
 from edge.errors import ClientTooSlow, EdgeError, Headers
 from edge.exchange import Exchange
 
-__all__ = ["MAX_KEPT", "Flight", "Flights", "Follower"]
+__all__ = ["MAX_KEPT", "Clock", "Flight", "Flights", "Follower"]
 
 MAX_KEPT = 1 << 20
 """Bytes of an answer that can still be joined, and stored."""
@@ -32,34 +33,117 @@ MAX_WHOLE = 64 << 20
 
 Begin = Callable[[Exchange, int, Headers, "int | None"], None]
 """Starts a follower's reply: the gateway's way to begin any."""
+Done = Callable[[BaseException | None], None]
+
+
+class Clock(Protocol):
+    """What a follower tells of whom it waits for: the client has to take what was written, or has taken it."""
+
+    def taken(self) -> None: ...
+
+    def whole(self) -> None: ...
 
 
 class Follower:
     """A client of a flight. ``position`` counts the writes it has got, ``taken`` their bytes; ``ready``: it has all,
     and can take more; ``whole``: it waits for the end, because the answer comes in another form than it expects.
+
+    `done` is called once, with None when the flight has ended well or has told its error in the reply, else with what
+    ended it: ClientTooSlow for a follower that is too far behind, or the flight's failure where no reply has begun.
     """
 
-    __slots__ = ("exchange", "news", "position", "ready", "taken", "whole")
+    __slots__ = ("_clock", "_done", "_flight", "_waits", "exchange", "position", "ready", "taken", "whole")
 
-    def __init__(self, exchange: Exchange, whole: bool) -> None:
+    def __init__(self, flight: Flight, exchange: Exchange, clock: Clock, done: Done) -> None:
         self.exchange = exchange
-        self.whole = whole
+        self.whole = flight.stream and not exchange.stream
         self.position = 0
         self.taken = 0
         self.ready = False
-        self.news: asyncio.Future[None] | None = None
+        self._flight: Flight | None = flight
+        self._clock = clock
+        self._done: Done | None = done
+        self._waits = False
+
+    def write(self, data: bytes) -> None:
+        """The next bytes of the flight, for a follower that is ready."""
+        self.position += 1
+        self.taken += len(data)
+        self.exchange.write(data)
+        if self.exchange.congested:
+            self.wake()
 
     def wake(self) -> None:
-        self.ready = False
-        if self.news is not None and not self.news.done():
-            self.news.set_result(None)
+        """It is no more that it has all, and waits."""
+        if self.ready:
+            self.ready = False
+            self.exchange.upstream_ends()
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Take what is there, as far as the client takes it."""
+        exchange, flight = self.exchange, self._flight
+        while flight is not None and not self._waits:
+            if exchange.started and exchange.congested:
+                self._waits = True
+                self._clock.taken()
+                exchange.when_room(self._room)
+            elif not self.whole and self.position < flight.count:
+                chunk = flight.chunk(self.position)
+                if chunk is None:
+                    exchange.crossing = None  # that one may be at the end, and have nothing more to say
+                    self._end(ClientTooSlow())
+                    return
+                self.position += 1
+                self.taken += len(chunk)
+                exchange.write(chunk)
+            elif flight.ended:
+                self._land(flight)
+                return
+            else:
+                self.ready = True
+                exchange.upstream_begins()
+                flight.make_room()
+                return
+
+    def _room(self) -> None:
+        self._waits = False
+        self._clock.whole()
+        self.go_on()
+
+    def _land(self, flight: Flight) -> None:
+        exchange = self.exchange
+        if flight.started and not self.whole:
+            if flight.error is not None:
+                exchange.error = flight.error
+            if not exchange.ended:
+                exchange.end()
+            if isinstance(flight.failure, EdgeError):
+                self._end(None)  # it was told in the reply
+                return
+        self._end(flight.failure)
+
+    def _end(self, error: BaseException | None) -> None:
+        done = self._done
+        self.close()
+        if done is not None:
+            done(error)
+
+    def close(self) -> None:
+        """It follows no more; `done` is not called."""
+        if self._flight is not None:
+            self._flight = self._done = None
+            self.ready = False
+            self.exchange.upstream_ends()
+            self.exchange.when_room(None)
 
 
 class Flight(Exchange):
     """Made from its first client's exchange, whose request it takes over; ``plan`` is that one's.
 
     ``failure`` is what ended it, None for a flight that ended well; ``held`` is the answer where it was stored already;
-    ``lease`` the token of the right to fetch it before other workers and machines do, ``turns`` whether to ask for it.
+    ``lease`` the token of the right to fetch it before other workers and machines do, ``turns`` whether to ask for it;
+    ``on_cancel`` is there while it is under way.
     """
 
     shares = True
@@ -94,6 +178,7 @@ class Flight(Exchange):
         self.lease = b""
         self.turns = True
         self.open = True
+        self.on_cancel: Callable[[], None] | None = None
         self._begin = begin
         self._followers: list[Follower] = []
         self._head: tuple[Headers, int | None] = ([], None)
@@ -101,70 +186,45 @@ class Flight(Exchange):
         self._times: list[float] = []
         self._dropped = 0
         self._size = 0
-        self._room: asyncio.Future[None] | None = None
+        self._room: Callable[[], None] | None = None
 
     # Its followers.
 
-    async def follow(self, follower: Follower, taking: Callable[[], None], taken: Callable[[], None]) -> None:
-        """Give a follower the reply, to its end, unless it is one of those that wait for the whole.
+    @property
+    def count(self) -> int:
+        """How many writes there have been."""
+        return self._dropped + len(self._chunks)
 
-        `taking` and `taken` are called around each wait for the client to take what it has. Raises what ended the
-        flight where no reply has begun, or where it is no EdgeError; ClientTooSlow for a follower that is too far
-        behind.
-        """
-        exchange = follower.exchange
+    def chunk(self, position: int) -> bytes | None:
+        """One of the writes, None if it is kept no more."""
+        return self._chunks[position - self._dropped] if position >= self._dropped else None
+
+    def add(self, exchange: Exchange, clock: Clock, done: Done) -> Follower:
+        """From now on an exchange gets the reply, from its beginning to its end."""
+        follower = Follower(self, exchange, clock, done)
+        self._followers.append(follower)
         if self.started:
             self._start_follower(follower)
-        while True:
-            if exchange.started and exchange.congested:
-                taking()
-                await exchange.drain()
-                taken()
-            if not follower.whole and follower.position < self._dropped + len(self._chunks):
-                if follower.position < self._dropped:
-                    exchange.crossing = None  # that one may be at the end, and have nothing more to say
-                    raise ClientTooSlow
-                chunk = self._chunks[follower.position - self._dropped]
-                follower.position += 1
-                follower.taken += len(chunk)
-                exchange.write(chunk)
-                continue
-            if self.ended:
-                break
-            follower.ready = True
-            self._make_room()
-            follower.news = asyncio.get_running_loop().create_future()
-            exchange.upstream_begins()
-            try:
-                await follower.news
-            finally:
-                exchange.upstream_ends()
-        if self.started and not follower.whole:
-            if self.error is not None:
-                exchange.error = self.error
-            if not exchange.ended:
-                exchange.end()
-            if isinstance(self.failure, EdgeError):
-                return  # it was told in the reply
-        if self.failure is not None:
-            raise self.failure
-
-    def add(self, exchange: Exchange) -> Follower:
-        follower = Follower(exchange, whole=self.stream and not exchange.stream)
-        self._followers.append(follower)
         return follower
 
     def leave(self, follower: Follower) -> bool:
         """A follower is done with it, or gone. True if that ends a flight that was under way: it was the last one."""
+        follower.close()
+        if follower not in self._followers:
+            return False
         self._followers.remove(follower)
         if self._followers:
-            self._make_room()
+            self.make_room()
             return False
-        if self.ended or self.task is None:
+        if self.ended or self.on_cancel is None:
             return False
         self.open = False
-        self.task.cancel()
         return True
+
+    def cancel(self) -> None:
+        """Nobody waits for it any more."""
+        if self.on_cancel is not None:
+            self.on_cancel()
 
     def _start_follower(self, follower: Follower) -> None:
         exchange = follower.exchange
@@ -181,6 +241,8 @@ class Flight(Exchange):
         if exchange.stream:
             exchange.content_at = perf_counter()
         self._begin(exchange, self.status, list(headers), size)
+        if follower.ready:
+            exchange.upstream_begins()
 
     def account_for(self, follower: Follower) -> None:
         """What the answer cost is the first one's, as far as it is known; it is charged to the flight, once."""
@@ -190,9 +252,13 @@ class Flight(Exchange):
         if exchange.cache == "miss":
             exchange.cost, exchange.estimated = self.cost, self.estimated
 
-    def _make_room(self) -> None:
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
+    def make_room(self) -> None:
+        """A follower may take more."""
+        room = self._room
+        if room is not None and not self.congested:
+            self._room = None
+            # Not at once: what is told then may be told to the follower whose turn this is.
+            asyncio.get_running_loop().call_soon(room)
 
     # As a sink.
 
@@ -201,10 +267,7 @@ class Flight(Exchange):
         self.status = status
         self._head = (headers, size)
         for follower in self._followers:
-            waits = follower.news is not None and not follower.news.done()
             self._start_follower(follower)
-            if waits and not follower.whole:
-                follower.exchange.upstream_begins()
 
     def write(self, data: bytes) -> None:
         if not data:
@@ -213,14 +276,8 @@ class Flight(Exchange):
         self._times.append(perf_counter())
         self._size += len(data)
         for follower in self._followers:
-            if follower.whole:
-                continue
-            if follower.ready:
-                follower.position += 1
-                follower.taken += len(data)
-                follower.exchange.write(data)
-                if follower.exchange.congested:
-                    follower.wake()
+            if follower.ready and not follower.whole:
+                follower.write(data)
         if self._size > MAX_KEPT:
             self._forget()
 
@@ -232,7 +289,7 @@ class Flight(Exchange):
             for follower in self._followers
             if self._size - follower.taken <= (MAX_WHOLE if follower.whole else MAX_LAG)
         ]
-        passed = min(positions, default=self._dropped + len(self._chunks)) - self._dropped
+        passed = min(positions, default=self.count) - self._dropped
         if passed > 0:
             del self._chunks[:passed]
             del self._times[:passed]
@@ -242,13 +299,16 @@ class Flight(Exchange):
         self.ended = True
         # Until its answer is stored, one that comes now gets it here.
         self.open = self.open and self.failure is None
-        all_of_it = self._dropped + len(self._chunks)
         for follower in self._followers:
             # Who has everything is done, or the end of its own time could come between.
-            if follower.exchange.started and not follower.whole and follower.position == all_of_it:
+            if follower.exchange.started and not follower.whole and follower.position == self.count:
                 if self.error is not None:
                     follower.exchange.error = self.error
                 follower.exchange.end()
+
+    def land(self) -> None:
+        """It is over: its followers take what they have not got yet, and are done."""
+        for follower in list(self._followers):
             follower.wake()
 
     def abort(self) -> None:
@@ -258,10 +318,10 @@ class Flight(Exchange):
     def congested(self) -> bool:
         return not any(follower.ready or follower.whole for follower in self._followers)
 
-    async def drain(self) -> None:
-        while self.congested:
-            self._room = asyncio.get_running_loop().create_future()
-            await self._room
+    def when_room(self, room: Callable[[], None] | None) -> None:
+        self._room = room
+        if room is not None:
+            self.make_room()
 
     # What is left of it.
 

@@ -11,7 +11,7 @@ from edge._fast import JSONError, JSONScanner
 from edge.dialects.refusals import missing, no_boolean, no_string
 from edge.errors import UNREADABLE, DuplicateKey, InvalidJSON, InvalidRequest, InvalidValue
 from edge.exchange import Exchange
-from edge.slices import Slices
+from edge.slices import Done, Job, Slices
 
 __all__ = ["check_body", "read_in_slices", "scan", "timeout_ms"]
 
@@ -43,21 +43,23 @@ def scan(exchange: Exchange) -> bool:
     return True
 
 
-async def read_in_slices(exchange: Exchange, slices: Slices, *, digest: bool) -> None:
-    """`scan` a large body, and with `digest` set the exchange's ``body_digest``. Raises as `scan`."""
-    await slices.run(lambda: scan(exchange))
-    if not digest:
-        return
-    body, hashed, at = memoryview(exchange.body), sha256(), 0
+def read_in_slices(exchange: Exchange, slices: Slices, done: Done, *, digest: bool) -> Job:
+    """`scan` a large body, and with `digest` set the exchange's ``body_digest``. `done` is told what `scan` raises."""
+    body, hashed, at, scanned = memoryview(exchange.body), sha256(), 0, False
 
     def step() -> bool:
-        nonlocal at
+        nonlocal at, scanned
+        if not scanned:
+            scanned = scan(exchange)
+            return scanned and not digest
         hashed.update(body[at : at + HASHED])
         at += HASHED
-        return at >= len(body)
+        if at < len(body):
+            return False
+        exchange.body_digest = hashed.digest()
+        return True
 
-    await slices.run(step)
-    exchange.body_digest = hashed.digest()
+    return slices.add(step, done)
 
 
 def check_body(exchange: Exchange) -> None:

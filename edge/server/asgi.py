@@ -20,7 +20,15 @@ from edge._fast import COMPILED
 from edge.config import Config, is_loopback
 from edge.config.file import resolve
 from edge.dialects import openai
-from edge.errors import AdminRequired, EdgeError, Headers, RequestTooLarge, ShuttingDown, UnsupportedRoute
+from edge.errors import (
+    AdminRequired,
+    ClientClosedRequest,
+    EdgeError,
+    Headers,
+    RequestTooLarge,
+    ShuttingDown,
+    UnsupportedRoute,
+)
 from edge.exchange import Exchange
 from edge.gateway import Load
 from edge.routes import EXISTING, PROBES, UNKNOWN, Match, match
@@ -77,6 +85,8 @@ class AsgiExchange(Exchange):
         self._body: list[bytes] = []
         self._complete = False
         self._interjecting: asyncio.Task[None] | None = None
+        self._draining: asyncio.Task[None] | None = None
+        self._room: Callable[[], None] | None = None
         self._sending = asyncio.Lock()
         self.aborted = False
         self.closes = False
@@ -107,7 +117,22 @@ class AsgiExchange(Exchange):
 
     @property
     def congested(self) -> bool:
-        return True
+        return bool(self._body) or self._head is not None or self._sending.locked()
+
+    def when_room(self, room: Callable[[], None] | None) -> None:
+        self._room = room
+        if room is not None and self._draining is None:
+            self._draining = asyncio.create_task(self.drain())
+            self._draining.add_done_callback(self._drained)
+
+    def _drained(self, draining: asyncio.Task[None]) -> None:
+        self._draining = None
+        room, self._room = self._room, None
+        if draining.cancelled() or draining.exception() is not None:
+            self.gone = True  # a server that says so by an error
+            self._app.gateway.cancel(self, ClientClosedRequest())
+        elif room is not None:
+            room()
 
     async def drain(self) -> None:
         """Hand over what was written; waits while the client does not take it."""
@@ -165,8 +190,7 @@ class EdgeApplication:
             await self._answer(exchange, receive)
         finally:
             # Servers may cancel an application whose client has left, and `receive` may raise.
-            if not exchange.settled:
-                self.gateway.abandon(exchange)
+            self.gateway.cancel(exchange, ClientClosedRequest())
 
     async def _answer(self, exchange: AsgiExchange, receive: Receive) -> None:
         gateway = self.gateway
@@ -193,7 +217,7 @@ class EdgeApplication:
             message = await receive()
             if message["type"] == "http.disconnect":
                 exchange.gone = True
-                self.gateway.abandon(exchange)
+                self.gateway.cancel(exchange, ClientClosedRequest())
                 return False
             data: bytes = message.get("body", b"")
             received += len(data)
@@ -218,35 +242,36 @@ class EdgeApplication:
 
     async def _fetch(self, exchange: AsgiExchange, receive: Receive) -> None:
         """`fetch`, which ends if the client leaves, and what it has written."""
-        exchange.task = asyncio.current_task()
-        watching = asyncio.create_task(watch(exchange, receive))
+        over = asyncio.Event()
+        watching = asyncio.create_task(self._watch(exchange, receive))
         try:
-            await self.fetch(exchange)
+            self.fetch(exchange, over.set)
+            await over.wait()
             if not exchange.gone:
                 await exchange.drain()
         finally:
             watching.cancel()
 
-    async def fetch(self, exchange: Exchange) -> None:
-        """Run the gateway's asynchronous part, as ``exchange.task``, which the front cancels when it is ``gone``."""
-        self._running.add(exchange)
-        try:
-            await self.gateway.fetch(exchange)
-        except asyncio.CancelledError:
-            if not exchange.gone and not isinstance(exchange.error, ShuttingDown):
-                raise
-            if exchange.task is not None:
-                exchange.task.uncancel()
-            if not exchange.gone:
-                self.gateway.refuse(exchange, ShuttingDown())
-        except Exception as error:  # noqa: BLE001 - the client has its 500; the server must not die of it
-            self.logs.log.error("internal error", request_id=exchange.request_id, error=where(error))
-        finally:
-            self._running.discard(exchange)
+    async def _watch(self, exchange: AsgiExchange, receive: Receive) -> None:
+        """Cancel what is fetched when the client leaves."""
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        if not exchange.ended:
+            exchange.gone = True
+            self.gateway.cancel(exchange, ClientClosedRequest())
 
-    def runs(self, exchange: Exchange) -> bool:
-        """Whether its `fetch` has begun, and not ended."""
-        return exchange in self._running
+    def fetch(self, exchange: Exchange, over: Callable[[], None] | None = None) -> None:
+        """Have the gateway get the answer, and call `over` when that has come to its end."""
+        self._running.add(exchange)
+
+        def answered(error: Exception | None) -> None:
+            self._running.discard(exchange)
+            if error is not None:  # the client has its 500
+                self.logs.log.error("internal error", request_id=exchange.request_id, error=where(error))
+            if over is not None:
+                over()
+
+        self.gateway.fetch(exchange, answered)
 
     # Beginning, changing, ending.
 
@@ -268,10 +293,9 @@ class EdgeApplication:
 
     def interrupt(self) -> None:
         """End what is still running: streams in an error event, other answers with a 503."""
-        for exchange in self._running:
-            if not exchange.ended and exchange.task is not None:
-                exchange.error = ShuttingDown()
-                exchange.task.cancel()
+        for exchange in list(self._running):
+            if not exchange.ended:
+                self.gateway.cancel(exchange, ShuttingDown())
 
     # Beside the API.
 
@@ -384,16 +408,6 @@ def declared_size(exchange: Exchange) -> int | None:
     if exchange.index.get(b"transfer-encoding") is not None:
         return None
     return int(exchange.index.get(b"content-length") or 0)
-
-
-async def watch(exchange: AsgiExchange, receive: Receive) -> None:
-    """Cancel what is fetched when the client leaves."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    if not exchange.ended:
-        exchange.gone = True
-        if exchange.task is not None:
-            exchange.task.cancel()
 
 
 def json_response(status: int, data: Any) -> Response:

@@ -1,12 +1,12 @@
 """The lane: API requests go from the parser straight to the gateway, past ASGI.
 
-What can be answered at once (refusals) is answered inside the parser's callback, without a task; everything else takes
-one task. Other requests (health, metrics, pages, lists of models) go the ordinary way to the ASGI application.
+What can be answered at once is answered inside the parser's callback; what must wait is called back by what it waits
+for. Other requests (health, metrics, pages, lists of models) go the ordinary way to the ASGI application.
 """
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
 from io import BytesIO
 from time import perf_counter
 from typing import Any
@@ -15,7 +15,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from edge._fast import join_fields
-from edge.errors import EdgeError, Headers, InvalidHTTP, RequestTooLarge
+from edge.errors import ClientClosedRequest, EdgeError, Headers, InvalidHTTP, RequestTooLarge
 from edge.exchange import Exchange
 from edge.repeats import MAX_REQUEST
 from edge.routes import ROUTES, Match, match
@@ -96,6 +96,13 @@ class Lane(EdgeProtocol):
             return
         self._clock()
 
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        exchange = self._running
+        if isinstance(exchange, LaneExchange) and exchange.room is not None:
+            room, exchange.room = exchange.room, None
+            room()
+
     def start_of_repeats(self) -> bytes:
         """The status line of a reply that comes again, and the fields of all replies, which change by the second."""
         defaults = self.server_state.default_headers
@@ -147,6 +154,7 @@ class LaneExchange(Exchange):
     closes = False
     _parts: BytesIO | None = None
     received = 0
+    room: Callable[[], None] | None = None
     _begun = False
     complete = False
     _head: tuple[bytes, Headers] | None = None
@@ -205,12 +213,7 @@ class LaneExchange(Exchange):
         if self.ended or self.gone:
             return
         self.gone = True
-        edge = self.lane.edge
-        if self.task is not None:
-            self.task.cancel()
-        if not edge.runs(self):
-            # A task that is cancelled before its first step never takes it, so it would not settle either.
-            edge.gateway.abandon(self)
+        self.lane.edge.gateway.cancel(self, ClientClosedRequest())
 
     def _declared(self) -> int | None:
         """The body's size by its Content-Length; None for a chunked one, 0 without a body."""
@@ -228,7 +231,7 @@ class LaneExchange(Exchange):
         if self.ended:
             self._learn()
         else:
-            self.task = asyncio.Task(edge.fetch(self), loop=self.lane.loop)
+            edge.fetch(self)
 
     def _learn(self) -> None:
         """If all of the request came alone and at once, and was answered from memory, it is known from now on."""
@@ -293,6 +296,5 @@ class LaneExchange(Exchange):
     def congested(self) -> bool:
         return self.lane.flow.write_paused
 
-    async def drain(self) -> None:
-        if self.lane.flow.write_paused:
-            await self.lane.flow.drain()
+    def when_room(self, room: Callable[[], None] | None) -> None:
+        self.room = room

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from edge.dialects.model_lists import NOTHING, Facts, facts_of
 from edge.errors import EdgeError, UpstreamBadResponse
 from edge.upstreams.provider import Provider
+from edge.upstreams.wire import whole
 
 __all__ = ["Catalog"]
 
@@ -99,15 +100,7 @@ class Catalog:
 
 async def fetch(provider: Provider) -> dict[str, Facts]:
     """What a provider lists. Raises EdgeError, also for a refusal, and ValueError for what is no list."""
-    response = await provider.list_models()
-    try:
-        body = bytearray()
-        while chunk := await response.read():
-            body += chunk
-            if len(body) > MAX_BYTES:
-                raise UpstreamBadResponse("The provider's list of models is too long.")
-    finally:
-        await response.close()
-    if response.status != 200:
+    status, body = await whole(provider.transport, provider.models_request(), MAX_BYTES)
+    if status != 200:
         raise UpstreamBadResponse("The provider gave no list of models.")
-    return facts_of(bytes(body), MAX_MODELS)
+    return facts_of(body, MAX_MODELS)

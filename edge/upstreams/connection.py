@@ -13,10 +13,10 @@ from typing import Any, Protocol
 import httptools
 
 from edge._fast import FieldCollector, FieldLimitError, index_fields, join_fields
-from edge.errors import Headers, UpstreamBadResponse, UpstreamStreamBroken
-from edge.upstreams.wire import Inflater, Sink, UpstreamRequest, inflater_for, unlabelled
+from edge.errors import EdgeError, Headers, InternalError, UpstreamBadResponse, UpstreamStreamBroken
+from edge.upstreams.wire import Inflater, Receiver, UpstreamRequest, inflater_for, unlabelled
 
-__all__ = ["Connection", "Owner", "StaleConnectionError"]
+__all__ = ["Connection", "Owner", "Sending"]
 
 MAX_HEAD = 65536
 MAX_HEADERS = 200
@@ -25,13 +25,8 @@ MAX_UNREAD = MAX_HEAD + 262144
 256 KiB at once."""
 HEAD_TOO_LARGE = "The provider's answer has a head that is too large."
 TOO_MUCH_AROUND = "The provider's answer has too much around its body."
-HIGH_WATER = 262144
 JOINED = 65536
 """A request up to this size is one write, so that it is one segment where it can be."""
-
-
-class StaleConnectionError(Exception):
-    """A kept connection ended before it gave a byte: the peer had closed it when we wrote."""
 
 
 class Owner(Protocol):
@@ -40,6 +35,14 @@ class Owner(Protocol):
     def give_back(self, connection: Connection) -> None: ...
 
     def forget(self, connection: Connection) -> None: ...
+
+    def stale(self, sending: Sending) -> None:
+        """The connection had been closed by the peer when `sending` was written to it: not a byte came back."""
+        ...
+
+    def withdraw(self, sending: Sending) -> None:
+        """`sending` is cancelled before it got a connection."""
+        ...
 
 
 class Connection(asyncio.Protocol):
@@ -52,21 +55,22 @@ class Connection(asyncio.Protocol):
         self._collector = FieldCollector(MAX_HEADERS)
         self.on_header = self._collector.add  # httptools asks for it once, when the parser is made
         self._parser: Any = httptools.HttpResponseParser(self)
-        self._answer: Answer | None = None
+        self._sending: Sending | None = None
         self._unread = 0
         self._informational = False
         self.reused = False
         self.usable = False
         self.idle_since = 0.0
 
-    def send(self, request: UpstreamRequest, authority: bytes) -> Answer:
-        """Send, and return the answer that is awaited."""
-        answer = Answer(self)
+    def send(self, sending: Sending, authority: bytes) -> None:
+        """Send a request, whose answer comes here."""
         if not self.usable:
             # It was closed between being handed over and being used.
-            answer.failure = StaleConnectionError()
-            return answer
-        self._answer = answer
+            self._pool.stale(sending)
+            return
+        request = sending.request
+        sending.connection = self
+        self._sending = sending
         self._unread = 0
         start = b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (request.method, request.target, authority)
         body = request.body
@@ -78,7 +82,6 @@ class Connection(asyncio.Protocol):
             self._transport.write(join_fields(start, request.headers, b""))
             self._transport.write(body)
         request.sent = True
-        return answer
 
     # asyncio's side.
 
@@ -87,51 +90,60 @@ class Connection(asyncio.Protocol):
         self.usable = True
 
     def data_received(self, data: bytes) -> None:
-        answer = self._answer
-        if answer is None:
+        sending = self._sending
+        if sending is None:
             # Bytes that nobody asked for.
             self.abort()
             return
-        answer.untouched = False
+        sending.untouched = False
         self._unread += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             cause = error.__context__
-            if answer.ended:
-                answer.keeps_alive = False  # what came after the answer is no HTTP
+            if sending.whole:
+                sending.keeps_alive = False  # what came after the answer is no HTTP
             elif isinstance(cause, FieldLimitError):
-                answer.fail(UpstreamBadResponse(HEAD_TOO_LARGE))
+                sending.break_off(UpstreamBadResponse(HEAD_TOO_LARGE))
             elif isinstance(error, httptools.HttpParserCallbackError) and isinstance(cause, Exception):
-                answer.fail(cause)
+                sending.break_off(cause if isinstance(cause, EdgeError) else InternalError())
             else:
-                answer.fail(UpstreamBadResponse())
+                sending.break_off(UpstreamBadResponse())
         if self._unread > MAX_UNREAD:
-            answer.fail(UpstreamBadResponse(TOO_MUCH_AROUND if answer.has_head else HEAD_TOO_LARGE))
+            sending.break_off(UpstreamBadResponse(TOO_MUCH_AROUND if sending.has_head else HEAD_TOO_LARGE))
         # Released here, never inside one of the parser's callbacks: only now is all of `data` known.
-        if answer.ended:
-            self._answer = None
-            if answer.keeps_alive and self.usable and not self._transport.get_write_buffer_size():
+        if sending.whole:
+            self._sending = None
+            if sending.keeps_alive and self.usable and not self._transport.get_write_buffer_size():
+                sending.resume()
                 self._pool.give_back(self)
             else:
                 self.abort()
-        elif answer.failure is not None:
+        elif sending.failure is not None:
+            self._sending = None
             self.abort()
+        sending.tell()
 
     def eof_received(self) -> None:
         self.usable = False  # the transport closes itself next
-        if self._answer is not None:
-            self._answer.end_of_input()
+        sending = self._sending
+        if sending is not None and sending.end_of_input():
+            self._sending = None
+            sending.tell()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.usable = False
-        answer, self._answer = self._answer, None
-        if answer is not None:
-            if exc is None:
-                answer.end_of_input()
-            answer.fail(StaleConnectionError() if self.reused and answer.untouched else UpstreamStreamBroken())
+        sending, self._sending = self._sending, None
         self._parser = None  # the two know each other
         self._pool.forget(self)
+        if sending is None:
+            return
+        if self.reused and sending.untouched:
+            self._pool.stale(sending)
+            return
+        if exc is not None or not sending.end_of_input():
+            sending.break_off(UpstreamStreamBroken())
+        sending.tell()
 
     def pause(self) -> None:
         if self.usable:
@@ -147,23 +159,24 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def let_go(self, answer: Answer) -> None:
-        """The reader of `answer` wants no more of it."""
-        if self._answer is answer:
+    def let_go(self, sending: Sending) -> None:
+        """Nobody waits for the answer to `sending` any more."""
+        if self._sending is sending:
+            self._sending = None
             self.abort()
 
     # httptools' callbacks. A connection that is not kept alive gets no second message from the parser's view, and one
     # that is starts it anew, so one parser serves all answers.
 
     def on_message_begin(self) -> None:
-        answer = self._answer
-        if answer is not None and answer.ended:
-            answer.keeps_alive = False  # a second answer to one request
+        sending = self._sending
+        if sending is not None and sending.whole:
+            sending.keeps_alive = False  # a second answer to one request
         self._collector.begin()
 
     def on_headers_complete(self) -> None:
-        answer = self._answer
-        if answer is None or answer.ended:
+        sending = self._sending
+        if sending is None or sending.whole:
             return
         status = self._parser.get_status_code()
         headers = self._collector.take()
@@ -177,169 +190,159 @@ class Connection(asyncio.Protocol):
             self._informational = True
             return
         self._unread = 0
-        answer.head(status, headers)
+        sending.take_head(status, headers)
 
     def on_body(self, body: bytes) -> None:
-        answer = self._answer
-        if answer is not None and not answer.ended:
+        sending = self._sending
+        if sending is not None and not sending.whole:
             self._unread = 0
-            answer.take(body)
+            sending.parts.append(body)
 
     def on_message_complete(self) -> None:
-        answer = self._answer
-        if answer is None or answer.ended:
+        sending = self._sending
+        if sending is None or sending.whole:
             return
         if self._informational:
             self._informational = False
             return
-        answer.keeps_alive = self._parser.should_keep_alive()
-        answer.end()
+        sending.keeps_alive = self._parser.should_keep_alive()
+        sending.whole = True
 
 
-class Answer:
-    """One answer.
+class Sending:
+    """One request, and the answer to it as far as it has come: the `edge.upstreams.wire.Wire` of a pool.
 
-    ``ended``: its end was seen; ``complete``: so that nothing is left after the next read; ``failure``: why there will
-    be no end; ``untouched``: not a byte has come.
+    ``connection``: where it was sent, None before; ``again``: its first connection was stale. ``whole``: the answer's
+    end has come; ``failure``: why there will be none; ``untouched``: not a byte has come. ``parts`` are bytes of the
+    body that the receiver has not been told of.
     """
 
-    status = 0
-    framed = False
-    complete = False
-    ended = False
-    keeps_alive = False
-    failure: Exception | None = None
-    untouched = True
-    has_head = False
-    waiter: asyncio.Future[None] | None = None
-    _buffered = 0
-    _begun = False
-    _paused = False
-    _inflater: Inflater | None = None
-    _sink: Sink | None = None
+    __slots__ = (
+        "_begun",
+        "_head",
+        "_index",
+        "_inflater",
+        "_paused",
+        "again",
+        "connection",
+        "failure",
+        "framed",
+        "has_head",
+        "keeps_alive",
+        "parts",
+        "pool",
+        "receiver",
+        "request",
+        "untouched",
+        "whole",
+    )
 
-    headers: Headers
-    index: dict[bytes, bytes]
+    def __init__(self, pool: Owner, request: UpstreamRequest, receiver: Receiver) -> None:
+        self.pool = pool
+        self.request = request
+        self.receiver: Receiver | None = receiver
+        self.connection: Connection | None = None
+        self.again = False
+        self.whole = False
+        self.failure: EdgeError | None = None
+        self.untouched = True
+        self.has_head = False
+        self.framed = False
+        self.keeps_alive = False
+        self.parts: list[bytes] = []
+        self._head: tuple[int, Headers, dict[bytes, bytes]] | None = None
+        self._inflater: Inflater | None = None
+        self._index: dict[bytes, bytes] = {}
+        self._begun = False
+        self._paused = False
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._chunks: list[bytes] = []
+    # For the receiver.
 
-    # For the reader.
+    def pause(self) -> None:
+        if not self._paused and self.connection is not None and not self.whole:
+            self._paused = True
+            self.connection.pause()
 
-    async def arrive(self) -> None:
-        """Wait for the head. Raises `failure`."""
-        try:
-            while not self.has_head:
-                if self.failure is not None:
-                    raise self.failure
-                self.waiter = self._connection.loop.create_future()
-                await self.waiter
-        except BaseException:
-            # A whole answer may be here that this task was cancelled before seeing: then the connection is another's.
-            self._connection.let_go(self)
-            raise
+    def resume(self) -> None:
+        if self._paused and self.connection is not None:
+            self._paused = False
+            self.connection.resume()
 
-    async def read(self) -> bytes:
-        return await self._next(None)
-
-    async def _next(self, sink: Sink | None) -> bytes:
-        """What has come; where nothing has, what comes next. A `sink` gets it there and then instead, until it has
-        enough: then b"" is returned although the body is not complete.
-        """
-        while True:
-            if self._chunks:
-                chunks, self._chunks, self._buffered = self._chunks, [], 0
-                if self._paused:
-                    self._paused = False
-                    self._connection.resume()
-                data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-                if self._inflater is None:
-                    return data
-                if data := self._inflater.feed(data):
-                    return data
-                continue
-            if self.ended:
-                if self._inflater is not None and not self._inflater.complete:
-                    raise UpstreamStreamBroken
-                self.complete = True
-                return b""
-            if self.failure is not None:
-                raise self.failure
-            self.waiter = self._connection.loop.create_future()
-            self._sink = sink
-            try:
-                await self.waiter
-            finally:
-                if sink is not None:
-                    satisfied, self._sink = self._sink is None, None
-            if sink is not None and satisfied:
-                return b""
-
-    async def pump(self, sink: Sink) -> bool:
-        while data := await self._next(sink):
-            if not sink(data):
-                return True
-        return not self.complete or bool(self._chunks)
-
-    async def close(self) -> None:
-        self._connection.let_go(self)
+    def cancel(self) -> None:
+        if self.receiver is None:
+            return
+        self.receiver = None
+        if self.connection is None:
+            self.pool.withdraw(self)
+        else:
+            self.connection.let_go(self)
 
     # For the connection.
 
-    def _wake(self) -> None:
-        waiter, self.waiter = self.waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    def head(self, status: int, headers: Headers) -> None:
-        """All headers are here."""
-        self.status = status
-        self.headers = headers
-        self.index = index = index_fields(headers)
+    def take_head(self, status: int, headers: Headers) -> None:
+        """All headers are here. Raises UpstreamBadResponse."""
+        index = index_fields(headers)
         self.framed = b"content-length" in index or b"transfer-encoding" in index or status in (204, 304)
         if b"content-encoding" in index:
             self._inflater = inflater_for(headers)
+        self._head = (status, headers, index)
         self.has_head = True
-        self._wake()
 
-    def take(self, body: bytes) -> None:
-        """The next bytes of the body."""
-        if not self._begun:
-            self._begun = True
-            if self._inflater is None:
-                self._inflater = unlabelled(self.index, body)
-        sink = self._sink
-        if sink is not None:
-            if self._inflater is not None:
-                body = self._inflater.feed(body)
-            if body and not sink(body):
-                self._sink = None
-                self._wake()
-            return
-        self._chunks.append(body)
-        self._buffered += len(body)
-        if self._buffered > HIGH_WATER and not self._paused:
-            self._paused = True
-            self._connection.pause()
-        if self.waiter is not None:
-            self._wake()
+    def end_of_input(self) -> bool:
+        """The peer has ended its side properly. Returns whether that is the end of the answer, as it is of one without
+        length or chunks.
+        """
+        if self.has_head and not self.framed and self.failure is None:
+            self.whole = True
+        return self.whole
 
-    def end(self) -> None:
-        self.ended = True
-        self.complete = self._inflater is None
-        if self._paused:
-            # Whoever has the connection next must be able to read, whether what is here is taken or not.
-            self._paused = False
-            self._connection.resume()
-        self._wake()
-
-    def end_of_input(self) -> None:
-        """The peer has ended its side properly: an answer without length or chunks is complete now."""
-        if self.has_head and not self.framed and not self.ended and self.failure is None:
-            self.end()
-
-    def fail(self, error: Exception) -> None:
-        if not self.ended and self.failure is None:
+    def break_off(self, error: EdgeError) -> None:
+        """The answer will have no end."""
+        if not self.whole and self.failure is None:
             self.failure = error
-            self._wake()
+
+    def tell(self) -> None:
+        """Tell the receiver what has come since the last time. The connection is not touched after this: it may be
+        another's, or gone.
+        """
+        receiver = self.receiver
+        if receiver is None:
+            return
+        if self._head is not None:
+            status, headers, index = self._head
+            self._head = None
+            self._index = index
+            receiver.head(status, headers, index, framed=self.framed)
+            if self.receiver is None:
+                return
+        if self.parts:
+            parts, self.parts = self.parts, []
+            if not self._begun:
+                self._begun = True
+                self._inflater = self._inflater or unlabelled(self._index, parts[0])
+            data = parts[0] if len(parts) == 1 else b"".join(parts)
+            if self._inflater is not None:
+                try:
+                    data = self._inflater.feed(data)
+                except EdgeError as error:
+                    data, self.whole = b"", False
+                    self.failure = error
+                    if self.connection is not None:
+                        self.connection.let_go(self)
+            if data:
+                receiver.body(data)
+                if self.receiver is None:
+                    return
+        if self.whole and self._inflater is not None and not self._inflater.complete:
+            self.whole, self.failure = False, UpstreamStreamBroken()
+        if self.whole or self.failure is not None:
+            self.receiver = None  # the two know each other
+            if self.failure is not None:
+                receiver.failed(self.failure)
+            else:
+                receiver.ended()
+
+    def fail(self, error: EdgeError) -> None:
+        """It never got a connection, or none that was alive."""
+        self.failure = error
+        self.tell()

@@ -6,9 +6,9 @@ and reads proxies from the environment; none of that may happen to what passes t
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +25,7 @@ from edge.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from edge.upstreams.wire import NO_DESCRIPTORS, Response, Sink, UpstreamRequest, inflater_for, unlabelled
+from edge.upstreams.wire import NO_DESCRIPTORS, Receiver, UpstreamRequest, inflater_for, unlabelled
 
 __all__ = ["HttpxTransport"]
 
@@ -59,7 +59,7 @@ class HttpxTransport:
             ),
         )
 
-    async def send(self, request: UpstreamRequest) -> Response:
+    def send(self, request: UpstreamRequest, receiver: Receiver) -> Stream:
         async def note(event: str, _: Any) -> None:
             if event.endswith("send_request_headers.complete"):
                 request.sent = True
@@ -71,71 +71,85 @@ class HttpxTransport:
             content=request.body,
             extensions={"timeout": self._timeout, "trace": note},
         )
-        try:
-            answer = await self._transport.handle_async_request(outgoing)
-        except Exception as error:
-            raise _translated(error) from error
-        try:
-            return _HttpxResponse(answer)
-        except EdgeError:
-            await answer.stream.aclose()  # type: ignore[union-attr]
-            raise
+        stream = Stream(receiver)
+        stream.task = asyncio.get_running_loop().create_task(stream.run(self._transport, outgoing))
+        return stream
 
     async def close(self) -> None:
         await self._transport.aclose()
 
 
-class _HttpxResponse:
-    def __init__(self, answer: httpx2.Response) -> None:
-        self.status = answer.status_code
-        self.complete = False
-        self.headers: Headers = [
-            (name.lower(), value) for name, value in answer.headers.raw if not CONTROL.search(value)
-        ]
-        self.index = index_fields(self.headers)
-        self.framed = b"content-length" in self.index or b"transfer-encoding" in self.index
-        self.framed = self.framed or answer.extensions.get("http_version") == b"HTTP/2"
-        self._answer = answer
-        self._chunks: AsyncIterator[bytes] = answer.stream.__aiter__()  # type: ignore[union-attr]
-        self._inflater = inflater_for(self.headers)
-        self._begun = False
+class Stream:
+    """One request and its answer: httpx2's coroutines, told by calls."""
 
-    async def read(self) -> bytes:
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver: Receiver | None = receiver
+        self._reads = asyncio.Event()
+        self._reads.set()
+        self.task: asyncio.Task[None] | None = None
+
+    def pause(self) -> None:
+        self._reads.clear()
+
+    def resume(self) -> None:
+        self._reads.set()
+
+    def cancel(self) -> None:
+        self._receiver = None
+        if self.task is not None:
+            self.task.cancel()
+
+    async def run(self, transport: httpx2.AsyncHTTPTransport, outgoing: httpx2.Request) -> None:
+        """Send, and tell the receiver what comes, until it is complete or cancelled."""
+        failure: EdgeError | None = None
         try:
-            while True:
-                chunk = await anext(self._chunks, b"")
-                if chunk and not self._begun:
-                    self._begun = True
-                    self._inflater = self._inflater or unlabelled(self.index, chunk)
-                if self._inflater is None:
-                    return chunk
-                if not chunk:
-                    if not self._inflater.complete:
-                        raise UpstreamStreamBroken
-                    return b""
-                if out := self._inflater.feed(chunk):
-                    return out
-        except EdgeError:
-            raise
-        except httpx2.RemoteProtocolError as error:
-            # Inside a body every breach is a broken answer: a reset stream, a connection that ended.
-            raise UpstreamStreamBroken from error
-        except Exception as error:
-            raise _translated(error) from error
+            answer = await transport.handle_async_request(outgoing)
+            try:
+                await self._tell(answer)
+            finally:
+                await answer.stream.aclose()  # type: ignore[union-attr]
+        except EdgeError as error:
+            failure = error.bare()
+        except Exception as error:  # noqa: BLE001 - whatever httpx2 meets
+            failure = _translated(error)
+        finally:
+            self.task = None
+            receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            if failure is None:
+                receiver.ended()
+            else:
+                receiver.failed(failure)
 
-    async def pump(self, sink: Sink) -> bool:
-        while chunk := await self.read():
-            if not sink(chunk):
-                return True
-        return False
-
-    async def close(self) -> None:
-        # The iterator first: an asynchronous generator left open would be closed by the loop at some later time,
-        # and the connection with it.
-        chunks: Any = self._chunks
+    async def _tell(self, answer: httpx2.Response) -> None:
+        headers: Headers = [(name.lower(), value) for name, value in answer.headers.raw if not CONTROL.search(value)]
+        index = index_fields(headers)
+        framed = b"content-length" in index or b"transfer-encoding" in index
+        inflater = inflater_for(headers)
+        if self._receiver is not None:
+            framed = framed or answer.extensions.get("http_version") == b"HTTP/2"
+            self._receiver.head(answer.status_code, headers, index, framed=framed)
+        begun = False
+        chunks: Any = answer.stream.__aiter__()  # type: ignore[union-attr]
+        # The iterator is closed first: an asynchronous generator left open would be closed by the loop at some later
+        # time, and the connection with it.
         async with aclosing(chunks):
-            pass
-        await self._answer.stream.aclose()  # type: ignore[union-attr]
+            try:
+                while chunk := await anext(chunks, b""):
+                    if not begun:
+                        begun = True
+                        inflater = inflater or unlabelled(index, chunk)
+                    if inflater is not None:
+                        chunk = inflater.feed(chunk)
+                    if chunk and self._receiver is not None:
+                        self._receiver.body(chunk)
+                    if not self._reads.is_set():
+                        await self._reads.wait()
+            except httpx2.RemoteProtocolError as error:
+                # Inside a body every breach is a broken answer: a reset stream, a connection that ended.
+                raise UpstreamStreamBroken from error
+        if inflater is not None and not inflater.complete:
+            raise UpstreamStreamBroken
 
 
 def _tell_peers_of_departures() -> None:

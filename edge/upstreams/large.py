@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from edge._fast import JSONError, JSONScanner
 from edge.dialects.crossing import MAX_TRANSLATED
 from edge.errors import UpstreamBadResponse
 from edge.exchange import Exchange
-from edge.slices import LARGE, Slices
+from edge.slices import LARGE
 
-__all__ = ["Hold", "is_brief", "is_short", "outline"]
+__all__ = ["Outline", "is_brief", "is_short"]
 
 FEW = 2000
 """Values, of which to translate each takes a microsecond or two."""
@@ -18,9 +16,6 @@ MAX_PART = 65536
 ENDLESS = 1 << 62
 CONTENT = {b"[": b"[0]", b"{": b'{"":0}', b'"': b'"..."'}
 """What stands for a value that is longer than it is worth."""
-
-Hold = Callable[[Exchange, int], None]
-"""Tells that so many bytes more are held for an exchange. Raises EdgeError where that is too much."""
 
 
 def is_short(exchange: Exchange) -> bool:
@@ -33,27 +28,42 @@ def is_brief(body: bytes) -> bool:
     return len(body) <= LARGE and body.count(b",") + body.count(b"[") + body.count(b"{") <= FEW
 
 
-async def outline(body: bytes, slices: Slices, *, translates: bool) -> bytes:
+class Outline:
     """A large answer without its long values, for what looks at the others: usage, an error. It is what came, cut,
-    where that is no JSON. Raises UpstreamBadResponse for one of more values than are translated, where it is to be.
+    where that is no JSON.
     """
-    scanner = JSONScanner(body, 128, 1000, MAX_TRANSLATED if translates else ENDLESS, ENDLESS)
-    try:
-        await slices.run(scanner.step)
-    except JSONError as error:
-        if error.limit and translates:
-            raise UpstreamBadResponse("The provider's answer is too large to be translated.") from None
-        # vLLM and others write NaN and Infinity for numbers.
-        lenient = error.reason == "a value was expected" and body[error.offset : error.offset + 1] in (b"N", b"I")
-        return b"{}" if lenient or error.limit or error.duplicate is not None else body[:MAX_PART]
-    left = 2 * MAX_PART
-    parts = []
-    for name, (start, end) in scanner.spans.items():
-        size = end - start
-        if size <= min(left, MAX_PART):
-            left -= size
-            value = body[start:end]
-        else:
-            value = CONTENT.get(body[start : start + 1], b"0")
-        parts.append(b'"%b":%b' % (name.encode(), value) if name.isidentifier() else b"")
-    return b"{%b}" % b",".join(filter(None, parts))
+
+    def __init__(self, body: bytes, *, translates: bool) -> None:
+        self._body = body
+        self._translates = translates
+        self._scanner = JSONScanner(body, 128, 1000, MAX_TRANSLATED if translates else ENDLESS, ENDLESS)
+        self.text = b""
+
+    def step(self) -> bool:
+        """Scan a part of it; True when ``text`` is there. Raises UpstreamBadResponse for an answer of more values than
+        are translated, where it is to be.
+        """
+        body, scanner = self._body, self._scanner
+        try:
+            if not scanner.step():
+                return False
+        except JSONError as error:
+            if error.limit and self._translates:
+                raise UpstreamBadResponse("The provider's answer is too large to be translated.") from None
+            # vLLM and others write NaN and Infinity for numbers.
+            lenient = error.reason == "a value was expected" and body[error.offset : error.offset + 1] in (b"N", b"I")
+            unread = lenient or error.limit or error.duplicate is not None
+            self.text = b"{}" if unread else body[:MAX_PART]
+            return True
+        left = 2 * MAX_PART
+        parts = []
+        for name, (start, end) in scanner.spans.items():
+            size = end - start
+            if size <= min(left, MAX_PART):
+                left -= size
+                value = body[start:end]
+            else:
+                value = CONTENT.get(body[start : start + 1], b"0")
+            parts.append(b'"%b":%b' % (name.encode(), value) if name.isidentifier() else b"")
+        self.text = b"{%b}" % b",".join(filter(None, parts))
+        return True

@@ -19,7 +19,7 @@ from edge.routes import Dialect, Route
 from edge.upstreams.client_headers import DEFAULT_VERSION, ClientHeaders
 from edge.upstreams.http2 import HttpxTransport
 from edge.upstreams.transport import Pool
-from edge.upstreams.wire import Response, Transport, UpstreamRequest
+from edge.upstreams.wire import Transport, UpstreamRequest
 
 __all__ = ["Provider", "open_transport"]
 
@@ -126,15 +126,15 @@ class Provider:
                 self._targets[path] = target  # paths come from clients, where they pass through
         return UpstreamRequest(b"POST", target, self._headers(exchange, crossing, account), crossing.body, once)
 
-    async def list_models(self) -> Response:
-        """Ask for the provider's own list of models. Raises the errors of `Transport.send`."""
+    def models_request(self) -> UpstreamRequest:
+        """What asks for the provider's own list of models."""
         headers = [*next(self._credentials), *self._configured, (b"accept-encoding", b"identity")]
         if self.dialect == "anthropic" and all(name != b"anthropic-version" for name, _ in self._configured):
             headers.append((b"anthropic-version", DEFAULT_VERSION.encode()))
         target = self._target("/models", b"")
         if self.dialect == "anthropic":
             target += (b"&" if b"?" in target else b"?") + b"limit=1000"
-        return await self.transport.send(UpstreamRequest(b"GET", target, headers, b""))
+        return UpstreamRequest(b"GET", target, headers, b"")
 
     def _target(self, path: str, query: bytes) -> bytes:
         parts = [self._query] if self._query else []

@@ -12,9 +12,9 @@ import socket
 import ssl
 from collections import deque
 
-from edge.errors import Overloaded, UpstreamStreamBroken, UpstreamUnreachable
-from edge.upstreams.connection import Connection, StaleConnectionError
-from edge.upstreams.wire import NO_DESCRIPTORS, Response, UpstreamRequest
+from edge.errors import EdgeError, Overloaded, UpstreamStreamBroken, UpstreamUnreachable
+from edge.upstreams.connection import Connection, Sending
+from edge.upstreams.wire import NO_DESCRIPTORS, Receiver, UpstreamRequest
 
 __all__ = ["Pool"]
 
@@ -47,35 +47,45 @@ class Pool:
         self._idle: deque[Connection] = deque()
         self._all: set[Connection] = set()
         self._opening = 0
-        self._waiting: deque[asyncio.Future[Connection | None]] = deque()
+        self._waiting: dict[Sending, asyncio.TimerHandle] = {}
+        self._connecting: dict[Sending, asyncio.Task[None]] = {}
         self._addresses: list[tuple[int, str]] = []
         self._resolved_at = 0.0
         self._sweep: asyncio.TimerHandle | None = None
 
-    async def send(self, request: UpstreamRequest) -> Response:
-        """Send, and wait for the head of the answer.
+    def send(self, request: UpstreamRequest, receiver: Receiver) -> Sending:
+        """Send by a kept connection or a fresh one, once there is a place for it.
 
         A kept connection that turns out to be closed before it gave a byte is replaced by a fresh one, once: most
         likely the peer was closing it and never saw the request (RFC 9110, section 9.2.2, leaves it to who knows what
-        the request does). One that is to be sent `once` is sent again only where nothing of it was written. Raises
-        UpstreamUnreachable, UpstreamStreamBroken, UpstreamBadResponse.
+        the request does). One that is to be sent `once` is sent again only where nothing of it was written. The
+        receiver is told of UpstreamUnreachable, UpstreamStreamBroken, UpstreamBadResponse, Overloaded.
         """
-        connection = self._take_idle() or await self._open_or_wait()
-        answer = connection.send(request, self._authority)
-        try:
-            await answer.arrive()
-            return answer
-        except StaleConnectionError:
-            if request.once and request.sent:
-                raise UpstreamStreamBroken from None
-            request.sent = False
-        connection = await self._open_or_wait(fresh=True)
-        answer = connection.send(request, self._authority)
-        try:
-            await answer.arrive()
-            return answer
-        except StaleConnectionError:
-            raise UpstreamStreamBroken from None
+        sending = Sending(self, request, receiver)
+        connection = self._take_idle()
+        if connection is not None:
+            connection.send(sending, self._authority)
+        else:
+            self._open_or_wait(sending)
+        return sending
+
+    def stale(self, sending: Sending) -> None:
+        if sending.again or (sending.request.once and sending.request.sent):
+            sending.fail(UpstreamStreamBroken())
+            return
+        sending.request.sent = False
+        sending.connection = None
+        sending.again = True
+        if sending.receiver is not None:
+            self._open_or_wait(sending)
+
+    def withdraw(self, sending: Sending) -> None:
+        timer = self._waiting.pop(sending, None)
+        if timer is not None:
+            timer.cancel()
+        connecting = self._connecting.pop(sending, None)
+        if connecting is not None:
+            connecting.cancel()
 
     async def close(self) -> None:
         """Close every connection."""
@@ -83,10 +93,13 @@ class Pool:
             self._sweep.cancel()
         for connection in list(self._all):
             connection.abort()
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_exception(UpstreamUnreachable("The gateway is closing its connections."))
+        for sending, timer in list(self._waiting.items()):
+            timer.cancel()
+            sending.fail(UpstreamUnreachable("The gateway is closing its connections."))
+        self._waiting.clear()
+        for sending, connecting in list(self._connecting.items()):
+            connecting.cancel()
+            sending.fail(UpstreamUnreachable("The gateway is closing its connections."))
 
     # Taking.
 
@@ -100,52 +113,23 @@ class Pool:
             connection.abort()
         return None
 
-    async def _open_or_wait(self, *, fresh: bool = False) -> Connection:
-        if len(self._all) + self._opening >= self._max:
-            if fresh and self._idle:
-                self._idle.popleft().abort()  # its place is wanted
-                self._opening += 1
-            else:
-                given = await self._wait()
-                if given is not None and not fresh:
-                    return given
-                if given is not None:
-                    given.abort()
-                    self._opening += 1
+    def _open_or_wait(self, sending: Sending) -> None:
+        if len(self._all) + self._opening < self._max:
+            self._open(sending)
+        elif sending.again and self._idle:
+            self._idle.popleft().abort()  # its place is wanted
+            self._open(sending)
         else:
-            self._opening += 1
-        try:
-            return await self._connect()
-        finally:
-            self._free_place()
+            loop = asyncio.get_running_loop()
+            self._waiting[sending] = loop.call_later(self._connect_s, self._give_up, sending)
 
-    async def _wait(self) -> Connection | None:
-        """A connection, or None for a place to open one, which is counted in `_opening` already."""
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[Connection | None] = loop.create_future()
-        self._waiting.append(waiter)
-        timer = loop.call_later(self._connect_s, self._give_up, waiter)
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                # It was ours for a moment: pass it on.
-                connection = waiter.result()
-                if connection is None:
-                    self._free_place()
-                else:
-                    self.give_back(connection)
-            raise
-        finally:
-            timer.cancel()
-
-    @staticmethod
-    def _give_up(waiter: asyncio.Future[Connection | None]) -> None:
-        if not waiter.done():
-            error = UpstreamUnreachable(
-                "All connections to the provider are busy.", status=503, headers=[(b"retry-after", b"1")]
+    def _give_up(self, sending: Sending) -> None:
+        if self._waiting.pop(sending, None) is not None:
+            sending.fail(
+                UpstreamUnreachable(
+                    "All connections to the provider are busy.", status=503, headers=[(b"retry-after", b"1")]
+                )
             )
-            waiter.set_exception(error)
 
     # Giving back.
 
@@ -170,27 +154,27 @@ class Pool:
             pass  # it was in use
         self._offer_place()
 
-    def _free_place(self) -> None:
-        """Nothing is being opened in that place any more; one that came to nothing is the next one's in line."""
-        self._opening -= 1
-        self._offer_place()
-
     def _offer_place(self) -> None:
-        if len(self._all) + self._opening < self._max:
-            self._hand_over(None)
+        if self._waiting and len(self._all) + self._opening < self._max:
+            self._open(self._first_in_line())
 
-    def _hand_over(self, connection: Connection | None) -> bool:
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                if connection is None:
-                    # Taken from now on: whoever asks before the waiter runs must not take it too.
-                    self._opening += 1
-                else:
-                    connection.reused = True
-                waiter.set_result(connection)
-                return True
-        return False
+    def _hand_over(self, connection: Connection) -> bool:
+        """Give a connection to who waits for one; whether somebody did."""
+        if not self._waiting:
+            return False
+        sending = self._first_in_line()
+        if sending.again:
+            connection.abort()
+            self._open(sending)
+        else:
+            connection.reused = True
+            connection.send(sending, self._authority)
+        return True
+
+    def _first_in_line(self) -> Sending:
+        sending = next(iter(self._waiting))
+        self._waiting.pop(sending).cancel()
+        return sending
 
     def _expire(self) -> None:
         loop = asyncio.get_running_loop()
@@ -200,6 +184,31 @@ class Pool:
         self._sweep = loop.call_later(SWEEP_S, self._expire) if self._idle else None
 
     # Opening.
+
+    def _open(self, sending: Sending) -> None:
+        """Open a connection, whose place is taken from now on, for a request."""
+        self._opening += 1
+        connecting = asyncio.get_running_loop().create_task(self._connect_for(sending))
+        self._connecting[sending] = connecting
+
+    async def _connect_for(self, sending: Sending) -> None:
+        connection: Connection | None = None
+        failure: EdgeError = UpstreamUnreachable()
+        try:
+            connection = await self._connect()
+        except EdgeError as error:
+            failure = error.bare()
+        finally:
+            # Nothing is being opened in that place any more; one that came to nothing is the next one's in line.
+            self._opening -= 1
+            self._connecting.pop(sending, None)
+            self._offer_place()
+        if connection is None:
+            sending.fail(failure)
+        elif sending.receiver is None:
+            self.give_back(connection)
+        else:
+            connection.send(sending, self._authority)
 
     async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()

@@ -6,24 +6,25 @@ a transport meets it tells by the errors of `edge.errors`, so that nothing above
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import zlib
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from msgspec import Struct
 
-from edge.errors import Headers, UpstreamBadResponse
+from edge.errors import EdgeError, Headers, UpstreamBadResponse
 
 __all__ = [
     "NO_DESCRIPTORS",
     "Inflater",
-    "Response",
-    "Sink",
+    "Receiver",
     "Transport",
     "UpstreamRequest",
+    "Wire",
     "inflater_for",
     "unlabelled",
+    "whole",
 ]
 
 MAX_BLOCK = 64 << 20
@@ -54,53 +55,90 @@ class UpstreamRequest(Struct):
     sent: bool = False
 
 
-Sink = Callable[[bytes], bool]
+class Receiver:
+    """Who waits for an answer. What it overrides is called on the loop, never while the request is being sent: `head`
+    once, `body` as often as bytes come, then `ended` or `failed` once. After `Wire.cancel` nothing is called.
 
-
-class Response(Protocol):
-    """An answer whose head is here. Header names are lower-case, and no value has control characters; ``index`` has the
-    first value of each.
-
-    ``framed``: the body's end is known by its length or framing; without, a broken connection looks like the end.
-    ``complete``: the body's end is here, and the next read gives all that is left of it.
+    When `ended` is called the connection serves others already.
     """
 
-    status: int
-    headers: Headers
-    index: dict[bytes, bytes]
-    framed: bool
-    complete: bool
-
-    async def read(self) -> bytes:
-        """The next bytes of the body as they come, b"" at its proper end.
-
-        Raises UpstreamStreamBroken if the connection ends before the body does.
+    def head(self, status: int, headers: Headers, index: dict[bytes, bytes], *, framed: bool) -> None:
+        """Header names are lower-case, and no value has control characters; `index` has the first value of each.
+        `framed`: the body's end is known by its length or framing; without, a broken connection looks like the end.
         """
+
+    def body(self, data: bytes) -> None:
+        """The next bytes of the body, decompressed."""
+
+    def ended(self) -> None:
+        """The body is complete."""
+
+    def failed(self, error: EdgeError) -> None:
+        """There will be no end: UpstreamUnreachable, UpstreamTimeout, UpstreamStreamBroken, UpstreamBadResponse,
+        Overloaded.
+        """
+
+
+class Wire(Protocol):
+    """A request on its way, and its answer on the way back."""
+
+    def pause(self) -> None:
+        """Take nothing more from the provider: the client cannot take it. What has come already is still told."""
         ...
 
-    async def pump(self, sink: Sink) -> bool:
-        """Give `sink` the bytes of the body as they come, without waking the caller for each. Returns True as soon as
-        the sink does not return True, False at the body's proper end. Raises what `read` and the sink raise.
-        """
-        ...
+    def resume(self) -> None: ...
 
-    async def close(self) -> None:
-        """Let go: the connection returns to its pool if the body was read to its end, else it is closed at once."""
+    def cancel(self) -> None:
+        """Let go: nothing more is told, and a connection whose answer is not complete is closed at once."""
         ...
 
 
 class Transport(Protocol):
     """A pool of connections to one origin."""
 
-    async def send(self, request: UpstreamRequest) -> Response:
-        """Send, and wait for the head of the answer. Raises UpstreamUnreachable, UpstreamTimeout, UpstreamStreamBroken,
-        UpstreamBadResponse.
-        """
+    def send(self, request: UpstreamRequest, receiver: Receiver) -> Wire:
+        """Send, and tell `receiver` what comes of it."""
         ...
 
     async def close(self) -> None:
         """Close every connection."""
         ...
+
+
+class _Whole(Receiver):
+    def __init__(self, done: asyncio.Future[tuple[int, bytes]], limit: int) -> None:
+        self._done = done
+        self._limit = limit
+        self._status = 0
+        self._body = bytearray()
+
+    def head(self, status: int, headers: Headers, index: dict[bytes, bytes], *, framed: bool) -> None:
+        self._status = status
+
+    def body(self, data: bytes) -> None:
+        self._body += data
+        if len(self._body) > self._limit:
+            self.failed(UpstreamBadResponse("The provider's answer is too long."))
+
+    def ended(self) -> None:
+        if not self._done.done():
+            self._done.set_result((self._status, bytes(self._body)))
+
+    def failed(self, error: EdgeError) -> None:
+        if not self._done.done():
+            self._done.set_exception(error)
+
+
+async def whole(transport: Transport, request: UpstreamRequest, limit: int) -> tuple[int, bytes]:
+    """The status and body of an answer that nobody waits for on the data path. Raises what `Receiver.failed` is told,
+    and UpstreamBadResponse for a body of more than `limit` bytes.
+    """
+    done: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
+    wire = transport.send(request, _Whole(done, limit))
+    try:
+        return await done
+    finally:
+        wire.cancel()
 
 
 def inflater_for(headers: Headers) -> Inflater | None:

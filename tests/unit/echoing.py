@@ -52,13 +52,19 @@ class Echo(Worker):
         self.gateway.open = seeing
         self.gateway.fetch = self.fetch
 
-    async def fetch(self, exchange) -> None:
-        try:
-            while self.holds:
-                await asyncio.sleep(0.001)
-            reply(exchange, 200, [JSON_TYPE], exchange.body)
-        finally:
-            self.gateway._settle(exchange)
+    def fetch(self, exchange, answered) -> None:
+        exchange.answered = answered
+        self.loop.call_soon(self._answer, exchange)
+
+    def _answer(self, exchange) -> None:
+        if exchange.settled:
+            return
+        if self.holds:
+            self.loop.call_later(0.001, self._answer, exchange)
+            return
+        reply(exchange, 200, [JSON_TYPE], exchange.body)
+        self.gateway._settle(exchange)
+        self.gateway._over(exchange, None)
 
     def run(self) -> None:
         """Let what is under way come to its end."""

@@ -28,7 +28,7 @@ class Asked(Exchange):
     def congested(self):
         return False
 
-    async def drain(self):
+    def when_room(self, room):
         pass
 
 

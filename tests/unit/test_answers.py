@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
+import edge.sharing
 from edge import config
 from edge.cache.answers import Answers
 from edge.cache.entry import Entry
@@ -18,6 +19,7 @@ from edge.cache.flight import MAX_KEPT, MAX_WHOLE, Flight
 from edge.cache.key import MAX_BYTES, MAX_VALUES, decode_body
 from edge.cache.memory import Generation, Held
 from edge.cache.policy import Plan, plan_for
+from edge.dispatch import Dispatch
 from edge.errors import InternalError, NotCached
 from edge.gateway import Gateway
 from edge.guard.auth import ANYONE
@@ -58,7 +60,7 @@ def test_what_is_too_long_to_be_joined_is_not_stored_either():
     for size, stored in ((MAX_KEPT // 2, True), (MAX_KEPT + 1, False)):
         made, flight = answers(), a_flight(False)
         body = json.dumps({"choices": [{"finish_reason": "stop", "message": {"content": "x" * size}}]}).encode()
-        flight.add(asked(CHAT))
+        flight.add(asked(CHAT), NoClock(), lambda error: None)
         flight.start(200, [], len(body))
         flight.write(body)
         flight.end()
@@ -68,13 +70,20 @@ def test_what_is_too_long_to_be_joined_is_not_stored_either():
 
 def test_a_stream_is_kept_for_who_wants_json_as_far_as_json_may_go():
     flight, event = a_flight(True), b"data: " + bytes(1 << 20) + b"\n\n"
-    follower = flight.add(asked(CHAT))
+    follower = flight.add(asked(CHAT), NoClock(), lambda error: None)
     assert follower.whole
     flight.start(200, [])
     for number in range(1, 80):
         flight.write(event)
         assert flight.kept is (number * len(event) <= MAX_WHOLE)
     assert len(flight.reply()[2]) <= len(event)
+
+
+class NoClock:
+    def taken(self):
+        pass
+
+    whole = taken
 
 
 class Sink(Asked):
@@ -94,21 +103,21 @@ class Sink(Asked):
         self.ends += 1
 
 
-class Crashing(Gateway):
+class Crashing(Dispatch):
     """Has an error of its own in the middle of an answer."""
 
-    async def _ask(self, exchange):
+    def start(self):
+        exchange = self._exchange
         exchange.crossing = SimpleNamespace(
             error_event=lambda error, _: error.code.encode(), stream=None, dropped=(), warnings=frozenset()
         )
         exchange.charged = True
         exchange.start(200, [])
         exchange.write(b"a word, ")
-        await asyncio.sleep(0)
-        raise ZeroDivisionError
+        asyncio.get_running_loop().call_soon(self._finish, ZeroDivisionError())
 
 
-def test_a_stream_that_crashes_says_so():
+def test_a_stream_that_crashes_says_so(monkeypatch):
     settings = msgspec.convert(
         {"providers": {"p": {"dialect": "openai", "base_url": "http://127.0.0.1:1/v1"}}, "cache": {"mode": "all"}},
         config.Config,
@@ -116,19 +125,21 @@ def test_a_stream_that_crashes_says_so():
     records = []
     hooks = SimpleNamespace(request_done=records.append)
 
-    async def one(gateway) -> Sink:
+    def one(gateway, failures) -> Sink:
         made = asked({**CHAT, "stream": True})
         made.__class__ = Sink
         made.body_written, made.ends = b"", 0
-        made.key, made.state, made.task = ANYONE, gateway.state, asyncio.current_task()
+        made.key, made.state = ANYONE, gateway.state
         made.plan = Plan(look=True, store=True, only=False, ttl_s=None, digest=b"d" * 32)
-        with pytest.raises(ZeroDivisionError):  # for the log
-            await gateway.fetch(made)
+        gateway.fetch(made, failures.append)
         return made
 
     async def both():
-        gateway = Crashing(build_state(settings), hooks, NoMeter(), answers(), None)
-        got = await asyncio.gather(one(gateway), one(gateway))
+        monkeypatch.setattr(edge.sharing, "Dispatch", Crashing)
+        gateway, failures = Gateway(build_state(settings), hooks, NoMeter(), answers(), None), []
+        got = [one(gateway, failures), one(gateway, failures)]
+        await asyncio.sleep(0.01)
+        assert [type(failure) for failure in failures] == [ZeroDivisionError] * 2  # for the log
         await gateway.close()
         return got
 

@@ -261,7 +261,7 @@ def test_a_client_that_leaves_ends_what_is_fetched_for_it(worker, known, begun):
     worker.run()
     exchange = worker.seen[-1]
     assert known.used == 1
-    assert (exchange.gone, exchange.settled, exchange.task.done()) == (True, True, True)
+    assert (exchange.gone, exchange.settled, exchange.answered) == (True, True, None)
     assert worker.gateway._in_flight == 0
 
 

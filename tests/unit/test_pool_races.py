@@ -11,6 +11,7 @@ from edge.upstreams.connection import Connection
 from edge.upstreams.transport import Pool
 from edge.upstreams.wire import UpstreamRequest
 from tests.harness import Canned, answer
+from tests.unit.receiving import Heard, ask
 from tests.unit.test_transport import Wire
 
 REQUEST = UpstreamRequest(b"POST", b"/v1/x", [], b"{}")
@@ -42,21 +43,41 @@ def pool_of_one() -> tuple[Pool, Connection, Pausing]:
 def test_who_gives_up_as_the_answer_comes_does_not_close_the_next_ones_connection():
     async def run():
         pool, connection, wire = pool_of_one()
-        first = asyncio.ensure_future(pool.send(REQUEST))
-        second = asyncio.ensure_future(pool.send(REQUEST))
-        await asyncio.sleep(0)
-        # The answer is complete, so the connection goes to the second; the first is cancelled before it can look.
+        heard = [Heard(), Heard()]
+        first, _ = (pool.send(REQUEST, each) for each in heard)
+        # The answer is complete, so the connection goes to the second; the first gives up only then.
         connection.data_received(WHOLE)
         first.cancel()
-        await asyncio.gather(first, return_exceptions=True)
         await asyncio.sleep(0)
         assert not wire.aborted
         connection.data_received(WHOLE)
-        response = await asyncio.wait_for(second, 1)
-        assert await response.read() == b"ok"
+        assert [await each.whole() for each in heard] == [b"ok", b"ok"]
         assert wire.written.count(b"POST /v1/x") == 2
         await pool.close()
 
+    asyncio.run(run())
+
+
+def test_who_gives_up_inside_its_own_head_hears_nothing_more():
+    class Leaving(Heard):
+        def head(self, *arguments, framed):
+            super().head(*arguments, framed=framed)
+            sent.cancel()
+
+    async def run():
+        nonlocal sent
+        pool, connection, wire = pool_of_one()
+        leaving = Leaving()
+        sent = pool.send(REQUEST, leaving)
+        connection.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nok")
+        assert wire.aborted
+        await asyncio.sleep(0)
+        assert leaving.began.is_set()
+        assert not leaving.data
+        assert not leaving.over.is_set()
+        await pool.close()
+
+    sent = None
     asyncio.run(run())
 
 
@@ -64,17 +85,16 @@ def test_who_gives_up_as_the_answer_comes_does_not_close_the_next_ones_connectio
 def test_a_connection_goes_back_to_the_pool_only_with_its_reading_on(leaves):
     async def run():
         pool, connection, wire = pool_of_one()
-        sending = asyncio.ensure_future(pool.send(REQUEST))
-        await asyncio.sleep(0)
+        heard = Heard()
+        sent = pool.send(REQUEST, heard)
         connection.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 400000\r\n\r\n")
-        response = await sending
         connection.data_received(b"x" * 250_000)
-        assert wire.reads
-        # The reader takes nothing meanwhile; in one piece come what is too much for it and the end.
+        sent.pause()  # the client takes nothing meanwhile
+        assert not wire.reads
         connection.data_received(b"x" * 150_000)
-        assert response.complete
+        assert heard.over.is_set()
         if leaves:
-            await response.close()
+            sent.cancel()
         assert connection in pool._idle
         assert wire.reads
         await pool.close()
@@ -92,17 +112,16 @@ def test_what_is_neither_head_nor_body_is_bounded(endless):
 
     async def run():
         pool, connection, wire = pool_of_one()
-        sending = asyncio.ensure_future(pool.send(REQUEST))
-        await asyncio.sleep(0)
+        heard = Heard()
+        pool.send(REQUEST, heard)
         connection.data_received(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n" + endless)
-        response = await sending
-        assert await response.read() == b"ok"
+        assert heard.data == b"ok"
         for _ in range(16):
             if not wire.aborted:
                 connection.data_received(piece)
         assert wire.aborted
         with pytest.raises(UpstreamBadResponse):
-            await response.read()
+            await heard.whole()
         await pool.close()
 
     asyncio.run(run())
@@ -112,17 +131,13 @@ def test_a_long_body_is_not_what_is_bounded():
     async def run():
         pool, connection, _ = pool_of_one()
         for _ in range(2):
-            sending = asyncio.ensure_future(pool.send(REQUEST))
-            await asyncio.sleep(0)
+            heard = Heard()
+            pool.send(REQUEST, heard)
             connection.data_received(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
-            response = await sending
-            got = 0
             for _ in range(100):
                 connection.data_received(b"1\r\nx\r\n" * 10_000)
-                got += len(await response.read())
             connection.data_received(b"0\r\n\r\n")
-            assert await response.read() == b""
-            assert got == 1_000_000
+            assert len(await heard.whole()) == 1_000_000
         await pool.close()
 
     asyncio.run(run())
@@ -140,18 +155,16 @@ def test_no_more_connections_than_allowed_while_many_wait():
         with Canned(reply, closes=True) as canned:
             pool = Pool("127.0.0.1", int(canned.url.rpartition(":")[2]), tls=None, connect_s=5, max_connections=3)
 
-            async def ask():
+            async def ask_often():
                 nonlocal most
                 for _ in range(20):
                     try:
-                        response = await pool.send(REQUEST)
-                        while await response.read():
-                            pass
+                        await ask(pool, REQUEST)
                     except EdgeError:
                         pass
                     most = max(most, len(pool._all) + pool._opening)
 
-            await asyncio.gather(*(ask() for _ in range(20)))
+            await asyncio.gather(*(ask_often() for _ in range(20)))
             assert most <= 3
             assert pool._opening == 0
             await pool.close()

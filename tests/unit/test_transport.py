@@ -12,11 +12,12 @@ import time
 import pytest
 import uvloop
 
-from edge.errors import EdgeError, UpstreamStreamBroken, UpstreamUnreachable
-from edge.upstreams.connection import Connection
+from edge.errors import UpstreamStreamBroken, UpstreamUnreachable
+from edge.upstreams.connection import Connection, Sending
 from edge.upstreams.transport import Pool
 from edge.upstreams.wire import UpstreamRequest
 from tests.harness import Canned, answer, chunked
+from tests.unit.receiving import Heard, ask
 
 REQUEST = UpstreamRequest(b"POST", b"/v1/x", [(b"a", b"b")], b"{}")
 EOF = None
@@ -95,28 +96,17 @@ async def converse(pieces, *, ends, reused=False):
     connection.connection_made(wire)
     connection.reused = reused
 
-    async def ask():
-        response = connection.send(REQUEST, b"x")
-        await response.arrive()
-        body = b""
-        while chunk := await response.read():
-            body += chunk
-        return response.status, body
-
-    asking = asyncio.ensure_future(ask())
-    await asyncio.sleep(0)
+    heard = Heard()
+    connection.send(Sending(pool, REQUEST, heard), b"x")
     for piece in pieces:
         if wire.aborted:
             break
         connection.data_received(piece)
-        await asyncio.sleep(0)
     if ends and not wire.aborted:
         connection.eof_received()
         connection.connection_lost(None)
-    try:
-        got = await asyncio.wait_for(asking, 1)
-    except EdgeError as error:
-        got = error.code
+    await asyncio.wait_for(heard.over.wait(), 1)
+    got = heard.failure.code if heard.failure is not None else (heard.status, bytes(heard.data))
     await asyncio.sleep(0)
     kept = connection in pool._idle
     assert kept == (not wire.aborted and connection.usable)
@@ -165,12 +155,8 @@ def pool_for(canned, **more):
     return Pool("127.0.0.1", port, tls=None, **{"connect_s": 0.5, "max_connections": 2, **more})
 
 
-async def read(response):
-    body = b""
-    while chunk := await response.read():
-        body += chunk
-    await response.close()
-    return body
+async def body_of(pool, request=REQUEST):
+    return bytes((await ask(pool, request)).data)
 
 
 def test_connections_are_kept_bounded_and_waited_for():
@@ -188,14 +174,11 @@ def test_connections_are_kept_bounded_and_waited_for():
     async def run():
         with Canned(slow) as canned:
             pool = pool_for(canned, connect_s=5)
-            bodies = await asyncio.gather(*(ask(pool) for _ in range(20)))
+            bodies = await asyncio.gather(*(body_of(pool) for _ in range(20)))
             assert bodies == [b"ok"] * 20
             assert most[0] == 2
             assert len(pool._all) == 2
             await pool.close()
-
-    async def ask(pool):
-        return await read(await pool.send(REQUEST))
 
     asyncio.run(run())
 
@@ -204,10 +187,10 @@ def test_waiting_for_a_place_ends_in_a_503():
     async def run():
         with Canned(lambda _seen, _connection: time.sleep(2)) as canned:
             pool = pool_for(canned, max_connections=1, connect_s=0.2)
-            first = asyncio.ensure_future(pool.send(REQUEST))
+            first = asyncio.ensure_future(ask(pool, REQUEST))
             await asyncio.sleep(0.05)
             with pytest.raises(UpstreamUnreachable) as caught:
-                await pool.send(REQUEST)
+                await ask(pool, REQUEST)
             assert caught.value.status == 503
             assert caught.value.headers == [(b"retry-after", b"1")]
             first.cancel()
@@ -224,16 +207,13 @@ def test_places_of_those_who_gave_up_come_back():
         with Canned(lambda _seen, _connection: time.sleep(0.005) or answer(b"ok")) as canned:
             pool = pool_for(canned, max_connections=3, connect_s=2)
 
-            async def ask():
-                return await read(await pool.send(REQUEST))
-
             for i in range(100):
-                tasks = [asyncio.ensure_future(ask()) for _ in range(6)]
+                tasks = [asyncio.ensure_future(body_of(pool)) for _ in range(6)]
                 await asyncio.sleep(0.0007 * (i % 17))
                 for task in tasks[::2]:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
-            assert await asyncio.gather(*(ask() for _ in range(3))) == [b"ok"] * 3
+            assert await asyncio.gather(*(body_of(pool) for _ in range(3))) == [b"ok"] * 3
             await asyncio.sleep(0.05)
             assert len(pool._all) <= 3
             assert pool._opening == 0
@@ -254,9 +234,9 @@ def test_a_kept_connection_that_was_closed_meanwhile_is_replaced_once():
     async def run():
         with Canned(dies_after_one) as canned:
             pool = pool_for(canned)
-            assert await read(await pool.send(REQUEST)) == b"1"
+            assert await body_of(pool) == b"1"
             await asyncio.sleep(0.1)
-            assert await read(await pool.send(REQUEST)) == b"2"
+            assert await body_of(pool) == b"2"
             await pool.close()
 
     asyncio.run(run())
@@ -275,8 +255,8 @@ def test_a_request_that_a_kept_connection_swallows_is_asked_once_more_on_a_fresh
     async def run():
         with Canned(swallow) as canned:
             pool = pool_for(canned)
-            assert await read(await pool.send(REQUEST)) == b"ok"
-            assert await read(await pool.send(REQUEST)) == b"ok"
+            assert await body_of(pool) == b"ok"
+            assert await body_of(pool) == b"ok"
             assert seen_on[0] == seen_on[1] != seen_on[2]
             await pool.close()
 
@@ -288,7 +268,7 @@ def test_but_a_fresh_connection_that_swallows_it_is_not_tried_again():
         with Canned(lambda _seen, connection: connection.close()) as canned:
             pool = pool_for(canned)
             with pytest.raises(UpstreamStreamBroken):
-                await pool.send(REQUEST)
+                await ask(pool, REQUEST)
             assert len(canned.seen) == 1
             await pool.close()
 
@@ -310,8 +290,8 @@ def test_an_answer_before_the_request_was_taken_closes_the_connection():
 
             threading.Thread(target=early, daemon=True).start()
             pool = Pool("127.0.0.1", listener.getsockname()[1], tls=None, connect_s=1, max_connections=1)
-            response = await pool.send(big)
-            assert (response.status, await read(response)) == (413, b"too big")
+            heard = await ask(pool, big)
+            assert (heard.status, heard.data) == (413, b"too big")
             assert not pool._idle
             await pool.close()
 
@@ -331,10 +311,15 @@ def test_a_reader_that_waits_holds_the_peer_back():
     async def run():
         with Canned(endless) as canned:
             pool = pool_for(canned)
-            response = await pool.send(REQUEST)
+            heard = Heard()
+            wire = pool.send(REQUEST, heard)
+            await heard.began.wait()
+            wire.pause()
             await asyncio.sleep(0.5)
             assert sent[0] < 32 << 20, "bounded by buffers, not by the peer's appetite"
-            assert len(await read(response)) == 1500 * 32768
+            assert len(heard.data) < 1 << 20
+            wire.resume()
+            assert len(await heard.whole()) == 1500 * 32768
             await pool.close()
 
     asyncio.run(run())
@@ -352,12 +337,12 @@ def test_the_next_address_is_tried_and_names_are_resolved_anew(monkeypatch):
                 return [(socket.AF_INET, 0, 0, "", (address, port)) for address in ("127.0.0.77", "127.0.0.1")]
 
             monkeypatch.setattr(loop, "getaddrinfo", resolve)
-            assert await read(await pool.send(REQUEST)) == b"ok"
-            assert await read(await pool.send(REQUEST)) == b"ok"
+            assert await body_of(pool) == b"ok"
+            assert await body_of(pool) == b"ok"
             assert asked == ["127.0.0.1"]
             pool._resolved_at = 0.0
             pool._idle.pop().abort()
-            assert await read(await pool.send(REQUEST)) == b"ok"
+            assert await body_of(pool) == b"ok"
             assert len(asked) == 2
             await pool.close()
 
@@ -393,12 +378,12 @@ def test_tls_is_checked_against_the_providers_own_authority(tmp_path):
         async def run():
             trusting = ssl.create_default_context(cafile=str(certificate))
             pool = Pool("localhost", port, tls=trusting, connect_s=2, max_connections=1)
-            assert await read(await pool.send(REQUEST)) == b"secret"
+            assert await body_of(pool) == b"secret"
             assert names == ["localhost"]
             await pool.close()
             pool = Pool("localhost", port, tls=ssl.create_default_context(), connect_s=2, max_connections=1)
             with pytest.raises(UpstreamUnreachable):
-                await pool.send(REQUEST)
+                await ask(pool, REQUEST)
             await pool.close()
 
         asyncio.run(run())
@@ -418,12 +403,9 @@ def test_a_connection_that_is_lost_while_it_is_handed_over_is_replaced():
 
             pool.give_back = too_late
             async with asyncio.timeout(5):
-                bodies = await asyncio.gather(*(ask(pool) for _ in range(6)))
+                bodies = await asyncio.gather(*(body_of(pool) for _ in range(6)))
             assert bodies == [b"ok"] * 6
             await pool.close()
-
-    async def ask(pool):
-        return await read(await pool.send(REQUEST))
 
     asyncio.run(run())
     uvloop.run(run())

@@ -7,18 +7,17 @@ that has been told nothing for ``stream_keepalive_s`` is sent a keep-alive, so t
 between takes the connection for dead.
 
 A timer per wait would cost more than the wait; here waiting costs the setting of a number, and every tenth of a second
-one look at the numbers of all requests cancels the tasks whose time is over.
+one look at the numbers of all requests finds those whose time is over.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from edge.config import Resilience
-from edge.errors import ClientClosedRequest, UpstreamTimeout
+from edge.errors import ClientClosedRequest, EdgeError, UpstreamTimeout
 from edge.exchange import Exchange
 
 __all__ = ["Deadline", "Sweep"]
@@ -58,14 +57,13 @@ class Sweep:
 
 
 class Deadline:
-    """The clocks of one request. ``with deadline:`` bounds what its task awaits inside, once per attempt. Raises
-    UpstreamTimeout, or ClientClosedRequest where it was the client that did not take its answer.
+    """The clocks of one request. Between `start` and `stop`, once per attempt, who waits is told when its time is over:
+    by UpstreamTimeout, or ClientClosedRequest where it was the client that did not take its answer.
     """
 
     __slots__ = (
         "_awaited",
         "_begin_s",
-        "_cancelling",
         "_exchange",
         "_expired",
         "_keep_alive",
@@ -76,7 +74,6 @@ class Deadline:
         "_settings",
         "_speak_at",
         "_sweep",
-        "_task",
         "_total",
         "heard",
         "when",
@@ -86,12 +83,12 @@ class Deadline:
         self,
         sweep: Sweep,
         settings: Resilience,
-        task: asyncio.Task[Any],
+        expired: Callable[[EdgeError], None],
         *,
         client_ms: int | None = None,
     ) -> None:
-        """`task` is the one that is bounded: by the total time, unless `for_attempts` says more."""
-        self._task = task
+        """`expired` is called when the total time is over, or what `for_attempts` says."""
+        self._expired: Callable[[EdgeError], None] | None = expired
         self._sweep = sweep
         self._settings = settings
         self._begin_s = NEVER
@@ -102,13 +99,11 @@ class Deadline:
         self.heard = False
         self._exchange: Exchange | None = None
         self._phase = ""
-        self._expired = False
-        self._cancelling = 0
 
     def for_attempts(self, *, stream: bool, total_s: float = NEVER, share: int = 1) -> Self:
-        """From here on each ``with`` is one attempt at an answer, which begins with the wait for all of it, or for the
-        first content of a `stream`. All attempts together have `total_s` at most, and each its part of that where they
-        `share` it.
+        """From here on each `start` begins an attempt at an answer, which begins with the wait for all of it, or for
+        the first content of a `stream`. All attempts together have `total_s` at most, and each its part of that where
+        they `share` it.
         """
         self._begin_s = self._settings.first_content_s if stream else self._settings.attempt_s
         self._awaited = "no content" if stream else "no complete answer"
@@ -157,8 +152,12 @@ class Deadline:
         self.when = min(self._loop.time() + self._left_s, self._total)
 
     def expire(self) -> None:
-        self._expired = True
-        self._task.cancel()
+        if self._expired is None:
+            return
+        if self._phase:
+            self._expired(UpstreamTimeout(f"The provider gave {self._phase} in time."))
+        else:
+            self._expired(ClientClosedRequest("The client stopped reading its answer."))
 
     def listen(self, now: float) -> None:
         """Has the client been told something since the last look?"""
@@ -173,24 +172,16 @@ class Deadline:
         self._latest = exchange.latest
         self._speak_at = now + self._settings.stream_keepalive_s
 
-    def __enter__(self) -> Self:
-        self._cancelling = self._task.cancelling()
+    def start(self) -> None:
         self._phase = self._awaited
         self.when = min(self._loop.time() + self._begin_s, self._total)
         self._sweep.active.add(self)
         self._sweep.start(self._loop)
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
         self._sweep.active.discard(self)
-        if not self._expired:
-            return
-        self._expired = False
-        # As asyncio.timeout does: the cancellation is ours alone only if nobody else has asked for one.
-        ours = self._task.uncancel() <= self._cancelling
-        if ours and kind is not None and issubclass(kind, asyncio.CancelledError):
-            if not self._phase:
-                raise ClientClosedRequest("The client stopped reading its answer.") from None
-            raise UpstreamTimeout(f"The provider gave {self._phase} in time.") from None
+
+    def close(self) -> None:
+        """Nothing is awaited any more; what would be told is let go of, since it holds this."""
+        self._sweep.active.discard(self)
+        self._expired = self._exchange = None

@@ -7,7 +7,6 @@ keeps (a stored response, a background job) asked for elsewhere, unless that pro
 
 from __future__ import annotations
 
-import asyncio
 import re
 from time import perf_counter
 from typing import Annotated
@@ -28,22 +27,18 @@ from edge.errors import (
 from edge.exchange import Exchange
 from edge.hooks import FailedAttempt
 from edge.routes import OTHER
-from edge.slices import LARGE, Slices
-from edge.upstreams.large import Hold, outline
 from edge.upstreams.refusal import is_unknown_path, words_of
-from edge.upstreams.relay import collect
 from edge.upstreams.router import Upstream
 from edge.upstreams.ties import NAMES, is_unknown_thing
-from edge.upstreams.wire import Response
 
 __all__ = [
     "AttemptFailed",
-    "body_of",
     "check_count",
     "check_status",
     "code_of_attempt",
     "failed_attempt",
     "failure_of",
+    "is_for_nobody",
     "is_kept",
     "is_stream",
     "may_follow",
@@ -56,9 +51,6 @@ RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 NOT_TAKEN = frozenset({*CREDENTIALS, 404, 405, 425, 429, 503, 529})
 """Those that say that it has not begun with it. A 500 may come from the middle of the work, and 408, 502 and 504 from
 somebody on the way who does not know."""
-MAX_EXCERPT = 16384
-EXCERPT_S = 0.25
-"""What of an error's body comes in this time is read, so that the log can tell it, while another upstream waits."""
 NO_SUCH_PATH = "The provider does not know the path that this route stands for: its 'base_url' may be wrong."
 
 RETURNED = frozenset({b"content-type", b"openai-processing-ms", b"x-should-retry"})
@@ -87,28 +79,10 @@ class AttemptFailed(Exception):
         self.kind = kind_of_status(status)
 
 
-async def body_of(
-    exchange: Exchange, response: Response, slices: Slices, hold: Hold, *, others_left: bool
-) -> tuple[int, bytes]:
-    """The status and the whole body of an answer that is no stream, and its ``usage``; the status is the one that it
-    should have had, where it failed with 200. Raises as `check_status` and `collect`.
-    """
-    status = response.status
+def is_for_nobody(exchange: Exchange, status: int, *, others_left: bool) -> bool:
+    """Whether the body of an answer is for the log alone: it is a failure that the client gets no word of."""
     follows = others_left and status in RETRYABLE and may_follow(exchange, taken=status not in NOT_TAKEN)
-    goes_to_nobody = 300 <= status < 400 or status in CREDENTIALS or follows
-    body = await (excerpt(response) if goes_to_nobody else collect(response, lambda size: hold(exchange, size)))
-    if 200 <= status < 300:
-        crossing = exchange.crossing
-        seen = body if len(body) <= LARGE else await outline(body, slices, translates=crossing.translates)
-        usage = crossing.usage(seen) if status == 200 else None
-        media_type = response.index.get(b"content-type", b"")
-        refusal = crossing.refusal(media_type, seen, counted=usage is not None)
-        if refusal is None:
-            exchange.usage = usage
-        else:
-            status, body = refusal
-    check_status(exchange, status, body, others_left=others_left)
-    return status, body
+    return 300 <= status < 400 or status in CREDENTIALS or follows
 
 
 def check_status(exchange: Exchange, status: int, body: bytes, *, others_left: bool) -> None:
@@ -216,34 +190,22 @@ def code_of_attempt(exchange: Exchange, error: BaseException | None) -> str:
     return error.code if isinstance(error, EdgeError) else ClientClosedRequest.code
 
 
-async def excerpt(response: Response) -> bytes:
-    """The beginning of a body that is for the log only."""
-    body = bytearray()
-    try:
-        async with asyncio.timeout(EXCERPT_S):
-            while len(body) < MAX_EXCERPT and (chunk := await response.read()):
-                body += chunk
-    except (EdgeError, TimeoutError):
-        pass
-    return bytes(body[:MAX_EXCERPT])
-
-
-def returned_headers(response: Response) -> Headers:
+def returned_headers(headers: Headers, index: dict[bytes, bytes]) -> Headers:
     """The provider's headers that the client gets, in their order."""
-    headers = select_fields(response.headers, RETURNED, RETURNED_PREFIXES)
-    if b"retry-after" in response.index or b"retry-after-ms" in response.index:
-        headers = [pair for pair in headers if not pair[0].startswith(b"retry-after") or WAIT.fullmatch(pair[1])]
-    upstream_id = response.index.get(b"x-request-id") or response.index.get(b"request-id")
+    returned = select_fields(headers, RETURNED, RETURNED_PREFIXES)
+    if b"retry-after" in index or b"retry-after-ms" in index:
+        returned = [pair for pair in returned if not pair[0].startswith(b"retry-after") or WAIT.fullmatch(pair[1])]
+    upstream_id = index.get(b"x-request-id") or index.get(b"request-id")
     if upstream_id:
-        headers.append((b"x-edge-upstream-request-id", upstream_id[:256]))
-    return headers
+        returned.append((b"x-edge-upstream-request-id", upstream_id[:256]))
+    return returned
 
 
-def is_stream(response: Response, *, asked: bool) -> bool:
+def is_stream(status: int, index: dict[bytes, bytes], *, asked: bool) -> bool:
     """Whether an answer is one of events. Where these were `asked` for, it need not say so."""
-    if not 200 <= response.status < 300:
+    if not 200 <= status < 300:
         return False
-    media_type = response.index.get(b"content-type", b"")
+    media_type = index.get(b"content-type", b"")
     if media_type == b"application/json":
         return False
     kind = media_type.partition(b";")[0].strip().lower()

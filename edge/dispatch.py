@@ -1,0 +1,170 @@
+"""All tries of a request: one upstream after the other, until one gives content."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+from edge.dialects.provider_state import refuse_state_in
+from edge.errors import EdgeError, Headers, InvalidRequest, NothingAvailable, ProviderError, UpstreamTimeout
+from edge.exchange import Exchange
+from edge.own_answers import estimate_count
+from edge.slices import Done, Job
+from edge.upstreams.attempt import Attempt
+from edge.upstreams.clocks import Deadline
+from edge.upstreams.desk import Desk
+from edge.upstreams.retry import AttemptFailed, failed_attempt, may_follow
+from edge.upstreams.router import Upstream
+from edge.upstreams.ties import targets_of
+
+__all__ = ["Dispatch"]
+
+COUNT_S = 4.0
+"""What providers have to count the tokens of a request, all of them together. Clients wait for it before a turn."""
+
+
+class Dispatch:
+    """Tells `done` once: with None when the exchange is answered, else with what nobody could mend."""
+
+    __slots__ = ("_at", "_attempt", "_begun", "_deadline", "_desk", "_done", "_exchange", "_failed", "_job", "_targets")
+
+    def __init__(self, desk: Desk, exchange: Exchange, done: Done) -> None:
+        self._desk = desk
+        self._exchange = exchange
+        self._done: Done | None = done
+        settings = exchange.state.settings.resilience
+        self._targets = targets_of(exchange)
+        self._at = 0
+        self._failed = False
+        self._begun = 0.0
+        self._attempt: Attempt | None = None
+        self._job: Job | None = None
+        self._deadline = deadline = Deadline(desk.sweep, settings, self._expired, client_ms=exchange.deadline_ms)
+        if exchange.route.counts:
+            deadline.for_attempts(stream=False, total_s=COUNT_S, share=len(self._targets))
+        else:
+            deadline.for_attempts(stream=exchange.stream)
+        if not exchange.shares:  # the clients of a flight have clocks of their own
+            deadline.keep_alive(exchange, desk.replies.keep_alive)
+
+    def start(self) -> None:
+        """Ask the first upstream."""
+        self._next()
+
+    def cancel(self) -> None:
+        """Nobody waits for the answer any more: what is under way is closed. `done` is not called."""
+        if self._done is not None:
+            attempt = self._attempt
+            self._end()
+            if attempt is not None:
+                attempt.cancel()
+
+    def _next(self) -> None:
+        exchange = self._exchange
+        upstream, account = self._targets[self._at]
+        self._at += 1
+        exchange.attempts += 1
+        self._begun = perf_counter()
+        if exchange.route.counts and not upstream.provider.speaks(exchange.route):
+            exchange.upstream = upstream
+            self._estimate_uncounted()
+            return
+        self._ask(upstream, account)
+
+    def _ask(self, upstream: Upstream, account: Headers | None) -> None:
+        exchange = self._exchange
+        others_left = self._at < len(self._targets) or exchange.route.counts
+        attempt = Attempt(self._desk, exchange, self._deadline, self, upstream, account, others_left=others_left)
+        self._attempt = attempt
+        attempt.start()
+
+    # As the outcome of an attempt.
+
+    def passed(self, failure: AttemptFailed | None) -> None:
+        self._attempt = None
+        if failure is not None:
+            self._desk.hooks.attempt_failed(failed_attempt(self._exchange, failure, self._begun))
+        self._finish(None)
+
+    def failed(self, error: Exception) -> None:
+        self._attempt = None
+        if self._done is None:
+            return
+        exchange = self._exchange
+        last, counts = self._at == len(self._targets), exchange.route.counts
+        if isinstance(error, AttemptFailed):
+            self._failed = True
+            ends = last or self._deadline.over()
+            self._tell(error, ends=ends)
+            if ends and not counts:
+                self._finish(UpstreamTimeout())
+                return
+        elif isinstance(error, InvalidRequest):
+            # It cannot be said in that provider's dialect; another may speak the client's.
+            if last and self._failed and error.details is None:
+                # One that could have answered it failed: it is worth asking again. Where there are details, an SDK
+                # knows by them how to ask so that this one can answer.
+                self._finish(NothingAvailable())
+                return
+            if last:
+                self._finish(error)
+                return
+        elif isinstance(error, ProviderError):
+            self._failed = True
+            ends = (
+                (exchange.started and not exchange.early)
+                or last
+                or self._deadline.over()
+                or not (error.absent or may_follow(exchange, taken=not error.refused))
+            )
+            self._tell(error, ends=ends)
+            if ends and not counts:
+                self._finish(error)
+                return
+        else:
+            self._finish(error)
+            return
+        self._desk.accounts.settle(exchange)
+        exchange.forget_attempt()
+        if last or (counts and self._deadline.over()):
+            # Only where tokens are to be counted: whoever asks for that can do with an estimate.
+            self._estimate()
+        else:
+            self._next()
+
+    def _tell(self, failure: AttemptFailed | ProviderError, *, ends: bool) -> None:
+        following = None if ends else self._targets[self._at][0]
+        self._desk.hooks.attempt_failed(failed_attempt(self._exchange, failure, self._begun, following))
+
+    def _expired(self, error: EdgeError) -> None:
+        if self._attempt is not None:
+            self._attempt.expired(error)
+
+    # Where nobody counts tokens.
+
+    def _estimate_uncounted(self) -> None:
+        """Before a provider that counts no tokens. A part of a conversation that another one keeps is refused: what is
+        here says little about the whole.
+        """
+        try:
+            refuse_state_in(self._exchange.body, self._exchange.spans)
+        except EdgeError as error:
+            self.failed(error)
+            return
+        self._estimate()
+
+    def _estimate(self) -> None:
+        self._job = estimate_count(self._exchange, self._finish)
+
+    # Its end.
+
+    def _finish(self, error: Exception | None) -> None:
+        done = self._done
+        self._end()
+        if done is not None:
+            done(error)
+
+    def _end(self) -> None:
+        self._deadline.close()
+        job, self._job, self._attempt, self._done = self._job, None, None, None
+        if job is not None:
+            job.cancel()

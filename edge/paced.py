@@ -1,0 +1,78 @@
+"""A stored stream as it came, with the pauses it had."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from time import perf_counter
+
+from edge.cache.memory import Held
+from edge.exchange import Exchange
+from edge.replies import start_reply, stored_headers
+from edge.upstreams.clocks import Deadline
+
+__all__ = ["Paced"]
+
+
+class Paced:
+    """Tells `done` when all is written. ``deadline`` runs meanwhile."""
+
+    def __init__(self, exchange: Exchange, held: Held, tier: str, deadline: Deadline, done: Callable[[], None]) -> None:
+        self._exchange = exchange
+        self._held = held
+        self._deadline = deadline
+        self._done: Callable[[], None] | None = done
+        self._timer: asyncio.TimerHandle | None = None
+        self._begun = 0.0
+        self._events: Iterator[tuple[int, bytes]] = iter(())
+        self._next: tuple[int, bytes] | None = None
+        exchange.cache = tier
+        exchange.stored = held.entry
+        exchange.usage = held.entry.usage
+
+    def start(self) -> None:
+        exchange = self._exchange
+        self._deadline.start()
+        start_reply(exchange, 200, stored_headers(exchange, self._held))
+        self._begun = perf_counter()
+        self._events = iter(self._held.events(include_usage=exchange.plan.include_usage))
+        self._go_on()
+
+    def cancel(self) -> None:
+        """Nobody waits for it any more."""
+        self._done = None
+        self._stop()
+
+    def _go_on(self) -> None:
+        """Write what is due, and wait for what is next: the client, or the time."""
+        exchange = self._exchange
+        while self._done is not None:
+            if exchange.congested:
+                self._deadline.taken()
+                exchange.when_room(self._room)
+                return
+            if self._next is None:
+                self._next = next(self._events, None)
+            if self._next is None:
+                exchange.end()
+                done = self._done
+                self._stop()
+                done()
+                return
+            wait_s = self._begun + self._next[0] / 1000 - perf_counter()
+            if wait_s > 0:
+                self._timer = asyncio.get_running_loop().call_later(wait_s, self._go_on)
+                return
+            exchange.write(self._next[1])
+            self._next = None
+
+    def _room(self) -> None:
+        self._deadline.whole()
+        self._go_on()
+
+    def _stop(self) -> None:
+        self._deadline.stop()
+        self._exchange.when_room(None)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,450 @@
+"""One try: a request to one upstream, by one account of its provider, and the answer on its way to the client.
+
+Everything here is told by calls: of the transport, of the clocks, of the client that can take more. An attempt ends
+once, with `Outcome.passed` or `Outcome.failed`, whatever comes later is not for it any more.
+
+=========  ================================================  ==================================
+state      what is awaited                                   what may follow
+=========  ================================================  ==================================
+NEW        the request being translated                      HEAD, ENDED
+HEAD       the head of the answer                            EXCERPT, COLLECT, HOLD, ENDED
+EXCERPT    a part of an error's body, for the log            ENDED
+COLLECT    the whole of an answer that is no stream          JUDGE, ENDED
+JUDGE      its being looked through, or translated           ENDED
+HOLD       the first content of a stream                     RELAY, REST, ENDED
+RELAY      more of the stream                                REST, ENDED
+REST       the framing of the end, after the last event      ENDED
+=========  ================================================  ==================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from enum import Enum
+from io import BytesIO
+from time import perf_counter
+
+from edge.dialects.failures import is_json
+from edge.errors import EdgeError, Headers, UpstreamBadResponse, UpstreamStreamBroken
+from edge.exchange import Exchange
+from edge.slices import LARGE, Job, in_thread
+from edge.upstreams.clocks import Deadline
+from edge.upstreams.desk import Desk, Outcome
+from edge.upstreams.large import Outline, is_brief, is_short
+from edge.upstreams.relay import EventRelay
+from edge.upstreams.retry import (
+    AttemptFailed,
+    check_count,
+    check_status,
+    code_of_attempt,
+    failure_of,
+    is_for_nobody,
+    is_kept,
+    is_stream,
+    returned_headers,
+)
+from edge.upstreams.router import Upstream
+from edge.upstreams.wire import Receiver, Wire
+
+__all__ = ["Attempt"]
+
+EMPTY = "The provider's stream came to its end without content."
+MAX_ANSWER = 64 << 20
+MAX_PREAMBLE = 1 << 20
+MAX_EXCERPT = 16384
+EXCERPT_S = 0.25
+"""What of an error's body comes in this time is read, so that the log can tell it, while another upstream waits."""
+SETTLE_S = 0.05
+"""What follows the terminal event of a stream, or an error, is mostly nothing but the HTTP framing of the end, which
+lets the connection be kept. An upstream that leaves its body open does not keep the client waiting for longer."""
+JSON_TYPE = (b"content-type", b"application/json")
+
+
+class State(Enum):
+    NEW = "new"
+    HEAD = "head"
+    EXCERPT = "excerpt"
+    COLLECT = "collect"
+    JUDGE = "judge"
+    HOLD = "hold"
+    RELAY = "relay"
+    REST = "rest"
+    ENDED = "ended"
+
+
+class Attempt(Receiver):
+    """``others_left``: another upstream can be asked if this one fails."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        exchange: Exchange,
+        deadline: Deadline,
+        outcome: Outcome,
+        upstream: Upstream,
+        account: Headers | None,
+        *,
+        others_left: bool,
+    ) -> None:
+        self._desk = desk
+        self._exchange = exchange
+        self._deadline = deadline
+        self._outcome = outcome
+        self._upstream = upstream
+        self._account = account
+        self._others_left = others_left
+        self._state = State.NEW
+        self._held = exchange.buffered
+        self._wire: Wire | None = None
+        self._job: Job | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._status = 0
+        self._headers: Headers = []
+        self._index: dict[bytes, bytes] = {}
+        self._framed = False
+        self._first = b""
+        self._body: BytesIO | None = None
+        self._relay: EventRelay | None = None
+        self._ready = bytearray()
+        self._waits = False
+        self._end: EdgeError | bool = False
+        """True once the answer's end has come, the error where that will not come."""
+
+    # From who tries.
+
+    def start(self) -> None:
+        exchange, provider = self._exchange, self._upstream.provider
+        exchange.upstream = self._upstream
+        self._deadline.start()
+        if is_short(exchange) or not provider.looks_into(exchange.route):
+            self._guard(self._cross_and_send)
+        else:
+            self._job = in_thread(self._cross, self._crossed)
+
+    def cancel(self) -> None:
+        """The answer is wanted no more. To be called before it has ended."""
+        self._close(None)
+
+    def expired(self, error: EdgeError) -> None:
+        """Its time is over."""
+        self._fail(error)
+
+    # Sending.
+
+    def _cross(self) -> None:
+        exchange = self._exchange
+        exchange.crossing = self._upstream.provider.crossing(exchange, self._upstream.model)
+
+    def _crossed(self, error: Exception | None) -> None:
+        if error is not None:
+            self._fail(error)
+        else:
+            self._guard(self._send)
+
+    def _cross_and_send(self) -> None:
+        self._cross()
+        self._send()
+
+    def _send(self) -> None:
+        exchange, provider = self._exchange, self._upstream.provider
+        exchange.upstream_begins()
+        exchange.sending = provider.request(exchange, exchange.crossing, self._account, once=is_kept(exchange))
+        self._state = State.HEAD
+        self._wire = provider.transport.send(exchange.sending, self)
+
+    # As a receiver.
+
+    def head(self, status: int, headers: Headers, index: dict[bytes, bytes], *, framed: bool) -> None:
+        exchange = self._exchange
+        self._status = exchange.upstream_status = status
+        self._headers = headers
+        self._index = index
+        self._framed = framed
+        if is_stream(status, index, asked=exchange.stream):
+            self._state = State.HOLD
+            self._relay = EventRelay(exchange.crossing)
+        elif is_for_nobody(exchange, status, others_left=self._others_left):
+            self._state = State.EXCERPT
+            self._timer = asyncio.get_running_loop().call_later(EXCERPT_S, self._look_at_excerpt)
+        else:
+            self._state = State.COLLECT
+
+    def body(self, data: bytes) -> None:
+        self._guard(self._take, data)
+
+    def ended(self) -> None:
+        self._wire = None
+        self._end = True
+        self._guard(self._take_end)
+
+    def failed(self, error: EdgeError) -> None:
+        self._wire = None
+        self._end = error
+        self._guard(self._take_end)
+
+    def _take(self, data: bytes) -> None:
+        state = self._state
+        if state is State.COLLECT:
+            self._collect(data)
+        elif state is State.RELAY:
+            self._pass_on(data)
+        elif state is State.HOLD:
+            relay = self._events()
+            self._ready += relay.take(data)
+            if relay.stream.content or relay.stream.failed or relay.stream.finished:
+                self._commit()
+            elif len(self._ready) > MAX_PREAMBLE:
+                raise UpstreamBadResponse("The provider sent a megabyte of events without content.")
+        elif state is State.REST:
+            self._ready += data
+            if len(self._ready) > MAX_PREAMBLE:
+                self._finish_stream()
+        elif state is State.EXCERPT:
+            self._ready += data
+            if len(self._ready) >= MAX_EXCERPT:
+                self._look_at_excerpt()
+
+    def _take_end(self) -> None:
+        """The answer has come to its end, properly or not."""
+        state, end = self._state, self._end
+        if state is State.EXCERPT:
+            self._look_at_excerpt()
+        elif state is State.REST:
+            self._finish_stream()
+        elif state is State.RELAY:
+            if not self._waits:
+                self._go_on()
+        elif isinstance(end, EdgeError):
+            self._fail(end)
+        elif state is State.HOLD:
+            relay = self._events()
+            self._ready += relay.take_end()
+            self._commit()
+        elif state is State.COLLECT:
+            self._judge(self._whole())
+
+    # An answer that is no stream.
+
+    def _collect(self, data: bytes) -> None:
+        if self._body is None and not self._first:
+            self._first = data
+            return
+        buffers = self._desk.buffers
+        if self._body is None:
+            # Not a bytearray: this one gives its bytes away without a copy.
+            self._body = BytesIO()
+            buffers.hold(self._exchange, self._body.write(self._first))
+            self._first = b""
+        buffers.hold(self._exchange, self._body.write(data))
+        if self._body.tell() > MAX_ANSWER:
+            raise UpstreamBadResponse(f"The provider's answer is larger than {MAX_ANSWER >> 20} MiB.")
+
+    def _whole(self) -> bytes:
+        whole = self._first if self._body is None else self._body.getvalue()
+        if not self._framed:
+            if self._body is None:
+                self._desk.buffers.hold(self._exchange, len(whole))
+            if whole[:1024].lstrip().startswith((b"{", b"[")) and not is_json(whole):
+                # Its end is the end of the connection, however that came about: JSON at least says itself whether it
+                # is whole.
+                raise UpstreamStreamBroken
+        return whole
+
+    def _look_at_excerpt(self) -> None:
+        """The beginning of a body that is for the log only."""
+        if self._state is State.EXCERPT:
+            self._guard(self._judge, bytes(self._ready[:MAX_EXCERPT]))
+
+    def _judge(self, body: bytes) -> None:
+        self._state = State.JUDGE
+        if not 200 <= self._status < 300 or len(body) <= LARGE:
+            self._decide(body, body)
+            return
+        outline = Outline(body, translates=self._exchange.crossing.translates)
+
+        def looked(error: Exception | None) -> None:
+            if error is not None:
+                self._fail(error)
+            else:
+                self._guard(self._decide, body, outline.text)
+
+        self._job = self._desk.slices.add(outline.step, looked)
+
+    def _decide(self, body: bytes, seen: bytes) -> None:
+        """`seen` is what of `body` tells whether it is an answer."""
+        exchange, status = self._exchange, self._status
+        crossing = exchange.crossing
+        if 200 <= status < 300:
+            usage = crossing.usage(seen) if status == 200 else None
+            media_type = self._index.get(b"content-type", b"")
+            # The status is the one that it should have had, where it failed with 200.
+            refusal = crossing.refusal(media_type, seen, counted=usage is not None)
+            if refusal is None:
+                exchange.usage = usage
+            else:
+                status, body = refusal
+        check_status(exchange, status, body, others_left=self._others_left)
+        exchange.upstream_ends()
+        failure = failure_of(status, body)
+        if exchange.route.counts:
+            check_count(status, body)
+        if not crossing.translates or is_brief(body):
+            status, body = crossing.answer(status, body)
+            self._answer(status, body, failure)
+            return
+        answer = (status, body)
+
+        def translate() -> None:
+            nonlocal answer
+            answer = crossing.answer(*answer)
+
+        def translated(error: Exception | None) -> None:
+            if error is not None:
+                self._fail(error)
+            else:
+                self._guard(self._answer, answer[0], answer[1], failure)
+
+        self._job = in_thread(translate, translated)
+
+    def _answer(self, status: int, body: bytes, failure: AttemptFailed | None) -> None:
+        exchange, desk = self._exchange, self._desk
+        self._deadline.stop()
+        desk.accounts.settle(exchange, body if status == 200 else None)
+        headers = exchange.crossing.headers(returned_headers(self._headers, self._index))
+        desk.replies.whole(exchange, status, headers, body)
+        self._pass(failure)
+
+    # A stream.
+
+    def _commit(self) -> None:
+        """Content, an error or the end has come: from here on the client has this upstream's answer, or none."""
+        exchange, relay = self._exchange, self._events()
+        crossing, stream = exchange.crossing, relay.stream
+        if not (stream.content or stream.failed):
+            raise UpstreamBadResponse(EMPTY) if relay.complete else UpstreamStreamBroken
+        exchange.upstream_ends()
+        headers = crossing.headers(returned_headers(self._headers, self._index))
+        if stream.failed and not stream.content:
+            said = stream.early_error()[0]  # what it means is the provider's word, before it is translated
+            check_status(exchange, said, stream.error_data, others_left=self._others_left)
+            status, body = crossing.early_error()
+            headers = [JSON_TYPE, *(pair for pair in headers if pair[0] != b"content-type")]
+            self._desk.replies.whole(exchange, status, headers, body)
+            self._pass(failure_of(said, stream.error_data))
+            return
+        exchange.content_at = perf_counter()
+        self._desk.replies.stream(exchange, self._status, headers)
+        ready, self._ready = bytes(self._ready), bytearray()
+        self._state = State.RELAY
+        exchange.write(ready)
+        self._deadline.next_bytes()
+        if self._end is True:
+            self._finish_stream()
+        else:
+            exchange.upstream_begins()
+            self._go_on()
+
+    def _pass_on(self, data: bytes) -> None:
+        exchange, relay = self._exchange, self._events()
+        if ready := relay.take(data):
+            exchange.write(ready)
+        if relay.moved:
+            self._deadline.heard = True
+        if relay.stream.finished or relay.stream.failed or exchange.congested:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """What is next, once the client has taken what it has?"""
+        exchange, stream = self._exchange, self._events().stream
+        if exchange.congested:
+            if not self._waits:
+                self._waits = True
+                if self._wire is not None:
+                    self._wire.pause()
+                exchange.upstream_ends()
+                self._deadline.taken()
+                exchange.when_room(self._room)
+        elif stream.finished or stream.failed:
+            exchange.upstream_ends()
+            self._state = State.REST
+            if self._wire is None:
+                self._finish_stream()
+            else:
+                self._timer = asyncio.get_running_loop().call_later(SETTLE_S, self._guard, self._finish_stream)
+        elif isinstance(self._end, EdgeError):
+            raise self._end
+        elif self._end:
+            exchange.upstream_ends()
+            if ready := self._events().take_end():
+                exchange.write(ready)
+            self._finish_stream()
+
+    def _room(self) -> None:
+        """The client takes more."""
+        if self._state is not State.RELAY or not self._waits:
+            return
+        self._waits = False
+        self._deadline.go_on()
+        self._exchange.upstream_begins()
+        if self._wire is not None:
+            self._wire.resume()
+        self._guard(self._go_on)
+
+    def _finish_stream(self) -> None:
+        exchange, relay = self._exchange, self._events()
+        stream = relay.stream
+        if self._state is State.REST and (rest := relay.rest(bytes(self._ready))):
+            exchange.write(rest)
+        if not stream.failed and not relay.complete:
+            raise UpstreamStreamBroken
+        self._deadline.stop()
+        self._desk.accounts.settle(exchange)
+        exchange.end()
+        self._pass(AttemptFailed(stream.early_error()[0], stream.error_data) if stream.failed else None)
+
+    def _events(self) -> EventRelay:
+        assert self._relay is not None  # noqa: S101 - asked of streams only
+        return self._relay
+
+    # Its end.
+
+    def _guard(self, step: Callable[..., None], *arguments: object) -> None:
+        """Take a step, if it is not over, and fail with what that raises."""
+        if self._state is State.ENDED:
+            return
+        try:
+            step(*arguments)
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not leave a client waiting
+            self._fail(error)
+
+    def _pass(self, failure: AttemptFailed | None) -> None:
+        outcome = self._outcome
+        self._close(None)
+        outcome.passed(failure)
+
+    def _fail(self, error: Exception) -> None:
+        if self._state is State.ENDED:
+            return  # what went wrong after the outcome is the outcome's
+        outcome = self._outcome
+        self._close(error)
+        outcome.failed(error)
+
+    def _close(self, error: Exception | None) -> None:
+        exchange = self._exchange
+        self._state = State.ENDED
+        self._deadline.stop()
+        exchange.upstream_ends()
+        exchange.when_room(None)
+        self._desk.buffers.let_go(exchange, self._held)
+        if exchange.sending is not None:
+            code = code_of_attempt(exchange, error)
+            provider = self._upstream.provider.name
+            self._desk.meter.count("edge_upstream_requests_total", provider, exchange.model_label, code)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._job is not None:
+            self._job.cancel()
+        if self._wire is not None:
+            self._wire.cancel()
+        self._wire = self._job = self._timer = None

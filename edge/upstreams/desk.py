@@ -1,0 +1,79 @@
+"""What all attempts of one worker have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from edge.errors import Headers, Overloaded
+from edge.exchange import Exchange
+from edge.hooks import Hooks, Meter
+from edge.slices import Slices
+from edge.upstreams.clocks import Sweep
+from edge.upstreams.retry import AttemptFailed
+
+__all__ = ["Buffers", "Desk", "Outcome", "Replies"]
+
+
+class Buffers:
+    """``held`` is the sum of all exchanges' ``buffered``, which nobody else writes."""
+
+    def __init__(self) -> None:
+        self.held = 0
+
+    def hold(self, exchange: Exchange, size: int) -> None:
+        """So many bytes more. Raises Overloaded above ``server.max_buffered_bytes``."""
+        self.held += size
+        exchange.buffered += size
+        if self.held > exchange.state.settings.server.max_buffered_bytes:
+            raise Overloaded("This edge holds as many bytes of bodies as it may; ask again.")
+
+    def let_go(self, exchange: Exchange, held: int) -> None:
+        """Back to `held` bytes of this exchange."""
+        self.held += held - exchange.buffered
+        exchange.buffered = held
+
+
+class Accounts(Protocol):
+    """The books: `edge.accounting.Accounts`, which stands beside this."""
+
+    def settle(self, exchange: Exchange, answer: bytes | None = None) -> None:
+        """Charge the answer of the attempt at hand, once; `answer` is its body, where it is whole and of status 200."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Replies:
+    """How replies are begun, which is for `edge.replies` to know: ``stream`` begins that of a stream, ``whole`` is all
+    of one, ``keep_alive`` is called when a client has been told nothing for too long.
+    """
+
+    stream: Callable[[Exchange, int, Headers], None]
+    whole: Callable[[Exchange, int, Headers, bytes], None]
+    keep_alive: Callable[[Exchange], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What one worker's attempts have in common."""
+
+    hooks: Hooks
+    meter: Meter
+    accounts: Accounts
+    replies: Replies
+    buffers: Buffers
+    slices: Slices
+    sweep: Sweep
+
+
+class Outcome(Protocol):
+    """Who tries."""
+
+    def passed(self, failure: AttemptFailed | None) -> None:
+        """The client has its answer; `failure` is that of the provider which it tells of."""
+        ...
+
+    def failed(self, error: Exception) -> None:
+        """AttemptFailed, an EdgeError, or what should not happen."""
+        ...

@@ -1,0 +1,60 @@
+"""A receiver of a provider's answer that keeps what it is told."""
+
+from __future__ import annotations
+
+import asyncio
+
+from edge.errors import EdgeError, Headers
+from edge.upstreams.wire import Receiver, Transport, UpstreamRequest
+
+
+class Heard(Receiver):
+    """``over``: nothing more is due; ``failure`` is why, if the answer is not complete."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: Headers = []
+        self.framed = False
+        self.data = bytearray()
+        self.failure: EdgeError | None = None
+        self.began = asyncio.Event()
+        self.over = asyncio.Event()
+
+    def head(self, status: int, headers: Headers, index: dict[bytes, bytes], *, framed: bool) -> None:
+        assert not self.began.is_set()
+        self.status, self.headers, self.framed = status, headers, framed
+        self.began.set()
+
+    def body(self, data: bytes) -> None:
+        assert data
+        assert self.began.is_set()
+        assert not self.over.is_set()
+        self.data += data
+
+    def ended(self) -> None:
+        assert self.began.is_set()
+        assert not self.over.is_set()
+        self.over.set()
+
+    def failed(self, error: EdgeError) -> None:
+        assert not self.over.is_set()
+        self.failure = error
+        self.over.set()
+
+    async def whole(self) -> bytes:
+        """The body, once it is complete. Raises `failure`."""
+        await self.over.wait()
+        if self.failure is not None:
+            raise self.failure
+        return bytes(self.data)
+
+
+async def ask(transport: Transport, request: UpstreamRequest) -> Heard:
+    """The whole of an answer. Raises what the transport tells; cancelled, it lets go."""
+    heard = Heard()
+    wire = transport.send(request, heard)
+    try:
+        await heard.whole()
+    finally:
+        wire.cancel()
+    return heard
