@@ -21,8 +21,10 @@ MAX_DIGITS = 9
 MAX_HEAD = 4096
 """Bytes; longer ones are rare, and not kept."""
 MAX_KNOWN = 1024
-OTHERWISE = frozenset({b"connection", b"expect", b"transfer-encoding", b"upgrade"})
+OTHERWISE = frozenset({b"expect", b"transfer-encoding", b"upgrade"})
 """Fields by which more follows from a head than a request with a body of that size."""
+KEPT = b"keep-alive"
+"""What Connection may say, since it says nothing new in HTTP/1.1: httpx, and so the vendors' SDKs, always send it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,8 @@ class Heads:
         if not size.isdigit() or len(size) > MAX_DIGITS or not segment[:at].lower().endswith(b"\r\ncontent-length: "):
             return
         if head.headers[head.place] != (b"content-length", size) or not head.index.keys().isdisjoint(OTHERWISE):
+            return
+        if head.index.get(b"connection", KEPT).lower() != KEPT:
             return
         key = segment[:at] + segment[stop:end]
         if key not in self._known and len(self._known) >= MAX_KNOWN:

@@ -75,6 +75,9 @@ FIELDS = [
     "cache-control: no-store",
     "origin: http://elsewhere",
     "connection: close",
+    "Connection: keep-alive",
+    "connection: Keep-Alive",
+    "connection: keep-alive, x-request-id",
     "connection: upgrade\r\nupgrade: h2c",
     "expect: 100-continue",
     "transfer-encoding: chunked",
@@ -203,6 +206,33 @@ def test_a_failure_of_the_gateway_is_told_as_on_the_ordinary_way(worker, known, 
     assert said(made)[0].startswith(b"HTTP/1.1 500 ")
     assert body.startswith(b'{"type":"error"') == (start != CHAT)
     assert in_flight == 0
+
+
+SDK = """accept: application/json
+accept-encoding: gzip, deflate
+connection: keep-alive
+content-type: application/json
+user-agent: OpenAI/Python 2.14.0
+x-stainless-arch: x64
+x-stainless-async: false
+x-stainless-lang: python
+x-stainless-os: Linux
+x-stainless-package-version: 2.14.0
+x-stainless-read-timeout: 600
+x-stainless-retry-count: 0
+x-stainless-runtime: CPython
+x-stainless-runtime-version: 3.11.7""".splitlines()
+"""What the OpenAI SDK sends, by httpx."""
+
+
+@pytest.mark.parametrize("saying", ["keep-alive", "Keep-Alive", "close", "keep-alive, x-stainless-os"])
+def test_the_heads_of_the_sdks_are_known(worker, known, saying):
+    fields = [line if not line.startswith("connection") else f"connection: {saying}" for line in SDK]
+    for size in (1, 2, 3):
+        body = BODY + b" " * size
+        made = worker.ask(head_of("host: localhost", *fields, f"content-length: {len(body)}") + body)
+        assert said(made)[0].endswith(body)
+    assert known.used == (2 if saying.lower() == "keep-alive" else 0)
 
 
 @pytest.mark.parametrize("follows", [post(OTHER), post() * 2, post(OTHER)[:50], b"\r\n", b"junk", post()[:-3]])
