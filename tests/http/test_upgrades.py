@@ -181,25 +181,27 @@ def test_an_upgrade_takes_other_numbers_of_workers(edge):
 
 
 def test_before_the_end_readiness_goes_and_the_listener_later(simulator, tmp_path):
-    edge = Edge(tmp_path, settings(simulator, drain_delay_s=1.5))
+    delay_s = 3.0
+    edge = Edge(tmp_path, settings(simulator, drain_delay_s=delay_s))
     with running(edge):
         ways = ["/health", "/health/live", "/healthz", "/livez"]
         assert {httpx2.get(edge.url + way).status_code for way in [*ways, "/health/ready", "/readyz"]} == {200}
         begun = time.monotonic()
         edge.process.process.send_signal(signal.SIGTERM)
-        deadline = begun + 1.2
-        while (status := httpx2.get(f"{edge.url}/readyz").status_code) != 503:
-            assert time.monotonic() < deadline
-        assert status == 503
-        served = 0
-        while time.monotonic() < begun + 1.2:  # by both workers, on fresh connections
-            assert httpx2.get(f"{edge.url}/v1/models/smart").status_code == 200
-            assert httpx2.get(f"{edge.url}/health/ready").status_code == 503
-            assert {httpx2.get(edge.url + way).status_code for way in ways} == {200}
-            served += 1
+        asked = ["/readyz", "/health/ready", "/v1/models/smart", *ways]
+        told: dict[str, list[int]] = {way: [] for way in asked}
+        # By both workers, on fresh connections. However long one takes on a busy machine: what is refused comes later
+        # than the delay.
+        try:
+            while time.monotonic() - begun < delay_s:
+                for way in asked:
+                    told[way].append(httpx2.get(edge.url + way).status_code)
+        except httpx2.ConnectError:
+            assert time.monotonic() - begun >= delay_s
         assert edge.process.process.wait(15) == 0
-        assert time.monotonic() - begun >= 1.5
-        print(f"\nserved {served} rounds while unready")
+        assert time.monotonic() - begun >= delay_s
+        assert told["/readyz"][-1] == told["/health/ready"][-1] == 503
+        assert {status for way in (*ways, "/v1/models/smart") for status in told[way]} == {200}
 
 
 def test_a_second_signal_ends_the_delay_too(simulator, tmp_path):
