@@ -30,6 +30,9 @@ MAX_NAME = 128
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
+_encode = msgspec.json.Encoder().encode
+
+
 class Line(msgspec.Struct, gc=False):
     """A request's line. Fields in the order of the line; what is unset is left out. Times in milliseconds, the cost as
     the exact decimal number.
@@ -71,7 +74,6 @@ class Logs:
         terminal = os.isatty(2) if out is None else out.isatty()
         self._level = LEVELS[level]
         self.pretty = format == "pretty" or (format is None and terminal)
-        self._encode = msgspec.json.Encoder().encode
         processors: list[Any] = [
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -85,7 +87,9 @@ class Logs:
 
     def msg(self, line: str | bytes) -> None:
         data = line if isinstance(line, bytes) else line.encode("utf-8", "backslashreplace")
-        self._writer.put(data[:MAX_LINE])
+        if len(data) > MAX_LINE:
+            data = data[:MAX_LINE] if self.pretty else shortened(data)
+        self._writer.put(data)
 
     debug = info = warning = error = critical = msg
 
@@ -119,7 +123,7 @@ class Logs:
             return
         line.level = "warning" if ours else "info"
         line.timestamp = datetime.now(UTC)
-        self.msg(self._encode(line))
+        self.msg(_encode(line))
 
     def attempt_failed(self, attempt: FailedAttempt) -> None:
         fields: dict[str, Any] = {
@@ -134,6 +138,32 @@ class Logs:
             "next": f"{attempt.next_provider}/{attempt.next_model}" if attempt.next_provider else None,
         }
         self.log.warning("attempt failed", **{name: value for name, value in fields.items() if value is not None})
+
+
+def shortened(line: bytes) -> bytes:
+    """A JSON line of more than `MAX_LINE` bytes as one that is not longer: its longest values are cut, what is no text
+    to that of its beginning, and ``cut`` names them.
+    """
+    fields: dict[str, Any] = msgspec.json.decode(line)
+    cut: list[str] = []
+    while len(line) > MAX_LINE and len(cut) < len(fields) - bool(cut):
+        sizes = {name: len(_encode(value)) for name, value in fields.items() if name != "cut" and name not in cut}
+        longest = max(sizes, key=sizes.__getitem__)
+        value = fields[longest]
+        cut.append(longest)
+        fields["cut"] = cut
+        room = MAX_LINE - len(_encode({**fields, longest: ""}))
+        fields[longest] = _beginning(value if isinstance(value, str) else _encode(value).decode(), room)
+        line = _encode(fields)
+    return line
+
+
+def _beginning(text: str, room: int) -> str:
+    """As much of a text as takes `room` bytes of JSON between its quotes."""
+    text = text[: max(room, 0)]
+    while (size := len(_encode(text)) - 2) > room and text:
+        text = text[: min(len(text) - 1, len(text) * max(room, 0) // size)]
+    return text
 
 
 def line_of(record: RequestRecord) -> Line:

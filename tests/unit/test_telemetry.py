@@ -221,6 +221,34 @@ def test_lines_are_written_soon_and_none_is_lost_at_the_end():
     assert max(map(len, lines)) == 8192
 
 
+@pytest.mark.parametrize(
+    ("fields", "cut"),
+    [
+        ({"event": "x" * 20_000}, ["event"]),
+        ({"event": "said", "provider_said": 'a"\n\u00e9\u0001' * 4_000, "status": 500}, ["provider_said"]),
+        ({"event": "refused", "errors": [f"providers.x{n}: unknown key" for n in range(1000)]}, ["errors"]),
+        ({"event": "two", "one": "\u20ac" * 9_000, "other": "y" * 30_000, "status": 500}, ["other", "one"]),
+    ],
+)
+def test_a_long_line_stays_json_and_says_what_was_cut(fields, cut):
+    out = io.StringIO()
+    logs = Logs("info", "json", out)
+    logs.log.warning(**fields)
+    line = out.getvalue()
+    assert len(line.encode()) <= 8192 + 1
+    got = json.loads(line)
+    assert got["cut"] == cut
+    assert got["level"] == "warning"
+    for name, value in fields.items():
+        if name not in cut:
+            assert got[name] == value
+        elif isinstance(value, str):
+            assert value.startswith(got[name])
+        else:
+            assert json.dumps(value, separators=(",", ":")).startswith(got[name])
+    assert sum(len(got[name]) for name in cut) > 3000 / 2, "as much as there is room for"
+
+
 def test_a_line_tells_cost_estimate_and_cache_where_there_are_any():
     got = line(msgspec.structs.replace(OK, cost=12_340_000, estimated=True, cache="miss"))
     assert list(got.items())[11:14] == [("cost_usd", 0.00001234), ("estimated", True), ("cache", "miss")]
