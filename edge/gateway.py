@@ -123,8 +123,10 @@ class Gateway:
         """Who is asking, and for what? Refuses an unknown key before it has sent its body."""
         state = exchange.state = self.state
         try:
-            exchange.key = state.auth.identify(exchange)
             route = exchange.route
+            # OPTIONS of a route is answered without a key: what a browser asks first, and a probe, carry none.
+            if exchange.method != "OPTIONS" or route is UNKNOWN or state.auth.open:
+                exchange.key = state.auth.identify(exchange)
             if route is UNKNOWN or (route.endpoint == OTHER and exchange.method not in (route.method, "OPTIONS")):
                 if b"anthropic-version" in exchange.index:
                     exchange.dialect = "anthropic"

@@ -142,10 +142,12 @@ class TestKeys:
          "/health/", "/health/../metrics", "/%68ealth", "/openai", "/anthropic/v1/messages", "/metrics/"],
     )  # fmt: skip
     def test_without_a_key_only_health_answers(self, guarded, path):
+        routes = ("/v1/chat/completions", "/v1/models", "/v1/nope", "/anthropic/v1/messages")
         for method in ("GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"):
             with Client(guarded.port) as client:
                 client.send(f"{method} {path} HTTP/1.1\r\nhost: metrics\r\ncontent-length: 0\r\n\r\n".encode())
-                assert client.head()[0] == 401, (method, path)
+                expected = 200 if method == "OPTIONS" and path in routes else 401
+                assert client.head()[0] == expected, (method, path)
         for path in ("/health", "/health/live", "/health/ready", "/healthz", "/livez", "/readyz"):
             assert httpx2.get(guarded.url + path).status_code == 200
 
@@ -350,6 +352,19 @@ class TestRoutes:
         with Client(guarded.port) as client:
             client.send(b"OPTIONS * HTTP/1.1\r\nhost: localhost\r\n\r\n")
             assert client.head()[0] == 200
+
+    @pytest.mark.parametrize(
+        ("path", "allowed"), [("/v1/messages", "POST, OPTIONS"), ("/v1/models", "GET, HEAD, OPTIONS")]
+    )
+    @pytest.mark.parametrize("more", ["", "authorization: Bearer nobodys-key-at-all\r\n"])
+    def test_options_of_a_route_need_no_key(self, guarded, path, allowed, more):
+        """What a browser asks before a request of another origin has no key, and gets no leave of CORS either."""
+        asked = f"OPTIONS {path} HTTP/1.1\r\nhost: localhost\r\norigin: https://app.example\r\n{more}"
+        with Client(guarded.port) as client:
+            client.send(f"{asked}access-control-request-method: POST\r\n\r\n".encode())
+            status, headers = client.head()
+            assert (status, headers["allow"].upper(), client.body(headers)) == (200, allowed, b"")
+            assert not [name for name in headers if name.startswith("access-control")]
 
     def test_errors_speak_anthropics_dialect_where_its_clients_ask(self, edge):
         for path, headers in (("/anthropic/v1/files", {}), ("/v1/files", {"anthropic-version": "2023-06-01"})):
