@@ -124,8 +124,7 @@ class Gateway:
         state = exchange.state = self.state
         try:
             route = exchange.route
-            # OPTIONS of a route is answered without a key: what a browser asks first, and a probe, carry none.
-            if exchange.method != "OPTIONS" or route is UNKNOWN or state.auth.open:
+            if exchange.method != "OPTIONS" or route is UNKNOWN or state.auth.open:  # a browser asks without a key
                 exchange.key = state.auth.identify(exchange)
             if route is UNKNOWN or (route.endpoint == OTHER and exchange.method not in (route.method, "OPTIONS")):
                 if b"anthropic-version" in exchange.index:
