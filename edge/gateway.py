@@ -44,7 +44,6 @@ from edge.slices import LARGE, Slices
 from edge.state import Granted, State, build_state
 from edge.upstreams.clocks import Sweep
 from edge.upstreams.desk import Buffers, Desk, Replies
-from edge.upstreams.provider import Provider
 
 __all__ = ["Gateway"]
 
@@ -75,7 +74,6 @@ class Gateway:
         self._tell_in_flight(0.0)
         self._hit = meter.bind("edge_cache_requests_total", "memory", "hit")
         self._missed = meter.bind("edge_cache_requests_total", "memory", "miss")
-        self._retiring: set[Provider] = set()
         self._changing = asyncio.Lock()
         self._table = Table(answers, self.accounts, self._desk, self._read)
 
@@ -83,8 +81,7 @@ class Gateway:
         """Serve new requests by another configuration, in one step. Raises what `load` does, OSError as `build_state`.
 
         `load` and whatever takes long is done in a thread of its own, whose steps are short, so that the loop serves
-        meanwhile; `prepared` is called on the loop just before. The connections of providers that are no more are
-        closed when the last request by the old configuration must be over.
+        meanwhile; `prepared` is called on the loop just before.
         """
         async with self._changing:
             old = self.state
@@ -96,18 +93,12 @@ class Gateway:
             state = await asyncio.to_thread(build)
             prepared(state.settings)
             self.state = state
+            state.fleet.succeed(old.fleet)
             await self.answers.adjust(state.settings.cache)
-        gone = set(old.providers.values()) - set(state.providers.values())
-        self._retiring |= gone
-        await asyncio.sleep(old.settings.resilience.total_s)
-        for provider in gone:
-            await provider.transport.close()
-        self._retiring -= gone
 
     async def close(self) -> None:
         """Close the connections to all providers."""
-        providers = {*self.state.providers.values(), *self._retiring}
-        await asyncio.gather(*(provider.transport.close() for provider in providers))
+        await self.state.fleet.close()
 
     # What came before.
 

@@ -12,7 +12,8 @@ from edge.guard.auth import Auth, Key
 from edge.guard.key_table import KeyTable
 from edge.routes import Route
 from edge.upstreams.catalog import Catalog
-from edge.upstreams.provider import Provider, open_transport
+from edge.upstreams.fleet import Fleet
+from edge.upstreams.provider import Provider
 from edge.upstreams.router import Router, Upstream
 
 __all__ = ["Granted", "State", "build_state"]
@@ -41,6 +42,7 @@ class State:
 
     settings: config.Config
     auth: Auth
+    fleet: Fleet
     router: Router
     catalog: Catalog
     caches: bool = False
@@ -99,31 +101,25 @@ class State:
     def providers(self) -> dict[str, Provider]:
         return self.router.providers
 
-    @property
-    def connect_s(self) -> float:
-        return self.settings.resilience.connect_s
-
 
 def build_state(
     settings: config.Config, keys: KeyTable | None = None, *, loopback_only: bool = True, old: State | None = None
 ) -> State:
     """The state for a configuration. Opens no connection; raises OSError for a ``ca_file`` that cannot be read.
 
-    `keys` and `loopback_only` are `Auth`'s. A provider whose settings are as in `old` is taken over with its
-    connections and its list of models.
+    `keys` and `loopback_only` are `Auth`'s. Of `old` goes on what is the same: sites with their connections, their
+    lists of models and how their upstreams do.
     """
     keys = KeyTable.of(settings.auth.keys) if keys is None else keys
-    connect_s = settings.resilience.connect_s
+    fleet = Fleet.of(settings, old.fleet if old is not None else None)
     providers: dict[str, Provider] = {}
     for name, provider in settings.providers.items():
-        if old is not None and old.settings.providers.get(name) == provider and old.connect_s == connect_s:
-            providers[name] = old.providers[name]
-        else:
-            providers[name] = Provider(name, provider, open_transport(provider, connect_s))
+        providers[name] = Provider(name, provider, fleet.sites[name])
     catalog = Catalog(providers, old.catalog if old is not None else None)
     return State(
         settings=settings,
         auth=Auth(settings.auth, keys, loopback_only=loopback_only),
+        fleet=fleet,
         router=Router(settings.models, providers, catalog.known),
         catalog=catalog,
         caches=keys.caches or caches(settings),

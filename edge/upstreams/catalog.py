@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from edge.dialects.model_lists import NOTHING, Facts, facts_of
 from edge.errors import EdgeError, UpstreamBadResponse
+from edge.upstreams.fleet import Site
 from edge.upstreams.provider import Provider
 from edge.upstreams.wire import whole
 
@@ -40,12 +41,16 @@ class Catalog:
     """Asks each provider at most once every five minutes; a provider that fails keeps its last list."""
 
     def __init__(self, providers: dict[str, Provider], old: Catalog | None = None) -> None:
-        """Of the providers that are also in `old`, what it knows is kept."""
+        """Of the sites that are also in `old`, what it knows is kept."""
         self._providers = providers
         self._listings: dict[str, _Listing] = {
-            name: old._listings[name] if old is not None and old._providers.get(name) is provider else _Listing()
+            name: old._listings[name] if old is not None and old._site(name) is provider.site else _Listing()
             for name, provider in providers.items()
         }
+
+    def _site(self, name: str) -> Site | None:
+        provider = self._providers.get(name)
+        return provider.site if provider is not None else None
 
     def known(self) -> Iterable[str]:
         """Every name listed so far, without asking."""

@@ -47,6 +47,9 @@ class HttpxTransport:
         """`origin` is scheme, host and port."""
         _tell_peers_of_departures()
         self._origin = origin
+        self._sending: set[asyncio.Task[None]] = set()
+        self._keeps = True
+        self._closing: asyncio.Task[None] | None = None
         self._timeout = {"connect": connect_s, "pool": connect_s, "read": None, "write": None}
         self._transport = httpx2.AsyncHTTPTransport(
             verify=tls or True,
@@ -72,8 +75,23 @@ class HttpxTransport:
             extensions={"timeout": self._timeout, "trace": note},
         )
         stream = Stream(receiver)
-        stream.task = asyncio.get_running_loop().create_task(stream.run(self._transport, outgoing))
+        sending = stream.task = asyncio.get_running_loop().create_task(stream.run(self._transport, outgoing))
+        self._sending.add(sending)
+        sending.add_done_callback(self._sent)
         return stream
+
+    def retire(self) -> None:
+        self._keeps = False
+        self._close_if_over()
+
+    def _sent(self, sending: asyncio.Task[None]) -> None:
+        self._sending.discard(sending)
+        if not self._keeps:
+            self._close_if_over()
+
+    def _close_if_over(self) -> None:
+        if not self._sending:
+            self._closing = asyncio.get_running_loop().create_task(self.close())
 
     async def close(self) -> None:
         await self._transport.aclose()

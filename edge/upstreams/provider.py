@@ -6,7 +6,6 @@ import hashlib
 import itertools
 import random
 import re
-import ssl
 from fnmatch import translate
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -17,11 +16,10 @@ from edge.exchange import Exchange
 from edge.money.pricing import ModelPrice, load_prices, own_price, spells
 from edge.routes import Dialect, Route
 from edge.upstreams.client_headers import DEFAULT_VERSION, ClientHeaders
-from edge.upstreams.http2 import HttpxTransport
-from edge.upstreams.transport import Pool
-from edge.upstreams.wire import Transport, UpstreamRequest
+from edge.upstreams.fleet import Site
+from edge.upstreams.wire import UpstreamRequest
 
-__all__ = ["Provider", "open_transport"]
+__all__ = ["Provider"]
 
 MAX_REMEMBERED = 256
 FORWARDED_QUERY = ("beta",)
@@ -34,13 +32,14 @@ class Provider:
     log may tell of what it says.
     """
 
-    def __init__(self, name: str, settings: config.Provider, transport: Transport) -> None:
+    def __init__(self, name: str, settings: config.Provider, site: Site) -> None:
         self.name = name
+        self.site = site
         self.dialect: Dialect = settings.dialect
         self.base_url = settings.base_url
         self.has_own_models = settings.models is not None
         self._system_first = settings.system == "first"
-        self.transport = transport
+        self.transport = site.transport
         patterns = config.DEFAULT_MODELS[settings.dialect] if settings.models is None else settings.models
         self.patterns = tuple(patterns)
         self._claims = [re.compile(translate(pattern)) for pattern in self.patterns]
@@ -156,21 +155,6 @@ class Provider:
         # Bodies pass as they are, so they had better come uncompressed.
         headers.append((b"accept-encoding", b"identity"))
         return headers
-
-
-def open_transport(settings: config.Provider, connect_s: float) -> Transport:
-    """The transport to a provider's origin. Raises OSError for a CA file that cannot be read."""
-    url = urlsplit(settings.base_url)
-    tls = None
-    if url.scheme == "https":
-        tls = ssl.create_default_context(cafile=settings.ca_file)
-        tls.minimum_version = ssl.TLSVersion.TLSv1_2
-    if settings.http2:
-        return HttpxTransport(
-            f"{url.scheme}://{url.netloc}", connect_s=connect_s, max_connections=settings.max_connections, tls=tls
-        )
-    port = url.port or (443 if tls else 80)
-    return Pool(url.hostname or "", port, tls=tls, connect_s=connect_s, max_connections=settings.max_connections)
 
 
 def weight(tenant: str, account: Headers) -> bytes:

@@ -25,15 +25,17 @@ class Upstream:
     """A provider and the model to ask it for.
 
     ``names`` is what a key's patterns may match: ``provider/model`` and the bare model; ``headers`` tell the client who
-    answered; ``price`` is what its answers cost, None where that is not known.
+    answered; ``price`` is what its answers cost, None where that is not known. ``member`` is how it does, over all
+    configurations that have it.
     """
 
-    __slots__ = ("headers", "model", "names", "price", "provider")
+    __slots__ = ("headers", "member", "model", "names", "price", "provider")
 
     def __init__(self, provider: Provider, model: str, price: config.Price | None = None) -> None:
         """`price` is that of the alias, where it has one."""
         self.provider = provider
         self.model = model
+        self.member = provider.site.member(model)
         self.price = provider.price(model) if price is None else provider.own_price(price, model)
         self.names = (f"{provider.name}/{model}", model)
         self.headers: Headers = [

@@ -44,6 +44,7 @@ class Pool:
         name = f"[{host}]" if ":" in host else host
         default = 443 if tls else 80
         self._authority = (name if port == default else f"{name}:{port}").encode("ascii")
+        self._keeps = True
         self._idle: deque[Connection] = deque()
         self._all: set[Connection] = set()
         self._opening = 0
@@ -86,6 +87,12 @@ class Pool:
         connecting = self._connecting.pop(sending, None)
         if connecting is not None:
             connecting.cancel()
+
+    def retire(self) -> None:
+        """Keep no connection beyond its answer from now on."""
+        self._keeps = False
+        for connection in list(self._idle):
+            connection.abort()
 
     async def close(self) -> None:
         """Close every connection."""
@@ -138,6 +145,9 @@ class Pool:
         if not connection.usable:
             return
         if self._hand_over(connection):
+            return
+        if not self._keeps:
+            connection.abort()
             return
         loop = asyncio.get_running_loop()
         connection.idle_since = loop.time()

@@ -100,6 +100,10 @@ class Transport(Protocol):
         """Send, and tell `receiver` what comes of it."""
         ...
 
+    def retire(self) -> None:
+        """Serve whoever still sends, but keep no connection beyond its answer."""
+        ...
+
     async def close(self) -> None:
         """Close every connection."""
         ...

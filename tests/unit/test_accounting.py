@@ -20,6 +20,7 @@ from edge.hooks import Usage
 from edge.money.accounting import Accounts, Charge, estimate, usd
 from edge.money.pricing import PICO
 from edge.telemetry.metrics import Metrics, shared_slots
+from edge.upstreams.fleet import open_site
 from edge.upstreams.provider import Provider
 from edge.upstreams.router import Upstream
 
@@ -57,7 +58,7 @@ def tally() -> Tally:
 
 def upstream(model: str = "gpt-4o", base_url: str = OPENAI, **settings: Any) -> Upstream:
     made = config.Provider(dialect="openai", base_url=base_url, **settings)
-    return Upstream(Provider("main", made, None), model)  # type: ignore[arg-type]
+    return Upstream(Provider("main", made, open_site("main", made, 1.0)), model)
 
 
 def charge(accounts: Accounts, model: str = "gpt-4o", usage: Usage | None = None, **more: bool) -> Charge | None:

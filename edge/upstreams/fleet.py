@@ -1,0 +1,155 @@
+"""What outlives a configuration: the connections to a provider, and how its upstreams do.
+
+A `Site` is a provider as it is over the wire: where it is, how it is reached and as whom it is asked. A configuration
+that says the same of that goes on with the site, whatever else it changes (prices, names of models, aliases); one that
+says anything else has a site of its own, and the old one serves the requests that have begun by it. A `Fleet` is the
+sites of one configuration.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+from xxhash import xxh3_64_intdigest
+
+from edge import config
+from edge._fast import Member
+from edge.upstreams.http2 import HttpxTransport
+from edge.upstreams.transport import Pool
+from edge.upstreams.wire import Transport
+
+__all__ = ["Fleet", "Site", "open_site"]
+
+MAX_MEMBERS = 4096
+"""Of one site, beside those that the configuration names: clients may name models too."""
+DECIDED_HERE: dict[str, object] = {
+    "models": None,
+    "prices": {},
+    "priced_as": None,
+    "system": "anywhere",
+    "drop_headers": [],
+    "drop_betas": [],
+}
+"""Settings of a provider that say what this gateway does, and nothing of where it asks, or as whom."""
+
+Identity = tuple[config.Provider, float, bytes]
+
+
+class Site:
+    """``transport`` is its connections; ``configured`` the models that a configuration names, whose members stay."""
+
+    __slots__ = ("__weakref__", "_members", "configured", "identity", "name", "transport")
+
+    def __init__(self, name: str, identity: Identity, transport: Transport) -> None:
+        self.name = name
+        self.identity = identity
+        self.transport = transport
+        self.configured: frozenset[str] = frozenset()
+        self._members: dict[str, Member] = {}
+
+    def member(self, model: str) -> Member:
+        """How the upstream does that this model is here: one member for all who ask, as long as it is remembered."""
+        found = self._members.get(model)
+        if found is None:
+            if len(self._members) >= MAX_MEMBERS + len(self.configured):
+                self._forget()
+            # Another configuration is read in a thread of its own, and finds its upstreams' members meanwhile.
+            key = xxh3_64_intdigest(f"{self.name}/{model}".encode())
+            found = self._members.setdefault(model, Member(key))
+        return found
+
+    def _forget(self) -> None:
+        """Clients name so many models: their members go, but for those that are asked just now."""
+        for model, member in list(self._members.items()):
+            if model not in self.configured and not member.in_flight:
+                del self._members[model]
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """``sites`` by the names of the providers; ``configured`` has the models of each that the configuration names."""
+
+    sites: dict[str, Site]
+    configured: dict[str, frozenset[str]]
+
+    @classmethod
+    def of(cls, settings: config.Config, old: Fleet | None = None) -> Fleet:
+        """The fleet of a configuration, with those of the old sites that are the same. The old one serves on: nothing
+        of it ends before `succeed`. Raises OSError for a ``ca_file`` that cannot be read.
+        """
+        connect_s = settings.resilience.connect_s
+        sites: dict[str, Site] = {}
+        for name, provider in settings.providers.items():
+            known = old.sites.get(name) if old is not None else None
+            same = known is not None and known.identity == identity(provider, connect_s)
+            sites[name] = known if known is not None and same else open_site(name, provider, connect_s)
+        configured: dict[str, set[str]] = {name: set() for name in sites}
+        for name, model in upstreams_of(settings):
+            configured[name].add(model)
+        fleet = cls(sites, {name: frozenset(models) for name, models in configured.items()})
+        for name, site in sites.items():
+            site.configured |= fleet.configured[name]
+        return fleet
+
+    def succeed(self, old: Fleet) -> None:
+        """New requests are served by this one from now on. What is only the old one's keeps no connection beyond the
+        answers that are on their way, and is gone when the last request that knows it is over.
+        """
+        kept = set(self.sites.values())
+        for site in old.sites.values():
+            if site not in kept:
+                site.transport.retire()
+        for name, site in self.sites.items():
+            site.configured = self.configured[name]
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for site in self.sites.values():
+            await site.transport.close()
+
+
+def upstreams_of(settings: config.Config) -> Iterator[tuple[str, str]]:
+    """Provider and model of each upstream that a configuration names."""
+    for model in settings.models.values():
+        for target in model.upstreams:
+            name, _, upstream = target.to.partition("/")
+            yield name, upstream
+    for name, provider in settings.providers.items():
+        for pattern in provider.models or ():
+            if not set(pattern) & set("*?["):
+                yield name, pattern
+
+
+def identity(settings: config.Provider, connect_s: float) -> Identity:
+    """What a site is known by. A ``ca_file`` counts by what is in it. Raises OSError for one that cannot be read."""
+    authorities = b""
+    if settings.ca_file is not None and urlsplit(settings.base_url).scheme == "https":
+        authorities = hashlib.sha256(Path(settings.ca_file).read_bytes()).digest()
+    return msgspec.structs.replace(settings, **DECIDED_HERE), connect_s, authorities
+
+
+def open_site(name: str, settings: config.Provider, connect_s: float) -> Site:
+    """A site to which nothing is connected yet. Raises OSError for a ``ca_file`` that cannot be read."""
+    known_by = identity(settings, connect_s)
+    url = urlsplit(settings.base_url)
+    tls = None
+    if url.scheme == "https":
+        tls = ssl.create_default_context(cafile=settings.ca_file)
+        tls.minimum_version = ssl.TLSVersion.TLSv1_2
+    transport: Transport
+    if settings.http2:
+        transport = HttpxTransport(
+            f"{url.scheme}://{url.netloc}", connect_s=connect_s, max_connections=settings.max_connections, tls=tls
+        )
+    else:
+        port = url.port or (443 if tls else 80)
+        transport = Pool(
+            url.hostname or "", port, tls=tls, connect_s=connect_s, max_connections=settings.max_connections
+        )
+    return Site(name, known_by, transport)
