@@ -29,6 +29,7 @@ from edge.errors import (
     kind_of_status,
 )
 from edge.exchange import Exchange
+from edge.grant import Grant
 from edge.guard.auth import refuse_model
 from edge.guard.key_table import KeyTable
 from edge.guard.limits import KeyLimits
@@ -41,7 +42,7 @@ from edge.replies import fail, keep_alive, reply, serve, start_stream
 from edge.routes import EXISTING, OTHER, UNKNOWN, no_route
 from edge.sharing import Joining, Table, Waiting
 from edge.slices import LARGE, Slices
-from edge.state import Granted, State, build_state
+from edge.state import State, build_state
 from edge.upstreams.clocks import Sweep
 from edge.upstreams.desk import Buffers, Desk, Replies
 
@@ -162,9 +163,9 @@ class Gateway:
             exact = self.answers.exact(exchange) if caches else ()
             if caches and self._repeats(exchange, exact):
                 return
-            granted = self._read(exchange)
+            grant = self._read(exchange)
             if caches:
-                exchange.plan = self.answers.plan(exchange, exact, granted.cache, granted.identity)
+                exchange.plan = self.answers.plan(exchange, exact, grant.cache, grant.identity)
                 exchange.cache = "miss" if exchange.plan is not None else "bypass"
                 self._recall(exchange)
         except EdgeError as error:
@@ -201,16 +202,16 @@ class Gateway:
         self.accounts.saved_by(exchange, found[0].entry.cost)
         self._settle(exchange)
 
-    def _read(self, exchange: Exchange) -> Granted:
+    def _read(self, exchange: Exchange) -> Grant:
         """Check the body, and find the upstreams of the model asked for that the key may use, in the order in which to
         try them.
         """
         check_body(exchange)
-        granted: Granted = exchange.state.grant(exchange.key, exchange.model, exchange.route)
-        exchange.model_label, exchange.upstreams = granted.label, granted.upstreams
-        if not granted.upstreams:
+        grant: Grant = exchange.state.grant(exchange.key, exchange.model, exchange.route)
+        exchange.model_label, exchange.upstreams = grant.label, grant.upstreams
+        if not grant.upstreams:
             raise refuse_model(exchange.model)
-        return granted
+        return grant
 
     # What must wait.
 

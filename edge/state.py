@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edge import config
 from edge.cache.key import identity, owner_of
 from edge.cache.policy import mode_for
 from edge.errors import ModelNotFound
+from edge.grant import Grant
 from edge.guard.auth import Auth, Key
 from edge.guard.key_table import KeyTable
+from edge.memo import Memo
 from edge.routes import Route
 from edge.upstreams.catalog import Catalog
 from edge.upstreams.fleet import Fleet
 from edge.upstreams.provider import Provider
-from edge.upstreams.router import Router, Upstream
+from edge.upstreams.router import Choice, Router, Upstream
 
-__all__ = ["Granted", "State", "build_state"]
+__all__ = ["State", "build_state"]
 
 MODEL_OTHER = "_other"
 """Metric label of every model that nobody here knows: clients choose names, and must not choose labels."""
-MAX_REMEMBERED = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """What a key gets for a model's name: its metric label, of which there are only so many, and the upstreams it may
-    use, in the order in which to try them; and how its answers are cached, with the part of their cache key that is not
-    the request.
-    """
-
-    label: str
-    upstreams: tuple[Upstream, ...]
-    cache: config.CacheMode = "off"
-    identity: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +35,16 @@ class State:
     catalog: Catalog
     caches: bool = False
     """Whether some key or model has answers that may be cached."""
-    granted: dict[tuple[str, str, str], Granted] = field(default_factory=dict)
+    grants: Memo[tuple[str, str, str], Grant] = field(default_factory=Memo)
     """What was found before, by key, model and endpoint."""
 
-    def grant(self, key: Key, model: str, route: Route) -> Granted:
+    def grant(self, key: Key, model: str, route: Route) -> Grant:
         """What `key` gets for a name. Raises ModelNotFound, UnsupportedRoute."""
         asked = (key.id, model, route.endpoint)
-        found = self.granted.get(asked)
-        if found is None:
-            found = self._granted(key, model, route)
-            if len(self.granted) >= MAX_REMEMBERED:
-                self.granted.clear()  # names come from clients
-            self.granted[asked] = found
-        return found
+        found = self.grants.get(asked)
+        return self.grants.keep(asked, self._grant(key, model, route)) if found is None else found
 
-    def _granted(self, key: Key, model: str, route: Route) -> Granted:
+    def _grant(self, key: Key, model: str, route: Route) -> Grant:
         """An alias grants its own upstreams, but not its fallbacks."""
         try:
             resolution = self.router.resolve(model, route)
@@ -70,21 +53,17 @@ class State:
             if not close:
                 raise
             raise ModelNotFound(f"{error.message} Did you mean {', '.join(close)}?", param="model") from None
-        alias, settings = resolution.alias, self.settings
-        upstreams = tuple(
-            upstream
-            for name, group in ((alias, resolution.upstreams), *resolution.fallbacks)
-            for upstream in group
-            if (name and key.grants(name)) or key.grants(*upstream.names)
-        )
-        label = alias or self._label(upstreams or resolution.upstreams)
+        alias, settings = resolution.own.group.alias, self.settings
+        own, *fallbacks = [granted_of(key, choice) for choice in (resolution.own, *resolution.fallbacks)]
+        label = alias or self._label(resolution.own.upstreams)
+        grant = Grant(alias, label, own, tuple(fallbacks))
         mode = mode_for(settings.cache.mode, key.cache, settings.models[alias].cache if alias else None)
-        if mode == "off" or not upstreams:
-            return Granted(label, upstreams)
-        targets = ((settings.providers[upstream.provider.name], upstream.model) for upstream in upstreams)
+        if mode == "off" or not grant.upstreams:
+            return grant
+        targets = ((settings.providers[upstream.provider.name], upstream.model) for upstream in grant.upstreams)
         owner = owner_of(settings.cache.scope, key.tenant, key.id)
         told = identity(settings.cache.scope, owner, settings.translation.strict, targets)
-        return Granted(label, upstreams, mode, told)
+        return replace(grant, cache=mode, identity=told)
 
     def _label(self, upstreams: tuple[Upstream, ...]) -> str:
         """The metric label of a model that no alias names, but its own name: if the configuration spells it out, as it
@@ -100,6 +79,14 @@ class State:
     @property
     def providers(self) -> dict[str, Provider]:
         return self.router.providers
+
+
+def granted_of(key: Key, choice: Choice) -> Choice:
+    """The part of a choice that a key may use: all of it by the alias, or an upstream by a name of its own."""
+    alias = choice.group.alias
+    if alias and key.grants(alias):
+        return choice
+    return choice.only(lambda upstream: key.grants(*upstream.names))
 
 
 def build_state(

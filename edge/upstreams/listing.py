@@ -64,8 +64,8 @@ def visible_models(
     """Each model with the provider's name for it: aliases first, then the providers' own lists, without repeats."""
     route = ROUTES["messages" if asked.dialect == "anthropic" else "chat/completions"]
     visible: dict[str, tuple[Listed, str]] = {}
-    for alias, upstreams in router.aliases.items():
-        if any(u.provider.serves(route) and asked.grants(alias, *u.names) for u in upstreams):
+    for alias, group in router.aliases.items():
+        if any(u.provider.serves(route) and asked.grants(alias, *u.names) for u in group.upstreams):
             visible[alias] = (Listed(alias, "edge", Facts(display_name=aliases[alias].display_name)), alias)
     for provider, model, facts in catalog.models():
         upstream = Upstream(provider, model)

@@ -13,6 +13,7 @@ from edge import config
 from edge.dialects.crossing import Crossing, can_cross, open_crossing
 from edge.errors import Headers
 from edge.exchange import Exchange
+from edge.memo import Memo
 from edge.money.pricing import ModelPrice, load_prices, own_price, spells
 from edge.routes import Dialect, Route
 from edge.upstreams.client_headers import DEFAULT_VERSION, ClientHeaders
@@ -21,7 +22,6 @@ from edge.upstreams.wire import UpstreamRequest
 
 __all__ = ["Provider"]
 
-MAX_REMEMBERED = 256
 FORWARDED_QUERY = ("beta",)
 TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
 
@@ -60,7 +60,7 @@ class Provider:
         # The client's betas and the configured ones go in one line.
         self._always = [pair for pair in self._configured if pair[0] != b"anthropic-beta"]
         self._traces = not self._client.holds_back(b"traceparent")
-        self._targets: dict[str, bytes] = {}
+        self._targets: Memo[str, bytes] = Memo(256)
 
     def claims(self, model: str) -> bool:
         return any(pattern.match(model) for pattern in self._claims)
@@ -121,8 +121,8 @@ class Provider:
         target = self._targets.get(path) if not query else None
         if target is None:
             target = self._target(path, query)
-            if not query and len(self._targets) < MAX_REMEMBERED:
-                self._targets[path] = target  # paths come from clients, where they pass through
+            if not query:
+                self._targets.keep(path, target)  # paths come from clients, where they pass through
         return UpstreamRequest(b"POST", target, self._headers(exchange, crossing, account), crossing.body, once)
 
     def models_request(self) -> UpstreamRequest:

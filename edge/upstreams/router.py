@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from edge import config
+from edge._fast import Balancer
 from edge.errors import Headers, ModelNotFound, UnsupportedRoute
+from edge.memo import Memo
 from edge.routes import Route
 from edge.upstreams.provider import Provider
 
-__all__ = ["Resolution", "Router", "Upstream"]
+__all__ = ["Choice", "Group", "Resolution", "Router", "Upstream"]
 
-MAX_CACHED = 4096
+ALL = 0xFFFFFFFFFFFFFFFF
+"""The mask of a whole group, which has 64 upstreams at most."""
 MAX_COMPARED = 100
 MAX_NAME = 64
 PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F))
@@ -25,17 +28,15 @@ class Upstream:
     """A provider and the model to ask it for.
 
     ``names`` is what a key's patterns may match: ``provider/model`` and the bare model; ``headers`` tell the client who
-    answered; ``price`` is what its answers cost, None where that is not known. ``member`` is how it does, over all
-    configurations that have it.
+    answered; ``price`` is what its answers cost, None where that is not known.
     """
 
-    __slots__ = ("headers", "member", "model", "names", "price", "provider")
+    __slots__ = ("headers", "model", "names", "price", "provider")
 
     def __init__(self, provider: Provider, model: str, price: config.Price | None = None) -> None:
         """`price` is that of the alias, where it has one."""
         self.provider = provider
         self.model = model
-        self.member = provider.site.member(model)
         self.price = provider.price(model) if price is None else provider.own_price(price, model)
         self.names = (f"{provider.name}/{model}", model)
         self.headers: Headers = [
@@ -44,16 +45,51 @@ class Upstream:
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class Resolution:
-    """``alias`` is the configured name the request used, "" for a name found by provider or pattern.
-
-    ``fallbacks`` are (alias, upstreams) to try after ``upstreams``; a key needs them granted for themselves.
+class Group:
+    """Upstreams of which one is picked: those of an alias, or the one that a name leads to, whose ``alias`` is "".
+    ``members`` are how they do, over all configurations that have them, and what ``balancer`` picks among.
     """
 
-    alias: str
-    upstreams: tuple[Upstream, ...]
-    fallbacks: tuple[tuple[str, tuple[Upstream, ...]], ...] = ()
+    __slots__ = ("alias", "balancer", "members", "upstreams")
+
+    def __init__(self, alias: str, upstreams: tuple[Upstream, ...]) -> None:
+        self.alias = alias
+        self.upstreams = upstreams
+        self.members = tuple(upstream.provider.site.member(upstream.model) for upstream in upstreams)
+        self.balancer = Balancer(self.members, "failover")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A group, and in ``mask`` a bit for each of its upstreams that may be asked, the lowest for the first."""
+
+    group: Group
+    mask: int
+
+    @property
+    def upstreams(self) -> tuple[Upstream, ...]:
+        return tuple(upstream for n, upstream in enumerate(self.group.upstreams) if self.mask >> n & 1)
+
+    def only(self, may: Callable[[Upstream], bool]) -> Choice:
+        """Of those, the ones that `may` be asked."""
+        bits = (1 << n for n, upstream in enumerate(self.group.upstreams) if self.mask >> n & 1 and may(upstream))
+        return Choice(self.group, sum(bits))
+
+    def pick(self, now: float, tried: int = 0) -> int:
+        """The place in the group of the upstream to ask, -1 where none is left; `tried` has the bits of those that are
+        not to be asked again.
+        """
+        return self.group.balancer.pick(now, exclude=ALL & ~self.mask | tried)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """``own`` are the upstreams of the name, ``fallbacks`` those to try after them, of each the ones that serve the
+    route; a key needs fallbacks granted for themselves.
+    """
+
+    own: Choice
+    fallbacks: tuple[Choice, ...] = ()
 
 
 class Router:
@@ -71,11 +107,11 @@ class Router:
         self.providers = providers
         self._live_names = live_names
         self.aliases = {
-            alias: tuple(_target(target.to, providers, model.price) for target in model.upstreams)
+            alias: Group(alias, tuple(_target(target.to, providers, model.price) for target in model.upstreams))
             for alias, model in models.items()
         }
         self._fallbacks = {alias: tuple(model.fallbacks) for alias, model in models.items()}
-        self._known: dict[tuple[str, str], Resolution] = {}
+        self._known: Memo[tuple[str, str], Resolution] = Memo()
         self.spelled = frozenset(self.names())
 
     def resolve(self, name: str, route: Route) -> Resolution:
@@ -83,53 +119,53 @@ class Router:
         known = self._known.get((name, route.endpoint))
         if known is not None:
             return known
-        alias, found = self._find(name, route)
-        if not found:
+        found = self._find(name, route)
+        if found is None:
             raise ModelNotFound(f"The model '{name}' does not exist here.", param="model")
-        usable = tuple(upstream for upstream in found if upstream.provider.serves(route))
-        fallbacks = tuple(
-            (other, tuple(upstream for upstream in self.aliases[other] if upstream.provider.serves(route)))
-            for other in self._fallbacks.get(alias, ())
-        )
-        if not usable and not any(upstreams for _, upstreams in fallbacks):
-            dialects = " and ".join(sorted({upstream.provider.dialect for upstream in found}))
+        groups = (found, *(self.aliases[other] for other in self._fallbacks.get(found.alias, ())))
+        own, *fallbacks = [
+            Choice(group, ALL).only(lambda upstream: upstream.provider.serves(route)) for group in groups
+        ]
+        if not own.mask and not any(choice.mask for choice in fallbacks):
+            dialects = " and ".join(sorted({upstream.provider.dialect for upstream in found.upstreams}))
             raise UnsupportedRoute(
                 f"The model '{name}' is served by a provider of the {dialects} dialect, "
                 f"which cannot be reached through {route.endpoint}.",
                 status=400,
                 param="model",
             )
-        resolution = Resolution(alias, usable, fallbacks)
-        if len(self._known) >= MAX_CACHED:
-            self._known.clear()  # names come from clients
-        self._known[(name, route.endpoint)] = resolution
-        return resolution
+        return self._known.keep((name, route.endpoint), Resolution(own, tuple(fallbacks)))
 
-    def _find(self, name: str, route: Route) -> tuple[str, tuple[Upstream, ...]]:
+    def _find(self, name: str, route: Route) -> Group | None:
         if name in self.aliases:
-            return name, self.aliases[name]
+            return self.aliases[name]
+        found = self._provider_of(name, route)
+        return Group("", (Upstream(*found),)) if found is not None else None
+
+    def _provider_of(self, name: str, route: Route) -> tuple[Provider, str] | None:
+        """Who has the model of a name that is no alias, and what it is called there."""
         head, slash, tail = name.partition("/")
         if slash and tail and head in self.providers:
-            return "", (Upstream(self.providers[head], tail),)
+            return self.providers[head], tail
         claiming = [provider for provider in self.providers.values() if provider.claims(name)]
         for fits in (Provider.speaks, Provider.serves):
             for provider in claiming:
                 if fits(provider, route):
-                    return "", (Upstream(provider, name),)
+                    return provider, name
         if claiming:
-            return "", (Upstream(claiming[0], name),)
+            return claiming[0], name
         open_to_all = [
             provider for provider in self.providers.values() if not provider.has_own_models and provider.speaks(route)
         ]
         if len(open_to_all) == 1:
-            return "", (Upstream(open_to_all[0], name),)
-        return "", ()
+            return open_to_all[0], name
+        return None
 
     def listed_name(self, upstream: Upstream, route: Route) -> str:
         """The shortest name that leads to an upstream by `route`: the bare model where that resolves to it."""
-        alias, found = self._find(upstream.model, route)
-        leads = not alias and found and found[0].names == upstream.names
-        return upstream.model if leads else upstream.names[0]
+        model = upstream.model
+        leads = model not in self.aliases and self._provider_of(model, route) == (upstream.provider, model)
+        return model if leads else upstream.names[0]
 
     def close_names(self, name: str, granted: Callable[[str], bool]) -> list[str]:
         """Names that exist and look like `name`, of those that are `granted`."""
@@ -143,8 +179,8 @@ class Router:
     def names(self) -> Iterable[str]:
         """Every model name the configuration spells out."""
         seen = dict.fromkeys(self.aliases)
-        for upstreams in self.aliases.values():
-            seen.update(dict.fromkeys(name for upstream in upstreams for name in upstream.names))
+        for group in self.aliases.values():
+            seen.update(dict.fromkeys(name for upstream in group.upstreams for name in upstream.names))
         for provider in self.providers.values():
             seen.update(dict.fromkeys(pattern for pattern in provider.patterns if not set(pattern) & set("*?[")))
         return seen

@@ -29,6 +29,7 @@ LAYERS = [
     {"edge.dispatch"},
     {"edge.own_answers", "edge.paced", "edge.repeats"},
     {"edge.replies", "edge.state"},
+    {"edge.grant"},
     {"edge.guard", "edge.cache", "edge.upstreams", "edge.money"},
     {"edge.dialects", "edge.money.pricing", "edge.redis"},
     {"edge.redis.link"},
@@ -41,6 +42,7 @@ LAYERS = [
     {
         "edge.errors",
         "edge.slices",
+        "edge.memo",
         "edge.config.model",
         "edge.redis.url",
         "edge.hooks",

@@ -41,8 +41,8 @@ def after(state: State, settings: config.Config) -> State:
 
 
 def member(state: State, name: str):
-    (upstream,) = state.grant(ANYONE, name, CHAT).upstreams
-    return upstream.member
+    (found,) = state.grant(ANYONE, name, CHAT).own.group.members
+    return found
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def state(**providers):
 
 
 def found(router, name, path=b"/v1/chat/completions"):
-    (upstream,) = router.resolve(name, match(path).route).upstreams
+    (upstream,) = router.resolve(name, match(path).route).own.upstreams
     return upstream.provider.name, upstream.model
 
 
