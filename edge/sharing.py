@@ -19,7 +19,7 @@ from edge.errors import ClientClosedRequest, EdgeError, InternalError, NotCached
 from edge.exchange import Exchange
 from edge.money.accounting import Accounts
 from edge.paced import Paced
-from edge.redis.client import RedisUnavailable
+from edge.redis.pipe import RedisUnavailable
 from edge.replies import keep_alive, serve, serve_flight, start_reply
 from edge.upstreams.clocks import Deadline
 from edge.upstreams.desk import Desk

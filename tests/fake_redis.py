@@ -7,7 +7,9 @@ from collections.abc import Callable
 from contextlib import suppress
 
 Reply = bytes | None
-"""What goes out; None closes the connection. A reply that ends in `CLOSE` is followed by that, in `SILENCE` by nothing."""
+"""What goes out; None closes the connection. A reply that ends in `CLOSE` is followed by that, in `SILENCE` by nothing
+on this connection any more, whatever is asked: replies come in order, so one that does not come holds up all later ones.
+"""
 
 CLOSE = b"<close>"
 SILENCE = b"<silence>"
@@ -72,6 +74,9 @@ class FakeRedis:
                 await writer.drain()
                 if reply.endswith(CLOSE):
                     break
+                if reply.endswith(SILENCE):
+                    while words := await self._read(reader):
+                        self.asked += [words] if self.own(words) is None else []
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:

@@ -48,12 +48,54 @@ class Lines:
     warning = info
 
 
+class Awaitable:
+    """A cache whose callers wait: `get`, `lease` and `release` return what is told. The rest is as it is."""
+
+    def __init__(self, cache: RemoteCache) -> None:
+        self.called_back = cache
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.called_back, name)
+
+    async def get(self, digest: bytes, tenant: str) -> Entry | None:
+        """None for trouble too."""
+        told = Told()
+        return await told.by(self.called_back.get(digest, tenant, told))
+
+    async def lease(self, digest: bytes, token: bytes, ttl_ms: int) -> bool | None:
+        told = Told()
+        return await told.by(self.called_back.lease(digest, token, ttl_ms, told.found))
+
+    async def release(self, digest: bytes, token: bytes) -> bool | None:
+        told = Told()
+        return await told.by(self.called_back.release(digest, token, told.found))
+
+
+class Told:
+    def __init__(self) -> None:
+        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def found(self, result: Any) -> None:
+        self.future.set_result(result)
+
+    def not_told(self, trouble: Exception) -> None:
+        self.future.set_result(None)
+
+    async def by(self, command: Any) -> Any:
+        if command is None:
+            return None
+        try:
+            return await self.future
+        finally:
+            command.cancel()
+
+
 @dataclass
 class Remote:
     """A client and a cache of it, with real metrics."""
 
     client: RedisClient
-    cache: RemoteCache
+    cache: Awaitable
     metrics: Metrics
     log: Lines
 
@@ -99,7 +141,7 @@ async def remote(url: str, *, wait: bool = True, **settings: Any) -> AsyncIterat
     metrics, log = Metrics(), Lines()
     client = RedisClient(section, metrics, log)
     cache = RemoteCache(client, section, metrics)
-    made = Remote(client, cache, metrics, log)
+    made = Remote(client, Awaitable(cache), metrics, log)
     with Stalls() as stalls:
         began = time.monotonic()
         await client.start()

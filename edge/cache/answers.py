@@ -8,10 +8,11 @@ import os
 from collections import OrderedDict
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from edge import config
 from edge._fast import select_fields
+from edge.cache.entry import Entry
 from edge.cache.flight import Flight, Flights
 from edge.cache.key import NAMED, NAMED_PREFIXES, decode_body, owner_of, request_key
 from edge.cache.memory import Generation, Held, MemoryCache
@@ -21,8 +22,9 @@ from edge.cache.storable import storable
 from edge.config import CacheMode
 from edge.exchange import Exchange
 from edge.hooks import Meter
-from edge.redis.client import RedisClient, RedisUnavailable
+from edge.redis.client import RedisClient
 from edge.redis.node import Log
+from edge.redis.pipe import Command, RedisUnavailable
 
 __all__ = ["Answers", "Exact", "Repeat"]
 
@@ -38,6 +40,7 @@ LEASE_STREAM_S = 0.3
 POLL_S = 0.025
 
 Exact = tuple[bytes, ...]
+Result = TypeVar("Result")
 Asked = tuple[bytes, bool, bool, int]
 """A key, the form its answer is to have, and how often the caches had been cleared."""
 Told = tuple[Held | None] | RedisUnavailable | None
@@ -52,6 +55,33 @@ class Repeat:
     model: str
     label: str
     stream: bool
+
+
+class Awaiting(Generic[Result]):
+    """Where coroutines wait for what Redis tells."""
+
+    def __init__(self) -> None:
+        self._told: asyncio.Future[Result | RedisUnavailable] = asyncio.get_running_loop().create_future()
+
+    def found(self, told: Result) -> None:
+        if not self._told.done():
+            self._told.set_result(told)
+
+    def not_told(self, trouble: RedisUnavailable) -> None:
+        if not self._told.done():
+            self._told.set_result(trouble)
+
+    async def by(self, command: Command | None) -> Result:
+        """What comes of `command`. Raises RedisUnavailable."""
+        if command is None:
+            raise RedisUnavailable("unready")
+        try:
+            told = await self._told
+        finally:
+            command.cancel()
+        if isinstance(told, RedisUnavailable):
+            raise told
+        return told
 
 
 class Answers:
@@ -72,7 +102,6 @@ class Answers:
         self._changing = asyncio.Lock()
         self._repeats: OrderedDict[Exact, Repeat] = OrderedDict()
         self._state: Any = None
-        self._releasing: set[asyncio.Task[bool | None]] = set()
         self._looking: dict[Asked, list[asyncio.Future[Told]]] = {}
 
     # Beginning, changing, ending.
@@ -238,7 +267,8 @@ class Answers:
         try:
             while True:
                 flight.lease = token  # from now on: a flight that is cancelled inside gives it back too
-                taken = await remote.lease(plan.digest, token, int(LEASE_S * 1000))
+                told = Awaiting[bool | None]()
+                taken = await told.by(remote.lease(plan.digest, token, int(LEASE_S * 1000), told.found))
                 if taken is not False:
                     break
                 flight.lease = b""
@@ -260,7 +290,9 @@ class Answers:
         `generation`.
         """
         plan: Plan = exchange.plan
-        entry = await remote.look(plan.digest, owner_of(self._settings.scope, exchange.key.tenant, exchange.key.id))
+        owner = owner_of(self._settings.scope, exchange.key.tenant, exchange.key.id)
+        told = Awaiting[Entry | None]()
+        entry = await told.by(remote.get(plan.digest, owner, told))
         if entry is None or entry.api != exchange.route.api:
             return None
         held = Held(entry)
@@ -293,9 +325,7 @@ class Answers:
         """Give the lease on an answer back that will not be stored: whoever waits for it need not wait longer."""
         token, flight.lease = flight.lease, b""
         if token and self._remote is not None:
-            releasing = asyncio.create_task(self._remote.release(flight.plan.digest, token))
-            self._releasing.add(releasing)
-            releasing.add_done_callback(self._releasing.discard)
+            self._remote.release(flight.plan.digest, token)
 
     def new_flight(self, flight: Flight) -> Flight:
         """Note when a flight began: an answer from before a clearing is not stored after it."""

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from hashlib import sha256
 from time import perf_counter
-from typing import Any
+from typing import Protocol
 
 import msgspec
 
@@ -23,14 +23,16 @@ from edge.cache.entry import Entry
 from edge.cache.envelope import TooLarge, decode, encode
 from edge.config import Redis
 from edge.hooks import Meter
-from edge.redis.client import RedisClient, RedisUnavailable
+from edge.redis.client import RedisClient
+from edge.redis.pipe import Command, RedisUnavailable, pack
+from edge.redis.resp import Reply
 
-__all__ = ["RemoteCache"]
+__all__ = ["Inquirer", "RemoteCache"]
 
 QUEUED = 256
 QUEUED_BYTES = 16 << 20
-WRITERS = 4
-"""So many answers are written at a time; each waits for Redis's word."""
+WRITTEN_BYTES = 1 << 20
+"""So much of answers goes out at a time; what is asked meanwhile comes after it."""
 FLUSH_S = 1.0
 GENERATIONS = 10**11
 """A generation has eleven digits in a key, so that all keys have one length."""
@@ -38,6 +40,7 @@ CONFIRMED_S = 30.0
 """A generation that was not confirmed for so long may have been cleared behind our back: nothing is looked up then. It
 outlives the failover of the server that has it."""
 
+UNWRITTEN = {"unready": "dropped", "open": "dropped", "busy": "dropped"}
 RESULTS = {"unready": "unready", "open": "unready", "timeout": "timeout", "busy": "busy", "error": "error"}
 
 RAISE = b"""
@@ -48,6 +51,75 @@ redis.call('SET', KEYS[1], ARGV[1])
 return wanted
 """
 RELEASE = b"if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+
+
+class Inquirer(Protocol):
+    """Who looks for an answer. One of these is called, once, unless the look-up was cancelled before."""
+
+    def found(self, entry: Entry | None) -> None:
+        """What Redis has."""
+
+    def not_told(self, trouble: RedisUnavailable) -> None:
+        """Redis has been waited for, and whether it has anything is not known."""
+
+
+class _Look(Command):
+    """A look-up."""
+
+    __slots__ = ("_cache", "began", "digest", "inquirer", "tenant")
+
+    def __init__(self, cache: RemoteCache, key: bytes, digest: bytes, tenant: str, inquirer: Inquirer) -> None:
+        super().__init__(b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(key), key), "read")
+        self._cache = cache
+        self.digest = digest
+        self.tenant = tenant
+        self.inquirer = inquirer
+        self.began = perf_counter()
+
+    def replied(self, reply: Reply) -> None:
+        self.inquirer.found(self._cache.open(self, reply))
+
+    def failed(self, trouble: RedisUnavailable) -> None:
+        self._cache.looked(self.began, RESULTS[trouble.reason])
+        self.inquirer.not_told(trouble)
+
+
+class _Store(Command):
+    """An answer on its way. ``back`` is the lease to give back after it."""
+
+    __slots__ = ("_cache", "back", "began", "size")
+
+    def __init__(self, cache: RemoteCache, data: bytes, back: tuple[bytes, bytes] | None) -> None:
+        super().__init__(data, "write")
+        self._cache = cache
+        self.back = back
+        self.size = len(data)
+        self.began = perf_counter()
+
+    def replied(self, reply: Reply) -> None:
+        self._cache.wrote(self, "stored" if reply == b"OK" else "error")
+
+    def failed(self, trouble: RedisUnavailable) -> None:
+        self._cache.wrote(self, UNWRITTEN.get(trouble.reason, "error"))
+
+
+class _Lease(Command):
+    """Of a lease: what is sent to take it or to give it back, and the reply by which that was done."""
+
+    __slots__ = ("_done", "_told")
+
+    def __init__(self, data: bytes, done: bytes | int, told: Callable[[bool | None], None] | None) -> None:
+        super().__init__(data, "write")
+        self._done = done
+        self._told = told
+
+    def replied(self, reply: Reply) -> None:
+        if self._told is not None:
+            self._told(reply == self._done)
+
+    def failed(self, trouble: RedisUnavailable) -> None:
+        if self._told is not None:
+            self._told(None)
 
 
 class RemoteCache:
@@ -72,8 +144,10 @@ class RemoteCache:
         self._confirmed = 0.0
         self._queue: deque[tuple[bytes, bytes, float, tuple[bytes, bytes] | None]] = deque()
         self._bytes = 0
-        self._writers: set[asyncio.Task[None]] = set()
+        self._out = 0
+        self._emptied: asyncio.Future[None] | None = None
         self._closed = False
+        self._bulk = f"{self._prefix}:".encode()
         client.watch(self._learn)
 
     @property
@@ -86,29 +160,29 @@ class RemoteCache:
         """The generation of keys in use; None while it is not known."""
         return self._current()
 
-    async def get(self, digest: bytes, tenant: str) -> Entry | None:
-        """The answer stored under `digest` (32 bytes) by `tenant`, or None. Takes ``timeout_ms`` at most."""
-        try:
-            return await self.look(digest, tenant)
-        except RedisUnavailable:
-            return None
+    def get(self, digest: bytes, tenant: str, inquirer: Inquirer) -> Command | None:
+        """Look for the answer stored under `digest` (32 bytes) by `tenant`: the look-up, which can be cancelled. None
+        where nobody can be asked now, and nothing is told. It takes ``timeout_ms`` at most.
+        """
+        generation = self._current()
+        reason = "unready"
+        if generation is not None:
+            key = self._key(b"answer", digest, generation)
+            look = _Look(self, key, digest, tenant, inquirer)
+            reason = self._client.send(look, key)
+            if not reason:
+                return look
+        self.looked(perf_counter(), RESULTS[reason])
+        return None
 
-    async def look(self, digest: bytes, tenant: str) -> Entry | None:
-        """As `get`, but raises RedisUnavailable where that cannot be told."""
-        began = perf_counter()
-        try:
-            generation = self._current()
-            if generation is None:
-                raise RedisUnavailable("unready")
-            value = await self._client.call(b"GET", self._key(b"answer", digest, generation))
-        except RedisUnavailable as trouble:
-            self._looked(began, RESULTS[trouble.reason])
-            raise
-        entry = decode(value, digest, tenant, self._secret, time.time()) if value is not None else None
-        self._looked(began, "miss" if value is None else "corrupt" if entry is None else "hit")
+    def open(self, look: _Look, value: Reply) -> Entry | None:
+        """What a look-up has brought, if that can be believed."""
+        entry = decode(value, look.digest, look.tenant, self._secret, time.time()) if value is not None else None
+        self.looked(look.began, "miss" if value is None else "corrupt" if entry is None else "hit")
         return entry
 
-    def _looked(self, began: float, result: str) -> None:
+    def looked(self, began: float, result: str) -> None:
+        """Count a look-up."""
         self._took(perf_counter() - began)
         if result == "hit":
             self._hit(1.0)
@@ -139,35 +213,34 @@ class RemoteCache:
         back = (digest, lease) if lease else None
         self._queue.append((self._key(b"answer", digest, generation), value, expires_at, back))
         self._bytes += len(value)
-        if len(self._writers) < WRITERS:
-            self._writers.add(asyncio.get_running_loop().create_task(self._write()))
+        self._write()
         return True
 
-    async def _write(self) -> None:
-        try:
-            await self._write_queued()
-        finally:
-            self._writers.discard(asyncio.current_task())
-
-    async def _write_queued(self) -> None:
-        while self._queue:
+    def _write(self) -> None:
+        """Send what is queued, as far as it may be on its way."""
+        while self._queue and (not self._out or self._out + len(self._queue[0][1]) <= WRITTEN_BYTES):
             key, value, expires_at, back = self._queue.popleft()
             self._bytes -= len(value)
-            await self._write_one(key, value, int((expires_at - time.time()) * 1000))
-            if back is not None:
-                await self.release(*back)
+            left_ms = int((expires_at - time.time()) * 1000)
+            if left_ms <= 0:
+                self._written("dropped")
+                continue
+            store = _Store(self, pack(b"SET", key, value, b"PX", left_ms), back)
+            if reason := self._client.send(store, key):
+                self._written(UNWRITTEN[reason])
+            else:
+                self._out += store.size
+        if self._emptied is not None and not self._out and not self._emptied.done():
+            self._emptied.set_result(None)
 
-    async def _write_one(self, key: bytes, value: bytes, left_ms: int) -> None:
-        if left_ms <= 0:
-            self._written("dropped")
-            return
-        began = perf_counter()
-        try:
-            reply = await self._client.call(b"SET", key, value, b"PX", left_ms)
-            self._written("stored" if reply == b"OK" else "error")
-        except RedisUnavailable as trouble:
-            self._written("dropped" if trouble.reason in ("unready", "open", "busy") else "error")
-        self._meter.observe("edge_cache_operation_duration_seconds", perf_counter() - began, "redis", "set")
+    def wrote(self, store: _Store, result: str) -> None:
+        """An answer has gone out, or has not: the next may."""
+        self._written(result)
+        self._meter.observe("edge_cache_operation_duration_seconds", perf_counter() - store.began, "redis", "set")
+        if store.back is not None:
+            self.release(*store.back)
+        self._out -= store.size
+        self._write()
 
     def _written(self, result: str) -> None:
         self._meter.count("edge_cache_writes_total", "redis", result)
@@ -175,12 +248,9 @@ class RemoteCache:
     async def close(self) -> None:
         """Write what is queued, for a second at most. The client is closed after this, by its owner."""
         self._closed = True
-        if self._writers:
-            await asyncio.wait(set(self._writers), timeout=FLUSH_S)
-        writers = list(self._writers)
-        for task in writers:
-            task.cancel()
-        await asyncio.gather(*writers, return_exceptions=True)
+        if self._out:
+            self._emptied = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._emptied], timeout=FLUSH_S)
         for _ in self._queue:
             self._written("dropped")
         self._queue.clear()
@@ -188,24 +258,20 @@ class RemoteCache:
 
     # One flight for all workers and machines.
 
-    async def lease(self, digest: bytes, token: bytes, ttl_ms: int) -> bool | None:
-        """Take the right to fetch the answer of `digest`, for `ttl_ms`. False: another has it; None: trouble, and
-        whether it was taken is not known. `token` is the holder's own, and random.
+    def lease(self, digest: bytes, token: bytes, ttl_ms: int, told: Callable[[bool | None], None]) -> Command | None:
+        """Take the right to fetch the answer of `digest`, for `ttl_ms`. `told` is called with False if another has it,
+        with None for trouble, by which whether it was taken is not known. None where nobody can be asked now, and
+        nothing is told. `token` is the holder's own, and random.
         """
-        reply = await self._try(b"SET", self._lease_key(digest), token, b"NX", b"PX", ttl_ms)
-        return None if reply is ... else reply == b"OK"
+        key = self._lease_key(digest)
+        lease = _Lease(pack(b"SET", key, token, b"NX", b"PX", ttl_ms), b"OK", told)
+        return None if self._client.send(lease, key) else lease
 
-    async def release(self, digest: bytes, token: bytes) -> bool | None:
-        """Give it back, if it is still held under `token`. False: it was not; None: trouble."""
-        reply = await self._try(b"EVAL", RELEASE, 1, self._lease_key(digest), token)
-        return None if reply is ... else reply == 1
-
-    async def _try(self, *command: bytes | int) -> Any:
-        """The reply, or ... for trouble."""
-        try:
-            return await self._client.call(*command)
-        except RedisUnavailable:
-            return ...
+    def release(self, digest: bytes, token: bytes, told: Callable[[bool | None], None] | None = None) -> Command | None:
+        """Give it back, if it is still held under `token`. `told` is called with False if it was not."""
+        key = self._lease_key(digest)
+        release = _Lease(pack(b"EVAL", RELEASE, 1, key, token), 1, told)
+        return None if self._client.send(release, key) else release
 
     # Generations and keys.
 
@@ -259,7 +325,7 @@ class RemoteCache:
             name = hmac.digest(self._secret, use + number + digest, "sha256")
         else:
             name = sha256(use + number + digest).digest()
-        return b"%b:%b:%b" % (self._prefix.encode(), number, base64.urlsafe_b64encode(name[:20]).rstrip(b"="))
+        return b"%b%b:%b" % (self._bulk, number, base64.urlsafe_b64encode(name[:20]).rstrip(b"="))
 
 
 def _number(reply: object) -> int | None:

@@ -1,9 +1,10 @@
 """The client of Redis or a Redis Cluster, for what can be done without: it never makes a request wait for long.
 
-A command has one deadline, no retry, and at most one redirection; every trouble is `RedisUnavailable`. Whether a server
-is worth asking is known before: one task, the probe, connects, finds the cluster's layout and repairs, and no command
-waits for it. redis-py's own clients are not used, only its connections: its cluster client takes the whole cluster down
-on one broken connection and initialises it again inside the next command.
+A command has one deadline, no retry, and at most one redirection; every trouble is `RedisUnavailable`. Who asks is
+called back: there is no task, no future and no timer for a command, and one clock for all. Whether a server is worth
+asking is known before: one task, the probe, connects, finds the cluster's layout and repairs, and no command waits for
+it. redis-py's own clients are not used, only its connections: its cluster client takes the whole cluster down on one
+broken connection and initialises it again inside the next command.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
@@ -19,7 +21,9 @@ from redis.crc import key_slot
 from edge.config import Redis
 from edge.hooks import Meter
 from edge.redis.link import RedisLink
-from edge.redis.node import REASONS, UP, Command, LinkBroken, Log, Node, RedisUnavailable, Refused
+from edge.redis.node import REASONS, UP, Awaited, Log, Node
+from edge.redis.pipe import Command, RedisUnavailable, pack
+from edge.redis.resp import Refused, Reply
 from edge.redis.topology import SLOTS, Address, View, merge, parse_nodes, parse_redirection
 from edge.redis.url import redis_address
 
@@ -48,8 +52,6 @@ REFUSING = frozenset(
 )
 """Those by which a server says that it does not read, or write, at all."""
 A_CLUSTER = "redis is a cluster, but cache.redis.cluster is not set"
-NO_KEY = frozenset({b"PING", b"CLUSTER", b"INFO", b"TIME"})
-SCRIPTS = frozenset({b"EVAL", b"EVALSHA"})
 
 
 class RedisClient:
@@ -74,6 +76,8 @@ class RedisClient:
         self._watchers: list[Callable[[], Awaitable[None]]] = []
         self._reviving: dict[Node, asyncio.Task[None]] = {}
         self._probing: asyncio.Task[None] | None = None
+        self._clocks: deque[Command] = deque()
+        self._timer: asyncio.TimerHandle | None = None
         self._wake = asyncio.Event()
         self._first = asyncio.Event()
         self._closed = False
@@ -101,6 +105,8 @@ class RedisClient:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(node.close() for node in self._nodes.values()))
+        if self._timer is not None:
+            self._timer.cancel()
         self._update_ready()
         await asyncio.sleep(0)  # what was aborted gets to know it
 
@@ -116,65 +122,76 @@ class RedisClient:
 
     # Commands.
 
-    async def call(self, *command: bytes | str | int, timeout_s: float | None = None) -> Any:
-        """The reply: bytes, an integer or None. `timeout_s` is by default the setting's ``timeout_ms``.
-
-        The first word is in capitals; the key is the second, or a script's first. Raises RedisUnavailable and nothing
-        else. When cancelled, the connection is closed.
+    def send(self, command: Command, key: bytes) -> str:
+        """Have a command about `key` carried out within ``timeout_ms``; "", or one of `REASONS` why it is not even
+        tried, and then nothing is told to it.
         """
-        node = self._route(command)
+        if reason := self._send(command, key):
+            return reason
         loop = asyncio.get_running_loop()
-        until = loop.time() + (self._timeout_s if timeout_s is None else timeout_s)
+        command.until = loop.time() + self._timeout_s
+        self._clocks.append(command)
+        if self._timer is None:
+            self._timer = loop.call_at(command.until, self._look)
+        return ""
+
+    async def call(self, *words: bytes | str | int, timeout_s: float | None = None) -> Reply:
+        """The reply to a command, for who can wait. The first word is in capitals; the key is the second, or a script's
+        first. `timeout_s` is by default the setting's ``timeout_ms``. Raises RedisUnavailable and nothing else.
+        """
+        key = words[3 if words[0] == b"EVAL" else 1]
+        command = Awaited(pack(*words), "read" if words[0] == b"GET" else "write")
+        if reason := self._send(command, key if isinstance(key, bytes) else str(key).encode()):
+            raise RedisUnavailable(reason)
+        loop = asyncio.get_running_loop()
+        command.until = loop.time() + (self._timeout_s if timeout_s is None else timeout_s)
+        timer = loop.call_at(command.until, self._expire, command)
         try:
-            try:
-                reply = await node.ask(command, until)
-            except Refused as refused:
-                node = self._redirected(refused, node, command)
-                reply = await node.ask(command, until, asking=refused.code == "ASK")
-            if node.refuses:
-                node.refuses.discard(_use(command))
-            return reply
-        except TimeoutError:  # where this process itself was late by much, the server is not to blame
-            if loop.time() - until < max(0.01, self._timeout_s / 2):
-                node.fault("timeout")
-            raise RedisUnavailable("timeout") from None
-        except LinkBroken:
-            node.fault("broken")
-            raise RedisUnavailable("error") from None
-        except Refused as refused:
-            raise self._refusal(refused, node, command) from None
+            return await command.reply()
+        finally:
+            timer.cancel()
 
-    def _route(self, command: Command) -> Node:
-        if self._closed or not command:
-            raise RedisUnavailable("unready")
-        node: Node | None = self._members[0]
-        if self._slots:
-            word = _bytes(command[0])
-            if word not in NO_KEY:
-                place = 3 if word in SCRIPTS else 1
-                node = self._slots[key_slot(_bytes(command[place]))] if len(command) > place else None
-        if node is None or node.state != UP:
-            raise RedisUnavailable("unready" if node is None else node.state)
-        return node
+    def _send(self, command: Command, key: bytes) -> str:
+        node = self._slots[key_slot(key)] if self._slots else self._members[0]
+        if node is None or self._closed:
+            return "unready"
+        return node.send(command) if node.state == UP else node.state
 
-    def _redirected(self, refused: Refused, asked: Node, command: Command) -> Node:
-        """Where to ask instead. Raises RedisUnavailable if nowhere."""
-        if refused.code not in ("MOVED", "ASK") or not self._slots:
-            raise self._refusal(refused, asked, command)
-        slot, address = parse_redirection(refused.detail, asked.host) or (0, None)
-        node = self._nodes.get(self._aliases.get(address, address)) if address else None
-        if node is None or node.state != UP:
-            raise self._refusal(refused, asked, command)
-        if refused.code == "MOVED":
-            self._slots[slot] = node
-            self._view = View()  # so that the next survey is news
-        self._wake.set()
-        return node
+    def _look(self) -> None:
+        """One look at the clocks for all that were asked within a deadline: the oldest is the first that is due."""
+        self._timer = None
+        loop, clocks = asyncio.get_running_loop(), self._clocks
+        now = loop.time()
+        while clocks and (clocks[0].until <= now or not clocks[0].live):
+            self._expire(clocks.popleft())
+        if clocks:
+            self._timer = loop.call_at(clocks[0].until, self._look)
 
-    def _refusal(self, refused: Refused, node: Node, command: Command) -> RedisUnavailable:
+    def _expire(self, command: Command) -> None:
+        if not command.live:
+            return
+        command.end()
+        late = asyncio.get_running_loop().time() - command.until
+        if command.owner is not None and late < max(0.01, self._timeout_s / 2):
+            command.owner.missed(command)  # else it was this process that was late by much
+        command.failed(RedisUnavailable("timeout"))
+
+    def _refused(self, node: Node, command: Command, refused: Refused) -> None:
+        """An error reply: where to ask instead, if anywhere."""
+        if refused.code in ("MOVED", "ASK") and self._slots and not command.moved:
+            slot, address = parse_redirection(refused.detail, node.host) or (0, None)
+            other = self._nodes.get(self._aliases.get(address, address)) if address else None
+            if other is not None and other.state == UP:
+                if refused.code == "MOVED":
+                    self._slots[slot] = other
+                    self._view = View()  # so that the next survey is news
+                self._wake.set()
+                command.moved = True
+                if not other.send(command, asking=refused.code == "ASK"):
+                    return
         code = refused.code if refused.code in CODES else "ERR"
         if code in REFUSING:
-            node.refuses.add(_use(command))
+            node.refuses.add(command.use)
             self._tell()
         if code in LAYOUT:
             self._wake.set()
@@ -182,7 +199,8 @@ class RedisClient:
             if code == "MOVED" and not self._slots:
                 self._foreign = True
                 self._note(A_CLUSTER)
-        return RedisUnavailable("error", code)
+        command.end()
+        command.failed(RedisUnavailable("error", code))
 
     # The probe.
 
@@ -237,23 +255,23 @@ class RedisClient:
         """A server that nobody asks has to be found frozen too."""
         try:
             async with asyncio.timeout(self._check_s):
-                await node.ask((b"PING",), None)
+                if await node.ask(b"PING") != b"PONG":
+                    node.trip("out of step")
+                    return
                 if node.stale:
                     await node.refresh()
                 if not self._slots and (self._foreign or not node.seen):
                     await self._look_at(node)
         except TimeoutError:
             node.trip("timeout")
-        except LinkBroken:
-            node.fault("broken")
         except (RedisUnavailable, Refused, OSError, UnicodeError):
-            pass  # busy: others are asking it; refused: counted there; no address: it answers where it is
+            pass  # broken or refused: counted there; no address: it answers where it is
 
     async def _look_at(self, node: Node) -> None:
         """Is a server that is used as one alone one of a cluster, which refuses what others have?"""
         node.seen = True
         try:
-            view = parse_nodes(await node.ask((b"CLUSTER", b"NODES"), None), node.host)
+            view = parse_nodes(await node.ask(b"CLUSTER", b"NODES"), node.host)
             self._foreign = len({member for *_, member in view.claims}) > 1
         except (Refused, ValueError) as error:
             if not isinstance(error, Refused) or error.code != "NOPERM":  # who may not ask keeps what it has noticed
@@ -273,12 +291,10 @@ class RedisClient:
     async def _inquire(self, node: Node) -> View | None:
         try:
             async with asyncio.timeout(self._check_s):
-                text = await node.ask((b"CLUSTER", b"NODES"), None)
+                text = await node.ask(b"CLUSTER", b"NODES")
             return parse_nodes(text, node.host, prefer_names=self._tls is not None)
         except TimeoutError:
             node.trip("timeout")
-        except LinkBroken:
-            node.fault("broken")
         except Refused as refused:
             self._note("redis gives no layout of a cluster", code=refused.code if refused.code in CODES else "ERR")
         except ValueError:
@@ -305,7 +321,7 @@ class RedisClient:
         if node is None:
             open_s = min(PROBE_S, OPEN_TIMES * self._timeout_s)
             stall_s = self._timeout_s
-            node = Node(*address, self._make, open_s=open_s, stall_s=stall_s, changed=self._changed)
+            node = Node(*address, self._make, self._changed, self._refused, open_s=open_s, stall_s=stall_s)
         self._nodes[address] = node  # at the end: the first is the one not seen for the longest time
         return node
 
@@ -359,11 +375,3 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
             await event.wait()
     except TimeoutError:
         pass
-
-
-def _use(command: Command) -> str:
-    return "read" if _bytes(command[0]) == b"GET" else "write"
-
-
-def _bytes(word: bytes | str | int) -> bytes:
-    return word if isinstance(word, bytes) else str(word).encode()

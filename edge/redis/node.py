@@ -1,8 +1,7 @@
-"""One Redis server as we see it: a bounded pool of connections to it, and whether it is worth asking.
+"""One Redis server as we see it: the connection to it, and whether it is worth asking.
 
-A connection carries one command at a time and goes back to the pool only after the whole of its reply, with nothing
-behind it. Whatever else happens, a cancelled caller included, it is closed: the reply that is still to come would be
-taken for the next caller's (CVE-2023-28858).
+A connection on which a command missed its deadline takes no more; it lasts for those that are still in time. Where one
+was lost, the next command has another opened, and waits for it as for a reply.
 """
 
 from __future__ import annotations
@@ -14,17 +13,15 @@ import socket
 from collections.abc import Callable
 from typing import Any, Protocol
 
-__all__ = ["REASONS", "Command", "Link", "LinkBroken", "Log", "Node", "RedisUnavailable", "Refused"]
+from edge.redis.pipe import MAX_WAITING, Command, Link, Owner, Pipe, RedisUnavailable, pack
+from edge.redis.resp import LinkBroken, Refused, Reply
 
-Command = tuple[bytes | str | int, ...]
+__all__ = ["REASONS", "Awaited", "Log", "Node"]
 
 REASONS = ("unready", "open", "timeout", "busy", "error")
 """Why a command was not answered: never reached a usable server, its server's breaker is open, the deadline passed,
-no connection was free, or the server or the network failed."""
+too many were under way, or the server or the network failed."""
 
-POOL = 64
-"""Connections to one server, opened as needed. A command takes a fraction of a millisecond, so few carry tens of
-thousands a second; the others are for those that come together after either side has stalled."""
 FAILURES = 5
 """So many failures in a row take a server out of service; deadlines, if they were missed for as long as one lasts. All
 calls under way miss theirs together when either side stalls once."""
@@ -36,28 +33,7 @@ SICK = frozenset({"LOADING", "MASTERDOWN", "NOAUTH", "WRONGPASS"})
 """Error replies that say that the server as a whole is of no use to us now."""
 
 UNREADY, UP, OPEN = "unready", "up", "open"
-
-
-class RedisUnavailable(Exception):
-    """A command was not answered; ``reason`` is one of `REASONS`. ``code`` is that of an error reply, or ""."""
-
-    def __init__(self, reason: str, code: str = "") -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.code = code
-
-
-class LinkBroken(Exception):
-    """The connection failed, or what came over it is not the protocol."""
-
-
-class Refused(Exception):
-    """A whole error reply; the connection is in step. ``code`` is its first word, ``detail`` the rest."""
-
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(code)
-        self.code = code
-        self.detail = detail
+PING, ASKING = pack("PING"), pack("ASKING")
 
 
 class Log(Protocol):
@@ -68,22 +44,6 @@ class Log(Protocol):
     def warning(self, event: str, **fields: Any) -> None: ...
 
 
-class Link(Protocol):
-    """One connection. ``open`` and ``ask`` raise LinkBroken or Refused."""
-
-    @property
-    def usable(self) -> bool:
-        """Open, and nothing has come that was not asked for."""
-
-    async def open(self) -> None: ...
-
-    async def ask(self, command: Command, until: float | None) -> Any:
-        """The reply to a command. Raises TimeoutError when it is `until`, a time of the loop's."""
-
-    def abort(self) -> None:
-        """Close at once, whatever is still to be sent."""
-
-
 class Node:
     """``state`` is unready (not reached so far), up, or open. Only `revive` makes it up."""
 
@@ -92,14 +52,15 @@ class Node:
         host: str,
         port: int,
         make: Callable[[str, str, int], Link],
+        changed: Callable[[Node, str], None],
+        refused: Callable[[Node, Command, Refused], None],
         *,
         open_s: float,
         stall_s: float,
-        changed: Callable[[Node, str], None],
     ) -> None:
         """`make(host, address, port)` gives a new connection; `open_s` bounds the opening of one, `stall_s` is the
         deadline of commands. `changed(node, why)` is told of each change of state, and of the first failure to reach
-        a server.
+        a server; `refused` of an error reply, by which the command has not ended.
         """
         self.host = host
         self.port = port
@@ -115,10 +76,12 @@ class Node:
         self._open_s = open_s
         self._stall_s = stall_s
         self._changed = changed
+        self._refused = refused
         self._address = ""
-        self._idle: list[Link] = []
-        self._links: set[Link] = set()
-        self._opening: set[asyncio.Task[None]] = set()
+        self._pipe: Pipe | None = None
+        self._pipes: set[Pipe] = set()
+        self._waiting: list[Command] = []
+        self._opening: asyncio.Task[None] | None = None
         self._lookup: asyncio.Task[list[str]] | None = None
         self._failures = 0
         self._failing_since = 0.0
@@ -132,101 +95,108 @@ class Node:
 
     @property
     def connections(self) -> int:
-        """How many are open or being opened; at most `POOL`, and one while it is being revived."""
-        return len(self._links) + len(self._opening)
+        """How many are open or being opened: one, and those whose last replies are still in time."""
+        return len(self._pipes) + (self._opening is not None)
 
     # Commands.
 
-    async def ask(self, command: Command, until: float | None, *, asking: bool = False) -> Any:
-        """The reply to one command. Raises RedisUnavailable (busy), LinkBroken, Refused, and TimeoutError when it is
-        `until`, a time of the loop's.
-
-        `asking` says first that this is a redirection (Redis Cluster specification, "ASK redirection").
+    def send(self, command: Command, *, asking: bool = False) -> str:
+        """Have a command carried out; "", or one of `REASONS` why not. A connection that was lost is opened again, and
+        what is asked meanwhile waits for that. `asking` says first that this is a redirection (Redis Cluster
+        specification, "ASK redirection").
         """
-        link = self._take()
-        if link is None:
-            async with asyncio.timeout_at(until):
-                link = await self._open_one()
-        try:
-            if asking:
-                await link.ask((b"ASKING",), until)
-            reply = await link.ask(command, until)
-        except Refused as refused:
-            if refused.code in SICK:
-                self._drop(link)
-                self.fault(refused.code)
-            else:
-                self._keep(link)
-                self._failures = 0
-            raise
-        except BaseException:
-            self._drop(link)
-            raise
-        self._keep(link)
-        self._failures = 0
-        return reply
+        command.owner = self
+        pipe = self._pipe
+        commands = [Command(ASKING, "probe"), command] if asking else [command]
+        if pipe is not None and pipe.usable:
+            if pipe.waiting >= MAX_WAITING:
+                return "busy"
+            pipe.send(*commands)
+            return ""
+        if self.state != UP:
+            return self.state
+        if len(self._waiting) >= MAX_WAITING:
+            return "busy"
+        self._waiting += commands
+        if self._opening is None:
+            self._opening = asyncio.get_running_loop().create_task(self._reopen())
+        return ""
 
-    def _take(self) -> Link | None:
-        """A pooled connection, if there is one."""
-        while self._idle:
-            link = self._idle.pop()
-            if link.usable:
-                return link
-            self._drop(link)
-        return None
+    async def ask(self, *words: bytes) -> Reply:
+        """What a server itself answers, for the probe. Raises RedisUnavailable, and Refused as it comes."""
+        inquiry = Inquiry(pack(*words), "probe")
+        if reason := self.send(inquiry):
+            raise RedisUnavailable(reason)
+        return await inquiry.reply()
 
-    async def _open_one(self) -> Link:
-        """A new connection. A task of its own connects, so that a caller who has to leave does not throw away a
-        handshake that is nearly done.
-        """
-        if self.connections >= POOL:
-            raise RedisUnavailable("busy")
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[Link] = loop.create_future()
-        self._opening.add(loop.create_task(self._open(waiter)))
-        try:
-            return await waiter
-        except BaseException:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._keep(waiter.result())
-            raise
-
-    async def _open(self, waiter: asyncio.Future[Link]) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a coroutine runs in a task
-        link = self._make(self.host, self._address, self.port)
-        failure: Exception | None = None
+    async def _reopen(self) -> None:
         try:
             async with asyncio.timeout(self._open_s):
-                await link.open()
-            self._links.add(link)
+                pipe = self._pipe = await self._reach(self._address)
         except Refused as refused:
-            failure = Refused(
-                refused.code, refused.detail
-            )  # a new one: the frames of the old would be kept in a circle
+            self._fail(RedisUnavailable("error", refused.code if refused.code in SICK else ""))
+            self.fault(refused.code if refused.code in SICK else "refused")
         except (LinkBroken, TimeoutError):
-            failure = LinkBroken()
+            self._fail(RedisUnavailable("error"))
+            self.fault("broken")
+        else:
+            waiting, self._waiting = [each for each in self._waiting if each.live], []
+            if waiting:
+                pipe.send(*waiting)
         finally:
-            self._opening.discard(task)
-            if link not in self._links:
-                link.abort()
-        if waiter.done():
-            if failure is None:
-                self._keep(link)
-        elif failure is None:
-            waiter.set_result(link)
-        else:
-            waiter.set_exception(failure)
+            self._opening = None
 
-    def _keep(self, link: Link) -> None:
-        if self.state == UP and link in self._links and link.usable:
-            self._idle.append(link)
-        else:
-            self._drop(link)
+    def _fail(self, trouble: RedisUnavailable) -> None:
+        """Whoever waits for a connection gets none."""
+        waiting, self._waiting = self._waiting, []
+        for command in waiting:
+            _tell(command, trouble)
 
-    def _drop(self, link: Link) -> None:
-        self._links.discard(link)
-        link.abort()
+    # What a connection tells.
+
+    def replied(self, pipe: Pipe, command: Command, reply: Reply | Refused) -> None:
+        if not isinstance(reply, Refused):
+            if command.use != "probe" and reply is not None and (type(reply) is bytes) is not (command.use == "read"):
+                pipe.close()  # another's: it is out of step
+                _tell(command, RedisUnavailable("error"))
+                self.fault("out of step")
+                return
+            if command.use != "probe":
+                self._failures = 0
+            if self.refuses:
+                self.refuses.discard(command.use)
+            command.end()
+            command.replied(reply)
+            return
+        if reply.code in SICK:
+            pipe.retire()
+            self.fault(reply.code)
+        else:
+            self._failures = 0
+        command.refused(self, reply)
+
+    def turned_down(self, command: Command, refused: Refused) -> None:
+        self._refused(self, command, refused)
+
+    def lost(self, pipe: Pipe, sent: list[Command], unsent: list[Command]) -> None:
+        self._pipes.discard(pipe)
+        current = self._pipe is pipe
+        if current:
+            self._pipe = None
+        sent = [command for command in sent if command.live]
+        for command in sent:
+            _tell(command, RedisUnavailable("error"))
+        if sent and current:
+            self.fault("broken")
+        for command in unsent:
+            if command.live and (reason := self.send(command)):
+                _tell(command, RedisUnavailable(reason))
+
+    def missed(self, command: Command) -> None:
+        """A command was not answered by its deadline: nothing more is asked where that happened."""
+        if command.pipe is not None and command.pipe.open:
+            command.pipe.retire()
+        self.fault("timeout")
 
     # The breaker.
 
@@ -247,7 +217,7 @@ class Node:
             self._tries = 0
         self.state = OPEN
         self._put_off()
-        self._drop_idle()
+        self._leave()
         self._told = True
         self._changed(self, why)
 
@@ -260,14 +230,14 @@ class Node:
     async def revive(self) -> None:
         """One attempt to reach it, within `REVIVE_S`; raises nothing. The connection it was reached by is kept."""
         why = "timeout"
-        link: Link | None = None
+        pipe: Pipe | None = None
         try:
             async with asyncio.timeout(REVIVE_S):
                 addresses = await self.resolve()
                 for address in addresses:
                     try:
                         async with asyncio.timeout(REVIVE_S / len(addresses)):
-                            link = await self._reach(address)
+                            pipe = await self._reach(address)
                         break
                     except (LinkBroken, TimeoutError) as error:
                         why = "timeout" if isinstance(error, TimeoutError) else "broken"
@@ -277,14 +247,13 @@ class Node:
             pass
         except (OSError, UnicodeError):  # UnicodeError: a host name that no look-up can be made for
             why = "no address"
-        if link is not None:
-            self._links.add(link)
+        if pipe is not None:
             self.state = UP
             self._failures = 0
             self._since = asyncio.get_running_loop().time()
             self._told = self.seen = False
             self.refuses.clear()
-            self._keep(link)
+            self._pipe = pipe
             self._changed(self, "reached")
             return
         self._put_off()
@@ -292,18 +261,29 @@ class Node:
             self._told = True
             self._changed(self, why)
 
-    async def _reach(self, address: str) -> Link:
+    async def _reach(self, address: str) -> Pipe:
         """A new connection on which it has answered."""
         link = self._make(self.host, address, self.port)
+        pipe: Pipe | None = None
         try:
-            await link.open()
-            if await link.ask((b"PING",), None) != b"PONG":
+            transport = await link.open()
+            pipe = Pipe(link, transport, self)
+            self._pipes.add(pipe)
+            transport.set_protocol(pipe)
+            inquiry = Inquiry(PING, "probe")
+            pipe.send(inquiry)
+            if await inquiry.reply() != b"PONG":
                 raise LinkBroken
-        except BaseException:
+        except BaseException as error:
+            if pipe is not None:
+                pipe.abort()
+                self._pipes.discard(pipe)
             link.abort()
+            if isinstance(error, RedisUnavailable):
+                raise LinkBroken from None
             raise
         self._address = address
-        return link
+        return pipe
 
     async def resolve(self) -> list[str]:
         """Its addresses, at most four. Raises OSError, UnicodeError. Commands use the one it was reached at: they never
@@ -335,23 +315,70 @@ class Node:
         if not task.cancelled():
             task.exception()  # seen, also where nobody waits for it any more
 
-    def _drop_idle(self) -> None:
-        while self._idle:
-            self._drop(self._idle.pop())
-
     def retire(self) -> None:
         """It does not belong to the cluster now: keep nothing open to it."""
         self.state = UNREADY
-        self._drop_idle()
+        self._leave()
+
+    def _leave(self) -> None:
+        """Ask nothing more. What was asked may still be answered."""
+        pipe, self._pipe = self._pipe, None
+        if pipe is not None:
+            pipe.retire()
+        if self._opening is not None:
+            self._opening.cancel()
+        self._fail(RedisUnavailable(self.state))
 
     async def close(self) -> None:
-        """Close every connection, those in use too."""
+        """Close every connection; commands under way fail."""
         self.state = UNREADY
-        self._idle.clear()
-        tasks = [*self._opening, *([self._lookup] if self._lookup else [])]
+        self._leave()
+        tasks = [task for task in (self._opening, self._lookup) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._opening.clear()
-        for link in list(self._links):
-            self._drop(link)
+        for pipe in list(self._pipes):
+            pipe.close()
+
+
+class Awaited(Command):
+    """A command that a coroutine waits for."""
+
+    __slots__ = ("_answer",)
+
+    def __init__(self, data: bytes, use: str) -> None:
+        super().__init__(data, use)
+        self._answer: asyncio.Future[Reply | Exception] = asyncio.get_running_loop().create_future()
+
+    def replied(self, reply: Reply | Exception) -> None:
+        if not self._answer.done():
+            self._answer.set_result(reply)
+
+    def failed(self, trouble: RedisUnavailable) -> None:
+        self.replied(trouble)
+
+    async def reply(self) -> Reply:
+        """Raises RedisUnavailable."""
+        try:
+            answer = await self._answer
+        finally:
+            self.cancel()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class Inquiry(Awaited):
+    """One of the probe's. ``reply`` raises Refused too, as it comes."""
+
+    __slots__ = ()
+
+    def refused(self, owner: Owner, refused: Refused) -> None:
+        self.end()
+        self.replied(refused)
+
+
+def _tell(command: Command, trouble: RedisUnavailable) -> None:
+    if command.live:
+        command.end()
+        command.failed(trouble)

@@ -14,7 +14,8 @@ import uvloop
 
 from edge.cache.envelope import encode
 from edge.config import Secret
-from edge.redis.client import REASONS, RedisUnavailable
+from edge.redis.client import REASONS
+from edge.redis.pipe import RedisUnavailable
 from tests.fake_redis import CLOSE, SILENCE, FakeRedis
 from tests.redis_harness import RedisServer, digest_of, entry, remote, stopping
 

@@ -9,8 +9,8 @@ import time
 import pytest
 import uvloop
 
-from edge.redis.client import RedisUnavailable
-from edge.redis.node import LinkBroken, Refused
+from edge.redis.pipe import RedisUnavailable
+from edge.redis.resp import LinkBroken, Refused
 from tests.fake_redis import CLOSE, SILENCE, FakeRedis, Reply
 from tests.redis_harness import RedisServer, digest_of, remote, stopping
 

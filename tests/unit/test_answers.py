@@ -19,11 +19,12 @@ from edge.cache.flight import MAX_KEPT, MAX_WHOLE, Flight
 from edge.cache.key import MAX_BYTES, MAX_VALUES, decode_body
 from edge.cache.memory import Generation, Held
 from edge.cache.policy import Plan, plan_for
+from edge.cache.remote import Inquirer
 from edge.dispatch import Dispatch
 from edge.errors import InternalError, NotCached
 from edge.gateway import Gateway
 from edge.guard.auth import ANYONE
-from edge.redis.client import RedisUnavailable
+from edge.redis.pipe import RedisUnavailable
 from edge.state import build_state
 from tests.unit.exchanges import Asked, asked
 
@@ -219,14 +220,20 @@ class SlowRedis:
         self.gate = asyncio.Event()
         self.looks = 0
 
-    async def look(self, digest: bytes, tenant: str) -> Entry | None:
+    def get(self, digest: bytes, tenant: str, inquirer: Inquirer) -> asyncio.Future[None]:
         self.looks += 1
-        found = self.found
+        if isinstance(self.found, ZeroDivisionError):
+            found, self.found = self.found, stored()
+            raise found
+        return asyncio.ensure_future(self.tell(self.found, inquirer))  # which can be cancelled
+
+    async def tell(self, found: object, inquirer: Inquirer) -> None:
         await self.gate.wait()
         await asyncio.sleep(0)
         if isinstance(found, Exception):
-            raise found
-        return found
+            inquirer.not_told(found)
+        else:
+            inquirer.found(found)
 
 
 def stored(body: bytes = b'{"choices":[{"index":0,"finish_reason":"stop","message":{"content":"x"}}]}') -> Entry:

@@ -7,48 +7,81 @@ import socket
 
 import pytest
 
-from edge.redis.node import BACKOFF_S, POOL, LinkBroken, Node, RedisUnavailable, Refused
+from edge.redis.node import BACKOFF_S, Node
+from edge.redis.pipe import MAX_WAITING, Command, RedisUnavailable, pack
+from edge.redis.resp import LinkBroken
 
-GET = (b"GET", b"k")
-LATER = None
+GET = pack("GET", "k")
+PING = pack("PING")
+
+
+class Wire(asyncio.Transport):
+    """What a connection is to its pipe. Each write is kept; what `reply` gives for a PING and a GET comes next."""
+
+    def __init__(self, bench: Bench) -> None:
+        super().__init__()
+        self.bench = bench
+        self.writes: list[bytes] = []
+        self.closed = False
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def write(self, data: bytes) -> None:
+        self.writes.append(data)
+        reply = b"+PONG\r\n" * data.count(PING) + self.bench.reply * data.count(GET)
+        if reply:
+            asyncio.get_running_loop().call_soon(self.receive, reply)
+
+    def receive(self, data: bytes) -> None:
+        if not self.closed:
+            self.protocol.data_received(data)
 
 
 class FakeLink:
-    """``open`` and ``ask`` wait for the gate; `reply` is given, or raised."""
+    """``open`` waits for the gate."""
 
-    made: list[FakeLink]
-
-    def __init__(self, address: str, gate: asyncio.Event, reply: object) -> None:
+    def __init__(self, bench: Bench, address: str) -> None:
+        self.bench = bench
         self.address = address
-        self.gate = gate
-        self.reply = reply
-        self.usable = False
-        self.aborted = False
+        self.wire = Wire(bench)
 
-    async def open(self) -> None:
-        await self.gate.wait()
-        if isinstance(self.reply, LinkBroken):
+    async def open(self) -> Wire:
+        await self.bench.gate.wait()
+        if self.address in self.bench.refusing:
             raise LinkBroken
-        self.usable = True
-
-    async def ask(self, command: tuple, until: float | None) -> object:
-        await self.gate.wait()
-        if command == (b"PING",):
-            return b"PONG"
-        if isinstance(self.reply, Exception):
-            raise self.reply
-        return self.reply
+        return self.wire
 
     def abort(self) -> None:
-        self.usable = False
-        self.aborted = True
+        self.wire.closed = True
+
+    @property
+    def aborted(self) -> bool:
+        return self.wire.closed
+
+
+class Asked(Command):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(GET, "read")
+        self.told: list[object] = []
+
+    def replied(self, reply: object) -> None:
+        self.told.append(reply)
+
+    def failed(self, trouble: RedisUnavailable) -> None:
+        self.told.append(trouble.reason)
 
 
 class Bench:
     def __init__(self, host: str = "127.0.0.1", stall_s: float = 0.05) -> None:
         self.gate = asyncio.Event()
         self.gate.set()
-        self.reply: object = b"reply"
+        self.reply = b"$5\r\nreply\r\n"
         self.refusing: set[str] = set()
         self.links: list[FakeLink] = []
         self.told: list[str] = []
@@ -56,14 +89,14 @@ class Bench:
             host,
             1,
             self.make,
+            lambda node, why: self.told.append(f"{node.state} {why}"),
+            lambda node, command, refused: command.failed(RedisUnavailable("error", refused.code)),
             open_s=1,
             stall_s=stall_s,
-            changed=lambda node, why: self.told.append(f"{node.state} {why}"),
         )
 
     def make(self, host: str, address: str, port: int) -> FakeLink:
-        reply = LinkBroken() if address in self.refusing else self.reply
-        self.links.append(FakeLink(address, self.gate, reply))
+        self.links.append(FakeLink(self, address))
         return self.links[-1]
 
     async def up(self) -> Bench:
@@ -71,12 +104,35 @@ class Bench:
         assert self.node.state == "up"
         return self
 
+    def ask(self, count: int = 1) -> list[Asked]:
+        """So many commands, in one turn of the loop; each that is not even tried is told why."""
+        commands = [Asked() for _ in range(count)]
+        for command in commands:
+            if reason := self.node.send(command):
+                command.told.append(reason)
+        return commands
+
+    async def get(self) -> object:
+        (command,) = self.ask()
+        await turns()
+        (told,) = command.told
+        return told
+
+    @property
+    def wire(self) -> Wire:
+        return self.links[-1].wire
+
+
+async def turns(count: int = 8) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
 
 def test_one_connection_serves_one_after_the_other():
     async def main() -> None:
         bench = await Bench().up()
         for _ in range(10):
-            assert await bench.node.ask(GET, LATER) == b"reply"
+            assert await bench.get() == b"reply"
         assert len(bench.links) == 1
         await bench.node.close()
         assert bench.links[0].aborted
@@ -84,56 +140,101 @@ def test_one_connection_serves_one_after_the_other():
     asyncio.run(main())
 
 
-def test_a_cancelled_call_closes_its_connection():
+def test_what_is_asked_in_one_turn_goes_out_in_one_write_and_each_gets_its_own_reply():
     async def main() -> None:
         bench = await Bench().up()
-        bench.gate.clear()
-        task = asyncio.ensure_future(bench.node.ask(GET, LATER))
-        await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert bench.links[0].aborted
-        assert bench.node.connections == 0
-        bench.gate.set()
-        assert await bench.node.ask(GET, LATER) == b"reply"
+        bench.reply = b""
+        commands = bench.ask(50)
+        await turns()
+        assert bench.wire.writes == [PING, GET * 50]
+        replies = b"".join(b"$2\r\n%02d\r\n" % number for number in range(50))
+        for at in range(0, len(replies), 7):
+            bench.wire.receive(replies[at : at + 7])
+        assert [command.told for command in commands] == [[b"%02d" % number] for number in range(50)]
+
+    asyncio.run(main())
+
+
+def test_who_leaves_leaves_its_place_behind():
+    async def main() -> None:
+        bench = await Bench().up()
+        bench.reply = b""
+        first, second = bench.ask(2)
+        await turns()
+        first.cancel()
+        bench.wire.receive(b"$5\r\nfirst\r\n$6\r\nsecond\r\n")
+        assert (first.told, second.told) == ([], [b"second"])
+        assert not bench.wire.closed
+
+    asyncio.run(main())
+
+
+def test_where_a_deadline_was_missed_nothing_more_is_asked_and_others_get_their_replies():
+    async def main() -> None:
+        bench = await Bench().up()
+        bench.reply = b""
+        late, other = bench.ask(2)
+        await turns()
+        old = bench.wire
+        late.end()
+        bench.node.missed(late)
+        (new,) = bench.ask()
+        await turns()
+        assert bench.wire is not old
+        assert new.told == []
+        old.receive(b"$4\r\nlate\r\n$5\r\nother\r\n")
+        assert (late.told, other.told) == ([], [b"other"])
+        assert old.closed, "nobody waits there any more"
+        bench.wire.receive(b"$3\r\nnew\r\n")
+        assert new.told == [b"new"]
+        assert bench.node.connections == 1
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("said", [b"+PONG\r\n", b":1\r\n", b"*1\r\n", b"$9999999\r\n", b"x", b"$3\r\nabcd\r\n"])
+def test_what_is_no_reply_to_a_get_ends_the_connection_for_all(said):
+    async def main() -> None:
+        bench = await Bench().up()
+        bench.reply = b""
+        commands = bench.ask(3)
+        await turns()
+        bench.wire.receive(b"$2\r\nok\r\n" + said)
+        assert [command.told for command in commands] == [[b"ok"], ["error"], ["error"]]
+        assert bench.wire.closed
+        bench.reply = b"$5\r\nreply\r\n"
+        assert await bench.get() == b"reply"
         assert len(bench.links) == 2
 
     asyncio.run(main())
 
 
-def test_a_connection_whose_caller_left_before_it_was_open_goes_to_the_pool():
+def test_a_lost_connection_is_opened_again_by_the_next_command_which_waits_for_it():
     async def main() -> None:
         bench = await Bench().up()
+        bench.wire.protocol.connection_lost(None)
         bench.gate.clear()
-        tasks = [asyncio.ensure_future(bench.node.ask(GET, LATER)) for _ in range(3)]
-        await asyncio.sleep(0.01)
-        assert len(bench.links) == 3
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        commands = bench.ask(3)
+        await turns()
+        assert len(bench.links) == 2
+        commands[1].cancel()
         bench.gate.set()
-        await asyncio.sleep(0.01)
-        assert [link.aborted for link in bench.links] == [True, False, False], "the first was asked already"
-        assert bench.node.connections == 2
-        assert await bench.node.ask(GET, LATER) == b"reply"
-        assert len(bench.links) == 3
+        await turns()
+        assert [command.told for command in commands] == [[b"reply"], [], [b"reply"]]
+        assert bench.wire.writes == [PING, GET * 2]
 
     asyncio.run(main())
 
 
-def test_a_full_pool_is_busy_at_once_and_that_is_no_failure():
+def test_too_many_at_once_are_busy_and_that_is_no_failure():
     async def main() -> None:
         bench = await Bench().up()
-        bench.gate.clear()
-        tasks = [asyncio.ensure_future(bench.node.ask(GET, LATER)) for _ in range(POOL + 20)]
-        await asyncio.sleep(0.01)
-        bench.gate.set()
-        replies = await asyncio.gather(*tasks, return_exceptions=True)
-        assert replies.count(b"reply") == POOL
-        assert {reply.reason for reply in replies if isinstance(reply, RedisUnavailable)} == {"busy"}
+        commands = bench.ask(MAX_WAITING + 20)
+        await turns()
+        told = [command.told for command in commands]
+        assert told == [[b"reply"]] * MAX_WAITING + [["busy"]] * 20
         assert bench.node.state == "up"
-        assert bench.node.connections == POOL
+        assert bench.node.connections == 1
 
     asyncio.run(main())
 
@@ -141,8 +242,8 @@ def test_a_full_pool_is_busy_at_once_and_that_is_no_failure():
 def test_what_came_unasked_closes_a_resting_connection():
     async def main() -> None:
         bench = await Bench().up()
-        bench.links[0].usable = False
-        assert await bench.node.ask(GET, LATER) == b"reply"
+        bench.wire.receive(b"$4\r\nevil\r\n")
+        assert await bench.get() == b"reply"
         assert bench.links[0].aborted
         assert len(bench.links) == 2
 
@@ -154,7 +255,7 @@ def test_failures_in_a_row_open_the_breaker_and_only_reviving_closes_it():
         bench = await Bench().up()
         for _ in range(4):
             bench.node.fault("broken")
-        assert await bench.node.ask(GET, LATER) == b"reply"
+        assert await bench.get() == b"reply"
         for _ in range(4):
             bench.node.fault("broken")
         assert bench.node.state == "up", "not in a row"
@@ -187,10 +288,9 @@ def test_deadlines_missed_together_are_one_stall():
 def test_error_replies(code, state, kept):
     async def main() -> None:
         bench = await Bench().up()
-        bench.links[0].reply = bench.reply = Refused(code, "")
-        for _ in range(10):
-            with pytest.raises(Refused):
-                await bench.node.ask(GET, LATER)
+        bench.reply = f"-{code} x\r\n".encode()
+        told = [await bench.get() for _ in range(10)]
+        assert told == (["error"] * 10 if kept else ["error"] * 5 + ["open"] * 5)
         assert bench.node.state == state
         assert (len(bench.links) == 1) is kept
 
