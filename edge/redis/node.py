@@ -107,7 +107,7 @@ class Node:
         """
         command.owner = self
         pipe = self._pipe
-        commands = [Command(ASKING, "probe"), command] if asking else [command]
+        commands = [Command(ASKING, "write"), command] if asking else [command]
         if pipe is not None and pipe.usable:
             if pipe.waiting >= MAX_WAITING:
                 return "busy"
@@ -124,7 +124,7 @@ class Node:
 
     async def ask(self, *words: bytes) -> Reply:
         """What a server itself answers, for the probe. Raises RedisUnavailable, and Refused as it comes."""
-        inquiry = Inquiry(pack(*words), "probe")
+        inquiry = (Ping if words == (b"PING",) else Inquiry)(pack(*words), "probe")
         if reason := self.send(inquiry):
             raise RedisUnavailable(reason)
         return await inquiry.reply()
@@ -156,7 +156,7 @@ class Node:
 
     def replied(self, pipe: Pipe, command: Command, reply: Reply | Refused) -> None:
         if not isinstance(reply, Refused):
-            if command.use != "probe" and reply is not None and (type(reply) is bytes) is not (command.use == "read"):
+            if not command.fits(reply):
                 pipe.close()  # another's: it is out of step
                 _tell(command, RedisUnavailable("error"))
                 self.fault("out of step")
@@ -270,10 +270,9 @@ class Node:
             pipe = Pipe(link, transport, self)
             self._pipes.add(pipe)
             transport.set_protocol(pipe)
-            inquiry = Inquiry(PING, "probe")
-            pipe.send(inquiry)
-            if await inquiry.reply() != b"PONG":
-                raise LinkBroken
+            ping = Ping(PING, "probe")
+            pipe.send(ping)
+            await ping.reply()
         except BaseException as error:
             if pipe is not None:
                 pipe.abort()
@@ -373,9 +372,19 @@ class Inquiry(Awaited):
 
     __slots__ = ()
 
+    def fits(self, reply: Reply) -> bool:
+        return type(reply) is bytes
+
     def refused(self, owner: Owner, refused: Refused) -> None:
         self.end()
         self.replied(refused)
+
+
+class Ping(Inquiry):
+    __slots__ = ()
+
+    def fits(self, reply: Reply) -> bool:
+        return reply == b"PONG"
 
 
 def _tell(command: Command, trouble: RedisUnavailable) -> None:

@@ -55,6 +55,10 @@ class Command:
         self.owner: Owner | None = None
         self.pipe: Pipe | None = None
 
+    def fits(self, reply: Reply) -> bool:
+        """Whether it can be answered by this. Else it is another's reply, and the connection out of step."""
+        return reply is None or (type(reply) is bytes) is (self.use == "read")
+
     def replied(self, reply: Reply) -> None:
         """It was carried out."""
 
