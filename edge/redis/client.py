@@ -78,6 +78,7 @@ class RedisClient:
         self._probing: asyncio.Task[None] | None = None
         self._clocks: deque[Command] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._patient = False
         self._wake = asyncio.Event()
         self._first = asyncio.Event()
         self._closed = False
@@ -162,6 +163,12 @@ class RedisClient:
         self._timer = None
         loop, clocks = asyncio.get_running_loop(), self._clocks
         now = loop.time()
+        if clocks and not self._patient and self._late(clocks[0], now):
+            # The loop was held up: what has come meanwhile is still to be read.
+            self._patient = True
+            self._timer = loop.call_later(self._timeout_s / 2, self._look)
+            return
+        self._patient = False
         while clocks and (clocks[0].until <= now or not clocks[0].live):
             self._expire(clocks.popleft())
         if clocks:
@@ -171,10 +178,13 @@ class RedisClient:
         if not command.live:
             return
         command.end()
-        late = asyncio.get_running_loop().time() - command.until
-        if command.owner is not None and late < max(0.01, self._timeout_s / 2):
-            command.owner.missed(command)  # else it was this process that was late by much
+        if command.owner is not None and not self._late(command, asyncio.get_running_loop().time()):
+            command.owner.missed(command)
         command.failed(RedisUnavailable("timeout"))
+
+    def _late(self, command: Command, now: float) -> bool:
+        """Whether it was this process that was late by much, for which the server is not to blame."""
+        return now - command.until >= max(0.01, self._timeout_s / 2)
 
     def _refused(self, node: Node, command: Command, refused: Refused) -> None:
         """An error reply: where to ask instead, if anywhere."""
