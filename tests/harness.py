@@ -138,6 +138,7 @@ class Edge:
         front: str = "lane",
         ending: str = "json",
         program: tuple[str, ...] = (sys.executable, "-m", "edge"),
+        start_s: float = START_S,
     ) -> None:
         """`ending` is that of the file's name, which tells how it is read; JSON is YAML too. `program` may be that of
         another tree.
@@ -162,17 +163,17 @@ class Edge:
             if silent:
                 self.url = f"{'https' if config.get('server', {}).get('tls') else 'http'}://127.0.0.1:{port}"
             else:
-                self.url = self.process.wait_for(r'"address":"(https?://[^"]+)"')[1]
+                self.url = self.process.wait_for(r'"address":"(https?://[^"]+)"', start_s)[1]
             self.port = int(self.url.rpartition(":")[2])
-            wait_until_ready(self.url, verify)
+            wait_until_ready(self.url, verify, start_s)
         except AssertionError:
             self.process.stop(signal.SIGKILL)
             raise
 
 
-def wait_until_ready(url: str, verify: ssl.SSLContext | None = None) -> None:
+def wait_until_ready(url: str, verify: ssl.SSLContext | None = None, start_s: float = START_S) -> None:
     """`verify` is how an https address is met."""
-    deadline = time.monotonic() + START_S
+    deadline = time.monotonic() + start_s
     while True:
         try:
             if httpx2.get(f"{url}/health/ready", verify=verify or True).status_code == 200:
