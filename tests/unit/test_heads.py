@@ -68,7 +68,6 @@ NOT_LEARNED = {
     "chunks and a size": post(BODY, "transfer-encoding: chunked"),
     "an expectation": post(BODY, "expect: 100-continue"),
     "a word about the connection": post(BODY, "connection: close"),
-    "the usual word about the connection": post(BODY, "connection: keep-alive"),
     "an upgrade that is not wished for": post(BODY, "upgrade: h2c"),
     "HTTP/1.0": post(start=PLAIN),
     "HTTP/1.0 that is kept": post(BODY, "connection: keep-alive", start=PLAIN),

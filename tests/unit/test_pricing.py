@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -261,7 +262,7 @@ def test_pictures_in_input_and_output():
 
 
 def upstream(**settings) -> Provider:
-    return Provider("main", config.Provider(dialect="openai", **settings), None)  # type: ignore[arg-type]
+    return Provider("main", config.Provider(dialect="openai", **settings), SimpleNamespace(transport=None))  # type: ignore[arg-type]
 
 
 def test_whose_price_counts():
