@@ -81,12 +81,23 @@ class Dispatch:
 
     def passed(self, failure: AttemptFailed | None) -> None:
         self._attempt = None
-        if failure is not None:
-            self._desk.hooks.attempt_failed(failed_attempt(self._exchange, failure, self._begun))
-        self._finish(None)
+        defect: Exception | None = None
+        try:
+            if failure is not None:
+                self._desk.hooks.attempt_failed(failed_attempt(self._exchange, failure, self._begun))
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not leave a client waiting
+            defect = error
+        self._finish(defect)
 
     def failed(self, error: Exception) -> None:
         self._attempt = None
+        try:
+            self._judge(error)
+        except Exception as defect:  # noqa: BLE001 - as above
+            self._finish(defect)
+
+    def _judge(self, error: Exception) -> None:
+        """Whom to ask next, or what to tell."""
         if self._done is None:
             return
         exchange = self._exchange
@@ -149,8 +160,8 @@ class Dispatch:
             refuse_state_in(self._exchange.body, self._exchange.spans)
         except EdgeError as error:
             self.failed(error)
-            return
-        self._estimate()
+        else:
+            self._estimate()
 
     def _estimate(self) -> None:
         self._job = estimate_count(self._exchange, self._finish)

@@ -232,7 +232,11 @@ class Gateway:
         if error is not None:
             self._fetched(exchange, error)
             return
-        self._admit(exchange)
+        try:
+            self._admit(exchange)
+        except Exception as defect:  # noqa: BLE001 - of ours: it must not leave a client waiting
+            self._fetched(exchange, defect)
+            return
         if exchange.ended:
             self._over(exchange, None)
         else:

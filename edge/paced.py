@@ -15,13 +15,15 @@ __all__ = ["Paced"]
 
 
 class Paced:
-    """Tells `done` when all is written. ``deadline`` runs meanwhile."""
+    """Tells `done` when all is written, or what kept it from that. ``deadline`` runs meanwhile."""
 
-    def __init__(self, exchange: Exchange, held: Held, tier: str, deadline: Deadline, done: Callable[[], None]) -> None:
+    def __init__(
+        self, exchange: Exchange, held: Held, tier: str, deadline: Deadline, done: Callable[[Exception | None], None]
+    ) -> None:
         self._exchange = exchange
         self._held = held
         self._deadline = deadline
-        self._done: Callable[[], None] | None = done
+        self._done: Callable[[Exception | None], None] | None = done
         self._timer: asyncio.TimerHandle | None = None
         self._begun = 0.0
         self._events: Iterator[tuple[int, bytes]] = iter(())
@@ -51,13 +53,14 @@ class Paced:
                 self._deadline.taken()
                 exchange.when_room(self._room)
                 return
-            if self._next is None:
-                self._next = next(self._events, None)
+            try:
+                self._next = self._next or next(self._events, None)
+            except Exception as error:  # noqa: BLE001 - called by the loop: a defect of ours must not leave a client waiting
+                self._finish(error)
+                return
             if self._next is None:
                 exchange.end()
-                done = self._done
-                self._stop()
-                done()
+                self._finish(None)
                 return
             wait_s = self._begun + self._next[0] / 1000 - perf_counter()
             if wait_s > 0:
@@ -69,6 +72,12 @@ class Paced:
     def _room(self) -> None:
         self._deadline.whole()
         self._go_on()
+
+    def _finish(self, error: Exception | None) -> None:
+        done, self._done = self._done, None
+        self._stop()
+        if done is not None:
+            done(error)
 
     def _stop(self) -> None:
         self._deadline.stop()

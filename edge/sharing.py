@@ -98,7 +98,7 @@ class Joining:
             else:
                 self._deadline.start()
                 self._look = Waiting(self._table.answers.look_up(exchange), self._looked)
-        except EdgeError as error:
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not leave a client waiting
             self._finish(error)
 
     def cancel(self) -> None:
@@ -132,7 +132,7 @@ class Joining:
             else:
                 # With a failure it has waited for Redis once, and is not to wait again.
                 self._go_without(turns=failure is None)
-        except EdgeError as error:
+        except Exception as error:  # noqa: BLE001 - as in `start`
             self._finish(error)
 
     def _give(self, held: Held, form: bytes, tier: str) -> None:
@@ -145,9 +145,10 @@ class Joining:
             self._finish(None)
             return
 
-        def given() -> None:
-            accounts.saved_by(exchange, held.entry.cost)
-            self._finish(None)
+        def given(error: Exception | None) -> None:
+            if error is None:
+                accounts.saved_by(exchange, held.entry.cost)
+            self._finish(error)
 
         self._paced = Paced(exchange, held, tier, self._deadline, given)
         self._paced.start()
@@ -192,7 +193,7 @@ class Joining:
             return
         try:
             told = exchange.ended or serve_flight(exchange, flight)
-        except EdgeError as error:
+        except Exception as error:  # noqa: BLE001 - as in `start`
             self._finish(error)
             return
         if not told:
@@ -271,8 +272,11 @@ class Flying:
             self._dispatch.start()
 
     def _answered(self, error: BaseException | None) -> None:
-        if error is None and not self._flight.makeshift:
-            self._table.answers.keep(self._flight)
+        try:
+            if error is None and not self._flight.makeshift:
+                self._table.answers.keep(self._flight)
+        except Exception as defect:  # noqa: BLE001 - of ours: its followers must not wait for ever
+            error = defect
         self._land(error)
 
     def _cancel(self) -> None:

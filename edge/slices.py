@@ -37,10 +37,12 @@ class Slices:
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         job = self._jobs.popleft()
-        if job.take_step():
-            self._jobs.append(job)
-        if self._jobs:
-            loop.call_soon(self._turn, loop)
+        try:
+            if job.take_step():
+                self._jobs.append(job)
+        finally:  # whatever who waits for this one makes of it: the others go on
+            if self._jobs:
+                loop.call_soon(self._turn, loop)
 
 
 class Job:

@@ -107,7 +107,7 @@ class Node:
         """
         command.owner = self
         pipe = self._pipe
-        commands = [Command(ASKING, "write"), command] if asking else [command]
+        commands = [Command(ASKING, "probe"), command] if asking else [command]
         if pipe is not None and pipe.usable:
             if pipe.waiting >= MAX_WAITING:
                 return "busy"

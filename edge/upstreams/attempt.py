@@ -2,19 +2,6 @@
 
 Everything here is told by calls: of the transport, of the clocks, of the client that can take more. An attempt ends
 once, with `Outcome.passed` or `Outcome.failed`, whatever comes later is not for it any more.
-
-=========  ================================================  ==================================
-state      what is awaited                                   what may follow
-=========  ================================================  ==================================
-NEW        the request being translated                      HEAD, ENDED
-HEAD       the head of the answer                            EXCERPT, COLLECT, HOLD, ENDED
-EXCERPT    a part of an error's body, for the log            ENDED
-COLLECT    the whole of an answer that is no stream          JUDGE, ENDED
-JUDGE      its being looked through, or translated           ENDED
-HOLD       the first content of a stream                     RELAY, REST, ENDED
-RELAY      more of the stream                                REST, ENDED
-REST       the framing of the end, after the last event      ENDED
-=========  ================================================  ==================================
 """
 
 from __future__ import annotations
@@ -28,7 +15,7 @@ from time import perf_counter
 from edge.dialects.failures import is_json
 from edge.errors import EdgeError, Headers, UpstreamBadResponse, UpstreamStreamBroken
 from edge.exchange import Exchange
-from edge.slices import LARGE, Job, in_thread
+from edge.slices import LARGE, Done, Job, in_thread
 from edge.upstreams.clocks import Deadline
 from edge.upstreams.desk import Desk, Outcome
 from edge.upstreams.large import Outline, is_brief, is_short
@@ -62,15 +49,30 @@ JSON_TYPE = (b"content-type", b"application/json")
 
 
 class State(Enum):
-    NEW = "new"
-    HEAD = "head"
-    EXCERPT = "excerpt"
-    COLLECT = "collect"
-    JUDGE = "judge"
-    HOLD = "hold"
-    RELAY = "relay"
-    REST = "rest"
-    ENDED = "ended"
+    """By what is awaited."""
+
+    NEW = "the request, which is translated"
+    HEAD = "the head of the answer"
+    EXCERPT = "a part of an error's body, for the log"
+    COLLECT = "the whole of an answer that is no stream"
+    JUDGE = "its being looked through, or translated"
+    HOLD = "the first content of a stream"
+    RELAY = "more of the stream"
+    REST = "the framing of its end, after the last event"
+    ENDED = "nothing"
+
+
+FOLLOWS: dict[State, tuple[State, ...]] = {
+    State.NEW: (State.HEAD, State.ENDED),
+    State.HEAD: (State.EXCERPT, State.COLLECT, State.HOLD, State.ENDED),
+    State.EXCERPT: (State.JUDGE, State.ENDED),
+    State.COLLECT: (State.JUDGE, State.ENDED),
+    State.JUDGE: (State.ENDED,),
+    State.HOLD: (State.RELAY, State.ENDED),
+    State.RELAY: (State.REST, State.ENDED),
+    State.REST: (State.ENDED,),
+    State.ENDED: (),
+}
 
 
 class Attempt(Receiver):
@@ -118,9 +120,10 @@ class Attempt(Receiver):
         exchange.upstream = self._upstream
         self._deadline.start()
         if is_short(exchange) or not provider.looks_into(exchange.route):
-            self._guard(self._cross_and_send)
+            self._guard(self._cross)
+            self._guard(self._send)
         else:
-            self._job = in_thread(self._cross, self._crossed)
+            self._job = in_thread(self._cross, self._then(self._send))
 
     def cancel(self) -> None:
         """The answer is wanted no more. To be called before it has ended."""
@@ -136,39 +139,32 @@ class Attempt(Receiver):
         exchange = self._exchange
         exchange.crossing = self._upstream.provider.crossing(exchange, self._upstream.model)
 
-    def _crossed(self, error: Exception | None) -> None:
-        if error is not None:
-            self._fail(error)
-        else:
-            self._guard(self._send)
-
-    def _cross_and_send(self) -> None:
-        self._cross()
-        self._send()
-
     def _send(self) -> None:
         exchange, provider = self._exchange, self._upstream.provider
         exchange.upstream_begins()
         exchange.sending = provider.request(exchange, exchange.crossing, self._account, once=is_kept(exchange))
-        self._state = State.HEAD
+        self._enter(State.HEAD)
         self._wire = provider.transport.send(exchange.sending, self)
 
     # As a receiver.
 
     def head(self, status: int, headers: Headers, index: dict[bytes, bytes], *, framed: bool) -> None:
-        exchange = self._exchange
-        self._status = exchange.upstream_status = status
+        self._status = self._exchange.upstream_status = status
         self._headers = headers
         self._index = index
         self._framed = framed
-        if is_stream(status, index, asked=exchange.stream):
-            self._state = State.HOLD
+        self._guard(self._take_head)
+
+    def _take_head(self) -> None:
+        exchange, status = self._exchange, self._status
+        if is_stream(status, self._index, asked=exchange.stream):
+            self._enter(State.HOLD)
             self._relay = EventRelay(exchange.crossing)
         elif is_for_nobody(exchange, status, others_left=self._others_left):
-            self._state = State.EXCERPT
+            self._enter(State.EXCERPT)
             self._timer = asyncio.get_running_loop().call_later(EXCERPT_S, self._look_at_excerpt)
         else:
-            self._state = State.COLLECT
+            self._enter(State.COLLECT)
 
     def body(self, data: bytes) -> None:
         self._guard(self._take, data)
@@ -257,19 +253,12 @@ class Attempt(Receiver):
             self._guard(self._judge, bytes(self._ready[:MAX_EXCERPT]))
 
     def _judge(self, body: bytes) -> None:
-        self._state = State.JUDGE
+        self._enter(State.JUDGE)
         if not 200 <= self._status < 300 or len(body) <= LARGE:
             self._decide(body, body)
             return
         outline = Outline(body, translates=self._exchange.crossing.translates)
-
-        def looked(error: Exception | None) -> None:
-            if error is not None:
-                self._fail(error)
-            else:
-                self._guard(self._decide, body, outline.text)
-
-        self._job = self._desk.slices.add(outline.step, looked)
+        self._job = self._desk.slices.add(outline.step, self._then(lambda: self._decide(body, outline.text)))
 
     def _decide(self, body: bytes, seen: bytes) -> None:
         """`seen` is what of `body` tells whether it is an answer."""
@@ -299,13 +288,7 @@ class Attempt(Receiver):
             nonlocal answer
             answer = crossing.answer(*answer)
 
-        def translated(error: Exception | None) -> None:
-            if error is not None:
-                self._fail(error)
-            else:
-                self._guard(self._answer, answer[0], answer[1], failure)
-
-        self._job = in_thread(translate, translated)
+        self._job = in_thread(translate, self._then(lambda: self._answer(answer[0], answer[1], failure)))
 
     def _answer(self, status: int, body: bytes, failure: AttemptFailed | None) -> None:
         exchange, desk = self._exchange, self._desk
@@ -336,7 +319,7 @@ class Attempt(Receiver):
         exchange.content_at = perf_counter()
         self._desk.replies.stream(exchange, self._status, headers)
         ready, self._ready = bytes(self._ready), bytearray()
-        self._state = State.RELAY
+        self._enter(State.RELAY)
         exchange.write(ready)
         self._deadline.next_bytes()
         if self._end is True:
@@ -367,7 +350,7 @@ class Attempt(Receiver):
                 exchange.when_room(self._room)
         elif stream.finished or stream.failed:
             exchange.upstream_ends()
-            self._state = State.REST
+            self._enter(State.REST)
             if self._wire is None:
                 self._finish_stream()
             else:
@@ -409,6 +392,10 @@ class Attempt(Receiver):
 
     # Its end.
 
+    def _enter(self, state: State) -> None:
+        assert state in FOLLOWS[self._state], (self._state, state)  # noqa: S101 - a defect of ours
+        self._state = state
+
     def _guard(self, step: Callable[..., None], *arguments: object) -> None:
         """Take a step, if it is not over, and fail with what that raises."""
         if self._state is State.ENDED:
@@ -417,6 +404,17 @@ class Attempt(Receiver):
             step(*arguments)
         except Exception as error:  # noqa: BLE001 - a defect of ours must not leave a client waiting
             self._fail(error)
+
+    def _then(self, step: Callable[[], None]) -> Done:
+        """What takes a step when a job has ended well, and fails with what that failed with."""
+
+        def ended(error: Exception | None) -> None:
+            if error is None:
+                self._guard(step)
+            else:
+                self._fail(error)
+
+        return ended
 
     def _pass(self, failure: AttemptFailed | None) -> None:
         outcome = self._outcome
@@ -432,7 +430,7 @@ class Attempt(Receiver):
 
     def _close(self, error: Exception | None) -> None:
         exchange = self._exchange
-        self._state = State.ENDED
+        self._enter(State.ENDED)
         self._deadline.stop()
         exchange.upstream_ends()
         exchange.when_room(None)

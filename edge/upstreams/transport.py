@@ -11,6 +11,7 @@ import asyncio
 import socket
 import ssl
 from collections import deque
+from functools import partial
 
 from edge.errors import EdgeError, Overloaded, UpstreamStreamBroken, UpstreamUnreachable
 from edge.upstreams.connection import Connection, Sending
@@ -49,7 +50,7 @@ class Pool:
         self._all: set[Connection] = set()
         self._opening = 0
         self._waiting: dict[Sending, asyncio.TimerHandle] = {}
-        self._connecting: dict[Sending, asyncio.Task[None]] = {}
+        self._connecting: dict[Sending, asyncio.Task[Connection]] = {}
         self._addresses: list[tuple[int, str]] = []
         self._resolved_at = 0.0
         self._sweep: asyncio.TimerHandle | None = None
@@ -98,6 +99,7 @@ class Pool:
         """Close every connection."""
         if self._sweep is not None:
             self._sweep.cancel()
+        self.retire()
         for connection in list(self._all):
             connection.abort()
         for sending, timer in list(self._waiting.items()):
@@ -198,26 +200,26 @@ class Pool:
     def _open(self, sending: Sending) -> None:
         """Open a connection, whose place is taken from now on, for a request."""
         self._opening += 1
-        connecting = asyncio.get_running_loop().create_task(self._connect_for(sending))
-        self._connecting[sending] = connecting
+        connecting = self._connecting[sending] = asyncio.get_running_loop().create_task(self._connect())
+        connecting.add_done_callback(partial(self._connected, sending))
 
-    async def _connect_for(self, sending: Sending) -> None:
-        connection: Connection | None = None
-        failure: EdgeError = UpstreamUnreachable()
-        try:
-            connection = await self._connect()
-        except EdgeError as error:
-            failure = error.bare()
-        finally:
-            # Nothing is being opened in that place any more; one that came to nothing is the next one's in line.
-            self._opening -= 1
-            self._connecting.pop(sending, None)
-            self._offer_place()
-        if connection is None:
-            sending.fail(failure)
-        elif sending.receiver is None:
+    def _connected(self, sending: Sending, connecting: asyncio.Task[Connection]) -> None:
+        """Nothing is being opened in that place any more; one that came to nothing is the next one's in line. (Not at
+        the end of the task itself: one that is cancelled before its first step never comes there.)
+        """
+        self._opening -= 1
+        self._connecting.pop(sending, None)
+        error = None if connecting.cancelled() else connecting.exception()
+        connection = connecting.result() if error is None and not connecting.cancelled() else None
+        if connection is not None and connection.usable:  # else it is lost already, and was never one of them
+            self._all.add(connection)
+        self._offer_place()
+        if error is not None:
+            # UnicodeError, for one: a host name that no look-up can be made for.
+            sending.fail(error.bare() if isinstance(error, EdgeError) else UpstreamUnreachable())
+        elif connection is not None and sending.receiver is None:
             self.give_back(connection)
-        else:
+        elif connection is not None:
             connection.send(sending, self._authority)
 
     async def _connect(self) -> Connection:
@@ -239,7 +241,6 @@ class Pool:
                             raise Overloaded("This edge has too many connections open; ask again.") from error
                         failure = error
                         continue
-                    self._all.add(connection)
                     return connection
         except (TimeoutError, OSError) as error:
             self._resolved_at = 0.0

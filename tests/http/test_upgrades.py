@@ -210,7 +210,7 @@ def test_a_second_signal_ends_the_delay_too(simulator, tmp_path):
         edge.process.process.send_signal(signal.SIGTERM)
         edge.process.wait_for("not ready any more")
         edge.process.process.send_signal(signal.SIGTERM)
-        edge.process.process.wait(5)
+        assert edge.process.process.wait(5) == 0
 
 
 def test_streams_that_are_under_way_at_an_upgrade_are_finished_by_the_old_workers(edge):

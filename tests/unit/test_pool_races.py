@@ -81,6 +81,36 @@ def test_who_gives_up_inside_its_own_head_hears_nothing_more():
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("turns", [0, 1, 2])
+def test_who_leaves_while_a_connection_is_opened_gives_its_place_back(turns):
+    """Also before the opening has taken its first step."""
+
+    async def run():
+        with Canned(answer(b"ok")) as canned:
+            pool = Pool("127.0.0.1", int(canned.url.rpartition(":")[2]), tls=None, connect_s=5, max_connections=1)
+            gone = pool.send(REQUEST, Heard())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            gone.cancel()
+            assert (await ask(pool, REQUEST)).data == b"ok"
+            assert (pool._opening, len(pool._all)) == (0, 1)
+            await pool.close()
+
+    asyncio.run(run())
+
+
+def test_a_host_that_no_look_up_can_be_made_for_is_unreachable():
+    async def run():
+        pool = Pool("x" * 64 + ".test", 80, tls=None, connect_s=5, max_connections=1)
+        with pytest.raises(EdgeError) as caught:
+            await ask(pool, REQUEST)
+        assert caught.value.code == "upstream_unreachable"
+        assert pool._opening == 0
+        await pool.close()
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("leaves", [False, True])
 def test_a_connection_goes_back_to_the_pool_only_with_its_reading_on(leaves):
     async def run():
