@@ -297,6 +297,24 @@ def test_error_replies(code, state, kept):
     asyncio.run(main())
 
 
+def test_that_a_redirection_is_expected_says_nothing_of_whether_writes_are_taken():
+    """``ASKING`` is answered by OK whatever the server refuses."""
+
+    async def main() -> None:
+        bench = await Bench().up()
+        bench.reply = b""
+        bench.node.refuses.add("write")
+        command = Asked()
+        assert bench.node.send(command, asking=True) == ""
+        await turns()
+        assert bench.wire.writes[1:] == [pack("ASKING") + GET]
+        bench.wire.receive(b"+OK\r\n$5\r\nreply\r\n")
+        assert command.told == [b"reply"]
+        assert bench.node.refuses == {"write"}
+
+    asyncio.run(main())
+
+
 def test_a_server_that_is_away_is_told_of_once_and_tried_less_and_less():
     async def main() -> None:
         bench = Bench()
