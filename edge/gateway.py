@@ -36,11 +36,11 @@ from edge.guard.limits import KeyLimits
 from edge.guard.validate import check_body, read_in_slices, timeout_ms
 from edge.hooks import Hooks, Meter
 from edge.money.accounting import Accounts
-from edge.own_answers import list_models
+from edge.own_answers import Listing
 from edge.repeats import Repeats
 from edge.replies import fail, keep_alive, reply, serve, start_stream
 from edge.routes import EXISTING, OTHER, UNKNOWN, no_route
-from edge.sharing import Joining, Table, Waiting
+from edge.sharing import Joining, Table
 from edge.slices import LARGE, Slices
 from edge.state import State, build_state
 from edge.upstreams.clocks import Sweep
@@ -220,9 +220,7 @@ class Gateway:
         have happened if it did. The front calls `cancel` when the client leaves, which closes the upstream.
         """
         exchange.answered = answered
-        if exchange.route.api == "models":
-            exchange.errand = Waiting(list_models(exchange), lambda _, failure: self._fetched(exchange, failure))
-        elif len(exchange.body) > LARGE:
+        if len(exchange.body) > LARGE and exchange.route.api != "models":
             read = partial(self._read_large, exchange)
             exchange.errand = read_in_slices(exchange, self._slices, read, digest=caches_for(exchange))
         else:
@@ -244,9 +242,14 @@ class Gateway:
 
     def _send(self, exchange: Exchange) -> None:
         fetched = partial(self._fetched, exchange)
-        shares = exchange.held is not None or exchange.plan is not None
+        errand: Listing | Joining | Dispatch
         try:
-            errand = Joining(self._table, exchange, fetched) if shares else Dispatch(self._desk, exchange, fetched)
+            if exchange.route.api == "models":
+                errand = Listing(exchange, fetched)
+            elif exchange.held is not None or exchange.plan is not None:
+                errand = Joining(self._table, exchange, fetched)
+            else:
+                errand = Dispatch(self._desk, exchange, fetched)
             exchange.errand = errand
             errand.start()
         except Exception as error:  # noqa: BLE001 - a defect of ours must not leave a client waiting

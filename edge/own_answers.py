@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from edge.dialects.crossing import MAX_TRANSLATED
 from edge.dialects.estimate import estimate_input
 from edge.dialects.tokens import count_answer, estimate_tokens
+from edge.errors import Headers
 from edge.exchange import Exchange
 from edge.replies import JSON_TYPE, reply
 from edge.routes import MODEL
@@ -12,18 +15,43 @@ from edge.slices import Done, Job, in_thread
 from edge.upstreams.large import is_short
 from edge.upstreams.listing import Asked, answer_models
 
-__all__ = ["estimate_count", "list_models"]
+__all__ = ["Listing", "estimate_count"]
 
 
-async def list_models(exchange: Exchange) -> None:
-    """The list of models, or one of them."""
-    state = exchange.state
-    exchange.upstream_begins()
-    wanted = exchange.argument if exchange.route is MODEL else ""
-    asked = Asked(exchange.dialect, wanted, exchange.query, exchange.key.grants)
-    body, headers = await answer_models(state.router, state.catalog, state.settings.models, asked)
-    exchange.upstream_ends()
-    reply(exchange, 200, [JSON_TYPE, *headers], body)
+class Listing:
+    """The list of models, or one of them: a task, since the providers' lists are. `done` is called once it is
+    answered, unless it is cancelled before.
+    """
+
+    def __init__(self, exchange: Exchange, done: Done) -> None:
+        self._exchange = exchange
+        self._done: Done | None = done
+        self._task: asyncio.Task[tuple[bytes, Headers]] | None = None
+
+    def start(self) -> None:
+        exchange, state = self._exchange, self._exchange.state
+        exchange.upstream_begins()
+        wanted = exchange.argument if exchange.route is MODEL else ""
+        asked = Asked(exchange.dialect, wanted, exchange.query, exchange.key.grants)
+        answer = answer_models(state.router, state.catalog, state.settings.models, asked)
+        self._task = asyncio.get_running_loop().create_task(answer)
+        self._task.add_done_callback(self._ended)
+
+    def cancel(self) -> None:
+        self._done = None
+        if self._task is not None:
+            self._task.cancel()
+
+    def _ended(self, task: asyncio.Task[tuple[bytes, Headers]]) -> None:
+        done, self._done, self._task = self._done, None, None
+        failure = None if task.cancelled() else task.exception()
+        if done is None or task.cancelled():
+            return
+        self._exchange.upstream_ends()
+        if failure is None:
+            body, headers = task.result()
+            reply(self._exchange, 200, [JSON_TYPE, *headers], body)
+        done(failure if isinstance(failure, Exception) else None)
 
 
 def estimate_count(exchange: Exchange, done: Done) -> Job | None:

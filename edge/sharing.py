@@ -6,12 +6,12 @@ fetched by a `Flight`, which is dispatched like any other exchange, but is nobod
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from edge.cache.answers import Answers
+from edge.cache.asking import Look, Turns
 from edge.cache.flight import Flight, Follower
 from edge.cache.memory import Held
 from edge.dispatch import Dispatch
@@ -47,25 +47,6 @@ class Table:
     read: Callable[[Exchange], object]
 
 
-class Waiting:
-    """A coroutine at the rim, and who is told how it ended."""
-
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], told: Callable[[Any, BaseException | None], None]) -> None:
-        self._told: Callable[[Any, BaseException | None], None] | None = told
-        self._task = asyncio.get_running_loop().create_task(coroutine)
-        self._task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        told, self._told = self._told, None
-        failure = None if task.cancelled() else task.exception()
-        if told is not None:
-            told(None if failure is not None or task.cancelled() else task.result(), failure)
-
-    def cancel(self) -> None:
-        self._told = None
-        self._task.cancel()
-
-
 class Joining:
     """The way of an exchange that has a plan, and for which nothing is in memory. Tells `done` once: with None when it
     is answered, else with what it could not be answered for.
@@ -76,7 +57,7 @@ class Joining:
         self._exchange = exchange
         self._done: Done | None = done
         self._streams = True
-        self._look: Waiting | None = None
+        self._look: Look | None = None
         self._paced: Paced | None = None
         self._flight: Flight | None = None
         self._follower: Follower | None = None
@@ -93,11 +74,12 @@ class Joining:
                 self._give(exchange.held, b"", "memory")  # it is to be replayed
             elif flight is not None:
                 self._join(flight)
-            elif not self._table.answers.looks_for(exchange.plan):
-                self._go_without(turns=True)
             else:
-                self._deadline.start()
-                self._look = Waiting(self._table.answers.look_up(exchange), self._looked)
+                self._look = self._table.answers.look(exchange, self._looked)
+                if self._look is None:
+                    self._go_without(turns=True)
+                else:
+                    self._deadline.start()
         except Exception as error:  # noqa: BLE001 - a defect of ours must not leave a client waiting
             self._finish(error)
 
@@ -116,22 +98,23 @@ class Joining:
 
     # What Redis has.
 
-    def _looked(self, found: tuple[Held, bytes] | None, failure: BaseException | None) -> None:
+    def _looked(self, held: Held | None, trouble: RedisUnavailable | None) -> None:
         self._look = None
         self._deadline.stop()
-        if failure is not None and not isinstance(failure, RedisUnavailable):
-            self._finish(failure)
-            return
+        exchange = self._exchange
         try:
-            if found is not None:
-                self._give(*found, "redis")
+            form = None
+            if held is not None:
+                form = held.form(stream=exchange.stream, include_usage=exchange.plan.include_usage)
+            if held is not None and form is not None:
+                self._give(held, form, "redis")
                 return
             flight = self._find()
             if flight is not None:
                 self._join(flight)
             else:
-                # With a failure it has waited for Redis once, and is not to wait again.
-                self._go_without(turns=failure is None)
+                # After trouble it has waited for Redis once, and is not to wait again.
+                self._go_without(turns=trouble is None)
         except Exception as error:  # noqa: BLE001 - as in `start`
             self._finish(error)
 
@@ -246,23 +229,22 @@ class Flying:
         self._table = table
         self._flight = flight
         self._dispatch: Dispatch | None = None
-        self._turns: Waiting | None = None
+        self._turns: Turns | None = None
 
     def start(self) -> None:
         """Fetch the answer: from who has the right to, or by it."""
         flight = self._flight
         flight.on_cancel = self._cancel
-        if flight.turns and self._table.answers.takes_turns(flight):
-            self._turns = Waiting(self._table.answers.take_turns(flight), self._turned)
+        self._turns = self._table.answers.turns(flight, self._turned) if flight.turns else None
+        if self._turns is not None:
+            self._turns.start()
         else:
-            self._turned(None, None)
+            self._turned()
 
-    def _turned(self, _: None, failure: BaseException | None) -> None:
+    def _turned(self) -> None:
         self._turns = None
         flight = self._flight
-        if failure is not None:
-            self._land(failure)
-        elif flight.held is not None:
+        if flight.held is not None:
             flight.end()
             self._land(None)
         elif flight.plan.only:

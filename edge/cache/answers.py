@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
-from time import monotonic
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Any
 
 from edge import config
 from edge._fast import select_fields
+from edge.cache.asking import Look, Question, Told, Turns
 from edge.cache.entry import Entry
 from edge.cache.flight import Flight, Flights
 from edge.cache.key import NAMED, NAMED_PREFIXES, decode_body, owner_of, request_key
@@ -24,7 +25,7 @@ from edge.exchange import Exchange
 from edge.hooks import Meter
 from edge.redis.client import RedisClient
 from edge.redis.node import Log
-from edge.redis.pipe import Command, RedisUnavailable
+from edge.redis.pipe import RedisUnavailable
 
 __all__ = ["Answers", "Exact", "Repeat"]
 
@@ -33,18 +34,9 @@ MAX_EXACT = 512
 """Bytes by which a repeat is known as it is; longer ones by digests."""
 SAYING = NAMED | {b"cache-control", b"x-edge-cache-ttl"}
 """Headers that have a part in what a request is answered with, beside its body."""
-LEASE_S = 2.0
-"""How long an answer is left to another worker or machine that has asked for it first."""
-LEASE_STREAM_S = 0.3
-"""The same for a stream, whose client expects a first word soon and would get all of them late."""
-POLL_S = 0.025
-
 Exact = tuple[bytes, ...]
-Result = TypeVar("Result")
 Asked = tuple[bytes, bool, bool, int]
 """A key, the form its answer is to have, and how often the caches had been cleared."""
-Told = tuple[Held | None] | RedisUnavailable | None
-"""What came of asking Redis; None where who asked has left before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,33 +47,6 @@ class Repeat:
     model: str
     label: str
     stream: bool
-
-
-class Awaiting(Generic[Result]):
-    """Where coroutines wait for what Redis tells."""
-
-    def __init__(self) -> None:
-        self._told: asyncio.Future[Result | RedisUnavailable] = asyncio.get_running_loop().create_future()
-
-    def found(self, told: Result) -> None:
-        if not self._told.done():
-            self._told.set_result(told)
-
-    def not_told(self, trouble: RedisUnavailable) -> None:
-        if not self._told.done():
-            self._told.set_result(trouble)
-
-    async def by(self, command: Command | None) -> Result:
-        """What comes of `command`. Raises RedisUnavailable."""
-        if command is None:
-            raise RedisUnavailable("unready")
-        try:
-            told = await self._told
-        finally:
-            command.cancel()
-        if isinstance(told, RedisUnavailable):
-            raise told
-        return told
 
 
 class Answers:
@@ -102,7 +67,7 @@ class Answers:
         self._changing = asyncio.Lock()
         self._repeats: OrderedDict[Exact, Repeat] = OrderedDict()
         self._state: Any = None
-        self._looking: dict[Asked, list[asyncio.Future[Told]]] = {}
+        self._questions: dict[Asked, Question] = {}
 
     # Beginning, changing, ending.
 
@@ -197,106 +162,45 @@ class Answers:
             return None
         return held, form
 
-    def looks_for(self, plan: Plan) -> bool:
-        """Whether Redis is to be asked for an answer."""
-        return plan.look and self._remote is not None and self._remote.ready
-
-    async def look_up(self, exchange: Exchange) -> tuple[Held, bytes] | None:
-        """The answer in Redis, and its form for this request. Whoever asks for the same meanwhile gets it too.
-
-        Raises RedisUnavailable where that cannot be told: the request has waited, and is to go on without.
+    def look(self, exchange: Exchange, told: Told) -> Look | None:
+        """Ask Redis for the answer of an exchange, together with whoever asks for the same; `told` is called with what
+        is there, once. None where nobody is to be asked, or can be.
         """
-        plan: Plan = exchange.plan
-        remote = self._remote
-        if remote is None or not remote.ready or not plan.look:
+        plan, remote = exchange.plan, self._remote
+        if remote is None or not plan.look or not remote.ready:
             return None
-        held: Held | None = None
         # Who comes after a clearing must not get what was asked for before it.
         asked = (plan.digest, exchange.stream, plan.include_usage, self._generation.value)
-        others = self._looking.get(asked)
-        tired = monotonic() + remote.timeout_s if others is not None else 0.0
-        while others is not None:
-            waiter: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
-            others.append(waiter)
-            told = await waiter
-            if isinstance(told, RedisUnavailable):
-                raise RedisUnavailable(told.reason, told.code)
-            if told is not None:
-                held = told[0]
-                break
-            if monotonic() >= tired:
-                raise RedisUnavailable("timeout")
-            others = self._looking.get(asked)  # who asked for us has left before there was a reply
-        else:
-            held = await self._ask_for_all(exchange, remote, asked)
-        if held is None:
-            return None
-        form = held.form(stream=exchange.stream, include_usage=plan.include_usage)
-        return None if form is None else (held, form)
+        question = self._questions.get(asked)
+        if question is None:
+            fit = partial(self._fit, plan, exchange.route.api, exchange.stream, asked[-1])
+            question = Question(fit, partial(self._questions.pop, asked, None))
+            if not question.ask(remote, plan.digest, self._owner(exchange)):
+                return None
+            self._questions[asked] = question
+        return question.join(told)
 
-    async def _ask_for_all(self, exchange: Exchange, remote: RemoteCache, asked: Asked) -> Held | None:
-        others = self._looking[asked] = []
-        told: Told = None
-        try:
-            held = await self._look(exchange, remote, asked[-1])
-            told = (held,)
-            return held
-        except RedisUnavailable as trouble:
-            told = RedisUnavailable(trouble.reason, trouble.code)
-            raise
-        finally:
-            del self._looking[asked]
-            for waiter in others:
-                if not waiter.done():
-                    waiter.set_result(told)
-
-    def takes_turns(self, flight: Flight) -> bool:
-        """Whether others may have the right to fetch the answer of a flight."""
-        return self.looks_for(flight.plan) and not flight.plan.only and self._settings.join
-
-    async def take_turns(self, flight: Flight) -> None:
-        """Get the right to fetch the answer of a flight, or the answer from who has that right, as its ``held``, or
-        tired of waiting.
+    def turns(self, flight: Flight, done: Callable[[], None]) -> Turns | None:
+        """Wait for the right to fetch the answer of a flight, if others may have it; `done` is called when that is
+        over.
         """
         remote, plan = self._remote, flight.plan
-        if remote is None or not remote.ready or not plan.look or plan.only or not self._settings.join:
-            return
-        until = monotonic() + (LEASE_STREAM_S if flight.stream else LEASE_S)
-        token = os.urandom(16)
-        waited = False
-        try:
-            while True:
-                flight.lease = token  # from now on: a flight that is cancelled inside gives it back too
-                told = Awaiting[bool | None]()
-                taken = await told.by(remote.lease(plan.digest, token, int(LEASE_S * 1000), told.found))
-                if taken is not False:
-                    break
-                flight.lease = b""
-                if monotonic() >= until:
-                    return
-                waited = True
-                await asyncio.sleep(POLL_S)
-                flight.held = await self._look(flight, remote, flight.generation)
-                if flight.held is not None:
-                    return
-            if waited and taken:
-                # It may have been put there just before the lease was given back.
-                flight.held = await self._look(flight, remote, flight.generation)
-        except RedisUnavailable:
-            pass  # it has waited for long enough
+        if remote is None or not plan.look or plan.only or not self._settings.join or not remote.ready:
+            return None
+        fit = partial(self._fit, plan, flight.route.api, flight.stream, flight.generation)
+        return Turns(remote, flight, self._owner(flight), fit, done)
 
-    async def _look(self, exchange: Exchange, remote: RemoteCache, generation: int) -> Held | None:
-        """What Redis has, if that can tell this exchange's answer. Kept in memory, unless that was cleared since
+    def _owner(self, exchange: Exchange) -> str:
+        return owner_of(self._settings.scope, exchange.key.tenant, exchange.key.id)
+
+    def _fit(self, plan: Plan, api: str, stream: bool, generation: int, entry: Entry | None) -> Held | None:
+        """What Redis has, if that can tell what was asked. Kept in memory, unless that was cleared since
         `generation`.
         """
-        plan: Plan = exchange.plan
-        owner = owner_of(self._settings.scope, exchange.key.tenant, exchange.key.id)
-        told = Awaiting[Entry | None]()
-        entry = await told.by(remote.get(plan.digest, owner, told))
-        if entry is None or entry.api != exchange.route.api:
+        if entry is None or entry.api != api:
             return None
         held = Held(entry)
-        if held.form(stream=exchange.stream, include_usage=plan.include_usage) is None:
+        if held.form(stream=stream, include_usage=plan.include_usage) is None:
             return None
         if generation == self._generation.value:
             self.memory.put(plan.digest, held)
@@ -317,8 +221,7 @@ class Answers:
             return
         self.memory.put(plan.digest, Held(entry))
         self._meter.count("edge_cache_writes_total", "memory", "stored")
-        owner = owner_of(self._settings.scope, flight.key.tenant, flight.key.id)
-        if self._remote is not None and self._remote.put(plan.digest, owner, entry, flight.lease):
+        if self._remote is not None and self._remote.put(plan.digest, self._owner(flight), entry, flight.lease):
             flight.lease = b""
 
     def let_go(self, flight: Flight) -> None:

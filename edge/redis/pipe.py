@@ -151,7 +151,10 @@ class Pipe(asyncio.Protocol):
                 return
             command = self._sent.popleft()
             if command.live:
-                self._owner.replied(self, command, reply)
+                try:
+                    self._owner.replied(self, command, reply)
+                except Exception as error:  # noqa: BLE001 - who was told; the other replies are others'
+                    self._loop.call_exception_handler({"message": "a reply of Redis", "exception": error})
         if self._reader.broken or (not self._sent and not self._reader.between):
             self.close()
         if self.retired:
