@@ -178,6 +178,7 @@ def plain_cases() -> Iterator[tuple[str, Callable[[Play], None]]]:
 
 
 HOST = b"host: localhost\r\n"
+POST = b"POST " + CHAT.encode() + b" HTTP/1.1\r\n" + HOST
 LINES: dict[str, bytes] = {
     "no-host": b"GET /v1/models HTTP/1.1\r\n\r\n",
     "two-hosts": b"GET /v1/models HTTP/1.1\r\n" + HOST * 2 + b"\r\n",
@@ -208,43 +209,19 @@ LINES: dict[str, bytes] = {
     "long-target": b"GET /v1/" + b"a" * 9000 + b" HTTP/1.1\r\n" + HOST + b"\r\n",
     "many-fields": b"GET /health HTTP/1.1\r\n" + HOST + b"x-a: 1\r\n" * 101 + b"\r\n",
     "large-field": b"GET /health HTTP/1.1\r\n" + HOST + b"x-a: " + b"1" * 33_000 + b"\r\n\r\n",
-    "cl-and-te": b"POST "
-    + CHAT.encode()
-    + b" HTTP/1.1\r\n"
-    + HOST
-    + b"content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
-    "cl-twice": b"POST "
-    + CHAT.encode()
-    + b" HTTP/1.1\r\n"
-    + HOST
-    + b"content-length: 2\r\ncontent-length: 2\r\n\r\n{}",
-    "cl-differ": b"POST "
-    + CHAT.encode()
-    + b" HTTP/1.1\r\n"
-    + HOST
-    + b"content-length: 2\r\ncontent-length: 3\r\n\r\n{}",
-    "cl-list": b"POST " + CHAT.encode() + b" HTTP/1.1\r\n" + HOST + b"content-length: 2, 2\r\n\r\n{}",
-    "cl-plus": b"POST " + CHAT.encode() + b" HTTP/1.1\r\n" + HOST + b"content-length: +2\r\n\r\n{}",
-    "cl-negative": b"POST " + CHAT.encode() + b" HTTP/1.1\r\n" + HOST + b"content-length: -2\r\n\r\n{}",
-    "cl-huge": b"POST "
-    + CHAT.encode()
-    + b" HTTP/1.1\r\n"
-    + HOST
-    + b"content-length: 99999999999999999999999\r\n\r\n{}",
-    "te-other": b"POST " + CHAT.encode() + b" HTTP/1.1\r\n" + HOST + b"transfer-encoding: gzip\r\n\r\n",
-    "te-twice": b"POST "
-    + CHAT.encode()
-    + b" HTTP/1.1\r\n"
-    + HOST
-    + b"transfer-encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+    "cl-and-te": POST + b"content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "cl-twice": POST + b"content-length: 2\r\ncontent-length: 2\r\n\r\n{}",
+    "cl-differ": POST + b"content-length: 2\r\ncontent-length: 3\r\n\r\n{}",
+    "cl-list": POST + b"content-length: 2, 2\r\n\r\n{}",
+    "cl-plus": POST + b"content-length: +2\r\n\r\n{}",
+    "cl-negative": POST + b"content-length: -2\r\n\r\n{}",
+    "cl-huge": POST + b"content-length: 99999999999999999999999\r\n\r\n{}",
+    "te-other": POST + b"transfer-encoding: gzip\r\n\r\n",
+    "te-twice": POST + b"transfer-encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
     "te-1.0": b"POST " + CHAT.encode() + b" HTTP/1.0\r\n" + HOST + b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n",
-    "te-odd-size": b"POST " + CHAT.encode() + b" HTTP/1.1\r\n" + HOST + b"transfer-encoding: chunked\r\n\r\nzz\r\n",
-    "te-long-chunk": b"POST "
-    + CHAT.encode()
-    + b" HTTP/1.1\r\n"
-    + HOST
-    + b"transfer-encoding: chunked\r\n\r\n1\r\nabc\r\n0\r\n\r\n",
-    "no-length": b"POST " + CHAT.encode() + b" HTTP/1.1\r\n" + HOST + b"content-type: application/json\r\n\r\n",
+    "te-odd-size": POST + b"transfer-encoding: chunked\r\n\r\nzz\r\n",
+    "te-long-chunk": POST + b"transfer-encoding: chunked\r\n\r\n1\r\nabc\r\n0\r\n\r\n",
+    "no-length": POST + b"content-type: application/json\r\n\r\n",
     "get-with-body": b"GET /health HTTP/1.1\r\n" + HOST + b"content-length: 2\r\n\r\n{}",
 }
 BARE = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH", "TRACE")
