@@ -11,18 +11,26 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from edge._fast import JSONScanner, index_fields
 from edge.errors import EdgeError, Headers
 from edge.hooks import RequestRecord, Usage
 from edge.routes import Dialect, Match
 
-__all__ = ["Exchange"]
+__all__ = ["Errand", "Exchange"]
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
 """A client's ``x-request-id`` that is taken over; others are replaced."""
 NO_WARNINGS: frozenset[str] = frozenset()
+
+
+class Errand(Protocol):
+    """What is under way for an exchange."""
+
+    def cancel(self) -> None:
+        """Nobody waits for it any more: it ends, and tells nothing."""
+        ...
 
 
 class Exchange(ABC):
@@ -32,7 +40,7 @@ class Exchange(ABC):
 
     ``started`` and ``ended`` say how far the reply is, ``latest`` is what was last written of it; ``early``: nothing
     but a head that says "a stream" and keep-alives has gone out, so another upstream may still answer, and an error has
-    to be an event. ``gone``: the client left. ``errand`` is what is under way for it (an `edge.sharing.Errand`),
+    to be an event. ``gone``: the client left. ``errand`` is what is under way for it,
     and ``answered`` is called when it is over, with what should not have happened if it did.
 
     ``scanner`` is the scan of the body, once that has begun, and ``spans`` are its result;
@@ -89,7 +97,7 @@ class Exchange(ABC):
     error: EdgeError | None = None
     admitted = False
     buffered = 0
-    errand: Any = None
+    errand: Errand | None = None
     answered: Callable[[Exception | None], None] | None = None
     shares = False
     """Whether its reply goes to others' exchanges, which have heads of their own."""

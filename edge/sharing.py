@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from edge.cache.answers import Answers
 from edge.cache.asking import Look, Turns
@@ -24,17 +23,9 @@ from edge.replies import keep_alive, serve, serve_flight, start_reply
 from edge.upstreams.clocks import Deadline
 from edge.upstreams.desk import Desk
 
-__all__ = ["Errand", "Joining", "Table"]
+__all__ = ["Joining", "Table"]
 
 Done = Callable[[BaseException | None], None]
-
-
-class Errand(Protocol):
-    """What is under way for an exchange."""
-
-    def cancel(self) -> None:
-        """Nobody waits for it any more: it ends, and tells nothing."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
