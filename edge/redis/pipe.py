@@ -135,13 +135,12 @@ class Pipe(asyncio.Protocol):
             self._unsent.append(command)
 
     def _flush(self) -> None:
-        unsent = self._unsent
+        # One that was given up in the turn it was asked in does not go out, and no reply is to be awaited for it.
+        unsent, self._unsent = [command for command in self._unsent if command.live], []
         if unsent and self.open:
             # Only now: what comes before a command went out is no reply to it.
             self._sent.extend(unsent)
-            data = unsent[0].data if len(unsent) == 1 else b"".join([command.data for command in unsent])
-            unsent.clear()
-            self._transport.write(data)
+            self._transport.write(unsent[0].data if len(unsent) == 1 else b"".join([each.data for each in unsent]))
 
     def data_received(self, data: bytes) -> None:
         for reply in self._reader.feed(data):

@@ -107,7 +107,7 @@ def test_r1_nobody_gets_anybody_elses_answer(tmp_path):
     with (
         stopping(server),
         running(upstream),
-        FaultProxy(server.port, Faults(jitter_s=0.05, reset_share=0.0005)) as to_redis,
+        FaultProxy(server.port, Faults(jitter_s=0.05, reset_share=0.005)) as to_redis,
         FaultProxy(int(upstream.url.rpartition(":")[2]), Faults(reset_share=0.002)) as to_upstream,
     ):
         url = f"redis://127.0.0.1:{to_redis.port}"

@@ -169,6 +169,28 @@ def test_who_leaves_leaves_its_place_behind():
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("leaving", [[0], [1], [2], [0, 1, 2]])
+def test_who_leaves_in_the_turn_it_asked_in_takes_no_place(leaving):
+    """What did not go out has no reply, and must not be given the next one's."""
+
+    async def main() -> None:
+        bench = await Bench().up()
+        bench.reply = b""
+        commands = bench.ask(3)
+        for number in leaving:
+            commands[number].cancel()
+        await turns()
+        stay = [command for number, command in enumerate(commands) if number not in leaving]
+        assert b"".join(bench.wire.writes[1:]) == GET * len(stay)
+        (later,) = bench.ask()
+        await turns()
+        bench.wire.receive(b"".join(b"$1\r\n%d\r\n" % number for number in range(len(stay) + 1)))
+        assert [each.told for each in (*stay, later)] == [[b"%d" % number] for number in range(len(stay) + 1)]
+        assert not any(commands[number].told for number in leaving)
+
+    asyncio.run(main())
+
+
 def test_where_a_deadline_was_missed_nothing_more_is_asked_and_others_get_their_replies():
     async def main() -> None:
         bench = await Bench().up()
