@@ -8,7 +8,7 @@ INSTALL := PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q
 SLOWER := building pure Python, which is slower (install gcc and Python's headers for more)
 HOT := $(wildcard edge/_fast/_*.py edge/_fast/*.pxd)
 
-.PHONY: run test check soak sanitize fuzz lint bench bench-micro bench-peers clean
+.PHONY: run test check soak sanitize fuzz lint bench bench-instructions bench-micro bench-peers clean
 
 run: $(VENV)/.built
 	@$(BIN)/edge version
@@ -47,6 +47,24 @@ lint: $(VENV)/.lint
 # BENCH=--write keeps what is printed in benchmarks/RESULTS.md; BENCH='json streams --seconds 2' measures a part.
 bench: $(VENV)/.built
 	$(BIN)/python -m benchmarks $(BENCH)
+
+# What one worker executes for a request, by callgrind, which hardly depends on the machine. Needs valgrind.
+# PYTHON=/usr/bin/python3 measures an edge that is built for that one, in build/instructions; INSTRUCTIONS='--only forward'.
+ifeq ($(origin PYTHON),command line)
+INSTRUCTED := build/instructions/$(subst /,-,$(PYTHON))
+bench-instructions: $(VENV)/.built $(INSTRUCTED)/.built
+	$(BIN)/python -m benchmarks.instructions --python $(INSTRUCTED)/bin/python $(INSTRUCTIONS)
+
+$(INSTRUCTED)/.built: $(wildcard edge/*.py edge/*/*.py edge/*/*.pxd edge/data/*) setup.py pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install -q --upgrade 'pip>=25.1'
+	rm -rf build/lib*
+	EDGE_REQUIRE_COMPILED=1 PYTHONWARNINGS=ignore $(@D)/bin/python -m pip install -q .
+	@touch $@
+else
+bench-instructions: $(VENV)/.built
+	$(BIN)/python -m benchmarks.instructions $(INSTRUCTIONS)
+endif
 
 # The hot modules call by call, both builds beside each other. MICRO='json sse --write' measures a part, and keeps it.
 bench-micro: $(VENV)/.bench

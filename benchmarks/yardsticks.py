@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.process import CannotStart, Server
 from benchmarks.subjects import free_port
 
-__all__ = ["Nginx"]
+__all__ = ["Nginx", "nginx_command", "version"]
 
 CONFIG = """
 daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log crit;
@@ -34,6 +34,22 @@ http {{
 """
 
 
+def nginx_command(upstream: str, folder: Path) -> tuple[list[str], int, int]:
+    """What starts it with its files in `folder`, and its two ports: as `Nginx` says. Raises CannotStart."""
+    if shutil.which("nginx") is None:
+        raise CannotStart("nginx is needed (Debian: apt-get install nginx)")
+    port, unbuffered = free_port(), free_port()
+    text = CONFIG.format(
+        folder=folder,
+        upstream=upstream.removeprefix("http://"),
+        port=port,
+        unbuffered=unbuffered,
+        body="x" * 500,
+    )
+    (folder / "nginx.conf").write_text(text)
+    return ["nginx", "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf", "-p", str(folder)], port, unbuffered
+
+
 class Nginx(Server):
     """One nginx process in front of `upstream` (a URL).
 
@@ -42,21 +58,9 @@ class Nginx(Server):
     """
 
     def __init__(self, upstream: str) -> None:
-        if shutil.which("nginx") is None:
-            raise CannotStart("nginx is needed (Debian: apt-get install nginx)")
         self._folder = tempfile.TemporaryDirectory()
-        folder = Path(self._folder.name)
-        port, unbuffered = free_port(), free_port()
-        text = CONFIG.format(
-            folder=folder,
-            upstream=upstream.removeprefix("http://"),
-            port=port,
-            unbuffered=unbuffered,
-            body="x" * 500,
-        )
-        (folder / "nginx.conf").write_text(text)
+        command, port, unbuffered = nginx_command(upstream, Path(self._folder.name))
         self.url, self.streams_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{unbuffered}"
-        command = ["nginx", "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf", "-p", str(folder)]
         super().__init__(*command, health=f"{self.url}/canned")
 
     def stop(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -58,6 +59,7 @@ def stages(plan: str) -> tuple[Stage, ...]:
     no_fuzzer = (
         "" if importlib.util.find_spec("atheris") else "atheris is not here (Linux on x86-64, before Python 3.14)"
     )
+    no_counter = "" if shutil.which("valgrind") else "valgrind is not here (Debian: valgrind)"
     quick = ("-n", "2", "--dist", "loadfile", "-m", "not alone and not pure", "tests/unit", *LIVE)
     plans = {
         "check": (Stage("unit and live", (*PYTEST, *quick)),),
@@ -72,6 +74,7 @@ def stages(plan: str) -> tuple[Stage, ...]:
                 uncompiled,
             ),
             Stage("fuzzing", ("-m", "tests.fuzz.run", "--seconds", "5"), {}, no_fuzzer),
+            Stage("instructions", ("-m", "benchmarks.instructions", "--check"), {}, no_counter),
         ),
     }
     return plans[plan]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import sys
+from itertools import repeat
 
 import pytest
 
 if sys.platform != "linux":
     pytest.skip("the benchmarks read /proc", allow_module_level=True)
 
+from benchmarks import instructions
+from benchmarks.lockstep import CHAT_ANSWER, Asked, Upstream, ask, post
 from benchmarks.streams import Found, Reader
 from benchmarks.table import Report
 
@@ -74,3 +78,52 @@ def test_a_target_that_is_missed_is_named_and_fails(capsys):
     printed = capsys.readouterr().out
     assert "| the one | <= 2 x | 1.99 x | met |" in printed
     assert printed.endswith("Missed: the other.\n")
+
+
+def asked_of_the_upstream(request: bytes, number: int, status: bytes = b"200") -> tuple[list[int], int]:
+    """Which streams were stepped, and how many reads there were."""
+
+    async def main() -> tuple[list[int], int]:
+        upstream, stepped = Upstream(), []
+        async with await upstream.start():
+            port = int(upstream.url.rpartition(":")[2])
+
+            def step(stream: int) -> None:
+                stepped.append(stream)
+                upstream.step(stream)
+
+            asked = Asked(port, repeat(request), status, step)
+            return stepped, await ask(asked, number, 2)
+
+    return asyncio.run(main())
+
+
+def test_the_next_event_is_sent_when_the_one_before_it_has_been_read():
+    body = b'{"messages":[{"role":"user","content":"stream-7-of-5-events"}]}'
+    for path in ("/v1/chat/completions", "/v1/messages"):
+        stepped, reads = asked_of_the_upstream(post(path, {}, body), 1)
+        assert stepped == [7] * 5
+        assert reads >= 6
+
+
+def test_requests_are_asked_so_many_times_and_a_wrong_answer_is_an_error():
+    request = post("/v1/chat/completions", {"content-type": "application/json"}, b"{}")
+    assert asked_of_the_upstream(request, 9)[1] >= 9
+    assert json.loads(CHAT_ANSWER)["usage"]["total_tokens"] == 58
+    with pytest.raises(RuntimeError, match="200 OK"):
+        asked_of_the_upstream(request, 9, b"401")
+
+
+def test_a_figure_above_its_ceiling_is_named_and_fails(capsys):
+    landed = {"forward": 100_000, "401": 50_000}
+    assert instructions.judge({"forward": 114_900.0, "401": 57_400.0}, landed) == 0
+    assert capsys.readouterr().out == "2 passed, 0 failed\n"
+    assert instructions.judge({"forward": 115_100.0, "401": 57_400.0}, landed) == 1
+    assert capsys.readouterr().out == "forward: 115,100 is above its ceiling of 115,000\n1 passed, 1 failed\n"
+
+
+def test_every_interpreter_has_a_figure_for_each_row_with_a_ceiling():
+    landed = json.loads(instructions.LANDED.read_text())
+    assert landed
+    for figures in landed.values():
+        assert set(figures) == set(instructions.CHECKED) <= {row.name for row in instructions.rows()}
