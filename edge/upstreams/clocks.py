@@ -156,6 +156,9 @@ class Deadline:
             return
         if self._phase:
             self._expired(UpstreamTimeout(f"The provider gave {self._phase} in time."))
+        elif self.over():
+            # Also where the client is just taking what came last: it is not the one that kept anybody waiting.
+            self._expired(UpstreamTimeout("The provider gave no complete answer in time."))
         else:
             self._expired(ClientClosedRequest("The client stopped reading its answer."))
 

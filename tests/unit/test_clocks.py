@@ -1,0 +1,80 @@
+"""The clocks of a request by hand: a loop whose time a test sets."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from edge.config import Resilience
+from edge.errors import ClientClosedRequest, UpstreamTimeout
+from edge.upstreams.clocks import SWEEP_S, WRITE_STALL_S, Deadline, Sweep
+
+
+class Clock(asyncio.SelectorEventLoop):
+    """``now`` is what time it is."""
+
+    now = 1000.0
+
+    def time(self):
+        return self.now
+
+
+@pytest.fixture
+def loop():
+    made = Clock()
+    yield made
+    made.close()
+
+
+class Waiting:
+    """A request with an answer that begins within a second, and is whole within `total_s`."""
+
+    def __init__(self, loop, total_s):
+        self.loop = loop
+        self.told = []
+        loop.run_until_complete(self._begin(total_s))
+
+    async def _begin(self, total_s):
+        settings = Resilience(first_content_s=1.0, idle_s=2.0, total_s=total_s)
+        self.deadline = Deadline(Sweep(), settings, self.told.append).for_attempts(stream=True)
+        self.deadline.start()
+
+    def after(self, seconds):
+        """What is told when so much time has passed, by its class."""
+
+        async def pass_time():
+            self.loop.now += seconds
+            await asyncio.sleep(0)
+            self.loop.now += SWEEP_S
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+        self.loop.run_until_complete(pass_time())
+        return [type(error) for error in self.told]
+
+
+def test_a_client_that_takes_nothing_has_left(loop):
+    waiting = Waiting(loop, total_s=100.0)
+    waiting.deadline.next_bytes()
+    waiting.deadline.taken()
+    assert waiting.after(WRITE_STALL_S - 1) == []
+    assert waiting.after(2) == [ClientClosedRequest]
+
+
+def test_a_total_that_ends_while_the_client_is_taking_what_came_last_is_a_timeout(loop):
+    waiting = Waiting(loop, total_s=5.0)
+    waiting.deadline.next_bytes()
+    waiting.deadline.taken()
+    assert waiting.after(6) == [UpstreamTimeout]
+
+
+def test_a_client_that_has_taken_it_leaves_the_provider_what_it_had_left(loop):
+    waiting = Waiting(loop, total_s=100.0)
+    waiting.deadline.next_bytes()
+    loop.now += 1.5
+    waiting.deadline.taken()
+    assert waiting.after(10) == []
+    waiting.deadline.go_on()
+    assert waiting.after(0.1) == []
+    assert waiting.after(0.5) == [UpstreamTimeout]
