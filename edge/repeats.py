@@ -8,7 +8,6 @@ limits, and the time.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from hashlib import sha256
 from random import getrandbits
@@ -18,6 +17,7 @@ from msgspec.structs import replace
 
 from edge._fast import stored_reply
 from edge.cache.memory import MemoryCache
+from edge.cache.recent import Recent
 from edge.errors import Headers
 from edge.exchange import Exchange
 from edge.guard.auth import Key
@@ -58,32 +58,25 @@ class Known:
 
 
 class Repeats:
-    """One worker's. What is known under one configuration is forgotten with it."""
+    """One worker's."""
 
     def __init__(self, hooks: Hooks, meter: Meter, accounts: Accounts, limits: KeyLimits) -> None:
         self._hooks = hooks
         self._hit = meter.bind("edge_cache_requests_total", "memory", "hit")
         self._accounts = accounts
         self._limits = limits
-        self._known: OrderedDict[bytes, Known] = OrderedDict()
-        self._state: State | None = None
+        self._known = Recent[Known](MAX_KNOWN)
 
     def learn(self, exchange: Exchange, request: bytes, headers: Headers) -> None:
         """Keep what is known of an exchange that was answered from memory: `request` is all of it, head and body, and
         `headers` are those of its reply.
         """
-        if self._state is not exchange.state:
-            self._state = exchange.state
-            self._known.clear()
         held, plan, key = exchange.held, exchange.plan, exchange.key
         record = exchange.record("")
         savings = self._accounts.savings(record.model, key.tenant, record.cache, record.usage, held.entry.cost)
         given = exchange.index.get(b"x-request-id", b"").decode("latin-1")
         same = (pair for pair in headers if pair[0] not in FRESH and not pair[0].startswith(QUOTAS))
-        digest = sha256(request).digest()
-        if digest not in self._known and len(self._known) >= MAX_KNOWN:
-            self._known.popitem(last=False)
-        self._known[digest] = Known(
+        known = Known(
             key,
             exchange.dialect,
             plan.digest,
@@ -95,13 +88,15 @@ class Repeats:
             record,
             ((self._hit, 1.0), *savings),
         )
+        use_s = min(held.left_s(), exchange.state.settings.cache.memory.ttl_s)  # Redis may have it for longer
+        self._known.keep(sha256(request).digest(), known, exchange.state, use_s)
 
     def answer(self, request: bytes, start: bytes, peer: str, state: State, memory: MemoryCache) -> bytes | None:
         """The reply to a whole request; `start` is its status line, with fields that all replies have. None for a
         request that is not known, or cannot be answered as it was; then nothing was counted.
         """
         received_at = perf_counter()
-        known = self._known.get(sha256(request).digest()) if self._state is state else None
+        known = self._known.find(sha256(request).digest(), state)
         if known is None:
             return None
         held = memory.get(known.digest)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from edge import config
 from edge._fast import select_fields
@@ -18,6 +16,7 @@ from edge.cache.flight import Flight, Flights
 from edge.cache.key import NAMED, NAMED_PREFIXES, decode_body, owner_of, request_key
 from edge.cache.memory import Generation, Held, MemoryCache
 from edge.cache.policy import Plan, plan_for
+from edge.cache.recent import Recent
 from edge.cache.remote import RemoteCache
 from edge.cache.storable import storable
 from edge.config import CacheMode
@@ -65,8 +64,7 @@ class Answers:
         self._remote: RemoteCache | None = None
         self._redis: config.Redis | None = None
         self._changing = asyncio.Lock()
-        self._repeats: OrderedDict[Exact, Repeat] = OrderedDict()
-        self._state: Any = None
+        self._repeats = Recent[Repeat](MAX_REPEATS)
         self._questions: dict[Asked, Question] = {}
 
     # Beginning, changing, ending.
@@ -133,10 +131,7 @@ class Answers:
 
     def repeat(self, exchange: Exchange, exact: Exact) -> Repeat | None:
         """What is known of this request under the configuration in force."""
-        if self._state is not exchange.state:
-            self._state = exchange.state
-            self._repeats.clear()
-        return self._repeats.get(exact)
+        return self._repeats.find(exact, exchange.state)
 
     def plan(self, exchange: Exchange, exact: Exact, mode: CacheMode, identity: bytes) -> Plan | None:
         """What the caches may do for a request; None for nothing. Raises InvalidRequest, NotCached."""
@@ -149,9 +144,8 @@ class Answers:
         except ValueError:
             return None  # a number of thousands of digits
         if plan.look:
-            if len(self._repeats) >= MAX_REPEATS:
-                self._repeats.popitem(last=False)
-            self._repeats[exact] = Repeat(plan, exchange.model, exchange.model_label, exchange.stream)
+            repeat = Repeat(plan, exchange.model, exchange.model_label, exchange.stream)
+            self._repeats.keep(exact, repeat, exchange.state, self._settings.memory.ttl_s)
         return plan
 
     def recall(self, plan: Plan, *, stream: bool) -> tuple[Held, bytes] | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from edge import repeats
 from edge.server import protocol
 from edge.state import build_state
 from tests.harness import Canned, answer
@@ -234,7 +233,7 @@ def test_a_full_gateway_refuses_what_it_knows(upstream):
 
 
 def test_what_is_known_is_bounded(worker, monkeypatch):
-    monkeypatch.setattr(repeats, "MAX_KNOWN", 8)
+    monkeypatch.setattr(worker.gateway.repeats._known, "most", 8)
     worker.remember(post())
     lane = worker.connect()
     for number in range(40):
