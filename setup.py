@@ -16,8 +16,12 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 HOT_MODULES = [
+    "answer",
     "balancer",
+    "chunks",
     "fields",
+    "head",
+    "head_fields",
     "json",
     "json_strings",
     "key",

@@ -36,8 +36,12 @@ def both_builds(name: str) -> Callable[..., ModuleType]:
     return module
 
 
+answer_module = both_builds("answer")
 balancer_module = both_builds("balancer")
+chunks_module = both_builds("chunks")
 fields_module = both_builds("fields")
+head_module = both_builds("head")
+head_fields_module = both_builds("head_fields")
 json_module = both_builds("json")
 lfu_module = both_builds("lfu")
 limits_module = both_builds("limits")

@@ -32,15 +32,19 @@ __all__ = [
     "SECRET_PREFIXES",
     "STRATEGIES",
     "TABLE_FULL",
+    "AnswerReader",
     "Attempt",
     "Balancer",
+    "Chunks",
     "FieldCollector",
     "FieldLimitError",
+    "Head",
     "JSONError",
     "JSONScanner",
     "LFUCache",
     "Limits",
     "Member",
+    "ResponseHead",
     "SSEDecoder",
     "SSELimitError",
     "SlotWriter",
@@ -71,7 +75,9 @@ COMPILED = False
 
 if not TYPE_CHECKING and not _pure:
     try:
+        from edge._fast._answer_c import AnswerReader
         from edge._fast._balancer_c import STRATEGIES, Balancer
+        from edge._fast._chunks_c import Chunks
         from edge._fast._fields_c import (
             FieldCollector,
             FieldLimitError,
@@ -80,6 +86,8 @@ if not TYPE_CHECKING and not _pure:
             select_fields,
             stored_reply,
         )
+        from edge._fast._head_c import ResponseHead
+        from edge._fast._head_fields_c import Head
         from edge._fast._json_c import MAX_KEYS, MAX_VALUES, JSONScanner, scan_json
         from edge._fast._json_strings_c import MAX_KEY, JSONError
         from edge._fast._key_c import FORMAT_VERSION, canonical, request_digest
@@ -101,7 +109,9 @@ if not TYPE_CHECKING and not _pure:
         COMPILED = True
 
 if not COMPILED:
+    from edge._fast._answer import AnswerReader
     from edge._fast._balancer import STRATEGIES, Balancer
+    from edge._fast._chunks import Chunks
     from edge._fast._fields import (
         FieldCollector,
         FieldLimitError,
@@ -110,6 +120,8 @@ if not COMPILED:
         select_fields,
         stored_reply,
     )
+    from edge._fast._head import ResponseHead
+    from edge._fast._head_fields import Head
     from edge._fast._json import MAX_KEYS, MAX_VALUES, JSONScanner, scan_json
     from edge._fast._json_strings import MAX_KEY, JSONError
     from edge._fast._key import FORMAT_VERSION, canonical, request_digest

@@ -15,6 +15,7 @@ IS_STAND_IN = True
 compiled = False
 
 Py_ssize_t = int
+int = int  # noqa: A001 - as Cython calls it
 p_char = bytes
 bint = bool
 uchar = int

@@ -1,8 +1,9 @@
-"""One HTTP/1.1 connection to a provider, and the reading of one answer. The parser is httptools' (llhttp).
+"""One HTTP/1.1 connection to a provider, and the reading of one answer.
 
-httptools completes informational (1xx) answers like others, knows no end of input, and cannot pause. So 1xx are
-skipped here; an answer with neither length nor chunks is complete at the end of the connection, and every other end
-before completion is a truncation.
+Answers of the common form are read where they are (`edge/_fast/_answer.py`). From the first thing that is odd the
+parser is httptools' (llhttp), up to the end of that answer. It completes informational (1xx) answers like others, knows
+no end of input, and cannot pause. So 1xx are skipped here; an answer with neither length nor chunks is complete at the
+end of the connection, and every other end before completion is a truncation.
 """
 
 from __future__ import annotations
@@ -12,7 +13,14 @@ from typing import Any, Protocol
 
 import httptools
 
-from edge._fast import FieldCollector, FieldLimitError, index_fields, join_fields
+from edge._fast import (
+    AnswerReader,
+    FieldCollector,
+    FieldLimitError,
+    ResponseHead,
+    index_fields,
+    join_fields,
+)
 from edge.errors import EdgeError, Headers, InternalError, UpstreamBadResponse, UpstreamStreamBroken
 from edge.upstreams.wire import Inflater, Receiver, UpstreamRequest, inflater_for, unlabelled
 
@@ -25,6 +33,8 @@ MAX_UNREAD = MAX_HEAD + 262144
 256 KiB at once."""
 HEAD_TOO_LARGE = "The provider's answer has a head that is too large."
 TOO_MUCH_AROUND = "The provider's answer has too much around its body."
+HEAD_OF_ALL = ResponseHead(MAX_HEADERS, MAX_HEAD)
+"""What was read is asked for at once, so that one serves all connections."""
 JOINED = 65536
 """A request up to this size is one write, so that it is one segment where it can be."""
 
@@ -52,9 +62,10 @@ class Connection(asyncio.Protocol):
         self._pool = pool
         self.loop = loop
         self._transport: Any = None
+        self._reader = AnswerReader(HEAD_OF_ALL)
         self._collector = FieldCollector(MAX_HEADERS)
         self.on_header = self._collector.add  # httptools asks for it once, when the parser is made
-        self._parser: Any = httptools.HttpResponseParser(self)
+        self._parser: Any = None
         self._sending: Sending | None = None
         self._unread = 0
         self._informational = False
@@ -71,6 +82,7 @@ class Connection(asyncio.Protocol):
         request = sending.request
         sending.connection = self
         self._sending = sending
+        self._reader.begin()
         self._unread = 0
         start = b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (request.method, request.target, authority)
         body = request.body
@@ -96,6 +108,44 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         sending.untouched = False
+        if self._reader.read(data, sending.parts):
+            self._look(sending)
+        # Released here, never inside one of the parser's callbacks: only now is all of `data` known.
+        if sending.whole:
+            self._sending = None
+            if sending.keeps_alive and self.usable and not self._transport.get_write_buffer_size():
+                sending.resume()
+                self._pool.give_back(self)
+            else:
+                self.abort()
+        elif sending.failure is not None:
+            self._sending = None
+            self.abort()
+        sending.tell()
+
+    def _look(self, sending: Sending) -> None:
+        """What has been read that is not just the middle of a body?"""
+        reader = self._reader
+        if reader.headed and not sending.has_head:
+            try:
+                sending.take_head(HEAD_OF_ALL.status, HEAD_OF_ALL.fields())
+            except EdgeError as error:
+                sending.parts.clear()
+                sending.break_off(error)
+                return
+        if reader.whole:
+            sending.keeps_alive = reader.keeps_alive
+            sending.whole = True
+        elif reader.odd:
+            if self._parser is None:
+                self._parser = httptools.HttpResponseParser(self)
+            if reader.before:
+                self._sending = None  # it has been told of this
+                self._parser.feed_data(reader.before)
+                self._sending = sending
+            self._parse(reader.rest, sending)
+
+    def _parse(self, data: bytes, sending: Sending) -> None:
         self._unread += len(data)
         try:
             self._parser.feed_data(data)
@@ -111,18 +161,6 @@ class Connection(asyncio.Protocol):
                 sending.break_off(UpstreamBadResponse())
         if self._unread > MAX_UNREAD:
             sending.break_off(UpstreamBadResponse(TOO_MUCH_AROUND if sending.has_head else HEAD_TOO_LARGE))
-        # Released here, never inside one of the parser's callbacks: only now is all of `data` known.
-        if sending.whole:
-            self._sending = None
-            if sending.keeps_alive and self.usable and not self._transport.get_write_buffer_size():
-                sending.resume()
-                self._pool.give_back(self)
-            else:
-                self.abort()
-        elif sending.failure is not None:
-            self._sending = None
-            self.abort()
-        sending.tell()
 
     def eof_received(self) -> None:
         self.usable = False  # the transport closes itself next

@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from tests.fuzz import heads
 from tests.unit.key_forms import decode, plain, read
 
 __all__ = ["CORPUS", "TARGETS", "builds", "corpus", "here"]
@@ -259,6 +260,7 @@ def fuzz_scan(modules: Sequence[ModuleType], data: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[Sequence[ModuleType], bytes], None]] = {
+    **heads.TARGETS,
     "json": fuzz_json,
     "key": fuzz_key,
     "scan": fuzz_scan,

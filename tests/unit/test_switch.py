@@ -37,6 +37,8 @@ def test_contradictory_variables_are_an_error():
 @pytest.mark.parametrize(
     "missing",
     [
+        "edge._fast._chunks_c",
+        "edge._fast._head_fields_c",
         "edge._fast._json_c",
         "edge._fast._member_c",
         "edge._fast._scan_c",
@@ -55,11 +57,13 @@ def test_all_modules_are_compiled_or_none_is(missing):
 def test_the_pure_build_runs_on_the_stand_in_where_cython_is_missing():
     code = (
         "import sys; sys.modules['cython'] = None\n"
-        "from edge._fast import _balancer, _cython, _json, _key, _lfu, _limits, _member, _scan, _slots, _sse\n"
-        "modules = [_balancer, _json, _key, _lfu, _limits, _member, _scan, _slots, _sse]\n"
+        "from edge._fast import _answer, _balancer, _chunks, _cython, _head, _json, _key, _lfu, _limits, _member, _scan, _slots, _sse\n"
+        "modules = [_answer, _balancer, _chunks, _head, _json, _key, _lfu, _limits, _member, _scan, _slots, _sse]\n"
         "assert all(m.cython is _cython for m in modules) and _cython.IS_STAND_IN\n"
         "assert _json.scan_json(b'{\"a\":[1]}') == {'a': (5, 8)}\n"
         "assert _key.canonical({'b': 1.50, 'a': [None]}) == b'o\\x02s\\x01aa\\x01ns\\x01b+\\x01\\x0215'\n"
+        "h = _head.ResponseHead(); a = _answer.AnswerReader(h); p = []\n"
+        "assert a.read(b'HTTP/1.1 200 OK\\r\\nContent-Length: 1\\r\\n\\r\\na', p) and a.whole and p == [b'a'] and h.status == 200\n"
         "d = _sse.SSEDecoder(); assert d.feed(b'id: 4\\ndata: a\\n\\n') == [(b'message', b'a')]\n"
         "assert d.last_event_id == b'4' and d.retry_ms is None and d.pending == 0\n"
         "m = _member.Member(1, failures=1); b = _balancer.Balancer([m], 'latency'); m.begin(1.0).failed(1.0)\n"
