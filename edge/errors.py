@@ -318,7 +318,9 @@ class ProviderError(EdgeError):
 
 
 class UpstreamCredentials(ProviderError):
-    """The provider refused our key or account (its 401, 402, 403): for the operator to mend, no client may retry."""
+    """The provider refused our key (its 401, 403), or our account has no money (402, or any status whose body says so):
+    for the operator to mend, no client may retry.
+    """
 
     status = 503
     code = "upstream_credentials_exhausted"

@@ -3,6 +3,7 @@
     cause             OpenAI                                  Anthropic
     context length    400 context_length_exceeded             400 "prompt is too long: 9 tokens > 8 maximum"
     quota, billing    429 or 402 insufficient_quota           402 billing_error, or 400 "credit balance is too low"
+                      (both within streams alone: else it is the gateway's own 503, for the account is its operator's)
     content policy    400 content_policy_violation, ...       400 "... content filtering policy"
     overload          503 overloaded                          529 overloaded_error
     anything else     the same status, and the type and code that go with it
@@ -17,17 +18,19 @@ api/docs/guides/error-codes; of vLLM, llama.cpp and OpenRouter, what they say of
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from edge.dialects import anthropic, openai
 
-__all__ = ["to_anthropic", "to_openai"]
+__all__ = ["is_spent", "to_anthropic", "to_openai"]
 
 CONTEXT_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error", "context_window_exceeded"})
 QUOTA_CODES = frozenset(
     (
         *("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "account_deactivated"),
         *("billing_error", "enforced_spend_limit_reached", "contract_spend_limit_reached"),
+        *("exceeded_current_quota_error", "Arrearage"),  # Moonshot, Alibaba
     )
 )
 OVERLOAD_CODES = frozenset(
@@ -39,7 +42,10 @@ TOO_LONG = re.compile(
     r"|exceeds? the (?:available )?context (?:size|window)|tokens exceed the configured limit",
     re.IGNORECASE,
 )
-BALANCE = re.compile(r"credit balance is too low|exceeded your current quota", re.IGNORECASE)
+BALANCE = re.compile(
+    r"[^\"'`]{0,200}\b(credit balance is too low|reached your specified (workspace )?API usage limits)", re.IGNORECASE
+)
+"""What Anthropic says with 400. It is not quoted: that would be from the request."""
 BLOCKED = re.compile(r"content filtering policy|blocked by content|flagged as potentially violating", re.IGNORECASE)
 
 # What is in a message about a prompt that is too long. Each finds a number as its only group.
@@ -77,6 +83,17 @@ SAID_BY_TYPE = frozenset(
 CODE = re.compile(r"[a-z][a-z0-9_.]{0,63}")
 
 
+def is_spent(status: int, words: Iterable[str], message: str) -> bool:
+    """Whether an error, by its type and code or its message, says that the account has no money or may spend no more of
+    it. "You exceeded your current quota" does not: Google says that of the requests of a minute.
+    """
+    return (
+        status == 402
+        or not QUOTA_CODES.isdisjoint(words)
+        or (status in (400, 403) and BALANCE.match(message) is not None)
+    )
+
+
 def to_anthropic(status: int, error: dict[str, Any], message: str) -> tuple[int, dict[str, Any]]:
     """The status and the ``error`` object for an error of OpenAI's. `message` is what it says, free of secrets."""
     words = _words(error)
@@ -84,7 +101,7 @@ def to_anthropic(status: int, error: dict[str, Any], message: str) -> tuple[int,
     fields: dict[str, Any] = {}
     if words & CONTEXT_CODES or (status in (400, 413, 422, 500) and TOO_LONG.search(message)):
         status, message, code = 400, _too_long(error, message), "context_length_exceeded"
-    elif words & QUOTA_CODES or (status == 429 and BALANCE.search(message)):
+    elif is_spent(status, words, message):
         status = 402
     elif status == 503 or words & OVERLOAD_CODES:
         status = 529
@@ -101,7 +118,7 @@ def to_openai(status: int, error: dict[str, Any], message: str) -> tuple[int, di
     kind, param = "", None
     if code in CONTEXT_CODES or (status in (400, 413) and TOO_LONG.search(message)):
         status, code, param, message = 400, "context_length_exceeded", "messages", _exceeded(message)
-    elif code in QUOTA_CODES or status == 402 or (status in (400, 403) and BALANCE.search(message)):
+    elif is_spent(status, {code}, message):
         status, code, kind = 402, "insufficient_quota", "insufficient_quota"
     elif status == 400 and not code and BLOCKED.search(message):
         code = CONTENT

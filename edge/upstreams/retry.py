@@ -14,6 +14,7 @@ from typing import Annotated
 import msgspec
 
 from edge._fast import select_fields
+from edge.dialects.error_translation import is_spent
 from edge.errors import (
     UNREADABLE,
     ClientClosedRequest,
@@ -27,7 +28,7 @@ from edge.errors import (
 from edge.exchange import Exchange
 from edge.hooks import FailedAttempt
 from edge.routes import OTHER
-from edge.upstreams.refusal import is_unknown_path, words_of
+from edge.upstreams.refusal import is_unknown_path, read, words_of
 from edge.upstreams.router import Upstream
 from edge.upstreams.ties import NAMES, is_unknown_thing
 
@@ -91,7 +92,7 @@ def check_status(exchange: Exchange, status: int, body: bytes, *, others_left: b
     """
     if 200 <= status < 300:
         return
-    if status in CREDENTIALS:
+    if status in CREDENTIALS or is_spent(status, *read(body)):
         raise told(UpstreamCredentials(), body)
     if 300 <= status < 400:
         raise told(UpstreamBadResponse("The provider answered with a redirect, which is never followed."), body)

@@ -278,11 +278,10 @@ class TestErrorsThatAClientActsOn:
         gpt.reply = answer(
             b'{"error":{"message":"You exceeded your current quota.","type":"insufficient_quota","code":"insufficient_quota"}}',
             429,
-            x_should_retry="false",
         )
         with pytest.raises(anthropic.APIStatusError) as caught:
             messages.create(model=MODEL, max_tokens=9, messages=ASK)
-        assert (caught.value.status_code, caught.value.type) == (402, "billing_error")
+        assert (caught.value.status_code, caught.value.type) == (503, "api_error")
         assert caught.value.response.headers["x-should-retry"] == "false"
         gpt.reply = answer(b'{"error":{"message":"The server is overloaded.","type":"server_error","code":null}}', 503)
         with pytest.raises(anthropic.APIStatusError) as caught:

@@ -57,6 +57,11 @@ TO_ANTHROPIC = [
     ),
     (
         429,
+        {"message": "You exceeded your current quota, please check your plan and billing details.", "code": 429, "status": "RESOURCE_EXHAUSTED"},
+        (429, "rate_limit_error", "", None),
+    ),
+    (
+        429,
         {"message": "Rate limit reached for gpt-5: Limit 30000, Used 29000, Requested 2000. Please try again in 2s.", "type": "tokens", "param": None, "code": "rate_limit_exceeded"},
         (429, "rate_limit_error", "", None),
     ),
