@@ -232,6 +232,25 @@ def answer(body: bytes, status: int = 200, content_type: str = "application/json
     return head.encode("latin-1") + body
 
 
+MINIMAL = {
+    "messages": b'{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[],"stop_reason":"end_turn"}',
+    "responses": b'{"id":"resp_1","object":"response","status":"completed","output":[]}',
+    "embeddings": b'{"object":"list","model":"m","data":[{"object":"embedding","index":0,"embedding":[0.5]}]}',
+    "completions": b'{"id":"c","object":"text_completion","choices":[{"index":0,"text":"a","finish_reason":"stop"}]}',
+    "chat/completions": (
+        b'{"id":"c","object":"chat.completion","model":"m","choices":[{"index":0,"finish_reason":"stop",'
+        b'"message":{"role":"assistant","content":"a"}}]}'
+    ),
+}
+"""The least that is an answer, by the route. It tells no usage."""
+
+
+def minimal(seen, _connection=None) -> bytes:
+    """The least answer to what was asked: a `Canned.reply`."""
+    path = seen.target.partition("?")[0].removeprefix("/v1/")
+    return answer(MINIMAL.get(path, MINIMAL["chat/completions"]))
+
+
 def chunked(pieces: list[bytes], content_type: str = "text/event-stream", end: bool = True) -> bytes:
     head = f"HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ntransfer-encoding: chunked\r\n\r\n".encode()
     body = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces if piece)

@@ -113,17 +113,22 @@ def error_body(error: EdgeError, request_id: str) -> bytes:
 def usage_of(body: bytes) -> Usage | None:
     """The usage a complete message, a ``message_start`` or a ``message_delta`` reports."""
     try:
-        decoded: _Body | _BareBody = _decode_body(body)
+        return usage_in(_decode_body(body))
     except UNREADABLE:
-        try:
-            decoded = _decode_bare(body)
-        except UNREADABLE:
-            return None
-    usage = decoded.usage or (decoded.message.usage if decoded.message else None)
+        pass
+    try:
+        bare = _decode_bare(body)
+    except UNREADABLE:
+        return None
+    usage = bare.usage or (bare.message.usage if bare.message else None)
+    return None if usage is None else _counts(usage, None)
+
+
+def usage_in(body: _Body) -> Usage | None:
+    """The usage of a decoded message or event."""
+    usage = body.usage or (body.message.usage if body.message else None)
     if usage is None:
         return None
-    if not isinstance(usage, _Usage):
-        return _counts(usage, None)
     details, tools = usage.output_tokens_details, usage.server_tool_use
     counts = _counts(usage, usage.cache_creation)
     return Usage(

@@ -11,7 +11,7 @@ import msgspec
 
 from edge.dialects import anthropic, openai
 from edge.dialects.estimate import estimate_input
-from edge.dialects.failures import failure_in
+from edge.dialects.failures import usage_in_answer
 from edge.dialects.models import anthropic_model
 from edge.dialects.responses import ResponsesStream
 from edge.dialects.stream import Stream
@@ -105,16 +105,10 @@ class Crossing:
 
     # A whole answer.
 
-    def usage(self, body: bytes) -> Usage | None:
-        """What a whole answer of the provider says of its tokens."""
-        return anthropic.usage_of(body) if self._exchange.dialect == "anthropic" else openai.usage_of(body)
-
-    def refusal(self, media_type: bytes, body: bytes, *, counted: bool) -> tuple[int, bytes] | None:
-        """The status and body that a whole answer of status 200 should have had, None for one that is an answer;
-        `counted`: its usage was found. Raises UpstreamBadResponse for what is no answer at all.
-        """
+    def usage(self, media_type: bytes, body: bytes) -> Usage | None:
+        """What a whole answer of status 200 says of its tokens. Raises Failed, NoAnswer and UpstreamBadResponse."""
         api = self._exchange.route.api
-        return failure_in(api, STREAMS.get(api, openai.OtherStream), media_type, body, counted=counted)
+        return usage_in_answer(api, STREAMS.get(api, openai.OtherStream), media_type, body)
 
     def answer(self, status: int, body: bytes) -> tuple[int, bytes]:
         """A whole answer as the client gets it. Raises UpstreamBadResponse."""
@@ -192,11 +186,8 @@ class TranslatedCrossing(Crossing):
     def estimated_input(self) -> int:
         return self._context.estimated_input()
 
-    def usage(self, body: bytes) -> Usage | None:
-        return openai.usage_of(body) if self._exchange.dialect == "anthropic" else anthropic.usage_of(body)
-
-    def refusal(self, media_type: bytes, body: bytes, *, counted: bool) -> tuple[int, bytes] | None:
-        return failure_in(self.path, STREAMS[self.path], media_type, body, counted=counted)
+    def usage(self, media_type: bytes, body: bytes) -> Usage | None:
+        return usage_in_answer(self.path, STREAMS[self.path], media_type, body)
 
     def answer(self, status: int, body: bytes) -> tuple[int, bytes]:
         if status >= 400:

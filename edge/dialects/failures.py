@@ -1,4 +1,5 @@
-"""Answers of status 200 that are failures: an error where the answer was due, a web page, nothing.
+"""Whole answers of status 200: what they say of their tokens, and which of them are failures: an error where the answer
+was due, a web page, nothing, JSON of another kind.
 
 Servers that stand in front of models answer so: OpenRouter reports what failed behind it with status 200
 (https://openrouter.ai/docs/api-reference/errors), a proxy its own page, a response of OpenAI's its ``status: failed``.
@@ -7,25 +8,150 @@ Servers that stand in front of models answer so: OpenRouter reports what failed 
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import msgspec
 
+from edge.dialects import anthropic, openai
 from edge.dialects.stream import Stream
 from edge.errors import UNREADABLE, UpstreamBadResponse
+from edge.hooks import Usage
 
-__all__ = ["failure_in", "is_json"]
+__all__ = ["Failed", "NoAnswer", "is_json", "usage_in_answer"]
 
-JSON_APIS = frozenset(
-    {"chat", "completions", "messages", "responses", "embeddings", "count_tokens", "/messages", "/chat/completions"}
-)
-"""By ``Route.api``, or the path a translation goes to: what answers these with JSON, or with events."""
 PAGES = (b"text/html", b"application/xhtml")
 NOTHING = (b"", b"null", b"[]", b'""', b"{}")
 PAGE = "The provider answered with a web page."
 NO_JSON = "The provider's answer is not JSON."
 EMPTY = "The provider's answer is empty."
+NO_ANSWER = "The provider's answer is JSON, but there is no answer in it."
 NO_RAW = msgspec.Raw(b"")
+ANSWERS = ("choices", "content", "output", "data")
+"""Fields that hold the answer, whatever API's."""
+SOME = msgspec.Meta(min_length=1)
+
+
+class Failed(Exception):
+    """An answer tells of a failure: ``status`` and ``body`` are what it should have had."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(status)
+        self.status = status
+        self.body = body
+
+
+class NoAnswer(Exception):
+    """There is nothing in it but, perhaps, the ``usage`` that its provider charges. ``error`` is what it comes to."""
+
+    def __init__(self, body: bytes, usage: Usage | None) -> None:
+        super().__init__(NO_ANSWER)
+        self.error = bad(NO_ANSWER, body)
+        self.usage = usage
+
+
+class _Object(msgspec.Struct, gc=False):
+    """Any object."""
+
+
+class _Choice(msgspec.Struct, gc=False):
+    message: _Object
+
+
+class _TextChoice(msgspec.Struct, gc=False):
+    text: str
+
+
+class _Chat(openai._Body, kw_only=True):
+    choices: Annotated[list[_Choice], SOME]
+
+
+class _Completion(openai._Body, kw_only=True):
+    choices: Annotated[list[_TextChoice], SOME]
+
+
+class _Message(anthropic._Body, kw_only=True):
+    content: Annotated[list[_Object], SOME]
+
+
+class _Response(openai._Body, kw_only=True):
+    output: Annotated[list[openai._Item], SOME]
+    status: Literal["completed", "incomplete", "in_progress", "queued", "cancelled"] | None = None
+
+
+class _Count(anthropic._Body, kw_only=True):
+    input_tokens: int
+
+
+class _Embeddings(openai._Body, kw_only=True):
+    data: Annotated[list[_Object], SOME]
+
+
+class _AnyChoice(msgspec.Struct):
+    """Some servers give a chunk of a stream as the whole."""
+
+    message: _Object | None = None
+    delta: _Object | None = None
+    text: str | None = None
+
+
+class _Choices(msgspec.Struct):
+    choices: list[_AnyChoice]
+
+    def __post_init__(self) -> None:
+        if all(each.message is None and each.delta is None and each.text is None for each in self.choices):
+            raise ValueError
+
+
+class _Content(msgspec.Struct):
+    """May be empty: a model that has nothing to say ends its turn so."""
+
+    content: list[_Object]
+
+
+class _Output(msgspec.Struct):
+    """Empty while a response is queued."""
+
+    output: list[_Object]
+
+
+class _Data(msgspec.Struct):
+    data: list[_Object]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """``usage`` reads the usual answer, in one pass, and raises UNREADABLE for anything that is worth a second look;
+    ``least`` is what an answer has at least.
+    """
+
+    usage: Callable[[bytes], Usage | None]
+    least: type[msgspec.Struct]
+
+
+def of_openai(usual: type[openai._Body], least: type[msgspec.Struct]) -> Shape:
+    decode = msgspec.json.Decoder(usual).decode
+    return Shape(lambda body: openai.usage_in(decode(body)), least)
+
+
+def of_anthropic(usual: type[anthropic._Body], least: type[msgspec.Struct]) -> Shape:
+    decode = msgspec.json.Decoder(usual).decode
+    return Shape(lambda body: anthropic.usage_in(decode(body)), least)
+
+
+CHAT, MESSAGE = of_openai(_Chat, _Choices), of_anthropic(_Message, _Content)
+SHAPES: dict[str, Shape] = {
+    "chat": CHAT,
+    "/chat/completions": CHAT,
+    "completions": of_openai(_Completion, _Choices),
+    "messages": MESSAGE,
+    "/messages": MESSAGE,
+    "responses": of_openai(_Response, _Output),
+    "embeddings": of_openai(_Embeddings, _Data),
+    "count_tokens": of_anthropic(_Count, _Object),
+}
+"""By ``Route.api`` or the path a translation goes to. Answers of other routes may be anything."""
 
 
 class _Whole(msgspec.Struct):
@@ -43,56 +169,74 @@ class _Whole(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Whole).decode
 
 
-def failure_in(
-    api: str, reader: type[Stream], media_type: bytes, body: bytes, *, counted: bool
-) -> tuple[int, bytes] | None:
-    """The status and body that an answer of status 200 should have had; None for one that is an answer.
+def usage_in_answer(api: str, reader: type[Stream], media_type: bytes, body: bytes) -> Usage | None:
+    """What a whole answer of status 200 says of its tokens, None where it does not.
 
-    `api` is a ``Route.api`` or the path a translation goes to, `reader` that of its streams; `counted`: its tokens were
-    found, so that it is JSON. Raises UpstreamBadResponse for what is no JSON where JSON was due.
+    `api` is a ``Route.api`` or the path a translation goes to, `reader` that of its streams. Raises Failed for an
+    error, NoAnswer for other JSON that is no answer of that API, UpstreamBadResponse for what is none at all.
     """
-    if api in JSON_APIS:
-        page = media_type.lower().startswith(PAGES)
-        if page or (not counted and not is_object(body)):
-            error = UpstreamBadResponse(PAGE if page else NO_JSON if body.strip() else EMPTY)
-            error.said = body
-            raise error
-    elif b"json" not in media_type.lower():
-        return None
-    if b'"error"' not in body:
-        return None
+    shape = SHAPES.get(api)
+    if shape is None:
+        if b"json" in media_type.lower() and b'"error"' in body:
+            _refuse(api, reader, body)
+        return openai.usage_of(body)
+    if media_type != b"application/json" and media_type.lower().startswith(PAGES):
+        raise bad(PAGE, body)
+    try:
+        return shape.usage(body)
+    except UNREADABLE:
+        pass
+    if b'"error"' in body:
+        _refuse(api, reader, body)
+    value = _object(body)
+    usage = anthropic.usage_of(body) if reader is anthropic.MessagesStream else openai.usage_of(body)
+    try:
+        msgspec.convert({name: value[name] for name in ANSWERS if name in value}, shape.least)
+    except UNREADABLE:
+        raise NoAnswer(body, usage) from None
+    return usage
+
+
+def bad(message: str, body: bytes) -> UpstreamBadResponse:
+    error = UpstreamBadResponse(message)
+    error.said = body
+    return error
+
+
+def _refuse(api: str, reader: type[Stream], body: bytes) -> None:
+    """Raises Failed for the error in a body, unless that is a remark beside an answer."""
     try:
         whole = _decode(body)
     except UNREADABLE:
-        return None
+        return
     if api == "responses" and whole.status == "failed":
-        return reader().refusal(body)
+        raise Failed(*reader().refusal(body))
     if not whole.error and whole.type != "error" and whole.object != "error":
-        return None
+        return
     if any(bytes(part) not in NOTHING for part in (whole.choices, whole.content, whole.output, whole.data)):
-        return None
-    if api not in JSON_APIS and (whole.id is not None or whole.object not in (None, "error")):
-        return None  # a job that tells how it went, perhaps
-    return reader().refusal(body)
+        return
+    if api not in SHAPES and (whole.id is not None or whole.object not in (None, "error")):
+        return  # a job that tells how it went, perhaps
+    raise Failed(*reader().refusal(body))
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    """A JSON object, by Python's idea of one too: vLLM and others write NaN for a number, or begin with a byte order
+    mark. Raises UpstreamBadResponse for anything else.
+    """
+    try:
+        value = json.loads(body.decode("utf-8-sig", "replace"), parse_int=str, parse_float=str)
+    except UNREADABLE:
+        value = None
+    if not isinstance(value, dict):
+        raise bad(NO_JSON if body.strip() else EMPTY, body)
+    return value
 
 
 def is_json(data: bytes | bytearray) -> bool:
     """Whether these are the bytes of one JSON value. It is not looked inside its texts."""
     try:
         msgspec.json.decode(data, type=msgspec.Raw)
-    except UNREADABLE:
-        return False
-    return True
-
-
-def is_object(body: bytes) -> bool:
-    """Whether this is a JSON object, also by Python's idea of one: vLLM and others write NaN for a number."""
-    if not body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
-        return False
-    if is_json(body):
-        return True
-    try:
-        json.loads(body.decode("utf-8-sig", "replace"), parse_int=str, parse_float=str)
     except UNREADABLE:
         return False
     return True

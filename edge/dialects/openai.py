@@ -169,7 +169,7 @@ def usage_of(body: bytes) -> Usage | None:
         usage = _decode_bare(body).usage
     except UNREADABLE:
         return None
-    return None if usage is None else _counts(usage)
+    return None if usage is None else Usage(*_counts(usage))
 
 
 def tier_of(body: bytes) -> str:
@@ -182,34 +182,30 @@ def tier_of(body: bytes) -> str:
 
 def usage_in(body: _Body) -> Usage | None:
     """The usage of a decoded answer, chunk or response."""
-    if body.usage is None:
-        return None
     usage = body.usage
+    if usage is None:
+        return None
     details = usage.prompt_tokens_details or usage.input_tokens_details or NO_DETAILS
     more = usage.completion_tokens_details or usage.output_tokens_details or NO_DETAILS
     writes = details.cache_write_tokens_details
-    long = max(0, count(writes.ttl_12h_tokens)) if writes is not None else 0
-    short = max(0, count(writes.ttl_30m_tokens)) if writes is not None else 0
-    counts = _counts(usage, written=long + short)
+    long = short = 0
+    if writes is not None:
+        long, short = max(0, count(writes.ttl_12h_tokens)), max(0, count(writes.ttl_30m_tokens))
     return Usage(
-        counts.input,
-        counts.output,
-        counts.cache_read,
-        counts.cache_write,
-        counts.reasoning,
+        *_counts(usage, long + short),
         long,
-        max(0, count(details.audio_tokens)),
-        max(0, count(more.audio_tokens)),
-        max(0, count(details.image_tokens)),
-        max(0, count(more.image_tokens)),
-        _searches(body),
+        max(0, count(details.audio_tokens)) if details.audio_tokens else 0,
+        max(0, count(more.audio_tokens)) if more.audio_tokens else 0,
+        max(0, count(details.image_tokens)) if details.image_tokens else 0,
+        max(0, count(more.image_tokens)) if more.image_tokens else 0,
+        _searches(body) if body.tool_usage is not None or body.output else 0,
         body.service_tier or "",
     )
 
 
-def _counts(usage: _Usage | _BareUsage, written: int = 0) -> Usage:
-    """OpenAI counts cached tokens inside the prompt; `Usage` counts them apart. `written` is the least that was written
-    to the cache.
+def _counts(usage: _Usage | _BareUsage, written: int = 0) -> tuple[int, int, int, int, int]:
+    """The first five counts of a `Usage`. OpenAI counts cached tokens inside the prompt, that counts them apart.
+    `written` is the least that was written to the cache.
     """
     prompt = usage.prompt_tokens if usage.prompt_tokens is not None else usage.input_tokens
     output = usage.completion_tokens if usage.completion_tokens is not None else usage.output_tokens
@@ -217,7 +213,7 @@ def _counts(usage: _Usage | _BareUsage, written: int = 0) -> Usage:
     more = usage.completion_tokens_details or usage.output_tokens_details
     cached = details.cached_tokens or 0
     written = max(details.cache_write_tokens or 0, written)
-    return Usage(
+    return (
         -1 if prompt is None else count(max(0, prompt - cached - written)),
         count(output),
         count(cached) if cached else 0,

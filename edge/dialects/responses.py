@@ -77,7 +77,7 @@ def _usage_of(data: bytes) -> Usage | None:
         bare = _decode_bare_terminal(data).response
     except UNREADABLE:
         return None
-    return _counts(bare.usage) if bare is not None and bare.usage is not None else None
+    return Usage(*_counts(bare.usage)) if bare is not None and bare.usage is not None else None
 
 
 class ResponsesStream(Stream):

@@ -12,7 +12,7 @@ from enum import Enum
 from io import BytesIO
 from time import perf_counter
 
-from edge.dialects.failures import is_json
+from edge.dialects.failures import Failed, NoAnswer, is_json
 from edge.errors import EdgeError, Headers, UpstreamBadResponse, UpstreamStreamBroken
 from edge.exchange import Exchange
 from edge.slices import LARGE, Done, Job, in_thread
@@ -265,14 +265,14 @@ class Attempt(Receiver):
         exchange, status = self._exchange, self._status
         crossing = exchange.crossing
         if 200 <= status < 300:
-            usage = crossing.usage(seen) if status == 200 else None
-            media_type = self._index.get(b"content-type", b"")
-            # The status is the one that it should have had, where it failed with 200.
-            refusal = crossing.refusal(media_type, seen, counted=usage is not None)
-            if refusal is None:
-                exchange.usage = usage
-            else:
-                status, body = refusal
+            try:
+                usage = crossing.usage(self._index.get(b"content-type", b""), seen)
+                exchange.usage = usage if status == 200 else None
+            except Failed as failed:
+                status, body = failed.status, failed.body  # those that it should have had
+            except NoAnswer as found:
+                exchange.usage = found.usage if status == 200 else None
+                raise found.error from None
         check_status(exchange, status, body, others_left=self._others_left)
         exchange.upstream_ends()
         failure = failure_of(status, body)

@@ -14,8 +14,10 @@ FEW = 2000
 """Values, of which to translate each takes a microsecond or two."""
 MAX_PART = 65536
 ENDLESS = 1 << 62
-CONTENT = {b"[": b"[0]", b"{": b'{"":0}', b'"': b'"..."'}
-"""What stands for a value that is longer than it is worth."""
+CONTENT = {b"[": b'[{"message":{},"text":""}]', b"{": b'{"":0}', b'"': b'"..."'}
+"""What stands for a value that is longer than it is worth. A list is taken to be one of answers."""
+UNREAD = b'{"choices":[{"message":{},"text":""}],"content":[],"output":[],"data":[]}'
+"""What stands for an answer that is not looked into: it is taken to be one."""
 
 
 def is_short(exchange: Exchange) -> bool:
@@ -53,7 +55,7 @@ class Outline:
             # vLLM and others write NaN and Infinity for numbers.
             lenient = error.reason == "a value was expected" and body[error.offset : error.offset + 1] in (b"N", b"I")
             unread = lenient or error.limit or error.duplicate is not None
-            self.text = b"{}" if unread else body[:MAX_PART]
+            self.text = UNREAD if unread else body[:MAX_PART]
             return True
         left = 2 * MAX_PART
         parts = []

@@ -293,31 +293,38 @@ def test_only_the_upstream_that_answered_is_charged(edge):
     assert cost == {'model="second",provider="openai",tenant=""': pico(got.headers["x-edge-cost-usd"])}
 
 
-def test_an_answer_nobody_understands_is_billed_to_who_gave_it(front, tmp_path):
-    """A translated answer of status 200 with usage and without content: the next upstream is asked, both cost."""
+@pytest.mark.parametrize(
+    ("asked", "cost"),
+    [
+        ("anthropic/claude-haiku-4-5", 1000 * 1_000_000 + 10 * 5_000_000),
+        ("openai/gpt-4o-mini", 100 * 150_000 + 20 * 600_000),
+    ],
+    ids=["translated", "passed on"],
+)
+def test_an_answer_nobody_understands_is_billed_to_who_gave_it(front, tmp_path, asked, cost):
+    """An answer of status 200 with usage and without content: the next upstream is asked, both cost."""
     counted = {"usage": {"input_tokens": 1000, "output_tokens": 10, "prompt_tokens": 100, "completion_tokens": 20}}
 
     def reply(seen: Seen, _) -> bytes:
         whole = {"id": "x", "choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}]}
-        return answer(json.dumps(counted if seen.target.endswith("/messages") else counted | whole).encode())
+        return answer(json.dumps(counted | whole if b'"gpt-4o"' in seen.body else counted).encode())
 
     with Canned(reply) as upstream:
         made = config(upstream.url)
         made["models"]["mixed"] = {
             "strategy": "failover",
-            "upstreams": [{"to": "anthropic/claude-haiku-4-5"}, {"to": "openai/gpt-4o"}],
+            "upstreams": [{"to": asked}, {"to": "openai/gpt-4o"}],
         }
         edge = Edge(tmp_path, made, front=front)
         with running(edge):
             got = ask(edge, "mixed")
             assert (got.status_code, got.headers["x-edge-attempts"]) == (200, "2")
-            first, second = 1000 * 1_000_000 + 10 * 5_000_000, 100 * 2_500_000 + 20 * 10_000_000
-            assert Decimal(got.headers["x-edge-cost-usd"]) == (first + second) * PICO
+            second = 100 * 2_500_000 + 20 * 10_000_000
+            assert Decimal(got.headers["x-edge-cost-usd"]) == (cost + second) * PICO
             found = {labels: pico(value) for labels, value in metrics(edge, "edge_cost_usd_total").items()}
-            assert found == {
-                'model="mixed",provider="anthropic",tenant=""': first,
-                'model="mixed",provider="openai",tenant=""': second,
-            }
+            expected = Counter({'model="mixed",provider="openai",tenant=""': second})
+            expected[f'model="mixed",provider="{asked.partition("/")[0]}",tenant=""'] += cost
+            assert found == expected
 
 
 def test_metrics_headers_and_log_lines_agree_over_200_mixed_requests(simulator, tmp_path):

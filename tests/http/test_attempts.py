@@ -11,7 +11,7 @@ import time
 import httpx2
 import pytest
 
-from tests.harness import Canned, Edge, answer, chunked, free_port, running
+from tests.harness import Canned, Edge, answer, chunked, free_port, minimal, running
 
 SECRET = "sk-upstream-do-not-tell-0123456789"
 CHAT = json.dumps(
@@ -61,11 +61,11 @@ def slow_words(_, connection: socket.socket) -> None:
     connection.recv(1)
 
 
-def swallow(_, connection: socket.socket) -> bytes | None:
+def swallow(seen, connection: socket.socket) -> bytes | None:
     """The first request on each connection is answered, the second ends it without a byte."""
     served = connection in SERVED
     SERVED.add(connection)
-    return None if served else answer(RESPONSE)
+    return None if served else minimal(seen)
 
 
 SERVED: set[socket.socket] = set()

@@ -14,7 +14,7 @@ import openai
 import pytest
 
 from edge.guard.auth import new_key
-from tests.harness import Canned, Client, Edge, answer, chunked, clean_environment, providers, running
+from tests.harness import MINIMAL, Canned, Client, Edge, answer, chunked, clean_environment, providers, running
 
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
@@ -312,7 +312,7 @@ def test_answers_with_a_length_go_out_with_one(edge, ask):
 
 
 def test_provider_headers_of_another_request_do_not_come_with_a_stored_answer(front, tmp_path):
-    with Canned(answer(b'{"choices":[{"finish_reason":"stop"}]}', x_ratelimit_remaining_tokens="7")) as upstream:
+    with Canned(answer(MINIMAL["chat/completions"], x_ratelimit_remaining_tokens="7")) as upstream:
         made = Edge(tmp_path, {"providers": providers(upstream.url), "cache": {"mode": "all"}}, front=front)
         with running(made):
             got = [httpx2.post(made.url + CHAT, json={"model": "gpt-4o", "messages": []}) for _ in range(2)]

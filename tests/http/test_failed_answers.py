@@ -62,6 +62,13 @@ JSON_FAILURES = [
     page(b" \n\n ", "application/json"),
     page(b"null", "application/json"),
     page(b'["no"]', "application/json"),
+    said({}),
+    said({"detail": "Not Found"}),
+    said({"choices": None, "content": None, "output": None, "data": None}),
+    said({"choices": [], "content": "", "output": {}, "data": 0}),
+    said({"choices": [{}], "content": [None], "output": ["no"]}),
+    said({"choices": [{"index": 0, "message": None, "text": None}], "content": {"type": "text"}}),
+    said({"code": 0, "data": {"choices": CHAT["choices"], "content": MESSAGE["content"], "output": []}}),
     page(b'{"choices": [', "application/json"),
     page(b"upstream connect error", "text/plain"),
 ]
@@ -173,30 +180,97 @@ def test_the_last_one_is_told_as_what_it_is_and_never_kept(edge, first, failures
     assert before == {name: count for name, count in figures(edge).items() if "edge_tokens_total" in name}
 
 
-SPENT = {
-    "openai": {"message": "You exceeded your quota.", "type": "insufficient_quota", "code": "insufficient_quota"},
-    "anthropic": {"type": "invalid_request_error", "message": "Your credit balance is too low to go on."},
+OWN = {
+    "openai": {"message": "The server is busy.", "type": "server_error", "code": "server_is_overloaded"},
+    "anthropic": {"type": "overloaded_error", "message": "Overloaded"},
 }
 
 
+def forms(error: dict, status: int) -> list[tuple[bytes, bool]]:
+    """With its own status, with 200, and as the first event of a stream; and whether a stream is asked for."""
+    body = json.dumps({"type": "error", "error": error}).encode()
+    first = chunked([b"event: error\ndata: " + body + b"\n\n"])
+    return [(answer(body, status), False), (answer(body, status), True), (answer(body), False), (first, True)]
+
+
 @pytest.mark.parametrize(
-    ("api", "to", "statuses"), [("messages", "openai", (429, 402)), ("chat", "anthropic", (400, 402))]
+    ("api", "to", "statuses"), [("messages", "openai", (503, 529)), ("chat", "anthropic", (529, 503))]
 )
 def test_an_error_is_told_the_same_in_each_form_of_an_answer(edge, first, api, to, statuses):
-    """With its own status, with 200, and as the first event of a stream; passed on, and translated."""
+    """Passed on, and translated."""
     own, translated = statuses
-    body = {"type": "error", "error": SPENT[to]}
-    event_of_it = b"event: error\ndata: " + json.dumps(body).encode() + b"\n\n"
-    forms = [(answer(json.dumps(body).encode(), own), False), (said(body), False), (chunked([event_of_it]), True)]
     kind = "-anthropic" if to == "anthropic" else ""
     passing = "messages" if to == "anthropic" else "chat"
-    for index, (reply, stream) in enumerate(forms):
-        first.script[f"spent-{index}"] = reply
-        assert ask(edge, passing, f"a{kind}/spent-{index}", stream)[0] == own
-        status, _, got = ask(edge, api, f"a{kind}/spent-{index}", stream)
+    for index, (reply, stream) in enumerate(forms(OWN[to], own)):
+        first.script[f"busy-{index}"] = reply
+        assert ask(edge, passing, f"a{kind}/busy-{index}", stream)[0] == own
+        status, _, got = ask(edge, api, f"a{kind}/busy-{index}", stream)
         error = json.loads(got)["error"]
-        assert (status, error["type"]) == (translated, "billing_error" if api == "messages" else "insufficient_quota")
-        assert error["message"] == SPENT[to]["message"]
+        assert (status, error["type"]) == (translated, "overloaded_error" if api == "messages" else "server_error")
+        assert error["message"] == OWN[to]["message"]
+
+
+SPENT = [
+    (
+        "",
+        429,
+        {"message": "You exceeded your current quota.", "type": "insufficient_quota", "code": "insufficient_quota"},
+    ),
+    ("", 400, {"message": "Billing hard limit has been reached", "type": "x", "code": "billing_hard_limit_reached"}),
+    ("", 402, {"message": "Insufficient Balance", "type": "unknown_error", "code": "invalid_request_error"}),
+    (
+        "-anthropic",
+        400,
+        {"type": "invalid_request_error", "message": "Your credit balance is too low to access the API."},
+    ),
+    (
+        "-anthropic",
+        400,
+        {"type": "invalid_request_error", "message": "You have reached your specified API usage limits."},
+    ),
+    ("-anthropic", 402, {"type": "billing_error", "message": "Pay first."}),
+]
+"""Accounts without money, by the provider's dialect."""
+
+
+@pytest.mark.parametrize("case", range(len(SPENT)))
+def test_an_account_without_money_is_the_operators_affair(edge, first, second, case):
+    """However it is told, the next upstream is asked; after the last, the client can do nothing."""
+    kind, own, error = SPENT[case]
+    said_so = forms(error, own)
+    if own == 402 and not kind:
+        said_so = said_so[:2]  # that status says it, and nothing else
+    for index, (reply, stream) in enumerate(said_so):
+        alias = FAULTS[index]
+        first.script[alias + kind] = first.script[f"spent-{index}"] = reply
+        second.script[alias + kind] = by_spoken(
+            {api: chunked(STREAMS[api]) if stream else said(WHOLE[api]) for api in APIS}
+        )
+        for api in ("chat", "messages"):
+            status, headers, _ = ask(edge, api, alias + kind, stream, temperature=0.01 + case / 8)  # else it is stored
+            assert (status, headers["x-edge-attempts"]) == (200, "2")
+            status, headers, got = ask(edge, api, f"a{kind}/spent-{index}", stream)
+            assert (status, headers["x-should-retry"]) == (503, "false")
+            assert headers["content-type"].startswith("application/json")
+            told = json.loads(got)["error"]
+            assert error["message"] not in told["message"]
+            assert "operator" in told["message"]
+            if api == "chat":
+                assert told["code"] == "upstream_credentials_exhausted"
+
+
+def test_what_only_sounds_like_an_account_without_money_passes(edge, first):
+    """Google says "quota" of the requests of a minute; what is quoted is from the request."""
+    quota = {
+        "code": 429,
+        "message": "You exceeded your current quota, check your plan.",
+        "status": "RESOURCE_EXHAUSTED",
+    }
+    quoted = {"type": "invalid_request_error", "message": "Not a role: 'Your credit balance is too low'"}
+    for status, error in ((429, quota), (400, quoted)):
+        first.script["sounds"] = answer(json.dumps({"error": error}).encode(), status)
+        got = ask(edge, "chat", "a/sounds", False)
+        assert (got[0], json.loads(got[2])["error"]) == (status, error)
 
 
 def figures(edge: Edge) -> dict[str, float]:
@@ -238,7 +312,9 @@ def test_each_is_counted_by_its_kind(edge, first):
 
 
 def test_what_has_an_answer_is_one(edge, first):
-    """Beside an answer, an error is the provider's remark; numbers that are none do not make JSON something else."""
+    """Beside an answer, an error is the provider's remark; numbers that are none do not make JSON something else, nor is
+    an answer without words none.
+    """
     remarks = [
         ("chat", {**CHAT, "error": {"message": "a remark"}}),
         ("messages", {**MESSAGE, "error": {"message": "a remark"}}),
@@ -246,6 +322,12 @@ def test_what_has_an_answer_is_one(edge, first):
         ("chat", {**CHAT, "error": {}}),
         ("chat", {**CHAT, "choices": [{**CHAT["choices"][0], "logprobs": float("nan")}]}),
         ("chat", {**CHAT, "usage": None, "x": "error"}),
+        ("chat", {**CHAT, "choices": [{"index": 0, "delta": {"content": "a"}}, {"index": 1}]}),
+        ("chat", {**CHAT, "usage": {"prompt_tokens": "many"}}),
+        ("completions", {"choices": [{"text": ""}]}),
+        ("messages", {**MESSAGE, "content": []}),
+        ("responses", {**COMPLETED, "output": [], "status": "queued"}),
+        ("responses", {**COMPLETED, "output": [{"type": "new", "action": 3}], "status": "new"}),
     ]
     for number, (api, data) in enumerate(remarks):
         body = b"\n\n  " + json.dumps(data).encode()

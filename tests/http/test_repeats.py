@@ -300,9 +300,8 @@ def test_however_they_are_cut_requests_are_answered_in_order(open_edge):
 def test_known_requests_behind_a_slow_one_wait_for_it(tmp_path):
     def slowly(seen, _connection):
         time.sleep(0.3 if b"slow" in seen.body else 0)
-        return answer(
-            b'{"choices":[{"finish_reason":"stop"}],"id":"%b"}' % (b"slow" if b"slow" in seen.body else b"fast")
-        )
+        said = b"slow" if b"slow" in seen.body else b"fast"
+        return answer(b'{"choices":[{"message":{},"finish_reason":"stop"}],"id":"%b"}' % said)
 
     with Canned(slowly) as upstream:
         made = Edge(tmp_path, {"providers": providers(upstream.url), "cache": {"mode": "all"}}, front="lane")

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.harness import Canned, Client, Edge, answer, providers, running
+from tests.harness import MINIMAL, Canned, Client, Edge, answer, minimal, providers, running
 
 CHAT = b'{"model":"gpt-4o","messages":[]}'
 
@@ -63,7 +63,7 @@ def has_capacity(edge) -> None:
 
 
 def test_nothing_is_executed_after_an_answer_that_closes(edge, upstream):
-    upstream.reply = answer(b"{}")
+    upstream.reply = minimal
     upstream.seen.clear()
     closing = post(CHAT, "connection: close")
     too_large = post(b"x" * 200_000)
@@ -83,7 +83,7 @@ def test_clients_that_leave_as_an_answer_comes_free_their_place(edge, upstream):
 
     def slow(_seen, _connection):
         time.sleep(0.02)
-        return answer(b"{}")
+        return answer(MINIMAL["chat/completions"])
 
     upstream.reply = slow
     for i in range(120):
@@ -92,13 +92,13 @@ def test_clients_that_leave_as_an_answer_comes_free_their_place(edge, upstream):
         time.sleep(0.018 + (i % 40) * 0.0001)
         client.reset() if i % 2 else client.sock.close()
     time.sleep(0.5)
-    upstream.reply = answer(b"{}")
+    upstream.reply = minimal
     has_capacity(edge)
 
 
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
 def test_a_wish_for_an_upgrade_does_not_change_the_version(edge, upstream, version):
-    upstream.reply = answer(b"{}")
+    upstream.reply = minimal
     with Client(edge.port) as client:
         start = f"POST /v1/chat/completions HTTP/{version}"
         client.send(post(CHAT, "connection: upgrade", "upgrade: h2c", start=start))
@@ -141,7 +141,7 @@ def test_an_answer_to_an_unfinished_upload_arrives(edge):
 def test_a_pipelined_request_that_expects_to_be_asked_waits_for_its_turn(edge, upstream):
     def slow(seen, _connection):
         time.sleep(17 if b"slow" in seen.body else 0)
-        return answer(b"{}")
+        return answer(MINIMAL["chat/completions"])
 
     upstream.reply = slow
     body = b'{"model":"gpt-4o","slow":1}'
@@ -157,7 +157,7 @@ def test_a_pipelined_request_that_expects_to_be_asked_waits_for_its_turn(edge, u
 
 
 def test_a_request_that_breaks_before_it_is_asked_for_is_refused_and_forgotten(edge, upstream):
-    upstream.reply = answer(b"{}")
+    upstream.reply = minimal
     head = post(CHAT, "expect: 100-continue", "transfer-encoding: chunked").partition(b"content-length")[0]
     for _ in range(8):
         with Client(edge.port) as client:

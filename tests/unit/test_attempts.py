@@ -165,7 +165,7 @@ def test_a_client_that_leaves_closes_what_is_asked_for_it_on_the_spot(hand):
 DEFECTS = {
     "sending": (Crossing, "__init__", STREAM, 200, EVENTS, [CONTENT + DONE]),
     "usage": (Crossing, "usage", post(), 200, JSON, [ANSWER]),
-    "refusal": (Crossing, "refusal", post(), 200, JSON, [ANSWER]),
+    "passing it on": (Crossing, "answer", post(), 200, JSON, [ANSWER]),
     "the beginning of a stream": (Crossing, "begin_stream", STREAM, 200, EVENTS, [CONTENT + DONE]),
     "the log of a failure": (edge.dispatch, "failed_attempt", post(), 500, JSON, [b'{"error":{}}']),
     "the log of a refusal": (edge.dispatch, "failed_attempt", post(), 401, JSON, [b'{"error":{}}']),
