@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from edge.config import Server
 from edge.hooks import Meter
 
-__all__ = ["Crowd", "bounds"]
+__all__ = ["Connection", "Crowd", "Door", "bounds"]
 
 RESERVED = 64
 """Descriptors that clients never get, whatever is configured: listeners, the log, Redis, a few providers."""
@@ -44,6 +44,12 @@ class Connection(Protocol):
     def give_up(self) -> None:
         """Close at once, as nothing is under way."""
         ...
+
+
+class Door(Protocol):
+    """By which connections enter: a crowd's own, or one before it."""
+
+    def enter(self, connection: Connection, address: str) -> bool: ...
 
 
 def bounds(server: Server, descriptors: int) -> tuple[int, int]:

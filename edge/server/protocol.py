@@ -27,7 +27,7 @@ from edge._fast import FieldCollector, FieldLimitError, index_fields
 from edge.dialects import anthropic, openai
 from edge.errors import EdgeError, HeaderTooLarge, InternalError, InvalidHTTP, RequestTimeout, TargetTooLong
 from edge.server.asgi_turn import AsgiTurn
-from edge.server.crowd import Crowd
+from edge.server.crowd import Crowd, Door
 from edge.telemetry.logs import where
 
 __all__ = ["SWEEP_S", "EdgeProtocol", "Turn"]
@@ -99,6 +99,7 @@ class EdgeProtocol(HttpToolsProtocol):
     """
 
     crowd: Crowd | None = None
+    door: Door | None = None  # by which it enters that, if not straight
     group: str | None = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -129,8 +130,8 @@ class EdgeProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self.deadline = self.loop.time() + FIRST_BYTE_S
-        crowd = self.crowd
-        if crowd is not None and not crowd.enter(self, self.client[0] if self.client else ""):
+        crowd, door, self.door = self.crowd, self.door, None
+        if crowd is not None and not (door or crowd).enter(self, self.client[0] if self.client else ""):
             self.connections.discard(self)
             crowd.turn_away(self)
 

@@ -27,11 +27,11 @@ import uvicorn.lifespan.on
 
 from edge.server.asgi import EdgeApplication
 from edge.server.crowd import Crowd
+from edge.server.handshake import Doorman
 from edge.server.lane import Lane
 from edge.server.listening import BACKLOG
 from edge.server.malloc import give_back
 from edge.server.protocol import SWEEP_S, EdgeProtocol
-from edge.server.tls import HANDSHAKE_S
 
 __all__ = ["BEAT", "CONFIGURATION", "READY", "UNREADY", "Orders", "run_worker"]
 
@@ -111,6 +111,7 @@ class _Server(uvicorn.Server):
         self._reload = reload
         self._orders = orders
         self._tls = tls
+        self._doorman: Doorman | None = None
         self._crowd = crowd
         self._lost = 0
         self._front = FRONTS[os.environ.get("EDGE_FRONT", "lane")]
@@ -130,7 +131,9 @@ class _Server(uvicorn.Server):
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             raise SystemExit(3)
-        self.servers = [await self._listen(loop, sock) for sock in sockets or ()]
+        self.servers = []
+        for sock in sockets or ():
+            await self._listen(loop, sock)
         if self._orders.unready:
             self._app.ready = False
         self.started = True
@@ -144,17 +147,17 @@ class _Server(uvicorn.Server):
         with contextlib.suppress(OSError):
             self._orders.control.send(READY)
 
-    async def _listen(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> asyncio.Server:
-        handshake_s = HANDSHAKE_S if self._tls is not None else None
-        if sock.family == socket.AF_UNIX:
-            return await loop.create_unix_server(
-                self._connect, sock=sock, backlog=BACKLOG, ssl=self._tls, ssl_handshake_timeout=handshake_s
-            )
-        return await loop.create_server(
-            self._connect, sock=sock, backlog=BACKLOG, ssl=self._tls, ssl_handshake_timeout=handshake_s
-        )
+    async def _listen(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+        if self._tls is not None:
+            if self._doorman is None:
+                self._doorman = Doorman(self._tls, self._crowd, self._connect, self.server_state.tasks)
+            self._doorman.watch(sock)
+        elif sock.family == socket.AF_UNIX:
+            self.servers.append(await loop.create_unix_server(self._connect, sock=sock, backlog=BACKLOG))
+        else:
+            self.servers.append(await loop.create_server(self._connect, sock=sock, backlog=BACKLOG))
 
-    def _connect(self) -> asyncio.Protocol:
+    def _connect(self) -> EdgeProtocol:
         """The protocol of a new connection."""
         made = self._front(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
         made.crowd = self._crowd
@@ -213,6 +216,9 @@ class _Server(uvicorn.Server):
         self._app.drain()
         for server in self.servers:
             server.close()
+        if self._doorman is not None:
+            for listener in self._orders.listeners:
+                self._doorman.stop(listener)
         await self._accept_the_queue(loop)
         connections = self.server_state.connections
         while connections and loop.time() - begun < self._orders.drain_s and not self._forced:
@@ -238,17 +244,12 @@ class _Server(uvicorn.Server):
         for spare in self._spares:
             spare.setblocking(False)
             with spare:
-                while True:
+                while self._doorman is not None and self._doorman.accept(spare):
+                    pass
+                while self._doorman is None:
                     try:
                         connection, _ = spare.accept()
                     except (BlockingIOError, InterruptedError, OSError):
                         break
                     connection.setblocking(False)
-                    if self._tls is None:
-                        await loop.connect_accepted_socket(self._connect, connection)
-                        continue
-                    # Shaking hands takes a while, and the others wait.
-                    accepted = loop.connect_accepted_socket(
-                        self._connect, connection, ssl=self._tls, ssl_handshake_timeout=HANDSHAKE_S
-                    )
-                    self.server_state.tasks.add(asyncio.ensure_future(accepted))  # type: ignore[arg-type]
+                    await loop.connect_accepted_socket(self._connect, connection)

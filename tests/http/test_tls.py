@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
@@ -105,6 +106,106 @@ def test_a_client_that_does_not_shake_hands_is_closed_after_ten_seconds(edge, st
         except ConnectionResetError:
             pass
     assert time.monotonic() - begun == pytest.approx(10, abs=1 + stalls.granted_s)
+
+
+CLIENT_HELLO = b"\x16\x03\x01\x02\x00\x01\x00"
+"""How one begins."""
+
+
+def left_open(sockets: list[socket.socket]) -> int:
+    """How many of them the edge has not closed."""
+    count = 0
+    for sock in sockets:
+        sock.setblocking(False)
+        try:
+            count += sock.recv(1) != b""
+        except BlockingIOError:
+            count += 1
+        except OSError:
+            pass
+    return count
+
+
+@pytest.mark.parametrize("tls", [True, False], ids=["tls", "plain"])
+@pytest.mark.parametrize("begun", [b"", CLIENT_HELLO], ids=["silent", "begun"])
+def test_connections_are_bounded_before_anything_is_agreed(simulator, folder, tmp_path, front, tls, begun):
+    """Handshakes that come to no end, like connections without a request, take no more than their share of the places,
+    and go where others want these.
+    """
+    config = {"server": {"max_connections": 8, "max_connections_per_address": 4}, "providers": providers(simulator.url)}
+    if tls:
+        config["server"]["tls"] = {"cert": f"{folder}/server.pem", "key": f"{folder}/server.key"}
+    edge = Edge(tmp_path, config, front=front, verify=trusting(folder))
+    with running(edge), contextlib.ExitStack() as stack:
+        held = []
+        for _ in range(40):
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", edge.port)))
+            with contextlib.suppress(OSError):
+                sock.sendall(begun if tls else begun and b"POST ")
+            held.append(sock)
+        deadline = time.monotonic() + 8  # a handshake that nobody closes has ten seconds
+        while left_open(held) > (20 if begun and not tls else 4):
+            assert time.monotonic() < deadline, left_open(held)
+            time.sleep(0.02)
+        assert left_open(held) > 0
+        if tls or not begun:
+            with httpx2.Client(verify=trusting(folder)) as client:
+                assert client.post(f"{edge.url}/v1/chat/completions", json=CHAT).status_code == 200
+                shed = client.get(f"{edge.url}/metrics").text
+            assert 'edge_connections_shed_total{action="closed_idle"}' in shed
+
+
+def test_who_comes_over_tls_when_all_places_are_taken_is_told_why(simulator, folder, tmp_path, front):
+    config = {"server": {"max_connections": 8, "max_connections_per_address": 3}, "providers": providers(simulator.url)}
+    config["server"]["tls"] = {"cert": f"{folder}/server.pem", "key": f"{folder}/server.key"}
+    edge = Edge(tmp_path, config, front=front, verify=trusting(folder))
+    long = {**CHAT, "model": "sim-words-60-tps-20", "stream": True}
+    with running(edge), contextlib.ExitStack() as stack:
+        streams = []
+        for _ in range(3):
+            client = stack.enter_context(httpx2.Client(verify=trusting(folder)))
+            streams.append(stack.enter_context(client.stream("POST", f"{edge.url}/v1/chat/completions", json=long)))
+        turned_away = [socket.create_connection(("127.0.0.1", edge.port)) for _ in range(3)]
+        late = stack.enter_context(httpx2.Client(verify=trusting(folder)))
+        got = late.post(f"{edge.url}/v1/chat/completions", json=CHAT)
+        assert (got.status_code, got.headers["connection"]) == (503, "close")
+        assert "more connections" in got.json()["error"]["message"]
+        for stream in streams:
+            assert stream.read().endswith(b"data: [DONE]\n\n"), "those that are under way are not touched"
+        for sock in turned_away:
+            sock.close()
+
+
+def test_what_comes_with_the_end_of_a_handshake_is_read(simulator, folder, tmp_path, front):
+    """A client of TLS 1.3 sends its request behind its last message, in one segment."""
+    config = {"providers": providers(simulator.url)}
+    config["server"] = {"tls": {"cert": f"{folder}/server.pem", "key": f"{folder}/server.key"}}
+    edge = Edge(tmp_path, config, front=front, verify=trusting(folder))
+    request = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    with running(edge):
+        for _ in range(20):
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            client = trusting(folder).wrap_bio(incoming, outgoing, server_hostname="localhost")
+            with socket.create_connection(("127.0.0.1", edge.port)) as sock:
+                sock.settimeout(10)
+                while True:
+                    try:
+                        client.do_handshake()
+                        break
+                    except ssl.SSLWantReadError:
+                        sock.sendall(outgoing.read())
+                        incoming.write(sock.recv(65536))
+                client.write(request)
+                sock.sendall(outgoing.read())
+                answer = b""
+                while b"ok" not in answer:
+                    try:
+                        answer += client.read(65536)
+                    except ssl.SSLWantReadError:
+                        came = sock.recv(65536)
+                        assert came
+                        incoming.write(came)
+                assert answer.startswith(b"HTTP/1.1 200")
 
 
 def test_plain_http_on_a_tls_port_is_closed(edge):
