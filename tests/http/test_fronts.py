@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import sys
+import time
 
+import httpx2
 import pytest
 
-from tests.harness import Client, Edge, providers, running
+from tests.harness import (
+    Client,
+    Edge,
+    Process,
+    clean_environment,
+    free_port,
+    providers,
+    running,
+    wait_until_ready,
+)
 
 BODY = b'{"model":"gpt-4o","messages":[{"role":"user","content":"nonce:same"}]}'
 STREAM = b'{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"nonce:same"}]}'
@@ -104,6 +117,50 @@ def test_a_client_of_http_1_0_gets_its_stream_without_chunks(edges):
     assert not any(line.startswith(("transfer-encoding", "content-length")) for line in headers)
     assert body.startswith(b"data: {")
     assert body.endswith(b"data: [DONE]\n\n")
+
+
+@pytest.fixture(scope="module", params=["lane", "asgi", "uvicorn"])
+def served(request, simulator, tmp_path_factory):
+    """Each front, and the application under uvicorn's own protocol: a port, and the process that prints the log."""
+    folder, config = tmp_path_factory.mktemp("served"), {"providers": providers(simulator.url)}
+    if request.param != "uvicorn":
+        made = Edge(folder, config, front=request.param)
+        with running(made):
+            yield made.port, made.process
+        return
+    (folder / "edge.json").write_text(json.dumps(config))
+    port = free_port()
+    process = Process(
+        *(sys.executable, "-m", "uvicorn", "--factory", "edge.server.asgi:create_app", "--port", str(port)),
+        *("--log-level", "warning"),
+        env=clean_environment(EDGE_CONFIG=str(folder / "edge.json")),
+    )
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}")
+        yield port, process
+    finally:
+        process.stop()
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "sim-words-20-ttft-150-tps-200"])
+@pytest.mark.parametrize("body", [BODY, STREAM], ids=["json", "stream"])
+@pytest.mark.parametrize("wait_s", [0, 0.02, 0.1, 0.2])
+def test_a_client_that_has_nothing_more_to_say_is_answered_or_gone(served, model, body, wait_s):
+    """One that closes its half of the connection behind its request: both are allowed, and neither is an error."""
+    port, process = served
+    with Client(port) as client:
+        client.send(post("/v1/chat/completions", body.replace(b"gpt-4o", model.encode())))
+        time.sleep(wait_s)
+        client.sock.shutdown(socket.SHUT_WR)
+        got = b""
+        while data := client.sock.recv(65536):
+            got += data
+    assert not got or got.startswith(b"HTTP/1.1 200 OK\r\n")
+    deadline = time.monotonic() + 10
+    while "\nedge_requests_in_flight 0" not in httpx2.get(f"http://127.0.0.1:{port}/metrics").text:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert not re.search(r"Traceback|ERROR|RuntimeError|\"level\":\"(error|warning)\"", process.output)
 
 
 @pytest.mark.parametrize("name", REQUESTS)
