@@ -113,7 +113,7 @@ class Simulator:
         """The number of the latest entry."""
         return httpx2.get(f"{self.url}/ledger?since=1000000000").json()["count"]
 
-    def entry(self, since: int, ready: Callable[[dict], bool] = bool, timeout_s: float = 5) -> dict[str, Any]:
+    def entry(self, since: int, ready: Callable[[dict], bool] = bool, timeout_s: float = 10) -> dict[str, Any]:
         """The first entry after `since`, once it is `ready`."""
         deadline = time.monotonic() + timeout_s
         while True:
@@ -224,6 +224,14 @@ class Seen:
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key == name), None)
+
+
+def until(condition: Callable[[], Any], timeout_s: float = 10) -> None:
+    """Wait for something to be so."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def answer(body: bytes, status: int = 200, content_type: str = "application/json", **headers: str) -> bytes:

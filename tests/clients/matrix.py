@@ -181,12 +181,11 @@ async def openai_error_inside_a_stream(ai):
 async def openai_401_of_the_edge(ai):
     stranger = ai.with_options(api_key="sk-nobody-nobody-nobody")
     stranger.base_url = f"{GUARDED}/v1"
-    begun = time.monotonic()
-    await raises(
+    error = await raises(
         openai.AuthenticationError,
         lambda: stranger.with_options(max_retries=2).chat.completions.create(model="gpt-4o", messages=SAID),
     )
-    assert time.monotonic() - begun < 0.4, "it was not retried"
+    assert error.request.headers["x-stainless-retry-count"] == "0", "it was not retried"
 
 
 @scenario
@@ -207,15 +206,15 @@ async def openai_timeout(ai):
     begun = time.monotonic()
     await raises(
         openai.APITimeoutError,
-        lambda: ai.with_options(timeout=0.4).chat.completions.create(model="sim-hang", messages=SAID),
+        lambda: ai.with_options(timeout=1).chat.completions.create(model="sim-hang", messages=SAID),
     )
-    assert time.monotonic() - begun < 1.5
+    assert time.monotonic() - begun < 10
     await left()
 
 
 async def left():
     """The latest request's client was seen to leave."""
-    for _ in range(100):
+    for _ in range(500):
         if ledger()["entries"][-1]["left"]:
             return
         await asyncio.sleep(0.02)
@@ -373,10 +372,11 @@ async def anthropic_error_inside_a_stream(ai):
 async def anthropic_401_of_the_edge(ai):
     stranger = ai.with_options(api_key="sk-nobody-nobody-nobody")
     stranger.base_url = GUARDED
-    await raises(
+    error = await raises(
         anthropic.AuthenticationError,
         lambda: stranger.with_options(max_retries=2).messages.create(model=CLAUDE, max_tokens=9, messages=SAID),
     )
+    assert error.request.headers["x-stainless-retry-count"] == "0", "it was not retried"
 
 
 @scenario
@@ -394,7 +394,7 @@ async def anthropic_retries_obey(ai):
 async def anthropic_timeout(ai):
     await raises(
         anthropic.APITimeoutError,
-        lambda: ai.with_options(timeout=0.4).messages.create(model="sim-hang", max_tokens=9, messages=SAID),
+        lambda: ai.with_options(timeout=1).messages.create(model="sim-hang", max_tokens=9, messages=SAID),
     )
     await left()
 

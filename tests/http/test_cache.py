@@ -14,7 +14,7 @@ import openai
 import pytest
 
 from edge.guard.auth import new_key
-from tests.harness import MINIMAL, Canned, Client, Edge, answer, chunked, clean_environment, providers, running
+from tests.harness import MINIMAL, Canned, Client, Edge, answer, chunked, clean_environment, providers, running, until
 
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
@@ -250,17 +250,18 @@ def test_a_hit_takes_a_request_from_the_limit(ask):
     assert theirs.headers["anthropic-ratelimit-requests-remaining"] == "0"
 
 
-def test_concurrency_is_bounded_and_given_back(edge):
+def test_concurrency_is_bounded_and_given_back(edge, simulator):
     path_body = json.dumps({"model": "sim-hang", "messages": [{"role": "user", "content": "hi"}]}).encode()
     clients = [Client(edge.port) for _ in range(3)]
+    before = simulator.count()
     for client in clients[:2]:
         client.post(CHAT, path_body, f"x-api-key: {KEYS['narrow'][0]}", "cache-control: no-store")
-    time.sleep(0.2)
+    until(lambda: simulator.count() == before + 2)
     clients[2].post(CHAT, path_body, f"x-api-key: {KEYS['narrow'][0]}")
     assert clients[2].head()[0] == 429
     for client in clients:
         client.sock.close()
-    time.sleep(0.3)
+    until(lambda: all(entry["left"] for entry in simulator.ledger(before)))
     body = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}).encode()
     for _ in range(4):
         with Client(edge.port) as client:
@@ -301,8 +302,7 @@ def test_a_reload_keeps_what_is_stored(simulator, front, tmp_path):
         assert client.post(made.url + CHAT, json=body).headers["x-edge-cache"] == "memory"
         made.path.write_text(json.dumps({**config, "cache": {"mode": "off"}}))
         made.process.process.send_signal(1)
-        time.sleep(0.5)
-        assert "x-edge-cache" not in client.post(made.url + CHAT, json=body).headers
+        until(lambda: "x-edge-cache" not in client.post(made.url + CHAT, json=body).headers)
 
 
 def test_answers_with_a_length_go_out_with_one(edge, ask):

@@ -89,7 +89,7 @@ def edge(simulator, second, front, tmp_path_factory):
             },
             "providers": providers,
             "models": models,
-            "resilience": {"connect_s": 1, "first_content_s": 0.6, "attempt_s": 0.6, "idle_s": 1, "total_s": 1.5},
+            "resilience": {"connect_s": 1, "first_content_s": 0.6, "attempt_s": 0.6, "idle_s": 1, "total_s": 1.8},
         }
         made = Edge(tmp_path_factory.mktemp("edge"), config, front=front)
         with running(made):
@@ -209,7 +209,7 @@ def test_one_deadline_bounds_all_attempts(edge, simulator, stream):
     assert 1.4 < time.monotonic() - begun < 5
     assert simulator.count() - before == 3
     before = simulator.count()
-    assert ask(edge, "slow", stream=stream, **{"x-edge-timeout-ms": "300"}).status_code == 504
+    assert ask(edge, "slow", stream=stream, **{"x-edge-timeout-ms": "500"}).status_code == 504
     assert simulator.count() - before == 1, "its time ended within the first attempt"
 
 
@@ -219,9 +219,9 @@ def test_a_client_that_left_is_not_tried_for_again(edge, simulator, second):
         body = json.dumps({"model": "hang", "messages": SAID, "stream": True}).encode()
         client.post("/v1/chat/completions", body, f"x-api-key: {ADMIN}")
         simulator.entry(before)
+    simulator.entry(before, lambda entry: entry["left"])
     time.sleep(1)
     assert second.count() == before_second
-    assert simulator.ledger(before)[0]["left"]
 
 
 def test_amplification_is_bounded_by_the_list(tmp_path):

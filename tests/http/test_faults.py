@@ -307,7 +307,7 @@ class TestDisconnects:
 
 def test_every_record_of_a_failure_names_its_kind(simulator, tmp_path):
     """What the metrics say of failures: whose fault, in the closed vocabulary."""
-    edge = Edge(tmp_path, {"providers": providers(simulator.url), "resilience": {"total_s": 0.5}})
+    edge = Edge(tmp_path, {"providers": providers(simulator.url), "resilience": {"total_s": 2}})
     with running(edge):
         for model in ("sim-429", "sim-500", "sim-529", "sim-401", "sim-cut", "sim-hang"):
             ask(edge, "chat", model)

@@ -290,7 +290,7 @@ def test_beyond_its_bound_the_edge_sheds_at_once_and_health_still_answers(simula
     def one(_):
         begun = time.monotonic()
         with Client(edge.port) as client:
-            client.post("/v1/chat/completions", b'{"model":"sim-ttft-700","messages":[{"role":"user","content":"x"}]}')
+            client.post("/v1/chat/completions", b'{"model":"sim-ttft-2000","messages":[{"role":"user","content":"x"}]}')
             status, headers = client.head()
         return status, time.monotonic() - begun, headers.get("retry-after")
 
