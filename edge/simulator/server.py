@@ -46,6 +46,10 @@ def has_thread(target: bytes, body: bytes) -> bool:
     return b'"thread"' in body and target.partition(b"?")[0].endswith(b"/messages")
 
 
+EARLY = b'{"choices":[{"message":{"content":"early"},"text":"early"}],"content":[],"output":[],"data":[]}'
+"""An answer of whichever API: what is asked is not read."""
+
+
 class Simulator:
     """The state all connections share. ``make_protocol`` is a protocol factory for ``loop.create_server``."""
 
@@ -99,7 +103,7 @@ class Simulator:
     def early_answer(self, target: bytes, plan: bytes) -> Answer | None:
         """An answer that must not wait for the body, if header or script want that."""
         forced = self._forced(target, b"", plan, only="early")
-        return None if forced is None else Answer(200, whole(200, b'{"early":true}'), at_once=True)
+        return None if forced is None else Answer(200, whole(200, EARLY), at_once=True)
 
     def _forced(self, target: bytes, body: bytes, plan: bytes, only: str | None = None) -> Plan | None:
         if plan:

@@ -9,7 +9,7 @@ from tests.harness import answer, chunked
 from tests.http.streams import PREAMBLE, STREAMS
 from tests.replay.bench import Case, Play
 from tests.replay.client import Connection
-from tests.replay.corpus.bodies import CHAT, COMPLETIONS, COUNT, EMBEDDINGS, MESSAGES, RESPONSES, body_for, compact
+from tests.replay.corpus.bodies import CHAT, COMPLETIONS, COUNT, EMBEDDINGS, MESSAGES, RESPONSES, body_for
 from tests.replay.corpus.leaving import HEAD, framed
 from tests.replay.corpus.odd_answers import COMPLETION
 from tests.replay.upstream import Exchange
@@ -258,7 +258,7 @@ def cases() -> Iterator[Case]:
         "cut-by-length": answer(COMPLETION.replace(b'"stop"', b'"length"')),
         "large": answer(large),
         "201": answer(COMPLETION, 201),
-        "container": answer(compact({"id": "c", "container": {"id": "x"}, "choices": []})),
+        "container": answer(COMPLETION.replace(b'"id"', b'"container":{"id":"x"},"id"', 1)),
         "kept": answer(COMPLETION, x_request_id="req_1", openai_processing_ms="7", x_ratelimit_limit_requests="9"),
     }
     for name, reply in odd.items():
