@@ -92,6 +92,10 @@ STREAM_FAILURES = [
     page(b"", "text/event-stream"),
     page(b'{"error":{"message":"down","code":503}}', "application/json"),
     page(b'{"error":{"message":"down","code":503}}', "text/event-stream"),
+    said({}),
+    said({"choices": [], "content": None, "output": None}),
+    page(b"{}", "text/event-stream"),
+    chunked([b'data: {"id":"c","choices":[]}\n\n', b"data: [DONE]\n\n"]),
 ]
 
 
