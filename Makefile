@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 HAVE_CC := $(shell command -v cc >/dev/null 2>&1 && echo yes)
 INSTALL := PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q
 SLOWER := building pure Python, which is slower (install gcc and Python's headers for more)
-HOT := $(wildcard edge/_fast/_*.py edge/_fast/*.pxd)
+PATH_MODULES := $(shell sed -n 's/^    "edge\.\(.*\)",$$/\1/p' setup.py)
+HOT := $(wildcard edge/_fast/_*.py edge/*.pxd edge/*/*.pxd) $(foreach name,$(PATH_MODULES),edge/$(subst .,/,$(name)).py)
 
 .PHONY: run test check soak sanitize fuzz lint bench bench-instructions bench-micro bench-peers clean
 

@@ -1,7 +1,11 @@
-"""Build script: the hot modules of ``edge/_fast``, compiled under their second name.
+"""Build script: the modules that a request passes, compiled.
 
-``edge/_fast/_sse.py`` is ordinary Python; the same file is compiled as ``edge._fast._sse_c``, so both builds can be
-imported side by side. A module that does not compile fails the build, since a wheel that is named for a platform and
+``edge/_fast/_sse.py`` is ordinary Python; the same file is compiled as ``edge._fast._sse_c``, so both builds of a leaf
+can be imported side by side. The way of a request, which is made of these leaves, is compiled under the modules' own
+names into ``edge/_compiled``, from where ``edge/__init__.py`` imports it: a process has it in one of its builds. What
+types its classes have then is said in a ``.pxd`` beside each ``.py``.
+
+A module that does not compile fails the build, since a wheel that is named for a platform and
 runs as slowly as pure Python would go unnoticed; the last line says how to go on. With ``EDGE_PURE_PYTHON=1`` nothing
 is compiled, which gives a ``py3-none-any`` wheel; ``EDGE_REQUIRE_COMPILED=1``, a word for run time, contradicts it.
 
@@ -11,6 +15,7 @@ behaviour sanitizers of gcc: ``make sanitize`` (tests/sanitize.py) makes it, in 
 
 import os
 import sys
+from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -38,6 +43,42 @@ HOT_MODULES = [
     "sse",
 ]
 
+# In the order in which they know each other.
+PATH_MODULES = [
+    "edge.dialects.crossing",
+    "edge.dialects.failures",
+    "edge.dialects.openai",
+    "edge.dialects.stream",
+    "edge.dispatch",
+    "edge.exchange",
+    "edge.gateway",
+    "edge.guard.auth",
+    "edge.guard.limits",
+    "edge.guard.validate",
+    "edge.hooks",
+    "edge.memo",
+    "edge.money.accounting",
+    "edge.money.pricing",
+    "edge.replies",
+    "edge.server.lane",
+    "edge.telemetry.logs",
+    "edge.telemetry.metrics",
+    "edge.telemetry.writer",
+    "edge.upstreams.attempt",
+    "edge.upstreams.client_headers",
+    "edge.upstreams.clocks",
+    "edge.upstreams.connection",
+    "edge.upstreams.desk",
+    "edge.upstreams.provider",
+    "edge.upstreams.receiver",
+    "edge.upstreams.relay",
+    "edge.upstreams.retry",
+    "edge.upstreams.ties",
+    "edge.upstreams.transport",
+]
+
+COMPILED = Path("edge/_compiled")
+
 TRUE = {"1", "true", "yes", "on"}
 PURE = os.environ.get("EDGE_PURE_PYTHON", "").lower() in TRUE
 REQUIRED = os.environ.get("EDGE_REQUIRE_COMPILED", "").lower() in TRUE
@@ -64,6 +105,28 @@ HOW_TO_GO_ON = (
 class BuildOrSay(build_ext):
     """Compiles the modules; where that fails, the last line says how to go on."""
 
+    def get_ext_fullpath(self, ext_name: str) -> str:
+        return str(Path(self.build_lib, self.place(ext_name)))
+
+    def copy_extensions_to_source(self) -> None:
+        """For an editable install; setuptools would have a compiled module beside its source, where it always wins."""
+        for extension in self.extensions:
+            place = self.place(extension.name)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            self.copy_file(self.get_ext_fullpath(extension.name), str(place), level=self.verbose)
+
+    def get_outputs(self) -> list[str]:
+        return [self.get_ext_fullpath(extension.name) for extension in self.extensions]
+
+    def place(self, name: str) -> Path:
+        """Where a compiled module is to be, seen from the folder that ``edge`` is in."""
+        folder = (
+            COMPILED / name.removeprefix("edge.").replace(".", "/")
+            if name in PATH_MODULES
+            else Path(name.replace(".", "/"))
+        )
+        return folder.with_name(self.get_ext_filename(folder.name))
+
     def run(self) -> None:
         try:
             super().run()
@@ -77,16 +140,32 @@ def extensions() -> list[Extension]:
         print("edge: EDGE_PURE_PYTHON is set, nothing is compiled", file=sys.stderr)
         return []
     try:
-        from Cython.Build import cythonize
+        import Cython.Build  # noqa: F401
     except ImportError:
         raise SystemExit(HOW_TO_GO_ON.replace("Install a C compiler", "Install Cython, a C compiler")) from None
+    hot = {f"edge._fast._{name}_c": f"edge/_fast/_{name}.py" for name in HOT_MODULES}
+    path = {name: f"{name.replace('.', '/')}.py" for name in PATH_MODULES}
+    return [*compiled(hot, {}), *compiled(path, {"annotation_typing": False})]
+
+
+def compiled(files: dict[str, str], directives: dict[str, object]) -> list[Extension]:
+    from Cython.Build import cythonize
+
+    # Cython does not notice that directives have changed: each build keeps its own C files. Nor does it notice all that
+    # a .pxd which is imported by another has to do with a module.
+    folder = Path("build/cython-sanitize" if SANITIZE else "build/cython")
+    newest = max(path.stat().st_mtime for path in Path("edge").rglob("*.pxd"))
+    for file in files.values():
+        made = (folder / file).with_suffix(".c")
+        if made.exists() and made.stat().st_mtime < newest:
+            made.unlink()
     modules = [
         Extension(
-            f"edge._fast._{name}_c",
-            [f"edge/_fast/_{name}.py"],
+            name,
+            [file],
             depends=["setup.py"],
             extra_compile_args=[
-                *(["-O1", "-g", *SANITIZERS] if SANITIZE else ["-O3"]),
+                *(["-O1", "-g", *SANITIZERS] if SANITIZE else ["-O3", "-g0"]),
                 # Where the processor has a fused multiply-add (ARM), contraction would round differently from Python.
                 "-ffp-contract=off",
                 "-Wall",
@@ -94,15 +173,15 @@ def extensions() -> list[Extension]:
             ],
             extra_link_args=SANITIZERS if SANITIZE else [],
         )
-        for name in HOT_MODULES
+        for name, file in files.items()
     ]
-    return cythonize(
+    found: list[Extension] = cythonize(
         modules,
-        # Cython does not notice that directives have changed: each build keeps its own C files.
-        build_dir="build/cython-sanitize" if SANITIZE else "build/cython",
-        compiler_directives={"language_level": "3", "embedsignature": True} | (CHECKS if SANITIZE else {}),
+        build_dir=str(folder),
+        compiler_directives={"language_level": "3", "embedsignature": True} | directives | (CHECKS if SANITIZE else {}),
         show_all_warnings=False,
     )
+    return found
 
 
 setup(ext_modules=extensions(), cmdclass={"build_ext": BuildOrSay}, options={"build_ext": {"parallel": 2}})

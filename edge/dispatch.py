@@ -11,7 +11,7 @@ from edge.own_answers import estimate_count
 from edge.slices import Done, Job
 from edge.upstreams.attempt import Attempt
 from edge.upstreams.clocks import Deadline
-from edge.upstreams.desk import Desk
+from edge.upstreams.desk import Desk, Outcome
 from edge.upstreams.retry import AttemptFailed, failed_attempt, may_follow
 from edge.upstreams.router import Upstream
 from edge.upstreams.ties import targets_of
@@ -22,10 +22,8 @@ COUNT_S = 4.0
 """What providers have to count the tokens of a request, all of them together. Clients wait for it before a turn."""
 
 
-class Dispatch:
+class Dispatch(Outcome):
     """Tells `done` once: with None when the exchange is answered, else with what nobody could mend."""
-
-    __slots__ = ("_at", "_attempt", "_begun", "_deadline", "_desk", "_done", "_exchange", "_failed", "_job", "_targets")
 
     def __init__(self, desk: Desk, exchange: Exchange, done: Done) -> None:
         self._desk = desk
@@ -73,7 +71,7 @@ class Dispatch:
     def _ask(self, upstream: Upstream, account: Headers | None) -> None:
         exchange = self._exchange
         others_left = self._at < len(self._targets) or exchange.route.counts
-        attempt = Attempt(self._desk, exchange, self._deadline, self, upstream, account, others_left=others_left)
+        attempt = Attempt(self._desk, exchange, self._deadline, self, upstream, account, others_left)
         self._attempt = attempt
         attempt.start()
 
@@ -105,7 +103,7 @@ class Dispatch:
         if isinstance(error, AttemptFailed):
             self._failed = True
             ends = last or self._deadline.over()
-            self._tell(error, ends=ends)
+            self._tell(error, ends)
             if ends and not counts:
                 self._finish(UpstreamTimeout())
                 return
@@ -125,9 +123,9 @@ class Dispatch:
                 (exchange.started and not exchange.early)
                 or last
                 or self._deadline.over()
-                or not (error.absent or may_follow(exchange, taken=not error.refused))
+                or not (error.absent or may_follow(exchange, not error.refused))
             )
-            self._tell(error, ends=ends)
+            self._tell(error, ends)
             if ends and not counts:
                 self._finish(error)
                 return
@@ -142,13 +140,13 @@ class Dispatch:
         else:
             self._next()
 
-    def _tell(self, failure: AttemptFailed | ProviderError, *, ends: bool) -> None:
+    def _tell(self, failure: AttemptFailed | ProviderError, ends: bool) -> None:
         following = None if ends else self._targets[self._at][0]
         self._desk.hooks.attempt_failed(failed_attempt(self._exchange, failure, self._begun, following))
 
     def _expired(self, error: EdgeError) -> None:
         if self._attempt is not None:
-            self._attempt.expired(error)
+            self._attempt.fail(error)
 
     # Where nobody counts tokens.
 

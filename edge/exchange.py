@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Protocol
@@ -33,7 +32,7 @@ class Errand(Protocol):
         ...
 
 
-class Exchange(ABC):
+class Exchange:
     """``headers`` are lower-case byte pairs in their order, ``index`` the first value of each, ``query`` the bytes
     after ``?``, ``peer`` the client's address or "", ``received_at`` a reading of ``time.perf_counter()`` at the end of
     the headers.
@@ -52,64 +51,6 @@ class Exchange(ABC):
     ``estimated`` are those of all attempts. ``cache``: how the cache was involved, as in `edge.hooks.RequestRecord`.
     """
 
-    # What has a default stands in the class: an exchange is made for every request, and most of it stays as it is.
-    body = b""
-
-    # What the stages find out. It is typed where it is made, above this module: gateway.State, guard.auth.Key,
-    # upstreams.router.Upstream, dialects.crossing.Crossing, upstreams.wire.UpstreamRequest, cache.policy.Plan,
-    # cache.memory.Held, cache.entry.Entry.
-    state: Any = None
-    key: Any = None
-    scanner: JSONScanner | None = None
-    body_digest = b""
-    spans: dict[str, tuple[int, int]]
-    model = ""
-    model_label = ""
-    stream = False
-    deadline_ms: int | None = None
-    upstreams: tuple[Any, ...] = ()
-    upstream: Any = None
-    tie = 0
-    """Of `edge.upstreams.ties`: whether the request belongs to an account."""
-    attempts = 0
-    crossing: Any = None
-    plan: Any = None
-    occupies = False
-    quota: Callable[[Exchange], Headers] | None = None
-    """Tells what is left of the key's limits."""
-    held: Any = None
-    stored: Any = None
-    sending: Any = None
-    upstream_status = 0
-    usage: Usage | None = None
-    charged = False
-    cost = -1
-    estimated = False
-    cache = ""
-    makeshift = False
-    """Whether the answer is an estimate of ours in place of a provider's answer: not to be kept."""
-    content_at = 0.0
-    upstream_s = 0.0
-    _waiting_since = 0.0
-
-    # The reply so far.
-    status = 0
-    error: EdgeError | None = None
-    admitted = False
-    buffered = 0
-    errand: Errand | None = None
-    answered: Callable[[Exception | None], None] | None = None
-    shares = False
-    """Whether its reply goes to others' exchanges, which have heads of their own."""
-    started = False
-    early = False
-    latest = b""
-    kind = ""
-    """The kind of a failure that was told inside a stream."""
-    ended = False
-    gone = False
-    settled = False
-
     def __init__(
         self,
         match: Match,
@@ -122,6 +63,7 @@ class Exchange(ABC):
         index: dict[bytes, bytes] | None = None,
     ) -> None:
         """`index` is a dictionary of `headers` (the first of each name), where the front has one already."""
+        self.blank()
         self.route = match.route
         self.dialect: Dialect = match.dialect
         self.argument = match.argument
@@ -142,12 +84,69 @@ class Exchange(ABC):
         if match.route.dialect is None and b"anthropic-version" in index:
             self.dialect = "anthropic"
 
+    def blank(self) -> None:
+        """As nothing is known of it, and nothing has come of it."""
+        self.body = b""
+        # What the stages find out. It is typed where it is made, above this module: gateway.State, guard.auth.Key,
+        # upstreams.router.Upstream, dialects.crossing.Crossing, upstreams.wire.UpstreamRequest, cache.policy.Plan,
+        # cache.memory.Held, cache.entry.Entry.
+        self.state: Any = None
+        self.key: Any = None
+        self.scanner: JSONScanner | None = None
+        self.body_digest = b""
+        self.spans: dict[str, tuple[int, int]] = {}
+        self.model = ""
+        self.model_label = ""
+        self.stream = False
+        self.deadline_ms: int | None = None
+        self.upstreams: tuple[Any, ...] = ()
+        self.upstream: Any = None
+        # Of `edge.upstreams.ties`: whether the request belongs to an account.
+        self.tie = 0
+        self.attempts = 0
+        self.crossing: Any = None
+        self.plan: Any = None
+        self.occupies = False
+        # Tells what is left of the key's limits.
+        self.quota: Callable[[Exchange], Headers] | None = None
+        self.held: Any = None
+        self.stored: Any = None
+        self.sending: Any = None
+        self.upstream_status = 0
+        self.usage: Usage | None = None
+        self.charged = False
+        self.cost = -1
+        self.estimated = False
+        self.cache = ""
+        # Whether the answer is an estimate of ours in place of a provider's answer: not to be kept.
+        self.makeshift = False
+        self.content_at = 0.0
+        self.upstream_s = 0.0
+        self._waiting_since = 0.0
+        # The reply so far.
+        self.status = 0
+        self.error: EdgeError | None = None
+        self.admitted = False
+        self.buffered = 0
+        self.errand: Errand | None = None
+        self.answered: Callable[[Exception | None], None] | None = None
+        # Whether its reply goes to others' exchanges, which have heads of their own.
+        self.shares = False
+        self.started = False
+        self.early = False
+        self.latest = b""
+        # The kind of a failure that was told inside a stream.
+        self.kind = ""
+        self.ended = False
+        self.gone = False
+        self.settled = False
+
     # Reading the request.
 
     def only(self, name: bytes) -> bytes | None:
         """The value of a header that is given once, else None."""
         index = self.index
-        if len(index) != len(self.headers) and sum(key == name for key, _ in self.headers) > 1:
+        if len(index) != len(self.headers) and [key for key, _ in self.headers].count(name) > 1:
             return None
         return index.get(name)
 
@@ -214,32 +213,31 @@ class Exchange(ABC):
 
     # The sink. A front overrides these; none of the first four waits.
 
-    @abstractmethod
     def start(self, status: int, headers: Headers, size: int | None = None) -> None:
         """Begin the reply. `size` is that of its body in bytes, None for a stream. Takes `headers` over."""
+        raise NotImplementedError
 
-    @abstractmethod
     def write(self, data: bytes) -> None:
         """Add to the reply's body."""
+        raise NotImplementedError
 
-    @abstractmethod
     def end(self) -> None:
         """The reply is complete."""
+        raise NotImplementedError
 
-    @abstractmethod
     def abort(self) -> None:
         """Break the connection off: the client must not take what it has for a complete reply."""
+        raise NotImplementedError
 
     def interject(self, data: bytes) -> None:
         """Write while the fetching task is waiting for something else; nothing where the client takes nothing."""
-        if not self.congested:
+        if not self.congested():
             self.write(data)
 
-    @property
-    @abstractmethod
     def congested(self) -> bool:
         """Whether more is to be written only when there is room."""
+        raise NotImplementedError
 
-    @abstractmethod
     def when_room(self, room: Callable[[], None] | None) -> None:
         """Call `room`, once, as soon as the client takes more, never before this has returned; None to forget it."""
+        raise NotImplementedError

@@ -49,7 +49,7 @@ class Paced:
         """Write what is due, and wait for what is next: the client, or the time."""
         exchange = self._exchange
         while self._done is not None:
-            if exchange.congested:
+            if exchange.congested():
                 self._deadline.taken()
                 exchange.when_room(self._room)
                 return

@@ -96,7 +96,7 @@ def streamed(exchange: Exchange, body: bytes) -> bytes:
         error = UpstreamBadResponse("The provider gave no stream.")
         exchange.kind = error.kind
         return error_event(exchange, error)
-    return b"".join(data for _, data in events)
+    return b"".join([data for _, data in events])
 
 
 def asks_usage(exchange: Exchange) -> bool:
@@ -152,7 +152,7 @@ def serve_flight(exchange: Exchange, flight: Flight) -> bool:
         form = Held(flight.entry(0)).form(stream=False, include_usage=False)
         if form is None:
             return False
-        headers, body = [JSON_TYPE, *(pair for pair in headers if pair[0] not in OF_STREAMS)], form
+        headers, body = [JSON_TYPE] + [pair for pair in headers if pair[0] not in OF_STREAMS], form
     exchange.upstream, exchange.crossing, exchange.attempts = flight.upstream, flight.crossing, flight.attempts
     reply(exchange, status, headers, body)
     return True
@@ -186,7 +186,7 @@ def _start(exchange: Exchange, status: int, headers: Headers, size: int | None) 
     if exchange.quota is not None:
         ours = exchange.quota(exchange)
         names = {name for name, _ in ours}
-        headers = [*(pair for pair in headers if pair[0] not in names), *ours]
+        headers = [pair for pair in headers if pair[0] not in names] + ours
     request_id = exchange.request_id.encode("ascii")
     headers.append((b"x-request-id", request_id))
     if exchange.dialect == "anthropic":

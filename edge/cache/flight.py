@@ -70,7 +70,7 @@ class Follower:
         self.position += 1
         self.taken += len(data)
         self.exchange.write(data)
-        if self.exchange.congested:
+        if self.exchange.congested():
             self.wake()
 
     def wake(self) -> None:
@@ -84,7 +84,7 @@ class Follower:
         """Take what is there, as far as the client takes it."""
         exchange, flight = self.exchange, self._flight
         while flight is not None and not self._waits:
-            if exchange.started and exchange.congested:
+            if exchange.started and exchange.congested():
                 self._waits = True
                 self._clock.taken()
                 exchange.when_room(self._room)
@@ -146,10 +146,10 @@ class Flight(Exchange):
     ``on_cancel`` is there while it is under way.
     """
 
-    shares = True
-
     def __init__(self, first: Exchange, begin: Begin) -> None:
         # Not Exchange's: everything is known, and must be the first one's.
+        self.blank()
+        self.shares = True
         self.route = first.route
         self.dialect = first.dialect
         self.argument = first.argument
@@ -255,7 +255,7 @@ class Flight(Exchange):
     def make_room(self) -> None:
         """A follower may take more."""
         room = self._room
-        if room is not None and not self.congested:
+        if room is not None and not self.congested():
             self._room = None
             # Not at once: what is told then may be told to the follower whose turn this is.
             asyncio.get_running_loop().call_soon(room)
@@ -314,7 +314,6 @@ class Flight(Exchange):
     def abort(self) -> None:
         self.end()
 
-    @property
     def congested(self) -> bool:
         return not any(follower.ready or follower.whole for follower in self._followers)
 

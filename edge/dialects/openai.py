@@ -126,6 +126,8 @@ class _BareBody(msgspec.Struct):
 _decode_body = msgspec.json.Decoder(_Body).decode
 _decode_bare = msgspec.json.Decoder(_BareBody).decode
 _decode_any = msgspec.json.Decoder().decode
+NO_ERROR = (*UNREADABLE, AttributeError)
+NO_CHUNK = (*UNREADABLE, AttributeError, TypeError)
 NO_DETAILS = _Details()
 _known_bodies: dict[str, tuple[str, int, bytes]] = {}
 """Error bodies by message: a flood of refusals says the same again and again."""
@@ -240,7 +242,7 @@ def error_of(data: bytes) -> dict[str, Any] | None:
     try:
         decoded = _decode_any(data)
         error = decoded.get("error")
-    except (*UNREADABLE, AttributeError):
+    except NO_ERROR:
         return None
     if not error:
         return decoded if decoded.get("object") == "error" or decoded.get("type") == "error" else None
@@ -363,7 +365,7 @@ class ChatStream(OtherStream):
             chunk = _decode_any(data)
             choices = chunk.get("choices")
             return [choice for choice in choices or [] if isinstance(choice, dict)]
-        except (*UNREADABLE, AttributeError, TypeError):
+        except NO_CHUNK:
             return []
 
     def _says_something(self, choice: dict[str, Any]) -> bool:

@@ -88,7 +88,7 @@ class Auth:
             key = Key(
                 entry.id,
                 entry.tenant or entry.id,
-                None if entry.models is None else tuple(pattern(each) for each in entry.models),
+                None if entry.models is None else tuple([pattern(each) for each in entry.models]),
                 entry.admin,
                 entry.requests_per_minute,
                 entry.concurrency,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
-from pathlib import Path
+from importlib.resources import files
 from typing import Any, overload
 
 import msgspec
@@ -26,7 +26,7 @@ __all__ = ["PICO", "ModelPrice", "Prices", "load_prices", "own_price", "spells"]
 PICO = 1_000_000_000_000
 PER_MILLION = 1_000_000
 """A rate of 1 USD per million tokens, in 1e-12 USD per token."""
-DATA = Path(__file__).parent / "data" / "prices.json"
+DATA = files("edge.money") / "data" / "prices.json"
 DATED = re.compile(r"-(20\d{2})(\d{2})(\d{2})$")
 
 Rate = int | list[Any]

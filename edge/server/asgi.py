@@ -115,7 +115,6 @@ class AsgiExchange(Exchange):
             self._interjecting = asyncio.create_task(self.drain())
             self._interjecting.add_done_callback(seen)
 
-    @property
     def congested(self) -> bool:
         return bool(self._body) or self._head is not None or self._sending.locked()
 

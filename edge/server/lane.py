@@ -137,9 +137,7 @@ class Lane(EdgeProtocol):
 
     def exchange(self, found: Match, query: bytes, index: dict[bytes, bytes]) -> LaneExchange:
         """One for the request whose head is complete."""
-        exchange = LaneExchange(found, "POST", self.url, query, self.headers, self.peer, perf_counter(), index)
-        exchange.lane = self
-        return exchange
+        return LaneExchange(self, found, query, self.headers, perf_counter(), index)
 
 
 class LaneExchange(Exchange):
@@ -148,17 +146,22 @@ class LaneExchange(Exchange):
     ``chunks``: the client understands them (RFC 9112, section 7.1: since HTTP/1.1).
     """
 
-    lane: Lane
-    sent: Headers
-    chunks = True
-    closes = False
-    _parts: BytesIO | None = None
-    received = 0
-    room: Callable[[], None] | None = None
-    _begun = False
-    complete = False
-    _head: tuple[bytes, Headers] | None = None
-    _chunked = False
+    def __init__(
+        self, lane: Lane, found: Match, query: bytes, headers: Headers, received_at: float, index: dict[bytes, bytes]
+    ) -> None:
+        super().__init__(found, "POST", lane.url, query, headers, lane.peer, received_at, index)
+        self.lane = lane
+        self.sent: Headers = []
+        self.chunks = True
+        self.closes = False
+        self._parts: BytesIO | None = None
+        self.received = 0
+        self.room: Callable[[], None] | None = None
+        self._begun = False
+        self.complete = False
+        self._start = b""
+        self._fields: Headers | None = None
+        self._chunked = False
 
     # As a turn.
 
@@ -261,7 +264,8 @@ class LaneExchange(Exchange):
             headers.append((b"connection", b"close"))
         elif not self.chunks:
             headers.append((b"connection", b"keep-alive"))  # RFC 9112, section 9.3: HTTP/1.0 has to be told
-        self._head = (STATUS_LINE[status], [*lane.server_state.default_headers, *headers])
+        self._start = STATUS_LINE[status]
+        self._fields = [*lane.server_state.default_headers, *headers]
 
     def write(self, data: bytes) -> None:
         self.latest = data
@@ -269,20 +273,19 @@ class LaneExchange(Exchange):
             return
         if self._chunked and data:
             data = b"%x\r\n%b\r\n" % (len(data), data)
-        if self._head is not None:
-            start, fields = self._head
-            self._head = None
+        if self._fields is not None:
+            fields, self._fields = self._fields, None
             if len(data) <= JOINED:
-                data = join_fields(start, fields, data)
+                data = join_fields(self._start, fields, data)
             else:
-                self.lane.transport.write(join_fields(start, fields, b""))
+                self.lane.transport.write(join_fields(self._start, fields, b""))
         self.lane.transport.write(data)
 
     def end(self) -> None:
         self.ended = True
         if self.gone:
             return
-        if self._head is not None:
+        if self._fields is not None:
             self.write(b"")
         if self._chunked:
             self.lane.transport.write(b"0\r\n\r\n")
@@ -292,7 +295,6 @@ class LaneExchange(Exchange):
         self.gone = True
         self.lane.transport.abort()
 
-    @property
     def congested(self) -> bool:
         return self.lane.flow.write_paused
 

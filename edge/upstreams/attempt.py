@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from enum import Enum
 from io import BytesIO
 from time import perf_counter
+from typing import cast
 
 from edge.dialects.failures import Failed, NoAnswer, is_json
 from edge.errors import EdgeError, Headers, UpstreamBadResponse, UpstreamStreamBroken
@@ -19,6 +19,7 @@ from edge.slices import LARGE, Done, Job, in_thread
 from edge.upstreams.clocks import Deadline
 from edge.upstreams.desk import Desk, Outcome
 from edge.upstreams.large import Outline, is_brief, is_short
+from edge.upstreams.receiver import Receiver
 from edge.upstreams.relay import EventRelay
 from edge.upstreams.retry import (
     AttemptFailed,
@@ -32,7 +33,7 @@ from edge.upstreams.retry import (
     returned_headers,
 )
 from edge.upstreams.router import Upstream
-from edge.upstreams.wire import Receiver, Wire
+from edge.upstreams.wire import Wire
 
 __all__ = ["Attempt"]
 
@@ -48,30 +49,19 @@ lets the connection be kept. An upstream that leaves its body open does not keep
 JSON_TYPE = (b"content-type", b"application/json")
 
 
-class State(Enum):
-    """By what is awaited."""
-
-    NEW = "the request, which is translated"
-    HEAD = "the head of the answer"
-    EXCERPT = "a part of an error's body, for the log"
-    COLLECT = "the whole of an answer that is no stream"
-    JUDGE = "its being looked through, or translated"
-    HOLD = "the first content of a stream"
-    RELAY = "more of the stream"
-    REST = "the framing of its end, after the last event"
-    ENDED = "nothing"
-
-
-FOLLOWS: dict[State, tuple[State, ...]] = {
-    State.NEW: (State.HEAD, State.ENDED),
-    State.HEAD: (State.EXCERPT, State.COLLECT, State.HOLD, State.ENDED),
-    State.EXCERPT: (State.JUDGE, State.ENDED),
-    State.COLLECT: (State.JUDGE, State.ENDED),
-    State.JUDGE: (State.ENDED,),
-    State.HOLD: (State.RELAY, State.ENDED),
-    State.RELAY: (State.REST, State.ENDED),
-    State.REST: (State.ENDED,),
-    State.ENDED: (),
+# The states, by what is awaited: the request, which is translated; the head of the answer; a part of an error's body;
+# all of an answer that is no stream; its being judged; a stream's first content; more of it; its end; nothing.
+NEW, HEAD, EXCERPT, COLLECT, JUDGE, HOLD, RELAY, REST, ENDED = 0, 1, 2, 3, 4, 5, 6, 7, 8
+FOLLOWS = {
+    NEW: (HEAD, ENDED),
+    HEAD: (EXCERPT, COLLECT, HOLD, ENDED),
+    EXCERPT: (JUDGE, ENDED),
+    COLLECT: (JUDGE, ENDED),
+    JUDGE: (ENDED,),
+    HOLD: (RELAY, ENDED),
+    RELAY: (REST, ENDED),
+    REST: (ENDED,),
+    ENDED: (),
 }
 
 
@@ -86,7 +76,6 @@ class Attempt(Receiver):
         outcome: Outcome,
         upstream: Upstream,
         account: Headers | None,
-        *,
         others_left: bool,
     ) -> None:
         self._desk = desk
@@ -96,7 +85,7 @@ class Attempt(Receiver):
         self._upstream = upstream
         self._account = account
         self._others_left = others_left
-        self._state = State.NEW
+        self._state = NEW
         self._held = exchange.buffered
         self._wire: Wire | None = None
         self._job: Job | None = None
@@ -119,84 +108,99 @@ class Attempt(Receiver):
         exchange, provider = self._exchange, self._upstream.provider
         exchange.upstream = self._upstream
         self._deadline.start()
-        if is_short(exchange) or not provider.looks_into(exchange.route):
-            self._guard(self._cross)
-            self._guard(self._send)
-        else:
-            self._job = in_thread(self._cross, self._then(self._send))
+        if not is_short(exchange) and provider.looks_into(exchange.route):
+            self._job = in_thread(self.cross, self._then(self.send))
+            return
+        try:
+            self.cross()
+            self.send()
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not leave a client waiting
+            self.fail(error)
 
     def cancel(self) -> None:
         """The answer is wanted no more. To be called before it has ended."""
         self._close(None)
 
-    def expired(self, error: EdgeError) -> None:
-        """Its time is over."""
-        self._fail(error)
-
     # Sending.
 
-    def _cross(self) -> None:
+    def cross(self) -> None:
         exchange = self._exchange
         exchange.crossing = self._upstream.provider.crossing(exchange, self._upstream.model)
 
-    def _send(self) -> None:
+    def send(self) -> None:
         exchange, provider = self._exchange, self._upstream.provider
         exchange.upstream_begins()
         exchange.sending = provider.request(exchange, exchange.crossing, self._account, once=is_kept(exchange))
-        self._enter(State.HEAD)
+        self._enter(HEAD)
         self._wire = provider.transport.send(exchange.sending, self)
 
     # As a receiver.
 
-    def head(self, status: int, headers: Headers, index: dict[bytes, bytes], *, framed: bool) -> None:
+    def head(self, status: int, headers: Headers, index: dict[bytes, bytes], framed: bool) -> None:
         self._status = self._exchange.upstream_status = status
         self._headers = headers
         self._index = index
         self._framed = framed
-        self._guard(self._take_head)
+        if self._state == ENDED:
+            return
+        try:
+            self._take_head()
+        except Exception as error:  # noqa: BLE001 - as above
+            self.fail(error)
 
     def _take_head(self) -> None:
         exchange, status = self._exchange, self._status
-        if is_stream(status, self._index, asked=exchange.stream):
-            self._enter(State.HOLD)
+        if is_stream(status, self._index, exchange.stream):
+            self._enter(HOLD)
             self._relay = EventRelay(exchange.crossing)
-        elif is_for_nobody(exchange, status, others_left=self._others_left):
-            self._enter(State.EXCERPT)
+        elif is_for_nobody(exchange, status, self._others_left):
+            self._enter(EXCERPT)
             self._timer = asyncio.get_running_loop().call_later(EXCERPT_S, self._look_at_excerpt)
         else:
-            self._enter(State.COLLECT)
+            self._enter(COLLECT)
 
     def body(self, data: bytes) -> None:
-        self._guard(self._take, data)
+        if self._state == ENDED:
+            return
+        try:
+            self._take(data)
+        except Exception as error:  # noqa: BLE001 - as above
+            self.fail(error)
 
     def ended(self) -> None:
-        self._wire = None
-        self._end = True
-        self._guard(self._take_end)
+        self._ends(True)
 
     def failed(self, error: EdgeError) -> None:
+        self._ends(error)
+
+    def _ends(self, end: EdgeError | bool) -> None:
         self._wire = None
-        self._end = error
-        self._guard(self._take_end)
+        self._end = end
+        if self._state == ENDED:
+            return
+        try:
+            self._take_end()
+        except Exception as error:  # noqa: BLE001 - as above
+            self.fail(error)
 
     def _take(self, data: bytes) -> None:
         state = self._state
-        if state is State.COLLECT:
+        if state == COLLECT:
             self._collect(data)
-        elif state is State.RELAY:
+        elif state == RELAY:
             self._pass_on(data)
-        elif state is State.HOLD:
+        elif state == HOLD:
             relay = self._events()
             self._ready += relay.take(data)
             if relay.stream.content or relay.stream.failed or relay.stream.finished:
                 self._commit()
             elif len(self._ready) > MAX_PREAMBLE:
                 raise UpstreamBadResponse("The provider sent a megabyte of events without content.")
-        elif state is State.REST:
+        elif state == REST:
             self._ready += data
             if len(self._ready) > MAX_PREAMBLE:
                 self._finish_stream()
-        elif state is State.EXCERPT:
+        elif state == EXCERPT:
             self._ready += data
             if len(self._ready) >= MAX_EXCERPT:
                 self._look_at_excerpt()
@@ -204,20 +208,19 @@ class Attempt(Receiver):
     def _take_end(self) -> None:
         """The answer has come to its end, properly or not."""
         state, end = self._state, self._end
-        if state is State.EXCERPT:
+        if state == EXCERPT:
             self._look_at_excerpt()
-        elif state is State.REST:
+        elif state == REST:
             self._finish_stream()
-        elif state is State.RELAY:
+        elif state == RELAY:
             if not self._waits:
                 self._go_on()
         elif isinstance(end, EdgeError):
-            self._fail(end)
-        elif state is State.HOLD:
-            relay = self._events()
-            self._ready += relay.take_end()
+            self.fail(end)
+        elif state == HOLD:
+            self._ready += self._events().take_end()
             self._commit()
-        elif state is State.COLLECT:
+        elif state == COLLECT:
             self._judge(self._whole())
 
     # An answer that is no stream.
@@ -249,11 +252,11 @@ class Attempt(Receiver):
 
     def _look_at_excerpt(self) -> None:
         """The beginning of a body that is for the log only."""
-        if self._state is State.EXCERPT:
+        if self._state == EXCERPT:
             self._guard(self._judge, bytes(self._ready[:MAX_EXCERPT]))
 
     def _judge(self, body: bytes) -> None:
-        self._enter(State.JUDGE)
+        self._enter(JUDGE)
         if not 200 <= self._status < 300 or len(body) <= LARGE:
             self._decide(body, body)
             return
@@ -273,7 +276,7 @@ class Attempt(Receiver):
             except NoAnswer as found:
                 exchange.usage = found.usage if status == 200 else None
                 raise found.error from None
-        check_status(exchange, status, body, others_left=self._others_left)
+        check_status(exchange, status, body, self._others_left)
         exchange.upstream_ends()
         failure = failure_of(status, body)
         if exchange.route.counts:
@@ -310,7 +313,7 @@ class Attempt(Receiver):
         headers = crossing.headers(returned_headers(self._headers, self._index))
         if stream.failed and not stream.content:
             said = stream.early_error()[0]  # what it means is the provider's word, before it is translated
-            check_status(exchange, said, stream.error_data, others_left=self._others_left)
+            check_status(exchange, said, stream.error_data, self._others_left)
             status, body = crossing.early_error()
             headers = [JSON_TYPE, *(pair for pair in headers if pair[0] != b"content-type")]
             self._desk.replies.whole(exchange, status, headers, body)
@@ -319,7 +322,7 @@ class Attempt(Receiver):
         exchange.content_at = perf_counter()
         self._desk.replies.stream(exchange, self._status, headers)
         ready, self._ready = bytes(self._ready), bytearray()
-        self._enter(State.RELAY)
+        self._enter(RELAY)
         exchange.write(ready)
         self._deadline.next_bytes()
         if self._end is True:
@@ -334,13 +337,13 @@ class Attempt(Receiver):
             exchange.write(ready)
         if relay.moved:
             self._deadline.heard = True
-        if relay.stream.finished or relay.stream.failed or exchange.congested:
+        if relay.stream.finished or relay.stream.failed or exchange.congested():
             self._go_on()
 
     def _go_on(self) -> None:
         """What is next, once the client has taken what it has?"""
         exchange, stream = self._exchange, self._events().stream
-        if exchange.congested:
+        if exchange.congested():
             if not self._waits:
                 self._waits = True
                 if self._wire is not None:
@@ -350,7 +353,7 @@ class Attempt(Receiver):
                 exchange.when_room(self._room)
         elif stream.finished or stream.failed:
             exchange.upstream_ends()
-            self._enter(State.REST)
+            self._enter(REST)
             if self._wire is None:
                 self._finish_stream()
             else:
@@ -364,8 +367,7 @@ class Attempt(Receiver):
             self._finish_stream()
 
     def _room(self) -> None:
-        """The client takes more."""
-        if self._state is not State.RELAY or not self._waits:
+        if self._state != RELAY or not self._waits:
             return
         self._waits = False
         self._deadline.go_on()
@@ -377,7 +379,7 @@ class Attempt(Receiver):
     def _finish_stream(self) -> None:
         exchange, relay = self._exchange, self._events()
         stream = relay.stream
-        if self._state is State.REST and (rest := relay.rest(bytes(self._ready))):
+        if self._state == REST and (rest := relay.rest(bytes(self._ready))):
             exchange.write(rest)
         if not stream.failed and not relay.complete:
             raise UpstreamStreamBroken
@@ -387,23 +389,22 @@ class Attempt(Receiver):
         self._pass(AttemptFailed(stream.early_error()[0], stream.error_data) if stream.failed else None)
 
     def _events(self) -> EventRelay:
-        assert self._relay is not None  # noqa: S101 - asked of streams only
-        return self._relay
+        return cast("EventRelay", self._relay)  # asked of streams only
 
     # Its end.
 
-    def _enter(self, state: State) -> None:
+    def _enter(self, state: int) -> None:
         assert state in FOLLOWS[self._state], (self._state, state)  # noqa: S101 - a defect of ours
         self._state = state
 
     def _guard(self, step: Callable[..., None], *arguments: object) -> None:
         """Take a step, if it is not over, and fail with what that raises."""
-        if self._state is State.ENDED:
+        if self._state == ENDED:
             return
         try:
             step(*arguments)
         except Exception as error:  # noqa: BLE001 - a defect of ours must not leave a client waiting
-            self._fail(error)
+            self.fail(error)
 
     def _then(self, step: Callable[[], None]) -> Done:
         """What takes a step when a job has ended well, and fails with what that failed with."""
@@ -412,7 +413,7 @@ class Attempt(Receiver):
             if error is None:
                 self._guard(step)
             else:
-                self._fail(error)
+                self.fail(error)
 
         return ended
 
@@ -421,16 +422,17 @@ class Attempt(Receiver):
         self._close(None)
         outcome.passed(failure)
 
-    def _fail(self, error: Exception) -> None:
-        if self._state is State.ENDED:
-            return  # what went wrong after the outcome is the outcome's
+    def fail(self, error: Exception) -> None:
+        """It cannot go on. Nothing if it is over: what went wrong after the outcome is the outcome's."""
+        if self._state == ENDED:
+            return
         outcome = self._outcome
         self._close(error)
         outcome.failed(error)
 
     def _close(self, error: Exception | None) -> None:
         exchange = self._exchange
-        self._enter(State.ENDED)
+        self._enter(ENDED)
         self._deadline.stop()
         exchange.upstream_ends()
         exchange.when_room(None)

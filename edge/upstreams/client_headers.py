@@ -35,8 +35,6 @@ SAFE_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 class ClientHeaders:
     """The rules of one provider, decided once per configuration."""
 
-    __slots__ = ("_betas", "_dropped", "_dropped_betas", "_merges", "_own", "_pinned", "_spoken", "_versioned")
-
     def __init__(self, settings: config.Provider) -> None:
         configured = {name.lower().encode("ascii"): value.encode("ascii") for name, value in settings.headers.items()}
         self._own = frozenset(configured) - {BETA}
@@ -48,7 +46,7 @@ class ClientHeaders:
         self._versioned = settings.dialect == "anthropic" and VERSION not in configured
         self._spoken = SPOKEN[settings.dialect], OPEN if settings.dialect == "anthropic" else ()
 
-    def crossing(self, exchange: Exchange, *, translated: bool) -> Headers:
+    def crossing(self, exchange: Exchange, translated: bool) -> Headers:
         """What of the client's headers goes to this provider, with its configured betas. Raises HeaderTooLarge."""
         names, prefixes = self._spoken if translated else (PASSED, OPEN)
         headers: Headers = []

@@ -22,7 +22,8 @@ from edge._fast import (
     join_fields,
 )
 from edge.errors import EdgeError, Headers, InternalError, UpstreamBadResponse, UpstreamStreamBroken
-from edge.upstreams.wire import Inflater, Receiver, UpstreamRequest, inflater_for, unlabelled
+from edge.upstreams.receiver import Receiver
+from edge.upstreams.wire import Inflater, UpstreamRequest, inflater_for, unlabelled
 
 __all__ = ["Connection", "Owner", "Sending"]
 
@@ -55,8 +56,8 @@ class Owner(Protocol):
         ...
 
 
-class Connection(asyncio.Protocol):
-    """One connection. ``reused``: it has served before; ``usable``: it is open and silent."""
+class Connection:
+    """One connection, an asyncio protocol. ``reused``: it has served before; ``usable``: it is open and silent."""
 
     def __init__(self, pool: Owner, loop: asyncio.AbstractEventLoop) -> None:
         self._pool = pool
@@ -183,6 +184,12 @@ class Connection(asyncio.Protocol):
             sending.break_off(UpstreamStreamBroken())
         sending.tell()
 
+    def pause_writing(self) -> None:
+        """What is written is at most a body that is here already."""
+
+    def resume_writing(self) -> None:
+        """As above."""
+
     def pause(self) -> None:
         if self.usable:
             self._transport.pause_reading()
@@ -255,26 +262,6 @@ class Sending:
     body that the receiver has not been told of.
     """
 
-    __slots__ = (
-        "_begun",
-        "_head",
-        "_index",
-        "_inflater",
-        "_paused",
-        "again",
-        "connection",
-        "failure",
-        "framed",
-        "has_head",
-        "keeps_alive",
-        "parts",
-        "pool",
-        "receiver",
-        "request",
-        "untouched",
-        "whole",
-    )
-
     def __init__(self, pool: Owner, request: UpstreamRequest, receiver: Receiver) -> None:
         self.pool = pool
         self.request = request
@@ -288,7 +275,9 @@ class Sending:
         self.framed = False
         self.keeps_alive = False
         self.parts: list[bytes] = []
-        self._head: tuple[int, Headers, dict[bytes, bytes]] | None = None
+        self._status = 0
+        self._headers: Headers = []
+        self._untold = False
         self._inflater: Inflater | None = None
         self._index: dict[bytes, bytes] = {}
         self._begun = False
@@ -323,8 +312,10 @@ class Sending:
         self.framed = b"content-length" in index or b"transfer-encoding" in index or status in (204, 304)
         if b"content-encoding" in index:
             self._inflater = inflater_for(headers)
-        self._head = (status, headers, index)
-        self.has_head = True
+        self._status = status
+        self._headers = headers
+        self._index = index
+        self.has_head = self._untold = True
 
     def end_of_input(self) -> bool:
         """The peer has ended its side properly. Returns whether that is the end of the answer, as it is of one without
@@ -346,11 +337,9 @@ class Sending:
         receiver = self.receiver
         if receiver is None:
             return
-        if self._head is not None:
-            status, headers, index = self._head
-            self._head = None
-            self._index = index
-            receiver.head(status, headers, index, framed=self.framed)
+        if self._untold:
+            self._untold = False
+            receiver.head(self._status, self._headers, self._index, self.framed)
             if self.receiver is None:
                 return
         if self.parts:

@@ -54,26 +54,35 @@ class Replies:
     keep_alive: Callable[[Exchange], None]
 
 
-@dataclass(frozen=True, slots=True)
 class Desk:
     """What one worker's attempts have in common."""
 
-    hooks: Hooks
-    meter: Meter
-    accounts: Accounts
-    replies: Replies
-    buffers: Buffers
-    slices: Slices
-    sweep: Sweep
+    def __init__(
+        self,
+        hooks: Hooks,
+        meter: Meter,
+        accounts: Accounts,
+        replies: Replies,
+        buffers: Buffers,
+        slices: Slices,
+        sweep: Sweep,
+    ) -> None:
+        self.hooks = hooks
+        self.meter = meter
+        self.accounts = accounts
+        self.replies = replies
+        self.buffers = buffers
+        self.slices = slices
+        self.sweep = sweep
 
 
-class Outcome(Protocol):
+class Outcome:
     """Who tries."""
 
     def passed(self, failure: AttemptFailed | None) -> None:
         """The client has its answer; `failure` is that of the provider which it tells of."""
-        ...
+        raise NotImplementedError
 
     def failed(self, error: Exception) -> None:
         """AttemptFailed, an EdgeError, or what should not happen."""
-        ...
+        raise NotImplementedError

@@ -25,7 +25,8 @@ from edge.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from edge.upstreams.wire import NO_DESCRIPTORS, Receiver, UpstreamRequest, inflater_for, unlabelled
+from edge.upstreams.receiver import Receiver
+from edge.upstreams.wire import NO_DESCRIPTORS, UpstreamRequest, inflater_for, unlabelled
 
 __all__ = ["HttpxTransport"]
 
@@ -146,7 +147,7 @@ class Stream:
         inflater = inflater_for(headers)
         if self._receiver is not None:
             framed = framed or answer.extensions.get("http_version") == b"HTTP/2"
-            self._receiver.head(answer.status_code, headers, index, framed=framed)
+            self._receiver.head(answer.status_code, headers, index, framed)
         begun = False
         chunks: Any = answer.stream.__aiter__()  # type: ignore[union-attr]
         # The iterator is closed first: an asynchronous generator left open would be closed by the loop at some later

@@ -145,7 +145,7 @@ class Provider:
         return (f"{target}?{'&'.join(parts)}" if parts else target).encode("ascii")
 
     def _headers(self, exchange: Exchange, crossing: Crossing, account: Headers | None) -> Headers:
-        headers = self._client.crossing(exchange, translated=crossing.translates)
+        headers = self._client.crossing(exchange, crossing.translates)
         trace = exchange.index.get(b"traceparent") if self._traces else None
         if trace is not None and (match := TRACEPARENT.fullmatch(trace)):
             # Our own hop in the client's trace. W3C Trace Context, section 3.2: 00-traceid-parentid-flags.

@@ -21,8 +21,6 @@ GROWING = 1024
 class EventRelay:
     """Relays one stream of server-sent events. ``crossing`` knows what the events mean; ``stream`` reads them."""
 
-    __slots__ = ("_crossing", "_cut_event", "_decoder", "_held", "stream")
-
     def __init__(self, crossing: Crossing) -> None:
         self._crossing = crossing
         self.stream = crossing.begin_stream()

@@ -80,13 +80,13 @@ class AttemptFailed(Exception):
         self.kind = kind_of_status(status)
 
 
-def is_for_nobody(exchange: Exchange, status: int, *, others_left: bool) -> bool:
+def is_for_nobody(exchange: Exchange, status: int, others_left: bool) -> bool:
     """Whether the body of an answer is for the log alone: it is a failure that the client gets no word of."""
-    follows = others_left and status in RETRYABLE and may_follow(exchange, taken=status not in NOT_TAKEN)
+    follows = others_left and status in RETRYABLE and may_follow(exchange, status not in NOT_TAKEN)
     return 300 <= status < 400 or status in CREDENTIALS or follows
 
 
-def check_status(exchange: Exchange, status: int, body: bytes, *, others_left: bool) -> None:
+def check_status(exchange: Exchange, status: int, body: bytes, others_left: bool) -> None:
     """Raises for an answer that is not for the client: UpstreamCredentials, UpstreamBadResponse, and, while there are
     other upstreams, AttemptFailed.
     """
@@ -104,7 +104,7 @@ def check_status(exchange: Exchange, status: int, body: bytes, *, others_left: b
         raise told(error, body)
     if others_left and exchange.tie == NAMES and is_unknown_thing(status, body):
         raise AttemptFailed(status, body)
-    if others_left and status in RETRYABLE and may_follow(exchange, taken=status not in NOT_TAKEN):
+    if others_left and status in RETRYABLE and may_follow(exchange, status not in NOT_TAKEN):
         raise AttemptFailed(status, body)
 
 
@@ -126,7 +126,7 @@ def failure_of(status: int, body: bytes) -> AttemptFailed | None:
     return AttemptFailed(status, body) if status in RETRYABLE or status >= 500 else None
 
 
-def may_follow(exchange: Exchange, *, taken: bool = True) -> bool:
+def may_follow(exchange: Exchange, taken: bool = True) -> bool:
     """Whether another upstream may be asked after a failure of the one at hand. `taken`: that one may have begun with
     the request, if it has got it.
     """
@@ -202,7 +202,7 @@ def returned_headers(headers: Headers, index: dict[bytes, bytes]) -> Headers:
     return returned
 
 
-def is_stream(status: int, index: dict[bytes, bytes], *, asked: bool) -> bool:
+def is_stream(status: int, index: dict[bytes, bytes], asked: bool) -> bool:
     """Whether an answer is one of events. Where these were `asked` for, it need not say so."""
     if not 200 <= status < 300:
         return False

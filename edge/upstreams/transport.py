@@ -12,10 +12,12 @@ import socket
 import ssl
 from collections import deque
 from functools import partial
+from typing import cast
 
 from edge.errors import EdgeError, Overloaded, UpstreamStreamBroken, UpstreamUnreachable
 from edge.upstreams.connection import Connection, Sending
-from edge.upstreams.wire import NO_DESCRIPTORS, Receiver, UpstreamRequest
+from edge.upstreams.receiver import Receiver
+from edge.upstreams.wire import NO_DESCRIPTORS, UpstreamRequest
 
 __all__ = ["Pool"]
 
@@ -50,7 +52,7 @@ class Pool:
         self._all: set[Connection] = set()
         self._opening = 0
         self._waiting: dict[Sending, asyncio.TimerHandle] = {}
-        self._connecting: dict[Sending, asyncio.Task[Connection]] = {}
+        self._connecting: dict[Sending, asyncio.Task[object]] = {}
         self._addresses: list[tuple[int, str]] = []
         self._resolved_at = 0.0
         self._sweep: asyncio.TimerHandle | None = None
@@ -203,14 +205,14 @@ class Pool:
         connecting = self._connecting[sending] = asyncio.get_running_loop().create_task(self._connect())
         connecting.add_done_callback(partial(self._connected, sending))
 
-    def _connected(self, sending: Sending, connecting: asyncio.Task[Connection]) -> None:
+    def _connected(self, sending: Sending, connecting: asyncio.Task[object]) -> None:
         """Nothing is being opened in that place any more; one that came to nothing is the next one's in line. (Not at
         the end of the task itself: one that is cancelled before its first step never comes there.)
         """
         self._opening -= 1
         self._connecting.pop(sending, None)
         error = None if connecting.cancelled() else connecting.exception()
-        connection = connecting.result() if error is None and not connecting.cancelled() else None
+        connection = None if error is not None or connecting.cancelled() else cast("Connection", connecting.result())
         if connection is not None and connection.usable:  # else it is lost already, and was never one of them
             self._all.add(connection)
         self._offer_place()
@@ -222,7 +224,7 @@ class Pool:
         elif connection is not None:
             connection.send(sending, self._authority)
 
-    async def _connect(self) -> Connection:
+    async def _connect(self) -> object:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_s):
@@ -230,7 +232,7 @@ class Pool:
                 for _, address in await self._resolve():
                     try:
                         _, connection = await loop.create_connection(
-                            lambda: Connection(self, loop),
+                            lambda: Connection(self, loop),  # type: ignore[type-var]
                             address,
                             self._port,
                             ssl=self._tls,

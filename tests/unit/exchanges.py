@@ -24,7 +24,6 @@ class Asked(Exchange):
     def abort(self):
         pass
 
-    @property
     def congested(self):
         return False
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from edge.errors import EdgeError, Headers
-from edge.upstreams.wire import Receiver, Transport, UpstreamRequest
+from edge.upstreams.receiver import Receiver
+from edge.upstreams.wire import Transport, UpstreamRequest
 
 
 class Heard(Receiver):
@@ -20,7 +21,7 @@ class Heard(Receiver):
         self.began = asyncio.Event()
         self.over = asyncio.Event()
 
-    def head(self, status: int, headers: Headers, index: dict[bytes, bytes], *, framed: bool) -> None:
+    def head(self, status: int, headers: Headers, index: dict[bytes, bytes], framed: bool) -> None:
         assert not self.began.is_set()
         self.status, self.headers, self.framed = status, headers, framed
         self.began.set()

@@ -23,6 +23,7 @@ from edge.telemetry.metrics import Metrics, shared_slots
 from edge.upstreams.fleet import open_site
 from edge.upstreams.provider import Provider
 from edge.upstreams.router import Upstream
+from tests.unit.exchanges import Asked, asked
 
 OPENAI = "https://api.openai.com/v1"
 BODY = b'{"model":"gpt-4o","messages":[{"role":"user","content":"twelve bytes"}]}'
@@ -127,29 +128,24 @@ def test_savings_are_summed_over_workers_by_model_and_tenant(tally):
 # Settling.
 
 
-def exchange(api: str = "chat", *, events: list[tuple[bytes, bytes]] | None = None, **fields: Any) -> SimpleNamespace:
-    """As much of an exchange as accounting looks at. `events` are what a stream has brought."""
+def exchange(api: str = "chat", *, events: list[tuple[bytes, bytes]] | None = None, **fields: Any) -> Asked:
+    """An exchange, as far as accounting looks at it. `events` are what a stream has brought."""
     stream = None
     if events is not None:
         stream = STREAMS[api]()
         stream.see(events)
     body = fields.get("body", BODY)
-    made: dict[str, Any] = {
-        "charged": False,
-        "crossing": SimpleNamespace(stream=stream, told=None, estimated_input=lambda: estimate_input(PATHS[api], body)),
-        "route": SimpleNamespace(counts=False, upstream=PATHS[api]),
-        "upstream": upstream(),
-        "key": SimpleNamespace(tenant="a"),
-        "model_label": "smart",
-        "body": BODY,
-        "usage": None,
-        "error": None,
-        "upstream_status": 200,
-        "sending": SimpleNamespace(sent=True),
-        "cost": -1,
-        "estimated": False,
-    }
-    return SimpleNamespace(**{**made, **fields})
+    made = asked(BODY)
+    made.crossing = SimpleNamespace(stream=stream, told=None, estimated_input=lambda: estimate_input(PATHS[api], body))
+    made.route = SimpleNamespace(counts=False, upstream=PATHS[api])
+    made.upstream = upstream()
+    made.key = SimpleNamespace(tenant="a")
+    made.model_label = "smart"
+    made.upstream_status = 200
+    made.sending = SimpleNamespace(sent=True)
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
 
 
 def delta(text: str) -> tuple[bytes, bytes]:

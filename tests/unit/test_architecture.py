@@ -52,8 +52,8 @@ LAYERS = [
         "edge.redis.topology",
     },
     {"edge.redis.resp"},
-    {"edge._fast"},
     {"edge"},
+    {"edge._fast"},
 ]
 MAY_IMPORT_TELEMETRY = {"edge.cli", "edge.server"}
 HOMES = {

@@ -60,8 +60,8 @@ def test_who_gives_up_as_the_answer_comes_does_not_close_the_next_ones_connectio
 
 def test_who_gives_up_inside_its_own_head_hears_nothing_more():
     class Leaving(Heard):
-        def head(self, *arguments, framed):
-            super().head(*arguments, framed=framed)
+        def head(self, *arguments):
+            super().head(*arguments)
             sent.cancel()
 
     async def run():

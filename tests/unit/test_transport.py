@@ -150,9 +150,9 @@ def test_a_connection_with_bytes_after_its_answer_is_not_used_again(surplus):
 # With real sockets.
 
 
-def pool_for(canned, **more):
+def pool_for(canned, kind=Pool, **more):
     port = int(canned.url.rpartition(":")[2])
-    return Pool("127.0.0.1", port, tls=None, **{"connect_s": 0.5, "max_connections": 2, **more})
+    return kind("127.0.0.1", port, tls=None, **{"connect_s": 0.5, "max_connections": 2, **more})
 
 
 async def body_of(pool, request=REQUEST):
@@ -389,19 +389,18 @@ def test_tls_is_checked_against_the_providers_own_authority(tmp_path):
         asyncio.run(run())
 
 
+class TooLate(Pool):
+    def give_back(self, connection):
+        connection.abort()
+        asyncio.get_running_loop().call_later(0.05, super().give_back, connection)
+
+
 def test_a_connection_that_is_lost_while_it_is_handed_over_is_replaced():
     """It goes to the one who waits, and is closed before that one writes."""
 
     async def run():
         with Canned(lambda _seen, _connection: time.sleep(0.1) or answer(b"ok")) as canned:
-            pool = pool_for(canned, max_connections=1, connect_s=5)
-            give_back = pool.give_back
-
-            def too_late(connection):
-                connection.abort()
-                asyncio.get_running_loop().call_later(0.05, give_back, connection)
-
-            pool.give_back = too_late
+            pool = pool_for(canned, TooLate, max_connections=1, connect_s=5)
             async with asyncio.timeout(5):
                 bodies = await asyncio.gather(*(body_of(pool) for _ in range(6)))
             assert bodies == [b"ok"] * 6

@@ -1,0 +1,28 @@
+from edge.exchange cimport Exchange
+from edge.upstreams.attempt cimport Attempt
+from edge.upstreams.clocks cimport Deadline
+from edge.upstreams.desk cimport Desk, Outcome
+
+
+cdef class Dispatch(Outcome):
+    cdef Desk _desk
+    cdef public Exchange _exchange
+    cdef Attempt _attempt
+    cdef Deadline _deadline
+    cdef object _done, _job
+    cdef list _targets
+    cdef int _at
+    cdef bint _failed
+    cdef double _begun
+
+    cpdef start(self)
+    cpdef cancel(self)
+    cdef _next(self)
+    cdef _ask(self, object upstream, object account)
+    cdef _judge(self, object error)
+    cdef _tell(self, object failure, bint ends)
+    cpdef _expired(self, object error)
+    cdef _estimate_uncounted(self)
+    cdef _estimate(self)
+    cpdef _finish(self, object error)
+    cdef _end(self)

@@ -1,0 +1,41 @@
+# An exchange as compiled modules know it: its fields are those of a C struct, its methods are called straight.
+
+cdef class Exchange:
+    cdef object __weakref__
+    # The request.
+    cdef public object route
+    cdef public str dialect, argument, method, peer, request_id
+    cdef public bytes target, query, body, body_digest
+    cdef public list headers
+    cdef public dict index, spans
+    cdef public double received_at
+    # What the stages find out.
+    cdef public object state, key, scanner, deadline_ms, upstream, crossing, plan, quota, held, stored, sending, usage
+    cdef public str model, model_label, cache
+    cdef public tuple upstreams
+    cdef public int tie, attempts, upstream_status
+    cdef public object cost
+    cdef public bint stream, occupies, charged, estimated, makeshift
+    cdef public double content_at, upstream_s, _waiting_since
+    # The reply.
+    cdef public int status
+    cdef public object error, errand, answered
+    cdef public Py_ssize_t buffered
+    cdef public bint admitted, shares, started, early, ended, gone, settled
+    cdef public bytes latest
+    cdef public str kind
+
+    cpdef blank(self)
+    cpdef object only(self, bytes name)
+    cpdef upstream_begins(self)
+    cpdef upstream_ends(self)
+    cpdef double overhead_s(self)
+    cpdef forget_attempt(self)
+    cpdef object record(self, str kind)
+    cpdef start(self, int status, list headers, object size=*)
+    cpdef write(self, bytes data)
+    cpdef end(self)
+    cpdef abort(self)
+    cpdef interject(self, bytes data)
+    cpdef bint congested(self)
+    cpdef when_room(self, object room)

@@ -1,0 +1,33 @@
+from edge.exchange cimport Exchange
+from edge.guard.limits cimport KeyLimits
+from edge.money.accounting cimport Accounts
+from edge.upstreams.clocks cimport Sweep
+from edge.upstreams.desk cimport Buffers, Desk
+
+
+cdef class Gateway:
+    cdef dict __dict__
+    cdef public object state, hooks, answers, repeats
+    cdef readonly Accounts accounts
+    cdef readonly KeyLimits limits
+    cdef public Sweep _sweep
+    cdef public Buffers _buffers
+    cdef public Py_ssize_t _in_flight
+    cdef object _slices, _tell_in_flight, _hit, _missed, _changing, _table
+    cdef Desk _desk
+
+    cpdef open(self, Exchange exchange)
+    cpdef hold(self, Exchange exchange, Py_ssize_t size)
+    cpdef admit(self, Exchange exchange)
+    cdef _admit(self, Exchange exchange)
+    cdef bint _repeats(self, Exchange exchange, tuple exact) except -1
+    cdef _recall(self, Exchange exchange)
+    cpdef object _read(self, Exchange exchange)
+    cpdef fetch(self, Exchange exchange, object answered)
+    cpdef _read_large(self, Exchange exchange, object error)
+    cdef _send(self, Exchange exchange)
+    cpdef _fetched(self, Exchange exchange, object error)
+    cpdef _over(self, Exchange exchange, object error)
+    cpdef cancel(self, Exchange exchange, object error)
+    cpdef refuse(self, Exchange exchange, object error)
+    cpdef _settle(self, Exchange exchange)

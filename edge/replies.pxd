@@ -1,0 +1,13 @@
+from edge.exchange cimport Exchange
+
+cpdef fail(Exchange exchange, object error)
+cdef bytes error_event(Exchange exchange, object error)
+cpdef reply(Exchange exchange, int status, list headers, bytes body)
+cdef bytes streamed(Exchange exchange, bytes body)
+cpdef bint asks_usage(Exchange exchange) except -1
+cpdef keep_alive(Exchange exchange)
+cpdef serve(Exchange exchange, object held, bytes form, str tier)
+cpdef list stored_headers(Exchange exchange, object held)
+cpdef start_stream(Exchange exchange, int status, list headers)
+cpdef start_reply(Exchange exchange, int status, list headers, object size=*)
+cdef _start(Exchange exchange, int status, list headers, object size)

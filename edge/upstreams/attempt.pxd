@@ -1,0 +1,44 @@
+from edge.exchange cimport Exchange
+from edge.upstreams.clocks cimport Deadline
+from edge.upstreams.desk cimport Desk, Outcome
+from edge.upstreams.receiver cimport Receiver
+from edge.upstreams.relay cimport EventRelay
+
+cdef int NEW, HEAD, EXCERPT, COLLECT, JUDGE, HOLD, RELAY, REST, ENDED
+
+
+cdef class Attempt(Receiver):
+    cdef Desk _desk
+    cdef Exchange _exchange
+    cdef Deadline _deadline
+    cdef Outcome _outcome
+    cdef object _upstream, _account, _wire, _job, _timer, _body, _end
+    cdef EventRelay _relay
+    cdef public int _state
+    cdef int _status
+    cdef Py_ssize_t _held
+    cdef bint _others_left, _framed, _waits
+    cdef list _headers
+    cdef dict _index
+    cdef bytes _first
+    cdef bytearray _ready
+
+    cpdef start(self)
+    cpdef cancel(self)
+    cpdef cross(self)
+    cpdef send(self)
+    cdef _take_head(self)
+    cdef _take(self, bytes data)
+    cdef _ends(self, object end)
+    cdef _take_end(self)
+    cdef _collect(self, bytes data)
+    cdef bytes _whole(self)
+    cdef _commit(self)
+    cdef _pass_on(self, bytes data)
+    cdef EventRelay _events(self)
+    cpdef _go_on(self)
+    cpdef _finish_stream(self)
+    cpdef _enter(self, int state)
+    cdef _pass(self, object failure)
+    cpdef fail(self, object error)
+    cdef _close(self, object error)

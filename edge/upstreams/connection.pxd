@@ -1,0 +1,44 @@
+from edge._fast._answer_c cimport AnswerReader as CompiledReader
+from edge.upstreams.receiver cimport Receiver
+
+
+cdef class Connection:
+    cdef readonly object loop, on_header
+    cdef object _pool, _transport, _collector, _parser
+    cdef CompiledReader _reader
+    cdef Sending _sending
+    cdef Py_ssize_t _unread
+    cdef bint _informational
+    cdef public bint reused, usable
+    cdef public double idle_since
+
+    cpdef send(self, Sending sending, bytes authority)
+    cdef _look(self, Sending sending)
+    cdef _parse(self, bytes data, Sending sending)
+    cpdef pause(self)
+    cpdef resume(self)
+    cpdef abort(self)
+    cpdef let_go(self, Sending sending)
+
+
+cdef class Sending:
+    cdef readonly object pool, request
+    cdef public Receiver receiver
+    cdef public Connection connection
+    cdef public bint again, whole, untouched, has_head, framed, keeps_alive
+    cdef public object failure
+    cdef public list parts
+    cdef int _status
+    cdef list _headers
+    cdef dict _index
+    cdef object _inflater
+    cdef bint _begun, _paused, _untold
+
+    cpdef pause(self)
+    cpdef resume(self)
+    cpdef cancel(self)
+    cpdef take_head(self, int status, list headers)
+    cpdef bint end_of_input(self)
+    cpdef break_off(self, object error)
+    cpdef tell(self)
+    cpdef fail(self, object error)

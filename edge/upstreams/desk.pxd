@@ -1,0 +1,20 @@
+from edge.exchange cimport Exchange
+from edge.upstreams.clocks cimport Sweep
+
+
+cdef class Buffers:
+    cdef public Py_ssize_t held
+
+    cpdef hold(self, Exchange exchange, Py_ssize_t size)
+    cpdef let_go(self, Exchange exchange, Py_ssize_t held)
+
+
+cdef class Desk:
+    cdef readonly object hooks, meter, accounts, replies, slices
+    cdef readonly Buffers buffers
+    cdef readonly Sweep sweep
+
+
+cdef class Outcome:
+    cpdef passed(self, object failure)
+    cpdef failed(self, object error)

@@ -1,0 +1,31 @@
+"""Who waits for a provider's answer."""
+
+from __future__ import annotations
+
+from edge.errors import EdgeError, Headers
+
+__all__ = ["Receiver"]
+
+
+class Receiver:
+    """Who waits for an answer. What it overrides is called on the loop, never while the request is being sent: `head`
+    once, `body` as often as bytes come, then `ended` or `failed` once. After `Wire.cancel` nothing is called.
+
+    When `ended` is called the connection serves others already.
+    """
+
+    def head(self, status: int, headers: Headers, index: dict[bytes, bytes], framed: bool) -> None:
+        """Header names are lower-case, and no value has control characters; `index` has the first value of each.
+        `framed`: the body's end is known by its length or framing; without, a broken connection looks like the end.
+        """
+
+    def body(self, data: bytes) -> None:
+        """The next bytes of the body, decompressed."""
+
+    def ended(self) -> None:
+        """The body is complete."""
+
+    def failed(self, error: EdgeError) -> None:
+        """There will be no end: UpstreamUnreachable, UpstreamTimeout, UpstreamStreamBroken, UpstreamBadResponse,
+        Overloaded.
+        """

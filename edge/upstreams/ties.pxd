@@ -1,0 +1,3 @@
+from edge.exchange cimport Exchange
+
+cpdef list targets_of(Exchange exchange)

@@ -1,0 +1,28 @@
+from edge.upstreams.connection cimport Connection, Sending
+
+
+cdef class Pool:
+    cdef object _host, _port, _tls, _sweep
+    cdef double _connect_s
+    cdef public double _resolved_at
+    cdef Py_ssize_t _max
+    cdef public Py_ssize_t _opening
+    cdef bytes _authority
+    cdef bint _keeps
+    cdef public object _idle
+    cdef public set _all
+    cdef public dict _waiting, _connecting
+    cdef public list _addresses
+
+    cpdef Sending send(self, object request, object receiver)
+    cpdef stale(self, Sending sending)
+    cpdef withdraw(self, Sending sending)
+    cpdef retire(self)
+    cdef Connection _take_idle(self)
+    cdef _open_or_wait(self, Sending sending)
+    cpdef give_back(self, Connection connection)
+    cpdef forget(self, Connection connection)
+    cdef _offer_place(self)
+    cdef bint _hand_over(self, Connection connection) except -1
+    cdef Sending _first_in_line(self)
+    cdef _open(self, Sending sending)
