@@ -22,6 +22,7 @@ import msgspec
 from edge.dialects.estimate import estimate_answer
 from edge.errors import ClientClosedRequest, ShuttingDown
 from edge.hooks import Add, Meter, Usage
+from edge.memo import Memo
 from edge.money.pricing import PICO, ModelPrice
 
 if TYPE_CHECKING:
@@ -64,32 +65,62 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
     estimated: bool
 
 
+class Book:
+    """What adds up the answers of one model of a provider for one tenant: each series from the first time on that there
+    is something to add to it.
+    """
+
+    def __init__(self, bind: Callable[..., Add], provider: str, model_label: str, tenant: str) -> None:
+        self._bind = bind
+        self._labels = provider, model_label, tenant
+        self._tokens: dict[str, Add] = {}
+        self._cost: Add | None = None
+
+    def add_tokens(self, kind: str, tokens: int) -> None:
+        add = self._tokens.get(kind)
+        if add is None:
+            provider, model_label, tenant = self._labels
+            add = self._tokens[kind] = self._bind("edge_tokens_total", provider, model_label, kind, tenant)
+        add(tokens)
+
+    def add_cost(self, cost: int) -> None:
+        if self._cost is None:
+            self._cost = self._bind("edge_cost_usd_total", *self._labels)
+        self._cost(cost / PICO)
+
+
 class Accounts:
     """Charges answers, and tells `meter` their tokens and costs. One for each worker; it outlives reloads."""
 
     def __init__(self, meter: Meter) -> None:
         self._count = meter.count
         self._bind = meter.bind
+        self._books: Memo[tuple[str, str, str], Book] = Memo()
 
     def charge(
-        self, upstream: Upstream, model_label: str, tenant: str, usage: Usage | None, *, estimated: bool = False
+        self, upstream: Upstream, model_label: str, tenant: str, usage: Usage | None, estimated: bool = False
     ) -> Charge | None:
         """Count what one upstream answer cost: to be called exactly once for each.
 
         `model_label` and `tenant` are fit for metrics. Without `usage` nothing can be said of the answer but that it
         has no price: returns None.
         """
-        provider = upstream.provider
-        price = upstream.price if usage is not None else None
-        counts = usage.settled() if usage is not None else None
-        if counts is not None:
-            for kind, tokens in by_kind(counts):
-                self._count("edge_tokens_total", provider.name, model_label, kind, tenant, amount=tokens)
-        if price is None or usage is None or counts is None:
+        provider, price = upstream.provider, upstream.price
+        if usage is None or price is None:
             self._count("edge_unpriced_requests_total", provider.name)
-            return None if counts is None else Charge(counts, -1, estimated)
-        cost = price.cost(usage, provider.price)
-        self._count("edge_cost_usd_total", provider.name, model_label, tenant, amount=cost / PICO)
+        if usage is None:
+            return None
+        labels = (provider.name, model_label, tenant)
+        book = self._books.get(labels)
+        if book is None:
+            book = self._books.keep(labels, Book(self._bind, *labels))
+        counts = usage.settled()
+        for kind, tokens in by_kind(counts):
+            book.add_tokens(kind, tokens)
+        cost = -1
+        if price is not None:
+            cost = price.cost(usage, provider.price)
+            book.add_cost(cost)
         return Charge(counts, cost, estimated)
 
     def saved(self, model_label: str, tenant: str, tier: str, usage: Usage | None, cost: int) -> None:
@@ -131,7 +162,7 @@ class Accounts:
         exchange.charged = True
         usage, estimated = found
         upstream = exchange.upstream
-        charge = self.charge(upstream, exchange.model_label, exchange.key.tenant, usage, estimated=estimated)
+        charge = self.charge(upstream, exchange.model_label, exchange.key.tenant, usage, estimated)
         if charge is None:
             return
         exchange.usage = charge.usage
@@ -178,19 +209,28 @@ class Accounts:
 
 def by_kind(usage: Usage) -> list[tuple[str, int]]:
     """The counts that are given and not 0, by the metrics' names of them."""
-    counts = (
-        ("input", usage.input),
-        ("output", usage.output),
-        ("cache_read", usage.cache_read),
-        ("cache_write", usage.cache_write),
-        ("reasoning", usage.reasoning),
-        ("cache_write_long", usage.cache_write_long),
-        ("audio_input", usage.audio_input),
-        ("audio_output", usage.audio_output),
-        ("image_input", usage.image_input),
-        ("image_output", usage.image_output),
-    )
-    return [pair for pair in counts if pair[1] > 0]
+    found: list[tuple[str, int]] = []
+    if usage.input > 0:
+        found.append(("input", usage.input))
+    if usage.output > 0:
+        found.append(("output", usage.output))
+    if usage.cache_read > 0:
+        found.append(("cache_read", usage.cache_read))
+    if usage.cache_write > 0:
+        found.append(("cache_write", usage.cache_write))
+    if usage.reasoning > 0:
+        found.append(("reasoning", usage.reasoning))
+    if usage.cache_write_long:
+        found.append(("cache_write_long", usage.cache_write_long))
+    if usage.audio_input:
+        found.append(("audio_input", usage.audio_input))
+    if usage.audio_output:
+        found.append(("audio_output", usage.audio_output))
+    if usage.image_input:
+        found.append(("image_input", usage.image_input))
+    if usage.image_output:
+        found.append(("image_output", usage.image_output))
+    return found
 
 
 def estimate(measure: Callable[[], int], written: int, known: Usage | None = None) -> Usage:
@@ -218,5 +258,5 @@ def usd(cost: int) -> bytes:
     """A cost in 1e-12 USD as exact decimal text, without an exponent: ``0.00001234``. Raises ValueError below 0."""
     if cost < 0:
         raise ValueError("no cost")
-    whole, part = divmod(cost, PICO)
-    return (b"%d.%012d" % (whole, part)).rstrip(b"0") if part else b"%d" % whole
+    digits = str(cost).zfill(13)
+    return f"{digits[:-12]}.{digits[-12:]}".rstrip("0").rstrip(".").encode()

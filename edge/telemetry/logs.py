@@ -12,14 +12,16 @@ from __future__ import annotations
 import logging
 import os
 import traceback
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from time import time
 from typing import Any, TextIO
 
 import msgspec
 import structlog
-from msgspec import UNSET, UnsetType
 
 from edge.hooks import FailedAttempt, RequestRecord
+from edge.memo import Memo
 from edge.money.accounting import usd
 from edge.telemetry.writer import LineWriter
 
@@ -33,38 +35,6 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 _encode = msgspec.json.Encoder().encode
 
 
-class Line(msgspec.Struct, gc=False):
-    """A request's line. Fields in the order of the line; what is unset is left out. Times in milliseconds, the cost as
-    the exact decimal number.
-    """
-
-    request_id: str
-    endpoint: str
-    status: int
-    duration_ms: float
-    overhead_ms: float
-    key: str | UnsetType = UNSET
-    tenant: str | UnsetType = UNSET
-    peer: str | UnsetType = UNSET
-    requested_model: str | UnsetType = UNSET
-    alias: str | UnsetType = UNSET
-    provider: str | UnsetType = UNSET
-    model: str | UnsetType = UNSET
-    attempts: int | UnsetType = UNSET
-    stream: bool | UnsetType = UNSET
-    error: str | UnsetType = UNSET
-    kind: str | UnsetType = UNSET
-    input_tokens: int | UnsetType = UNSET
-    output_tokens: int | UnsetType = UNSET
-    cached_tokens: int | UnsetType = UNSET
-    cost_usd: msgspec.Raw | UnsetType = UNSET
-    estimated: bool | UnsetType = UNSET
-    cache: str | UnsetType = UNSET
-    event: str = "request"
-    level: str | UnsetType = UNSET
-    timestamp: datetime | UnsetType = UNSET
-
-
 class Logs:
     """``log`` is a structlog logger; ``request_done`` makes this a hook. ``pretty`` lines are for people."""
 
@@ -73,6 +43,8 @@ class Logs:
         self._writer = LineWriter(out, self._tell_of_drops)
         terminal = os.isatty(2) if out is None else out.isatty()
         self._level = LEVELS[level]
+        self._parts: Memo[tuple[object, ...], tuple[str, str, str]] = Memo()
+        self._second, self._stamp = 0, ""
         self.pretty = format == "pretty" or (format is None and terminal)
         processors: list[Any] = [
             structlog.processors.add_log_level,
@@ -114,16 +86,55 @@ class Logs:
         ours = kind and not kind.startswith("client_")
         if self._level > logging.INFO and (record.status < 500 or not ours or self._level > logging.WARNING):
             return
-        line = line_of(record)
+        level = "warning" if ours else "info"
+        line = self._line(record, level)
         if self.pretty:
-            fields = {name: value for name, value in msgspec.structs.asdict(line).items() if value is not UNSET}
+            fields = msgspec.json.decode(line, type=dict[str, Any])
+            del fields["timestamp"], fields["level"]
             if record.cost >= 0:
-                fields["cost_usd"] = usd(record.cost).decode()
+                fields["cost_usd"] = usd(record.cost).decode()  # without an exponent
             (self.log.warning if ours else self.log.info)(fields.pop("event"), **fields)
-            return
-        line.level = "warning" if ours else "info"
-        line.timestamp = datetime.now(UTC)
-        self.msg(_encode(line))
+        else:
+            self.msg(line)
+
+    def _line(self, record: RequestRecord, level: str) -> bytes:
+        """A request's line. What is the same for many requests is put together once; times are in milliseconds, the
+        cost is the exact decimal number.
+        """
+        asked = (
+            *(record.endpoint, record.key_id, record.tenant, record.peer, record.asked, record.alias, record.provider),
+            *(record.upstream_model, record.stored_provider, record.stored_model, record.attempts, record.stream),
+            *(record.error_code, record.error_kind, record.cache, level),
+        )
+        parts = self._parts.get(asked)
+        if parts is None:
+            parts = self._parts.keep(asked, parts_of(record, level))
+        endpoint, middle, end = parts
+        usage = record.usage
+        tokens = ""
+        if usage is not None:
+            tokens = f',"input_tokens":{usage.input},"output_tokens":{usage.output}'
+            if usage.cache_read > 0:
+                tokens += f',"cached_tokens":{usage.cache_read}'
+        if record.cost >= 0:
+            tokens += f',"cost_usd":{usd(record.cost).decode()}'
+        if record.estimated:
+            tokens += ',"estimated":true'
+        line = (
+            f'{{"request_id":"{record.request_id}"{endpoint},"status":{record.status}'
+            f',"duration_ms":{milliseconds(record.duration_s)},"overhead_ms":{milliseconds(record.overhead_s)}'
+            f'{middle}{tokens}{end}{self._now()}Z"}}'
+        )
+        return line.encode()
+
+    def _now(self) -> str:
+        """The time in UTC as ISO 8601 has it, to microseconds."""
+        now = time()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._stamp = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+        return self._stamp + str(1_000_000 + int((now - second) * 1_000_000))[1:]
 
     def attempt_failed(self, attempt: FailedAttempt) -> None:
         fields: dict[str, Any] = {
@@ -133,7 +144,7 @@ class Logs:
             "status": attempt.status or None,
             "error": attempt.error_code or None,
             "kind": attempt.error_kind,
-            "waited_ms": hundredths(attempt.waited_s),
+            "waited_ms": round(attempt.waited_s * 1000, 2),
             "provider_said": attempt.said or None,
             "next": f"{attempt.next_provider}/{attempt.next_model}" if attempt.next_provider else None,
         }
@@ -166,45 +177,35 @@ def _beginning(text: str, room: int) -> str:
     return text
 
 
-def line_of(record: RequestRecord) -> Line:
-    line = Line(
-        record.request_id, record.endpoint, record.status, hundredths(record.duration_s), hundredths(record.overhead_s)
-    )
-    if record.key_id:
-        line.key = record.key_id
-    if record.tenant:
-        line.tenant = record.tenant
-    if record.peer:
-        line.peer = record.peer
-    if record.asked:
-        line.requested_model = readable(record.asked)
-    if record.alias:
-        line.alias = record.alias
-    if record.provider:
-        line.provider = record.provider
-        line.model = record.upstream_model
-    elif record.stored_provider:
-        line.provider = record.stored_provider
-        line.model = record.stored_model
-    if record.attempts > 1:
-        line.attempts = record.attempts
-    if record.stream:
-        line.stream = True
-    if record.error_kind:
-        line.error = record.error_code or record.error_kind
-        line.kind = record.error_kind
-    if record.usage is not None:
-        line.input_tokens = record.usage.input
-        line.output_tokens = record.usage.output
-        if record.usage.cache_read > 0:
-            line.cached_tokens = record.usage.cache_read
-    if record.cost >= 0:
-        line.cost_usd = msgspec.Raw(usd(record.cost))
-    if record.estimated:
-        line.estimated = True
-    if record.cache:
-        line.cache = record.cache
-    return line
+def parts_of(record: RequestRecord, level: str) -> tuple[str, str, str]:
+    """What of a line is the same for all requests of a kind: the endpoint; who asked for what, and who answered; its
+    end, up to the time.
+    """
+    provider, model = record.provider, record.upstream_model
+    if not provider:
+        provider, model = record.stored_provider, record.stored_model
+    kind = record.error_kind
+    middle = {
+        "key": record.key_id,
+        "tenant": record.tenant,
+        "peer": record.peer,
+        "requested_model": readable(record.asked),
+        "alias": record.alias,
+        "provider": provider,
+        "model": model if provider else "",
+        "attempts": record.attempts if record.attempts > 1 else 0,
+        "stream": record.stream,
+        "error": kind and (record.error_code or kind),
+        "kind": kind,
+    }
+    end = {"cache": record.cache, "event": "request", "level": level, "timestamp": " "}
+    return fields_of({"endpoint": record.endpoint}), fields_of(middle), fields_of(end)[: -len(' "')]
+
+
+def fields_of(values: Mapping[str, object]) -> str:
+    """Those that have a value, as they stand in a line behind others."""
+    said = _encode({name: value for name, value in values.items() if value})
+    return "," + said[1:-1].decode() if len(said) > 2 else ""
 
 
 def readable(name: str) -> str:
@@ -213,9 +214,13 @@ def readable(name: str) -> str:
     return name if name.isprintable() else ascii(name)[1:-1]
 
 
-def hundredths(seconds: float) -> float:
-    """Milliseconds, rounded to hundredths; ``round`` costs several times as much."""
-    return int(seconds * 100_000 + 0.5) / 100
+def milliseconds(seconds: float) -> str:
+    """As a number of JSON, rounded to hundredths; ``round`` and ``repr`` cost ten times as much."""
+    hundredths = int(seconds * 100_000 + 0.5)
+    whole, part = hundredths // 100, hundredths % 100
+    if part % 10 == 0:
+        return f"{whole}.{part // 10}"
+    return f"{whole}.{part}" if part > 9 else f"{whole}.0{part}"
 
 
 def _render_json(_logger: Any, _method: str, event: dict[str, Any]) -> bytes:
