@@ -33,6 +33,7 @@ HOT_MODULES = [
     "lfu",
     "limits",
     "member",
+    "numbers",
     "scan",
     "scan_addresses",
     "scan_numbers",

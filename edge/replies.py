@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from edge._fast import hundredths, usd
 from edge.cache import replay as stored
 from edge.cache.entry import Entry
 from edge.cache.flight import Flight
@@ -12,7 +13,6 @@ from edge.dialects import anthropic, openai
 from edge.dialects.crossing import stream_of
 from edge.errors import ClientClosedRequest, EdgeError, Headers, UpstreamBadResponse, kind_of_status
 from edge.exchange import Exchange
-from edge.money.accounting import usd
 
 __all__ = [
     "JSON_TYPE",
@@ -200,13 +200,14 @@ def _start(exchange: Exchange, status: int, headers: Headers, size: int | None) 
             headers.append((b"cache-status", CACHE_STATUS[exchange.cache]))
     if exchange.crossing is not None and exchange.crossing.dropped and not exchange.early:
         headers.append((b"x-edge-dropped", ", ".join(exchange.crossing.dropped).encode("ascii")))
-    edge_ms = b"%.2f" % (exchange.overhead_s() * 1000)
+    edge_ms = hundredths(exchange.overhead_s() * 1000)
     if size is not None:
         headers.append((b"x-edge-overhead-ms", edge_ms))
         if exchange.cost >= 0:
             headers.append((b"x-edge-cost-usd", usd(exchange.cost)))
         if exchange.estimated:
             headers.append((b"x-edge-estimated", b"true"))
-    headers.append((b"server-timing", b"edge;dur=%b, upstream;dur=%.2f" % (edge_ms, exchange.upstream_s * 1000)))
+    upstream_ms = hundredths(exchange.upstream_s * 1000)
+    headers.append((b"server-timing", b"edge;dur=" + edge_ms + b", upstream;dur=" + upstream_ms))
     exchange.status = status
     exchange.start(status, headers, size)

@@ -52,6 +52,7 @@ __all__ = [
     "StreamScanner",
     "canonical",
     "has_unicode_escapes",
+    "hundredths",
     "index_fields",
     "is_card",
     "is_iban",
@@ -62,6 +63,7 @@ __all__ = [
     "scan_text",
     "select_fields",
     "stored_reply",
+    "usd",
 ]
 
 _TRUE = {"1", "true", "yes", "on"}
@@ -94,6 +96,7 @@ if not TYPE_CHECKING and not _pure:
         from edge._fast._lfu_c import ENTRY_BYTES, LFUCache
         from edge._fast._limits_c import NEVER, TABLE_FULL, Limits
         from edge._fast._member_c import Attempt, Member
+        from edge._fast._numbers_c import hundredths, usd
         from edge._fast._scan_addresses_c import DOMAIN_BYTES, LOCAL_BYTES
         from edge._fast._scan_c import ALL, KINDS, StreamScanner, scan_ranges, scan_text
         from edge._fast._scan_numbers_c import is_card, is_iban
@@ -128,6 +131,7 @@ if not COMPILED:
     from edge._fast._lfu import ENTRY_BYTES, LFUCache
     from edge._fast._limits import NEVER, TABLE_FULL, Limits
     from edge._fast._member import Attempt, Member
+    from edge._fast._numbers import hundredths, usd
     from edge._fast._scan import ALL, KINDS, StreamScanner, scan_ranges, scan_text
     from edge._fast._scan_addresses import DOMAIN_BYTES, LOCAL_BYTES
     from edge._fast._scan_numbers import is_card, is_iban

@@ -23,4 +23,3 @@ cdef class Accounts:
 
 cpdef list by_kind(object usage)
 cdef bint cut_off(Exchange exchange) except -1
-cpdef bytes usd(object cost)

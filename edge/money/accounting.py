@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from edge.dialects.crossing import Crossing
     from edge.exchange import Exchange
 
-__all__ = ["Accounts", "Charge", "estimate", "usd"]
+__all__ = ["Accounts", "Charge", "estimate"]
 
 NOBODY_COUNTED = Usage()
 READABLE = frozenset({"/chat/completions", "/completions", "/embeddings", "/messages", "/responses"})
@@ -252,11 +252,3 @@ def cut_off(exchange: Exchange) -> bool:
     if not isinstance(exchange.error, ClientClosedRequest | ShuttingDown):
         return False
     return exchange.upstream_status in (0, 200) and exchange.sending is not None and exchange.sending.sent
-
-
-def usd(cost: int) -> bytes:
-    """A cost in 1e-12 USD as exact decimal text, without an exponent: ``0.00001234``. Raises ValueError below 0."""
-    if cost < 0:
-        raise ValueError("no cost")
-    digits = str(cost).zfill(13)
-    return f"{digits[:-12]}.{digits[-12:]}".rstrip("0").rstrip(".").encode()

@@ -63,11 +63,11 @@ RULES = (
 
 
 @lru_cache(maxsize=1024)
-def factor_of(vendor: str, model: str, word: str) -> Fraction:
-    """What the tokens of an answer cost that says `word` of itself, in standard prices. `vendor` and `model` are ids of
-    the price list.
+def factor_of(vendor: str, model: str, word: str) -> Fraction | None:
+    """What the tokens of an answer cost that says `word` of itself, in standard prices: None for those as they are.
+    `vendor` and `model` are ids of the price list.
     """
     for rule in RULES:
         if rule.vendor == vendor and word in rule.words and any(fnmatchcase(model, glob) for glob in rule.models):
             return rule.times
-    return Fraction(1)
+    return None

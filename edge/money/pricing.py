@@ -103,13 +103,13 @@ class ModelPrice(msgspec.Struct, frozen=True):
 
     def at_terms(self, cost: int, usage: Usage) -> int:
         """What tokens of a standard cost of `cost` cost at the tier, the speed and in the region of `usage`."""
-        factor: Fraction | int = 1
+        factor: Fraction | None = None
         for word in (usage.service_tier, usage.speed, usage.geo):
             if word:
-                times = factor_of(self.vendor, self.id, word) if self.factors is None else self.factors.get(word, 1)
-                if times != 1:
-                    factor *= times
-        return cost if factor == 1 else int(cost * factor + Fraction(1, 2))
+                times = factor_of(self.vendor, self.id, word) if self.factors is None else self.factors.get(word)
+                if times is not None:
+                    factor = times if factor is None else factor * times
+        return cost if factor is None else int(cost * factor + Fraction(1, 2))
 
 
 def without(usage: Usage, part: Usage) -> Usage:

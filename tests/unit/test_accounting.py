@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge import config
+from edge._fast import usd
 from edge.dialects.crossing import STREAMS
 from edge.dialects.estimate import estimate_input
 from edge.errors import ClientClosedRequest, EdgeError, ShuttingDown, UpstreamStreamBroken, UpstreamTimeout
 from edge.hooks import Usage
-from edge.money.accounting import Accounts, Charge, estimate, usd
+from edge.money.accounting import Accounts, Charge, estimate
 from edge.money.pricing import PICO
 from edge.telemetry.metrics import Metrics, shared_slots
 from edge.upstreams.fleet import open_site

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import re
 import runpy
@@ -16,8 +17,9 @@ from edge._fast import COUNTER, HISTOGRAM
 from edge.cli import main
 from edge.config.file import parse
 from edge.config.schema import json_schema
+from edge.hooks import RequestRecord, Usage
 from edge.simulator import plan
-from edge.telemetry.logs import Line
+from edge.telemetry.logs import Logs
 from edge.telemetry.metrics import DROPPED, FAMILIES
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +42,29 @@ PLAIN |= {
 NO_HEADERS = {"keep-alive", "no-cache", "no-store", "only-if-cached", "x-gzip"}
 """What looks like one: directives of cache-control, an encoding."""
 NOT_HTTP = ("simulator", "_fast")
+
+
+EVERYTHING = RequestRecord(
+    *("id", "/v1/messages", "anthropic", "provider", "label", "model", 2, "key", "tenant", 502, True, "error", "code"),
+    *(
+        "provider_error",
+        1.0,
+        0.9,
+        0.1,
+        0.5,
+        Usage(1, 2, 3),
+        frozenset(),
+        4,
+        True,
+        "miss",
+        "",
+        "",
+        "asked",
+        "alias",
+        "ip",
+    ),
+)
+"""A request of which a line says all that lines can say."""
 
 
 def classes(base=errors.EdgeError):
@@ -165,4 +190,6 @@ def test_every_metric_is_documented_with_its_labels_and_no_other():
 
 def test_every_field_of_a_requests_line_is_documented_and_no_other():
     documented = [row[0].strip("`") for row in rows("metrics.md") if len(row) == 2]
-    assert documented == [field.name for field in msgspec.structs.fields(Line)]
+    out = io.StringIO()
+    Logs("info", "json", out).request_done(EVERYTHING)
+    assert documented == list(json.loads(out.getvalue()))

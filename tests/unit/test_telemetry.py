@@ -15,7 +15,7 @@ import pytest
 
 from edge.hooks import RequestRecord, Usage
 from edge.telemetry import Fanout
-from edge.telemetry.logs import Logs, milliseconds
+from edge.telemetry.logs import Logs
 from edge.telemetry.metrics import Metrics, shared_slots
 from edge.telemetry.writer import PIPE_BUF, QUEUE
 
@@ -163,11 +163,6 @@ def test_pretty_lines_are_for_people():
     assert re.search(
         r"Z \[info +\] request +duration_ms=12.3 endpoint=/v1/chat/completions input_tokens=12", out.getvalue()
     )
-
-
-@pytest.mark.parametrize("seconds", [0.0, 0.0000049, 0.012344, 0.1, 1.23456789, 3599.99999])
-def test_milliseconds_are_what_round_gives(seconds):
-    assert milliseconds(seconds) == repr(round(seconds * 1000, 2))
 
 
 class Stuck(io.StringIO):
