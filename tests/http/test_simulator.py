@@ -75,10 +75,13 @@ def test_tools_are_called_and_their_results_answered(simulator):
 
 
 def test_pace_is_kept(simulator, stalls):
-    begun = time.monotonic()
-    post(simulator, "/v1/chat/completions", model="sim-words-18-tps-100-ttft-200", messages=SAID, stream=True)
-    # 18 words, a role, a finish: 20 events at 10 ms after 200 ms, and the end.
-    assert time.monotonic() - begun == pytest.approx(0.4, abs=0.15 + stalls.granted_s)
+    took = []
+    for _ in range(4):
+        begun = time.monotonic()
+        post(simulator, "/v1/chat/completions", model="sim-words-18-tps-100-ttft-200", messages=SAID, stream=True)
+        took.append(time.monotonic() - begun)
+    # 18 words, a role, a finish: 20 events at 10 ms after 200 ms, and the end. Many wakings add up on a busy machine.
+    assert min(took) == pytest.approx(0.4, abs=0.15 + stalls.granted_s)
 
 
 @pytest.mark.parametrize("status", [400, 401, 429, 500, 503, 529])
