@@ -21,7 +21,8 @@ from edge.repeats import MAX_REQUEST
 from edge.routes import ROUTES, Match, match
 from edge.server.asgi import DRAINED, EdgeApplication
 from edge.server.heads import END, Head, Heads
-from edge.server.protocol import KEEP_ALIVE_S, TARGET, EdgeProtocol, Turn
+from edge.server.protocol import KEEP_ALIVE_S, TARGET, EdgeProtocol
+from edge.server.turn import Turn
 
 __all__ = ["Lane"]
 

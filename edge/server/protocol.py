@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from typing import Any, Protocol
+from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -28,9 +28,10 @@ from edge.dialects import anthropic, openai
 from edge.errors import EdgeError, HeaderTooLarge, InternalError, InvalidHTTP, RequestTimeout, TargetTooLong
 from edge.server.asgi_turn import AsgiTurn
 from edge.server.crowd import Crowd, Door
+from edge.server.turn import Turn
 from edge.telemetry.logs import where
 
-__all__ = ["SWEEP_S", "EdgeProtocol", "Turn"]
+__all__ = ["SWEEP_S", "EdgeProtocol"]
 
 MAX_HEAD = 32768
 MAX_HEADERS = 100
@@ -41,6 +42,9 @@ REQUEST_LINE = 64
 """What a request's line may have besides its target."""
 MAX_TARGET = 8192
 MAX_PIPELINED = 65536
+LARGE = 65536
+"""Bytes of a segment after which others have their turn: libuv would read 32 of 256 KiB first. In chunks of two bytes
+these take seconds."""
 FIRST_BYTE_S = 10.0
 HEAD_S = 10.0
 BODY_IDLE_S = 15.0
@@ -66,31 +70,6 @@ PHRASES = {
     431: b"Request Header Fields Too Large",
     503: b"Service Unavailable",
 }
-
-
-class Turn(Protocol):
-    """One request of a connection. ``ended``: its answer is complete; ``closes``: the connection ends with it."""
-
-    closes: bool
-
-    @property
-    def ended(self) -> bool: ...
-
-    def begin(self) -> None:
-        """Its turn has come: answer it."""
-        ...
-
-    def take(self, data: bytes) -> None:
-        """The next bytes of its body; also before `begin`."""
-        ...
-
-    def whole(self) -> None:
-        """Its body is complete; also before `begin`."""
-        ...
-
-    def lost(self) -> None:
-        """Nobody waits for its answer any more."""
-        ...
 
 
 class EdgeProtocol(HttpToolsProtocol):
@@ -180,6 +159,13 @@ class EdgeProtocol(HttpToolsProtocol):
         self._clock()
         if self._pipelined > MAX_PIPELINED:
             self.flow.pause_reading()
+        elif self._segment >= LARGE and not self.transport.is_closing():
+            self.transport.pause_reading()
+            self.loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if not self.flow.read_paused and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def cause_of(self, error: Exception) -> EdgeError:
         """What the parser, one of its callbacks or a turn had against the request."""

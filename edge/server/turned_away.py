@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from edge.errors import Overloaded
 from edge.server.crowd import Crowd
-from edge.server.protocol import EdgeProtocol, Turn
+from edge.server.protocol import EdgeProtocol
+from edge.server.turn import Turn
 
 __all__ = ["TurnedAway"]
 

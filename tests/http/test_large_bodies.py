@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
@@ -130,6 +131,27 @@ def test_chunks_of_two_bytes_take_what_they_are_and_what_was_taken_goes_back(edg
     )
     assert most - before < 4 * size
     assert after <= before + size // 2
+
+
+def test_others_have_their_turn_while_one_sends_chunks_of_two_bytes(edge):
+    """What comes at once is read in parts of 256 KiB, of which this is a hundred and more."""
+    body = talk(b"x" * (8 * MIB))
+    body += b" " * (len(body) % 2)
+    chunks = b"".join(b"2\r\n%b\r\n" % body[at : at + 2] for at in range(0, len(body), 2)) + b"0\r\n\r\n"
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    turns = 0
+    with Client(edge.port) as client, Client(edge.port) as other, ThreadPoolExecutor(1) as thread:
+        client.sock.settimeout(60)
+        other.sock.settimeout(60)
+        sending = thread.submit(client.send, head + b"transfer-encoding: chunked\r\n\r\n" + chunks)
+        while not sending.done():
+            other.send(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            other.body(other.head()[1])
+            turns += 1
+        sending.result()
+        assert client.head()[0] == 200
+    print(f"\n{turns} answers meanwhile")
+    assert turns > 40
 
 
 def test_bodies_are_bounded_in_sum_and_what_is_beyond_is_told_when_to_ask_again(edge, upstream):

@@ -1,0 +1,32 @@
+"""What a connection asks of the requests on it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+__all__ = ["Turn"]
+
+
+class Turn(Protocol):
+    """One request of a connection. ``ended``: its answer is complete; ``closes``: the connection ends with it."""
+
+    closes: bool
+
+    @property
+    def ended(self) -> bool: ...
+
+    def begin(self) -> None:
+        """Its turn has come: answer it."""
+        ...
+
+    def take(self, data: bytes) -> None:
+        """The next bytes of its body; also before `begin`."""
+        ...
+
+    def whole(self) -> None:
+        """Its body is complete; also before `begin`."""
+        ...
+
+    def lost(self) -> None:
+        """Nobody waits for its answer any more."""
+        ...
