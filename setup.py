@@ -14,6 +14,7 @@ behaviour sanitizers of gcc: ``make sanitize`` (tests/sanitize.py) makes it, in 
 """
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -44,7 +45,6 @@ HOT_MODULES = [
     "sse",
 ]
 
-# In the order in which they know each other.
 PATH_MODULES = [
     "edge.dialects.crossing",
     "edge.dialects.failures",
@@ -111,6 +111,7 @@ class BuildOrSay(build_ext):
 
     def copy_extensions_to_source(self) -> None:
         """For an editable install; setuptools would have a compiled module beside its source, where it always wins."""
+        shutil.rmtree(COMPILED, ignore_errors=True)  # one that is no more on the list would win as well
         for extension in self.extensions:
             place = self.place(extension.name)
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -121,11 +122,9 @@ class BuildOrSay(build_ext):
 
     def place(self, name: str) -> Path:
         """Where a compiled module is to be, seen from the folder that ``edge`` is in."""
-        folder = (
-            COMPILED / name.removeprefix("edge.").replace(".", "/")
-            if name in PATH_MODULES
-            else Path(name.replace(".", "/"))
-        )
+        folder = Path(name.replace(".", "/"))
+        if name in PATH_MODULES:
+            folder = COMPILED / folder.relative_to("edge")
         return folder.with_name(self.get_ext_filename(folder.name))
 
     def run(self) -> None:
@@ -146,10 +145,12 @@ def extensions() -> list[Extension]:
         raise SystemExit(HOW_TO_GO_ON.replace("Install a C compiler", "Install Cython, a C compiler")) from None
     hot = {f"edge._fast._{name}_c": f"edge/_fast/_{name}.py" for name in HOT_MODULES}
     path = {name: f"{name.replace('.', '/')}.py" for name in PATH_MODULES}
-    return [*compiled(hot, {}), *compiled(path, {"annotation_typing": False})]
+    # Types on the way are said by the .pxd files alone. None where none should be is an AttributeError, as in the pure
+    # build, and not the end of the worker.
+    return [*compiled(hot, "-O3", {}), *compiled(path, "-O2", {"annotation_typing": False, "nonecheck": True})]
 
 
-def compiled(files: dict[str, str], directives: dict[str, object]) -> list[Extension]:
+def compiled(files: dict[str, str], optimized: str, directives: dict[str, object]) -> list[Extension]:
     from Cython.Build import cythonize
 
     # Cython does not notice that directives have changed: each build keeps its own C files. Nor does it notice all that
@@ -166,7 +167,7 @@ def compiled(files: dict[str, str], directives: dict[str, object]) -> list[Exten
             [file],
             depends=["setup.py"],
             extra_compile_args=[
-                *(["-O1", "-g", *SANITIZERS] if SANITIZE else ["-O3", "-g0"]),
+                *(["-O1", "-g", *SANITIZERS] if SANITIZE else [optimized, "-g0"]),
                 # Where the processor has a fused multiply-add (ARM), contraction would round differently from Python.
                 "-ffp-contract=off",
                 "-Wall",

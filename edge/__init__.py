@@ -5,7 +5,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder
 from pathlib import Path
 
-from edge._fast import COMPILED
+from edge._fast import COMPILED, REQUIRED
 
 __all__ = ["__version__"]
 
@@ -17,15 +17,18 @@ class _Compiled(MetaPathFinder):
 
     def __init__(self, folder: Path) -> None:
         names = {path.relative_to(folder): path for path in folder.rglob(f"*{EXTENSION_SUFFIXES[0]}")}
-        self._folders = {
+        self.folders = {
             ".".join(("edge", *name.parts)).removesuffix(EXTENSION_SUFFIXES[0]): str(path.parent)
             for name, path in names.items()
         }
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        folder = self._folders.get(fullname)
+        folder = self.folders.get(fullname)
         return None if folder is None else PathFinder.find_spec(fullname, [folder])
 
 
 if COMPILED:
-    sys.meta_path.insert(0, _Compiled(Path(__file__).parent / "_compiled"))
+    _path = _Compiled(Path(__file__).parent / "_compiled")
+    if REQUIRED and not _path.folders:
+        raise ImportError("EDGE_REQUIRE_COMPILED is set, but the compiled modules are not here")
+    sys.meta_path.insert(0, _path)

@@ -29,6 +29,7 @@ __all__ = [
     "MAX_KEYS",
     "MAX_VALUES",
     "NEVER",
+    "REQUIRED",
     "SECRET_PREFIXES",
     "STRATEGIES",
     "TABLE_FULL",
@@ -68,9 +69,9 @@ __all__ = [
 
 _TRUE = {"1", "true", "yes", "on"}
 _pure = os.environ.get("EDGE_PURE_PYTHON", "").lower() in _TRUE
-_required = os.environ.get("EDGE_REQUIRE_COMPILED", "").lower() in _TRUE
+REQUIRED = os.environ.get("EDGE_REQUIRE_COMPILED", "").lower() in _TRUE
 
-if _pure and _required:
+if _pure and REQUIRED:
     raise ImportError("EDGE_PURE_PYTHON and EDGE_REQUIRE_COMPILED contradict each other: set one of them")
 
 COMPILED = False
@@ -106,7 +107,7 @@ if not TYPE_CHECKING and not _pure:
         from edge._fast._slots_c import COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Slots, SlotWriter
         from edge._fast._sse_c import SSEDecoder, SSELimitError
     except ImportError as error:
-        if _required:
+        if REQUIRED:
             raise ImportError("EDGE_REQUIRE_COMPILED is set, but the compiled modules are not here") from error
     else:
         COMPILED = True

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 def build(folder: Path, **env: str) -> Path:
     kept = {k: v for k, v in os.environ.items() if k not in ("EDGE_PURE_PYTHON", "EDGE_REQUIRE_COMPILED")}
     command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
-    got = subprocess.run(command, env={**kept, **env}, capture_output=True, text=True, timeout=300)
+    got = subprocess.run(command, env={**kept, **env}, capture_output=True, text=True, timeout=900)
     assert got.returncode == 0, got.stdout + got.stderr
     (wheel,) = folder.glob("*.whl")
     return wheel
@@ -32,6 +32,11 @@ def test_the_wheel_is_whole_and_runs(build_state, tmp_path):
     assert not [name for name in names if name.endswith((".pth", ".c", ".pyc"))]
     assert not [name for name in names if name.startswith(("tests", "benchmarks"))]
     assert "edge/py.typed" in names
+    of_the_path = [name for name in names if name.startswith("edge/_compiled/")]
+    assert bool(of_the_path) == (build_state == "compiled")
+    assert not [
+        name for name in names if name.endswith(".so") and not name.startswith(("edge/_compiled/", "edge/_fast/"))
+    ]
     # The dependencies are this environment's; the package is the wheel's.
     site = tmp_path / "site"
     command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(site), str(wheel)]

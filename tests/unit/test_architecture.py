@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+
+from edge._fast import COMPILED
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "edge"
@@ -142,6 +145,24 @@ def test_every_list_of_hot_modules_is_the_same():
         }
         assert {name + suffix for name in listed} <= named
     assert listed == files
+
+
+def test_the_compiled_way_is_that_of_the_list_and_each_declares_a_module_that_is():
+    namespace: dict = {}
+    source = (ROOT / "setup.py").read_text().partition("TRUE =")[0]
+    exec(compile(source, "setup.py", "exec"), namespace)
+    listed = namespace["PATH_MODULES"]
+    assert sorted(listed) == listed
+    assert set(listed) <= set(MODULES)
+    declared = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in PACKAGE.rglob("*.pxd")}
+    assert {name for name in declared if not name.startswith("edge._fast.")} <= set(listed)
+    if COMPILED:
+        assert {name for name in MODULES if is_compiled(name)} == set(listed)
+
+
+def is_compiled(name: str) -> bool:
+    found = importlib.util.find_spec(name)
+    return found is not None and "_compiled" in Path(found.origin or "").parts
 
 
 def test_dangerous_tools_are_absent():
