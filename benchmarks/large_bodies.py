@@ -8,6 +8,7 @@ who comes at any moment waits for less than, but for one in a thousand.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sys
 import time
@@ -16,6 +17,7 @@ from collections import Counter
 import uvloop
 
 from edge.server.malloc import give_back
+from edge.server.worker import GC_THRESHOLD
 from tests.harness import Simulator, running
 from tests.unit.lanes import Worker
 
@@ -55,6 +57,24 @@ KINDS = {
     "four million keys": ("/v1/chat/completions", filled(b'{"model":"gpt-4o","messages":[', b'{"a":1}', b"]}")),
     "numbers": ("/v1/chat/completions", filled(b'{"model":"gpt-4o","messages":[', b"1", b"]}")),
     "deep": ("/v1/chat/completions", filled(b'{"model":"gpt-4o","messages":[', b"[" * 100 + b"]" * 100, b"]}")),
+    "escapes, translated": ("/v1/messages", talk("gpt-4o", b'"%b"' % (rb"\u00e9" * (SIZE // 6 - 20)))),
+    "a document in a list of parts, translated": (
+        "/v1/messages",
+        filled(
+            b'{"model":"gpt-4o","max_tokens":9,"messages":[{"role":"user","content":[',
+            b'{"type":"text","text":"%b"}' % (b"All work and no play. " * 900),
+            b"]}]}",
+        ),
+    ),
+    "arguments of tools, translated": (
+        "/v1/chat/completions",
+        talk("claude-sonnet-4-5", b'"go on"').replace(
+            b"]}",
+            b',{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":%b}}]},'
+            b'{"role":"tool","tool_call_id":"c","content":"x"}]}'
+            % json.dumps(json.dumps({"text": "All work.\n" * (SIZE // 13)})).encode(),
+        ),
+    ),
     "escapes": ("/v1/chat/completions", talk("gpt-4o", b'"%b"' % (rb"\u00e9" * (SIZE // 6 - 20)))),
 }
 
@@ -108,7 +128,7 @@ async def measure(worker: Worker, name: str) -> tuple[float, float]:
     await watching
     high, longest = wait_of(took, 0.001), max(took)
     counts = dict(Counter(status.decode() for status in statuses))
-    print(f"{name:28}{len(body) / 1e6:6.1f} MB{len(took):8} turns{high:9.2f}{longest:9.2f}  {counts}", flush=True)
+    print(f"{name:42}{len(body) / 1e6:6.1f} MB{len(took):8} turns{high:9.2f}{longest:9.2f}  {counts}", flush=True)
     return high, longest
 
 
@@ -118,6 +138,9 @@ def main() -> int:
     with running(simulator):
         give_back()
         worker = Worker(simulator.url)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLD)
         worker.loop = uvloop.new_event_loop()
         asyncio.set_event_loop(worker.loop)
         for path, body in KINDS.values():  # what is looked up once
@@ -125,7 +148,7 @@ def main() -> int:
                 b'"x"}' if b"input" in body[:80] else b'{"role":"user","content":"x"}]}'
             )
             worker.loop.run_until_complete(ask(worker, request(path, short.replace(b":{", b":[{"))))
-        print(f"{'body':28}{'size':>9}{'':14}{'p99.9 ms':>9}{'longest':>9}  answers")
+        print(f"{'body':42}{'size':>9}{'':14}{'p99.9 ms':>9}{'longest':>9}  answers")
         found = [worker.loop.run_until_complete(measure(worker, name)) for name in names]
     missed = sum(high > P999_MS or longest > MAX_MS for high, longest in found)
     print(f"{len(names) - missed} of {len(names)} within {P999_MS} ms (p99.9) and {MAX_MS} ms (longest)")

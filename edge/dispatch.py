@@ -162,7 +162,7 @@ class Dispatch(Outcome):
             self._estimate()
 
     def _estimate(self) -> None:
-        self._job = estimate_count(self._exchange, self._finish)
+        self._job = estimate_count(self._exchange, self._desk.slices, self._finish)
 
     # Its end.
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-from edge.dialects.crossing import MAX_TRANSLATED
+from edge.dialects.abridged import abridged
+from edge.dialects.crossing import is_short
 from edge.dialects.estimate import estimate_input
-from edge.dialects.tokens import count_answer, estimate_tokens
-from edge.errors import Headers
+from edge.dialects.tokens import count_answer, estimate_steps, estimate_tokens
+from edge.errors import UNREADABLE, Headers, InvalidRequest
 from edge.exchange import Exchange
 from edge.replies import JSON_TYPE, reply
 from edge.routes import MODEL
-from edge.slices import Done, Job, in_thread
-from edge.upstreams.large import is_short
+from edge.slices import Done, Job, Slices, Steps, Work
 from edge.upstreams.listing import Asked, answer_models
 
 __all__ = ["Listing", "estimate_count"]
@@ -54,28 +54,34 @@ class Listing:
         done(failure if isinstance(failure, Exception) else None)
 
 
-def estimate_count(exchange: Exchange, done: Done) -> Job | None:
+def estimate_count(exchange: Exchange, slices: Slices, done: Done) -> Job | None:
     """The number of tokens, where no provider has counted them. It is as soon estimated again as kept. `done` is
     called once it is answered, unless the job that is returned is cancelled before.
     """
     exchange.makeshift = True
-    scanner = exchange.scanner
-    tokens = 0
-
-    def estimate() -> None:
-        nonlocal tokens
-        tokens = estimate_tokens(exchange.body)
+    if is_short(exchange):
+        _reply_tokens(exchange, estimate_tokens(exchange.body))
+        done(None)
+        return None
+    work = Work(_large_estimate(exchange))
 
     def estimated(error: Exception | None) -> None:
         if error is None:
-            reply(exchange, 200, [JSON_TYPE, (b"x-edge-estimated", b"true")], count_answer(tokens))
+            _reply_tokens(exchange, work.result)
         done(error)
 
-    if not is_short(exchange) and (scanner is None or scanner.values <= MAX_TRANSLATED):
-        return in_thread(estimate, estimated)
-    if is_short(exchange):
-        estimate()
-    else:
+    return slices.add(work.step, estimated)
+
+
+def _large_estimate(exchange: Exchange) -> Steps[int]:
+    """By its size, where it has more in it than is looked at."""
+    try:
+        request, texts = yield from abridged(exchange.body)
+        tokens = yield from estimate_steps(request, texts.size)
+    except (*UNREADABLE, InvalidRequest):
         tokens = estimate_input(exchange.route.upstream, exchange.body)
-    estimated(None)
-    return None
+    return tokens
+
+
+def _reply_tokens(exchange: Exchange, tokens: int) -> None:
+    reply(exchange, 200, [JSON_TYPE, (b"x-edge-estimated", b"true")], count_answer(tokens))

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from time import perf_counter
+from typing import Generic, TypeVar
 
-__all__ = ["LARGE", "Done", "Job", "Slices", "in_thread"]
+__all__ = ["LARGE", "Done", "Job", "Slices", "Steps", "Work", "in_thread"]
 
 LARGE = 262144
 """Bytes of a body that is looked at in one go: a millisecond or two."""
-
+STEP_S = 0.002
+T = TypeVar("T")
+Steps = Generator[None, None, T]
+"""Work that is written as a generator: between two yields is at most a few milliseconds' work, and what is returned is
+its result.
+"""
 Step = Callable[[], bool]
 Done = Callable[[Exception | None], None]
 """Is told how it ended: None for well."""
@@ -36,11 +43,13 @@ class Slices:
         return job
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        job = self._jobs.popleft()
+        job, more = self._jobs[0], False  # left there: whoever adds one meanwhile finds that there is a turn
         try:
-            if job.take_step():
-                self._jobs.append(job)
+            more = job.take_step()
         finally:  # whatever who waits for this one makes of it: the others go on
+            self._jobs.popleft()
+            if more:
+                self._jobs.append(job)
             if self._jobs:
                 loop.call_soon(self._turn, loop)
 
@@ -74,6 +83,29 @@ class Job:
         else:
             self.finish(None)
         return False
+
+
+class Work(Generic[T]):
+    """``result`` is there once `step` has returned True."""
+
+    result: T
+
+    def __init__(self, steps: Steps[T]) -> None:
+        self._steps = steps
+
+    def step(self) -> bool:
+        """Go on for about two milliseconds; True when all is done. Raises what the work raises, and then is not to be
+        called again.
+        """
+        until = perf_counter() + STEP_S
+        try:
+            while True:
+                next(self._steps)
+                if perf_counter() >= until:
+                    return False
+        except StopIteration as end:
+            self.result = end.value
+            return True
 
 
 def in_thread(work: Callable[[], None], done: Done) -> Job:

@@ -151,12 +151,23 @@ class JSONScanner:
 
     ``values`` counts the values so far, objects and arrays included. ``repeated``: an object below a top-level key that
     is none of `CHECKED` has a key twice.
+
+    With `long_bytes`, ``elements`` are the top-level values and the elements of those that are arrays, in their order,
+    each as where it begins and the number of values before it; and ``strings`` are the strings of so many bytes or
+    more, each as ``(key start, key end, cuts)``: where its key stands, between its quotes (0, 0 in an array), and
+    places from its beginning to its end, a step apart, at which neither a character nor an escape is cut.
     """
 
     spans = cython.declare(dict, visibility="readonly")
     values = cython.declare(cython.Py_ssize_t, visibility="readonly")
     repeated = cython.declare(cython.bint, visibility="readonly")
+    elements = cython.declare(list, visibility="readonly")
+    strings = cython.declare(list, visibility="readonly")
     _body: bytes
+    _long: cython.Py_ssize_t
+    _cuts: list[int]
+    _key_start: cython.Py_ssize_t
+    _key_end: cython.Py_ssize_t
     _keys: Keys
     _arrays: bytearray
     _depth_limit: cython.Py_ssize_t
@@ -180,6 +191,7 @@ class JSONScanner:
         max_number: int = 1000,
         max_values: int = MAX_VALUES,
         max_keys: int = MAX_KEYS,
+        long_bytes: int = 0,
     ) -> None:
         """At most `max_depth` levels, `max_number` bytes of a number, `max_values` values, and `max_keys` keys below
         the top.
@@ -187,6 +199,11 @@ class JSONScanner:
         self.spans = {}
         self.values = 0
         self.repeated = False
+        self.elements = []
+        self.strings = []
+        self._long = long_bytes
+        self._cuts = []
+        self._key_start = self._key_end = 0
         self._body = body
         self._keys = Keys(body, max_depth)
         # Whether each open container is an array.
@@ -236,11 +253,15 @@ class JSONScanner:
                 if i >= stop:
                     if i >= size:
                         raise JSONError("unterminated string", self._string - 1)
+                    if self._long and state == _IN_STRING:
+                        self._cuts.append(i)
                     break
                 end = i
                 i += 1
                 if state == _IN_STRING:
                     state = _AFTER
+                    if self._long:
+                        self._note(end, in_array)
                     if depth == 1:
                         self.spans[self._top_key] = (self._top_start, i)
                     continue
@@ -300,6 +321,8 @@ class JSONScanner:
                 self.values += 1
                 if self.values > self._value_limit:
                     raise JSONError(f"more than {self._value_limit} values", i, limit=True)
+                if self._long and (depth == 1 or (depth == 2 and in_array)):
+                    self.elements.append((i, self.values - 1))
                 if depth == 1:
                     self._top_start = i
                     self._checked = self._top_key in CHECKED
@@ -347,12 +370,23 @@ class JSONScanner:
         return False
 
     @cython.cfunc
+    def _note(self, end: cython.Py_ssize_t, in_array: cython.bint) -> object:
+        """The string between ``_string`` and `end` has been read."""
+        if end - self._string >= self._long:
+            cuts = [self._string, *self._cuts, end]
+            self.strings.append((0, 0, cuts) if in_array else (self._key_start, self._key_end, cuts))
+        if self._cuts:
+            self._cuts = []
+        return None
+
+    @cython.cfunc
     def _name(self, end: cython.Py_ssize_t, depth: cython.Py_ssize_t) -> object:
         """The key between ``_string`` and `end` has been read."""
         start: cython.Py_ssize_t = self._string
         key: str
         if end - start > _KEY_LIMIT:
             raise JSONError(f"a key longer than {MAX_KEY} bytes", start - 1, limit=True)
+        self._key_start, self._key_end = start, end
         if depth == 1:
             key = key_text(self._body, start, end)
             if key in self.spans:

@@ -10,26 +10,28 @@ from typing import Any
 
 from edge.dialects.anthropic_to_openai_messages import Conversation, tool_definition, with_system_first
 from edge.dialects.billing import without_billing
-from edge.dialects.models import OpenAIModel, effort_for, openai_model
+from edge.dialects.models import effort_for, openai_model
 from edge.dialects.provider_state import refuse_state
-from edge.dialects.refusals import anthropic_array, anthropic_integer, anthropic_number, missing, refused
+from edge.dialects.refusals import (
+    anthropic_array,
+    anthropic_integer,
+    anthropic_messages,
+    anthropic_number,
+    missing,
+    refused,
+)
 from edge.dialects.schemas import is_strict, object_schema
 from edge.dialects.tokens import estimate_tokens
 from edge.dialects.translation import (
-    Context,
-    Dropped,
-    ToolNames,
-    Translated,
-    decode,
+    Translation,
     digest,
-    encode_request,
     invalid,
     short_name,
     wants_stream,
 )
 from edge.errors import UnsupportedParameter
 
-__all__ = ["translate_request"]
+__all__ = ["Request"]
 
 TAKEN = frozenset(
     (
@@ -50,45 +52,19 @@ BUDGETS = ((4096, "low"), (16384, "medium"))
 """Effort for a budget of thinking below so many tokens; "high" above."""
 
 
-def translate_request(
-    body: bytes | dict[str, Any],
-    model: str,
-    *,
-    facts: OpenAIModel | None = None,
-    strict: bool = False,
-    request_id: str = "",
-    version: str = "",
-    system_first: bool = False,
-) -> Translated:
-    """A messages request for ``/v1/chat/completions``. `version` has no use here: all of them are read.
+class Request(Translation):
+    """A messages request for ``/v1/chat/completions``. All versions of Anthropic's API are read."""
 
-    `model` is the name to ask the provider for; `facts` what is known of it, by default what the table says. With
-    `system_first` its server takes a system message at the beginning alone. With `strict`, a field that cannot cross is
-    refused instead of dropped. Raises InvalidJSON, InvalidRequest, InvalidValue.
-    """
-    request = without_billing(decode(body) if isinstance(body, bytes) else body)
-    context = Context(
-        model=model,
-        request_id=request_id,
-        input_tokens=estimate_tokens({**request, "model": model}),
-        tool_names=ToolNames(request),
-    )
-    return _Request(request, facts or openai_model(model), context).translated(strict=strict, system_first=system_first)
+    __slots__ = ("conversation", "facts")
 
-
-class _Request:
-    __slots__ = ("context", "conversation", "dropped", "facts", "request", "result")
-
-    def __init__(self, request: dict[str, Any], facts: OpenAIModel, context: Context) -> None:
-        self.request = request
-        self.facts = facts
-        self.context = context
-        self.dropped = Dropped()
-        self.conversation = Conversation(facts, self.dropped, context.tool_names)
-        self.result: dict[str, Any] = {"model": context.model}
-
-    def translated(self, *, strict: bool, system_first: bool) -> Translated:
-        request, result, context = self.request, self.result, self.context
+    def begin(self, request: dict[str, Any]) -> list[Any]:
+        context = self.context
+        if not context.input_tokens:
+            context.input_tokens = estimate_tokens({**request, "model": context.model})
+        request = self.request = without_billing(request)
+        self.facts = openai_model(context.model)
+        self.conversation = Conversation(self.facts, self.dropped, context.tool_names)
+        self.take = self.conversation.take
         refuse_state(request)
         for name, value in request.items():
             if name not in TAKEN and value is not None:
@@ -98,12 +74,27 @@ class _Request:
         if request.get("compaction"):
             raise invalid("'compaction' is done by Anthropic alone: it cannot be translated.", "compaction")
         self.conversation.take_system(request.get("system"))
-        self.conversation.take(request.get("messages"))
-        result["messages"] = self.conversation.messages
-        if system_first:
-            result["messages"] = with_system_first(self.conversation.messages)
+        return anthropic_messages(request.get("messages"))
+
+    def tools(self) -> list[Any]:
+        conversation, tools = self.conversation, self.request.get("tools")
+        conversation.end()
+        self.result["messages"] = conversation.messages
+        if self.system_first:
+            self.result["messages"] = with_system_first(conversation.messages)
         self._max_tokens()
-        self._tools()
+        if tools is not None:
+            anthropic_array("tools", tools)
+        return [*(tools or ()), *conversation.added]
+
+    def end(self) -> None:
+        request, result, context = self.request, self.result, self.context
+        if "tools" in result and not self.facts.tools:
+            raise UnsupportedParameter(
+                f"The model '{context.model}' takes no function tools on OpenAI's chat completions, to which this "
+                "request is translated. Leave 'tools' out, or ask for a model that takes them there.",
+                param="tools",
+            )
         self._tool_choice()
         self._output_config()
         self._sampling()
@@ -114,7 +105,6 @@ class _Request:
             result["stream"] = True
             # Always: Anthropic's stream ends with the counts, asked for or not.
             result["stream_options"] = {"include_usage": True}
-        return Translated(encode_request(result), self.dropped.names(strict=strict), context)
 
     def _max_tokens(self) -> None:
         if self.request.get("max_tokens") is None:
@@ -125,42 +115,30 @@ class _Request:
             self.dropped.add("max_tokens")
         self.result["max_completion_tokens" if self.facts.openai else "max_tokens"] = max(1, limit)
 
-    def _tools(self) -> None:
-        tools = self.request.get("tools")
-        if tools is not None:
-            anthropic_array("tools", tools)
-        listed = []
-        for number, tool in enumerate([*(tools or ()), *self.conversation.added]):
-            at = f"tools[{number}]"
-            if not isinstance(tool, dict) or not isinstance(tool.get("name"), str) or not tool["name"]:
-                raise invalid(f"'{at}.name' must be a string.", f"{at}.name")
-            kind = tool.get("type")
-            if kind not in (None, "custom"):
-                if isinstance(kind, str) and kind.startswith(TOOL_SEARCH):
-                    self.dropped.add("tools.tool_search")
-                    continue
-                raise invalid(
-                    f"The tool '{tool['name']}' ({kind}) is Anthropic's own: it cannot be translated.", f"{at}.type"
-                )
-            for name, value in tool.items():
-                if name not in TOOL_FIELDS and value:
-                    self.dropped.add(name if name == "cache_control" else f"tools.{name}")
-            schema = tool.get("input_schema")
-            if schema is not None and not isinstance(schema, dict):
-                raise invalid(f"'{at}.input_schema' must be a JSON schema.", f"{at}.input_schema")
-            schema = object_schema(schema)
-            strict = tool.get("strict") is True and is_strict(schema)
-            if tool.get("strict") is True and not strict:
-                self.dropped.add("tools.strict")
-            listed.append(tool_definition(tool, self.context.tool_names, schema, strict=strict))
-        if listed and not self.facts.tools:
-            raise UnsupportedParameter(
-                f"The model '{self.context.model}' takes no function tools on OpenAI's chat completions, to which this "
-                "request is translated. Leave 'tools' out, or ask for a model that takes them there.",
-                param="tools",
+    def take_tool(self, number: int, tool: Any) -> None:
+        at = f"tools[{number}]"
+        if not isinstance(tool, dict) or not isinstance(tool.get("name"), str) or not tool["name"]:
+            raise invalid(f"'{at}.name' must be a string.", f"{at}.name")
+        kind = tool.get("type")
+        if kind not in (None, "custom"):
+            if isinstance(kind, str) and kind.startswith(TOOL_SEARCH):
+                self.dropped.add("tools.tool_search")
+                return
+            raise invalid(
+                f"The tool '{tool['name']}' ({kind}) is Anthropic's own: it cannot be translated.", f"{at}.type"
             )
-        if listed:
-            self.result["tools"] = listed
+        for name, value in tool.items():
+            if name not in TOOL_FIELDS and value:
+                self.dropped.add(name if name == "cache_control" else f"tools.{name}")
+        schema = tool.get("input_schema")
+        if schema is not None and not isinstance(schema, dict):
+            raise invalid(f"'{at}.input_schema' must be a JSON schema.", f"{at}.input_schema")
+        schema = object_schema(schema)
+        strict = tool.get("strict") is True and is_strict(schema)
+        if tool.get("strict") is True and not strict:
+            self.dropped.add("tools.strict")
+        made = tool_definition(tool, self.context.tool_names, schema, strict=strict)
+        self.result.setdefault("tools", []).append(made)
 
     def _tool_choice(self) -> None:
         wanted = self.request.get("tool_choice")

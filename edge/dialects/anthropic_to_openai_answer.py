@@ -65,7 +65,7 @@ def _completion(message: dict[str, Any], body: bytes, context: Context, now: int
         kind = block.get("type")
         if kind == "text":
             text = block.get("text") or ""
-            end = position + len(text)
+            end = position + context.length(text)
             noted = (annotation(citation, position, end) for citation in block.get("citations") or ())
             annotations.extend(item for item in noted if item is not None)
             texts.append(text)

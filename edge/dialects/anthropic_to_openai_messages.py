@@ -13,10 +13,11 @@ Shapes: anthropic-sdk-python ``types/*_block_param.py``, openai-python ``types/c
 
 from __future__ import annotations
 
+from itertools import chain, takewhile
 from typing import Any
 
 from edge.dialects.models import OpenAIModel
-from edge.dialects.refusals import anthropic_messages, anthropic_role
+from edge.dialects.refusals import anthropic_role
 from edge.dialects.translation import Dropped, ToolNames, arguments_object, encode, invalid, openai_id, short_name
 
 __all__ = ["Conversation", "tool_definition", "with_system_first"]
@@ -47,7 +48,7 @@ Part = dict[str, Any]
 
 
 class Conversation:
-    """Takes ``system`` and the messages; ``messages`` is the result.
+    """Takes ``system`` and the messages one by one; ``messages`` is the result.
 
     ``added``: tools that a ``tool_addition`` in the history defines. Raises InvalidValue for what cannot be said in
     OpenAI's dialect, naming the message and the block.
@@ -67,19 +68,21 @@ class Conversation:
         if parts:
             self.messages.append({"role": "system", "content": self._content(parts)})
 
-    def take(self, messages: Any) -> None:
-        """All of a request's messages."""
-        for index, message in enumerate(anthropic_messages(messages)):
-            at = f"messages[{index}]"
-            role = message.get("role") if isinstance(message, dict) else None
-            if role == "user":
-                self._user(message.get("content"), f"{at}.content")
-            elif role == "assistant":
-                self._assistant(message.get("content"), f"{at}.content")
-            elif role == "system":
-                self._system(message, at)
-            else:
-                raise anthropic_role(message, index)
+    def take(self, index: int, message: Any) -> None:
+        """The message that stands at `index` among those of the request."""
+        at = f"messages[{index}]"
+        role = message.get("role") if isinstance(message, dict) else None
+        if role == "user":
+            self._user(message.get("content"), f"{at}.content")
+        elif role == "assistant":
+            self._assistant(message.get("content"), f"{at}.content")
+        elif role == "system":
+            self._system(message, at)
+        else:
+            raise anthropic_role(message, index)
+
+    def end(self) -> None:
+        """All messages have been taken."""
         silent = (each["role"] == "system" or each == {"role": "user", "content": ""} for each in self.messages)
         if all(silent):
             raise invalid("The parameter 'messages' holds nothing for the model to answer.", "messages")
@@ -312,21 +315,27 @@ def with_system_first(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The messages for a server that takes one system message, at the beginning: later ones are told as a user's turn
     where they stand, and turns of one role that follow each other are one, since such servers refuse that too.
     """
-    ordered: list[dict[str, Any]] = []
+    turns: list[tuple[str, list[dict[str, Any]]]] = []
+    spoken = False
     for message in messages:
         role = message["role"]
-        if role == "system" and any(earlier["role"] != "system" for earlier in ordered):
+        if role == "system" and spoken:
             role = "user"
-        if ordered and role in ("system", "user") and ordered[-1]["role"] == role:
-            before = ordered[-1]["content"]
-            if isinstance(before, str) and isinstance(message["content"], str):
-                joined: Any = "\n\n".join(filter(None, (before, message["content"])))
-            else:
-                joined = parts_of(before) + parts_of(message["content"])
-            ordered[-1] = {"role": role, "content": joined}
+        spoken = spoken or role != "system"
+        if turns and role in ("system", "user") and turns[-1][0] == role:
+            turns[-1][1].append(message)
         else:
-            ordered.append({**message, "role": role})
-    return ordered
+            turns.append((role, [message]))
+    return [{**turn[0], "role": role} if len(turn) == 1 else one_turn(role, turn) for role, turn in turns]
+
+
+def one_turn(role: str, messages: list[dict[str, Any]]) -> dict[str, Any]:
+    contents = [message["content"] for message in messages]
+    texts = list(takewhile(lambda content: isinstance(content, str), contents))
+    said = "\n\n".join(filter(None, texts))
+    if len(texts) == len(contents):
+        return {"role": role, "content": said}
+    return {"role": role, "content": [*parts_of(said), *chain(*map(parts_of, contents[len(texts) :]))]}
 
 
 def parts_of(content: str | list[Part]) -> list[Part]:

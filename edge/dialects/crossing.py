@@ -10,21 +10,24 @@ from weakref import proxy
 import msgspec
 
 from edge.dialects import anthropic, openai
+from edge.dialects.abridged import FEW, MAX_TRANSLATED
 from edge.dialects.estimate import estimate_input
 from edge.dialects.failures import usage_in_answer
 from edge.dialects.models import anthropic_model
 from edge.dialects.responses import ResponsesStream
 from edge.dialects.stream import Stream
 from edge.dialects.thinking import without_unsigned
-from edge.dialects.translators import TRANSLATORS, StreamTranslator
+from edge.dialects.translation import Translated, Translation
+from edge.dialects.translators import TOO_MANY, TRANSLATORS, StreamTranslator
 from edge.errors import EdgeError, Headers, InvalidRequest
 from edge.hooks import Usage
 from edge.routes import Dialect, Route
+from edge.slices import LARGE, Steps
 
 if TYPE_CHECKING:
     from edge.exchange import Exchange
 
-__all__ = ["Crossing", "TranslatedCrossing", "can_cross", "open_crossing", "stream_of"]
+__all__ = ["Crossing", "TranslatedCrossing", "can_cross", "is_brief", "is_short", "open_crossing", "stream_of"]
 
 STREAMS: dict[str, type[Stream]] = {
     "chat": openai.ChatStream,
@@ -36,11 +39,17 @@ STREAMS: dict[str, type[Stream]] = {
     "responses": ResponsesStream,
 }
 """Readers of streams, by ``Route.api``, or by the path a translation goes to."""
-MAX_TRANSLATED = 65536
-"""Values (numbers, strings, lists, objects) of a request or an answer that is translated. Each takes a microsecond or
-two, and those of one call into the decoder, up to 20 ms, hold up all other requests of the worker, in whatever thread
-it is called. The longest talks have a few thousand turns of ten values or so."""
 JSON_TYPE = (b"content-type", b"application/json")
+
+
+def is_short(exchange: Exchange) -> bool:
+    """Whether a request is looked into in one go."""
+    return len(exchange.body) <= LARGE and (exchange.scanner is None or exchange.scanner.values <= FEW)
+
+
+def is_brief(body: bytes) -> bool:
+    """Whether an answer is translated in one go."""
+    return len(body) <= LARGE and body.count(b",") + body.count(b"[") + body.count(b"{") <= FEW
 
 
 def can_cross(route: Route, dialect: Dialect) -> bool:
@@ -72,10 +81,12 @@ class Crossing:
 
     ``path`` (below the provider's base URL) and ``body`` are the request; ``dropped`` names the client's fields that
     did not cross; ``warnings`` what of the answer could not be made sense of; ``told`` is the estimate a client was
-    given where the provider did not count. ``stream`` reads the provider's events once the answer is a stream.
+    given where the provider did not count. A request that is not ``prepared`` yet is so after all steps of `prepare`.
+    ``stream`` reads the provider's events once the answer is a stream.
     """
 
     translates = False
+    prepared = True
     dropped: tuple[str, ...] = ()
     told: Usage | None = None
     stream: Stream | None = None
@@ -95,6 +106,10 @@ class Crossing:
         for start, end, value in sorted(changed, reverse=True):
             self.body = b"%b%b%b" % (self.body[:start], value, self.body[end:])
 
+    def prepare(self) -> Steps[None]:
+        """Raises InvalidRequest."""
+        yield from ()
+
     @property
     def warnings(self) -> frozenset[str]:
         return frozenset()
@@ -113,6 +128,11 @@ class Crossing:
     def answer(self, status: int, body: bytes) -> tuple[int, bytes]:
         """A whole answer as the client gets it. Raises UpstreamBadResponse."""
         return status, body
+
+    def large_answer(self, body: bytes) -> Steps[bytes]:
+        """The same in steps, of an answer that is no error."""
+        yield from ()
+        return body
 
     def headers(self, headers: Headers) -> Headers:
         """The answer's headers as the client gets them."""
@@ -150,30 +170,44 @@ class TranslatedCrossing(Crossing):
     """Client and provider speak different dialects."""
 
     translates = True
+    _opened: Translation | None = None
 
     def __init__(self, exchange: Exchange, model: str, version: str, system_first: bool) -> None:
         scanner = exchange.scanner
         if scanner is not None and scanner.values > MAX_TRANSLATED:
-            raise InvalidRequest(
-                f"A request of more than {MAX_TRANSLATED:,} values is not translated for this model's API."
-            )
+            raise InvalidRequest(TOO_MANY)
         self._exchange = proxy(exchange)
         self._translator = TRANSLATORS[exchange.route.api]
-        translated = self._translator.request(
-            exchange.body,
+        opened = self._translator.opens(
             model,
-            strict=exchange.state.settings.translation.strict,
             request_id=exchange.request_id,
+            strict=exchange.state.settings.translation.strict,
             version=version,
             system_first=system_first,
         )
         self.path = self._translator.api
-        self.body = translated.body
-        self.dropped = translated.dropped
-        self._context = translated.context
+        self._events: StreamTranslator | None = None
+        self._context = opened.context
         self._context.beta = b"anthropic-beta" in exchange.index or b"beta=true" in exchange.query
         self._context.measure = partial(estimate_input, exchange.route.upstream, exchange.body)
-        self._events: StreamTranslator | None = None
+        if is_short(exchange):
+            self._take(opened.at_once(exchange.body))
+        else:
+            self._opened = opened
+
+    @property
+    def prepared(self) -> bool:  # type: ignore[override]
+        return self._opened is None
+
+    def prepare(self) -> Steps[None]:
+        assert self._opened is not None  # noqa: S101 - it is not prepared
+        translated = yield from self._translator.large_request(self._opened, self._exchange.body)
+        self._take(translated)
+        self._opened = None  # what it has decoded
+
+    def _take(self, translated: Translated) -> None:
+        self.body = translated.body
+        self.dropped = translated.dropped
 
     @property
     def warnings(self) -> frozenset[str]:
@@ -193,6 +227,9 @@ class TranslatedCrossing(Crossing):
         if status >= 400:
             return self._translator.error(status, body, self._exchange.request_id)
         return status, self._translator.answer(body, self._context, int(time.time()))
+
+    def large_answer(self, body: bytes) -> Steps[bytes]:
+        return self._translator.large_answer(body, self._context, int(time.time()))
 
     def headers(self, headers: Headers) -> Headers:
         kept = [pair for pair in headers if pair[0] not in (b"content-type", b"openai-processing-ms")]

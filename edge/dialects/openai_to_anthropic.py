@@ -12,31 +12,31 @@ from typing import Any
 
 from edge.dialects.models import (
     LEVELS,
-    AnthropicModel,
-    AnthropicVersion,
     anthropic_model,
     anthropic_version,
     effort_for,
 )
 from edge.dialects.openai_to_anthropic_messages import Conversation, cache_control
 from edge.dialects.provider_state import refuse_state
-from edge.dialects.refusals import openai_array, openai_choice, openai_integer, openai_number, openai_type
+from edge.dialects.refusals import (
+    openai_array,
+    openai_choice,
+    openai_integer,
+    openai_messages,
+    openai_number,
+    openai_type,
+)
 from edge.dialects.schemas import closed, fits, has_maps, is_recursive, object_schema
 from edge.dialects.translation import (
     EMPTY_SCHEMA,
-    Context,
-    Dropped,
-    ToolNames,
-    Translated,
-    decode,
+    Translation,
     digest,
-    encode_request,
     invalid,
     short_name,
     wants_stream,
 )
 
-__all__ = ["translate_request"]
+__all__ = ["Request"]
 
 TAKEN = frozenset(
     (
@@ -67,67 +67,58 @@ OUTPUT_TOOL = "json_output"
 JSON_INSTRUCTION = "Answer with one valid JSON object and nothing else: no other text, no code fence."
 
 
-def translate_request(
-    body: bytes | dict[str, Any],
-    model: str,
-    *,
-    facts: AnthropicModel | None = None,
-    strict: bool = False,
-    request_id: str = "",
-    version: str = "",
-    system_first: bool = False,
-) -> Translated:
-    """A chat completion request for Anthropic's ``/v1/messages``. `system_first` has no use here: it always is.
+class Request(Translation):
+    """A chat completion request for Anthropic's ``/v1/messages``. System messages always come first there."""
 
-    `model` is the name to ask the provider for; `facts` what is known of it, by default what the table says; `version`
-    the ``anthropic-version`` the request goes by. With `strict`, a field that cannot cross is refused instead of
-    dropped. Raises InvalidJSON, InvalidRequest, InvalidValue.
-    """
-    request = decode(body) if isinstance(body, bytes) else body
-    context = Context(model=model, request_id=request_id, tool_names=ToolNames(request))
-    return _Request(request, facts or anthropic_model(model), anthropic_version(version), context).translated(
-        strict=strict
-    )
+    __slots__ = ("conversation", "facts", "limited", "sampling")
 
-
-class _Request:
-    __slots__ = ("context", "conversation", "dropped", "facts", "request", "result", "sampling")
-
-    def __init__(
-        self, request: dict[str, Any], facts: AnthropicModel, version: AnthropicVersion, context: Context
-    ) -> None:
+    def begin(self, request: dict[str, Any]) -> list[Any]:
         self.request = request
-        self.facts = facts
+        self.facts = facts = anthropic_model(self.context.model)
+        version = anthropic_version(self.version)
         self.sampling = facts.sampling and version.sampling
-        self.context = context
-        self.dropped = Dropped()
         self.conversation = Conversation(
             self.dropped,
-            context.tool_names,
+            self.context.tool_names,
             assistant_documents=version.assistant_documents,
             system_turns=facts.system_turns,
         )
-        self.result: dict[str, Any] = {"model": context.model}
-
-    def translated(self, *, strict: bool) -> Translated:
-        request, result, context = self.request, self.result, self.context
+        self.take = self.conversation.take
         refuse_state(request)
         for name, value in request.items():
             if name not in TAKEN and value is not None and (name not in NEUTRAL or value != NEUTRAL[name]):
                 self.dropped.add(name)
         if request.get("n") is not None:
             openai_integer("n", request["n"], 1, 1)  # this model's API gives one choice
-        max_tokens, given = self._max_tokens()
-        result["max_tokens"] = max_tokens
-        self.conversation.take(request.get("messages"))
-        result["messages"] = self.conversation.messages
-        self._tools()
+        self.result["max_tokens"], self.limited = self._max_tokens()
+        return openai_messages(request.get("messages"))
+
+    def tools(self) -> list[Any]:
+        self.conversation.end()
+        self.result["messages"] = self.conversation.messages
+        tools, functions = self.request.get("tools"), self.request.get("functions")
+        if tools is not None:
+            openai_array("tools", tools)
+        if functions is not None:
+            openai_array("functions", functions)
+        if tools and functions:
+            self.dropped.add("functions")
+        elif functions:
+            self.context.legacy_functions = True
+        return tools or functions or []
+
+    def end(self) -> None:
+        request, result, context = self.request, self.result, self.context
+        if "tools" not in result and self.conversation.tools_used:
+            # Anthropic wants the tools of the history defined, though none may be called any more.
+            result["tools"] = [{"name": name, "input_schema": EMPTY_SCHEMA} for name in self.conversation.tools_used]
+            result["tool_choice"] = {"type": "none"}
         self.conversation.limit_marks(result.get("tools", []))
         self._tool_choice()
         forced = self._response_format()
         if self.conversation.system:
             result["system"] = self.conversation.system
-        self._thinking(max_tokens if given else None, forced=forced)
+        self._thinking(result["max_tokens"] if self.limited else None, forced=forced)
         self._sampling()
         self._stop()
         self._user()
@@ -136,7 +127,6 @@ class _Request:
             result["stream"] = context.stream = True
             options = request.get("stream_options")
             context.include_usage = isinstance(options, dict) and options.get("include_usage") is True
-        return Translated(encode_request(result), self.dropped.names(strict=strict), context)
 
     def _max_tokens(self) -> tuple[int, bool]:
         """Never 0: to Anthropic that means to fill the cache and to generate nothing."""
@@ -162,37 +152,20 @@ class _Request:
         elif tier is not None:
             self.dropped.add("service_tier")
 
-    def _tools(self) -> None:
-        listed = self.request.get("tools")
-        functions = self.request.get("functions")
-        for name, value in (("tools", listed), ("functions", functions)):
-            if value is not None:
-                openai_array(name, value)
-        tools = []
-        for number, tool in enumerate(listed or ()):
+    def take_tool(self, number: int, tool: Any) -> None:
+        if self.context.legacy_functions:
+            if not isinstance(tool, dict):
+                raise invalid(f"'functions[{number}]' must be an object.", f"functions[{number}]")
+            made = self._tool(tool, tool, f"functions[{number}]")
+        else:
             function = tool.get("function") if isinstance(tool, dict) else None
             if not isinstance(function, dict):
                 kind = tool.get("type") if isinstance(tool, dict) else None
                 raise invalid(
                     f"'tools[{number}]' is of type '{kind}': only functions can be translated.", f"tools[{number}].type"
                 )
-            tools.append(self._tool(function, tool, f"tools[{number}].function"))
-        if listed and functions:
-            self.dropped.add("functions")
-        elif functions:
-            self.context.legacy_functions = True
-            for number, function in enumerate(functions):
-                if not isinstance(function, dict):
-                    raise invalid(f"'functions[{number}]' must be an object.", f"functions[{number}]")
-                tools.append(self._tool(function, function, f"functions[{number}]"))
-        if tools:
-            self.result["tools"] = tools
-        elif self.conversation.tools_used:
-            # Anthropic wants the tools of the history defined, though none may be called any more.
-            self.result["tools"] = [
-                {"name": name, "input_schema": EMPTY_SCHEMA} for name in self.conversation.tools_used
-            ]
-            self.result["tool_choice"] = {"type": "none"}
+            made = self._tool(function, tool, f"tools[{number}].function")
+        self.result.setdefault("tools", []).append(made)
 
     def _tool(self, function: dict[str, Any], outer: dict[str, Any], at: str) -> dict[str, Any]:
         name = function.get("name")
@@ -297,8 +270,8 @@ class _Request:
     def _output_tool(self, described: dict[str, Any], schema: dict[str, Any]) -> bool:
         """A tool whose input is the output; beside other tools the model has to call one, whichever it is."""
         tools = self.result.get("tools", [])
-        name = OUTPUT_TOOL
-        while any(tool["name"] == name for tool in tools):
+        name, taken = OUTPUT_TOOL, {tool["name"] for tool in tools}
+        while name in taken:
             name += "_"
         description = described.get("description") or "Call this with the final answer."
         tool = {"name": name, "description": description, "input_schema": object_schema(schema)}

@@ -17,7 +17,7 @@ from __future__ import annotations
 from base64 import b64decode
 from typing import Any
 
-from edge.dialects.refusals import missing, openai_choice, openai_messages, openai_type
+from edge.dialects.refusals import missing, openai_choice, openai_type
 from edge.dialects.thinking import is_signed
 from edge.dialects.translation import Dropped, ToolNames, anthropic_id, arguments_object, invalid, short_name
 
@@ -99,10 +99,8 @@ class Conversation:
         self._marks: list[dict[str, Any]] = []
         self._calls: dict[str, str] = {}
 
-    def take(self, messages: Any) -> None:
-        """All of a request's messages."""
-        for index, message in enumerate(openai_messages(messages)):
-            self._message(message, f"messages[{index}]")
+    def end(self) -> None:
+        """All messages have been taken."""
         self._end_turn(last=True)
         if not self.messages and self.system:
             # OpenAI answers a prompt of instructions alone; Anthropic wants a user to speak.
@@ -134,7 +132,9 @@ class Conversation:
                 return False
         return False
 
-    def _message(self, message: Any, at: str) -> None:
+    def take(self, index: int, message: Any) -> None:
+        """The message that stands at `index` among those of the request."""
+        at = f"messages[{index}]"
         role = message.get("role") if isinstance(message, dict) else None
         if not isinstance(message, dict):
             raise openai_type(at, "an object", message)
@@ -359,7 +359,8 @@ class Conversation:
                 text = b64decode(data, validate=True).decode()
             except ValueError:
                 raise invalid(
-                    f"'{at}.file_data' must be base64 of a PDF or of text in UTF-8.", f"{at}.file_data"
+                    f"'{at}.file_data' must be base64 of a PDF, or of at most a megabyte of text in UTF-8.",
+                    f"{at}.file_data",
                 ) from None
             document["source"] = {"type": "text", "media_type": "text/plain", "data": text}
         else:

@@ -15,13 +15,15 @@ Parts are counted by their size, for an answer in microseconds and without a ven
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from edge.dialects.billing import without_billing
 from edge.dialects.models import anthropic_model
-from edge.dialects.translation import decode, encode
+from edge.dialects.translation import decode, encode, portions_of
+from edge.slices import Steps
 
-__all__ = ["count_answer", "estimate_tokens"]
+__all__ = ["count_answer", "estimate_steps", "estimate_tokens"]
 
 IMAGE = 1600
 PAGE = 2000
@@ -32,27 +34,51 @@ THINKING = 30
 TOOL = 12
 MESSAGE = BLOCK = 4
 MAX_DEPTH = 16
+Measure = Callable[[str | bytes], int]
 
 
 def estimate_tokens(body: bytes | dict[str, Any]) -> int:
     """The input tokens of a messages or ``count_tokens`` request. Raises InvalidJSON, InvalidRequest."""
     request = without_billing(decode(body) if isinstance(body, bytes) else body)
-    size, fixed = _size(request.get("system"), 0)
+    return _tokens(request, *_measured(request, _bytes))
+
+
+def estimate_steps(request: dict[str, Any], measure: Measure) -> Steps[int]:
+    """The same of a request whose texts and JSON have so many bytes of UTF-8 as `measure` says."""
+    request = without_billing(request)
+    size = fixed = 0
+    for part in portions_of(request):
+        text, extra = _measured(part, measure)
+        size, fixed = size + text, fixed + extra
+        yield
+    return _tokens(request, size, fixed)
+
+
+def _bytes(text: str | bytes) -> int:
+    return len(text) if isinstance(text, bytes) else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _measured(request: dict[str, Any], measure: Measure) -> tuple[int, int]:
+    size, fixed = _size(request.get("system"), 0, measure)
     messages = request.get("messages")
     for message in messages if isinstance(messages, list) else ():
         content = message.get("content") if isinstance(message, dict) else None
-        text, extra = _size(content, 0)
+        text, extra = _size(content, 0, measure)
         size, fixed = size + text, fixed + extra + MESSAGE
     tools = request.get("tools")
     if isinstance(tools, list) and tools:
-        size += sum(len(encode(tool)) for tool in tools)
+        size += sum(measure(encode(tool)) for tool in tools)
         fixed += TOOLS + TOOL * len(tools)
     config = request.get("output_config")
     if isinstance(config, dict) and config.get("format"):
-        size, fixed = size + len(encode(config["format"])), fixed + FORMAT
+        size, fixed = size + measure(encode(config["format"])), fixed + FORMAT
     thinking = request.get("thinking")
     if isinstance(thinking, dict) and thinking.get("type") in ("enabled", "adaptive"):
         fixed += THINKING
+    return size, fixed
+
+
+def _tokens(request: dict[str, Any], size: int, fixed: int) -> int:
     new_tokenizer = not anthropic_model(str(request.get("model"))).sampling
     return max(1, size // (3 if new_tokenizer else 4) + fixed)
 
@@ -62,13 +88,16 @@ def count_answer(tokens: int) -> bytes:
     return encode({"input_tokens": tokens, "estimated": True})
 
 
-def _size(content: Any, depth: int) -> tuple[int, int]:
+def _size(content: Any, depth: int, measure: Measure) -> tuple[int, int]:
     """The bytes of text in a block or a list of them, and the tokens of what is no text."""
     if isinstance(content, str):
-        return len(content.encode("utf-8", "surrogatepass")), 0
+        return measure(content), 0
     if isinstance(content, list):
-        sizes = [_size(part, depth + 1) for part in content]
-        return sum(size for size, _ in sizes), sum(fixed + BLOCK for _, fixed in sizes)
+        size = fixed = 0
+        for part in content:
+            text, extra = _size(part, depth + 1, measure)
+            size, fixed = size + text, fixed + extra + BLOCK
+        return size, fixed
     if not isinstance(content, dict) or depth > MAX_DEPTH:
         return 0, 0
     kind, source = content.get("type"), content.get("source")
@@ -76,12 +105,12 @@ def _size(content: Any, depth: int) -> tuple[int, int]:
         return 0, IMAGE
     if kind == "document" and isinstance(source, dict):
         if source.get("type") == "base64":
-            return 0, PAGE * (1 + len(str(source.get("data"))) * 3 // 4 // PAGE_BYTES)
+            return 0, PAGE * (1 + measure(str(source.get("data"))) * 3 // 4 // PAGE_BYTES)
         if source.get("type") in ("url", "file"):
             return 0, PAGE
-        return _size(source.get("data") or source.get("content"), depth + 1)
+        return _size(source.get("data") or source.get("content"), depth + 1, measure)
     if kind == "tool_use":
-        return len(encode(content.get("input"))) + len(str(content.get("name"))), BLOCK
+        return measure(encode(content.get("input"))) + len(str(content.get("name"))), BLOCK
     if kind in ("tool_result", "search_result", "compaction"):
-        return _size(content.get("content"), depth + 1)
-    return _size(content.get("text") or content.get("thinking") or content.get("data") or "", depth + 1)
+        return _size(content.get("content"), depth + 1, measure)
+    return _size(content.get("text") or content.get("thinking") or content.get("data") or "", depth + 1, measure)

@@ -18,8 +18,10 @@ from typing import Any
 
 import msgspec
 
+from edge.dialects.texts import refuse_stand_in
 from edge.errors import UNREADABLE, InvalidJSON, InvalidRequest, InvalidValue, UpstreamBadResponse
 from edge.hooks import Usage
+from edge.slices import Steps
 
 __all__ = [
     "EMPTY_SCHEMA",
@@ -27,10 +29,12 @@ __all__ = [
     "Dropped",
     "ToolNames",
     "Translated",
+    "Translation",
     "anthropic_id",
     "arguments_object",
     "decode",
     "decode_answer",
+    "decode_value",
     "digest",
     "encode",
     "encode_request",
@@ -40,6 +44,7 @@ __all__ = [
     "openai_id",
     "openai_usage",
     "original_id",
+    "portions_of",
     "printable",
     "short_name",
     "wants_stream",
@@ -94,19 +99,19 @@ def _spelled(value: Any) -> msgspec.Raw:
     raise NotImplementedError(type(value))
 
 
-_decode = msgspec.json.Decoder(float_hook=Number).decode
+decode_value = msgspec.json.Decoder(float_hook=Number).decode
 encode = msgspec.json.Encoder(decimal_format="number", enc_hook=_spelled).encode
 """Numbers go through unharmed: whole ones of any size, fractions as they were spelled."""
 
 
 class ToolNames(dict[str, str]):
-    """Names of tools as they are sent -> as the client knows them, those that had to be changed.
+    """Names of tools as they are sent -> as the client knows them, those that had to be changed."""
 
-    `request` is one of either dialect. Its own names are kept from being given to another tool.
-    """
+    own: frozenset[str] = frozenset()
 
-    def __init__(self, request: dict[str, Any] | None = None) -> None:
-        self.own = frozenset(name for name in names_in(request or {}) if SHORTENED.search(name))
+    def keep(self, request: dict[str, Any]) -> None:
+        """Keep the names in a request of either dialect, or in a part of one, from being given to another tool."""
+        self.own |= {name for name in names_in(request) if SHORTENED.search(name)}
 
 
 def names_in(request: dict[str, Any]) -> Iterator[str]:
@@ -118,16 +123,28 @@ def names_in(request: dict[str, Any]) -> Iterator[str]:
     messages = request.get("messages")
     for message in messages if isinstance(messages, list) else ():
         if isinstance(message, dict):
-            named.append(message.get("function_call"))
-            for key in ("content", "tool_calls"):
-                if isinstance(listed := message.get(key), list):
-                    named += listed
+            if (function := message.get("function_call")) is not None:
+                named.append(function)
+            if isinstance(content := message.get("content"), list):
+                named += content
+            if isinstance(calls := message.get("tool_calls"), list):
+                named += calls
     for tool in named:
         if isinstance(tool, dict):
             function = tool.get("function")
             name = (function if isinstance(function, dict) else tool).get("name")
             if isinstance(name, str):
                 yield name
+
+
+def portions_of(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A request in parts, each of which is one: its fields without the messages, and these by the hundred."""
+    messages = request.get("messages")
+    if not isinstance(messages, list):
+        messages = []
+    yield {name: value for name, value in request.items() if name != "messages"}
+    for start in range(0, len(messages), 100):
+        yield {"messages": messages[start : start + 100]}
 
 
 @dataclass(slots=True)
@@ -140,7 +157,8 @@ class Context:
     could not make sense of, by name: for a counter.
 
     ``input_tokens`` is an estimate of the request, 0 where nobody has needed it yet; ``measure`` makes it then.
-    ``told`` is what a client has been told of an answer that its provider did not count.
+    ``told`` is what a client has been told of an answer that its provider did not count. ``length`` counts a text's
+    characters, and ``written`` estimates the output, where an answer is translated without its long texts.
     """
 
     model: str = ""
@@ -152,6 +170,8 @@ class Context:
     beta: bool = False
     measure: Callable[[], int] | None = None
     told: Usage | None = None
+    length: Callable[[str], int] = len
+    written: Callable[[], int] | None = None
     request_id: str = ""
     tool_names: ToolNames = field(default_factory=ToolNames)
     warnings: set[str] = field(default_factory=set)
@@ -168,7 +188,7 @@ class Context:
         """
         known = usage if usage is not None else Usage()
         prompt = max(0, known.input) + max(0, known.cache_read) + max(0, known.cache_write)
-        output = known.output if known.output > 0 else written()
+        output = known.output if known.output > 0 else (self.written or written)()
         if usage is not None and prompt and (usage.output > 0 or (usage.output == 0 and not output)):
             return usage
         self.warnings.add("usage_estimated")
@@ -211,10 +231,69 @@ class Translated:
     context: Context
 
 
+class Translation:
+    """A request on its way to the provider that calls the model `model`, in the other dialect.
+
+    `version` is the ``anthropic-version`` that it goes by, if it goes to Anthropic. With `system_first` an OpenAI
+    server takes a system message at the beginning alone. With `strict`, a field that cannot cross is refused instead of
+    dropped. ``result`` is the request there, ``take`` is to be called for each message.
+    """
+
+    __slots__ = ("context", "dropped", "request", "result", "strict", "system_first", "take", "version")
+
+    request: dict[str, Any]
+    take: Callable[[int, Any], None]
+
+    def __init__(
+        self, model: str, *, request_id: str = "", strict: bool = False, version: str = "", system_first: bool = False
+    ) -> None:
+        self.context = Context(model=model, request_id=request_id)
+        self.strict = strict
+        self.version = version
+        self.system_first = system_first
+        self.dropped = Dropped()
+        self.result: dict[str, Any] = {"model": model}
+
+    def begin(self, request: dict[str, Any]) -> list[Any]:
+        """The messages, which are to be taken next. Raises InvalidRequest, InvalidValue, as all that follows does."""
+        raise NotImplementedError
+
+    def tools(self) -> list[Any]:
+        """The tools, which are next after the messages."""
+        raise NotImplementedError
+
+    def take_tool(self, number: int, tool: Any) -> None:
+        raise NotImplementedError
+
+    def end(self) -> None:
+        raise NotImplementedError
+
+    def steps(self, request: dict[str, Any]) -> Steps[None]:
+        for index, message in enumerate(self.begin(request)):
+            self.take(index, message)
+            yield
+        for number, tool in enumerate(self.tools()):
+            self.take_tool(number, tool)
+            yield
+        self.end()
+
+    def at_once(self, body: bytes | dict[str, Any]) -> Translated:
+        """Raises InvalidJSON, InvalidRequest, InvalidValue."""
+        request = decode(body) if isinstance(body, bytes) else body
+        self.context.tool_names.keep(request)
+        messages, take = self.begin(request), self.take
+        for index, message in enumerate(messages):
+            take(index, message)
+        for number, tool in enumerate(self.tools()):
+            self.take_tool(number, tool)
+        self.end()
+        return Translated(encode_request(self.result), self.dropped.names(strict=self.strict), self.context)
+
+
 def decode(body: bytes) -> dict[str, Any]:
     """A request's body. Raises InvalidJSON, InvalidRequest."""
     try:
-        value = _decode(body)
+        value = decode_value(body)
     except UNREADABLE as error:
         raise InvalidJSON(f"The body is not valid JSON: {error}.") from None
     if not isinstance(value, dict):
@@ -233,7 +312,7 @@ def encode_request(request: dict[str, Any]) -> bytes:
 def decode_answer(body: bytes) -> dict[str, Any]:
     """A provider's whole answer. Raises UpstreamBadResponse."""
     try:
-        value = _decode(body)
+        value = decode_value(body)
     except UNREADABLE:
         value = None
     if not isinstance(value, dict):
@@ -246,7 +325,7 @@ def error_object(body: bytes) -> dict[str, Any]:
     if len(body) > MAX_ERROR:
         return {}
     try:
-        value = _decode(body)
+        value = decode_value(body)
     except UNREADABLE:
         return {}
     error = value.get("error") if isinstance(value, dict) else None
@@ -268,7 +347,7 @@ def arguments_object(text: Any) -> dict[str, Any] | None:
     if text is None or (isinstance(text, str) and not text.strip()):
         return {}
     try:
-        value = _decode(text)
+        value = decode_value(text)
     except (*UNREADABLE, TypeError):
         return None
     return value if isinstance(value, dict) else None
@@ -289,6 +368,7 @@ def wants_stream(request: dict[str, Any]) -> bool:
 
 def digest(text: str) -> str:
     """An opaque name for a user: 64 characters, what OpenAI allows a ``safety_identifier``."""
+    refuse_stand_in(text)
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -296,6 +376,7 @@ def anthropic_id(original: str) -> str:
     """A tool call's id in the characters Anthropic takes, ``[a-zA-Z0-9_-]``; `original_id` undoes it."""
     if NAME.match(original) and not original.startswith(MAPPED):
         return original
+    refuse_stand_in(original)
     return MAPPED + urlsafe_b64encode(original.encode("utf-8", "surrogatepass")).decode().rstrip("=")
 
 

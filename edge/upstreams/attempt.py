@@ -12,13 +12,14 @@ from io import BytesIO
 from time import perf_counter
 from typing import cast
 
+from edge.dialects.crossing import is_brief, is_short
 from edge.dialects.failures import Failed, NoAnswer, is_json
 from edge.errors import EdgeError, Headers, UpstreamBadResponse, UpstreamStreamBroken
 from edge.exchange import Exchange
-from edge.slices import LARGE, Done, Job, in_thread
+from edge.slices import LARGE, Done, Job, Work, in_thread
 from edge.upstreams.clocks import Deadline
 from edge.upstreams.desk import Desk, Outcome
-from edge.upstreams.large import Outline, is_brief, is_short
+from edge.upstreams.large import Outline
 from edge.upstreams.receiver import Receiver
 from edge.upstreams.relay import EventRelay
 from edge.upstreams.retry import (
@@ -108,12 +109,15 @@ class Attempt(Receiver):
         exchange, provider = self._exchange, self._upstream.provider
         exchange.upstream = self._upstream
         self._deadline.start()
-        if not is_short(exchange) and provider.looks_into(exchange.route):
+        if not is_short(exchange) and provider.searches(exchange.route):
             self._job = in_thread(self.cross, self._then(self.send))
             return
         try:
             self.cross()
-            self.send()
+            if (crossing := exchange.crossing).prepared:
+                self.send()
+            else:
+                self._job = self._desk.slices.add(Work(crossing.prepare()).step, self._then(self.send))
         except Exception as error:  # noqa: BLE001 - a defect of ours must not leave a client waiting
             self.fail(error)
 
@@ -281,17 +285,12 @@ class Attempt(Receiver):
         failure = failure_of(status, body)
         if exchange.route.counts:
             check_count(status, body)
-        if not crossing.translates or is_brief(body):
+        if not crossing.translates or status >= 400 or is_brief(body):
             status, body = crossing.answer(status, body)
             self._answer(status, body, failure)
             return
-        answer = (status, body)
-
-        def translate() -> None:
-            nonlocal answer
-            answer = crossing.answer(*answer)
-
-        self._job = in_thread(translate, self._then(lambda: self._answer(answer[0], answer[1], failure)))
+        work = Work(crossing.large_answer(body))
+        self._job = self._desk.slices.add(work.step, self._then(lambda: self._answer(status, work.result, failure)))
 
     def _answer(self, status: int, body: bytes, failure: AttemptFailed | None) -> None:
         exchange, desk = self._exchange, self._desk

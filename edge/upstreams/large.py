@@ -1,33 +1,20 @@
-"""Large requests and answers: what may be done with one at once, and what of a large answer is looked at."""
+"""What of a large answer is looked at."""
 
 from __future__ import annotations
 
 from edge._fast import JSONError, JSONScanner
-from edge.dialects.crossing import MAX_TRANSLATED
+from edge.dialects.abridged import MAX_MESSAGE
+from edge.dialects.translators import TOO_LARGE
 from edge.errors import UpstreamBadResponse
-from edge.exchange import Exchange
-from edge.slices import LARGE
 
-__all__ = ["Outline", "is_brief", "is_short"]
+__all__ = ["Outline"]
 
-FEW = 2000
-"""Values, of which to translate each takes a microsecond or two."""
 MAX_PART = 65536
 ENDLESS = 1 << 62
 CONTENT = {b"[": b'[{"message":{},"text":""}]', b"{": b'{"":0}', b'"': b'"..."'}
 """What stands for a value that is longer than it is worth. A list is taken to be one of answers."""
 UNREAD = b'{"choices":[{"message":{},"text":""}],"content":[],"output":[],"data":[]}'
 """What stands for an answer that is not looked into: it is taken to be one."""
-
-
-def is_short(exchange: Exchange) -> bool:
-    """Whether the request may be translated on the loop; others are in a thread."""
-    return len(exchange.body) <= LARGE and (exchange.scanner is None or exchange.scanner.values <= FEW)
-
-
-def is_brief(body: bytes) -> bool:
-    """Whether an answer may be translated on the loop."""
-    return len(body) <= LARGE and body.count(b",") + body.count(b"[") + body.count(b"{") <= FEW
 
 
 class Outline:
@@ -38,7 +25,7 @@ class Outline:
     def __init__(self, body: bytes, *, translates: bool) -> None:
         self._body = body
         self._translates = translates
-        self._scanner = JSONScanner(body, 128, 1000, MAX_TRANSLATED if translates else ENDLESS, ENDLESS)
+        self._scanner = JSONScanner(body, 128, 1000, MAX_MESSAGE if translates else ENDLESS, ENDLESS)
         self.text = b""
 
     def step(self) -> bool:
@@ -51,7 +38,7 @@ class Outline:
                 return False
         except JSONError as error:
             if error.limit and self._translates:
-                raise UpstreamBadResponse("The provider's answer is too large to be translated.") from None
+                raise UpstreamBadResponse(TOO_LARGE) from None
             # vLLM and others write NaN and Infinity for numbers.
             lenient = error.reason == "a value was expected" and body[error.offset : error.offset + 1] in (b"N", b"I")
             unread = lenient or error.limit or error.duplicate is not None

@@ -95,9 +95,9 @@ class Provider:
         """A configured price as one of this provider's."""
         return own_price(price, self.vendor, model)
 
-    def looks_into(self, route: Route) -> bool:
-        """Whether a request of this route is looked through on its way here: translated, or searched for thinking."""
-        return self.dialect == "anthropic" or not self.speaks(route)
+    def searches(self, route: Route) -> bool:
+        """Whether a request of this route is searched for thinking on its way here."""
+        return self.dialect == "anthropic" and self.speaks(route)
 
     def crossing(self, exchange: Exchange, model: str) -> Crossing:
         """How the exchange's request goes to this provider, which calls the model `model`. Raises InvalidRequest."""

@@ -13,6 +13,7 @@ import re
 import struct
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -70,13 +71,17 @@ def verdict(module: ModuleType, body: bytes, *limits: int) -> Any:
 
 def stepped(module: ModuleType, body: bytes, step: int) -> Any:
     """The verdict of a scan in steps, and what else it tells."""
-    scanner = module.JSONScanner(body)
+    scanner = module.JSONScanner(body, long_bytes=3)
     try:
         while not scanner.step(step, step):
             pass
     except module.JSONError as error:
         return (error.reason, error.offset, error.duplicate), scanner.values
-    return scanner.spans, scanner.values, bool(scanner.repeated)
+    for _, _, cuts in scanner.strings:
+        pieces = [json.loads(b'"%b"' % body[start:end]) for start, end in pairwise(cuts)]
+        assert "".join(pieces) == json.loads(body[cuts[0] - 1 : cuts[-1] + 1])
+    strings = [(start, end, cuts[0], cuts[-1]) for start, end, cuts in scanner.strings]
+    return scanner.spans, scanner.values, bool(scanner.repeated), scanner.elements, strings
 
 
 def fuzz_json(modules: Sequence[ModuleType], data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
@@ -92,6 +93,48 @@ def test_what_a_translation_would_take_too_long_for_is_refused(edge):
     refused = post(edge, small)
     assert refused.status_code == 400
     assert "more than 65,536 values is not translated" in refused.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("size", [300_000, 20 * MIB])
+def test_a_large_document_crosses_whole_in_both_directions(edge, upstream, size):
+    data = os.urandom(size * 3 // 4 // 3 * 3).hex()[:size]
+    block = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": data}}
+    body = HEAD + b'{"role":"user","content":[%b,{"type":"text","text":"What is it?"}]}]}' % json.dumps(block).encode()
+    assert post(edge, body, "/v1/messages").status_code == 200
+    url = f"data:application/pdf;base64,{data}"
+    assert json.loads(upstream.seen[-1].body)["messages"][0]["content"][0]["file"]["file_data"] == url
+    part = json.dumps({"type": "file", "file": {"filename": "a.pdf", "file_data": url}}).encode()
+    chat = HEAD.replace(b"gpt-4o", b"claude-sonnet-4-5") + b'{"role":"user","content":[%b]}]}' % part
+    post(edge, chat)
+    assert json.loads(upstream.seen[-1].body)["messages"][0]["content"][0]["source"]["data"] == data
+
+
+def test_a_large_answer_crosses_whole(tmp_path):
+    text = "é\n" * (2 * MIB)
+    said = json.dumps({"choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]})
+    with Canned(answer(said.encode())) as upstream:
+        edge = Edge(tmp_path, {"providers": providers(upstream.url)})
+        with running(edge):
+            got = post(edge, talk(b"x"), "/v1/messages").json()
+    assert got["content"][0]["text"] == text
+    assert got["usage"]["estimated"]
+
+
+def test_the_model_of_a_large_body_is_spliced_in_and_nothing_else_changed(upstream, tmp_path):
+    edge = Edge(
+        tmp_path, {"providers": providers(upstream.url), "models": {"smart": {"upstreams": [{"to": "openai/gpt-4o"}]}}}
+    )
+    body = talk(os.urandom(2 * MIB).hex().encode(), b"smart")
+    with running(edge):
+        assert post(edge, body).status_code == 200
+    assert upstream.seen[-1].body == body.replace(b'"smart"', b'"gpt-4o"')
+
+
+def test_tokens_of_a_large_talk_are_estimated(edge):
+    body = talk(b"four" * (2 * MIB))
+    counted = post(edge, body, "/v1/messages/count_tokens")
+    assert counted.headers["x-edge-estimated"] == "true"
+    assert 2 * MIB <= counted.json()["input_tokens"] < 2 * MIB + 100
 
 
 @pytest.mark.parametrize("size", [0, 1, 300_000, 3 * MIB])
@@ -203,7 +246,7 @@ def test_a_megabyte_of_error_is_told_in_short_where_it_is_translated(edge, upstr
     body = b'{"error":{"message":"%b","type":"invalid_request_error"}}' % (b"sk-abcdefgh " * 90_000)
     upstream.reply = answer(body, status=400)
     try:
-        as_it_is, told = post(edge, talk(b"e")), post(edge, talk(b"e"), "/v1/messages")
+        as_it_is, told = post(edge, talk(b"an error")), post(edge, talk(b"an error"), "/v1/messages")
     finally:
         upstream.reply = answer(ANSWER)
     assert (as_it_is.status_code, as_it_is.content) == (400, body)

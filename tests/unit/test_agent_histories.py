@@ -13,13 +13,13 @@ import sys
 
 import pytest
 
-from edge.dialects.anthropic_to_openai import translate_request
 from edge.dialects.translation import ToolNames, short_name
 from edge.dialects.translators import TRANSLATORS
 from edge.errors import InvalidValue
 from edge.simulator.validate import check_openai
 from tests.unit.test_translation_streams import chunk, piece
 from tests.unit.translating import NOW, USER, call, chat, check_chat_request, messages, run, sse
+from tests.unit.translating import to_openai as translate_request
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 MARK = {"type": "ephemeral"}
@@ -209,8 +209,8 @@ class TestLongNames:
         second = sent(**ASKED)
         assert (second["tools"], second["tool_choice"]) == (first["tools"], first["tool_choice"])
         code = (
-            "import json,sys; from edge.dialects.anthropic_to_openai import translate_request;"
-            "sys.stdout.buffer.write(translate_request(json.loads(sys.argv[1]), 'local').body)"
+            "import json,sys; from edge.dialects.anthropic_to_openai import Request;"
+            "sys.stdout.buffer.write(Request('local').at_once(json.loads(sys.argv[1])).body)"
         )
         body = {"model": "x", "max_tokens": 9, **ASKED}
         other = subprocess.run([sys.executable, "-c", code, json.dumps(body)], capture_output=True, check=True).stdout

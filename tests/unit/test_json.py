@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -262,6 +263,30 @@ def test_a_step_is_short_whatever_the_body(json_module, value):
         assert scanner.values - before <= json_module.STEP_VALUES
         before = scanner.values
     assert steps >= max(len(value) // json_module.STEP_BYTES, scanner.values // json_module.STEP_VALUES)
+
+
+@pytest.mark.parametrize("step_bytes", [1, 2, 5, 17, 1000])
+def test_long_strings_and_the_elements_of_lists_are_told(json_module, step_bytes):
+    value = {
+        "a": ["x\n" * 9, {"kö": "é🦜" * 9, "b": "short"}, 1],
+        "c": '"\\\u0001' * 9,
+        "d": [],
+        "e": {"f": [["y" * 20]]},
+    }
+    for ascii_only in (False, True):
+        body = json.dumps(value, ensure_ascii=ascii_only).encode()
+        scanner = json_module.JSONScanner(body, long_bytes=20)
+        while not scanner.step(step_bytes):
+            pass
+        found = []
+        for start, end, cuts in scanner.strings:
+            pieces = [json.loads(b'"%b"' % body[at:until]) for at, until in pairwise(cuts)]
+            assert cuts == sorted(cuts)
+            assert all(until - at <= step_bytes + 12 for at, until in pairwise(cuts))
+            found.append((json.loads(b'"%b"' % body[start:end]), "".join(pieces)))
+        assert found == [("", "x\n" * 9), ("kö", "é🦜" * 9), ("c", value["c"]), ("", "y" * 20)]
+        told = [(body[at : at + 1], before) for at, before in scanner.elements]
+        assert told == [(b"[", 0), (b'"', 1), (b"{", 2), (b"1", 5), (b'"', 6), (b"[", 7), (b"{", 8)]
 
 
 def test_a_key_that_is_repeated_where_it_matters_less_is_told(json_module):

@@ -8,8 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge._fast import SSEDecoder
-from edge.dialects.anthropic_to_openai import translate_request as to_openai
-from edge.dialects.openai_to_anthropic import translate_request as to_anthropic
 from edge.dialects.translation import Context, anthropic_id, openai_id, original_id
 from edge.dialects.translators import TRANSLATORS
 from tests.unit.test_translation_streams import START, STOP, block, chunk, counts, delta, end, piece, stop, text, tool
@@ -22,6 +20,8 @@ from tests.unit.translating import (
     message_of,
     run,
     sse,
+    to_anthropic,
+    to_openai,
 )
 
 WORDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12).filter(lambda words: words.strip() == words)

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from edge.dialects.openai_to_anthropic import translate_request
 from edge.errors import InvalidJSON, InvalidRequest, InvalidValue
 from tests.unit.translating import PDF, PNG, TOOL, USER, call, messages
+from tests.unit.translating import to_anthropic as translate_request
 
 
 def test_instructions_a_conversation_begins_with_are_its_system_in_their_order_a_block_each():

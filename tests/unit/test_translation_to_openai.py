@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from edge.dialects.anthropic_to_openai import translate_request
 from edge.errors import InvalidRequest
 from tests.unit.translating import CUSTOM, PDF, PNG, USER, chat
+from tests.unit.translating import to_openai as translate_request
 
 
 def test_results_go_before_what_the_user_says_and_images_follow_behind_a_marker():

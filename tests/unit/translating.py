@@ -14,8 +14,16 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk, completion_cr
 from pydantic import BaseModel, TypeAdapter
 
 from edge._fast import SSEDecoder
-from edge.dialects.anthropic_to_openai import translate_request as to_openai
-from edge.dialects.openai_to_anthropic import translate_request as to_anthropic
+from edge.dialects.translators import TRANSLATORS
+
+
+def to_openai(body, model, **options):
+    return TRANSLATORS["messages"].opens(model, **options).at_once(body)
+
+
+def to_anthropic(body, model, **options):
+    return TRANSLATORS["chat"].opens(model, **options).at_once(body)
+
 
 NOW = 1_750_000_000
 SAMPLING = {"temperature", "top_p", "top_k"}
