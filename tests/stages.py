@@ -69,7 +69,7 @@ def stages(plan: str) -> tuple[Stage, ...]:
             # What runs on both builds by itself has done so already.
             Stage(
                 "pure build",
-                (*PYTEST, *BESIDE, "-m", "not alone and not pure and not compiled", "tests/unit", "tests/fuzz"),
+                (*PYTEST, *BESIDE, "-m", "not alone and not pure and not compiled", "tests/unit", "tests/fuzz", *LIVE),
                 pure,
                 uncompiled,
             ),
