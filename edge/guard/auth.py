@@ -26,6 +26,7 @@ from edge.errors import (
 )
 from edge.exchange import Exchange
 from edge.guard.key_table import KeyTable
+from edge.memo import Memo
 
 __all__ = ["ANYONE", "Auth", "Key", "new_key"]
 
@@ -77,6 +78,8 @@ class Auth:
         self.loopback_only = loopback_only
         self._table = KeyTable.of(settings.keys) if keys is None else keys
         self._known: dict[bytes, Key] = {}
+        # By the Authorization that is the only credential of a head: of valid keys alone.
+        self._said: Memo[bytes | None, Key] = Memo()
 
     def key_of(self, digest: bytes) -> Key | None:
         """The key with this SHA-256. It is put together when it is first presented."""
@@ -110,7 +113,11 @@ class Auth:
             self.check_open(exchange)
             return ANYONE
         index = exchange.index
-        key = self._find(bearer(exchange)) if b"authorization" in index else None
+        said = index.get(b"authorization")
+        alone = said is not None and b"x-api-key" not in index and len(index) == len(exchange.headers)
+        if alone and (known := self._said.get(said)) is not None:
+            return known
+        key = self._find(bearer(exchange)) if said is not None else None
         if b"x-api-key" in index:
             other = self._find((exchange.only(b"x-api-key") or b"").strip())
             if key is None:
@@ -119,6 +126,8 @@ class Auth:
                 raise ConflictingCredentials
         if key is None:
             raise InvalidApiKey
+        if alone:
+            self._said.keep(said, key)
         return key
 
     def _find(self, token: bytes) -> Key | None:
