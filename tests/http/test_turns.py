@@ -14,6 +14,7 @@ CHAT = b'{"model":"gpt-4o","messages":[]}'
 @pytest.fixture(scope="module")
 def upstream():
     with Canned() as canned:
+        canned.reply = minimal
         yield canned
 
 
