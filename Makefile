@@ -56,7 +56,7 @@ INSTRUCTED := build/instructions/$(subst /,-,$(PYTHON))
 bench-instructions: $(VENV)/.built $(INSTRUCTED)/.built
 	$(BIN)/python -m benchmarks.instructions --python $(INSTRUCTED)/bin/python $(INSTRUCTIONS)
 
-$(INSTRUCTED)/.built: $(wildcard edge/*.py edge/*/*.py edge/*/*.pxd edge/data/*) setup.py pyproject.toml
+$(INSTRUCTED)/.built: $(wildcard edge/*.py edge/*/*.py edge/*.pxd edge/*/*.pxd) setup.py pyproject.toml
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install -q --upgrade 'pip>=25.1'
 	rm -rf build/lib*

@@ -211,7 +211,7 @@ class Exchange:
             self.peer,
         )
 
-    # The sink. A front overrides these; none of the first four waits.
+    # The sink. A front overrides these (a compiled class has no abstract methods); none of the first four waits.
 
     def start(self, status: int, headers: Headers, size: int | None = None) -> None:
         """Begin the reply. `size` is that of its body in bytes, None for a stream. Takes `headers` over."""

@@ -9,6 +9,7 @@ that speaks OpenAI in front of Anthropic so needs one direction for its request,
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -231,7 +232,7 @@ class Translated:
     context: Context
 
 
-class Translation:
+class Translation(ABC):
     """A request on its way to the provider that calls the model `model`, in the other dialect.
 
     `version` is the ``anthropic-version`` that it goes by, if it goes to Anthropic. With `system_first` an OpenAI
@@ -254,19 +255,21 @@ class Translation:
         self.dropped = Dropped()
         self.result: dict[str, Any] = {"model": model}
 
+    @abstractmethod
     def begin(self, request: dict[str, Any]) -> list[Any]:
         """The messages, which are to be taken next. Raises InvalidRequest, InvalidValue, as all that follows does."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tools(self) -> list[Any]:
         """The tools, which are next after the messages."""
-        raise NotImplementedError
 
+    @abstractmethod
     def take_tool(self, number: int, tool: Any) -> None:
-        raise NotImplementedError
+        """One of the tools. `number` is its place."""
 
+    @abstractmethod
     def end(self) -> None:
-        raise NotImplementedError
+        """All is taken: finish the result."""
 
     def steps(self, request: dict[str, Any]) -> Steps[None]:
         for index, message in enumerate(self.begin(request)):

@@ -33,6 +33,8 @@ __all__ = ["ANYONE", "Auth", "Key", "new_key"]
 MIN_TOKEN = 16
 MAX_TOKEN = 4096
 MAX_KNOWN = 65536
+MAX_SAID = 256
+"""Bytes of an Authorization that is remembered: who has a key could pad it with blanks."""
 HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 ALPHABET = string.ascii_letters + string.digits
 
@@ -114,7 +116,8 @@ class Auth:
             return ANYONE
         index = exchange.index
         said = index.get(b"authorization")
-        alone = said is not None and b"x-api-key" not in index and len(index) == len(exchange.headers)
+        alone = said is not None and len(said) <= MAX_SAID and b"x-api-key" not in index
+        alone = alone and len(index) == len(exchange.headers)
         if alone and (known := self._said.get(said)) is not None:
             return known
         key = self._find(bearer(exchange)) if said is not None else None

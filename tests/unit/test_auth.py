@@ -1,0 +1,48 @@
+"""A key that was found by its header before is found again only where it would be found anew."""
+
+from __future__ import annotations
+
+import pytest
+
+from edge import config
+from edge.errors import ConflictingCredentials, InvalidApiKey
+from edge.guard.auth import Auth, new_key
+from tests.unit.exchanges import asked
+
+CHAT = {"model": "gpt-4o", "messages": []}
+TOKENS = dict(new_key(name)[0:2] for name in ("a", "b"))
+(A, B), DIGESTS = TOKENS, list(TOKENS.values())
+
+
+@pytest.fixture
+def auth():
+    keys = [config.Key(id=name, digests=[digest]) for name, digest in zip("ab", DIGESTS, strict=True)]
+    made = Auth(config.Auth(keys=keys))
+    assert made.identify(asked(CHAT, headers=[("authorization", f"Bearer {A}")])).id == "a"
+    return made
+
+
+def identify(auth, *headers):
+    return auth.identify(asked(CHAT, headers=headers)).id
+
+
+def test_the_same_header_is_the_same_key_and_another_is_not(auth):
+    assert identify(auth, ("authorization", f"Bearer {A}")) == "a"
+    assert identify(auth, ("authorization", f"Bearer {B}")) == "b"
+    for wrong in (f"Bearer {A}x", f"Basic {A}", A, ""):
+        with pytest.raises(InvalidApiKey):
+            identify(auth, ("authorization", wrong))
+
+
+def test_a_known_header_beside_another_credential_is_looked_at_with_it(auth):
+    known = ("authorization", f"Bearer {A}")
+    with pytest.raises(ConflictingCredentials):
+        identify(auth, known, ("x-api-key", B))
+    with pytest.raises(InvalidApiKey):
+        identify(auth, known, ("authorization", f"Bearer {B}"))
+    assert identify(auth, known, ("x-api-key", "somebody-elses-key")) == "a"
+
+
+def test_a_padded_header_is_taken_each_time(auth):
+    for _ in range(2):
+        assert identify(auth, ("authorization", f"Bearer {' ' * 4000}{A}")) == "a"
