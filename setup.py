@@ -28,6 +28,7 @@ HOT_MODULES = [
     "fields",
     "head",
     "head_fields",
+    "head_known",
     "json",
     "json_strings",
     "key",

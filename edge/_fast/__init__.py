@@ -42,9 +42,11 @@ __all__ = [
     "Head",
     "JSONError",
     "JSONScanner",
+    "KnownHead",
     "LFUCache",
     "Limits",
     "Member",
+    "RequestHead",
     "ResponseHead",
     "SSEDecoder",
     "SSELimitError",
@@ -89,8 +91,9 @@ if not TYPE_CHECKING and not _pure:
             select_fields,
             stored_reply,
         )
-        from edge._fast._head_c import ResponseHead
+        from edge._fast._head_c import RequestHead, ResponseHead
         from edge._fast._head_fields_c import Head
+        from edge._fast._head_known_c import KnownHead
         from edge._fast._json_c import MAX_KEYS, MAX_VALUES, JSONScanner, scan_json
         from edge._fast._json_strings_c import MAX_KEY, JSONError
         from edge._fast._key_c import FORMAT_VERSION, canonical, request_digest
@@ -124,8 +127,9 @@ if not COMPILED:
         select_fields,
         stored_reply,
     )
-    from edge._fast._head import ResponseHead
+    from edge._fast._head import RequestHead, ResponseHead
     from edge._fast._head_fields import Head
+    from edge._fast._head_known import KnownHead
     from edge._fast._json import MAX_KEYS, MAX_VALUES, JSONScanner, scan_json
     from edge._fast._json_strings import MAX_KEY, JSONError
     from edge._fast._key import FORMAT_VERSION, canonical, request_digest

@@ -70,7 +70,9 @@ def index_fields(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     else:
         index = dict(fields)
         if len(index) != len(fields):
-            index = dict(reversed(fields))
+            index = {}
+            for name, value in fields:
+                index.setdefault(name, value)
     return index
 
 

@@ -7,7 +7,7 @@ answers of both APIs, Cloudflare and nginx.
 
 from __future__ import annotations
 
-__all__ = ["METHODS", "NAMES", "NUMBERS", "SECRETS", "TOKEN_BYTES"]
+__all__ = ["HOLES", "METHODS", "NAMES", "NUMBERS", "SECRETS", "TOKEN_BYTES"]
 
 TOKEN_BYTES = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 """RFC 9110, section 5.6.2."""
@@ -144,3 +144,29 @@ NUMBERS = {name: number for number, name in enumerate(NAMES)}
 
 SECRETS = frozenset({b"authorization", b"x-api-key", b"api-key", b"cookie", b"set-cookie"})
 """Names whose values are not kept beyond the message they came in."""
+
+HOLES = {
+    b"content-length": "the size of each body",
+    b"traceparent": "each request is a span of its own (W3C Trace Context)",
+    b"tracestate": "as the one before it",
+    b"baggage": "as the one before it: Sentry's tells the trace",
+    b"sentry-trace": "as traceparent, in Sentry's form",
+    b"b3": "as traceparent, in Zipkin's form",
+    b"x-b3-traceid": "the same, in a field for each part",
+    b"x-b3-spanid": "the same",
+    b"x-b3-parentspanid": "the same",
+    b"x-b3-sampled": "the same",
+    b"x-amzn-trace-id": "a load balancer of Amazon's numbers what passes",
+    b"x-cloud-trace-context": "one of Google's does",
+    b"x-request-id": "clients and servers before us number what they send",
+    b"x-client-request-id": "the same",
+    b"x-correlation-id": "the same",
+    b"idempotency-key": "the SDKs make one for each request, and keep it when they try again",
+    b"x-stainless-retry-count": "the SDKs count how often they have tried",
+    b"cf-ray": "Cloudflare numbers what passes",
+    b"x-forwarded-for": "a server before us has many clients",
+    b"x-real-ip": "the same",
+    b"cf-connecting-ip": "the same",
+}
+"""Names of fields whose values change from one request of a client to its next, and why. Nothing that the gateway
+decides by is among them but what is read anew for each request: the size, the identity and the trace of a request."""

@@ -52,7 +52,6 @@ class AsgiTurn:
             url = httptools.parse_url(protocol.url)
             path, query = url.path or b"/", url.query or b""
         text = path.decode("ascii")
-        method: bytes = protocol.parser.get_method()
         scope: dict[str, Any] = {
             "type": "http",
             "asgi": {"version": protocol.asgi_version, "spec_version": "2.3"},
@@ -63,7 +62,7 @@ class AsgiTurn:
             "root_path": "",
             "headers": protocol.headers,
             "state": protocol.app_state.copy(),
-            "method": method.decode("ascii"),
+            "method": protocol.method.decode("ascii"),
             "path": unquote(text) if "%" in text else text,
             "raw_path": path,
             "query_string": query,

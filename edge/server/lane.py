@@ -15,18 +15,20 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from edge._fast import join_fields
-from edge.errors import ClientClosedRequest, EdgeError, Headers, InvalidHTTP, RequestTooLarge
+from edge.errors import ClientClosedRequest, EdgeError, Headers, RequestTooLarge
 from edge.exchange import Exchange
 from edge.repeats import MAX_REQUEST
 from edge.routes import ROUTES, Match, match
 from edge.server.asgi import DRAINED, EdgeApplication
-from edge.server.heads import END, Head, Heads
-from edge.server.protocol import KEEP_ALIVE_S, TARGET, EdgeProtocol
+from edge.server.heads import Heads, Known
+from edge.server.protocol import KEEP_ALIVE_S, EdgeProtocol
+from edge.server.request_head import HEAD, check_target
 from edge.server.turn import Turn
 
 __all__ = ["Lane"]
 
-SIZE = b"content-length"
+END = b"\r\n\r\n"
+"""Of a head."""
 JOINED = 65536
 """Up to this size a reply is one write, head and body."""
 HEADS = Heads()
@@ -43,17 +45,23 @@ KNOWN: dict[bytes, Match] = {
 
 
 class Lane(EdgeProtocol):
-    """A client connection whose API requests skip ASGI. ``segment``: what has just come, where it begins a request."""
+    """A client connection whose API requests skip ASGI.
+
+    ``segment``: what has just come, where it begins a request; ``known``: the head that it most likely begins with;
+    ``scanned``: its head is the one that `HEAD` has just read.
+    """
 
     edge: EdgeApplication
     peer: str
     segment = b""
-    new_head = False
+    known: Known | None = None
+    scanned = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self.edge = self.config.app  # type: ignore[assignment]
         self.peer = self.client[0] if self.client else ""
+        self.known = HEADS.latest
 
     def data_received(self, data: bytes) -> None:
         # What follows a whole request comes after its answer, nearly always; and that may be known.
@@ -71,31 +79,23 @@ class Lane(EdgeProtocol):
                 self.server_state.total_requests += 1
                 return
         self.segment = data
-        known = HEADS.find(data)
-        if known is None:
-            self.new_head = True
-            super().data_received(data)
-            self.new_head = False
-        else:
-            self.receive_known(data, *known)
+        super().data_received(data)
         self.segment = b""
 
-    def receive_known(self, request: bytes, head: Head, size: bytes, begin: int) -> None:
-        """A whole request with a head that came before, but for the size of the body, which begins at `begin`."""
-        headers = self.headers = list(head.headers)
-        headers[head.place] = (SIZE, size)
-        self.url = head.target
-        exchange = self._running = self.exchange(head.match, head.query, {**head.index, SIZE: size})
-        exchange.body = request[begin:]
-        exchange.received = len(request) - begin
-        exchange.complete = True
-        try:
-            exchange.begin()
-        except Exception as error:  # noqa: BLE001 - of this one request
-            self._reading = exchange  # the one that the error is about
-            self._refuse(self.cause_of(error))
-            return
-        self._clock()
+    def begun_turn(self, data: bytes) -> tuple[Turn, int, int] | None:
+        known = self.known
+        at = HEADS.find(known, data)
+        if known is None or not at:
+            self.scanned = True
+            try:
+                return super().begun_turn(data)
+            finally:
+                self.scanned = False
+        head = known.head
+        self.method = b"POST"
+        self.url = known.target
+        self.headers, index = head.take()
+        return self.exchange(known.match, known.query, index), max(head.content_length, 0), at
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -114,23 +114,20 @@ class Lane(EdgeProtocol):
         return start
 
     def turn_for(self, index: dict[bytes, bytes], version: str, keeps_alive: bool) -> Turn:
-        new_head, self.new_head = self.new_head, False
-        if self.parser.get_method() != b"POST":
+        if self.method != b"POST":
             return super().turn_for(index, version, keeps_alive)
         target = self.url
         query = b""
         found = KNOWN.get(target)
         if found is None:
-            if not TARGET.fullmatch(target):
-                raise InvalidHTTP("The request's target has a form that is not answered.")
+            check_target(target, b"POST")
             url = httptools.parse_url(target)
             found = match(url.path or b"/")
             if found is None:
                 return super().turn_for(index, version, keeps_alive)
             query = url.query or b""
-        if new_head and keeps_alive and version == "1.1" and len(index) == len(self.headers) and SIZE in index:
-            place = self.headers.index((SIZE, index[SIZE]))
-            HEADS.learn(self.segment, Head(found, target, query, list(self.headers), dict(index), place))
+        if self.scanned:
+            self.known = HEADS.learn(HEAD, found, target, query)
         exchange = self.exchange(found, query, index)
         exchange.chunks = version == "1.1"
         exchange.closes = not keeps_alive

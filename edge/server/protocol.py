@@ -10,41 +10,42 @@ that, of uvicorn 0.54 with httptools:
   bytes are read, and a lost connection is told to every request on it;
 * trailers arrive as headers, after the headers: they are ignored.
 
+A head of the common form, of a request that comes to a connection which has no other, is read in one scan
+(`edge/_fast/_head.py`), and its body, which has a length, by counting. All others are read by httptools.
+
 The requests of a connection are its turns: one is answered at a time, in their order, and none is begun while the
 client does not take what was written for those before it.
 """
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from edge._fast import FieldCollector, FieldLimitError, index_fields
-from edge.dialects import anthropic, openai
-from edge.errors import EdgeError, HeaderTooLarge, InternalError, InvalidHTTP, RequestTimeout, TargetTooLong
+from edge._fast import FieldCollector, index_fields
+from edge.errors import EdgeError, HeaderTooLarge, InvalidHTTP, RequestTimeout, TargetTooLong
 from edge.server.asgi_turn import AsgiTurn
 from edge.server.crowd import Crowd, Door
+from edge.server.refusal import cause_of, refusal
+from edge.server.request_head import MAX_HEAD, MAX_HEADERS, MAX_TARGET, check_size, check_target, checked_host, scan
 from edge.server.turn import Turn
+from edge.server.upgrade import without_upgrade
 from edge.telemetry.logs import where
 
 __all__ = ["SWEEP_S", "EdgeProtocol"]
 
-MAX_HEAD = 32768
-MAX_HEADERS = 100
 MAX_UNREAD = MAX_HEAD + 262144
 """What follows a body's latest byte (trailers, the extensions of a chunk): it may have begun in a segment full of other
 things; uvloop reads 256 KiB at once."""
 REQUEST_LINE = 64
 """What a request's line may have besides its target."""
-MAX_TARGET = 8192
 MAX_PIPELINED = 65536
 LARGE = 65536
 """Bytes of a segment after which others have their turn: libuv would read 32 of 256 KiB first. In chunks of two bytes
-these take seconds."""
+these take seconds. And of a body that its turn has before it begins: whoever refuses a larger one closes."""
 FIRST_BYTE_S = 10.0
 HEAD_S = 10.0
 BODY_IDLE_S = 15.0
@@ -59,17 +60,6 @@ GOODBYE_S = 5.0
 """Over TLS a close waits for the client's own, which one with a pool sends when it next looks at the connection."""
 SWEEP_S = 0.25
 NEVER = float("inf")
-
-HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(:[0-9]{1,5})?")
-"""RFC 9110, section 7.2: a host and a port, and nothing that could be read as either twice."""
-TARGET = re.compile(rb"(/|https?://)[\x21-\x7e]*")
-PHRASES = {
-    400: b"Bad Request",
-    408: b"Request Timeout",
-    414: b"URI Too Long",
-    431: b"Request Header Fields Too Large",
-    503: b"Service Unavailable",
-}
 
 
 class EdgeProtocol(HttpToolsProtocol):
@@ -94,10 +84,9 @@ class EdgeProtocol(HttpToolsProtocol):
         self._lingering = False
         self._in_head = False
         self._begun_at = 0.0
-        self._segment = 0
-        self._fed = 0
-        self._body_size = 0
-        self._pipelined = 0
+        self.method = b""
+        self._missing = 0
+        self._segment = self._fed = self._body_size = self._pipelined = 0
         self._good_host: bytes | None = None
         self._served = False
         self._begins = False
@@ -135,19 +124,15 @@ class EdgeProtocol(HttpToolsProtocol):
         self._segment = len(data)
         self._fed += self._segment
         self._begins = not self._in_head and self.between
-        left: bytes | memoryview = data
-        reading = True
         try:
-            while reading:
-                try:
-                    self.parser.feed_data(left)
-                    reading = False
-                except httptools.HttpParserUpgrade as upgrade:
-                    left = memoryview(left)[upgrade.args[0] :]
-                if reading:
-                    self._read_again()
-        except (EdgeError, httptools.HttpParserError) as error:
-            self._refuse(self.cause_of(error))
+            if self._begins:
+                data = self._begin(data)
+            elif self._missing:
+                data = self._go_on(data)
+            if data:
+                self._parse(data)
+        except Exception as error:  # noqa: BLE001 - of this one request
+            self._refuse(cause_of(error, self.logger))
             return
         if self._in_head:
             too_much = self._fed - self._before_head > MAX_HEAD + len(self.url) + REQUEST_LINE
@@ -167,35 +152,62 @@ class EdgeProtocol(HttpToolsProtocol):
         if not self.flow.read_paused and not self.transport.is_closing():
             self.transport.resume_reading()
 
-    def cause_of(self, error: Exception) -> EdgeError:
-        """What the parser, one of its callbacks or a turn had against the request."""
-        cause: BaseException = error
-        if isinstance(error, httptools.HttpParserError):
-            if not isinstance(error, httptools.HttpParserCallbackError) or error.__context__ is None:
-                return InvalidHTTP()
-            cause = error.__context__
-        if isinstance(cause, FieldLimitError):
-            return HeaderTooLarge(f"The headers are more than {MAX_HEADERS}.")
-        if not isinstance(cause, EdgeError):
-            self.logger.error("internal error: %s", where(cause))
-            return InternalError()
-        return cause
+    def _begin(self, data: bytes) -> bytes:
+        """Read a request whose head is of the common form, as far as it has come; what is left is for the parser."""
+        begun = self.begun_turn(data)
+        if begun is None:
+            return data
+        turn, size, at = begun
+        self._begins = False  # what follows does not begin with the segment
+        end = at + size
+        self._running = turn
+        if end > len(data) or size > LARGE:
+            self._reading = turn
+            self._missing = size
+            self._begun_at = self.loop.time()
+            self._body_size = 0
+            self._fed = self._segment
+            turn.begin()
+            return self._go_on(data[at:])
+        try:
+            if size:
+                turn.take(data[at:end])
+            turn.whole()
+            turn.begin()
+        except Exception:
+            self._reading = turn  # the one that the error is about
+            raise
+        return data[end:]
+
+    def _go_on(self, data: bytes) -> bytes:
+        """The same with what has come of its body."""
+        body = data[: self._missing]
+        self._missing -= len(body)
+        if body:
+            self.on_body(body)
+        if not self._missing:
+            self.on_message_complete()
+        return data[len(body) :]
+
+    def _parse(self, data: bytes) -> None:
+        left: bytes | memoryview = data
+        while left:
+            try:
+                self.parser.feed_data(left)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                left = memoryview(left)[upgrade.args[0] :]
+            self._read_again()
 
     def _read_again(self) -> None:
         """Read a head that asked for an upgrade once more, without that wish. Raises InvalidHTTP, HttpParserError."""
         method = self.parser.get_method()
         if method == b"CONNECT":
             raise InvalidHTTP("This is no forward proxy.", status=405)
-        lines = [b"%b %b HTTP/%b" % (method, self.url, self.parser.get_http_version().encode())]
-        for name, value in self.headers:
-            if name == b"connection":
-                tokens = [token.strip() for token in value.split(b",")]
-                value = b", ".join(token for token in tokens if token.lower() not in (b"upgrade", b"http2-settings"))
-            if name not in (b"upgrade", b"http2-settings") and (value or name != b"connection"):
-                lines.append(b"%b: %b" % (name, value))
+        version: str = self.parser.get_http_version()
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self.parser.feed_data(b"\r\n".join([*lines, b"", b""]))
+        self.parser.feed_data(without_upgrade(b"%b %b HTTP/%b" % (method, self.url, version.encode()), self.headers))
 
     # httptools' callbacks.
 
@@ -222,14 +234,13 @@ class EdgeProtocol(HttpToolsProtocol):
         if parser.should_upgrade() or self._lingering:
             return  # it is read again; or nothing is answered any more
         # No head is larger than what was fed since the segment it began in.
-        if self._fed > MAX_HEAD and sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD:
-            raise HeaderTooLarge(f"The headers are larger than {MAX_HEAD} bytes.")
+        if self._fed > MAX_HEAD:
+            check_size(headers)
         index = index_fields(headers)
-        repeated = len(index) != len(headers)
         host = index.get(b"host")
         keeps_alive = parser.should_keep_alive()
         version = "1.1"
-        if not keeps_alive or repeated or host is None or b"connection" in index:
+        if not keeps_alive or len(index) != len(headers) or host is None or b"connection" in index:
             # Without a word about the connection only HTTP/1.1 keeps it; the version itself is costly to ask for.
             version = parser.get_http_version()
             if version not in ("1.0", "1.1"):
@@ -238,9 +249,8 @@ class EdgeProtocol(HttpToolsProtocol):
             if hosts > 1 or (hosts == 0 and version == "1.1"):
                 raise InvalidHTTP("A request names exactly one host.")
         if host is not None and host != self._good_host:
-            if not HOST.fullmatch(host):
-                raise InvalidHTTP("A request names exactly one host.")
-            self._good_host = host
+            self._good_host = checked_host(host)
+        self.method = parser.get_method()
         turn = self._reading = self.turn_for(index, version, keeps_alive)
         if self._running is None and not self._waiting and not self.flow.write_paused:
             self._running = turn
@@ -266,11 +276,22 @@ class EdgeProtocol(HttpToolsProtocol):
 
     # Turns.
 
+    def begun_turn(self, data: bytes) -> tuple[Turn, int, int] | None:
+        """The turn of the request that `data` begins with, the size of its body and where that begins; None where the
+        head is not of the common form. Raises InvalidHTTP.
+        """
+        scanned = scan(data)
+        if scanned is None:
+            return None
+        self.method, self.url, self.headers, size, at = scanned
+        index = index_fields(self.headers)
+        if index[b"host"] != self._good_host:
+            self._good_host = checked_host(index[b"host"])
+        return self.turn_for(index, "1.1", True), size, at
+
     def turn_for(self, index: dict[bytes, bytes], version: str, keeps_alive: bool) -> Turn:
         """The turn of the request whose head is complete. Raises InvalidHTTP."""
-        # RFC 9112, section 3.2.4: the asterisk is a target of OPTIONS alone.
-        if not TARGET.fullmatch(self.url) and (self.url != b"*" or self.parser.get_method() != b"OPTIONS"):
-            raise InvalidHTTP("The request's target has a form that is not answered.")
+        check_target(self.url, self.method)
         return AsgiTurn(self, index, version, keeps_alive)
 
     def answered(self) -> None:
@@ -413,15 +434,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _refuse(self, error: EdgeError) -> None:
         """Answer with an error, after the answers that are due before it, and close."""
-        headers = self._collector.fields if self._in_head else self.headers
-        of_anthropic = any(name == b"anthropic-version" for name, _ in headers or ())
-        if of_anthropic or self.url.startswith(b"/anthropic"):
-            body = anthropic.error_body(error, "")
-        else:
-            body = openai.error_body(error)
-        more = b"".join(b"%b: %b\r\n" % field for field in error.headers)
-        head = b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%bconnection: close\r\n\r\n"
-        self._refusal = head % (error.status, PHRASES.get(error.status, b"Refused"), len(body), more) + body
+        self._refusal = refusal(error, self._collector.fields if self._in_head else self.headers, self.url)
         broken = self._reading
         if broken is not None:
             # The request whose body will never be whole.

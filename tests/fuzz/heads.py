@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
@@ -170,13 +171,14 @@ def parts_of(head: Any) -> Any:
 
 def fuzz_head(modules: Sequence[ModuleType], data: bytes) -> None:
     """Both builds read the same; what they take, llhttp takes and reads the same in it; the lines of what they wait for
-    more of, it has not refused; of what they take, no beginning is odd.
+    more of, it has not refused; of what they take, no beginning is odd. What fits a known head is read as that is.
 
     The first byte says how the rest becomes a head, see `made`, and the last one where that is cut.
     """
     request = made(data, REQUEST_LINES)
     readers = [module.RequestHead(20, 400, 100) for module in modules]
-    check(readers, request, data[-1:], httptools.HttpRequestParser)
+    if check(readers, request, data[-1:], httptools.HttpRequestParser):
+        check_known(modules, readers, request, data)
     answer = made(data, STATUS_LINES)
     check([module.ResponseHead(20, 400) for module in modules], answer, data[-1:], httptools.HttpResponseParser)
 
@@ -230,6 +232,33 @@ def check(heads: list[Any], data: bytes, where: bytes, kind: type) -> bool:
     assert reader.whole
     assert not reader.refused
     return True
+
+
+def check_known(modules: Sequence[ModuleType], heads: list[Any], data: bytes, raw: bytes) -> None:
+    """`data` begins with the head that `heads` have read. Another is made of it, by the last bytes of `raw`."""
+    suffixes = ["_c" if module.__name__.endswith("_c") else "" for module in modules]
+    kinds = [importlib.import_module(f"edge._fast._head_known{suffix}").KnownHead for suffix in suffixes]
+    try:
+        known = [kind(head) for kind, head in zip(kinds, heads, strict=True)]
+    except ValueError:
+        return
+    one([each.key for each in known])
+    end = heads[0].end
+    assert one([each.match(data) for each in known]) == end
+    assert one([each.match(b"GET" + data, 3) for each in known]) == end + 3
+    assert one([each.match(data[: end - 1]) for each in known]) == 0
+    other = bytearray(data)
+    for at, byte in zip(raw[-4::2], raw[-3::2], strict=False):
+        other[at * len(other) // 256] = byte
+    changed = bytes(other)
+    if one([each.match(changed) for each in known]):
+        assert one([head.read(changed) for head in heads]) > 0
+        told = parts_of(heads[0])
+        assert known[0].content_length == told[1]
+        for each in known:
+            assert each.match(changed) == told[4]
+        taken = one([each.take() for each in known])
+        assert taken == (told[0], dict(reversed(told[0])))
 
 
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"

@@ -12,6 +12,7 @@ from edge.server.heads import Heads
 from edge.state import build_state
 from tests.unit.lanes import Worker
 
+ODD = -1
 CHAT = "POST /v1/chat/completions HTTP/1.1"
 
 
@@ -22,15 +23,30 @@ class Counting(Heads):
         super().__init__()
         self.used = 0
 
-    def find(self, request):
-        found = super().find(request)
-        self.used += found is not None
+    def find(self, known, data):
+        found = super().find(known, data)
+        self.used += found > 0
         return found
+
+    def has(self, request: bytes) -> bool:
+        """Whether a head that is known is that of this request."""
+        return any(known.head.match(request) for known in self._known.values())
 
 
 class Forgetful(Heads):
-    def learn(self, segment, head):
-        pass
+    """Each head is read anew."""
+
+    def learn(self, head, match, target, query):
+        return None
+
+
+class Parsing:
+    """In place of the scan: each head is llhttp's."""
+
+    chunked = False
+
+    def read(self, data):
+        return ODD
 
 
 class Echo(Worker):

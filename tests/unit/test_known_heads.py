@@ -1,4 +1,6 @@
-"""A connection that knows heads does as one that reads each: its exchanges, its replies, its deadlines, its end."""
+"""A connection that knows heads does as one that scans each, and as one whose parser reads each: its exchanges, its
+replies, its deadlines, its end.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,25 @@ from hypothesis import strategies as st
 
 from edge.config import Auth, Key
 from edge.guard.auth import new_key
-from edge.server import lane, protocol
-from tests.unit.echoing import CHAT, Counting, Echo, Forgetful, facts, head_of
+from edge.server import lane, protocol, request_head
+from tests.unit.echoing import CHAT, Counting, Echo, Forgetful, Parsing, facts, head_of
 from tests.unit.lanes import BODY, OTHER, field, post, said, settled
 
 TOKEN, DIGEST = new_key("a")
 MADE_ID = re.compile(rb"\b[0-9a-f]{32}\b")
+
+
+SCAN = request_head.HEAD
+
+
+def ways(known: Counting) -> list[tuple]:
+    """How a head is read: known, scanned, parsed."""
+    return [(known, SCAN), (Forgetful(), SCAN), (Forgetful(), Parsing())]
+
+
+def goes(patch, way: tuple) -> None:
+    patch.setattr(lane, "HEADS", way[0])
+    patch.setattr(request_head, "HEAD", way[1])
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +94,9 @@ FIELDS = [
     "connection: Keep-Alive",
     "connection: keep-alive, x-request-id",
     "connection: upgrade\r\nupgrade: h2c",
+    "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    "x-forwarded-for: a, b",
+    "x-forwarded-for:",
     "expect: 100-continue",
     "transfer-encoding: chunked",
     "x-length: 5",
@@ -121,10 +139,10 @@ def segments(script) -> list[tuple[bytes, bool]]:
 
 
 @pytest.fixture(scope="module", params=["open", "keys"])
-def pair(request):
-    """Two that are alike."""
+def alike(request):
+    """Three workers."""
     auth = Auth(keys=[Key(id="a", digests=[DIGEST])]) if request.param == "keys" else None
-    made = [Echo(auth=auth, max_body_bytes=1024) for _ in range(2)]
+    made = [Echo(auth=auth, max_body_bytes=1024) for _ in range(3)]
     yield made
     for worker in made:
         worker.close()
@@ -132,29 +150,30 @@ def pair(request):
 
 @settings(max_examples=200, deadline=None)
 @given(script=sent)
-def test_a_connection_that_knows_heads_does_as_one_that_reads_them(pair, script):
-    ways = (Counting(), Forgetful())
-    knowing = pair[0]
+def test_a_connection_that_knows_heads_does_as_one_that_reads_them(alike, script):
+    each = ways(Counting())
+    knowing = alike[0]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lane, "HEADS", ways[0])
+        goes(patch, each[0])
         for request, *_ in script:
             knowing.ask(request).connection_lost(None)
-        for worker in pair:
+        for worker in alike:
             worker.seen.clear()
-        ends = [worker.connect() for worker in pair]
+        ends = [worker.connect() for worker in alike]
         for segment, comes_to_its_end in segments(script):
-            for worker, way, made in zip(pair, ways, ends, strict=True):
-                patch.setattr(lane, "HEADS", way)
+            for worker, way, made in zip(alike, each, ends, strict=True):
+                goes(patch, way)
                 if not made.transport.closing:
                     made.data_received(segment)
                 if comes_to_its_end:
                     worker.run()
-            assert stage(ends[0]) == stage(ends[1])
-        for worker, made in zip(pair, ends, strict=True):
+            assert stage(ends[0]) == stage(ends[1]) == stage(ends[2])
+        for worker, made in zip(alike, ends, strict=True):
             made.connection_lost(None)
             worker.run()
-        assert [facts(one) for one in knowing.seen] == [facts(one) for one in pair[1].seen]
-        assert [worker.gateway._in_flight for worker in pair] == [0, 0]
+        told = [[facts(one) for one in worker.seen] for worker in alike]
+        assert told[0] == told[1] == told[2]
+        assert [worker.gateway._in_flight for worker in alike] == [0, 0, 0]
 
 
 REFUSED = {
@@ -191,8 +210,8 @@ def test_a_failure_of_the_gateway_is_told_as_on_the_ordinary_way(worker, known, 
     worker.ask(post(start=start))
     monkeypatch.setattr(worker.gateway, part, fails)
     seen = []
-    for way in (known, Forgetful()):
-        monkeypatch.setattr(lane, "HEADS", way)
+    for way in ways(known):
+        goes(monkeypatch, way)
         caplog.clear()
         with caplog.at_level(logging.ERROR, "uvicorn.error"):
             made = worker.ask(post(start=start))
@@ -201,7 +220,7 @@ def test_a_failure_of_the_gateway_is_told_as_on_the_ordinary_way(worker, known, 
         assert "secret" not in line
         seen.append((stage(made), worker.gateway._in_flight))
     assert known.used == 1
-    assert seen[0] == seen[1]
+    assert seen[0] == seen[1] == seen[2]
     (((_, _, _, body),), *_), in_flight = seen[0]
     assert said(made)[0].startswith(b"HTTP/1.1 500 ")
     assert body.startswith(b'{"type":"error"') == (start != CHAT)
@@ -239,8 +258,8 @@ def test_the_heads_of_the_sdks_are_known(worker, known, saying):
 def test_what_follows_a_known_head_that_waits_comes_after_its_answer(worker, known, monkeypatch, follows):
     worker.ask(post())
     seen = []
-    for way in (known, Forgetful()):
-        monkeypatch.setattr(lane, "HEADS", way)
+    for way in ways(known):
+        goes(monkeypatch, way)
         made = worker.connect()
         made.data_received(post())
         assert said(made) == []
@@ -249,7 +268,7 @@ def test_what_follows_a_known_head_that_waits_comes_after_its_answer(worker, kno
         worker.run()
         seen.append(stage(made))
     assert known.used == 1
-    assert seen[0] == seen[1]
+    assert seen[0] == seen[1] == seen[2]
     assert said(made)[0].endswith(BODY)
 
 
