@@ -77,6 +77,7 @@ PATH_MODULES = [
     "edge.upstreams.retry",
     "edge.upstreams.ties",
     "edge.upstreams.transport",
+    "edge.upstreams.tried",
 ]
 
 COMPILED = Path("edge/_compiled")

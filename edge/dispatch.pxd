@@ -2,17 +2,19 @@ from edge.exchange cimport Exchange
 from edge.upstreams.attempt cimport Attempt
 from edge.upstreams.clocks cimport Deadline
 from edge.upstreams.desk cimport Desk, Outcome
+from edge.upstreams.tried cimport Tried
 
 
 cdef class Dispatch(Outcome):
     cdef Desk _desk
     cdef public Exchange _exchange
+    cdef Tried _tried
     cdef Attempt _attempt
     cdef Deadline _deadline
     cdef object _done, _job
     cdef list _targets
     cdef int _at
-    cdef bint _failed
+    cdef bint _failed, _names
     cdef double _begun
 
     cpdef start(self)

@@ -15,6 +15,7 @@ from edge.upstreams.desk import Desk, Outcome
 from edge.upstreams.retry import AttemptFailed, failed_attempt, may_follow
 from edge.upstreams.router import Upstream
 from edge.upstreams.ties import targets_of
+from edge.upstreams.tried import Tried
 
 __all__ = ["Dispatch"]
 
@@ -30,10 +31,11 @@ class Dispatch(Outcome):
         self._exchange = exchange
         self._done: Done | None = done
         settings = exchange.state.settings.resilience
-        self._targets = targets_of(exchange)
+        self._targets, self._names = targets_of(exchange)
         self._at = 0
         self._failed = False
         self._begun = 0.0
+        self._tried: Tried | None = None
         self._attempt: Attempt | None = None
         self._job: Job | None = None
         self._deadline = deadline = Deadline(desk.sweep, settings, self._expired, client_ms=exchange.deadline_ms)
@@ -71,7 +73,8 @@ class Dispatch(Outcome):
     def _ask(self, upstream: Upstream, account: Headers | None) -> None:
         exchange = self._exchange
         others_left = self._at < len(self._targets) or exchange.route.counts
-        attempt = Attempt(self._desk, exchange, self._deadline, self, upstream, account, others_left)
+        tried = self._tried = exchange.attempt = Tried(upstream, account, self._names, others_left)
+        attempt = Attempt(self._desk, exchange, self._deadline, self, tried)
         self._attempt = attempt
         attempt.start()
 
@@ -82,7 +85,7 @@ class Dispatch(Outcome):
         defect: Exception | None = None
         try:
             if failure is not None:
-                self._desk.hooks.attempt_failed(failed_attempt(self._exchange, failure, self._begun))
+                self._tell(failure, True)
         except Exception as error:  # noqa: BLE001 - a defect of ours must not leave a client waiting
             defect = error
         self._finish(defect)
@@ -123,7 +126,7 @@ class Dispatch(Outcome):
                 (exchange.started and not exchange.early)
                 or last
                 or self._deadline.over()
-                or not (error.absent or may_follow(exchange, not error.refused))
+                or not (error.absent or self._tried is None or may_follow(self._tried, not error.refused))
             )
             self._tell(error, ends)
             if ends and not counts:
@@ -132,8 +135,7 @@ class Dispatch(Outcome):
         else:
             self._finish(error)
             return
-        self._desk.accounts.settle(exchange)
-        exchange.forget_attempt()
+        self._tried = exchange.attempt = None
         if last or (counts and self._deadline.over()):
             # Only where tokens are to be counted: whoever asks for that can do with an estimate.
             self._estimate()
@@ -142,7 +144,10 @@ class Dispatch(Outcome):
 
     def _tell(self, failure: AttemptFailed | ProviderError, ends: bool) -> None:
         following = None if ends else self._targets[self._at][0]
-        self._desk.hooks.attempt_failed(failed_attempt(self._exchange, failure, self._begun, following))
+        if self._tried is not None:
+            self._desk.hooks.attempt_failed(
+                failed_attempt(self._exchange, self._tried, failure, self._begun, following)
+            )
 
     def _expired(self, error: EdgeError) -> None:
         if self._attempt is not None:

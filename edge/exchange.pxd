@@ -10,13 +10,13 @@ cdef class Exchange:
     cdef public dict index, spans
     cdef public double received_at
     # What the stages find out.
-    cdef public object state, key, scanner, deadline_ms, upstream, crossing, plan, quota, held, stored, sending, usage
+    cdef public object state, key, scanner, deadline_ms, upstream, attempt, plan, quota, held, stored, usage
     cdef public str model, model_label, cache
     cdef public tuple upstreams
-    cdef public int tie, attempts, upstream_status
+    cdef public int attempts
     cdef public object cost
-    cdef public bint stream, occupies, charged, estimated, makeshift
-    cdef public double content_at, upstream_s, _waiting_since
+    cdef public bint stream, occupies, estimated, makeshift
+    cdef public double content_at, upstream_s
     # The reply.
     cdef public int status
     cdef public object error, errand, answered
@@ -27,10 +27,8 @@ cdef class Exchange:
 
     cpdef blank(self)
     cpdef object only(self, bytes name)
-    cpdef upstream_begins(self)
-    cpdef upstream_ends(self)
+    cpdef waited(self, double since)
     cpdef double overhead_s(self)
-    cpdef forget_attempt(self)
     cpdef object record(self, str kind)
     cpdef start(self, int status, list headers, object size=*)
     cpdef write(self, bytes data)

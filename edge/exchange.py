@@ -17,11 +17,34 @@ from edge.errors import EdgeError, Headers
 from edge.hooks import RequestRecord, Usage
 from edge.routes import Dialect, Match
 
-__all__ = ["Errand", "Exchange"]
+__all__ = ["Errand", "Exchange", "Tried"]
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
 """A client's ``x-request-id`` that is taken over; others are replaced."""
 NO_WARNINGS: frozenset[str] = frozenset()
+
+
+class Tried(Protocol):
+    """What of an attempt is for the reply and the record: `edge.upstreams.tried.Tried`."""
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """The client's fields that did not cross."""
+        ...
+
+    @property
+    def warnings(self) -> frozenset[str]:
+        """What of the answer could not be made sense of."""
+        ...
+
+    @property
+    def broke(self) -> bool:
+        """Whether the answer is a stream that told of a failure."""
+        ...
+
+    def error_event(self, error: EdgeError, request_id: str) -> bytes | None:
+        """An error inside the stream that the answer is; None where it is none."""
+        ...
 
 
 class Errand(Protocol):
@@ -46,9 +69,9 @@ class Exchange:
     ``body_digest`` is the body's SHA-256 where that was found before it is needed. ``buffered`` counts the bytes that
     are held for it, of its own body and of the answer's.
 
-    Of the attempt at hand, ``sending`` is the request to the provider, ``upstream_status`` the status of its answer (0
-    before), ``usage`` the tokens and ``charged`` whether they are in the books. ``cost`` (1e-12 USD, -1 unknown) and
-    ``estimated`` are those of all attempts. ``cache``: how the cache was involved, as in `edge.hooks.RequestRecord`.
+    ``attempt`` is the one at hand, or the last one; that of a flight, where one gives the answer. ``usage`` are the
+    tokens of its answer, ``cost`` (1e-12 USD, -1 unknown) and ``estimated`` are those of all attempts. ``cache``: how
+    the cache was involved, as in `edge.hooks.RequestRecord`.
     """
 
     def __init__(
@@ -88,8 +111,7 @@ class Exchange:
         """As nothing is known of it, and nothing has come of it."""
         self.body = b""
         # What the stages find out. It is typed where it is made, above this module: gateway.State, guard.auth.Key,
-        # upstreams.router.Upstream, dialects.crossing.Crossing, upstreams.wire.UpstreamRequest, cache.policy.Plan,
-        # cache.memory.Held, cache.entry.Entry.
+        # upstreams.router.Upstream, cache.policy.Plan, cache.memory.Held, cache.entry.Entry.
         self.state: Any = None
         self.key: Any = None
         self.scanner: JSONScanner | None = None
@@ -101,20 +123,15 @@ class Exchange:
         self.deadline_ms: int | None = None
         self.upstreams: tuple[Any, ...] = ()
         self.upstream: Any = None
-        # Of `edge.upstreams.ties`: whether the request belongs to an account.
-        self.tie = 0
         self.attempts = 0
-        self.crossing: Any = None
+        self.attempt: Tried | None = None
         self.plan: Any = None
         self.occupies = False
         # Tells what is left of the key's limits.
         self.quota: Callable[[Exchange], Headers] | None = None
         self.held: Any = None
         self.stored: Any = None
-        self.sending: Any = None
-        self.upstream_status = 0
         self.usage: Usage | None = None
-        self.charged = False
         self.cost = -1
         self.estimated = False
         self.cache = ""
@@ -122,7 +139,6 @@ class Exchange:
         self.makeshift = False
         self.content_at = 0.0
         self.upstream_s = 0.0
-        self._waiting_since = 0.0
         # The reply so far.
         self.status = 0
         self.error: EdgeError | None = None
@@ -152,31 +168,19 @@ class Exchange:
 
     # Time spent upstream, so that overhead can be told from it.
 
-    def upstream_begins(self) -> None:
-        self._waiting_since = perf_counter()
-
-    def upstream_ends(self) -> None:
-        if self._waiting_since:
-            self.upstream_s += perf_counter() - self._waiting_since
-            self._waiting_since = 0.0
+    def waited(self, since: float) -> None:
+        """Since this reading of ``time.perf_counter()`` there was nothing to do but to wait upstream."""
+        self.upstream_s += perf_counter() - since
 
     def overhead_s(self) -> float:
         """Seconds this request has taken so far, without what was spent upstream."""
         return max(0.0, perf_counter() - self.received_at - self.upstream_s)
 
-    # The attempt at hand.
-
-    def forget_attempt(self) -> None:
-        """The next upstream is asked: nothing of this one's answer may be taken for its."""
-        self.crossing = self.sending = self.usage = None
-        self.upstream_status = 0
-        self.charged = False
-
     # What became of it.
 
     def record(self, kind: str) -> RequestRecord:
         """The record of a finished request that failed in the way of `kind`, "" if it did not."""
-        error, crossing, upstream, key = self.error, self.crossing, self.upstream, self.key
+        error, attempt, upstream, key = self.error, self.attempt, self.upstream, self.key
         duration_s = perf_counter() - self.received_at
         stored, model = self.stored, self.model
         # In the order of the record's fields: by name they would cost eight times as much.
@@ -200,7 +204,7 @@ class Exchange:
             max(0.0, duration_s - self.upstream_s),
             self.content_at - self.received_at if self.content_at else 0.0,
             self.usage,
-            crossing.warnings if crossing is not None else NO_WARNINGS,
+            attempt.warnings if attempt is not None else NO_WARNINGS,
             self.cost,
             self.estimated,
             self.cache,

@@ -301,9 +301,7 @@ class Gateway:
             self._in_flight -= 1
             self._tell_in_flight(self._in_flight)
             self.limits.done(exchange)
-        self.accounts.settle(exchange)
         kind = exchange.error.kind if exchange.error is not None else exchange.kind or kind_of_status(exchange.status)
-        events = exchange.crossing.stream if exchange.crossing is not None else None
-        if not kind and events is not None and events.failed:
+        if not kind and exchange.attempt is not None and exchange.attempt.broke:
             kind = "provider_stream_broken"
         self.hooks.request_done(exchange.record(kind))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import perf_counter
 
 from edge.dialects.abridged import abridged
 from edge.dialects.crossing import is_short
@@ -27,10 +28,11 @@ class Listing:
         self._exchange = exchange
         self._done: Done | None = done
         self._task: asyncio.Task[tuple[bytes, Headers]] | None = None
+        self._since = 0.0
 
     def start(self) -> None:
         exchange, state = self._exchange, self._exchange.state
-        exchange.upstream_begins()
+        self._since = perf_counter()
         wanted = exchange.argument if exchange.route is MODEL else ""
         asked = Asked(exchange.dialect, wanted, exchange.query, exchange.key.grants)
         answer = answer_models(state.router, state.catalog, state.settings.models, asked)
@@ -47,7 +49,7 @@ class Listing:
         failure = None if task.cancelled() else task.exception()
         if done is None or task.cancelled():
             return
-        self._exchange.upstream_ends()
+        self._exchange.waited(self._since)
         if failure is None:
             body, headers = task.result()
             reply(self._exchange, 200, [JSON_TYPE, *headers], body)

@@ -1,7 +1,7 @@
 from edge.exchange cimport Exchange
 
 cpdef fail(Exchange exchange, object error)
-cdef bytes error_event(Exchange exchange, object error)
+cpdef bytes error_event(Exchange exchange, object error)
 cpdef reply(Exchange exchange, int status, list headers, bytes body)
 cdef bytes streamed(Exchange exchange, bytes body)
 cpdef bint asks_usage(Exchange exchange) except -1

@@ -16,6 +16,7 @@ from edge.exchange import Exchange
 
 __all__ = [
     "JSON_TYPE",
+    "error_event",
     "fail",
     "keep_alive",
     "reply",
@@ -67,10 +68,9 @@ def fail(exchange: Exchange, error: EdgeError) -> None:
 
 
 def error_event(exchange: Exchange, error: EdgeError) -> bytes:
-    if exchange.crossing is not None and exchange.crossing.stream is not None:
-        event: bytes = exchange.crossing.error_event(error, exchange.request_id)
-        return event
-    return stream_of(exchange.route).error_event(error, exchange.request_id)
+    attempt, request_id = exchange.attempt, exchange.request_id
+    event = attempt.error_event(error, request_id) if attempt is not None else None
+    return stream_of(exchange.route).error_event(error, request_id) if event is None else event
 
 
 def reply(exchange: Exchange, status: int, headers: Headers, body: bytes) -> None:
@@ -153,7 +153,7 @@ def serve_flight(exchange: Exchange, flight: Flight) -> bool:
         if form is None:
             return False
         headers, body = [JSON_TYPE] + [pair for pair in headers if pair[0] not in OF_STREAMS], form
-    exchange.upstream, exchange.crossing, exchange.attempts = flight.upstream, flight.crossing, flight.attempts
+    exchange.upstream, exchange.attempt, exchange.attempts = flight.upstream, flight.attempt, flight.attempts
     reply(exchange, status, headers, body)
     return True
 
@@ -198,8 +198,8 @@ def _start(exchange: Exchange, status: int, headers: Headers, size: int | None) 
         headers.append((b"x-edge-cache", exchange.cache.encode("ascii")))
         if exchange.cache in CACHE_STATUS:
             headers.append((b"cache-status", CACHE_STATUS[exchange.cache]))
-    if exchange.crossing is not None and exchange.crossing.dropped and not exchange.early:
-        headers.append((b"x-edge-dropped", ", ".join(exchange.crossing.dropped).encode("ascii")))
+    if exchange.attempt is not None and not exchange.early and (dropped := exchange.attempt.dropped):
+        headers.append((b"x-edge-dropped", ", ".join(dropped).encode("ascii")))
     edge_ms = hundredths(exchange.overhead_s() * 1000)
     if size is not None:
         headers.append((b"x-edge-overhead-ms", edge_ms))

@@ -19,7 +19,7 @@ from edge.exchange import Exchange
 from edge.money.accounting import Accounts
 from edge.paced import Paced
 from edge.redis.pipe import RedisUnavailable
-from edge.replies import keep_alive, serve, serve_flight, start_reply
+from edge.replies import error_event, keep_alive, serve, serve_flight, start_reply
 from edge.upstreams.clocks import Deadline
 from edge.upstreams.desk import Desk
 
@@ -172,7 +172,7 @@ class Joining:
             return
         if not told:
             # It waited for a stream that cannot be told as JSON. All who did share one more call, for JSON.
-            exchange.forget_attempt()
+            exchange.attempt = exchange.usage = None
             exchange.cache = "miss"
             self._streams = False
             self.start()
@@ -191,7 +191,6 @@ class Joining:
         if flight.leave(follower):
             # It is nobody's from here on. What it cost is still to be in this one's record.
             flight.error = self._exchange.error or cause or ClientClosedRequest()
-            self._table.accounts.settle(flight)
             flight.cancel()
         flight.account_for(follower)
 
@@ -279,9 +278,8 @@ class Flying:
             error = InternalError()
             flight.failure = failure
         flight.error = error
-        self._table.accounts.settle(flight)
         if flight.ended:
             return
         if flight.started:
-            flight.write(flight.crossing.error_event(error, flight.request_id))
+            flight.write(error_event(flight, error))
         flight.end()

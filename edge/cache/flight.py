@@ -52,7 +52,7 @@ class Follower:
     ended it: ClientTooSlow for a follower that is too far behind, or the flight's failure where no reply has begun.
     """
 
-    __slots__ = ("_clock", "_done", "_flight", "_waits", "exchange", "position", "ready", "taken", "whole")
+    __slots__ = ("_clock", "_done", "_flight", "_since", "_waits", "exchange", "position", "ready", "taken", "whole")
 
     def __init__(self, flight: Flight, exchange: Exchange, clock: Clock, done: Done) -> None:
         self.exchange = exchange
@@ -64,6 +64,7 @@ class Follower:
         self._clock = clock
         self._done: Done | None = done
         self._waits = False
+        self._since = 0.0
 
     def write(self, data: bytes) -> None:
         """The next bytes of the flight, for a follower that is ready."""
@@ -77,8 +78,14 @@ class Follower:
         """It is no more that it has all, and waits."""
         if self.ready:
             self.ready = False
-            self.exchange.upstream_ends()
+            self.waited()
         self.go_on()
+
+    def waited(self) -> None:
+        """It waits for the flight no more, or from now on for the next of its bytes."""
+        if self._since:
+            self.exchange.waited(self._since)
+        self._since = perf_counter() if self.ready else 0.0
 
     def go_on(self) -> None:
         """Take what is there, as far as the client takes it."""
@@ -91,7 +98,7 @@ class Follower:
             elif not self.whole and self.position < flight.count:
                 chunk = flight.chunk(self.position)
                 if chunk is None:
-                    exchange.crossing = None  # that one may be at the end, and have nothing more to say
+                    exchange.attempt = None  # that one may be at the end, and have nothing more to say
                     self._end(ClientTooSlow())
                     return
                 self.position += 1
@@ -102,7 +109,7 @@ class Follower:
                 return
             else:
                 self.ready = True
-                exchange.upstream_begins()
+                self.waited()
                 flight.make_room()
                 return
 
@@ -134,7 +141,7 @@ class Follower:
         if self._flight is not None:
             self._flight = self._done = None
             self.ready = False
-            self.exchange.upstream_ends()
+            self.waited()
             self.exchange.when_room(None)
 
 
@@ -233,21 +240,18 @@ class Flight(Exchange):
             follower.whole = True  # it was told that a stream will come, and this is none: it is made one at the end
         if follower.whole:
             return
-        exchange.upstream_ends()
+        follower.waited()
         exchange.upstream = self.upstream
         exchange.attempts = self.attempts
-        exchange.crossing = self.crossing
+        exchange.attempt = self.attempt
         self.account_for(follower)
         if exchange.stream:
             exchange.content_at = perf_counter()
         self._begin(exchange, self.status, list(headers), size)
-        if follower.ready:
-            exchange.upstream_begins()
 
     def account_for(self, follower: Follower) -> None:
         """What the answer cost is the first one's, as far as it is known; it is charged to the flight, once."""
         exchange = follower.exchange
-        exchange.charged = True
         exchange.usage = self.usage
         if exchange.cache == "miss":
             exchange.cost, exchange.estimated = self.cost, self.estimated

@@ -17,9 +17,9 @@ cdef class Accounts:
     cpdef object charge(self, object upstream, str model_label, str tenant, object usage, bint estimated=*)
 
     cpdef saved_by(self, Exchange exchange, object cost)
-    cpdef settle(self, Exchange exchange, bytes answer=*)
-    cdef object _answered(self, Exchange exchange, object crossing, bytes answer)
+    cpdef settle(self, Exchange exchange, object tried, object error, bytes answer=*)
+    cdef object _answered(self, object tried, str path, object error, bytes answer)
 
 
 cpdef list by_kind(object usage)
-cdef bint cut_off(Exchange exchange) except -1
+cdef bint cut_off(object tried, object error) except -1

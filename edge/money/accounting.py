@@ -54,6 +54,26 @@ class Upstream(Protocol):
     @property
     def price(self) -> ModelPrice | None: ...
 
+    @property
+    def model(self) -> str: ...
+
+
+class Tried(Protocol):
+    """What is asked of an attempt, an `edge.upstreams.tried.Tried`."""
+
+    usage: Usage | None
+    status: int
+    charged: bool
+
+    @property
+    def upstream(self) -> Upstream: ...
+
+    @property
+    def crossing(self) -> Crossing | None: ...
+
+    @property
+    def sent(self) -> bool: ...
+
 
 class Charge(msgspec.Struct, frozen=True, gc=False):
     """One answer: its bare counts, what they cost in 1e-12 USD (-1 where no price is known), and whether `usage` is an
@@ -147,21 +167,24 @@ class Accounts:
             found.append((bind("edge_saved_cost_usd_total", model_label, tenant, tier), cost / PICO))
         return found
 
-    def settle(self, exchange: Exchange, answer: bytes | None = None) -> None:
-        """Charge what the provider at hand has answered `exchange`, if it has and is not charged yet.
+    def settle(self, exchange: Exchange, tried: Tried, error: Exception | None, answer: bytes | None = None) -> None:
+        """Charge what the provider has answered to an attempt for `exchange`, if it has and is not charged yet.
 
-        Sets ``usage``, ``estimated`` and ``cost`` of the exchange; the cost adds up over its attempts. `answer` is the
-        body of a whole answer of status 200.
+        Sets ``usage``, ``estimated`` and ``cost`` of the exchange; the cost adds up over its attempts. `error` is what
+        ended the attempt, `answer` the body of a whole answer of status 200.
         """
-        crossing = exchange.crossing
-        if exchange.charged or crossing is None or exchange.route.counts:
+        crossing = tried.crossing
+        if tried.charged or crossing is None:
             return
-        found = self._answered(exchange, crossing, answer)
+        exchange.usage = tried.usage
+        if exchange.route.counts:
+            return
+        found = self._answered(tried, exchange.route.upstream, error, answer)
         if found is None:
             return
-        exchange.charged = True
+        tried.charged = True
         usage, estimated = found
-        upstream = exchange.upstream
+        upstream = tried.upstream
         charge = self.charge(upstream, exchange.model_label, exchange.key.tenant, usage, estimated)
         if charge is None:
             return
@@ -173,34 +196,36 @@ class Accounts:
             exchange.cost = charge.cost + max(0, exchange.cost)
 
     def _answered(
-        self, exchange: Exchange, crossing: Crossing, answer: bytes | None
+        self, tried: Tried, path: str, error: Exception | None, answer: bytes | None
     ) -> tuple[Usage | None, bool] | None:
         """The tokens of what came (None: not to be told) and whether they are estimated; None if nothing is to be
         charged. Must not raise: nobody would settle the request then.
         """
-        stream, path = crossing.stream, exchange.route.upstream
+        crossing = tried.crossing
+        assert crossing is not None  # noqa: S101 - else it is not asked
+        stream = crossing.stream
         if crossing.told is not None and (stream is None or stream.content):
             return crossing.told, True  # the books say what the client has been told
         if stream is not None and stream.content:
             usage = stream.reported()
-            whole = stream.finished or (exchange.error is None and not stream.failed)
+            whole = stream.finished or (error is None and not stream.failed)
             if whole and usage is not None and usage.input >= 0 and usage.output >= 0:
                 return usage, False
-            written = stream.estimate(exchange.upstream.model)
+            written = stream.estimate(tried.upstream.model)
             known = usage
-        elif stream is None and exchange.usage is not None:
-            return exchange.usage, False
+        elif stream is None and tried.usage is not None:
+            return tried.usage, False
         elif stream is None and answer is not None:
             counts = path in READABLE and path != WITHOUT_OUTPUT
             known, written = None, estimate_answer(answer) if counts else -1
-        elif cut_off(exchange):
+        elif cut_off(tried, error):
             known, written = stream.reported() if stream is not None else None, -1
         else:
             return None
         if path not in READABLE:
             return known, False
         estimated = estimate(crossing.estimated_input, written, known)
-        price = exchange.upstream.price
+        price = tried.upstream.price
         window = price.context_window if price is not None else None
         if window is not None and estimated.input > window and (known is None or known.input < 0):
             estimated = msgspec.structs.replace(estimated, input=window)  # it would have been refused otherwise
@@ -247,8 +272,6 @@ def estimate(measure: Callable[[], int], written: int, known: Usage | None = Non
     )
 
 
-def cut_off(exchange: Exchange) -> bool:
+def cut_off(tried: Tried, error: Exception | None) -> bool:
     """Whether the provider had the request, and would have gone on, when it was given up for no fault of its own."""
-    if not isinstance(exchange.error, ClientClosedRequest | ShuttingDown):
-        return False
-    return exchange.upstream_status in (0, 200) and exchange.sending is not None and exchange.sending.sent
+    return isinstance(error, ClientClosedRequest | ShuttingDown) and tried.sent and tried.status in (0, 200)

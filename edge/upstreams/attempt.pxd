@@ -3,6 +3,7 @@ from edge.upstreams.clocks cimport Deadline
 from edge.upstreams.desk cimport Desk, Outcome
 from edge.upstreams.receiver cimport Receiver
 from edge.upstreams.relay cimport EventRelay
+from edge.upstreams.tried cimport Tried
 
 cdef int NEW, HEAD, EXCERPT, COLLECT, JUDGE, HOLD, RELAY, REST, ENDED
 
@@ -12,12 +13,13 @@ cdef class Attempt(Receiver):
     cdef Exchange _exchange
     cdef Deadline _deadline
     cdef Outcome _outcome
-    cdef object _upstream, _account, _wire, _job, _timer, _body, _end
+    cdef object _wire, _job, _timer, _body, _end
     cdef EventRelay _relay
+    cdef Tried _tried
     cdef public int _state
-    cdef int _status
+    cdef double _since
     cdef Py_ssize_t _held
-    cdef bint _others_left, _framed, _waits
+    cdef bint _framed, _waits
     cdef list _headers
     cdef dict _index
     cdef bytes _first
@@ -36,6 +38,8 @@ cdef class Attempt(Receiver):
     cdef _commit(self)
     cdef _pass_on(self, bytes data)
     cdef EventRelay _events(self)
+    cdef object _crossing(self)
+    cdef _waited(self)
     cpdef _go_on(self)
     cpdef _finish_stream(self)
     cpdef _enter(self, int state)

@@ -12,7 +12,7 @@ from io import BytesIO
 from time import perf_counter
 from typing import cast
 
-from edge.dialects.crossing import is_brief, is_short
+from edge.dialects.crossing import Crossing, is_brief, is_short
 from edge.dialects.failures import Failed, NoAnswer, is_json
 from edge.errors import EdgeError, Headers, UpstreamBadResponse, UpstreamStreamBroken
 from edge.exchange import Exchange
@@ -33,7 +33,7 @@ from edge.upstreams.retry import (
     is_stream,
     returned_headers,
 )
-from edge.upstreams.router import Upstream
+from edge.upstreams.tried import Tried
 from edge.upstreams.wire import Wire
 
 __all__ = ["Attempt"]
@@ -67,31 +67,20 @@ FOLLOWS = {
 
 
 class Attempt(Receiver):
-    """``others_left``: another upstream can be asked if this one fails."""
+    """What comes of it is written to `tried`."""
 
-    def __init__(
-        self,
-        desk: Desk,
-        exchange: Exchange,
-        deadline: Deadline,
-        outcome: Outcome,
-        upstream: Upstream,
-        account: Headers | None,
-        others_left: bool,
-    ) -> None:
+    def __init__(self, desk: Desk, exchange: Exchange, deadline: Deadline, outcome: Outcome, tried: Tried) -> None:
         self._desk = desk
         self._exchange = exchange
         self._deadline = deadline
         self._outcome = outcome
-        self._upstream = upstream
-        self._account = account
-        self._others_left = others_left
+        self._tried = tried
+        self._since = 0.0
         self._state = NEW
         self._held = exchange.buffered
         self._wire: Wire | None = None
         self._job: Job | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._status = 0
         self._headers: Headers = []
         self._index: dict[bytes, bytes] = {}
         self._framed = False
@@ -106,15 +95,15 @@ class Attempt(Receiver):
     # From who tries.
 
     def start(self) -> None:
-        exchange, provider = self._exchange, self._upstream.provider
-        exchange.upstream = self._upstream
+        exchange, provider = self._exchange, self._tried.upstream.provider
+        exchange.upstream = self._tried.upstream
         self._deadline.start()
         if not is_short(exchange) and provider.searches(exchange.route):
             self._job = in_thread(self.cross, self._then(self.send))
             return
         try:
             self.cross()
-            if (crossing := exchange.crossing).prepared:
+            if (crossing := self._crossing()).prepared:
                 self.send()
             else:
                 self._job = self._desk.slices.add(Work(crossing.prepare()).step, self._then(self.send))
@@ -128,20 +117,21 @@ class Attempt(Receiver):
     # Sending.
 
     def cross(self) -> None:
-        exchange = self._exchange
-        exchange.crossing = self._upstream.provider.crossing(exchange, self._upstream.model)
+        tried = self._tried
+        tried.crossing = tried.upstream.provider.crossing(self._exchange, tried.upstream.model)
 
     def send(self) -> None:
-        exchange, provider = self._exchange, self._upstream.provider
-        exchange.upstream_begins()
-        exchange.sending = provider.request(exchange, exchange.crossing, self._account, once=is_kept(exchange))
+        exchange, tried = self._exchange, self._tried
+        provider = tried.upstream.provider
+        self._since = perf_counter()
+        tried.request = provider.request(exchange, self._crossing(), tried.account, once=is_kept(exchange))
         self._enter(HEAD)
-        self._wire = provider.transport.send(exchange.sending, self)
+        self._wire = provider.transport.send(tried.request, self)
 
     # As a receiver.
 
     def head(self, status: int, headers: Headers, index: dict[bytes, bytes], framed: bool) -> None:
-        self._status = self._exchange.upstream_status = status
+        self._tried.status = status
         self._headers = headers
         self._index = index
         self._framed = framed
@@ -153,11 +143,11 @@ class Attempt(Receiver):
             self.fail(error)
 
     def _take_head(self) -> None:
-        exchange, status = self._exchange, self._status
-        if is_stream(status, self._index, exchange.stream):
+        status = self._tried.status
+        if is_stream(status, self._index, self._exchange.stream):
             self._enter(HOLD)
-            self._relay = EventRelay(exchange.crossing)
-        elif is_for_nobody(exchange, status, self._others_left):
+            self._relay = EventRelay(self._crossing())
+        elif is_for_nobody(self._tried, status):
             self._enter(EXCERPT)
             self._timer = asyncio.get_running_loop().call_later(EXCERPT_S, self._look_at_excerpt)
         else:
@@ -261,29 +251,29 @@ class Attempt(Receiver):
 
     def _judge(self, body: bytes) -> None:
         self._enter(JUDGE)
-        if not 200 <= self._status < 300 or len(body) <= LARGE:
+        if not 200 <= self._tried.status < 300 or len(body) <= LARGE:
             self._decide(body, body)
             return
-        outline = Outline(body, translates=self._exchange.crossing.translates)
+        outline = Outline(body, translates=self._crossing().translates)
         self._job = self._desk.slices.add(outline.step, self._then(lambda: self._decide(body, outline.text)))
 
     def _decide(self, body: bytes, seen: bytes) -> None:
         """`seen` is what of `body` tells whether it is an answer."""
-        exchange, status = self._exchange, self._status
-        crossing = exchange.crossing
+        tried, crossing, route = self._tried, self._crossing(), self._exchange.route
+        status = tried.status
         if 200 <= status < 300:
             try:
                 usage = crossing.usage(self._index.get(b"content-type", b""), seen)
-                exchange.usage = usage if status == 200 else None
+                tried.usage = usage if status == 200 else None
             except Failed as failed:
                 status, body = failed.status, failed.body  # those that it should have had
             except NoAnswer as found:
-                exchange.usage = found.usage if status == 200 else None
+                tried.usage = found.usage if status == 200 else None
                 raise found.error from None
-        check_status(exchange, status, body, self._others_left)
-        exchange.upstream_ends()
+        check_status(tried, route.endpoint, status, body)
+        self._waited()
         failure = failure_of(status, body)
-        if exchange.route.counts:
+        if route.counts:
             check_count(status, body)
         if not crossing.translates or status >= 400 or is_brief(body):
             status, body = crossing.answer(status, body)
@@ -295,8 +285,8 @@ class Attempt(Receiver):
     def _answer(self, status: int, body: bytes, failure: AttemptFailed | None) -> None:
         exchange, desk = self._exchange, self._desk
         self._deadline.stop()
-        desk.accounts.settle(exchange, body if status == 200 else None)
-        headers = exchange.crossing.headers(returned_headers(self._headers, self._index))
+        desk.accounts.settle(exchange, self._tried, None, body if status == 200 else None)
+        headers = self._crossing().headers(returned_headers(self._headers, self._index))
         desk.replies.whole(exchange, status, headers, body)
         self._pass(failure)
 
@@ -305,21 +295,21 @@ class Attempt(Receiver):
     def _commit(self) -> None:
         """Content, an error or the end has come: from here on the client has this upstream's answer, or none."""
         exchange, relay = self._exchange, self._events()
-        crossing, stream = exchange.crossing, relay.stream
+        crossing, stream = self._crossing(), relay.stream
         if not (stream.content or stream.failed):
             raise UpstreamBadResponse(EMPTY) if relay.complete else UpstreamStreamBroken
-        exchange.upstream_ends()
+        self._waited()
         headers = crossing.headers(returned_headers(self._headers, self._index))
         if stream.failed and not stream.content:
             said = stream.early_error()[0]  # what it means is the provider's word, before it is translated
-            check_status(exchange, said, stream.error_data, self._others_left)
+            check_status(self._tried, exchange.route.endpoint, said, stream.error_data)
             status, body = crossing.early_error()
             headers = [JSON_TYPE, *(pair for pair in headers if pair[0] != b"content-type")]
             self._desk.replies.whole(exchange, status, headers, body)
             self._pass(failure_of(said, stream.error_data))
             return
         exchange.content_at = perf_counter()
-        self._desk.replies.stream(exchange, self._status, headers)
+        self._desk.replies.stream(exchange, self._tried.status, headers)
         ready, self._ready = bytes(self._ready), bytearray()
         self._enter(RELAY)
         exchange.write(ready)
@@ -327,7 +317,7 @@ class Attempt(Receiver):
         if self._end is True:
             self._finish_stream()
         else:
-            exchange.upstream_begins()
+            self._since = perf_counter()
             self._go_on()
 
     def _pass_on(self, data: bytes) -> None:
@@ -347,11 +337,11 @@ class Attempt(Receiver):
                 self._waits = True
                 if self._wire is not None:
                     self._wire.pause()
-                exchange.upstream_ends()
+                self._waited()
                 self._deadline.taken()
                 exchange.when_room(self._room)
         elif stream.finished or stream.failed:
-            exchange.upstream_ends()
+            self._waited()
             self._enter(REST)
             if self._wire is None:
                 self._finish_stream()
@@ -360,7 +350,7 @@ class Attempt(Receiver):
         elif isinstance(self._end, EdgeError):
             raise self._end
         elif self._end:
-            exchange.upstream_ends()
+            self._waited()
             if ready := self._events().take_end():
                 exchange.write(ready)
             self._finish_stream()
@@ -370,7 +360,7 @@ class Attempt(Receiver):
             return
         self._waits = False
         self._deadline.go_on()
-        self._exchange.upstream_begins()
+        self._since = perf_counter()
         if self._wire is not None:
             self._wire.resume()
         self._guard(self._go_on)
@@ -383,12 +373,21 @@ class Attempt(Receiver):
         if not stream.failed and not relay.complete:
             raise UpstreamStreamBroken
         self._deadline.stop()
-        self._desk.accounts.settle(exchange)
+        self._desk.accounts.settle(exchange, self._tried, None)
         exchange.end()
         self._pass(AttemptFailed(stream.early_error()[0], stream.error_data) if stream.failed else None)
 
     def _events(self) -> EventRelay:
         return cast("EventRelay", self._relay)  # asked of streams only
+
+    def _crossing(self) -> Crossing:
+        return cast("Crossing", self._tried.crossing)  # asked after `cross`
+
+    def _waited(self) -> None:
+        """Nothing is awaited from upstream, until ``_since`` is set anew."""
+        if self._since:
+            self._exchange.waited(self._since)
+            self._since = 0.0
 
     # Its end.
 
@@ -430,15 +429,17 @@ class Attempt(Receiver):
         outcome.failed(error)
 
     def _close(self, error: Exception | None) -> None:
-        exchange = self._exchange
+        exchange, tried = self._exchange, self._tried
         self._enter(ENDED)
         self._deadline.stop()
-        exchange.upstream_ends()
+        self._waited()
         exchange.when_room(None)
         self._desk.buffers.let_go(exchange, self._held)
-        if exchange.sending is not None:
-            code = code_of_attempt(exchange, error)
-            provider = self._upstream.provider.name
+        if not tried.charged:
+            self._desk.accounts.settle(exchange, tried, exchange.error if error is None else error)
+        if tried.request is not None:
+            code = code_of_attempt(tried.status, error)
+            provider = tried.upstream.provider.name
             self._desk.meter.count("edge_upstream_requests_total", provider, exchange.model_label, code)
         if self._timer is not None:
             self._timer.cancel()

@@ -12,6 +12,7 @@ from edge.hooks import Hooks, Meter
 from edge.slices import Slices
 from edge.upstreams.clocks import Sweep
 from edge.upstreams.retry import AttemptFailed
+from edge.upstreams.tried import Tried
 
 __all__ = ["Buffers", "Desk", "Outcome", "Replies"]
 
@@ -38,8 +39,10 @@ class Buffers:
 class Accounts(Protocol):
     """The books: `edge.accounting.Accounts`, which stands beside this."""
 
-    def settle(self, exchange: Exchange, answer: bytes | None = None) -> None:
-        """Charge the answer of the attempt at hand, once; `answer` is its body, where it is whole and of status 200."""
+    def settle(self, exchange: Exchange, tried: Tried, error: Exception | None, answer: bytes | None = None) -> None:
+        """Charge the answer of an attempt, once. `error` is what ended it, None where it ended well; `answer` its body,
+        where it is whole and of status 200.
+        """
         ...
 
 

@@ -30,7 +30,8 @@ from edge.hooks import FailedAttempt
 from edge.routes import OTHER
 from edge.upstreams.refusal import is_unknown_path, read, words_of
 from edge.upstreams.router import Upstream
-from edge.upstreams.ties import NAMES, is_unknown_thing
+from edge.upstreams.ties import is_unknown_thing
+from edge.upstreams.tried import Tried
 
 __all__ = [
     "AttemptFailed",
@@ -80,13 +81,13 @@ class AttemptFailed(Exception):
         self.kind = kind_of_status(status)
 
 
-def is_for_nobody(exchange: Exchange, status: int, others_left: bool) -> bool:
+def is_for_nobody(tried: Tried, status: int) -> bool:
     """Whether the body of an answer is for the log alone: it is a failure that the client gets no word of."""
-    follows = others_left and status in RETRYABLE and may_follow(exchange, status not in NOT_TAKEN)
+    follows = tried.others_left and status in RETRYABLE and may_follow(tried, status not in NOT_TAKEN)
     return 300 <= status < 400 or status in CREDENTIALS or follows
 
 
-def check_status(exchange: Exchange, status: int, body: bytes, others_left: bool) -> None:
+def check_status(tried: Tried, endpoint: str, status: int, body: bytes) -> None:
     """Raises for an answer that is not for the client: UpstreamCredentials, UpstreamBadResponse, and, while there are
     other upstreams, AttemptFailed.
     """
@@ -98,13 +99,13 @@ def check_status(exchange: Exchange, status: int, body: bytes, others_left: bool
         raise told(UpstreamBadResponse("The provider answered with a redirect, which is never followed."), body)
     if not 200 <= status < 600:
         raise UpstreamBadResponse("The provider's answer has a status that does not exist.")
-    if status in (404, 405) and exchange.route.endpoint != OTHER and is_unknown_path(status, body):
+    if status in (404, 405) and endpoint != OTHER and is_unknown_path(status, body):
         error = UpstreamBadResponse(NO_SUCH_PATH, headers=[(b"x-should-retry", b"false")])
         error.refused = error.absent = True
         raise told(error, body)
-    if others_left and exchange.tie == NAMES and is_unknown_thing(status, body):
+    if tried.others_left and tried.names and is_unknown_thing(status, body):
         raise AttemptFailed(status, body)
-    if others_left and status in RETRYABLE and may_follow(exchange, status not in NOT_TAKEN):
+    if tried.others_left and status in RETRYABLE and may_follow(tried, status not in NOT_TAKEN):
         raise AttemptFailed(status, body)
 
 
@@ -126,16 +127,16 @@ def failure_of(status: int, body: bytes) -> AttemptFailed | None:
     return AttemptFailed(status, body) if status in RETRYABLE or status >= 500 else None
 
 
-def may_follow(exchange: Exchange, taken: bool = True) -> bool:
-    """Whether another upstream may be asked after a failure of the one at hand. `taken`: that one may have begun with
-    the request, if it has got it.
+def may_follow(tried: Tried, taken: bool = True) -> bool:
+    """Whether another upstream may be asked after a failure of this one. `taken`: it may have begun with the request,
+    if it has got it.
     """
-    if exchange.tie == NAMES:
+    if tried.names:
         return False
-    sending = exchange.sending
-    if sending is None or not sending.sent or not sending.once:
+    request = tried.request
+    if request is None or not request.sent or not request.once:
         return True
-    stream = exchange.crossing.stream
+    stream = tried.crossing.stream if tried.crossing is not None else None
     return not taken and (stream is None or not stream.accepted)
 
 
@@ -163,17 +164,21 @@ def told(error: ProviderError, body: bytes) -> ProviderError:
 
 
 def failed_attempt(
-    exchange: Exchange, failure: AttemptFailed | ProviderError, begun: float, following: Upstream | None = None
+    exchange: Exchange,
+    tried: Tried,
+    failure: AttemptFailed | ProviderError,
+    begun: float,
+    following: Upstream | None = None,
 ) -> FailedAttempt:
-    """The record of the attempt at hand, which began at `begun`, and after which `following` is asked."""
-    upstream = exchange.upstream
+    """The record of an attempt, which began at `begun`, and after which `following` is asked."""
+    upstream = tried.upstream
     answered = isinstance(failure, AttemptFailed)
     return FailedAttempt(
         exchange.request_id,
         upstream.provider.name,
         exchange.model_label,
         upstream.model,
-        failure.status if answered else exchange.upstream_status,
+        failure.status if answered else tried.status,
         "" if isinstance(failure, AttemptFailed) else failure.code,
         failure.kind,
         perf_counter() - begun,
@@ -184,10 +189,12 @@ def failed_attempt(
     )
 
 
-def code_of_attempt(exchange: Exchange, error: BaseException | None) -> str:
-    """What a request to a provider is counted by: the status of its answer or, where none came, the code of `error`."""
-    if exchange.upstream_status:
-        return str(exchange.upstream_status)
+def code_of_attempt(status: int, error: BaseException | None) -> str:
+    """What a request to a provider is counted by: the `status` of its answer or, where none came (0), the code of
+    `error`.
+    """
+    if status:
+        return str(status)
     return error.code if isinstance(error, EdgeError) else ClientClosedRequest.code
 
 

@@ -1,3 +1,3 @@
 from edge.exchange cimport Exchange
 
-cpdef list targets_of(Exchange exchange)
+cpdef tuple targets_of(Exchange exchange)

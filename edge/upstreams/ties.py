@@ -82,20 +82,20 @@ def tie_of(exchange: Exchange) -> int:
     return FREE
 
 
-def targets_of(exchange: Exchange) -> list[Target]:
-    """Whom to ask, in this order. Sets ``tie``."""
+def targets_of(exchange: Exchange) -> tuple[list[Target], bool]:
+    """Whom to ask, in this order, and whether the request names what an account keeps."""
     upstreams: tuple[Upstream, ...] = exchange.upstreams
     if len(upstreams) == 1 and not upstreams[0].provider.takes_turns:
-        return [(upstreams[0], None)]
-    tie = exchange.tie = tie_of(exchange)
+        return [(upstreams[0], None)], False
+    tie = tie_of(exchange)
     if tie == FREE:
-        return [(upstream, None) for upstream in upstreams]
+        return [(upstream, None) for upstream in upstreams], False
     tenant = exchange.key.tenant or exchange.key.id
     targets: list[Target] = []
     for upstream in upstreams:
         accounts = upstream.provider.accounts_of(tenant)
         targets += [(upstream, account) for account in (accounts if tie == NAMES else accounts[:1])]
-    return targets[:MAX_TARGETS] if tie == NAMES else targets
+    return (targets[:MAX_TARGETS], True) if tie == NAMES else (targets, False)
 
 
 def is_unknown_thing(status: int, body: bytes) -> bool:

@@ -24,6 +24,7 @@ from edge.telemetry.metrics import Metrics, shared_slots
 from edge.upstreams.fleet import open_site
 from edge.upstreams.provider import Provider
 from edge.upstreams.router import Upstream
+from edge.upstreams.tried import Tried
 from tests.unit.exchanges import Asked, asked
 
 OPENAI = "https://api.openai.com/v1"
@@ -137,16 +138,19 @@ def exchange(api: str = "chat", *, events: list[tuple[bytes, bytes]] | None = No
         stream.see(events)
     body = fields.get("body", BODY)
     made = asked(BODY)
-    made.crossing = SimpleNamespace(stream=stream, told=None, estimated_input=lambda: estimate_input(PATHS[api], body))
+    crossing = SimpleNamespace(stream=stream, told=None, estimated_input=lambda: estimate_input(PATHS[api], body))
+    made.attempt = tried = Tried(upstream(), None, False, False)
+    tried.crossing, tried.status, tried.request = crossing, 200, SimpleNamespace(sent=True)
     made.route = SimpleNamespace(counts=False, upstream=PATHS[api])
-    made.upstream = upstream()
     made.key = SimpleNamespace(tenant="a")
     made.model_label = "smart"
-    made.upstream_status = 200
-    made.sending = SimpleNamespace(sent=True)
     for name, value in fields.items():
-        setattr(made, name, value)
+        setattr(tried if hasattr(tried, name) else made, name, value)
     return made
+
+
+def settle(accounts: Accounts, made: Asked, answer: bytes | None = None) -> None:
+    accounts.settle(made, made.attempt, made.error, answer)
 
 
 def delta(text: str) -> tuple[bytes, bytes]:
@@ -182,7 +186,7 @@ def test_a_stream_is_charged_once_by_what_came_of_it(tally, events, error, usage
     made = exchange(events=events, error=error)
     accounts = Accounts(tally)
     for _ in range(3):
-        accounts.settle(made)
+        settle(accounts, made)
     assert (made.usage, made.estimated) == (usage, estimated)
     cost = 0 if usage is None else max(0, usage.input) * 2_500_000 + max(0, usage.output) * 10_000_000
     assert made.cost == (cost if usage is not None else -1)
@@ -204,43 +208,43 @@ def test_a_stream_is_charged_once_by_what_came_of_it(tally, events, error, usage
     ],
 )
 def test_a_whole_answer_that_did_not_come_costs_its_input_if_it_was_given_up(tally, error, status, sent, charged):
-    made = exchange(error=error, upstream_status=status, sending=SimpleNamespace(sent=sent))
-    Accounts(tally).settle(made)
+    made = exchange(error=error, status=status, request=SimpleNamespace(sent=sent))
+    settle(Accounts(tally), made)
     assert (made.usage, made.cost) == ((Usage(10, -1), 25_000_000) if charged else (None, -1))
     assert made.estimated == charged
 
 
 def test_a_whole_answer_without_a_count_is_estimated(tally):
     made = exchange()
-    Accounts(tally).settle(made, b'{"choices":[{"message":{"content":"%b"}}]}' % (b"word" * 25))
+    settle(Accounts(tally), made, b'{"choices":[{"message":{"content":"%b"}}]}' % (b"word" * 25))
     assert (made.usage, made.estimated) == (Usage(10, 25), True)
 
 
 @pytest.mark.parametrize("events", [None, [*SAID, STOP, DONE]])
 def test_the_books_say_what_a_client_was_told(tally, events):
-    told = SimpleNamespace(stream=exchange(events=events).crossing.stream, told=Usage(8, 2))
+    told = SimpleNamespace(stream=exchange(events=events).attempt.crossing.stream, told=Usage(8, 2))
     made = exchange(crossing=told)
-    Accounts(tally).settle(made, b"{}" if events is None else None)
+    settle(Accounts(tally), made, b"{}" if events is None else None)
     assert (made.usage, made.estimated) == (Usage(8, 2), True)
 
 
 def test_a_counted_answer_that_nobody_understood_is_billed_all_the_same(tally):
     made = exchange(usage=COUNTED, error=EdgeError())
-    Accounts(tally).settle(made)
+    settle(Accounts(tally), made)
     assert made.cost == 7 * 2_500_000 + 3 * 10_000_000
-    made.charged, made.usage = False, COUNTED  # the next attempt
-    Accounts(tally).settle(made)
+    made.attempt.charged = False  # the next attempt
+    settle(Accounts(tally), made)
     assert made.cost == 2 * (7 * 2_500_000 + 3 * 10_000_000)
 
 
 def test_what_costs_nothing_or_cannot_be_told(tally):
     accounts = Accounts(tally)
     for made in (exchange(crossing=None), exchange(usage=COUNTED, route=SimpleNamespace(counts=True, upstream="/x"))):
-        accounts.settle(made, b"{}")
-        assert not made.charged
+        settle(accounts, made, b"{}")
+        assert not made.attempt.charged
     assert tally.counts == {}
     made = exchange("other")
-    accounts.settle(made, b"{}")
+    settle(accounts, made, b"{}")
     assert (made.usage, made.cost, made.estimated) == (None, -1, False)
     assert tally.counts == {("edge_unpriced_requests_total", "main"): 1}
 
@@ -253,7 +257,7 @@ def test_what_a_provider_said_on_the_way_stands():
         * 4,
     ]
     made = exchange("messages", events=events, error=ClientClosedRequest())
-    Accounts(Tally()).settle(made)
+    settle(Accounts(Tally()), made)
     assert made.usage == Usage(70, 40, 9)
     assert estimate(lambda: 1, 0, Usage(70, 1)) == Usage(70, 1)
 
@@ -261,5 +265,5 @@ def test_what_a_provider_said_on_the_way_stands():
 def test_an_estimated_input_is_never_more_than_the_model_takes():
     made = exchange(events=SAID, error=ClientClosedRequest(), body=b'{"messages":[%b]}' % (b" " * 2_000_000))
     accounts = Accounts(Tally())
-    accounts.settle(made)
-    assert made.usage.input == made.upstream.price.context_window == 128_000
+    settle(accounts, made)
+    assert made.usage.input == made.attempt.upstream.price.context_window == 128_000

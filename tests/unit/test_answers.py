@@ -108,10 +108,9 @@ class Crashing(Dispatch):
 
     def start(self):
         exchange = self._exchange
-        exchange.crossing = SimpleNamespace(
-            error_event=lambda error, _: error.code.encode(), stream=None, dropped=(), warnings=frozenset()
+        exchange.attempt = SimpleNamespace(
+            error_event=lambda error, _: error.code.encode(), broke=False, dropped=(), warnings=frozenset()
         )
-        exchange.charged = True
         exchange.start(200, [])
         exchange.write(b"a word, ")
         asyncio.get_running_loop().call_soon(self._finish, ZeroDivisionError())

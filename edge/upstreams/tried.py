@@ -1,0 +1,67 @@
+"""What an attempt is made of, and what comes of it: written by the attempt alone, and there to be read after it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge.hooks import Usage
+from edge.upstreams.wire import UpstreamRequest
+
+if TYPE_CHECKING:
+    from edge.dialects.crossing import Crossing
+    from edge.errors import EdgeError, Headers
+    from edge.upstreams.router import Upstream
+
+__all__ = ["Tried"]
+
+NO_WARNINGS: frozenset[str] = frozenset()
+
+
+class Tried:
+    """``upstream`` is asked by the credentials of ``account``, None for those whose turn it is. ``names``: the request
+    names what an account keeps, so others do not know it (`edge.upstreams.ties`); ``others_left``: another upstream can
+    be asked if this one fails.
+
+    ``crossing`` is how the request and its answer cross, None before that is known; ``request`` what is sent, None
+    before; ``status`` that of the answer, 0 before; ``usage`` what a whole answer said of its tokens. ``charged``: they
+    are in the books.
+    """
+
+    def __init__(self, upstream: Upstream, account: Headers | None, names: bool, others_left: bool) -> None:
+        self.upstream = upstream
+        self.account = account
+        self.names = names
+        self.others_left = others_left
+        self.crossing: Crossing | None = None
+        self.request: UpstreamRequest | None = None
+        self.status = 0
+        self.usage: Usage | None = None
+        self.charged = False
+
+    @property
+    def sent(self) -> bool:
+        """Whether the provider may be at work on the request."""
+        return self.request is not None and self.request.sent
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """The client's fields that did not cross."""
+        return self.crossing.dropped if self.crossing is not None else ()
+
+    @property
+    def warnings(self) -> frozenset[str]:
+        """What of the answer could not be made sense of."""
+        return self.crossing.warnings if self.crossing is not None else NO_WARNINGS
+
+    @property
+    def broke(self) -> bool:
+        """Whether the answer is a stream that told of a failure."""
+        stream = self.crossing.stream if self.crossing is not None else None
+        return stream is not None and stream.failed
+
+    def error_event(self, error: EdgeError, request_id: str) -> bytes | None:
+        """An error inside the stream that the answer is; None where it is none."""
+        crossing = self.crossing
+        if crossing is None or crossing.stream is None:
+            return None
+        return crossing.error_event(error, request_id)
