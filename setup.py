@@ -61,6 +61,8 @@ PATH_MODULES = [
     "edge.memo",
     "edge.money.accounting",
     "edge.money.pricing",
+    "edge.payload",
+    "edge.payload",
     "edge.replies",
     "edge.server.lane",
     "edge.telemetry.logs",

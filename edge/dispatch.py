@@ -38,11 +38,12 @@ class Dispatch(Outcome):
         self._tried: Tried | None = None
         self._attempt: Attempt | None = None
         self._job: Job | None = None
-        self._deadline = deadline = Deadline(desk.sweep, settings, self._expired, client_ms=exchange.deadline_ms)
+        client_ms = exchange.payload.deadline_ms
+        self._deadline = deadline = Deadline(desk.sweep, settings, self._expired, client_ms=client_ms)
         if exchange.route.counts:
             deadline.for_attempts(stream=False, total_s=COUNT_S, share=len(self._targets))
         else:
-            deadline.for_attempts(stream=exchange.stream)
+            deadline.for_attempts(stream=exchange.payload.stream)
         if not exchange.shares:  # the clients of a flight have clocks of their own
             deadline.keep_alive(exchange, desk.replies.keep_alive)
 
@@ -160,7 +161,7 @@ class Dispatch(Outcome):
         here says little about the whole.
         """
         try:
-            refuse_state_in(self._exchange.body, self._exchange.spans)
+            refuse_state_in(self._exchange.payload.body, self._exchange.payload.spans)
         except EdgeError as error:
             self.failed(error)
         else:

@@ -1,21 +1,24 @@
 # An exchange as compiled modules know it: its fields are those of a C struct, its methods are called straight.
 
+from edge.payload cimport Payload
+
+
 cdef class Exchange:
     cdef object __weakref__
     # The request.
     cdef public object route
     cdef public str dialect, argument, method, peer, request_id
-    cdef public bytes target, query, body, body_digest
+    cdef public bytes target, query, body
     cdef public list headers
-    cdef public dict index, spans
+    cdef public dict index
     cdef public double received_at
     # What the stages find out.
-    cdef public object state, key, scanner, deadline_ms, upstream, attempt, plan, quota, held, stored, usage
-    cdef public str model, model_label, cache
-    cdef public tuple upstreams
+    cdef public object state, key, lease, grant, lookup, upstream, attempt, stored, usage
+    cdef public Payload payload
+    cdef public str cache
     cdef public int attempts
     cdef public object cost
-    cdef public bint stream, occupies, estimated, makeshift
+    cdef public bint estimated
     cdef public double content_at, upstream_s
     # The reply.
     cdef public int status

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Protocol
 
-from edge._fast import JSONScanner, index_fields
+from edge._fast import index_fields
 from edge.errors import EdgeError, Headers
 from edge.hooks import RequestRecord, Usage
+from edge.payload import Payload
 from edge.routes import Dialect, Match
 
 __all__ = ["Errand", "Exchange", "Tried"]
@@ -22,6 +23,7 @@ __all__ = ["Errand", "Exchange", "Tried"]
 REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
 """A client's ``x-request-id`` that is taken over; others are replaced."""
 NO_WARNINGS: frozenset[str] = frozenset()
+UNREAD = Payload(b"", {}, 0, False, "", False, False, 0)
 
 
 class Tried(Protocol):
@@ -65,9 +67,8 @@ class Exchange:
     to be an event. ``gone``: the client left. ``errand`` is what is under way for it,
     and ``answered`` is called when it is over, with what should not have happened if it did.
 
-    ``scanner`` is the scan of the body, once that has begun, and ``spans`` are its result;
-    ``body_digest`` is the body's SHA-256 where that was found before it is needed. ``buffered`` counts the bytes that
-    are held for it, of its own body and of the answer's.
+    ``body`` is what has come of its body, ``payload`` what that says, once it is read. ``buffered`` counts the bytes
+    that are held for it, of its own body and of the answer's.
 
     ``attempt`` is the one at hand, or the last one; that of a flight, where one gives the answer. ``usage`` are the
     tokens of its answer, ``cost`` (1e-12 USD, -1 unknown) and ``estimated`` are those of all attempts. ``cache``: how
@@ -111,32 +112,21 @@ class Exchange:
         """As nothing is known of it, and nothing has come of it."""
         self.body = b""
         # What the stages find out. It is typed where it is made, above this module: gateway.State, guard.auth.Key,
-        # upstreams.router.Upstream, cache.policy.Plan, cache.memory.Held, cache.entry.Entry.
+        # guard.limits.Lease, grant.Grant, cache.policy.Lookup, upstreams.router.Upstream, cache.entry.Entry.
         self.state: Any = None
         self.key: Any = None
-        self.scanner: JSONScanner | None = None
-        self.body_digest = b""
-        self.spans: dict[str, tuple[int, int]] = {}
-        self.model = ""
-        self.model_label = ""
-        self.stream = False
-        self.deadline_ms: int | None = None
-        self.upstreams: tuple[Any, ...] = ()
+        self.lease: Any = None
+        self.payload = UNREAD
+        self.grant: Any = None
+        self.lookup: Any = None
         self.upstream: Any = None
         self.attempts = 0
         self.attempt: Tried | None = None
-        self.plan: Any = None
-        self.occupies = False
-        # Tells what is left of the key's limits.
-        self.quota: Callable[[Exchange], Headers] | None = None
-        self.held: Any = None
         self.stored: Any = None
         self.usage: Usage | None = None
         self.cost = -1
         self.estimated = False
         self.cache = ""
-        # Whether the answer is an estimate of ours in place of a provider's answer: not to be kept.
-        self.makeshift = False
         self.content_at = 0.0
         self.upstream_s = 0.0
         # The reply so far.
@@ -182,20 +172,21 @@ class Exchange:
         """The record of a finished request that failed in the way of `kind`, "" if it did not."""
         error, attempt, upstream, key = self.error, self.attempt, self.upstream, self.key
         duration_s = perf_counter() - self.received_at
-        stored, model = self.stored, self.model
+        stored, grant, payload = self.stored, self.grant, self.payload
+        model = payload.model
         # In the order of the record's fields: by name they would cost eight times as much.
         return RequestRecord(
             self.request_id,
             self.route.endpoint,
             self.dialect,
             upstream.provider.name if upstream is not None else "",
-            self.model_label,
+            grant.label if grant is not None else "",
             upstream.model if upstream is not None else "",
             self.attempts,
             key.id if key is not None else "",
             key.tenant if key is not None else "",
             self.status or (error.status if error is not None else 0),
-            self.stream,
+            payload.stream,
             "cancelled" if kind == "client_cancelled" else "error" if kind else "ok",
             error.code if error is not None else "",
             kind,

@@ -1,5 +1,6 @@
 from edge.exchange cimport Exchange
 from edge.guard.limits cimport KeyLimits
+from edge.guard.validate cimport Reading
 from edge.money.accounting cimport Accounts
 from edge.upstreams.clocks cimport Sweep
 from edge.upstreams.desk cimport Buffers, Desk
@@ -7,7 +8,7 @@ from edge.upstreams.desk cimport Buffers, Desk
 
 cdef class Gateway:
     cdef dict __dict__
-    cdef public object state, hooks, answers, repeats
+    cdef public object state, hooks, answers
     cdef readonly Accounts accounts
     cdef readonly KeyLimits limits
     cdef public Sweep _sweep
@@ -19,12 +20,10 @@ cdef class Gateway:
     cpdef open(self, Exchange exchange)
     cpdef hold(self, Exchange exchange, Py_ssize_t size)
     cpdef admit(self, Exchange exchange)
-    cdef _admit(self, Exchange exchange)
-    cdef bint _repeats(self, Exchange exchange, tuple exact) except -1
+    cdef _admit(self, Exchange exchange, Reading reading)
     cdef _recall(self, Exchange exchange)
-    cpdef object _read(self, Exchange exchange)
     cpdef fetch(self, Exchange exchange, object answered)
-    cpdef _read_large(self, Exchange exchange, object error)
+    cpdef _read_large(self, Exchange exchange, Reading reading, object error)
     cdef _send(self, Exchange exchange)
     cpdef _fetched(self, Exchange exchange, object error)
     cpdef _over(self, Exchange exchange, object error)

@@ -16,7 +16,7 @@ from functools import partial
 
 from edge import config
 from edge.cache.answers import Answers
-from edge.cache.policy import caches_for
+from edge.cache.policy import Lookup, caches_for
 from edge.dispatch import Dispatch
 from edge.errors import (
     ClientClosedRequest,
@@ -29,15 +29,13 @@ from edge.errors import (
     kind_of_status,
 )
 from edge.exchange import Exchange
-from edge.grant import Grant
 from edge.guard.auth import refuse_model
 from edge.guard.key_table import KeyTable
 from edge.guard.limits import KeyLimits
-from edge.guard.validate import check_body, read_in_slices, timeout_ms
+from edge.guard.validate import Reading, check_body
 from edge.hooks import Hooks, Meter
 from edge.money.accounting import Accounts
 from edge.own_answers import Listing
-from edge.repeats import Repeats
 from edge.replies import fail, keep_alive, reply, serve, start_stream
 from edge.routes import EXISTING, OTHER, UNKNOWN, no_route
 from edge.sharing import Joining, Table
@@ -64,7 +62,6 @@ class Gateway:
         self.answers = answers
         self.accounts = Accounts(meter)
         self.limits = limits
-        self.repeats = Repeats(hooks, meter, self.accounts, limits)
         self._sweep = Sweep()
         self._slices = Slices()
         self._buffers = Buffers()
@@ -76,7 +73,7 @@ class Gateway:
         self._hit = meter.bind("edge_cache_requests_total", "memory", "hit")
         self._missed = meter.bind("edge_cache_requests_total", "memory", "miss")
         self._changing = asyncio.Lock()
-        self._table = Table(answers, self.accounts, self._desk, self._read)
+        self._table = Table(answers, self.accounts, self._desk)
 
     async def reload(self, load: Load, prepared: Callable[[config.Config], None] = lambda _: None) -> None:
         """Serve new requests by another configuration, in one step. Raises what `load` does, OSError as `build_state`.
@@ -100,14 +97,6 @@ class Gateway:
     async def close(self) -> None:
         """Close the connections to all providers."""
         await self.state.fleet.close()
-
-    # What came before.
-
-    def repeat(self, request: bytes, start: bytes, peer: str) -> bytes | None:
-        """The reply, which begins with `start`, to the very bytes of a request that was answered from memory before."""
-        if self._in_flight >= self.state.settings.server.max_in_flight:
-            return None
-        return self.repeats.answer(request, start, peer, self.state, self.answers.memory)
 
     # At the end of the headers.
 
@@ -140,8 +129,8 @@ class Gateway:
             self._in_flight += 1
             self._tell_in_flight(self._in_flight)
             if exchange.key.limited and route.api != "models":
-                exchange.quota = self.limits.headers
-                self.limits.take(exchange)
+                exchange.lease = self.limits.lease(exchange.key)
+                exchange.lease.take()
         except EdgeError as error:
             self.refuse(exchange, error)
 
@@ -154,64 +143,39 @@ class Gateway:
     def admit(self, exchange: Exchange) -> None:
         """Is the request sound, may this key ask this model, and is its answer here? A large one is left to `fetch`."""
         if len(exchange.body) <= LARGE and exchange.route.api != "models":
-            self._admit(exchange)
+            self._admit(exchange, Reading(exchange.body))
 
-    def _admit(self, exchange: Exchange) -> None:
-        caches = caches_for(exchange)
+    def _admit(self, exchange: Exchange, reading: Reading) -> None:
         try:
-            exchange.deadline_ms = timeout_ms(exchange)
-            exact = self.answers.exact(exchange) if caches else ()
-            if caches and self._repeats(exchange, exact):
-                return
-            grant = self._read(exchange)
-            if caches:
-                exchange.plan = self.answers.plan(exchange, exact, grant.cache, grant.identity)
-                exchange.cache = "miss" if exchange.plan is not None else "bypass"
-                self._recall(exchange)
+            check_body(exchange, reading)
+            model = exchange.payload.model
+            grant = exchange.grant = exchange.state.grant(exchange.key, model, exchange.route)
+            if not grant.upstreams:
+                raise refuse_model(model)
+            if caches_for(exchange):
+                plan = self.answers.plan(exchange, reading.digest(), grant.cache, grant.identity)
+                exchange.cache = "bypass" if plan is None else "miss"
+                if plan is not None:
+                    exchange.lookup = Lookup(plan)
+                    self._recall(exchange)
         except EdgeError as error:
             self.refuse(exchange, error)
 
-    def _repeats(self, exchange: Exchange, exact: tuple[bytes, ...]) -> bool:
-        """Whether the very bytes of a request were checked before. Then they need not be looked into, for an answer
-        that is here already.
-        """
-        repeat = self.answers.repeat(exchange, exact)
-        if repeat is None:
-            return False
-        exchange.plan = repeat.plan
-        exchange.cache = "miss"
-        exchange.model = repeat.model
-        exchange.model_label = repeat.label
-        exchange.stream = repeat.stream
-        self._recall(exchange)
-        return True
-
     def _recall(self, exchange: Exchange) -> None:
         """Answer from memory, if it is there."""
-        plan = exchange.plan
-        if plan is None or not plan.look:
+        lookup, payload = exchange.lookup, exchange.payload
+        if not lookup.plan.look:
             return
-        found = self.answers.recall(plan, stream=exchange.stream)
+        found = self.answers.recall(lookup.plan, payload)
         (self._missed if found is None else self._hit)(1.0)
         if found is None:
             return
-        exchange.held = found[0]
-        if exchange.stream and exchange.state.settings.cache.replay == "paced":
+        lookup.held = found[0]
+        if payload.stream and exchange.state.settings.cache.replay == "paced":
             return
         serve(exchange, *found, "memory")
         self.accounts.saved_by(exchange, found[0].entry.cost)
         self._settle(exchange)
-
-    def _read(self, exchange: Exchange) -> Grant:
-        """Check the body, and find the upstreams of the model asked for that the key may use, in the order in which to
-        try them.
-        """
-        check_body(exchange)
-        grant: Grant = exchange.state.grant(exchange.key, exchange.model, exchange.route)
-        exchange.model_label, exchange.upstreams = grant.label, grant.upstreams
-        if not grant.upstreams:
-            raise refuse_model(exchange.model)
-        return grant
 
     # What must wait.
 
@@ -221,17 +185,18 @@ class Gateway:
         """
         exchange.answered = answered
         if len(exchange.body) > LARGE and exchange.route.api != "models":
-            read = partial(self._read_large, exchange)
-            exchange.errand = read_in_slices(exchange, self._slices, read, digest=caches_for(exchange))
+            reading = Reading(exchange.body)
+            read = partial(self._read_large, exchange, reading)
+            exchange.errand = reading.in_slices(self._slices, read, digest=caches_for(exchange))
         else:
             self._send(exchange)
 
-    def _read_large(self, exchange: Exchange, error: Exception | None) -> None:
+    def _read_large(self, exchange: Exchange, reading: Reading, error: Exception | None) -> None:
         if error is not None:
             self._fetched(exchange, error)
             return
         try:
-            self._admit(exchange)
+            self._admit(exchange, reading)
         except Exception as defect:  # noqa: BLE001 - of ours: it must not leave a client waiting
             self._fetched(exchange, defect)
             return
@@ -246,7 +211,7 @@ class Gateway:
         try:
             if exchange.route.api == "models":
                 errand = Listing(exchange, fetched)
-            elif exchange.held is not None or exchange.plan is not None:
+            elif exchange.lookup is not None:
                 errand = Joining(self._table, exchange, fetched)
             else:
                 errand = Dispatch(self._desk, exchange, fetched)
@@ -300,7 +265,8 @@ class Gateway:
         if exchange.admitted:
             self._in_flight -= 1
             self._tell_in_flight(self._in_flight)
-            self.limits.done(exchange)
+        if exchange.lease is not None:
+            exchange.lease.end()
         kind = exchange.error.kind if exchange.error is not None else exchange.kind or kind_of_status(exchange.status)
         if not kind and exchange.attempt is not None and exchange.attempt.broke:
             kind = "provider_stream_broken"

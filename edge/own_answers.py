@@ -57,12 +57,11 @@ class Listing:
 
 
 def estimate_count(exchange: Exchange, slices: Slices, done: Done) -> Job | None:
-    """The number of tokens, where no provider has counted them. It is as soon estimated again as kept. `done` is
+    """The number of tokens, where no provider has counted them. `done` is
     called once it is answered, unless the job that is returned is cancelled before.
     """
-    exchange.makeshift = True
     if is_short(exchange):
-        _reply_tokens(exchange, estimate_tokens(exchange.body))
+        _reply_tokens(exchange, estimate_tokens(exchange.payload.body))
         done(None)
         return None
     work = Work(_large_estimate(exchange))
@@ -78,10 +77,10 @@ def estimate_count(exchange: Exchange, slices: Slices, done: Done) -> Job | None
 def _large_estimate(exchange: Exchange) -> Steps[int]:
     """By its size, where it has more in it than is looked at."""
     try:
-        request, texts = yield from abridged(exchange.body)
+        request, texts = yield from abridged(exchange.payload.body)
         tokens = yield from estimate_steps(request, texts.size)
     except (*UNREADABLE, InvalidRequest):
-        tokens = estimate_input(exchange.route.upstream, exchange.body)
+        tokens = estimate_input(exchange.route.upstream, exchange.payload.body)
     return tokens
 
 

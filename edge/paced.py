@@ -37,7 +37,7 @@ class Paced:
         self._deadline.start()
         start_reply(exchange, 200, stored_headers(exchange, self._held))
         self._begun = perf_counter()
-        self._events = iter(self._held.events(include_usage=exchange.plan.include_usage))
+        self._events = iter(self._held.events(include_usage=exchange.payload.include_usage))
         self._go_on()
 
     def cancel(self) -> None:

@@ -4,7 +4,6 @@ cpdef fail(Exchange exchange, object error)
 cpdef bytes error_event(Exchange exchange, object error)
 cpdef reply(Exchange exchange, int status, list headers, bytes body)
 cdef bytes streamed(Exchange exchange, bytes body)
-cpdef bint asks_usage(Exchange exchange) except -1
 cpdef keep_alive(Exchange exchange)
 cpdef serve(Exchange exchange, object held, bytes form, str tier)
 cpdef list stored_headers(Exchange exchange, object held)

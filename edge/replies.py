@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from edge._fast import hundredths, usd
 from edge.cache import replay as stored
 from edge.cache.entry import Entry
@@ -91,24 +89,12 @@ def reply(exchange: Exchange, status: int, headers: Headers, body: bytes) -> Non
 def streamed(exchange: Exchange, body: bytes) -> bytes:
     """A whole answer, which came instead of a stream, as the stream."""
     entry = Entry(exchange.route.api, body, (), None, "", "", -1, 0.0, 0.0)
-    events = stored.events(entry, include_usage=asks_usage(exchange))
+    events = stored.events(entry, include_usage=exchange.payload.include_usage)
     if events is None:
         error = UpstreamBadResponse("The provider gave no stream.")
         exchange.kind = error.kind
         return error_event(exchange, error)
     return b"".join([data for _, data in events])
-
-
-def asks_usage(exchange: Exchange) -> bool:
-    """Whether a stream of chunks is to tell its tokens."""
-    if exchange.plan is not None:
-        return bool(exchange.plan.include_usage)
-    start, end = exchange.spans.get("stream_options", (0, 0))
-    try:
-        options = msgspec.json.decode(exchange.body[start:end])
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(options, dict) and options.get("include_usage") is True
 
 
 def keep_alive(exchange: Exchange) -> None:
@@ -120,7 +106,7 @@ def keep_alive(exchange: Exchange) -> None:
     if exchange.ended:
         return
     if not exchange.started:
-        if not exchange.stream or exchange.route.api not in STREAMED:
+        if not exchange.payload.stream or exchange.route.api not in STREAMED:
             return
         exchange.early = True
         _start(exchange, 200, [STREAM_TYPE, *STREAM_HEADERS], None)
@@ -141,7 +127,7 @@ def serve(exchange: Exchange, held: Held, form: bytes, tier: str) -> None:
 def serve_flight(exchange: Exchange, flight: Flight) -> bool:
     """The whole of what a flight brought, for one that could not take it as it came; whether that can be told."""
     if flight.held is not None:
-        form = flight.held.form(stream=exchange.stream, include_usage=exchange.plan.include_usage)
+        form = flight.held.form_for(exchange.payload)
         if form is not None:
             serve(exchange, flight.held, form, "redis" if exchange.cache == "miss" else exchange.cache)
         return form is not None
@@ -159,7 +145,7 @@ def serve_flight(exchange: Exchange, flight: Flight) -> bool:
 
 
 def stored_headers(exchange: Exchange, held: Held) -> Headers:
-    headers = [STREAM_TYPE, *STREAM_HEADERS] if exchange.stream else [JSON_TYPE]
+    headers = [STREAM_TYPE, *STREAM_HEADERS] if exchange.payload.stream else [JSON_TYPE]
     headers += held.headers
     if exchange.cache != "joined":
         headers.append((b"age", b"%d" % held.age_s()))
@@ -183,8 +169,8 @@ def start_reply(exchange: Exchange, status: int, headers: Headers, size: int | N
 
 
 def _start(exchange: Exchange, status: int, headers: Headers, size: int | None) -> None:
-    if exchange.quota is not None:
-        ours = exchange.quota(exchange)
+    if exchange.lease is not None:
+        ours = exchange.lease.headers(exchange.dialect)
         names = {name for name, _ in ours}
         headers = [pair for pair in headers if pair[0] not in names] + ours
     request_id = exchange.request_id.encode("ascii")

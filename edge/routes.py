@@ -57,6 +57,8 @@ ROUTES = {
     "models": Route("/v1/models", "GET", None, "/models", "models"),
 }
 
+ON_REQUEST = frozenset({"chat", "completions"})
+"""Streams of these tell their tokens only to who asks for it, the others always."""
 MODEL = Route("/v1/models/{id}", "GET", None, "/models", "models")
 OTHER = "/v1/*"
 UNKNOWN = Route("_unknown", "POST", None, "", "other")

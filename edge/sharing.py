@@ -30,12 +30,11 @@ Done = Callable[[BaseException | None], None]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What all who share have in common. ``read`` looks into the body of an exchange and finds its upstreams."""
+    """What all who share have in common."""
 
     answers: Answers
     accounts: Accounts
     desk: Desk
-    read: Callable[[Exchange], object]
 
 
 class Joining:
@@ -53,16 +52,17 @@ class Joining:
         self._flight: Flight | None = None
         self._follower: Follower | None = None
         settings = exchange.state.settings.resilience
-        self._deadline = Deadline(table.desk.sweep, settings, self._expired, client_ms=exchange.deadline_ms)
+        self._deadline = Deadline(table.desk.sweep, settings, self._expired, client_ms=exchange.payload.deadline_ms)
         self._deadline.keep_alive(exchange, keep_alive)
 
     def start(self) -> None:
         """Join a flight, or ask Redis, or begin a flight. JSON may wait for a stream."""
         exchange = self._exchange
         try:
-            flight = self._find() if exchange.held is None else None
-            if exchange.held is not None:
-                self._give(exchange.held, b"", "memory")  # it is to be replayed
+            held = exchange.lookup.held
+            flight = self._find() if held is None else None
+            if held is not None:
+                self._give(held, b"", "memory")  # it is to be replayed
             elif flight is not None:
                 self._join(flight)
             else:
@@ -84,7 +84,7 @@ class Joining:
 
     def _find(self) -> Flight | None:
         exchange = self._exchange
-        joins = exchange.plan.look and exchange.state.settings.cache.join
+        joins = exchange.lookup.plan.look and exchange.state.settings.cache.join
         return self._table.answers.flights.find(exchange, streams=self._streams) if joins else None
 
     # What Redis has.
@@ -94,9 +94,7 @@ class Joining:
         self._deadline.stop()
         exchange = self._exchange
         try:
-            form = None
-            if held is not None:
-                form = held.form(stream=exchange.stream, include_usage=exchange.plan.include_usage)
+            form = held.form_for(exchange.payload) if held is not None else None
             if held is not None and form is not None:
                 self._give(held, form, "redis")
                 return
@@ -113,7 +111,7 @@ class Joining:
         """A stored answer, in its form or, where streams are to be replayed, in the time it took."""
         exchange = self._exchange
         accounts = self._table.accounts
-        if not (exchange.stream and exchange.state.settings.cache.replay == "paced"):
+        if not (exchange.payload.stream and exchange.state.settings.cache.replay == "paced"):
             serve(exchange, held, form, tier)
             accounts.saved_by(exchange, held.entry.cost)
             self._finish(None)
@@ -136,13 +134,11 @@ class Joining:
 
     def _go_without(self, *, turns: bool) -> None:
         exchange, answers = self._exchange, self._table.answers
-        plan = exchange.plan
-        if plan.look and (found := answers.recall(plan, stream=exchange.stream)) is not None:
+        plan = exchange.lookup.plan
+        if plan.look and (found := answers.recall(plan, exchange.payload)) is not None:
             # A flight has landed between the look at the end of the body and this.
             self._give(*found, "memory")
             return
-        if not exchange.upstreams:
-            self._table.read(exchange)  # known by its bytes so far
         flight = answers.new_flight(Flight(exchange, start_reply))
         flight.turns = turns and not exchange.route.counts  # the answer is due before a turn may come
         if plan.look and exchange.state.settings.cache.join and not plan.only:
@@ -237,7 +233,7 @@ class Flying:
         if flight.held is not None:
             flight.end()
             self._land(None)
-        elif flight.plan.only:
+        elif flight.lookup.plan.only:
             self._land(NotCached())
         else:
             self._dispatch = Dispatch(self._table.desk, flight, self._answered)
@@ -245,7 +241,7 @@ class Flying:
 
     def _answered(self, error: BaseException | None) -> None:
         try:
-            if error is None and not self._flight.makeshift:
+            if error is None:
                 self._table.answers.keep(self._flight)
         except Exception as defect:  # noqa: BLE001 - of ours: its followers must not wait for ever
             error = defect

@@ -12,13 +12,11 @@ FIELDS = [(b"header-%d" % number, b"value %d" % number) for number in range(10)]
 
 def fields(module: ModuleType) -> dict[str, Any]:
     names = {"fields": FIELDS, "start": b"POST / HTTP/1.1\r\n", "some": frozenset({b"header-3", b"header-7"})}
-    names |= {"lines": b"x-edge-model: gpt-5-mini\r\n" * 8, "body": b"x" * 500, "stored": module.stored_reply}
     return names | {"join": module.join_fields, "index": module.index_fields, "select": module.select_fields}
 
 
 CASES = [
     Case("fields", "join ten", fields, "join(start, fields, b'')"),
-    Case("fields", "put a stored reply together", fields, "stored(start, lines, 1.0, 2.0, start, 1e-5, body)"),
     Case("fields", "index ten", fields, "index(fields)"),
     Case("fields", "select two of ten", fields, "select(fields, some)"),
 ]

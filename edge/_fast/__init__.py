@@ -65,7 +65,6 @@ __all__ = [
     "scan_ranges",
     "scan_text",
     "select_fields",
-    "stored_reply",
     "usd",
 ]
 
@@ -89,7 +88,6 @@ if not TYPE_CHECKING and not _pure:
             index_fields,
             join_fields,
             select_fields,
-            stored_reply,
         )
         from edge._fast._head_c import RequestHead, ResponseHead
         from edge._fast._head_fields_c import Head
@@ -125,7 +123,6 @@ if not COMPILED:
         index_fields,
         join_fields,
         select_fields,
-        stored_reply,
     )
     from edge._fast._head import RequestHead, ResponseHead
     from edge._fast._head_fields import Head

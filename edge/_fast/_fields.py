@@ -13,10 +13,9 @@ except ImportError:
 
 if cython.compiled:
     from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-    from cython.cimports.libc.stdio import snprintf
     from cython.cimports.libc.string import memcpy
 
-__all__ = ["FieldCollector", "FieldLimitError", "index_fields", "join_fields", "select_fields", "stored_reply"]
+__all__ = ["FieldCollector", "FieldLimitError", "index_fields", "join_fields", "select_fields"]
 
 
 class FieldLimitError(ValueError):
@@ -121,69 +120,3 @@ def join_fields(start: bytes, fields: list[tuple[bytes, bytes]], body: bytes) ->
     else:
         head = b"".join([start, *[b"%b: %b\r\n" % pair for pair in fields], b"\r\n", body])
     return head
-
-
-def stored_reply(
-    start: bytes,
-    fields: bytes,
-    age_s: cython.double,
-    ttl_s: cython.double,
-    request_id: bytes,
-    took_s: cython.double,
-    body: bytes,
-) -> bytes:
-    """The reply to a request whose answer was stored: `start`, the lines of `fields`, those that are never the same
-    twice, and `body`.
-
-    Age and time to live are cut to whole seconds from 0 on, what it took is given in hundredths of milliseconds.
-    """
-    age: cython.longlong = _whole(age_s)
-    ttl: cython.longlong = _whole(ttl_s)
-    took: cython.longlong = _whole(took_s * 100000.0 + 0.5)
-    reply: bytes
-    if cython.compiled:
-        fresh = cython.declare(cython.char[256])
-        size: cython.Py_ssize_t = snprintf(
-            fresh,
-            256,
-            b"age: %lld\r\ncache-status: edge; hit; ttl=%lld\r\nx-edge-overhead-ms: %lld.%02lld\r\n"
-            b"server-timing: edge;dur=%lld.%02lld, upstream;dur=0.00\r\nx-request-id: ",
-            age,
-            ttl,
-            took // 100,
-            took % 100,
-            took // 100,
-            took % 100,
-        )
-        starts: cython.Py_ssize_t = PyBytes_GET_SIZE(start)
-        fixed: cython.Py_ssize_t = PyBytes_GET_SIZE(fields)
-        ours: cython.Py_ssize_t = PyBytes_GET_SIZE(request_id)
-        rest: cython.Py_ssize_t = PyBytes_GET_SIZE(body)
-        reply = PyBytes_FromStringAndSize(cython.NULL, starts + fixed + size + ours + 4 + rest)
-        to: cython.p_char = PyBytes_AS_STRING(reply)
-        memcpy(to, PyBytes_AS_STRING(start), starts)
-        to += starts
-        memcpy(to, PyBytes_AS_STRING(fields), fixed)
-        to += fixed
-        memcpy(to, fresh, size)
-        to += size
-        memcpy(to, PyBytes_AS_STRING(request_id), ours)
-        to += ours
-        memcpy(to, b"\r\n\r\n", 4)
-        memcpy(to + 4, PyBytes_AS_STRING(body), rest)
-    else:
-        edge = b"%d.%02d" % divmod(took, 100)
-        reply = (
-            b"%b%bage: %d\r\ncache-status: edge; hit; ttl=%d\r\nx-edge-overhead-ms: %b\r\n"
-            b"server-timing: edge;dur=%b, upstream;dur=0.00\r\nx-request-id: %b\r\n\r\n%b"
-        ) % (start, fields, age, ttl, edge, edge, request_id, body)
-    return reply
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _whole(value: cython.double) -> cython.longlong:
-    """Cut to a whole number from 0 to 1e15."""
-    if not value > 0.0:
-        return 0
-    return int(min(value, 1e15)) if not cython.compiled else cython.cast(cython.longlong, min(value, 1e15))

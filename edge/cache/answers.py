@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 
 from edge import config
 from edge._fast import select_fields
@@ -22,30 +21,21 @@ from edge.cache.storable import storable
 from edge.config import CacheMode
 from edge.exchange import Exchange
 from edge.hooks import Meter
+from edge.payload import Payload
 from edge.redis.client import RedisClient
 from edge.redis.node import Log
 from edge.redis.pipe import RedisUnavailable
 
-__all__ = ["Answers", "Exact", "Repeat"]
+__all__ = ["Answers", "Exact"]
 
-MAX_REPEATS = 16384
+MAX_PLANS = 16384
 MAX_EXACT = 512
-"""Bytes by which a repeat is known as it is; longer ones by digests."""
+"""Bytes by which a request is known as it is; longer ones by digests."""
 SAYING = NAMED | {b"cache-control", b"x-edge-cache-ttl"}
 """Headers that have a part in what a request is answered with, beside its body."""
 Exact = tuple[bytes, ...]
 Asked = tuple[bytes, bool, bool, int]
 """A key, the form its answer is to have, and how often the caches had been cleared."""
-
-
-@dataclass(frozen=True, slots=True)
-class Repeat:
-    """What was found out about a request before: whoever sends the same bytes with the same key asks the same."""
-
-    plan: Plan
-    model: str
-    label: str
-    stream: bool
 
 
 class Answers:
@@ -64,7 +54,7 @@ class Answers:
         self._remote: RemoteCache | None = None
         self._redis: config.Redis | None = None
         self._changing = asyncio.Lock()
-        self._repeats = Recent[Repeat](MAX_REPEATS)
+        self._plans = Recent[Plan](MAX_PLANS)
         self._questions: dict[Asked, Question] = {}
 
     # Beginning, changing, ending.
@@ -119,23 +109,24 @@ class Answers:
 
     # Finding.
 
-    def exact(self, exchange: Exchange) -> Exact:
-        """The request as it came, in what matters. Equal for equal bytes of an equal key."""
-        digest = exchange.body_digest or hashlib.sha256(exchange.body).digest()
+    def exact(self, exchange: Exchange, digest: bytes) -> Exact:
+        """The request as it came, in what matters; `digest` is that of its body. Equal for equal bytes and key."""
         exact: Exact = (digest, exchange.target, exchange.key.id.encode())
         exact += tuple([b"%b: %b" % field for field in select_fields(exchange.headers, SAYING, NAMED_PREFIXES)])
         if sum(map(len, exact)) <= MAX_EXACT:
             return exact
         # Clients choose how long these are. Digests of each leave their number and their order as they are.
-        return (digest, *(hashlib.sha256(part).digest() for part in exact[1:]))
+        return (digest, *(sha256(part).digest() for part in exact[1:]))
 
-    def repeat(self, exchange: Exchange, exact: Exact) -> Repeat | None:
-        """What is known of this request under the configuration in force."""
-        return self._repeats.find(exact, exchange.state)
-
-    def plan(self, exchange: Exchange, exact: Exact, mode: CacheMode, identity: bytes) -> Plan | None:
-        """What the caches may do for a request; None for nothing. Raises InvalidRequest, NotCached."""
-        body = decode_body(exchange)
+    def plan(self, exchange: Exchange, digest: bytes, mode: CacheMode, identity: bytes) -> Plan | None:
+        """What the caches may do for a request, whose body has this digest; None for nothing. Whoever sends the same
+        bytes with the same key, under the same configuration, asks the same. Raises InvalidRequest, NotCached.
+        """
+        exact = self.exact(exchange, digest)
+        known = self._plans.find(exact, exchange.state)
+        if known is not None:
+            return known
+        body = decode_body(exchange.payload)
         plan = plan_for(exchange, mode, body)
         if body is None or plan is None:
             return None
@@ -144,14 +135,13 @@ class Answers:
         except ValueError:
             return None  # a number of thousands of digits
         if plan.look:
-            repeat = Repeat(plan, exchange.model, exchange.model_label, exchange.stream)
-            self._repeats.keep(exact, repeat, exchange.state, self._settings.memory.ttl_s)
+            self._plans.keep(exact, plan, exchange.state, self._settings.memory.ttl_s)
         return plan
 
-    def recall(self, plan: Plan, *, stream: bool) -> tuple[Held, bytes] | None:
+    def recall(self, plan: Plan, payload: Payload) -> tuple[Held, bytes] | None:
         """The answer in memory, and its form for this request."""
         held = self.memory.get(plan.digest)
-        form = held.form(stream=stream, include_usage=plan.include_usage) if held is not None else None
+        form = held.form_for(payload) if held is not None else None
         if held is None or form is None:
             return None
         return held, form
@@ -160,14 +150,14 @@ class Answers:
         """Ask Redis for the answer of an exchange, together with whoever asks for the same; `told` is called with what
         is there, once. None where nobody is to be asked, or can be.
         """
-        plan, remote = exchange.plan, self._remote
+        plan, payload, remote = exchange.lookup.plan, exchange.payload, self._remote
         if remote is None or not plan.look or not remote.ready:
             return None
         # Who comes after a clearing must not get what was asked for before it.
-        asked = (plan.digest, exchange.stream, plan.include_usage, self._generation.value)
+        asked = (plan.digest, payload.stream, payload.include_usage, self._generation.value)
         question = self._questions.get(asked)
         if question is None:
-            fit = partial(self._fit, plan, exchange.route.api, exchange.stream, asked[-1])
+            fit = partial(self._fit, plan, payload, exchange.route.api, asked[-1])
             question = Question(fit, partial(self._questions.pop, asked, None))
             if not question.ask(remote, plan.digest, self._owner(exchange)):
                 return None
@@ -178,23 +168,23 @@ class Answers:
         """Wait for the right to fetch the answer of a flight, if others may have it; `done` is called when that is
         over.
         """
-        remote, plan = self._remote, flight.plan
+        remote, plan = self._remote, flight.lookup.plan
         if remote is None or not plan.look or plan.only or not self._settings.join or not remote.ready:
             return None
-        fit = partial(self._fit, plan, flight.route.api, flight.stream, flight.generation)
+        fit = partial(self._fit, plan, flight.payload, flight.route.api, flight.generation)
         return Turns(remote, flight, self._owner(flight), fit, done)
 
     def _owner(self, exchange: Exchange) -> str:
         return owner_of(self._settings.scope, exchange.key.tenant, exchange.key.id)
 
-    def _fit(self, plan: Plan, api: str, stream: bool, generation: int, entry: Entry | None) -> Held | None:
+    def _fit(self, plan: Plan, payload: Payload, api: str, generation: int, entry: Entry | None) -> Held | None:
         """What Redis has, if that can tell what was asked. Kept in memory, unless that was cleared since
         `generation`.
         """
         if entry is None or entry.api != api:
             return None
         held = Held(entry)
-        if held.form(stream=stream, include_usage=plan.include_usage) is None:
+        if held.form_for(payload) is None:
             return None
         if generation == self._generation.value:
             self.memory.put(plan.digest, held)
@@ -204,7 +194,7 @@ class Answers:
 
     def keep(self, flight: Flight) -> None:
         """Store the answer of a flight that ended well, if it is one to be stored."""
-        plan, settings = flight.plan, self._settings
+        plan, settings = flight.lookup.plan, self._settings
         if not plan.store or not flight.short or flight.status != 200 or flight.generation != self._generation.value:
             return
         ttl_s = settings.memory.ttl_s if settings.redis is None else max(settings.memory.ttl_s, settings.redis.ttl_s)
@@ -222,7 +212,7 @@ class Answers:
         """Give the lease on an answer back that will not be stored: whoever waits for it need not wait longer."""
         token, flight.lease = flight.lease, b""
         if token and self._remote is not None:
-            self._remote.release(flight.plan.digest, token)
+            self._remote.release(flight.lookup.plan.digest, token)
 
     def new_flight(self, flight: Flight) -> Flight:
         """Note when a flight began: an answer from before a clearing is not stored after it."""

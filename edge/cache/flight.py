@@ -19,9 +19,11 @@ from typing import Protocol
 
 from edge.cache.entry import Entry
 from edge.cache.memory import Held
-from edge.cache.policy import ON_REQUEST, Plan
+from edge.cache.policy import Lookup
 from edge.errors import ClientTooSlow, EdgeError, Headers
 from edge.exchange import Exchange
+from edge.payload import Payload
+from edge.routes import ON_REQUEST
 
 __all__ = ["MAX_KEPT", "Clock", "Flight", "Flights", "Follower"]
 
@@ -56,7 +58,7 @@ class Follower:
 
     def __init__(self, flight: Flight, exchange: Exchange, clock: Clock, done: Done) -> None:
         self.exchange = exchange
-        self.whole = flight.stream and not exchange.stream
+        self.whole = flight.payload.stream and not exchange.payload.stream
         self.position = 0
         self.taken = 0
         self.ready = False
@@ -146,7 +148,7 @@ class Follower:
 
 
 class Flight(Exchange):
-    """Made from its first client's exchange, whose request it takes over; ``plan`` is that one's.
+    """Made from its first client's exchange, whose request it takes over.
 
     ``failure`` is what ended it, None for a flight that ended well; ``held`` is the answer where it was stored already;
     ``lease`` the token of the right to fetch it before other workers and machines do, ``turns`` whether to ask for it;
@@ -168,17 +170,11 @@ class Flight(Exchange):
         self.peer = first.peer
         self.received_at = first.received_at
         self.request_id = first.request_id
-        self.body = first.body
         self.state = first.state
         self.key = first.key
-        self.scanner = first.scanner
-        self.body_digest = first.body_digest
-        self.spans = first.spans
-        self.model = first.model
-        self.model_label = first.model_label
-        self.stream = first.stream
-        self.upstreams = first.upstreams
-        self.plan: Plan = first.plan
+        self.payload: Payload = first.payload
+        self.grant = first.grant
+        self.lookup: Lookup = first.lookup
         self.failure: BaseException | None = None
         self.held: Held | None = None
         self.generation = 0
@@ -194,6 +190,12 @@ class Flight(Exchange):
         self._dropped = 0
         self._size = 0
         self._room: Callable[[], None] | None = None
+
+    @property
+    def asked(self) -> tuple[bytes, bool, bool]:
+        """What it answers: a cache key, and the form of the answer."""
+        payload = self.payload
+        return self.lookup.plan.digest, payload.stream, payload.include_usage
 
     # Its followers.
 
@@ -245,7 +247,7 @@ class Flight(Exchange):
         exchange.attempts = self.attempts
         exchange.attempt = self.attempt
         self.account_for(follower)
-        if exchange.stream:
+        if exchange.payload.stream:
             exchange.content_at = perf_counter()
         self._begin(exchange, self.status, list(headers), size)
 
@@ -382,22 +384,21 @@ class Flights:
         A stream joins only its like: in JSON, its first word would come with the last. With `streams`, JSON may wait
         for a stream that tells its tokens.
         """
-        plan: Plan = exchange.plan
-        if exchange.stream:
-            return self._open((plan.digest, True, plan.include_usage))
-        whole = self._open((plan.digest, False, False))
+        digest, payload = exchange.lookup.plan.digest, exchange.payload
+        if payload.stream:
+            return self._open((digest, True, payload.include_usage))
+        whole = self._open((digest, False, False))
         if whole is not None or not streams:
             return whole
-        return self._open((plan.digest, True, exchange.route.api in ON_REQUEST))
+        return self._open((digest, True, exchange.route.api in ON_REQUEST))
 
     def _open(self, key: tuple[bytes, bool, bool]) -> Flight | None:
         flight = self._known.get(key)
         return flight if flight is not None and flight.open else None
 
     def add(self, flight: Flight) -> None:
-        self._known[flight.plan.digest, flight.stream, flight.plan.include_usage] = flight
+        self._known[flight.asked] = flight
 
     def remove(self, flight: Flight) -> None:
-        key = (flight.plan.digest, flight.stream, flight.plan.include_usage)
-        if self._known.get(key) is flight:
-            del self._known[key]
+        if self._known.get(flight.asked) is flight:
+            del self._known[flight.asked]

@@ -16,6 +16,7 @@ from edge._fast import request_digest, select_fields
 from edge.config import Provider
 from edge.dialects.billing import without_billing
 from edge.exchange import Exchange
+from edge.payload import Payload
 
 __all__ = ["NAMED", "NAMED_PREFIXES", "decode_body", "identity", "owner_of", "request_key"]
 
@@ -36,18 +37,17 @@ for 10,000 numbers, while which the other requests of the loop wait."""
 _decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
 
 
-def decode_body(exchange: Exchange) -> dict[str, Any] | None:
-    """The body of an exchange that has been checked, with its numbers exact.
+def decode_body(payload: Payload) -> dict[str, Any] | None:
+    """A body that has been checked, with its numbers exact.
 
     None for one that has no single meaning: a key that is given twice somewhere is read in one way here and may be
     read in another by the provider, and a number may be beyond what can be told exactly. None for one of more values
     than can be looked at while the other requests of the loop wait.
     """
-    scanner = exchange.scanner
-    if scanner is None or scanner.repeated or len(exchange.body) > MAX_BYTES or scanner.values > MAX_VALUES:
+    if payload.repeated or len(payload.body) > MAX_BYTES or payload.values > MAX_VALUES:
         return None
     try:
-        return _decode(exchange.body)
+        return _decode(payload.body)
     except (msgspec.DecodeError, ArithmeticError, RecursionError):
         return None
 

@@ -14,6 +14,7 @@ from edge.cache.entry import Entry
 from edge.config import Memory
 from edge.errors import Headers
 from edge.hooks import Meter
+from edge.payload import Payload
 
 __all__ = ["Generation", "Held", "MemoryCache"]
 
@@ -54,6 +55,10 @@ class Held:
         self.serial = next(SERIAL)
         self.headers = headers_of(entry.provider, entry.model)
         self.forms: dict[tuple[bool, bool], bytes | None] = {}
+
+    def form_for(self, payload: Payload) -> bytes | None:
+        """The answer as a request asks for it; None where this entry cannot tell it."""
+        return self.form(stream=payload.stream, include_usage=payload.include_usage)
 
     def form(self, *, stream: bool, include_usage: bool) -> bytes | None:
         """The answer as it is asked for now; None where this entry cannot tell it."""

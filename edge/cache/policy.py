@@ -5,20 +5,21 @@ configuration, without looking at what is stored.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge.config import CacheMode
 from edge.dialects.provider_state import depends_on_state
 from edge.errors import Headers, InvalidRequest, NotCached
 from edge.exchange import Exchange
 
-__all__ = ["CACHEABLE", "ON_REQUEST", "Plan", "caches_for", "mode_for", "plan_for"]
+if TYPE_CHECKING:
+    from edge.cache.memory import Held
+
+__all__ = ["CACHEABLE", "Lookup", "Plan", "caches_for", "mode_for", "plan_for"]
 
 CACHEABLE = frozenset({"chat", "completions", "messages", "responses", "embeddings", "count_tokens"})
 DETERMINISTIC = frozenset({"embeddings", "count_tokens"})
 """Asked twice, these answer the same."""
-ON_REQUEST = frozenset({"chat", "completions"})
-"""Streams of these tell their tokens only to who asks for it, the others always."""
 STRICTEST: tuple[CacheMode, ...] = ("off", "deterministic", "all")
 MAX_TTL_S = 31_536_000
 
@@ -28,7 +29,7 @@ class Plan:
     """``look``: a stored answer will do, and so will one that is on its way; ``store``: the answer may be kept, for
     ``ttl_s`` at most where that is not None; ``only``: nobody may be asked for it.
 
-    ``digest`` is the cache key. ``include_usage`` and ``choices`` are what the request asks its answer to have.
+    ``digest`` is the cache key, ``choices`` how many the request asks for.
     """
 
     look: bool
@@ -36,8 +37,17 @@ class Plan:
     only: bool
     ttl_s: int | None
     digest: bytes = b""
-    include_usage: bool = False
     choices: int = 1
+
+
+class Lookup:
+    """The caches' part in a request that has a plan: ``held`` is the answer that memory has for it, None for none."""
+
+    __slots__ = ("held", "plan")
+
+    def __init__(self, plan: Plan, held: Held | None = None) -> None:
+        self.plan = plan
+        self.held = held
 
 
 def caches_for(exchange: Exchange) -> bool:
@@ -68,9 +78,6 @@ def plan_for(exchange: Exchange, mode: CacheMode, body: dict[str, Any] | None) -
         only=only,
         ttl_s=ttl_s,
     )
-    if exchange.stream and exchange.route.api in ON_REQUEST:
-        options = body.get("stream_options")
-        plan.include_usage = isinstance(options, dict) and options.get("include_usage") is True
     choices, prompts = body.get("n"), body.get("prompt")
     if isinstance(choices, int) and choices > 1:
         plan.choices = choices

@@ -44,7 +44,7 @@ JSON_TYPE = (b"content-type", b"application/json")
 
 def is_short(exchange: Exchange) -> bool:
     """Whether a request is looked into in one go."""
-    return len(exchange.body) <= LARGE and (exchange.scanner is None or exchange.scanner.values <= FEW)
+    return len(exchange.payload.body) <= LARGE and exchange.payload.values <= FEW
 
 
 def is_brief(body: bytes) -> bool:
@@ -95,12 +95,13 @@ class Crossing:
         # Not held: the exchange holds this, and a body that is in a circle is freed only by the collector.
         self._exchange: Exchange = proxy(exchange)
         self.path = exchange.route.upstream
-        self.body = body = exchange.body
+        payload = exchange.payload
+        self.body = body = payload.body
         changed: list[tuple[int, int, bytes]] = []
-        if model != exchange.model:
-            changed.append((*exchange.spans["model"], msgspec.json.encode(model)))
+        if model != payload.model:
+            changed.append((*payload.spans["model"], msgspec.json.encode(model)))
         if exchange.route.dialect == "anthropic" and not anthropic_model(model).unsigned_thinking:
-            start, end = exchange.spans.get("messages", (0, 0))
+            start, end = payload.spans.get("messages", (0, 0))
             if (signed := without_unsigned(body, start, end)) is not None:
                 changed.append((start, end, signed))
         for start, end, value in sorted(changed, reverse=True):
@@ -116,7 +117,7 @@ class Crossing:
 
     def estimated_input(self) -> int:
         """The tokens of the request, where its provider does not say."""
-        return estimate_input(self._exchange.route.upstream, self._exchange.body)
+        return estimate_input(self._exchange.route.upstream, self._exchange.payload.body)
 
     # A whole answer.
 
@@ -173,8 +174,8 @@ class TranslatedCrossing(Crossing):
     _opened: Translation | None = None
 
     def __init__(self, exchange: Exchange, model: str, version: str, system_first: bool) -> None:
-        scanner = exchange.scanner
-        if scanner is not None and scanner.values > MAX_TRANSLATED:
+        payload = exchange.payload
+        if payload.values > MAX_TRANSLATED:
             raise InvalidRequest(TOO_MANY)
         self._exchange = proxy(exchange)
         self._translator = TRANSLATORS[exchange.route.api]
@@ -189,9 +190,9 @@ class TranslatedCrossing(Crossing):
         self._events: StreamTranslator | None = None
         self._context = opened.context
         self._context.beta = b"anthropic-beta" in exchange.index or b"beta=true" in exchange.query
-        self._context.measure = partial(estimate_input, exchange.route.upstream, exchange.body)
+        self._context.measure = partial(estimate_input, exchange.route.upstream, payload.body)
         if is_short(exchange):
-            self._take(opened.at_once(exchange.body))
+            self._take(opened.at_once(payload.body))
         else:
             self._opened = opened
 
@@ -201,7 +202,7 @@ class TranslatedCrossing(Crossing):
 
     def prepare(self) -> Steps[None]:
         assert self._opened is not None  # noqa: S101 - it is not prepared
-        translated = yield from self._translator.large_request(self._opened, self._exchange.body)
+        translated = yield from self._translator.large_request(self._opened, self._exchange.payload.body)
         self._take(translated)
         self._opened = None  # what it has decoded
 

@@ -11,9 +11,11 @@ from edge._fast import JSONError, JSONScanner
 from edge.dialects.refusals import missing, no_boolean, no_string
 from edge.errors import UNREADABLE, DuplicateKey, InvalidJSON, InvalidRequest, InvalidValue
 from edge.exchange import Exchange
+from edge.payload import Payload
+from edge.routes import ON_REQUEST
 from edge.slices import Done, Job, Slices
 
-__all__ = ["check_body", "read_in_slices", "scan", "timeout_ms"]
+__all__ = ["Reading", "check_body", "timeout_ms"]
 
 MAX_MODEL = 256
 MAX_TIMEOUT_MS = 86_400_000
@@ -21,55 +23,60 @@ HASHED = 1 << 20
 """Bytes whose SHA-256 takes a millisecond or two."""
 
 
-def scan(exchange: Exchange) -> bool:
-    """One step of the scan of the body: True when it is done, and the exchange's ``spans`` are set.
+class Reading:
+    """A body that is being read, at once or in slices: its scan, and its SHA-256, once that is asked for."""
 
-    Raises InvalidJSON, DuplicateKey.
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        self.scanner = JSONScanner(body)
+        self._digest = b""
+
+    def step(self) -> bool:
+        """One step of the scan, True when it is done. Raises InvalidJSON, DuplicateKey."""
+        try:
+            return self.scanner.step()
+        except JSONError as error:
+            if error.duplicate is not None:
+                message = f"The body repeats a key at byte {error.offset}: every key may be given once."
+                raise DuplicateKey(message) from None
+            if error.limit:
+                raise InvalidJSON(f"The body is larger than is read, it has {error}.") from None
+            raise InvalidJSON(f"The body is not valid JSON: {error}.") from None
+
+    def in_slices(self, slices: Slices, done: Done, *, digest: bool) -> Job:
+        """Scan a large body, and with `digest` find its digest. `done` is told what `step` raises."""
+        body, hashed, at, scanned = memoryview(self.body), sha256(), 0, False
+
+        def step() -> bool:
+            nonlocal at, scanned
+            if not scanned:
+                scanned = self.step()
+                return scanned and not digest
+            hashed.update(body[at : at + HASHED])
+            at += HASHED
+            if at < len(body):
+                return False
+            self._digest = hashed.digest()
+            return True
+
+        return slices.add(step, done)
+
+    def digest(self) -> bytes:
+        if not self._digest:
+            self._digest = sha256(self.body).digest()
+        return self._digest
+
+
+def check_body(exchange: Exchange, reading: Reading) -> None:
+    """Read the body, as far as that has not been done, and set the exchange's ``payload``.
+
+    Raises InvalidJSON, DuplicateKey, MissingParameter, InvalidValue, and InvalidRequest for the client's deadline.
     """
-    scanner = exchange.scanner
-    if scanner is None:
-        scanner = exchange.scanner = JSONScanner(exchange.body)
-    try:
-        if not scanner.step():
-            return False
-    except JSONError as error:
-        if error.duplicate is not None:
-            message = f"The body repeats a key at byte {error.offset}: every key may be given once."
-            raise DuplicateKey(message) from None
-        if error.limit:
-            raise InvalidJSON(f"The body is larger than is read, it has {error}.") from None
-        raise InvalidJSON(f"The body is not valid JSON: {error}.") from None
-    exchange.spans = scanner.spans
-    return True
-
-
-def read_in_slices(exchange: Exchange, slices: Slices, done: Done, *, digest: bool) -> Job:
-    """`scan` a large body, and with `digest` set the exchange's ``body_digest``. `done` is told what `scan` raises."""
-    body, hashed, at, scanned = memoryview(exchange.body), sha256(), 0, False
-
-    def step() -> bool:
-        nonlocal at, scanned
-        if not scanned:
-            scanned = scan(exchange)
-            return scanned and not digest
-        hashed.update(body[at : at + HASHED])
-        at += HASHED
-        if at < len(body):
-            return False
-        exchange.body_digest = hashed.digest()
-        return True
-
-    return slices.add(step, done)
-
-
-def check_body(exchange: Exchange) -> None:
-    """Check the body, as far as `scan` has not, and set the exchange's ``spans``, ``model`` and ``stream``.
-
-    Raises InvalidJSON, DuplicateKey, MissingParameter, InvalidValue.
-    """
-    while not scan(exchange):
+    deadline_ms = timeout_ms(exchange)
+    while not reading.step():
         pass
-    body, spans = exchange.body, exchange.spans
+    scanner, body = reading.scanner, reading.body
+    spans = scanner.spans
     span = spans.get("model")
     if span is None:
         raise missing("model", exchange.dialect)
@@ -78,23 +85,28 @@ def check_body(exchange: Exchange) -> None:
         raise no_string("model", model, exchange.dialect)
     if not 0 < len(model) <= MAX_MODEL or not model.isprintable():
         raise InvalidValue(f"The parameter 'model' must have 1 to {MAX_MODEL} printable characters.", param="model")
-    exchange.model = model
     span = spans.get("stream")
-    if span is not None:
-        stream = body[span[0] : span[1]]
-        if stream not in (b"true", b"false", b"null"):
-            raise no_boolean("stream", _value(body, span), exchange.dialect)
-        exchange.stream = stream == b"true"
+    said = b"false" if span is None else body[span[0] : span[1]]
+    stream = said == b"true"
+    include_usage = stream and exchange.route.api in ON_REQUEST and _includes_usage(body, spans.get("stream_options"))
+    exchange.payload = Payload(body, spans, scanner.values, scanner.repeated, model, stream, include_usage, deadline_ms)
+    if not stream and said not in (b"false", b"null"):
+        raise no_boolean("stream", _value(body, spans["stream"]), exchange.dialect)
 
 
-def timeout_ms(exchange: Exchange) -> int | None:
-    """The client's own deadline from ``x-edge-timeout-ms``, in milliseconds. Raises InvalidRequest."""
+def timeout_ms(exchange: Exchange) -> int:
+    """The client's own deadline from ``x-edge-timeout-ms``, in milliseconds; 0 for none. Raises InvalidRequest."""
     value = exchange.index.get(b"x-edge-timeout-ms")
     if value is None:
-        return None
+        return 0
     if not value.isdigit() or len(value) > 9 or not 0 < int(value) <= MAX_TIMEOUT_MS:
         raise InvalidRequest(f"The header 'x-edge-timeout-ms' must be a whole number from 1 to {MAX_TIMEOUT_MS}.")
     return int(value)
+
+
+def _includes_usage(body: bytes, span: tuple[int, int] | None) -> bool:
+    options = None if span is None else _value(body, span)
+    return isinstance(options, dict) and options.get("include_usage") is True
 
 
 def _value(body: bytes, span: tuple[int, int]) -> Any:

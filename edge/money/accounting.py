@@ -152,7 +152,7 @@ class Accounts:
 
     def saved_by(self, exchange: Exchange, cost: int) -> None:
         """Count what the answer given to `exchange` would have cost."""
-        self.saved(exchange.model_label, exchange.key.tenant, exchange.cache, exchange.usage, cost)
+        self.saved(exchange.grant.label, exchange.key.tenant, exchange.cache, exchange.usage, cost)
 
     def savings(
         self, model_label: str, tenant: str, tier: str, usage: Usage | None, cost: int
@@ -185,7 +185,7 @@ class Accounts:
         tried.charged = True
         usage, estimated = found
         upstream = tried.upstream
-        charge = self.charge(upstream, exchange.model_label, exchange.key.tenant, usage, estimated)
+        charge = self.charge(upstream, exchange.grant.label, exchange.key.tenant, usage, estimated)
         if charge is None:
             return
         exchange.usage = charge.usage

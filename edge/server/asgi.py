@@ -155,7 +155,6 @@ class EdgeApplication:
         self.gateway, self.metrics, self.logs = edge.gateway, edge.metrics, edge.logs
         self.ready = False
         self.draining = False
-        self.start_of_repeats: tuple[Headers, bytes] = ([], b"")
         self._running: set[Exchange] = set()
         self._reloading: set[asyncio.Task[None]] = set()
         self._looking: asyncio.TimerHandle | None = None

@@ -3,7 +3,6 @@ from edge.exchange cimport Exchange
 
 cdef class LaneExchange(Exchange):
     cdef readonly object lane
-    cdef public list sent
     cdef public bint chunks, closes, complete
     cdef object _parts
     cdef public object room
@@ -19,4 +18,3 @@ cdef class LaneExchange(Exchange):
     cpdef lost(self)
     cdef object _declared(self)
     cdef _admit(self)
-    cdef _learn(self)

@@ -17,18 +17,15 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from edge._fast import join_fields
 from edge.errors import ClientClosedRequest, EdgeError, Headers, RequestTooLarge
 from edge.exchange import Exchange
-from edge.repeats import MAX_REQUEST
 from edge.routes import ROUTES, Match, match
 from edge.server.asgi import DRAINED, EdgeApplication
 from edge.server.heads import Heads, Known
-from edge.server.protocol import KEEP_ALIVE_S, EdgeProtocol
+from edge.server.protocol import EdgeProtocol
 from edge.server.request_head import HEAD, check_target
 from edge.server.turn import Turn
 
 __all__ = ["Lane"]
 
-END = b"\r\n\r\n"
-"""Of a head."""
 JOINED = 65536
 """Up to this size a reply is one write, head and body."""
 HEADS = Heads()
@@ -47,13 +44,12 @@ KNOWN: dict[bytes, Match] = {
 class Lane(EdgeProtocol):
     """A client connection whose API requests skip ASGI.
 
-    ``segment``: what has just come, where it begins a request; ``known``: the head that it most likely begins with;
-    ``scanned``: its head is the one that `HEAD` has just read.
+    ``known``: the head that what comes next most likely begins with; ``scanned``: its head is the one that `HEAD` has
+    just read.
     """
 
     edge: EdgeApplication
     peer: str
-    segment = b""
     known: Known | None = None
     scanned = False
 
@@ -62,25 +58,6 @@ class Lane(EdgeProtocol):
         self.edge = self.config.app  # type: ignore[assignment]
         self.peer = self.client[0] if self.client else ""
         self.known = HEADS.latest
-
-    def data_received(self, data: bytes) -> None:
-        # What follows a whole request comes after its answer, nearly always; and that may be known.
-        if not self.between or len(data) > MAX_REQUEST:
-            super().data_received(data)
-            return
-        edge = self.edge
-        if edge.gateway.state.caches and not edge.draining:
-            reply = edge.gateway.repeat(data, self.start_of_repeats(), self.peer)
-            if reply is not None:
-                self.transport.write(reply)
-                if not self.flow.write_paused:
-                    self.deadline = self.loop.time() + KEEP_ALIVE_S
-                self._served = True
-                self.server_state.total_requests += 1
-                return
-        self.segment = data
-        super().data_received(data)
-        self.segment = b""
 
     def begun_turn(self, data: bytes) -> tuple[Turn, int, int] | None:
         known = self.known
@@ -103,15 +80,6 @@ class Lane(EdgeProtocol):
         if isinstance(exchange, LaneExchange) and exchange.room is not None:
             room, exchange.room = exchange.room, None
             room()
-
-    def start_of_repeats(self) -> bytes:
-        """The status line of a reply that comes again, and the fields of all replies, which change by the second."""
-        defaults = self.server_state.default_headers
-        known, start = self.edge.start_of_repeats
-        if known is not defaults:
-            start = STATUS_LINE[200] + b"".join(b"%b: %b\r\n" % pair for pair in defaults)
-            self.edge.start_of_repeats = (defaults, start)
-        return start
 
     def turn_for(self, index: dict[bytes, bytes], version: str, keeps_alive: bool) -> Turn:
         if self.method != b"POST":
@@ -149,7 +117,6 @@ class LaneExchange(Exchange):
     ) -> None:
         super().__init__(found, "POST", lane.url, query, headers, lane.peer, received_at, index)
         self.lane = lane
-        self.sent: Headers = []
         self.chunks = True
         self.closes = False
         self._parts: BytesIO | None = None
@@ -229,24 +196,13 @@ class LaneExchange(Exchange):
             self._parts = None
         edge = self.lane.edge
         edge.gateway.admit(self)
-        if self.ended:
-            self._learn()
-        else:
+        if not self.ended:
             edge.fetch(self)
-
-    def _learn(self) -> None:
-        """If all of the request came alone and at once, and was answered from memory, it is known from now on."""
-        segment = self.lane.segment
-        if self.cache != "memory" or self.closes or not self.chunks or b"expect" in self.index:
-            return  # or more than the answer is due
-        if segment.find(END) + 4 + self.received == len(segment):
-            self.lane.edge.gateway.repeats.learn(self, segment, self.sent)
 
     # As a sink.
 
     def start(self, status: int, headers: Headers, size: int | None = None) -> None:
         self.started = True
-        self.sent = headers
         lane = self.lane
         if not self.complete and ((declared := self._declared()) is None or declared > DRAINED):
             self.closes = True

@@ -144,7 +144,7 @@ class Attempt(Receiver):
 
     def _take_head(self) -> None:
         status = self._tried.status
-        if is_stream(status, self._index, self._exchange.stream):
+        if is_stream(status, self._index, self._exchange.payload.stream):
             self._enter(HOLD)
             self._relay = EventRelay(self._crossing())
         elif is_for_nobody(self._tried, status):
@@ -440,7 +440,7 @@ class Attempt(Receiver):
         if tried.request is not None:
             code = code_of_attempt(tried.status, error)
             provider = tried.upstream.provider.name
-            self._desk.meter.count("edge_upstream_requests_total", provider, exchange.model_label, code)
+            self._desk.meter.count("edge_upstream_requests_total", provider, exchange.grant.label, code)
         if self._timer is not None:
             self._timer.cancel()
         if self._job is not None:

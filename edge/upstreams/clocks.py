@@ -85,7 +85,7 @@ class Deadline:
         settings: Resilience,
         expired: Callable[[EdgeError], None],
         *,
-        client_ms: int | None = None,
+        client_ms: int = 0,
     ) -> None:
         """`expired` is called when the total time is over, or what `for_attempts` says."""
         self._expired: Callable[[EdgeError], None] | None = expired
@@ -94,7 +94,7 @@ class Deadline:
         self._begin_s = NEVER
         self._awaited = "no complete answer"
         self._loop = loop = asyncio.get_running_loop()
-        total_s = settings.total_s if client_ms is None else min(settings.total_s, client_ms / 1000)
+        total_s = min(settings.total_s, client_ms / 1000) if client_ms else settings.total_s
         self._total = self.when = loop.time() + total_s
         self.heard = False
         self._exchange: Exchange | None = None

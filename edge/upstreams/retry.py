@@ -154,8 +154,9 @@ def is_kept(exchange: Exchange) -> bool:
 
 def says(exchange: Exchange, field: str, value: bytes) -> bool:
     """Whether a field at the top of the body has this value."""
-    span = exchange.spans.get(field)
-    return span is not None and exchange.body[span[0] : span[1]] == value
+    payload = exchange.payload
+    span = payload.spans.get(field)
+    return span is not None and payload.body[span[0] : span[1]] == value
 
 
 def told(error: ProviderError, body: bytes) -> ProviderError:
@@ -176,13 +177,13 @@ def failed_attempt(
     return FailedAttempt(
         exchange.request_id,
         upstream.provider.name,
-        exchange.model_label,
+        exchange.grant.label,
         upstream.model,
         failure.status if answered else tried.status,
         "" if isinstance(failure, AttemptFailed) else failure.code,
         failure.kind,
         perf_counter() - begun,
-        words_of(failure.said, exchange.body, upstream.provider.secrets) if failure.said else "",
+        words_of(failure.said, exchange.payload.body, upstream.provider.secrets) if failure.said else "",
         following.provider.name if following is not None else "",
         following.model if following is not None else "",
         following is None and not exchange.route.counts,

@@ -66,7 +66,7 @@ UNKNOWN_THING = re.compile(
 
 def tie_of(exchange: Exchange) -> int:
     """Whether a request makes (MAKES) or names (NAMES) what an account keeps."""
-    api, body, spans = exchange.route.api, exchange.body, exchange.spans
+    api, body, spans = exchange.route.api, exchange.payload.body, exchange.payload.spans
     for field in FIELDS.get(api, ()):
         span = spans.get(field)
         if span is not None and body[span[0] : span[1]] not in (b"null", b'""', b"{}"):
@@ -84,7 +84,7 @@ def tie_of(exchange: Exchange) -> int:
 
 def targets_of(exchange: Exchange) -> tuple[list[Target], bool]:
     """Whom to ask, in this order, and whether the request names what an account keeps."""
-    upstreams: tuple[Upstream, ...] = exchange.upstreams
+    upstreams: tuple[Upstream, ...] = exchange.grant.upstreams
     if len(upstreams) == 1 and not upstreams[0].provider.takes_turns:
         return [(upstreams[0], None)], False
     tie = tie_of(exchange)

@@ -113,7 +113,7 @@ def facts(exchange) -> tuple:
     return (
         (exchange.route, exchange.dialect, exchange.argument, exchange.method, exchange.target, exchange.query),
         (exchange.headers, list(exchange.index.items()), exchange.peer, exchange.closes),
-        (exchange.body, exchange.model) if answered else exchange.error.code,
+        (exchange.body, exchange.payload.model) if answered else exchange.error.code,
         given if exchange.request_id == given else len(exchange.request_id),
         [getattr(exchange, name, None) for name in ("chunks", "received")] if answered else None,
         (exchange.key and exchange.key.id, exchange.status, exchange.admitted, exchange.settled, exchange.gone),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from edge.exchange import Exchange
-from edge.guard.validate import check_body
+from edge.guard.validate import Reading, check_body
 from edge.routes import match
 
 
@@ -36,5 +36,5 @@ def asked(body, path="/v1/chat/completions", headers=(), query=b"") -> Asked:
     fields = [(name.encode(), value.encode()) for name, value in headers]
     exchange = Asked(match(path.encode()), "POST", target, query, fields, "", 0.0)
     exchange.body = body if isinstance(body, bytes) else json.dumps(body).encode()
-    check_body(exchange)
+    check_body(exchange, Reading(exchange.body))
     return exchange

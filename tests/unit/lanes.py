@@ -87,7 +87,7 @@ class OffLoop(Lane):
 
 
 class Worker:
-    """One worker's gateway, asked without sockets. ``steps``: answers that took one step."""
+    """One worker's gateway, asked without sockets. ``hits``: answers from memory."""
 
     def __init__(self, upstream: str, mode: CacheMode = "all", **server: int) -> None:
         self.loop = asyncio.new_event_loop()
@@ -107,15 +107,14 @@ class Worker:
         self.app = EdgeApplication(edge)
         self.uvicorn = uvicorn.Config(self.app, http=Lane, log_config=None)
         self.server_state = ServerState()
-        self.steps = 0
-        repeat = self.gateway.repeat
+        self.hits = 0
+        admit = self.gateway.admit
 
-        def counting(*request: Any) -> bytes | None:
-            reply = repeat(*request)
-            self.steps += reply is not None
-            return reply
+        def counting(exchange: Any) -> None:
+            admit(exchange)
+            self.hits += exchange.cache == "memory"
 
-        self.gateway.repeat = counting
+        self.gateway.admit = counting
 
     def connect(self) -> Lane:
         lane = OffLoop(self.uvicorn, self.server_state, {}, self.loop)
@@ -141,7 +140,7 @@ class Worker:
                     break
             else:
                 raise AssertionError(reply)
-        self.steps = 0
+        self.hits = 0
 
 
 def said(lane: Lane) -> list[bytes]:

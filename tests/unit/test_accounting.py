@@ -143,7 +143,7 @@ def exchange(api: str = "chat", *, events: list[tuple[bytes, bytes]] | None = No
     tried.crossing, tried.status, tried.request = crossing, 200, SimpleNamespace(sent=True)
     made.route = SimpleNamespace(counts=False, upstream=PATHS[api])
     made.key = SimpleNamespace(tenant="a")
-    made.model_label = "smart"
+    made.grant = SimpleNamespace(label="smart")
     for name, value in fields.items():
         setattr(tried if hasattr(tried, name) else made, name, value)
     return made

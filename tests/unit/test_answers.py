@@ -19,7 +19,7 @@ from edge.cache.entry import Entry
 from edge.cache.flight import MAX_KEPT, MAX_WHOLE, Flight
 from edge.cache.key import MAX_BYTES, MAX_VALUES, decode_body
 from edge.cache.memory import Generation, Held
-from edge.cache.policy import Plan, plan_for
+from edge.cache.policy import Lookup, Plan, plan_for
 from edge.dispatch import Dispatch
 from edge.errors import InternalError, NotCached
 from edge.gateway import Gateway
@@ -51,7 +51,7 @@ def answers() -> Answers:
 def a_flight(stream: bool, *, of: Asked | None = None) -> Flight:
     first = asked({**CHAT, "stream": stream}) if of is None else of
     first.key = ANYONE
-    first.plan = Plan(look=True, store=True, only=False, ttl_s=None, digest=b"d" * 32)
+    first.lookup = Lookup(Plan(look=True, store=True, only=False, ttl_s=None, digest=b"d" * 32))
     return Flight(first, lambda exchange, status, headers, size: None)
 
 
@@ -65,7 +65,7 @@ def test_what_is_too_long_to_be_joined_is_not_stored_either():
         flight.write(body)
         flight.end()
         made.keep(flight)
-        assert (made.memory.get(flight.plan.digest) is not None) is stored
+        assert (made.memory.get(flight.lookup.plan.digest) is not None) is stored
 
 
 def test_a_stream_is_kept_for_who_wants_json_as_far_as_json_may_go():
@@ -129,7 +129,8 @@ def test_a_stream_that_crashes_says_so(monkeypatch):
         made.__class__ = Sink
         made.body_written, made.ends = b"", 0
         made.key, made.state = ANYONE, gateway.state
-        made.plan = Plan(look=True, store=True, only=False, ttl_s=None, digest=b"d" * 32)
+        made.grant = made.state.grant(ANYONE, made.payload.model, made.route)
+        made.lookup = Lookup(Plan(look=True, store=True, only=False, ttl_s=None, digest=b"d" * 32))
         gateway.fetch(made, failures.append)
         return made
 
@@ -148,13 +149,13 @@ def test_a_stream_that_crashes_says_so(monkeypatch):
     assert {record.error_code for record in records} == {InternalError.code}
 
 
-def test_what_is_known_of_a_repeat_is_short_however_long_its_headers_are():
+def test_what_a_request_is_known_by_is_short_however_long_its_headers_are():
     made = answers()
 
     def exact(*headers, **more):
         exchange = asked(CHAT, headers=headers, **more)
         exchange.key = ANYONE
-        return made.exact(exchange)
+        return made.exact(exchange, b"d" * 32)
 
     beta = ("anthropic-beta", "b" * 8000)
     cases = [exact(), exact(query=b"q" * 8000), exact(query=b"q" * 8001), exact(beta), exact(beta, beta)]
@@ -199,9 +200,10 @@ def test_a_body_of_many_values_is_not_keyed_and_a_long_prompt_is():
     text = "A sentence, as there are in prose: about one comma in forty characters or so. " * 30_000
     picture = "".join(random.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghij+/", k=1 << 20))
     said = {"model": "m", "messages": [{"role": "user", "content": text}, {"role": "user", "content": picture}]}
-    assert decode_body(asked(said)) == said
+    assert decode_body(asked(said).payload) == said
     for item, values in ((b"0.1,", 1), (b"[[]],", 2), (b'{"a":{}},', 2)):
         for count in (MAX_VALUES // values - 4, MAX_VALUES // values):
-            keyed = decode_body(asked(b'{"model":"m","messages":[],"input":[%b0]}' % (item * count)))
+            exchange = asked(b'{"model":"m","messages":[],"input":[%b0]}' % (item * count))
+            keyed = decode_body(exchange.payload)
             assert (keyed is None) == (count * values == MAX_VALUES)
-    assert decode_body(asked({"model": "m", "messages": [], "input": "x" * MAX_BYTES})) is None
+    assert decode_body(asked({"model": "m", "messages": [], "input": "x" * MAX_BYTES}).payload) is None

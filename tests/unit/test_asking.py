@@ -11,7 +11,7 @@ import edge.cache.asking
 from edge.cache.answers import Answers
 from edge.cache.entry import Entry
 from edge.cache.memory import Held
-from edge.cache.policy import Plan
+from edge.cache.policy import Lookup, Plan
 from edge.cache.remote import Inquirer
 from edge.guard.auth import ANYONE
 from edge.redis.pipe import RedisUnavailable
@@ -83,7 +83,7 @@ async def replies(redis: SlowRedis) -> None:
 def one_who_asks(stream: bool = False) -> Asked:
     exchange = asked({**CHAT, "stream": stream})
     exchange.key = ANYONE
-    exchange.plan = Plan(look=True, store=True, only=False, ttl_s=None, digest=b"d" * 32)
+    exchange.lookup = Lookup(Plan(look=True, store=True, only=False, ttl_s=None, digest=b"d" * 32))
     return exchange
 
 

@@ -76,27 +76,3 @@ def test_more_fields_than_allowed_are_an_error(fields_module):
     with pytest.raises(fields_module.FieldLimitError):
         collector.add(b"C", b"3")
     assert collector.fields == [(b"a", b"1"), (b"b", b"2")]
-
-
-@given(
-    head=st.binary(max_size=40),
-    fields=st.binary(max_size=300),
-    seconds=st.tuples(*[st.floats(-1e9, 1e12) | st.floats()] * 3),
-    request_id=st.binary(max_size=70),
-    body=st.binary(max_size=500),
-)
-def test_a_stored_reply_is_the_same_in_both_builds(head, fields, seconds, request_id, body):
-    age, ttl, took = seconds
-    replies = [load("fields", build).stored_reply(head, fields, age, ttl, request_id, took, body) for build in BUILDS]
-    assert replies[0] == replies[1]
-
-
-def test_a_stored_reply_has_what_changes_between_what_stays(fields_module):
-    reply = fields_module.stored_reply(b"HTTP/1.1 200 OK\r\n", b"a: b\r\n", 3.9, 296.1, b"id", 0.0001234, b"{}")
-    assert reply == (
-        b"HTTP/1.1 200 OK\r\na: b\r\nage: 3\r\ncache-status: edge; hit; ttl=296\r\nx-edge-overhead-ms: 0.12\r\n"
-        b"server-timing: edge;dur=0.12, upstream;dur=0.00\r\nx-request-id: id\r\n\r\n{}"
-    )
-    assert b"age: 0\r\ncache-status: edge; hit; ttl=0\r\n" in fields_module.stored_reply(
-        b"", b"", -1, -5.5, b"", 0, b""
-    )

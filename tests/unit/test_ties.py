@@ -40,5 +40,7 @@ CASES = [
 
 @pytest.mark.parametrize(("api", "body", "tie"), CASES)
 def test_a_request_is_tied_by_what_it_makes_or_names(api, body, tie):
-    exchange = SimpleNamespace(route=SimpleNamespace(api=api), body=body, spans=scan_json(body))
+    exchange = SimpleNamespace(
+        route=SimpleNamespace(api=api), payload=SimpleNamespace(body=body, spans=scan_json(body))
+    )
     assert tie_of(exchange) == tie

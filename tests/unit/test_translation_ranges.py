@@ -11,7 +11,7 @@ import pytest
 
 from edge.dialects import anthropic, openai
 from edge.errors import EdgeError, InvalidRequest
-from edge.guard.validate import check_body
+from edge.guard.validate import Reading, check_body
 from tests.unit.exchanges import Asked, match
 from tests.unit.translating import TOOL, to_anthropic, to_openai
 
@@ -103,10 +103,10 @@ ANTHROPIC = [
 def refusal(path: str, body: dict, translate, model: str) -> EdgeError:
     """The error of the checks of a body, or else of its translation."""
     exchange = Asked(match(path.encode()), "POST", path.encode(), b"", [], "", 0.0)
-    exchange.body = json.dumps(body).encode()
+    said = json.dumps(body).encode()
     with pytest.raises(InvalidRequest) as caught:
-        check_body(exchange)
-        translate(exchange.body, model)
+        check_body(exchange, Reading(said))
+        translate(said, model)
     return caught.value
 
 

@@ -30,7 +30,7 @@ def body(*contents: bytes, model: bytes = b"claude-sonnet-5") -> bytes:
 
 def sent(given: bytes, model: str = "", path: str = "/v1/messages") -> bytes:
     exchange = asked(given, path)
-    return open_crossing(exchange, model or exchange.model, "anthropic").body
+    return open_crossing(exchange, model or exchange.payload.model, "anthropic").body
 
 
 UNTOUCHED = [

@@ -1,4 +1,4 @@
-"""A request that comes a third time, byte for byte, says what it said the second time, and counts as much."""
+"""A request that is answered from memory again says what it said the first time, and counts as much."""
 
 from __future__ import annotations
 
@@ -353,7 +353,7 @@ def grown(before: dict[str, float], after: dict[str, float]) -> dict[str, float]
     return {name: round(value - before.get(name, 0), 12) for name, value in after.items() if value != before.get(name)}
 
 
-def test_one_step_counts_as_much_as_an_ordinary_hit(simulator, tmp_path):
+def test_each_hit_counts_as_much_as_the_first(simulator, tmp_path):
     made = Edge(tmp_path, config(simulator, "minute", "one", "admin"), front="lane")
     with running(made):
         for name, path, more in (("one", CHAT, {}), ("minute", MESSAGES, {}), ("one", CHAT, USAGE)):
