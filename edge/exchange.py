@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from edge._fast import index_fields
 from edge.errors import EdgeError, Headers
-from edge.hooks import RequestRecord, Usage
+from edge.hooks import NO_WARNINGS, RequestRecord, Usage
 from edge.payload import Payload
 from edge.routes import Dialect, Match
 
@@ -22,7 +22,6 @@ __all__ = ["Errand", "Exchange", "Tried"]
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
 """A client's ``x-request-id`` that is taken over; others are replaced."""
-NO_WARNINGS: frozenset[str] = frozenset()
 UNREAD = Payload(b"", {}, 0, False, "", False, False, 0)
 
 

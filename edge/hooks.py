@@ -1,4 +1,4 @@
-"""What the gateway tells telemetry about each request: one frozen record, once.
+"""What the gateway tells telemetry about each request: one record, once.
 
 ``edge/telemetry`` implements `Hooks`; the command line and the server wire it up; nothing below them imports it.
 """
@@ -12,6 +12,7 @@ from msgspec import Struct
 
 Add = Callable[[float], None]
 
+NO_WARNINGS: frozenset[str] = frozenset()
 MAX_COUNT = 1 << 53
 """Tokens: beyond it a float, which metrics are, cannot tell one from the next."""
 
@@ -134,8 +135,8 @@ def total(one: int, other: int) -> int:
     return max(one, other) if one < 0 or other < 0 else one + other
 
 
-class RequestRecord(Struct, frozen=True, gc=False):
-    """One finished request. Times in seconds.
+class RequestRecord:
+    """One finished request. Times in seconds. Nobody changes it.
 
     ``endpoint``, ``provider`` and ``model`` are fit for metric labels: they come from the configuration, never from the
     client. ``upstream_model`` is the name the provider was asked for, ``attempts`` how many upstreams were tried.
@@ -153,34 +154,81 @@ class RequestRecord(Struct, frozen=True, gc=False):
     ``peer`` the client's address: fit for a log, and for no label.
     """
 
-    request_id: str
-    endpoint: str
-    dialect: str
-    provider: str
-    model: str
-    upstream_model: str
-    attempts: int
-    key_id: str
-    tenant: str
-    status: int
-    stream: bool
-    outcome: str
-    error_code: str
-    error_kind: str
-    duration_s: float
-    upstream_s: float
-    overhead_s: float
-    time_to_first_content_s: float
-    usage: Usage | None
-    warnings: frozenset[str] = frozenset()
-    cost: int = -1
-    estimated: bool = False
-    cache: str = ""
-    stored_provider: str = ""
-    stored_model: str = ""
-    asked: str = ""
-    alias: str = ""
-    peer: str = ""
+    def __init__(
+        self,
+        request_id: str,
+        endpoint: str,
+        dialect: str,
+        provider: str,
+        model: str,
+        upstream_model: str,
+        attempts: int,
+        key_id: str,
+        tenant: str,
+        status: int,
+        stream: bool,
+        outcome: str,
+        error_code: str,
+        error_kind: str,
+        duration_s: float,
+        upstream_s: float,
+        overhead_s: float,
+        time_to_first_content_s: float,
+        usage: Usage | None,
+        warnings: frozenset[str] = NO_WARNINGS,
+        cost: int = -1,
+        estimated: bool = False,
+        cache: str = "",
+        stored_provider: str = "",
+        stored_model: str = "",
+        asked: str = "",
+        alias: str = "",
+        peer: str = "",
+    ) -> None:
+        self.request_id = request_id
+        self.endpoint = endpoint
+        self.dialect = dialect
+        self.provider = provider
+        self.model = model
+        self.upstream_model = upstream_model
+        self.attempts = attempts
+        self.key_id = key_id
+        self.tenant = tenant
+        self.status = status
+        self.stream = stream
+        self.outcome = outcome
+        self.error_code = error_code
+        self.error_kind = error_kind
+        self.duration_s = duration_s
+        self.upstream_s = upstream_s
+        self.overhead_s = overhead_s
+        self.time_to_first_content_s = time_to_first_content_s
+        self.usage = usage
+        self.warnings = warnings
+        self.cost = cost
+        self.estimated = estimated
+        self.cache = cache
+        self.stored_provider = stored_provider
+        self.stored_model = stored_model
+        self.asked = asked
+        self.alias = alias
+        self.peer = peer
+
+    def kind(self) -> tuple[object, ...]:
+        """What it has in common with others, for which the same is to be counted and logged but for the numbers."""
+        return (
+            *(self.endpoint, self.model, self.provider, self.status, self.stream, self.error_kind, self.tenant),
+            *(self.key_id, self.asked, self.alias, self.upstream_model, self.stored_provider, self.stored_model),
+            *(self.attempts, self.error_code, self.cache, self.outcome),
+        )
+
+
+class Recorder:
+    """What tells of requests of one kind. A compiled class has no abstract methods."""
+
+    def done(self, record: RequestRecord) -> None:
+        """A request of that kind is finished. Called on the event loop: must not wait and must not raise."""
+        raise NotImplementedError
 
 
 class FailedAttempt(Struct, frozen=True, gc=False):
@@ -212,6 +260,18 @@ class Hooks(Protocol):
     def request_done(self, record: RequestRecord) -> None: ...
 
     def attempt_failed(self, attempt: FailedAttempt) -> None: ...
+
+
+class Observer(Protocol):
+    """One of those whom `edge.telemetry.Fanout`, which is the hooks, tells."""
+
+    def recorder(self, record: RequestRecord) -> Recorder | None:
+        """What tells of requests of the kind of `record`; None where nothing is to be told of them."""
+        ...
+
+    def attempt_failed(self, attempt: FailedAttempt) -> None:
+        """Must not wait and must not raise."""
+        ...
 
 
 class Meter(Protocol):

@@ -37,14 +37,17 @@ __all__ = [
     "Attempt",
     "Balancer",
     "Chunks",
+    "Counter",
     "FieldCollector",
     "FieldLimitError",
     "Head",
+    "Histogram",
     "JSONError",
     "JSONScanner",
     "KnownHead",
     "LFUCache",
     "Limits",
+    "Lines",
     "Member",
     "RequestHead",
     "ResponseHead",
@@ -97,6 +100,7 @@ if not TYPE_CHECKING and not _pure:
         from edge._fast._key_c import FORMAT_VERSION, canonical, request_digest
         from edge._fast._lfu_c import ENTRY_BYTES, LFUCache
         from edge._fast._limits_c import NEVER, TABLE_FULL, Limits
+        from edge._fast._line_c import Lines
         from edge._fast._member_c import Attempt, Member
         from edge._fast._numbers_c import hundredths, usd
         from edge._fast._scan_addresses_c import DOMAIN_BYTES, LOCAL_BYTES
@@ -105,7 +109,7 @@ if not TYPE_CHECKING and not _pure:
         from edge._fast._scan_phones_c import CALLING_CODES
         from edge._fast._scan_secrets_c import SECRET_PREFIXES
         from edge._fast._scan_text_c import has_unicode_escapes
-        from edge._fast._slots_c import COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Slots, SlotWriter
+        from edge._fast._slots_c import COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Counter, Histogram, Slots, SlotWriter
         from edge._fast._sse_c import SSEDecoder, SSELimitError
     except ImportError as error:
         if REQUIRED:
@@ -132,6 +136,7 @@ if not COMPILED:
     from edge._fast._key import FORMAT_VERSION, canonical, request_digest
     from edge._fast._lfu import ENTRY_BYTES, LFUCache
     from edge._fast._limits import NEVER, TABLE_FULL, Limits
+    from edge._fast._line import Lines
     from edge._fast._member import Attempt, Member
     from edge._fast._numbers import hundredths, usd
     from edge._fast._scan import ALL, KINDS, StreamScanner, scan_ranges, scan_text
@@ -140,5 +145,5 @@ if not COMPILED:
     from edge._fast._scan_phones import CALLING_CODES
     from edge._fast._scan_secrets import SECRET_PREFIXES
     from edge._fast._scan_text import has_unicode_escapes
-    from edge._fast._slots import COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Slots, SlotWriter
+    from edge._fast._slots import COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Counter, Histogram, Slots, SlotWriter
     from edge._fast._sse import SSEDecoder, SSELimitError

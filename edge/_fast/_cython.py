@@ -17,6 +17,7 @@ compiled = False
 Py_ssize_t = int
 int = int  # noqa: A001 - as Cython calls it
 p_char = bytes
+p_const_char = bytes
 bint = bool
 uchar = int
 double = float

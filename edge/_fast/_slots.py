@@ -30,7 +30,7 @@ if cython.compiled:
     from cython.cimports.cpython.memoryview import PyMemoryView_GET_BUFFER
     from cython.cimports.edge._fast._atomics import fence, load_acquire, store_release
 
-__all__ = ["COUNTER", "GAUGE", "GAUGE_MAX", "HISTOGRAM", "SlotWriter", "Slots"]
+__all__ = ["COUNTER", "GAUGE", "GAUGE_MAX", "HISTOGRAM", "Counter", "Histogram", "SlotWriter", "Slots"]
 
 COUNTER = 1
 HISTOGRAM = 2
@@ -258,11 +258,6 @@ def _entries(copy: bytes) -> list[tuple[int, bytes | None, int, int]]:
 class Counter:
     """One counter of one label set, or one gauge: the slot at a word of the memory."""
 
-    _slots: Slots
-    _value: cython.p_double
-    _numbers: Any
-    _at: cython.Py_ssize_t
-
     def __init__(self, slots: Slots, at: int) -> None:
         if at < HEAD or at >= slots._size:
             raise ValueError("outside the memory")
@@ -292,14 +287,6 @@ class Counter:
 @cython.cclass
 class Histogram:
     """One histogram of one label set: a slot per bucket, one for what is above the last bound, one for the sum."""
-
-    _slots: Slots
-    _buckets: cython.p_double
-    _numbers: Any
-    _at: cython.Py_ssize_t
-    _count: cython.Py_ssize_t
-    _limits: tuple
-    _bounds: cython.double[32]
 
     def __init__(self, slots: Slots, at: int, bounds: tuple[float, ...]) -> None:
         count: cython.Py_ssize_t = len(bounds)

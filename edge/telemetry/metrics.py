@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import accumulate
 from mmap import mmap
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -21,8 +21,8 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.utils import floatToGoString
 
 from edge import __version__
-from edge._fast import COMPILED, COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Slots, SlotWriter
-from edge.hooks import Add, FailedAttempt, RequestRecord
+from edge._fast import COMPILED, COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Counter, Histogram, Slots, SlotWriter
+from edge.hooks import Add, FailedAttempt, Recorder, RequestRecord
 from edge.telemetry.process import PERIOD_S, Process
 
 __all__ = ["CONTENT_TYPE", "LAYOUT", "PERIOD_S", "Metrics", "Saved", "Saving", "Savings", "shared_slots"]
@@ -35,8 +35,8 @@ DECIMALS = 12
 """Of US dollars: costs are whole numbers of 1e-12, and what a binary sum has beyond that is its rounding."""
 
 REMEMBERED = 10_000
-"""Bundles of bound series. There are as many as the configuration has models, providers and routes, times the statuses;
-what reloads leave behind is forgotten with the rest when there are this many."""
+"""Bound series. There are as many as the configuration has models, providers and routes, times the statuses; what
+reloads leave behind is forgotten with the rest when there are this many."""
 PATIENCE = 1000
 """Attempts to read, a millisecond apart. Folding a region takes a few milliseconds at most."""
 
@@ -171,13 +171,10 @@ FAMILIES = (
     ),
 )
 NUMBERS = {family.name: number for number, family in enumerate(FAMILIES)}
-REQUESTS, DURATION, OVERHEAD, UPSTREAM, _, ERRORS, WARNINGS = range(7)
+REQUESTS, DURATION, OVERHEAD, UPSTREAM, _, ERRORS = range(6)
 SAVED_TOKENS, SAVED_COST = "edge_saved_tokens_total", "edge_saved_cost_usd_total"
 DROPPED = "edge_metric_series_dropped_total"
 DROPPED_HELP = "Times that a label set found no room and was counted as _other."
-
-Bundle = tuple[Add, Add, Add, Add | None, Add | None]
-
 
 LAYOUT = f"1/{hashlib.sha256(repr([(*each[:2], *each[3:]) for each in FAMILIES]).encode()).hexdigest()[:16]}"
 """Of what stands in the slots: the number changes with `edge._fast._slots`, the rest with the families."""
@@ -231,7 +228,6 @@ class Metrics:
         self._writer = SlotWriter(self._slots, region)
         for number, family in enumerate(FAMILIES):
             self._writer.define(number, family.kind, family.bounds)
-        self._bundles: dict[tuple[Any, ...], Bundle] = {}
         self._series: dict[tuple[str, ...], Add] = {}
         self._since = time.time() if since is None else since
         self._exposition = _Exposition(self._slots)
@@ -241,47 +237,26 @@ class Metrics:
         self._writer.counter(NUMBERS["edge_build_info"], encode(*build)).set(1.0)
         self._process = Process(self, str(region - 1))
 
-    def request_done(self, record: RequestRecord) -> None:
-        key = (
-            *(record.endpoint, record.model, record.provider, record.status, record.stream, record.error_kind),
-            record.tenant,
+    def recorder(self, record: RequestRecord) -> Recorder:
+        """The series of such requests. Finding them by their labels costs more than counting."""
+        writer = self._writer
+        endpoint, model, provider, kind = record.endpoint, record.model, record.provider, record.error_kind
+        stream = "true" if record.stream else "false"
+        labels = (endpoint, model, provider, str(record.status), stream, record.tenant)
+        return Tally(
+            self,
+            writer.counter(REQUESTS, encode(*labels)),
+            writer.histogram(DURATION, encode(endpoint, stream, record.outcome)),
+            writer.histogram(OVERHEAD, encode(endpoint)),
+            writer.histogram(UPSTREAM, encode(provider, model)) if provider else None,
+            writer.counter(ERRORS, encode(provider, model, kind)) if kind else None,
         )
-        count, duration, overhead, upstream, error = self._bundles.get(key) or self._bind(key, record)
-        count(1.0)
-        duration(record.duration_s)
-        overhead(record.overhead_s)
-        if upstream is not None:
-            upstream(record.upstream_s)
-        if error is not None:
-            error(1.0)
-        for warning in record.warnings:
-            self._writer.counter(WARNINGS, encode(record.provider, record.model, warning)).add(1.0)
 
     def attempt_failed(self, attempt: FailedAttempt) -> None:
         if not attempt.final:
             self.count("edge_errors_total", attempt.provider, attempt.model, attempt.error_kind)
         if attempt.next_provider:
             self.count("edge_failovers_total", attempt.provider, attempt.next_provider, attempt.error_kind)
-
-    def _bind(self, key: tuple[Any, ...], record: RequestRecord) -> Bundle:
-        """The series of such requests. Finding them by their labels costs more than counting, so they are kept."""
-        writer = self._writer
-        endpoint, model, provider, kind = record.endpoint, record.model, record.provider, record.error_kind
-        stream = "true" if record.stream else "false"
-        requests = writer.counter(
-            REQUESTS, encode(endpoint, model, provider, str(record.status), stream, record.tenant)
-        )
-        bundle = (
-            requests.add,
-            writer.histogram(DURATION, encode(endpoint, stream, record.outcome)).observe,
-            writer.histogram(OVERHEAD, encode(endpoint)).observe,
-            writer.histogram(UPSTREAM, encode(provider, model)).observe if provider else None,
-            writer.counter(ERRORS, encode(provider, model, kind)).add if kind else None,
-        )
-        if len(self._bundles) >= REMEMBERED:
-            self._bundles.clear()
-        self._bundles[key] = bundle
-        return bundle
 
     def count(self, metric: str, *labels: str, amount: float = 1.0) -> None:
         self._bound(metric, labels)(amount)
@@ -343,6 +318,38 @@ class Metrics:
         total.cost_usd = round(total.cost_usd, DECIMALS)
         since = datetime.fromtimestamp(self._since, UTC)
         return Savings(since, [rows[who] for who in sorted(rows)], total)
+
+
+class Tally(Recorder):
+    """Counts requests of one kind."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        requests: Counter,
+        duration: Histogram,
+        overhead: Histogram,
+        upstream: Histogram | None,
+        errors: Counter | None,
+    ) -> None:
+        self._metrics = metrics
+        self._requests = requests
+        self._duration = duration
+        self._overhead = overhead
+        self._upstream = upstream
+        self._errors = errors
+
+    def done(self, record: RequestRecord) -> None:
+        self._requests.add(1.0)
+        self._duration.observe(record.duration_s)
+        self._overhead.observe(record.overhead_s)
+        if self._upstream is not None:
+            self._upstream.observe(record.upstream_s)
+        if self._errors is not None:
+            self._errors.add(1.0)
+        if record.warnings:
+            for warning in record.warnings:
+                self._metrics.count("edge_translation_warnings_total", record.provider, record.model, warning)
 
 
 def encode(*labels: str) -> bytes:

@@ -19,6 +19,7 @@ from edge.config.file import parse
 from edge.config.schema import json_schema
 from edge.hooks import RequestRecord, Usage
 from edge.simulator import plan
+from edge.telemetry import Fanout
 from edge.telemetry.logs import Logs
 from edge.telemetry.metrics import DROPPED, FAMILIES
 
@@ -191,5 +192,5 @@ def test_every_metric_is_documented_with_its_labels_and_no_other():
 def test_every_field_of_a_requests_line_is_documented_and_no_other():
     documented = [row[0].strip("`") for row in rows("metrics.md") if len(row) == 2]
     out = io.StringIO()
-    Logs("info", "json", out).request_done(EVERYTHING)
+    Fanout(Logs("info", "json", out)).request_done(EVERYTHING)
     assert documented == list(json.loads(out.getvalue()))

@@ -10,14 +10,14 @@ import sys
 import threading
 import time
 
-import msgspec
 import pytest
 
 from edge.hooks import RequestRecord, Usage
 from edge.telemetry import Fanout
 from edge.telemetry.logs import Logs
 from edge.telemetry.metrics import Metrics, shared_slots
-from edge.telemetry.writer import PIPE_BUF, QUEUE
+from edge.telemetry.writer import MAX_QUEUED, PIPE_BUF
+from tests.unit.records import changed
 
 OK = RequestRecord(
     *("req_1", "/v1/chat/completions", "openai", "openai", "smart", "gpt-4o", 1, "team", "t", 200, False, "ok", "", ""),
@@ -27,7 +27,7 @@ REFUSED = RequestRecord(
     *("req_2", "/v1/chat/completions", "openai", "", "_other", "", 0, "", "", 404, False, "error"),
     *("model_not_found", "client_invalid", 0.0001, 0.0, 0.0001, 0.0, None),
 )
-BROKEN = msgspec.structs.replace(
+BROKEN = changed(
     OK,
     status=502,
     outcome="error",
@@ -70,14 +70,14 @@ def test_a_request_is_counted_once_everywhere():
 
 def test_labels_of_any_content_are_escaped():
     metrics = Metrics()
-    metrics.request_done(msgspec.structs.replace(OK, model='a"\\\n\u2028é'))
+    Fanout(metrics).request_done(changed(OK, model='a"\\\n\u2028é'))
     assert 'model="a\\"\\\\\\n\u2028é"' in metrics.render().decode()
 
 
 def test_label_sets_beyond_the_bound_are_one():
     metrics = Metrics()
     for number in range(3000):
-        metrics.request_done(msgspec.structs.replace(OK, model=f"m-{number}", usage=None))
+        Fanout(metrics).request_done(changed(OK, model=f"m-{number}", usage=None))
     found = samples(metrics)
     other = "edge_requests_total" + "".join(
         (
@@ -95,8 +95,8 @@ def test_label_sets_beyond_the_bound_are_one():
 def test_processes_share_what_they_count_but_not_their_own_figures():
     slots = shared_slots(2)
     first, second = Metrics(slots, 1), Metrics(slots, 2)
-    first.request_done(OK)
-    second.request_done(OK)
+    Fanout(first).request_done(OK)
+    Fanout(second).request_done(OK)
     assert samples(first) == samples(second)
     before = samples(first)
     slots.fold(2)
@@ -111,7 +111,7 @@ def test_processes_share_what_they_count_but_not_their_own_figures():
 
 def test_promtool_has_no_complaints():
     metrics = Metrics()
-    metrics.request_done(OK)
+    Fanout(metrics).request_done(OK)
     try:
         got = subprocess.run(["promtool", "check", "metrics"], input=metrics.render(), capture_output=True, timeout=30)
     except FileNotFoundError:
@@ -121,7 +121,7 @@ def test_promtool_has_no_complaints():
 
 def line(record: RequestRecord, level: str = "info") -> dict:
     out = io.StringIO()
-    Logs(level, "json", out).request_done(record)
+    Fanout(Logs(level, "json", out)).request_done(record)
     return json.loads(out.getvalue()) if out.getvalue() else {}
 
 
@@ -152,14 +152,14 @@ def test_a_requests_line_has_these_fields_in_this_order():
 
 
 def test_levels_filter_requests():
-    late = msgspec.structs.replace(BROKEN, status=429)
+    late = changed(BROKEN, status=429)
     for level, seen in (("debug", 4), ("info", 4), ("warning", 1), ("error", 0)):
         assert sum(bool(line(record, level)) for record in (OK, REFUSED, BROKEN, late)) == seen, level
 
 
 def test_pretty_lines_are_for_people():
     out = io.StringIO()
-    Logs("info", "pretty", out).request_done(OK)
+    Fanout(Logs("info", "pretty", out)).request_done(OK)
     assert re.search(
         r"Z \[info +\] request +duration_ms=12.3 endpoint=/v1/chat/completions input_tokens=12", out.getvalue()
     )
@@ -179,20 +179,25 @@ class Stuck(io.StringIO):
         return len(text)
 
 
+LINES = MAX_QUEUED // 250 + 5000
+"""More than there is room for: a line of `OK` has more than 250 bytes."""
+
+
 def test_a_full_queue_drops_and_counts_and_never_waits():
     out = Stuck()
     logs = Logs("info", "json", out)
     logs.start()
+    hooks = Fanout(logs)
     begun = time.monotonic()
-    for _ in range(QUEUE + 5000):
-        logs.request_done(OK)
+    for _ in range(LINES):
+        hooks.request_done(OK)
     assert time.monotonic() - begun < 5
     assert logs.dropped > 4000
     dropped = logs.dropped
     out.free.set()
     logs.stop()
     written = [json.loads(line) for line in "".join(out.writes).splitlines()]
-    assert len(written) == QUEUE + 5000 - dropped + 1
+    assert len(written) == LINES - dropped + 1
     assert written[-1]["event"] == "log lines were dropped"
     assert written[-1]["count"] == dropped
     assert max(len(text) for text in out.writes) <= PIPE_BUF
@@ -204,7 +209,7 @@ def test_lines_are_written_soon_and_none_is_lost_at_the_end():
     logs = Logs("info", "json", out)
     for turn in range(5):
         logs.start()
-        logs.request_done(OK)
+        Fanout(logs).request_done(OK)
         deadline = time.monotonic() + 10
         while turn == 0 and not out.getvalue():
             assert time.monotonic() < deadline
@@ -245,14 +250,14 @@ def test_a_long_line_stays_json_and_says_what_was_cut(fields, cut):
 
 
 def test_a_line_tells_cost_estimate_and_cache_where_there_are_any():
-    got = line(msgspec.structs.replace(OK, cost=12_340_000, estimated=True, cache="miss"))
+    got = line(changed(OK, cost=12_340_000, estimated=True, cache="miss"))
     assert list(got.items())[11:14] == [("cost_usd", 0.00001234), ("estimated", True), ("cache", "miss")]
     assert not {"cost_usd", "estimated", "cache"} & set(line(OK))
     out = io.StringIO()
-    priced = msgspec.structs.replace(OK, cost=1, cache="memory")
-    Logs("info", "json", out).request_done(priced)
+    priced = changed(OK, cost=1, cache="memory")
+    Fanout(Logs("info", "json", out)).request_done(priced)
     assert '"cost_usd":0.000000000001,"cache":"memory"' in out.getvalue()
-    Logs("info", "pretty", out).request_done(priced)
+    Fanout(Logs("info", "pretty", out)).request_done(priced)
     assert "cost_usd=0.000000000001" in out.getvalue()
 
 
@@ -271,24 +276,24 @@ def test_what_is_counted_beside_requests_is_told_with_them():
 
 def test_a_line_tells_who_asked_for_what_and_who_answered():
     more = {"tenant": "t", "peer": "10.0.0.7", "asked": "smart", "alias": "smart", "usage": Usage(12, 34, 5)}
-    got = line(msgspec.structs.replace(OK, **more))
+    got = line(changed(OK, **more))
     expected = {"tenant": "t", "peer": "10.0.0.7", "requested_model": "smart", "alias": "smart", "cached_tokens": 5}
     assert expected.items() <= got.items()
     assert (got["provider"], got["model"]) == ("openai", "gpt-4o")
     # A stored answer names who gave it; that is not who was asked.
-    stored = msgspec.structs.replace(
+    stored = changed(
         OK, provider="", upstream_model="", cache="memory", stored_provider="openai", stored_model="gpt-4o"
     )
     got = line(stored)
     assert (got["provider"], got["model"], got["cache"]) == ("openai", "gpt-4o", "memory")
     metrics = Metrics()
-    metrics.request_done(stored)
+    Fanout(metrics).request_done(stored)
     assert 'provider="openai"' not in metrics.render().decode()
 
 
 def test_a_name_that_a_client_chose_is_cut_and_shows():
     asked = "\x1b[31m" + "\n" + "x" * 500
-    got = line(msgspec.structs.replace(REFUSED, asked=asked))["requested_model"]
+    got = line(changed(REFUSED, asked=asked))["requested_model"]
     assert got.startswith("\\x1b[31m\\nxxx")
     assert got.isprintable()
     assert len(got) < 160

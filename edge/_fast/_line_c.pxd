@@ -1,0 +1,17 @@
+# Lines of a log, for compiled modules.
+
+cdef class Lines:
+    cdef bytearray _buffer
+    cdef char *_data
+    cdef Py_ssize_t _room, _end
+    cdef readonly Py_ssize_t size, count
+
+    cdef int _put(self, const char *data, Py_ssize_t size)
+    cpdef add(self, bytes data)
+    cpdef text(self, str value)
+    cpdef whole(self, long long value)
+    cpdef digits(self, long long value, int count)
+    cpdef end(self)
+    cpdef Py_ssize_t unended(self)
+    cpdef bytes back(self)
+    cpdef bytes take(self)

@@ -1,0 +1,27 @@
+# Request lines, compiled.
+
+from edge._fast._line_c cimport Lines as CompiledLines
+from edge.hooks cimport Recorder, RequestRecord
+from edge.telemetry.writer cimport LineWriter
+
+
+cdef class Clock:
+    cdef double _second
+    cdef bytes _text
+
+    cpdef write(self, CompiledLines lines)
+
+
+cdef class RequestLine(Recorder):
+    cdef LineWriter _writer
+    cdef bytes _endpoint, _key, _asked, _end
+
+    cpdef done(self, RequestRecord record)
+    cpdef write(self, RequestRecord record, CompiledLines lines)
+
+
+cdef class PrettyLine(Recorder):
+    cdef RequestLine _line
+    cdef object _say
+
+    cpdef done(self, RequestRecord record)

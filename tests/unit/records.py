@@ -1,0 +1,17 @@
+"""Records of requests, as the hooks have them."""
+
+from __future__ import annotations
+
+from edge.hooks import RequestRecord
+
+FIELDS = (
+    *("request_id", "endpoint", "dialect", "provider", "model", "upstream_model", "attempts", "key_id", "tenant"),
+    *("status", "stream", "outcome", "error_code", "error_kind", "duration_s", "upstream_s", "overhead_s"),
+    *("time_to_first_content_s", "usage", "warnings", "cost", "estimated", "cache", "stored_provider"),
+    *("stored_model", "asked", "alias", "peer"),
+)
+
+
+def changed(record: RequestRecord, **fields: object) -> RequestRecord:
+    """The same but for these fields."""
+    return RequestRecord(**{name: getattr(record, name) for name in FIELDS} | fields)
