@@ -78,6 +78,7 @@ PATH_MODULES = [
     "edge.upstreams.provider",
     "edge.upstreams.receiver",
     "edge.upstreams.relay",
+    "edge.upstreams.request",
     "edge.upstreams.retry",
     "edge.upstreams.ties",
     "edge.upstreams.transport",

@@ -5,13 +5,14 @@ from __future__ import annotations
 from time import perf_counter
 
 from edge.dialects.provider_state import refuse_state_in
-from edge.errors import EdgeError, Headers, InvalidRequest, NothingAvailable, ProviderError, UpstreamTimeout
+from edge.errors import EdgeError, InvalidRequest, NothingAvailable, ProviderError, UpstreamTimeout
 from edge.exchange import Exchange
 from edge.own_answers import estimate_count
 from edge.slices import Done, Job
 from edge.upstreams.attempt import Attempt
 from edge.upstreams.clocks import Deadline
 from edge.upstreams.desk import Desk, Outcome
+from edge.upstreams.provider import Account
 from edge.upstreams.retry import AttemptFailed, failed_attempt, may_follow
 from edge.upstreams.router import Upstream
 from edge.upstreams.ties import targets_of
@@ -71,7 +72,7 @@ class Dispatch(Outcome):
             return
         self._ask(upstream, account)
 
-    def _ask(self, upstream: Upstream, account: Headers | None) -> None:
+    def _ask(self, upstream: Upstream, account: Account | None) -> None:
         exchange = self._exchange
         others_left = self._at < len(self._targets) or exchange.route.counts
         tried = self._tried = exchange.attempt = Tried(upstream, account, self._names, others_left)

@@ -63,11 +63,13 @@ __all__ = [
     "is_card",
     "is_iban",
     "join_fields",
+    "join_request",
     "request_digest",
     "scan_json",
     "scan_ranges",
     "scan_text",
     "select_fields",
+    "select_lines",
     "usd",
 ]
 
@@ -90,7 +92,9 @@ if not TYPE_CHECKING and not _pure:
             FieldLimitError,
             index_fields,
             join_fields,
+            join_request,
             select_fields,
+            select_lines,
         )
         from edge._fast._head_c import RequestHead, ResponseHead
         from edge._fast._head_fields_c import Head
@@ -126,7 +130,9 @@ if not COMPILED:
         FieldLimitError,
         index_fields,
         join_fields,
+        join_request,
         select_fields,
+        select_lines,
     )
     from edge._fast._head import RequestHead, ResponseHead
     from edge._fast._head_fields import Head

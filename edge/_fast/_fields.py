@@ -6,6 +6,8 @@ whoever makes it.
 
 from __future__ import annotations
 
+import re
+
 try:
     import cython
 except ImportError:
@@ -15,7 +17,17 @@ if cython.compiled:
     from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
     from cython.cimports.libc.string import memcpy
 
-__all__ = ["FieldCollector", "FieldLimitError", "index_fields", "join_fields", "select_fields"]
+__all__ = [
+    "FieldCollector",
+    "FieldLimitError",
+    "index_fields",
+    "join_fields",
+    "join_request",
+    "select_fields",
+    "select_lines",
+]
+
+_UNSAFE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class FieldLimitError(ValueError):
@@ -85,6 +97,75 @@ def select_fields(
         if name in names or (prefixes and name.startswith(prefixes)):
             selected.append(field)
     return selected
+
+
+def select_lines(fields: list[tuple[bytes, bytes]], names: frozenset[bytes], prefixes: tuple[bytes, ...] = ()) -> bytes:
+    """The lines, each with its end, of the fields that `select_fields` selects. What has a control character in its
+    value, but for tabs, is left out.
+    """
+    found: list = []
+    name: bytes
+    value: bytes
+    for field in fields:
+        name, value = field
+        if (name in names or (prefixes and name.startswith(prefixes))) and _is_safe(value):
+            found += (name, b": ", value, b"\r\n")
+    return b"".join(found)
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _is_safe(value: bytes) -> cython.bint:
+    if not cython.compiled:
+        return _UNSAFE.search(value) is None
+    at: cython.p_const_uchar = cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(value))
+    i: cython.Py_ssize_t = 0
+    end: cython.Py_ssize_t = PyBytes_GET_SIZE(value)
+    while i < end and (at[i] >= 0x20 or at[i] == 0x09) and at[i] != 0x7F:
+        i += 1
+    return i == end
+
+
+def join_request(start: bytes, length: cython.Py_ssize_t, fields: bytes, own: bytes, body: bytes) -> bytes:
+    """A request: `start`, which ends where `length` is to stand if that is not negative, the lines of `fields` and of
+    `own`, the empty line, and `body`.
+    """
+    if not cython.compiled:
+        told = b"%d\r\n" % length if length >= 0 else b""
+        return b"".join([start, told, fields, own, b"\r\n", body])
+    if start is None or fields is None or own is None or body is None:
+        raise TypeError("a request is made of bytes")
+    rest: cython.Py_ssize_t = length
+    digits: cython.Py_ssize_t = 0
+    while length >= 0:
+        digits += 1
+        rest //= 10
+        if rest == 0:
+            break
+    size: cython.Py_ssize_t = PyBytes_GET_SIZE(start) + PyBytes_GET_SIZE(fields) + PyBytes_GET_SIZE(own)
+    size += PyBytes_GET_SIZE(body) + 2 + (digits + 2 if digits else 0)
+    made: bytes = PyBytes_FromStringAndSize(cython.NULL, size)
+    to: cython.p_char = PyBytes_AS_STRING(made)
+    memcpy(to, PyBytes_AS_STRING(start), PyBytes_GET_SIZE(start))
+    to += PyBytes_GET_SIZE(start)
+    if digits:
+        to += digits
+        i: cython.Py_ssize_t
+        for i in range(1, digits + 1):
+            to[-i] = 0x30 + length % 10
+            length //= 10
+        to[0] = 0x0D
+        to[1] = 0x0A
+        to += 2
+    memcpy(to, PyBytes_AS_STRING(fields), PyBytes_GET_SIZE(fields))
+    to += PyBytes_GET_SIZE(fields)
+    memcpy(to, PyBytes_AS_STRING(own), PyBytes_GET_SIZE(own))
+    to += PyBytes_GET_SIZE(own)
+    to[0] = 0x0D
+    to[1] = 0x0A
+    memcpy(to + 2, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
+    return made
 
 
 def join_fields(start: bytes, fields: list[tuple[bytes, bytes]], body: bytes) -> bytes:

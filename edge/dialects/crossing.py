@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from functools import partial
 from typing import TYPE_CHECKING
-from weakref import proxy
 
 import msgspec
 
@@ -40,6 +39,7 @@ STREAMS: dict[str, type[Stream]] = {
 }
 """Readers of streams, by ``Route.api``, or by the path a translation goes to."""
 JSON_TYPE = (b"content-type", b"application/json")
+NO_WARNINGS: frozenset[str] = frozenset()
 
 
 def is_short(exchange: Exchange) -> bool:
@@ -79,24 +79,22 @@ class Crossing:
     """Both pass as they are, but for two things: the model's name is spliced in where the upstream calls it otherwise,
     and thinking that nobody has signed is left out where the upstream would refuse it.
 
-    ``path`` (below the provider's base URL) and ``body`` are the request; ``dropped`` names the client's fields that
-    did not cross; ``warnings`` what of the answer could not be made sense of; ``told`` is the estimate a client was
-    given where the provider did not count. A request that is not ``prepared`` yet is so after all steps of `prepare`.
-    ``stream`` reads the provider's events once the answer is a stream.
+    ``asked`` is the client's body; ``path`` (below the provider's base URL) and ``body`` are the request; ``dropped``
+    names the client's fields that did not cross; ``warnings`` what of the answer could not be made sense of; ``told``
+    is the estimate a client was given where the provider did not count. A request that is not ``prepared`` yet is so
+    after all steps of `prepare`. ``stream`` reads the provider's events once the answer is a stream.
     """
 
-    translates = False
-    prepared = True
-    dropped: tuple[str, ...] = ()
-    told: Usage | None = None
-    stream: Stream | None = None
-
     def __init__(self, exchange: Exchange, model: str) -> None:
-        # Not held: the exchange holds this, and a body that is in a circle is freed only by the collector.
-        self._exchange: Exchange = proxy(exchange)
+        # Not the exchange, which holds this: a body that is in a circle is freed only by the collector.
+        self._route = exchange.route
         self.path = exchange.route.upstream
         payload = exchange.payload
-        self.body = body = payload.body
+        self.asked = self.body = body = payload.body
+        self.dropped: tuple[str, ...] = ()
+        self.stream: Stream | None = None
+        self.translates = False
+        self.prepared = True
         changed: list[tuple[int, int, bytes]] = []
         if model != payload.model:
             changed.append((*payload.spans["model"], msgspec.json.encode(model)))
@@ -113,17 +111,21 @@ class Crossing:
 
     @property
     def warnings(self) -> frozenset[str]:
-        return frozenset()
+        return NO_WARNINGS
+
+    @property
+    def told(self) -> Usage | None:
+        return None
 
     def estimated_input(self) -> int:
         """The tokens of the request, where its provider does not say."""
-        return estimate_input(self._exchange.route.upstream, self._exchange.payload.body)
+        return estimate_input(self._route.upstream, self.asked)
 
     # A whole answer.
 
     def usage(self, media_type: bytes, body: bytes) -> Usage | None:
         """What a whole answer of status 200 says of its tokens. Raises Failed, NoAnswer and UpstreamBadResponse."""
-        api = self._exchange.route.api
+        api = self._route.api
         return usage_in_answer(api, STREAMS.get(api, openai.OtherStream), media_type, body)
 
     def answer(self, status: int, body: bytes) -> tuple[int, bytes]:
@@ -142,8 +144,8 @@ class Crossing:
     # A stream.
 
     def begin_stream(self) -> Stream:
-        self.stream = stream_of(self._exchange.route)
-        return self.stream
+        stream = self.stream = stream_of(self._route)
+        return stream
 
     def feed(self, events: list[tuple[bytes, bytes]]) -> bytes | None:
         """The provider's next events for the client; None where their bytes pass as they came."""
@@ -170,14 +172,16 @@ class Crossing:
 class TranslatedCrossing(Crossing):
     """Client and provider speak different dialects."""
 
-    translates = True
-    _opened: Translation | None = None
-
     def __init__(self, exchange: Exchange, model: str, version: str, system_first: bool) -> None:
         payload = exchange.payload
         if payload.values > MAX_TRANSLATED:
             raise InvalidRequest(TOO_MANY)
-        self._exchange = proxy(exchange)
+        self._route = exchange.route
+        self._request_id = exchange.request_id
+        self.asked = payload.body
+        self.dropped = ()
+        self.stream = None
+        self.translates = True
         self._translator = TRANSLATORS[exchange.route.api]
         opened = self._translator.opens(
             model,
@@ -191,19 +195,18 @@ class TranslatedCrossing(Crossing):
         self._context = opened.context
         self._context.beta = b"anthropic-beta" in exchange.index or b"beta=true" in exchange.query
         self._context.measure = partial(estimate_input, exchange.route.upstream, payload.body)
-        if is_short(exchange):
+        self._opened: Translation | None = None
+        self.prepared = is_short(exchange)
+        if self.prepared:
             self._take(opened.at_once(payload.body))
         else:
             self._opened = opened
 
-    @property
-    def prepared(self) -> bool:  # type: ignore[override]
-        return self._opened is None
-
     def prepare(self) -> Steps[None]:
         assert self._opened is not None  # noqa: S101 - it is not prepared
-        translated = yield from self._translator.large_request(self._opened, self._exchange.payload.body)
+        translated = yield from self._translator.large_request(self._opened, self.asked)
         self._take(translated)
+        self.prepared = True
         self._opened = None  # what it has decoded
 
     def _take(self, translated: Translated) -> None:
@@ -215,7 +218,7 @@ class TranslatedCrossing(Crossing):
         return frozenset(self._context.warnings)
 
     @property
-    def told(self) -> Usage | None:  # type: ignore[override]
+    def told(self) -> Usage | None:
         return self._context.told
 
     def estimated_input(self) -> int:
@@ -226,7 +229,7 @@ class TranslatedCrossing(Crossing):
 
     def answer(self, status: int, body: bytes) -> tuple[int, bytes]:
         if status >= 400:
-            return self._translator.error(status, body, self._exchange.request_id)
+            return self._translator.error(status, body, self._request_id)
         return status, self._translator.answer(body, self._context, int(time.time()))
 
     def large_answer(self, body: bytes) -> Steps[bytes]:
@@ -238,9 +241,9 @@ class TranslatedCrossing(Crossing):
         return [event_stream if self.stream is not None else JSON_TYPE, *self._translator.headers(kept, time.time())]
 
     def begin_stream(self) -> Stream:
-        self.stream = STREAMS[self.path]()
+        stream = self.stream = STREAMS[self.path]()
         self._events = self._translator.stream(self._context, int(time.time()))
-        return self.stream
+        return stream
 
     def feed(self, events: list[tuple[bytes, bytes]]) -> bytes | None:
         return self._translation.feed(events)
@@ -249,7 +252,7 @@ class TranslatedCrossing(Crossing):
         return self._translation.finish()
 
     def early_error(self) -> tuple[int, bytes]:
-        return self._translator.error(*self._stream.early_error(), self._exchange.request_id)
+        return self._translator.error(*self._stream.early_error(), self._request_id)
 
     def error_event(self, error: EdgeError, request_id: str) -> bytes:
         return self._translation.fail(error, request_id)

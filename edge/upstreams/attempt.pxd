@@ -1,3 +1,4 @@
+from edge.dialects.crossing cimport Crossing
 from edge.exchange cimport Exchange
 from edge.upstreams.clocks cimport Deadline
 from edge.upstreams.desk cimport Desk, Outcome
@@ -38,7 +39,7 @@ cdef class Attempt(Receiver):
     cdef _commit(self)
     cdef _pass_on(self, bytes data)
     cdef EventRelay _events(self)
-    cdef object _crossing(self)
+    cdef Crossing _crossing(self)
     cdef _waited(self)
     cpdef _go_on(self)
     cpdef _finish_stream(self)

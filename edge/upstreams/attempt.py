@@ -103,7 +103,8 @@ class Attempt(Receiver):
             return
         try:
             self.cross()
-            if (crossing := self._crossing()).prepared:
+            crossing = self._crossing()
+            if crossing.prepared:
                 self.send()
             else:
                 self._job = self._desk.slices.add(Work(crossing.prepare()).step, self._then(self.send))
@@ -124,7 +125,7 @@ class Attempt(Receiver):
         exchange, tried = self._exchange, self._tried
         provider = tried.upstream.provider
         self._since = perf_counter()
-        tried.request = provider.request(exchange, self._crossing(), tried.account, once=is_kept(exchange))
+        tried.request = provider.request(exchange, self._crossing(), tried.account, is_kept(exchange))
         self._enter(HEAD)
         self._wire = provider.transport.send(tried.request, self)
 

@@ -12,9 +12,11 @@ from collections.abc import Iterable
 from fnmatch import translate
 
 from edge import config
-from edge._fast import select_fields
+from edge._fast import select_fields, select_lines
 from edge.errors import Headers, HeaderTooLarge
 from edge.exchange import Exchange
+from edge.memo import Memo
+from edge.upstreams.request import lines_of
 
 __all__ = ["DEFAULT_VERSION", "ClientHeaders", "pinned_version"]
 
@@ -29,6 +31,8 @@ PASSED = frozenset({b"content-type", b"accept", b"openai-beta"})
 """What passes beside the open list, where client and provider speak one dialect."""
 SPOKEN = {"openai": frozenset({b"content-type", b"openai-beta"}), "anthropic": frozenset({b"content-type"})}
 """What means something to a provider when the client speaks the other dialect."""
+MAX_KNOWN = 1024
+"""Bytes of a client's headers up to which it is remembered what goes on of them."""
 SAFE_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
 
@@ -45,13 +49,25 @@ class ClientHeaders:
         self._pinned = pinned_version(settings)
         self._versioned = settings.dialect == "anthropic" and VERSION not in configured
         self._spoken = SPOKEN[settings.dialect], OPEN if settings.dialect == "anthropic" else ()
+        self._known: Memo[bytes, bytes] = Memo(256)
 
-    def crossing(self, exchange: Exchange, translated: bool) -> Headers:
-        """What of the client's headers goes to this provider, with its configured betas. Raises HeaderTooLarge."""
+    def lines(self, headers: Headers, translated: bool) -> bytes:
+        """What of the client's headers goes to this provider, with its configured betas, as lines. Raises
+        HeaderTooLarge.
+        """
         names, prefixes = self._spoken if translated else (PASSED, OPEN)
+        asked = select_lines(headers, names, prefixes)
+        lines = self._known.get(asked)
+        if lines is None:
+            lines = lines_of(self._chosen(select_fields(headers, names, prefixes)))
+            if len(asked) <= MAX_KNOWN:
+                self._known.keep(asked, lines)
+        return lines
+
+    def _chosen(self, selected: Headers) -> Headers:
         headers: Headers = []
         size = 0
-        for pair in select_fields(exchange.headers, names, prefixes):
+        for pair in selected:
             if SAFE_VALUE.fullmatch(pair[1]):
                 headers.append(pair)
                 size += len(pair[0]) + len(pair[1])
@@ -63,7 +79,7 @@ class ClientHeaders:
             headers = [pair for pair in headers if not self.holds_back(pair[0])]
         if self._merges:
             headers = self._with_betas(headers)
-        if self._versioned and (exchange.index.get(VERSION) is None or self._pinned):
+        if self._versioned and (self._pinned or all(name != VERSION for name, _ in headers)):
             headers.append((VERSION, DEFAULT_VERSION.encode()))
         return headers
 

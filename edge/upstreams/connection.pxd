@@ -1,5 +1,6 @@
 from edge._fast._answer_c cimport AnswerReader as CompiledReader
 from edge.upstreams.receiver cimport Receiver
+from edge.upstreams.request cimport UpstreamRequest
 
 
 cdef class Connection:
@@ -12,7 +13,7 @@ cdef class Connection:
     cdef public bint reused, usable
     cdef public double idle_since
 
-    cpdef send(self, Sending sending, bytes authority)
+    cpdef send(self, Sending sending)
     cdef _look(self, Sending sending)
     cdef _parse(self, bytes data, Sending sending)
     cpdef pause(self)
@@ -22,7 +23,8 @@ cdef class Connection:
 
 
 cdef class Sending:
-    cdef readonly object pool, request
+    cdef readonly object pool
+    cdef readonly UpstreamRequest request
     cdef public Receiver receiver
     cdef public Connection connection
     cdef public bint again, whole, untouched, has_head, framed, keeps_alive

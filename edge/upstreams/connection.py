@@ -19,11 +19,12 @@ from edge._fast import (
     FieldLimitError,
     ResponseHead,
     index_fields,
-    join_fields,
+    join_request,
 )
 from edge.errors import EdgeError, Headers, InternalError, UpstreamBadResponse, UpstreamStreamBroken
 from edge.upstreams.receiver import Receiver
-from edge.upstreams.wire import Inflater, UpstreamRequest, inflater_for, unlabelled
+from edge.upstreams.request import UpstreamRequest
+from edge.upstreams.wire import Inflater, inflater_for, unlabelled
 
 __all__ = ["Connection", "Owner", "Sending"]
 
@@ -46,6 +47,10 @@ class Owner(Protocol):
     def give_back(self, connection: Connection) -> None: ...
 
     def forget(self, connection: Connection) -> None: ...
+
+    def start_of(self, request: UpstreamRequest) -> bytes:
+        """The first lines of a request, up to the length of its body, where it is to have one."""
+        ...
 
     def stale(self, sending: Sending) -> None:
         """The connection had been closed by the peer when `sending` was written to it: not a byte came back."""
@@ -74,7 +79,7 @@ class Connection:
         self.usable = False
         self.idle_since = 0.0
 
-    def send(self, sending: Sending, authority: bytes) -> None:
+    def send(self, sending: Sending) -> None:
         """Send a request, whose answer comes here."""
         if not self.usable:
             # It was closed between being handed over and being used.
@@ -85,14 +90,12 @@ class Connection:
         self._sending = sending
         self._reader.begin()
         self._unread = 0
-        start = b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (request.method, request.target, authority)
-        body = request.body
-        if body or request.method == b"POST":
-            start += b"content-length: %d\r\n" % len(body)
-        if len(body) <= JOINED:
-            self._transport.write(join_fields(start, request.headers, body))
+        start, body = self._pool.start_of(request), request.body
+        size = len(body) if request.method == b"POST" else -1
+        if size <= JOINED:
+            self._transport.write(join_request(start, size, request.fields, request.own, body))
         else:
-            self._transport.write(join_fields(start, request.headers, b""))
+            self._transport.write(join_request(start, size, request.fields, request.own, b""))
             self._transport.write(body)
         request.sent = True
 

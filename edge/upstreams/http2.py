@@ -26,7 +26,8 @@ from edge.errors import (
     UpstreamUnreachable,
 )
 from edge.upstreams.receiver import Receiver
-from edge.upstreams.wire import NO_DESCRIPTORS, UpstreamRequest, inflater_for, unlabelled
+from edge.upstreams.request import UpstreamRequest
+from edge.upstreams.wire import NO_DESCRIPTORS, inflater_for, unlabelled
 
 __all__ = ["HttpxTransport"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import random
 import re
 from fnmatch import translate
@@ -18,12 +17,23 @@ from edge.money.pricing import ModelPrice, load_prices, own_price, spells
 from edge.routes import Dialect, Route
 from edge.upstreams.client_headers import DEFAULT_VERSION, ClientHeaders
 from edge.upstreams.fleet import Site
-from edge.upstreams.wire import UpstreamRequest
+from edge.upstreams.request import UpstreamRequest, lines_of
 
-__all__ = ["Provider"]
+__all__ = ["Account", "Provider"]
 
 FORWARDED_QUERY = ("beta",)
 TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
+
+
+class Account:
+    """One of a provider's keys: its ``values``, and the lines that a request has by it, with all that every request to
+    the provider has.
+    """
+
+    def __init__(self, credential: Headers, always: Headers) -> None:
+        self.values = [value for _, value in credential]
+        # Bodies pass as they are, so they had better come uncompressed.
+        self.own = lines_of([*credential, *always, (b"accept-encoding", b"identity")])
 
 
 class Provider:
@@ -49,16 +59,20 @@ class Provider:
         self.own_names = [name for name in settings.models or () if not set(name) & set("*?[")]
         self._path = urlsplit(settings.base_url).path.rstrip("/")
         self._query = urlencode(settings.query, quote_via=quote)
-        self._accounts = credentials(settings)
-        self._credentials = itertools.cycle(self._accounts)
-        self.takes_turns = len(self._accounts) > 1
-        self._configured: Headers = [
+        configured: Headers = [
             (key.lower().encode("ascii"), value.encode("ascii")) for key, value in settings.headers.items()
         ]
+        # The client's betas and the configured ones go in one line.
+        always = [pair for pair in configured if pair[0] != b"anthropic-beta"]
+        self._accounts = [Account(credential, always) for credential in credentials(settings)]
+        self._turn = 0
+        self.takes_turns = len(self._accounts) > 1
+        self._betas = [pair for pair in configured if pair[0] == b"anthropic-beta"]
+        self._versioned = settings.dialect == "anthropic" and all(
+            name != b"anthropic-version" for name, _ in configured
+        )
         self.secrets = secrets(settings)
         self._client = ClientHeaders(settings)
-        # The client's betas and the configured ones go in one line.
-        self._always = [pair for pair in self._configured if pair[0] != b"anthropic-beta"]
         self._traces = not self._client.holds_back(b"traceparent")
         self._targets: Memo[str, bytes] = Memo(256)
 
@@ -104,14 +118,14 @@ class Provider:
         version = self._client.version(exchange)
         return open_crossing(exchange, model, self.dialect, version, system_first=self._system_first)
 
-    def accounts_of(self, tenant: str) -> list[Headers]:
+    def accounts_of(self, tenant: str) -> list[Account]:
         """The credentials of its keys, in the order in which a tenant has them: the same for all who ask."""
         if not self.takes_turns:
             return self._accounts
         return sorted(self._accounts, key=lambda account: weight(tenant, account), reverse=True)
 
     def request(
-        self, exchange: Exchange, crossing: Crossing, account: Headers | None = None, *, once: bool = False
+        self, exchange: Exchange, crossing: Crossing, account: Account | None = None, once: bool = False
     ) -> UpstreamRequest:
         """The exchange's request as this provider is to see it, with the credentials of `account`, by default those
         whose turn it is; `once` as in `UpstreamRequest`. Raises HeaderTooLarge.
@@ -123,17 +137,25 @@ class Provider:
             target = self._target(path, query)
             if not query:
                 self._targets.keep(path, target)  # paths come from clients, where they pass through
-        return UpstreamRequest(b"POST", target, self._headers(exchange, crossing, account), crossing.body, once)
+        own = self._next_account().own if account is None else account.own
+        return UpstreamRequest(b"POST", target, self._fields(exchange, crossing), crossing.body, once, own)
 
     def models_request(self) -> UpstreamRequest:
         """What asks for the provider's own list of models."""
-        headers = [*next(self._credentials), *self._configured, (b"accept-encoding", b"identity")]
-        if self.dialect == "anthropic" and all(name != b"anthropic-version" for name, _ in self._configured):
+        headers = [*self._betas]
+        if self._versioned:
             headers.append((b"anthropic-version", DEFAULT_VERSION.encode()))
         target = self._target("/models", b"")
         if self.dialect == "anthropic":
             target += (b"&" if b"?" in target else b"?") + b"limit=1000"
-        return UpstreamRequest(b"GET", target, headers, b"")
+        return UpstreamRequest(b"GET", target, self._next_account().own + lines_of(headers), b"")
+
+    def _next_account(self) -> Account:
+        """Whose turn it is."""
+        accounts = self._accounts
+        turn = self._turn
+        self._turn = turn + 1 if turn + 1 < len(accounts) else 0
+        return accounts[turn]
 
     def _target(self, path: str, query: bytes) -> bytes:
         parts = [self._query] if self._query else []
@@ -144,23 +166,19 @@ class Provider:
         target = self._path + path
         return (f"{target}?{'&'.join(parts)}" if parts else target).encode("ascii")
 
-    def _headers(self, exchange: Exchange, crossing: Crossing, account: Headers | None) -> Headers:
-        headers = self._client.crossing(exchange, crossing.translates)
+    def _fields(self, exchange: Exchange, crossing: Crossing) -> bytes:
+        lines = self._client.lines(exchange.headers, crossing.translates)
         trace = exchange.index.get(b"traceparent") if self._traces else None
         if trace is not None and (match := TRACEPARENT.fullmatch(trace)):
             # Our own hop in the client's trace. W3C Trace Context, section 3.2: 00-traceid-parentid-flags.
-            headers.append((b"traceparent", b"00-%s-%016x-%s" % (match[1], random.getrandbits(64) or 1, match[2])))
-        headers += next(self._credentials) if account is None else account
-        headers += self._always
-        # Bodies pass as they are, so they had better come uncompressed.
-        headers.append((b"accept-encoding", b"identity"))
-        return headers
+            lines += b"traceparent: 00-%s-%016x-%s\r\n" % (match[1], random.getrandbits(64) or 1, match[2])
+        return lines
 
 
-def weight(tenant: str, account: Headers) -> bytes:
+def weight(tenant: str, account: Account) -> bytes:
     """Rendezvous hashing: who has the largest is the tenant's."""
     digest = hashlib.blake2b(digest_size=8)
-    for part in (tenant.encode(), *(value for _, value in account)):
+    for part in (tenant.encode(), *account.values):
         digest.update(b"%d:%b" % (len(part), part))
     return digest.digest()
 

@@ -1,5 +1,9 @@
+from edge.dialects.crossing cimport Crossing
+
+
 cdef class EventRelay:
-    cdef object _crossing, _decoder
+    cdef Crossing _crossing
+    cdef object _decoder
     cdef readonly object stream
     cdef bytearray _held
     cdef bint _cut_event, _translates

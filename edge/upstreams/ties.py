@@ -16,13 +16,13 @@ from edge.exchange import Exchange
 from edge.upstreams.refusal import read
 
 if TYPE_CHECKING:
-    from edge.errors import Headers
+    from edge.upstreams.provider import Account
     from edge.upstreams.router import Upstream
 
 __all__ = ["FREE", "MAKES", "NAMES", "is_unknown_thing", "targets_of", "tie_of"]
 
 FREE, MAKES, NAMES = range(3)
-Target = tuple["Upstream", "Headers | None"]
+Target = tuple["Upstream", "Account | None"]
 """Whom to ask, and with which of the provider's credentials; None: whose turn it is."""
 MAX_TARGETS = 8
 """Accounts that are asked for one thing."""

@@ -1,4 +1,6 @@
 from edge.upstreams.connection cimport Connection, Sending
+from edge.upstreams.receiver cimport Receiver
+from edge.upstreams.request cimport UpstreamRequest
 
 
 cdef class Pool:
@@ -8,13 +10,15 @@ cdef class Pool:
     cdef Py_ssize_t _max
     cdef public Py_ssize_t _opening
     cdef bytes _authority
+    cdef object _starts
     cdef bint _keeps
     cdef public object _idle
     cdef public set _all
     cdef public dict _waiting, _connecting
     cdef public list _addresses
 
-    cpdef Sending send(self, object request, object receiver)
+    cpdef Sending send(self, UpstreamRequest request, Receiver receiver)
+    cpdef bytes start_of(self, UpstreamRequest request)
     cpdef stale(self, Sending sending)
     cpdef withdraw(self, Sending sending)
     cpdef retire(self)

@@ -15,9 +15,11 @@ from functools import partial
 from typing import cast
 
 from edge.errors import EdgeError, Overloaded, UpstreamStreamBroken, UpstreamUnreachable
+from edge.memo import Memo
 from edge.upstreams.connection import Connection, Sending
 from edge.upstreams.receiver import Receiver
-from edge.upstreams.wire import NO_DESCRIPTORS, UpstreamRequest
+from edge.upstreams.request import UpstreamRequest
+from edge.upstreams.wire import NO_DESCRIPTORS
 
 __all__ = ["Pool"]
 
@@ -47,6 +49,7 @@ class Pool:
         name = f"[{host}]" if ":" in host else host
         default = 443 if tls else 80
         self._authority = (name if port == default else f"{name}:{port}").encode("ascii")
+        self._starts: Memo[bytes, bytes] = Memo(256)
         self._keeps = True
         self._idle: deque[Connection] = deque()
         self._all: set[Connection] = set()
@@ -68,10 +71,20 @@ class Pool:
         sending = Sending(self, request, receiver)
         connection = self._take_idle()
         if connection is not None:
-            connection.send(sending, self._authority)
+            connection.send(sending)
         else:
             self._open_or_wait(sending)
         return sending
+
+    def start_of(self, request: UpstreamRequest) -> bytes:
+        """The first lines of a request, up to the length of its body, where it is to have one."""
+        posts = request.method == b"POST"
+        start = self._starts.get(request.target) if posts else None
+        if start is None:
+            start = b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (request.method, request.target, self._authority)
+            if posts:
+                start = self._starts.keep(request.target, start + b"content-length: ")
+        return start
 
     def stale(self, sending: Sending) -> None:
         if sending.again or (sending.request.once and sending.request.sent):
@@ -182,7 +195,7 @@ class Pool:
             self._open(sending)
         else:
             connection.reused = True
-            connection.send(sending, self._authority)
+            connection.send(sending)
         return True
 
     def _first_in_line(self) -> Sending:
@@ -222,7 +235,7 @@ class Pool:
         elif connection is not None and sending.receiver is None:
             self.give_back(connection)
         elif connection is not None:
-            connection.send(sending, self._authority)
+            connection.send(sending)
 
     async def _connect(self) -> object:
         loop = asyncio.get_running_loop()

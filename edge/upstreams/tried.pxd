@@ -1,7 +1,15 @@
+from edge.dialects.crossing cimport Crossing
+from edge.upstreams.provider cimport Account
+from edge.upstreams.request cimport UpstreamRequest
+
+
 cdef class Tried:
-    cdef readonly object upstream, account
+    cdef readonly object upstream
+    cdef readonly Account account
     cdef readonly bint names, others_left
-    cdef public object crossing, request, usage
+    cdef public Crossing crossing
+    cdef public UpstreamRequest request
+    cdef public object usage
     cdef public int status
     cdef public bint charged
 

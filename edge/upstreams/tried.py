@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge.hooks import Usage
-from edge.upstreams.wire import UpstreamRequest
+from edge.upstreams.request import UpstreamRequest
 
 if TYPE_CHECKING:
     from edge.dialects.crossing import Crossing
-    from edge.errors import EdgeError, Headers
+    from edge.errors import EdgeError
+    from edge.upstreams.provider import Account
     from edge.upstreams.router import Upstream
 
 __all__ = ["Tried"]
@@ -27,7 +28,7 @@ class Tried:
     are in the books.
     """
 
-    def __init__(self, upstream: Upstream, account: Headers | None, names: bool, others_left: bool) -> None:
+    def __init__(self, upstream: Upstream, account: Account | None, names: bool, others_left: bool) -> None:
         self.upstream = upstream
         self.account = account
         self.names = names

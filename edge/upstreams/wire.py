@@ -11,16 +11,14 @@ import errno
 import zlib
 from typing import Any, Protocol
 
-from msgspec import Struct
-
 from edge.errors import EdgeError, Headers, UpstreamBadResponse
 from edge.upstreams.receiver import Receiver
+from edge.upstreams.request import UpstreamRequest
 
 __all__ = [
     "NO_DESCRIPTORS",
     "Inflater",
     "Transport",
-    "UpstreamRequest",
     "Wire",
     "inflater_for",
     "unlabelled",
@@ -38,21 +36,6 @@ MEMBER = 16
 GZIP = (b"gzip", b"x-gzip")
 NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 """Why a connection cannot be made that are no fault of the provider's."""
-
-
-class UpstreamRequest(Struct):
-    """``target`` is the path and query below the provider's origin; ``headers`` are complete but for Host and
-    Content-Length, which the transport sets. ``once``: the provider may keep what it makes of it, so it is not written
-    twice. ``sent``, which the transport sets too: it has been written to a connection, so the provider may be at work
-    on it.
-    """
-
-    method: bytes
-    target: bytes
-    headers: Headers
-    body: bytes
-    once: bool = False
-    sent: bool = False
 
 
 class Wire(Protocol):

@@ -6,7 +6,8 @@ import asyncio
 
 from edge.errors import EdgeError, Headers
 from edge.upstreams.receiver import Receiver
-from edge.upstreams.wire import Transport, UpstreamRequest
+from edge.upstreams.request import UpstreamRequest
+from edge.upstreams.wire import Transport
 
 
 class Heard(Receiver):

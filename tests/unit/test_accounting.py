@@ -24,7 +24,6 @@ from edge.telemetry.metrics import Metrics, shared_slots
 from edge.upstreams.fleet import open_site
 from edge.upstreams.provider import Provider
 from edge.upstreams.router import Upstream
-from edge.upstreams.tried import Tried
 from tests.unit.exchanges import Asked, asked
 
 OPENAI = "https://api.openai.com/v1"
@@ -139,8 +138,9 @@ def exchange(api: str = "chat", *, events: list[tuple[bytes, bytes]] | None = No
     body = fields.get("body", BODY)
     made = asked(BODY)
     crossing = SimpleNamespace(stream=stream, told=None, estimated_input=lambda: estimate_input(PATHS[api], body))
-    made.attempt = tried = Tried(upstream(), None, False, False)
-    tried.crossing, tried.status, tried.request = crossing, 200, SimpleNamespace(sent=True)
+    made.attempt = tried = SimpleNamespace(
+        upstream=upstream(), crossing=crossing, usage=None, status=200, sent=True, charged=False
+    )
     made.route = SimpleNamespace(counts=False, upstream=PATHS[api])
     made.key = SimpleNamespace(tenant="a")
     made.grant = SimpleNamespace(label="smart")
@@ -208,7 +208,7 @@ def test_a_stream_is_charged_once_by_what_came_of_it(tally, events, error, usage
     ],
 )
 def test_a_whole_answer_that_did_not_come_costs_its_input_if_it_was_given_up(tally, error, status, sent, charged):
-    made = exchange(error=error, status=status, request=SimpleNamespace(sent=sent))
+    made = exchange(error=error, status=status, sent=sent)
     settle(Accounts(tally), made)
     assert (made.usage, made.cost) == ((Usage(10, -1), 25_000_000) if charged else (None, -1))
     assert made.estimated == charged

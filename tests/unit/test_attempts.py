@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 import edge.cache.answers
+import edge.dialects.crossing
 import edge.dispatch
-from edge.dialects.crossing import Crossing
+import edge.upstreams.provider
 from edge.errors import UpstreamStreamBroken
 from edge.slices import Slices
 from edge.upstreams import attempt
@@ -166,10 +167,10 @@ def test_a_client_that_leaves_closes_what_is_asked_for_it_on_the_spot(hand):
 # An error of our own, wherever it is: the client gets its 500 or the end of its answer, and nothing is left behind.
 
 DEFECTS = {
-    "sending": (Crossing, "__init__", STREAM, 200, EVENTS, [CONTENT + DONE]),
-    "usage": (Crossing, "usage", post(), 200, JSON, [ANSWER]),
-    "passing it on": (Crossing, "answer", post(), 200, JSON, [ANSWER]),
-    "the beginning of a stream": (Crossing, "begin_stream", STREAM, 200, EVENTS, [CONTENT + DONE]),
+    "sending": (edge.upstreams.provider, "open_crossing", STREAM, 200, EVENTS, [CONTENT + DONE]),
+    "usage": (edge.dialects.crossing, "usage_in_answer", post(), 200, JSON, [ANSWER]),
+    "passing it on": (attempt, "returned_headers", post(), 200, JSON, [ANSWER]),
+    "the beginning of a stream": (edge.dialects.crossing, "stream_of", STREAM, 200, EVENTS, [CONTENT + DONE]),
     "the log of a failure": (edge.dispatch, "failed_attempt", post(), 500, JSON, [b'{"error":{}}']),
     "the log of a refusal": (edge.dispatch, "failed_attempt", post(), 401, JSON, [b'{"error":{}}']),
     "storing": (edge.cache.answers, "storable", post(), 200, JSON, [ANSWER]),

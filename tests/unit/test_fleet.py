@@ -16,7 +16,8 @@ from edge.routes import match
 from edge.state import State, build_state
 from edge.upstreams import fleet as module
 from edge.upstreams.fleet import Fleet, Site
-from edge.upstreams.wire import UpstreamRequest, whole
+from edge.upstreams.request import UpstreamRequest
+from edge.upstreams.wire import whole
 
 CHAT = match(b"/v1/chat/completions").route  # type: ignore[union-attr]
 MAIN = config.Provider(dialect="openai", base_url="http://127.0.0.1:1/v1", api_keys=[Secret("sk-one")])
@@ -202,7 +203,7 @@ def test_a_retired_pool_answers_who_still_asks_and_keeps_no_connection():
             writer.close()
 
     async def ask(pool):
-        return await whole(pool, UpstreamRequest(b"GET", b"/", [], b""), 1000)
+        return await whole(pool, UpstreamRequest(b"GET", b"/", b"", b""), 1000)
 
     async def scenario():
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -239,7 +240,7 @@ def test_a_retired_http2_transport_closes_when_its_last_answer_ended():
         for transport in (used, unused):
             await transport._transport.aclose()
             transport._transport = Slow()
-        asking = [asyncio.ensure_future(whole(used, UpstreamRequest(b"GET", b"/", [], b""), 1)) for _ in range(2)]
+        asking = [asyncio.ensure_future(whole(used, UpstreamRequest(b"GET", b"/", b"", b""), 1)) for _ in range(2)]
         await asyncio.sleep(0)
         used.retire()
         await asyncio.gather(*asking, return_exceptions=True)

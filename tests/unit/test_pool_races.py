@@ -8,13 +8,13 @@ import pytest
 
 from edge.errors import EdgeError, UpstreamBadResponse
 from edge.upstreams.connection import Connection
+from edge.upstreams.request import UpstreamRequest
 from edge.upstreams.transport import Pool
-from edge.upstreams.wire import UpstreamRequest
 from tests.harness import Canned, answer
 from tests.unit.receiving import Heard, ask
 from tests.unit.test_transport import Wire
 
-REQUEST = UpstreamRequest(b"POST", b"/v1/x", [], b"{}")
+REQUEST = UpstreamRequest(b"POST", b"/v1/x", b"", b"{}")
 WHOLE = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 

@@ -14,12 +14,12 @@ import uvloop
 
 from edge.errors import UpstreamStreamBroken, UpstreamUnreachable
 from edge.upstreams.connection import Connection, Sending
+from edge.upstreams.request import UpstreamRequest
 from edge.upstreams.transport import Pool
-from edge.upstreams.wire import UpstreamRequest
 from tests.harness import Canned, answer, chunked
 from tests.unit.receiving import Heard, ask
 
-REQUEST = UpstreamRequest(b"POST", b"/v1/x", [(b"a", b"b")], b"{}")
+REQUEST = UpstreamRequest(b"POST", b"/v1/x", b"a: b\r\n", b"{}")
 EOF = None
 
 # name: bytes (EOF ends the connection), expected status and body or error code, whether the connection is kept
@@ -97,7 +97,7 @@ async def converse(pieces, *, ends, reused=False):
     connection.reused = reused
 
     heard = Heard()
-    connection.send(Sending(pool, REQUEST, heard), b"x")
+    connection.send(Sending(pool, REQUEST, heard))
     for piece in pieces:
         if wire.aborted:
             break
@@ -276,7 +276,7 @@ def test_but_a_fresh_connection_that_swallows_it_is_not_tried_again():
 
 
 def test_an_answer_before_the_request_was_taken_closes_the_connection():
-    big = UpstreamRequest(b"POST", b"/", [], b"x" * (32 << 20))
+    big = UpstreamRequest(b"POST", b"/", b"", b"x" * (32 << 20))
 
     async def run():
         with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -1,0 +1,33 @@
+from edge.dialects.crossing cimport Crossing
+from edge.exchange cimport Exchange
+from edge.upstreams.client_headers cimport ClientHeaders
+from edge.upstreams.request cimport UpstreamRequest
+
+
+cdef class Account:
+    cdef readonly list values
+    cdef readonly bytes own
+
+
+cdef class Provider:
+    cdef object __weakref__
+    cdef readonly str name, dialect, base_url, vendor
+    cdef readonly object site
+    cdef public object transport
+    cdef readonly bint has_own_models, claims_any, takes_turns
+    cdef readonly tuple patterns, secrets
+    cdef readonly list own_names
+    cdef bint _system_first, _traces, _versioned
+    cdef list _claims, _prices, _accounts, _betas
+    cdef str _path, _query
+    cdef Py_ssize_t _turn
+    cdef ClientHeaders _client
+    cdef object _targets
+
+    cpdef bint searches(self, object route) except -1
+    cpdef bint speaks(self, object route) except -1
+    cpdef Crossing crossing(self, Exchange exchange, str model)
+    cpdef UpstreamRequest request(self, Exchange exchange, Crossing crossing, Account account=*, bint once=*)
+    cdef Account _next_account(self)
+    cdef bytes _target(self, str path, bytes query)
+    cdef bytes _fields(self, Exchange exchange, Crossing crossing)

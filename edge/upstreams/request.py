@@ -1,0 +1,37 @@
+"""A request to a provider, as it is sent."""
+
+from __future__ import annotations
+
+from edge.errors import Headers
+
+__all__ = ["UpstreamRequest", "lines_of"]
+
+
+class UpstreamRequest:
+    """``target`` is the path and query below the provider's origin; ``fields`` and ``own`` are the lines of the header,
+    each with its end, but for Host and Content-Length, which the transport sets: what was taken over of the client's,
+    and the provider's own. ``once``: the provider may keep what it makes of it, so it is not written twice. ``sent``,
+    which the transport sets too: it has been written to a connection, so the provider may be at work on it.
+    """
+
+    def __init__(
+        self, method: bytes, target: bytes, fields: bytes, body: bytes, once: bool = False, own: bytes = b""
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.fields = fields
+        self.own = own
+        self.body = body
+        self.once = once
+        self.sent = False
+
+    @property
+    def headers(self) -> Headers:
+        """The fields as pairs, names in lower case."""
+        pairs = (line.partition(b": ") for line in (self.fields + self.own).split(b"\r\n")[:-1])
+        return [(name, value) for name, _, value in pairs]
+
+
+def lines_of(headers: Headers) -> bytes:
+    """The lines of fields, each with its end."""
+    return b"".join([b"%b: %b\r\n" % pair for pair in headers])
