@@ -49,7 +49,6 @@ SETTLE_S = 0.05
 lets the connection be kept. An upstream that leaves its body open does not keep the client waiting for longer."""
 JSON_TYPE = (b"content-type", b"application/json")
 
-
 # The states, by what is awaited: the request, which is translated; the head of the answer; a part of an error's body;
 # all of an answer that is no stream; its being judged; a stream's first content; more of it; its end; nothing.
 NEW, HEAD, EXCERPT, COLLECT, JUDGE, HOLD, RELAY, REST, ENDED = 0, 1, 2, 3, 4, 5, 6, 7, 8
