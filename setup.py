@@ -58,6 +58,7 @@ PATH_MODULES = [
     "edge.guard.auth",
     "edge.guard.limits",
     "edge.guard.validate",
+    "edge.head",
     "edge.hooks",
     "edge.memo",
     "edge.money.accounting",

@@ -1,16 +1,16 @@
 # An exchange as compiled modules know it: its fields are those of a C struct, its methods are called straight.
 
+from edge.head cimport Head
 from edge.payload cimport Payload
 
 
 cdef class Exchange:
     cdef object __weakref__
     # The request.
-    cdef public object route
-    cdef public str dialect, argument, method, peer, request_id
-    cdef public bytes target, query, body
-    cdef public list headers
-    cdef public dict index
+    cdef public Head head
+    cdef public dict varying
+    cdef public str peer, request_id
+    cdef public bytes body
     cdef public double received_at
     # What the stages find out.
     cdef public object state, key, lease, grant, lookup, upstream, attempt, stored, usage
@@ -29,7 +29,6 @@ cdef class Exchange:
     cdef public str kind
 
     cpdef blank(self)
-    cpdef object only(self, bytes name)
     cpdef waited(self, double since)
     cpdef double overhead_s(self)
     cpdef object record(self, str kind)

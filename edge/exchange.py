@@ -1,6 +1,6 @@
 """One request and its reply, as the gateway sees them: no server, no sockets.
 
-A front (``edge/server``) makes an exchange at the end of a request's headers, sets ``body`` at its end, and implements
+A front (``edge/server``) makes an exchange at the end of a request's head, sets ``body`` at its end, and implements
 the sink. The gateway writes the stages' results into it.
 """
 
@@ -12,11 +12,10 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Protocol
 
-from edge._fast import index_fields
 from edge.errors import EdgeError, Headers
+from edge.head import Head, Varying
 from edge.hooks import NO_WARNINGS, RequestRecord, Usage
 from edge.payload import Payload
-from edge.routes import Dialect, Match
 
 __all__ = ["Errand", "Exchange", "Tried"]
 
@@ -57,9 +56,8 @@ class Errand(Protocol):
 
 
 class Exchange:
-    """``headers`` are lower-case byte pairs in their order, ``index`` the first value of each, ``query`` the bytes
-    after ``?``, ``peer`` the client's address or "", ``received_at`` a reading of ``time.perf_counter()`` at the end of
-    the headers.
+    """``varying`` is what of the head is this request's alone (`edge.head.varying_of`), ``peer`` the client's address
+    or "", ``received_at`` a reading of ``time.perf_counter()`` at the end of the head.
 
     ``started`` and ``ended`` say how far the reply is, ``latest`` is what was last written of it; ``early``: nothing
     but a head that says "a stream" and keep-alives has gone out, so another upstream may still answer, and an error has
@@ -74,38 +72,17 @@ class Exchange:
     the cache was involved, as in `edge.hooks.RequestRecord`.
     """
 
-    def __init__(
-        self,
-        match: Match,
-        method: str,
-        target: bytes,
-        query: bytes,
-        headers: Headers,
-        peer: str,
-        received_at: float,
-        index: dict[bytes, bytes] | None = None,
-    ) -> None:
-        """`index` is a dictionary of `headers` (the first of each name), where the front has one already."""
+    def __init__(self, head: Head, varying: Varying, peer: str, received_at: float) -> None:
         self.blank()
-        self.route = match.route
-        self.dialect: Dialect = match.dialect
-        self.argument = match.argument
-        self.method = method
-        self.target = target
-        self.query = query
-        self.headers = headers
+        self.head = head
+        self.varying = varying
         self.peer = peer
         self.received_at = received_at
-        if index is None:
-            index = index_fields(headers)
-        self.index = index
-        given = index.get(b"x-request-id")
+        given = varying.get(b"x-request-id")
         if given is not None and REQUEST_ID.fullmatch(given):
             self.request_id = given.decode("ascii")
         else:
             self.request_id = random.randbytes(16).hex()
-        if match.route.dialect is None and b"anthropic-version" in index:
-            self.dialect = "anthropic"
 
     def blank(self) -> None:
         """As nothing is known of it, and nothing has come of it."""
@@ -146,15 +123,6 @@ class Exchange:
         self.gone = False
         self.settled = False
 
-    # Reading the request.
-
-    def only(self, name: bytes) -> bytes | None:
-        """The value of a header that is given once, else None."""
-        index = self.index
-        if len(index) != len(self.headers) and [key for key, _ in self.headers].count(name) > 1:
-            return None
-        return index.get(name)
-
     # Time spent upstream, so that overhead can be told from it.
 
     def waited(self, since: float) -> None:
@@ -176,8 +144,8 @@ class Exchange:
         # In the order of the record's fields: by name they would cost eight times as much.
         return RequestRecord(
             self.request_id,
-            self.route.endpoint,
-            self.dialect,
+            self.head.route.endpoint,
+            self.head.dialect,
             upstream.provider.name if upstream is not None else "",
             grant.label if grant is not None else "",
             upstream.model if upstream is not None else "",

@@ -22,10 +22,7 @@ from edge.errors import (
     ClientClosedRequest,
     EdgeError,
     InternalError,
-    MethodNotAllowed,
     Overloaded,
-    UnsupportedMediaType,
-    UnsupportedRoute,
     kind_of_status,
 )
 from edge.exchange import Exchange
@@ -37,7 +34,6 @@ from edge.hooks import Hooks, Meter
 from edge.money.accounting import Accounts
 from edge.own_answers import Listing
 from edge.replies import fail, keep_alive, reply, serve, start_stream
-from edge.routes import EXISTING, OTHER, UNKNOWN, no_route
 from edge.sharing import Joining, Table
 from edge.slices import LARGE, Slices
 from edge.state import State, build_state
@@ -45,9 +41,6 @@ from edge.upstreams.clocks import Sweep
 from edge.upstreams.desk import Buffers, Desk, Replies
 
 __all__ = ["Gateway"]
-
-NO_MULTIPART = f"Multipart bodies are not supported. There are: {EXISTING}."
-
 
 Load = Callable[[], tuple[config.Config, KeyTable | None]]
 """Reads a configuration, and the table of its keys where they stand in one."""
@@ -103,32 +96,24 @@ class Gateway:
     def open(self, exchange: Exchange) -> None:
         """Who is asking, and for what? Refuses an unknown key before it has sent its body."""
         state = exchange.state = self.state
+        head = exchange.head
         try:
-            route = exchange.route
-            if exchange.method != "OPTIONS" or route is UNKNOWN or state.auth.open:  # a browser asks without a key
-                exchange.key = state.auth.identify(exchange)
-            if route is UNKNOWN or (route.endpoint == OTHER and exchange.method not in (route.method, "OPTIONS")):
-                if b"anthropic-version" in exchange.index:
-                    exchange.dialect = "anthropic"
-                raise UnsupportedRoute(no_route(exchange.target, exchange.dialect))
-            if exchange.method not in route.methods:
-                if exchange.method == "OPTIONS":
-                    reply(exchange, 200, [(b"allow", ", ".join((*route.methods, "OPTIONS")).encode())], b"")
-                    self._settle(exchange)
-                    return
-                raise MethodNotAllowed(", ".join(route.methods))
-            media_type = exchange.index.get(b"content-type")
-            if media_type != b"application/json" and (media_type or b"").lower().startswith(b"multipart/"):
-                raise UnsupportedRoute(NO_MULTIPART)
-            encoding = exchange.index.get(b"content-encoding")
-            if encoding is not None and encoding.lower() != b"identity":
-                raise UnsupportedMediaType("Compressed bodies are not supported: send it without content-encoding.")
+            # A browser asks for the methods without a key.
+            if not head.asks_methods or state.auth.open:
+                exchange.key = state.auth.identify(head, exchange.varying)
+            if head.objection is not None:
+                self.refuse(exchange, head.objection)
+                return
+            if head.asks_methods:
+                reply(exchange, 200, [(b"allow", ", ".join((*head.route.methods, "OPTIONS")).encode())], b"")
+                self._settle(exchange)
+                return
             if self._in_flight >= state.settings.server.max_in_flight:
                 raise Overloaded
             exchange.admitted = True
             self._in_flight += 1
             self._tell_in_flight(self._in_flight)
-            if exchange.key.limited and route.api != "models":
+            if exchange.key.limited and head.route.api != "models":
                 exchange.lease = self.limits.lease(exchange.key)
                 exchange.lease.take()
         except EdgeError as error:
@@ -142,14 +127,14 @@ class Gateway:
 
     def admit(self, exchange: Exchange) -> None:
         """Is the request sound, may this key ask this model, and is its answer here? A large one is left to `fetch`."""
-        if len(exchange.body) <= LARGE and exchange.route.api != "models":
+        if len(exchange.body) <= LARGE and exchange.head.route.api != "models":
             self._admit(exchange, Reading(exchange.body))
 
     def _admit(self, exchange: Exchange, reading: Reading) -> None:
         try:
             check_body(exchange, reading)
             model = exchange.payload.model
-            grant = exchange.grant = exchange.state.grant(exchange.key, model, exchange.route)
+            grant = exchange.grant = exchange.state.grant(exchange.key, model, exchange.head.route)
             if not grant.upstreams:
                 raise refuse_model(model)
             if caches_for(exchange):
@@ -184,7 +169,7 @@ class Gateway:
         have happened if it did. The front calls `cancel` when the client leaves, which closes the upstream.
         """
         exchange.answered = answered
-        if len(exchange.body) > LARGE and exchange.route.api != "models":
+        if len(exchange.body) > LARGE and exchange.head.route.api != "models":
             reading = Reading(exchange.body)
             read = partial(self._read_large, exchange, reading)
             exchange.errand = reading.in_slices(self._slices, read, digest=caches_for(exchange))
@@ -209,7 +194,7 @@ class Gateway:
         fetched = partial(self._fetched, exchange)
         errand: Listing | Joining | Dispatch
         try:
-            if exchange.route.api == "models":
+            if exchange.head.route.api == "models":
                 errand = Listing(exchange, fetched)
             elif exchange.lookup is not None:
                 errand = Joining(self._table, exchange, fetched)

@@ -33,8 +33,8 @@ class Listing:
     def start(self) -> None:
         exchange, state = self._exchange, self._exchange.state
         self._since = perf_counter()
-        wanted = exchange.argument if exchange.route is MODEL else ""
-        asked = Asked(exchange.dialect, wanted, exchange.query, exchange.key.grants)
+        wanted = exchange.head.argument if exchange.head.route is MODEL else ""
+        asked = Asked(exchange.head.dialect, wanted, exchange.head.query, exchange.key.grants)
         answer = answer_models(state.router, state.catalog, state.settings.models, asked)
         self._task = asyncio.get_running_loop().create_task(answer)
         self._task.add_done_callback(self._ended)
@@ -80,7 +80,7 @@ def _large_estimate(exchange: Exchange) -> Steps[int]:
         request, texts = yield from abridged(exchange.payload.body)
         tokens = yield from estimate_steps(request, texts.size)
     except (*UNREADABLE, InvalidRequest):
-        tokens = estimate_input(exchange.route.upstream, exchange.payload.body)
+        tokens = estimate_input(exchange.head.route.upstream, exchange.payload.body)
     return tokens
 
 

@@ -59,7 +59,7 @@ def fail(exchange: Exchange, error: EdgeError) -> None:
     if exchange.started:
         exchange.write(error_event(exchange, error))
         exchange.end()
-    elif exchange.dialect == "anthropic":
+    elif exchange.head.dialect == "anthropic":
         reply(exchange, error.status, [JSON_TYPE, *error.headers], anthropic.error_body(error, exchange.request_id))
     else:
         reply(exchange, error.status, [JSON_TYPE, *error.headers], openai.error_body(error))
@@ -68,7 +68,7 @@ def fail(exchange: Exchange, error: EdgeError) -> None:
 def error_event(exchange: Exchange, error: EdgeError) -> bytes:
     attempt, request_id = exchange.attempt, exchange.request_id
     event = attempt.error_event(error, request_id) if attempt is not None else None
-    return stream_of(exchange.route).error_event(error, request_id) if event is None else event
+    return stream_of(exchange.head.route).error_event(error, request_id) if event is None else event
 
 
 def reply(exchange: Exchange, status: int, headers: Headers, body: bytes) -> None:
@@ -77,7 +77,7 @@ def reply(exchange: Exchange, status: int, headers: Headers, body: bytes) -> Non
         exchange.early = False
         if status >= 400:
             exchange.kind = kind_of_status(status)
-            body = stream_of(exchange.route).refusal_event(body) or error_event(exchange, UpstreamBadResponse())
+            body = stream_of(exchange.head.route).refusal_event(body) or error_event(exchange, UpstreamBadResponse())
         elif STREAM_TYPE not in headers:
             body = streamed(exchange, body)
     else:
@@ -88,7 +88,7 @@ def reply(exchange: Exchange, status: int, headers: Headers, body: bytes) -> Non
 
 def streamed(exchange: Exchange, body: bytes) -> bytes:
     """A whole answer, which came instead of a stream, as the stream."""
-    entry = Entry(exchange.route.api, body, (), None, "", "", -1, 0.0, 0.0)
+    entry = Entry(exchange.head.route.api, body, (), None, "", "", -1, 0.0, 0.0)
     events = stored.events(entry, include_usage=exchange.payload.include_usage)
     if events is None:
         error = UpstreamBadResponse("The provider gave no stream.")
@@ -106,11 +106,11 @@ def keep_alive(exchange: Exchange) -> None:
     if exchange.ended:
         return
     if not exchange.started:
-        if not exchange.payload.stream or exchange.route.api not in STREAMED:
+        if not exchange.payload.stream or exchange.head.route.api not in STREAMED:
             return
         exchange.early = True
         _start(exchange, 200, [STREAM_TYPE, *STREAM_HEADERS], None)
-    told = PING if exchange.dialect == "anthropic" else COMMENT
+    told = PING if exchange.head.dialect == "anthropic" else COMMENT
     if exchange.latest.endswith(b"\r"):
         told = told.replace(b"\n", b"\r")  # the LF that may belong to that CR is still to come, and must not be a line
     exchange.interject(told)
@@ -170,12 +170,12 @@ def start_reply(exchange: Exchange, status: int, headers: Headers, size: int | N
 
 def _start(exchange: Exchange, status: int, headers: Headers, size: int | None) -> None:
     if exchange.lease is not None:
-        ours = exchange.lease.headers(exchange.dialect)
+        ours = exchange.lease.headers(exchange.head.dialect)
         names = {name for name, _ in ours}
         headers = [pair for pair in headers if pair[0] not in names] + ours
     request_id = exchange.request_id.encode("ascii")
     headers.append((b"x-request-id", request_id))
-    if exchange.dialect == "anthropic":
+    if exchange.head.dialect == "anthropic":
         headers.append((b"request-id", request_id))
     if exchange.upstream is not None and not exchange.early:
         headers += exchange.upstream.headers

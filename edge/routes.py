@@ -35,6 +35,12 @@ class Route:
         """Those that are answered: HEAD where GET is (RFC 9110, section 9.3.2)."""
         return ("GET", "HEAD") if self.method == "GET" else (self.method,)
 
+    def is_none_for(self, method: str) -> bool:
+        """Whether it is no route for a method: an unknown one, or one that passes through, which is known of its own
+        method alone (and a browser may ask for it by OPTIONS).
+        """
+        return self is UNKNOWN or (self.endpoint == OTHER and method not in (self.method, "OPTIONS"))
+
 
 @dataclass(frozen=True, slots=True)
 class Match:

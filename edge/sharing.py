@@ -140,7 +140,7 @@ class Joining:
             self._give(*found, "memory")
             return
         flight = answers.new_flight(Flight(exchange, start_reply))
-        flight.turns = turns and not exchange.route.counts  # the answer is due before a turn may come
+        flight.turns = turns and not exchange.head.route.counts  # the answer is due before a turn may come
         if plan.look and exchange.state.settings.cache.join and not plan.only:
             answers.flights.add(flight)
         self._follow(flight)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from edge._fast.head_tables import HOLES, NAMES
+from edge._fast.head_tables import ASKED, HOLES, NAMES
 
 try:
     import cython
@@ -27,7 +27,7 @@ else:
     from edge._fast._head import RequestHead
     from edge._fast._head_fields import CONTENT_LENGTH
 
-    MOST_HOLES = 24
+    MOST_HOLES = 32
 
 __all__ = ["MAX_HEAD", "MAX_HOLE", "KnownHead"]
 
@@ -40,6 +40,7 @@ _MAX_HEAD = cython.declare(cython.Py_ssize_t, MAX_HEAD)
 _MAX_HOLE = cython.declare(cython.Py_ssize_t, MAX_HOLE)
 _MAX_DIGITS = cython.declare(cython.Py_ssize_t, 18)
 _is_hole = cython.declare(list, [name in HOLES for name in NAMES])
+_names = cython.declare(list, list(NAMES))
 _SIZE = rb"([0-9]{1,18})"
 _VALUE = rb"([\x21-\x7e\x80-\xff][\t\x20-\x7e\x80-\xff]{0,511})"
 
@@ -47,7 +48,7 @@ _VALUE = rb"([\x21-\x7e\x80-\xff][\t\x20-\x7e\x80-\xff]{0,511})"
 @cython.final
 @cython.cclass
 class KnownHead:
-    """What `head` was, with ``holes`` holes: ``key`` is the same for each head that fits."""
+    """What `head` was, with ``holes`` holes: ``key`` is the head without what is in them, each head's that fits."""
 
     def __init__(self, head: RequestHead) -> None:
         """`head` was read just now, and found to be of the common form. Raises ValueError for one that is not kept: of
@@ -56,56 +57,52 @@ class KnownHead:
         i: cython.Py_ssize_t
         known: cython.int
         holes: cython.Py_ssize_t = 0
-        start: cython.Py_ssize_t = head.start
-        if head.end <= start or head.end - start > _MAX_HEAD:
+        at: cython.Py_ssize_t = head.start
+        if head.end <= at or head.end - at > _MAX_HEAD:
             raise ValueError("no head to be kept")
-        self.head = head._data[start : head.end]
-        self._fields = head.fields()
-        self._index: dict[bytes, bytes] = {}
         self._data = b""
         self._sized = -1
         self.content_length = head.content_length
         if not cython.compiled:
-            self._field = [0] * MOST_HOLES
+            self._asked = [False] * MOST_HOLES
             self._piece_at, self._piece_end = [0] * (MOST_HOLES + 1), [0] * (MOST_HOLES + 1)
             self.hole_at, self.hole_end = [0] * MOST_HOLES, [0] * MOST_HOLES
-        else:
-            self._text = cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(self.head))
-        self._piece_at[0] = 0
+        pieces: list[bytes] = []
+        self._names: list[bytes] = []
+        empty: set[bytes] = set()
         for i in range(head.count):
-            name, value = self._fields[i]
             known = head.known[i]
-            repeated: cython.bint = name in self._index
-            if not repeated:
-                self._index[name] = value
             if not known or not _is_hole[known]:
                 continue
-            if repeated or holes >= MOST_HOLES:
+            name = _names[known]
+            if name in self._names or name in empty or holes >= MOST_HOLES:
                 raise ValueError("no head to be kept")
-            if not value:
+            if head.value_end[i] == head.value_at[i]:
+                empty.add(name)
                 continue
             if known == CONTENT_LENGTH:
                 self._sized = holes
-            self._field[holes] = i
-            self._piece_end[holes] = head.value_at[i] - start
+            self._names.append(name)
+            self._asked[holes] = name in ASKED
+            pieces.append(head._data[at : head.value_at[i]])
+            at = head.value_end[i]
             holes += 1
-            self._piece_at[holes] = head.value_end[i] - start
-        self._piece_end[holes] = head.end - start
+        pieces.append(head._data[at : head.end])
         self.holes = holes
-        if not cython.compiled:
-            pieces = [re.escape(piece) for piece in self._pieces()]
-            pattern = pieces[0]
+        self.key = b"\0".join(pieces)
+        at = 0
+        for i in range(holes + 1):
+            self._piece_at[i] = at
+            at += len(pieces[i])
+            self._piece_end[i] = at
+            at += 1
+        if cython.compiled:
+            self._text = cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(self.key))
+        else:
+            pattern = re.escape(pieces[0])
             for i in range(holes):
-                pattern += (_SIZE if i == self._sized else _VALUE) + pieces[i + 1]
+                pattern += (_SIZE if i == self._sized else _VALUE) + re.escape(pieces[i + 1])
             self._pattern = re.compile(pattern)
-
-    def _pieces(self) -> list[bytes]:
-        return [self.head[self._piece_at[i] : self._piece_end[i]] for i in range(self.holes + 1)]
-
-    @property
-    def key(self) -> bytes:
-        """The head without what is in its holes."""
-        return b"\0".join(self._pieces())
 
     @cython.ccall
     @cython.exceptval(check=False)
@@ -160,20 +157,13 @@ class KnownHead:
         return i
 
     @cython.ccall
-    def take(self) -> tuple:
-        """The fields of the head that fitted last, and the first value of each name: objects of its own. Its bytes are
-        let go of.
-        """
-        fields: list = self._fields[:]
-        index: dict = self._index.copy()
+    def take(self) -> dict:
+        """What the head that fitted last has in the holes of the names in `ASKED`; its bytes are let go of."""
+        found: dict = {}
         data: bytes = self._data
-        name: bytes
-        value: bytes
         k: cython.Py_ssize_t
         for k in range(self.holes):
-            name = self._fields[self._field[k]][0]
-            value = data[self.hole_at[k] : self.hole_end[k]]
-            fields[self._field[k]] = (name, value)
-            index[name] = value
+            if self._asked[k]:
+                found[self._names[k]] = data[self.hole_at[k] : self.hole_end[k]]
         self._data = b""
-        return fields, index
+        return found

@@ -3,26 +3,25 @@
 from edge._fast._head_c cimport RequestHead
 
 cdef enum:
-    MOST_HOLES = 24
+    MOST_HOLES = 32
 
 cdef class KnownHead:
-    # The head that it was made of, and where the pieces between its holes end; the first begins at 0.
-    cdef readonly bytes head
+    # The pieces between the holes, with a zero between them, and where each begins and ends there.
+    cdef readonly bytes key
     cdef const unsigned char *_text
-    cdef int _piece_at[25]
-    cdef int _piece_end[25]
-    # Its fields, the first value of each name, and which field each hole is the value of.
-    cdef list _fields
-    cdef dict _index
-    cdef int _field[24]
+    cdef int _piece_at[33]
+    cdef int _piece_end[33]
+    # Whose value each hole is, and whether it is asked for.
+    cdef list _names
+    cdef bint _asked[32]
     cdef readonly Py_ssize_t holes
     cdef Py_ssize_t _sized
     cdef object _pattern
     # What the last head that fitted has in the holes.
     cdef bytes _data
-    cdef int hole_at[24]
-    cdef int hole_end[24]
+    cdef int hole_at[32]
+    cdef int hole_end[32]
     cdef readonly long long content_length
 
     cpdef Py_ssize_t match(self, bytes data, Py_ssize_t start=*) noexcept
-    cpdef tuple take(self)
+    cpdef dict take(self)

@@ -7,7 +7,7 @@ answers of both APIs, Cloudflare and nginx.
 
 from __future__ import annotations
 
-__all__ = ["HOLES", "METHODS", "NAMES", "NUMBERS", "SECRETS", "TOKEN_BYTES"]
+__all__ = ["ASKED", "HOLES", "METHODS", "NAMES", "NUMBERS", "SECRETS", "TOKEN_BYTES"]
 
 TOKEN_BYTES = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 """RFC 9110, section 5.6.2."""
@@ -146,6 +146,10 @@ SECRETS = frozenset({b"authorization", b"x-api-key", b"api-key", b"cookie", b"se
 """Names whose values are not kept beyond the message they came in."""
 
 HOLES = {
+    b"authorization": "one client's from the next one's; and it is not kept",
+    b"x-api-key": "the same",
+    b"api-key": "the same",
+    b"cookie": "the same",
     b"content-length": "the size of each body",
     b"traceparent": "each request is a span of its own (W3C Trace Context)",
     b"tracestate": "as the one before it",
@@ -169,4 +173,7 @@ HOLES = {
     b"cf-connecting-ip": "the same",
 }
 """Names of fields whose values change from one request of a client to its next, and why. Nothing that the gateway
-decides by is among them but what is read anew for each request: the size, the identity and the trace of a request."""
+decides by is among them but what is read anew for each request, `ASKED`."""
+
+ASKED = frozenset({b"content-length", b"authorization", b"x-api-key", b"x-request-id", b"traceparent"})
+"""Those of `HOLES` that the gateway looks at: the size, the key, the identity and the trace of a request."""

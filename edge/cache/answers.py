@@ -111,8 +111,8 @@ class Answers:
 
     def exact(self, exchange: Exchange, digest: bytes) -> Exact:
         """The request as it came, in what matters; `digest` is that of its body. Equal for equal bytes and key."""
-        exact: Exact = (digest, exchange.target, exchange.key.id.encode())
-        exact += tuple([b"%b: %b" % field for field in select_fields(exchange.headers, SAYING, NAMED_PREFIXES)])
+        exact: Exact = (digest, exchange.head.target, exchange.key.id.encode())
+        exact += tuple([b"%b: %b" % field for field in select_fields(exchange.head.headers, SAYING, NAMED_PREFIXES)])
         if sum(map(len, exact)) <= MAX_EXACT:
             return exact
         # Clients choose how long these are. Digests of each leave their number and their order as they are.
@@ -157,7 +157,7 @@ class Answers:
         asked = (plan.digest, payload.stream, payload.include_usage, self._generation.value)
         question = self._questions.get(asked)
         if question is None:
-            fit = partial(self._fit, plan, payload, exchange.route.api, asked[-1])
+            fit = partial(self._fit, plan, payload, exchange.head.route.api, asked[-1])
             question = Question(fit, partial(self._questions.pop, asked, None))
             if not question.ask(remote, plan.digest, self._owner(exchange)):
                 return None
@@ -171,7 +171,7 @@ class Answers:
         remote, plan = self._remote, flight.lookup.plan
         if remote is None or not plan.look or plan.only or not self._settings.join or not remote.ready:
             return None
-        fit = partial(self._fit, plan, flight.payload, flight.route.api, flight.generation)
+        fit = partial(self._fit, plan, flight.payload, flight.head.route.api, flight.generation)
         return Turns(remote, flight, self._owner(flight), fit, done)
 
     def _owner(self, exchange: Exchange) -> str:

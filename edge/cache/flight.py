@@ -159,14 +159,8 @@ class Flight(Exchange):
         # Not Exchange's: everything is known, and must be the first one's.
         self.blank()
         self.shares = True
-        self.route = first.route
-        self.dialect = first.dialect
-        self.argument = first.argument
-        self.method = first.method
-        self.target = first.target
-        self.query = first.query
-        self.headers = first.headers
-        self.index = first.index
+        self.head = first.head
+        self.varying = first.varying
         self.peer = first.peer
         self.received_at = first.received_at
         self.request_id = first.request_id
@@ -360,7 +354,7 @@ class Flight(Exchange):
                 chunks.append((int((at - self._times[0]) * 1000), end))
         now = time()
         return Entry(
-            self.route.api,
+            self.head.route.api,
             body,
             tuple(chunks),
             self.usage,
@@ -390,7 +384,7 @@ class Flights:
         whole = self._open((digest, False, False))
         if whole is not None or not streams:
             return whole
-        return self._open((digest, True, exchange.route.api in ON_REQUEST))
+        return self._open((digest, True, exchange.head.route.api in ON_REQUEST))
 
     def _open(self, key: tuple[bytes, bool, bool]) -> Flight | None:
         flight = self._known.get(key)

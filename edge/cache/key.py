@@ -81,8 +81,8 @@ def identity(scope: str, owner: str, strict: bool, targets: Iterable[tuple[Provi
 
 def request_key(exchange: Exchange, granted: bytes, body: dict[str, Any]) -> bytes:
     """The 32 bytes by which a request's answer is known. `granted` is its `identity`, `body` its decoded body."""
-    headers = [b"%b: %b" % field for field in select_fields(exchange.headers, NAMED, NAMED_PREFIXES)]
-    context = (granted, REDACTION, exchange.route.upstream.encode(), exchange.query, *headers)
-    if exchange.route.dialect == "anthropic":
+    headers = [b"%b: %b" % field for field in select_fields(exchange.head.headers, NAMED, NAMED_PREFIXES)]
+    context = (granted, REDACTION, exchange.head.route.upstream.encode(), exchange.head.query, *headers)
+    if exchange.head.route.dialect == "anthropic":
         body = without_billing(body)
     return request_digest(context, body, WITHOUT)

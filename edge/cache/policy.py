@@ -52,7 +52,7 @@ class Lookup:
 
 def caches_for(exchange: Exchange) -> bool:
     """Whether the caches may have a part in a request of its kind."""
-    return bool(exchange.state.caches) and exchange.route.api in CACHEABLE
+    return bool(exchange.state.caches) and exchange.head.route.api in CACHEABLE
 
 
 def mode_for(settings: CacheMode, *overrides: CacheMode | None) -> CacheMode:
@@ -65,10 +65,10 @@ def plan_for(exchange: Exchange, mode: CacheMode, body: dict[str, Any] | None) -
     """The plan for a request whose decoded body is `body`, None for one that cannot be keyed; None where the cache has
     no part in the request. Raises InvalidRequest; NotCached where that is so, and a provider must not be asked either.
     """
-    ttl_s = ttl_of(exchange.index.get(b"x-edge-cache-ttl"))
-    directives = directives_of(exchange.headers) if b"cache-control" in exchange.index else frozenset()
+    ttl_s = ttl_of(exchange.head.index.get(b"x-edge-cache-ttl"))
+    directives = directives_of(exchange.head.headers) if b"cache-control" in exchange.head.index else frozenset()
     only = b"only-if-cached" in directives
-    if b"no-store" in directives or body is None or not allows(exchange.route.api, mode, body):
+    if b"no-store" in directives or body is None or not allows(exchange.head.route.api, mode, body):
         if only:
             raise NotCached
         return None

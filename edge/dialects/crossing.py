@@ -70,7 +70,7 @@ def open_crossing(
     With `system_first` the provider takes a system message at the beginning alone. Raises InvalidRequest for a request
     that cannot mean anything there.
     """
-    if exchange.route.dialect is None or exchange.route.dialect == dialect:
+    if exchange.head.route.dialect is None or exchange.head.route.dialect == dialect:
         return Crossing(exchange, model)
     return TranslatedCrossing(exchange, model, version, system_first)
 
@@ -87,8 +87,8 @@ class Crossing:
 
     def __init__(self, exchange: Exchange, model: str) -> None:
         # Not the exchange, which holds this: a body that is in a circle is freed only by the collector.
-        self._route = exchange.route
-        self.path = exchange.route.upstream
+        self._route = exchange.head.route
+        self.path = exchange.head.route.upstream
         payload = exchange.payload
         self.asked = self.body = body = payload.body
         self.dropped: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ class Crossing:
         changed: list[tuple[int, int, bytes]] = []
         if model != payload.model:
             changed.append((*payload.spans["model"], msgspec.json.encode(model)))
-        if exchange.route.dialect == "anthropic" and not anthropic_model(model).unsigned_thinking:
+        if exchange.head.route.dialect == "anthropic" and not anthropic_model(model).unsigned_thinking:
             start, end = payload.spans.get("messages", (0, 0))
             if (signed := without_unsigned(body, start, end)) is not None:
                 changed.append((start, end, signed))
@@ -176,13 +176,13 @@ class TranslatedCrossing(Crossing):
         payload = exchange.payload
         if payload.values > MAX_TRANSLATED:
             raise InvalidRequest(TOO_MANY)
-        self._route = exchange.route
+        self._route = exchange.head.route
         self._request_id = exchange.request_id
         self.asked = payload.body
         self.dropped = ()
         self.stream = None
         self.translates = True
-        self._translator = TRANSLATORS[exchange.route.api]
+        self._translator = TRANSLATORS[exchange.head.route.api]
         opened = self._translator.opens(
             model,
             request_id=exchange.request_id,
@@ -193,8 +193,8 @@ class TranslatedCrossing(Crossing):
         self.path = self._translator.api
         self._events: StreamTranslator | None = None
         self._context = opened.context
-        self._context.beta = b"anthropic-beta" in exchange.index or b"beta=true" in exchange.query
-        self._context.measure = partial(estimate_input, exchange.route.upstream, payload.body)
+        self._context.beta = b"anthropic-beta" in exchange.head.index or b"beta=true" in exchange.head.query
+        self._context.measure = partial(estimate_input, exchange.head.route.upstream, payload.body)
         self._opened: Translation | None = None
         self.prepared = is_short(exchange)
         if self.prepared:

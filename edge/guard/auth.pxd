@@ -1,4 +1,4 @@
-from edge.exchange cimport Exchange
+from edge.head cimport Head
 
 
 cdef class Auth:
@@ -8,9 +8,9 @@ cdef class Auth:
     cdef object _said
 
     cpdef object key_of(self, bytes digest)
-    cpdef object identify(self, Exchange exchange)
+    cpdef object identify(self, Head head, dict varying)
     cdef object _find(self, bytes token)
-    cpdef check_open(self, Exchange exchange)
+    cpdef check_open(self, Head head)
 
 
-cdef bytes bearer(Exchange exchange)
+cdef bytes bearer(bytes said)

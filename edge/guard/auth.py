@@ -24,8 +24,8 @@ from edge.errors import (
     OriginNotAllowed,
     UnsupportedMediaType,
 )
-from edge.exchange import Exchange
 from edge.guard.key_table import KeyTable
+from edge.head import Head, Varying
 from edge.memo import Memo
 
 __all__ = ["ANYONE", "Auth", "Key", "new_key"]
@@ -104,25 +104,25 @@ class Auth:
             self._known[digest] = key
         return key
 
-    def identify(self, exchange: Exchange) -> Key:
-        """Whose request this is, from its headers alone.
+    def identify(self, head: Head, varying: Varying) -> Key:
+        """Whose request this is, from its head alone.
 
         Clients may fill both headers, one with a credential that is not ours: a valid key in either counts. Of two
         valid ones of a tenant, that of ``Authorization`` does. Raises InvalidApiKey; ConflictingCredentials where they
         are of two tenants; without keys, the errors of `check_open`.
         """
         if self.open:
-            self.check_open(exchange)
+            self.check_open(head)
             return ANYONE
-        index = exchange.index
-        said = index.get(b"authorization")
-        alone = said is not None and len(said) <= MAX_SAID and b"x-api-key" not in index
-        alone = alone and len(index) == len(exchange.headers)
+        said = varying.get(b"authorization")
+        given = varying.get(b"x-api-key")
+        repeated = head.repeated
+        alone = said is not None and given is None and not repeated and len(said) <= MAX_SAID
         if alone and (known := self._said.get(said)) is not None:
             return known
-        key = self._find(bearer(exchange)) if said is not None else None
-        if b"x-api-key" in index:
-            other = self._find((exchange.only(b"x-api-key") or b"").strip())
+        key = self._find(bearer(said)) if said is not None and b"authorization" not in repeated else None
+        if given is not None:
+            other = self._find(given.strip()) if b"x-api-key" not in repeated else None
             if key is None:
                 key = other
             elif other is not None and other.tenant != key.tenant:
@@ -142,33 +142,33 @@ class Auth:
             return None
         return key
 
-    def check_open(self, exchange: Exchange) -> None:
+    def check_open(self, head: Head) -> None:
         """Without keys, a web page the user happens to visit must not be able to spend money here.
 
         It could post a "simple" cross-origin request, so a foreign Origin and a body that is not declared as JSON are
         refused; it could rebind its own name to 127.0.0.1, so while bound to loopback the Host must be a loopback one.
         Raises HostNotAllowed, OriginNotAllowed, UnsupportedMediaType.
         """
-        host = exchange.only(b"host")
+        host = head.only(b"host")
         if self.loopback_only and not is_loopback_host(host):
             raise HostNotAllowed
-        origin = exchange.index.get(b"origin")
+        origin = head.index.get(b"origin")
         if origin is not None and (host is None or origin.partition(b"://")[2].lower() != host.lower()):
             raise OriginNotAllowed
-        content_type = exchange.index.get(b"content-type")
-        if exchange.method == "POST" and content_type != b"application/json":
+        content_type = head.index.get(b"content-type")
+        if head.method == "POST" and content_type != b"application/json":
             media_type = (content_type or b"").partition(b";")[0].strip().lower()
             # Multipart is refused as well, by the gateway, as a route that does not exist.
             if media_type != b"application/json" and not media_type.endswith((b"+json", b"multipart/form-data")):
                 raise UnsupportedMediaType
 
 
-def bearer(exchange: Exchange) -> bytes:
-    """The token of ``Authorization``, b"" for another scheme, and for several that leave it open which one counts.
+def bearer(said: bytes) -> bytes:
+    """The token of an ``Authorization``, b"" for another scheme.
 
     A scheme is written in either case (RFC 9110, section 11.1).
     """
-    scheme, _, token = (exchange.only(b"authorization") or b"").strip().partition(b" ")
+    scheme, _, token = said.strip().partition(b" ")
     return token.strip() if scheme.lower() == b"bearer" else b""
 
 

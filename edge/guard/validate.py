@@ -79,24 +79,26 @@ def check_body(exchange: Exchange, reading: Reading) -> None:
     spans = scanner.spans
     span = spans.get("model")
     if span is None:
-        raise missing("model", exchange.dialect)
+        raise missing("model", exchange.head.dialect)
     model = _value(body, span)
     if not isinstance(model, str):
-        raise no_string("model", model, exchange.dialect)
+        raise no_string("model", model, exchange.head.dialect)
     if not 0 < len(model) <= MAX_MODEL or not model.isprintable():
         raise InvalidValue(f"The parameter 'model' must have 1 to {MAX_MODEL} printable characters.", param="model")
     span = spans.get("stream")
     said = b"false" if span is None else body[span[0] : span[1]]
     stream = said == b"true"
-    include_usage = stream and exchange.route.api in ON_REQUEST and _includes_usage(body, spans.get("stream_options"))
+    include_usage = (
+        stream and exchange.head.route.api in ON_REQUEST and _includes_usage(body, spans.get("stream_options"))
+    )
     exchange.payload = Payload(body, spans, scanner.values, scanner.repeated, model, stream, include_usage, deadline_ms)
     if not stream and said not in (b"false", b"null"):
-        raise no_boolean("stream", _value(body, spans["stream"]), exchange.dialect)
+        raise no_boolean("stream", _value(body, spans["stream"]), exchange.head.dialect)
 
 
 def timeout_ms(exchange: Exchange) -> int:
     """The client's own deadline from ``x-edge-timeout-ms``, in milliseconds; 0 for none. Raises InvalidRequest."""
-    value = exchange.index.get(b"x-edge-timeout-ms")
+    value = exchange.head.index.get(b"x-edge-timeout-ms")
     if value is None:
         return 0
     if not value.isdigit() or len(value) > 9 or not 0 < int(value) <= MAX_TIMEOUT_MS:

@@ -177,9 +177,9 @@ class Accounts:
         if tried.charged or crossing is None:
             return
         exchange.usage = tried.usage
-        if exchange.route.counts:
+        if exchange.head.route.counts:
             return
-        found = self._answered(tried, exchange.route.upstream, error, answer)
+        found = self._answered(tried, exchange.head.route.upstream, error, answer)
         if found is None:
             return
         tried.charged = True

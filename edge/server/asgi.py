@@ -31,6 +31,7 @@ from edge.errors import (
 )
 from edge.exchange import Exchange
 from edge.gateway import Load
+from edge.head import Head, varying_of
 from edge.routes import EXISTING, PROBES, UNKNOWN, Match, match
 from edge.server.compose import Edge, compose, tell_notes
 from edge.telemetry.logs import where
@@ -70,15 +71,9 @@ class AsgiExchange(Exchange):
         client = scope.get("client")
         raw_path: bytes = scope["raw_path"]
         query: bytes = scope.get("query_string", b"")
-        super().__init__(
-            found,
-            scope["method"],
-            raw_path + b"?" + query if query else raw_path,
-            query,
-            scope["headers"],
-            client[0] if client else "",
-            perf_counter(),
-        )
+        headers: Headers = scope["headers"]
+        head = Head(found, scope["method"], raw_path + b"?" + query if query else raw_path, query, headers)
+        super().__init__(head, varying_of(headers), client[0] if client else "", perf_counter())
         self._app = app
         self._send = send
         self._head: dict[str, Any] | None = None
@@ -303,7 +298,7 @@ class EdgeApplication:
         exchange.state = gateway.state
         auth = gateway.state.auth
         try:
-            exchange.key = auth.identify(exchange)
+            exchange.key = auth.identify(exchange.head, exchange.varying)
             if auth.open and exchange.peer and not is_loopback(exchange.peer):
                 raise AdminRequired("Without API keys, this answers the gateway's own machine only.")
             if not auth.open and not exchange.key.admin:
@@ -403,9 +398,9 @@ def seen(task: asyncio.Task[None]) -> None:
 
 def declared_size(exchange: Exchange) -> int | None:
     """The body's size by its Content-Length; None for a chunked one, 0 without a body."""
-    if exchange.index.get(b"transfer-encoding") is not None:
+    if b"transfer-encoding" in exchange.head.index:
         return None
-    return int(exchange.index.get(b"content-length") or 0)
+    return int(exchange.varying.get(b"content-length") or 0)
 
 
 def json_response(status: int, data: Any) -> Response:

@@ -2,7 +2,7 @@ from edge.exchange cimport Exchange
 
 
 cdef class LaneExchange(Exchange):
-    cdef readonly object lane
+    cdef readonly object lane, declared
     cdef public bint chunks, closes, complete
     cdef object _parts
     cdef public object room
@@ -16,5 +16,4 @@ cdef class LaneExchange(Exchange):
     cdef bint _fits(self, Py_ssize_t more) except -1
     cpdef whole(self)
     cpdef lost(self)
-    cdef object _declared(self)
     cdef _admit(self)

@@ -17,9 +17,10 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from edge._fast import join_fields
 from edge.errors import ClientClosedRequest, EdgeError, Headers, RequestTooLarge
 from edge.exchange import Exchange
+from edge.head import Head, Varying, varying_of
 from edge.routes import ROUTES, Match, match
 from edge.server.asgi import DRAINED, EdgeApplication
-from edge.server.heads import Heads, Known
+from edge.server.heads import Heads
 from edge.server.protocol import EdgeProtocol
 from edge.server.request_head import HEAD, check_target
 from edge.server.turn import Turn
@@ -44,13 +45,13 @@ KNOWN: dict[bytes, Match] = {
 class Lane(EdgeProtocol):
     """A client connection whose API requests skip ASGI.
 
-    ``known``: the head that what comes next most likely begins with; ``scanned``: its head is the one that `HEAD` has
-    just read.
+    ``known``: the head that what comes next most likely begins with, which is the last that was kept; ``scanned``: its
+    head is the one that `HEAD` has just read.
     """
 
     edge: EdgeApplication
     peer: str
-    known: Known | None = None
+    known: Head | None = None
     scanned = False
 
     def connection_made(self, transport: Any) -> None:
@@ -68,11 +69,13 @@ class Lane(EdgeProtocol):
                 return super().begun_turn(data)
             finally:
                 self.scanned = False
-        head = known.head
+        form = known.form
+        assert form is not None  # noqa: S101 - it has just been found by it
         self.method = b"POST"
         self.url = known.target
-        self.headers, index = head.take()
-        return self.exchange(known.match, known.query, index), max(head.content_length, 0), at
+        self.headers = known.headers
+        size = max(form.content_length, 0)
+        return LaneExchange(self, known, form.take(), size), size, at
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -95,28 +98,29 @@ class Lane(EdgeProtocol):
                 return super().turn_for(index, version, keeps_alive)
             query = url.query or b""
         if self.scanned:
-            self.known = HEADS.learn(HEAD, found, target, query)
-        exchange = self.exchange(found, query, index)
+            head = HEADS.learn(HEAD, found, target, query, self.headers)
+            if head.form is not None:
+                self.known = head
+        else:
+            head = Head(found, "POST", target, query, self.headers)
+        size: int | None = None if b"transfer-encoding" in index else int(index.get(b"content-length") or 0)
+        exchange = LaneExchange(self, head, varying_of(self.headers), size)
         exchange.chunks = version == "1.1"
         exchange.closes = not keeps_alive
         return exchange
-
-    def exchange(self, found: Match, query: bytes, index: dict[bytes, bytes]) -> LaneExchange:
-        """One for the request whose head is complete."""
-        return LaneExchange(self, found, query, self.headers, perf_counter(), index)
 
 
 class LaneExchange(Exchange):
     """An exchange that is its own turn on a connection.
 
-    ``chunks``: the client understands them (RFC 9112, section 7.1: since HTTP/1.1).
+    ``chunks``: the client understands them (RFC 9112, section 7.1: since HTTP/1.1). ``declared`` is the size that its
+    head gives for the body, 0 where there is none, None for one in chunks.
     """
 
-    def __init__(
-        self, lane: Lane, found: Match, query: bytes, headers: Headers, received_at: float, index: dict[bytes, bytes]
-    ) -> None:
-        super().__init__(found, "POST", lane.url, query, headers, lane.peer, received_at, index)
+    def __init__(self, lane: Lane, head: Head, varying: Varying, declared: int | None) -> None:
+        super().__init__(head, varying, lane.peer, perf_counter())
         self.lane = lane
+        self.declared = declared
         self.chunks = True
         self.closes = False
         self._parts: BytesIO | None = None
@@ -137,13 +141,13 @@ class LaneExchange(Exchange):
         if self.ended:
             return
         limit = self.state.settings.server.max_body_bytes
-        if (self._declared() or 0) > limit:
+        if (self.declared or 0) > limit:
             gateway.refuse(self, RequestTooLarge(f"The body is larger than {limit} bytes."))
         elif not self._fits(self.received):
             return
         elif self.complete:
             self._admit()
-        elif b"expect" in self.index and self.index[b"expect"].lower() == b"100-continue" and not self.received:
+        elif self.head.index.get(b"expect", b"").lower() == b"100-continue" and not self.received:
             self.lane.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def take(self, data: bytes) -> None:
@@ -183,13 +187,6 @@ class LaneExchange(Exchange):
         self.gone = True
         self.lane.edge.gateway.cancel(self, ClientClosedRequest())
 
-    def _declared(self) -> int | None:
-        """The body's size by its Content-Length; None for a chunked one, 0 without a body."""
-        size = self.index.get(b"content-length")
-        if size is not None:
-            return int(size)
-        return None if b"transfer-encoding" in self.index else 0
-
     def _admit(self) -> None:
         if self._parts is not None:
             self.body = self._parts.getvalue()
@@ -204,7 +201,7 @@ class LaneExchange(Exchange):
     def start(self, status: int, headers: Headers, size: int | None = None) -> None:
         self.started = True
         lane = self.lane
-        if not self.complete and ((declared := self._declared()) is None or declared > DRAINED):
+        if not self.complete and (self.declared is None or self.declared > DRAINED):
             self.closes = True
         if size is not None:
             headers.append((b"content-length", b"%d" % size))

@@ -97,7 +97,7 @@ class Attempt(Receiver):
         exchange, provider = self._exchange, self._tried.upstream.provider
         exchange.upstream = self._tried.upstream
         self._deadline.start()
-        if not is_short(exchange) and provider.searches(exchange.route):
+        if not is_short(exchange) and provider.searches(exchange.head.route):
             self._job = in_thread(self.cross, self._then(self.send))
             return
         try:
@@ -259,7 +259,7 @@ class Attempt(Receiver):
 
     def _decide(self, body: bytes, seen: bytes) -> None:
         """`seen` is what of `body` tells whether it is an answer."""
-        tried, crossing, route = self._tried, self._crossing(), self._exchange.route
+        tried, crossing, route = self._tried, self._crossing(), self._exchange.head.route
         status = tried.status
         if 200 <= status < 300:
             try:
@@ -302,7 +302,7 @@ class Attempt(Receiver):
         headers = crossing.headers(returned_headers(self._headers, self._index))
         if stream.failed and not stream.content:
             said = stream.early_error()[0]  # what it means is the provider's word, before it is translated
-            check_status(self._tried, exchange.route.endpoint, said, stream.error_data)
+            check_status(self._tried, exchange.head.route.endpoint, said, stream.error_data)
             status, body = crossing.early_error()
             headers = [JSON_TYPE, *(pair for pair in headers if pair[0] != b"content-type")]
             self._desk.replies.whole(exchange, status, headers, body)

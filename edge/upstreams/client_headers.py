@@ -92,7 +92,7 @@ class ClientHeaders:
 
     def version(self, exchange: Exchange) -> str:
         """The version of Anthropic's API that a request to this provider goes by."""
-        given = exchange.index.get(VERSION)
+        given = exchange.head.index.get(VERSION)
         if self._pinned or given is None:
             return self._pinned or DEFAULT_VERSION
         return given.decode("latin-1")

@@ -131,7 +131,7 @@ class Provider:
         whose turn it is; `once` as in `UpstreamRequest`. Raises HeaderTooLarge.
         """
         path = crossing.path
-        query = b"" if crossing.translates else exchange.query
+        query = b"" if crossing.translates else exchange.head.query
         target = self._targets.get(path) if not query else None
         if target is None:
             target = self._target(path, query)
@@ -167,8 +167,8 @@ class Provider:
         return (f"{target}?{'&'.join(parts)}" if parts else target).encode("ascii")
 
     def _fields(self, exchange: Exchange, crossing: Crossing) -> bytes:
-        lines = self._client.lines(exchange.headers, crossing.translates)
-        trace = exchange.index.get(b"traceparent") if self._traces else None
+        lines = self._client.lines(exchange.head.headers, crossing.translates)
+        trace = exchange.varying.get(b"traceparent") if self._traces else None
         if trace is not None and (match := TRACEPARENT.fullmatch(trace)):
             # Our own hop in the client's trace. W3C Trace Context, section 3.2: 00-traceid-parentid-flags.
             lines += b"traceparent: 00-%s-%016x-%s\r\n" % (match[1], random.getrandbits(64) or 1, match[2])

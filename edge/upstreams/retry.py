@@ -146,7 +146,7 @@ def is_kept(exchange: Exchange) -> bool:
     A response is stored unless ``store`` is false (https://platform.openai.com/docs/api-reference/responses/create);
     what passes through to paths that are not known here may be a job.
     """
-    route = exchange.route
+    route = exchange.head.route
     if route.endpoint == OTHER or says(exchange, "store", b"true"):
         return True
     return route.api == "responses" and (not says(exchange, "store", b"false") or says(exchange, "background", b"true"))
@@ -186,7 +186,7 @@ def failed_attempt(
         words_of(failure.said, exchange.payload.body, upstream.provider.secrets) if failure.said else "",
         following.provider.name if following is not None else "",
         following.model if following is not None else "",
-        following is None and not exchange.route.counts,
+        following is None and not exchange.head.route.counts,
     )
 
 

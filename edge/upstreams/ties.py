@@ -66,7 +66,7 @@ UNKNOWN_THING = re.compile(
 
 def tie_of(exchange: Exchange) -> int:
     """Whether a request makes (MAKES) or names (NAMES) what an account keeps."""
-    api, body, spans = exchange.route.api, exchange.payload.body, exchange.payload.spans
+    api, body, spans = exchange.head.route.api, exchange.payload.body, exchange.payload.spans
     for field in FIELDS.get(api, ()):
         span = spans.get(field)
         if span is not None and body[span[0] : span[1]] not in (b"null", b'""', b"{}"):

@@ -7,6 +7,7 @@ import asyncio
 import msgspec
 
 from edge.config import Auth
+from edge.head import Head
 from edge.replies import JSON_TYPE, reply
 from edge.server.heads import Heads
 from edge.state import build_state
@@ -30,14 +31,14 @@ class Counting(Heads):
 
     def has(self, request: bytes) -> bool:
         """Whether a head that is known is that of this request."""
-        return any(known.head.match(request) for known in self._known.values())
+        return any(known.form.match(request) for known in self._known.values())
 
 
 class Forgetful(Heads):
     """Each head is read anew."""
 
-    def learn(self, head, match, target, query):
-        return None
+    def learn(self, read, match, target, query, headers):
+        return Head(match, "POST", target, query, headers)
 
 
 class Parsing:
@@ -108,11 +109,13 @@ def head_of(*lines: str, start: str = CHAT) -> bytes:
 
 def facts(exchange) -> tuple:
     """What of an exchange follows from its request."""
-    given = exchange.index.get(b"x-request-id", b"").decode("latin-1")
+    head = exchange.head
+    given = exchange.varying.get(b"x-request-id", b"").decode("latin-1")
     answered = exchange.error is None
     return (
-        (exchange.route, exchange.dialect, exchange.argument, exchange.method, exchange.target, exchange.query),
-        (exchange.headers, list(exchange.index.items()), exchange.peer, exchange.closes),
+        (head.route, head.dialect, head.argument, head.method, head.target, head.query),
+        (head.headers, list(head.index.items()), sorted(head.repeated), str(head.objection)),
+        (sorted(exchange.varying.items()), getattr(exchange, "declared", None), exchange.peer, exchange.closes),
         (exchange.body, exchange.payload.model) if answered else exchange.error.code,
         given if exchange.request_id == given else len(exchange.request_id),
         [getattr(exchange, name, None) for name in ("chunks", "received")] if answered else None,

@@ -6,6 +6,7 @@ import json
 
 from edge.exchange import Exchange
 from edge.guard.validate import Reading, check_body
+from edge.head import Head, varying_of
 from edge.routes import match
 
 
@@ -34,7 +35,8 @@ class Asked(Exchange):
 def asked(body, path="/v1/chat/completions", headers=(), query=b"") -> Asked:
     target = path.encode() + (b"?" + query if query else b"")
     fields = [(name.encode(), value.encode()) for name, value in headers]
-    exchange = Asked(match(path.encode()), "POST", target, query, fields, "", 0.0)
+    head = Head(match(path.encode()), "POST", target, query, fields)
+    exchange = Asked(head, varying_of(fields), "", 0.0)
     exchange.body = body if isinstance(body, bytes) else json.dumps(body).encode()
     check_body(exchange, Reading(exchange.body))
     return exchange

@@ -129,19 +129,20 @@ def test_savings_are_summed_over_workers_by_model_and_tenant(tally):
 # Settling.
 
 
-def exchange(api: str = "chat", *, events: list[tuple[bytes, bytes]] | None = None, **fields: Any) -> Asked:
+def exchange(
+    api: str = "chat", *, path: str = "", events: list[tuple[bytes, bytes]] | None = None, **fields: Any
+) -> Asked:
     """An exchange, as far as accounting looks at it. `events` are what a stream has brought."""
     stream = None
     if events is not None:
         stream = STREAMS[api]()
         stream.see(events)
     body = fields.get("body", BODY)
-    made = asked(BODY)
+    made = asked(BODY, path or "/v1" + PATHS[api])
     crossing = SimpleNamespace(stream=stream, told=None, estimated_input=lambda: estimate_input(PATHS[api], body))
     made.attempt = tried = SimpleNamespace(
         upstream=upstream(), crossing=crossing, usage=None, status=200, sent=True, charged=False
     )
-    made.route = SimpleNamespace(counts=False, upstream=PATHS[api])
     made.key = SimpleNamespace(tenant="a")
     made.grant = SimpleNamespace(label="smart")
     for name, value in fields.items():
@@ -239,7 +240,7 @@ def test_a_counted_answer_that_nobody_understood_is_billed_all_the_same(tally):
 
 def test_what_costs_nothing_or_cannot_be_told(tally):
     accounts = Accounts(tally)
-    for made in (exchange(crossing=None), exchange(usage=COUNTED, route=SimpleNamespace(counts=True, upstream="/x"))):
+    for made in (exchange(crossing=None), exchange(usage=COUNTED, path="/v1/messages/count_tokens")):
         settle(accounts, made, b"{}")
         assert not made.attempt.charged
     assert tally.counts == {}

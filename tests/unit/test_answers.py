@@ -129,7 +129,7 @@ def test_a_stream_that_crashes_says_so(monkeypatch):
         made.__class__ = Sink
         made.body_written, made.ends = b"", 0
         made.key, made.state = ANYONE, gateway.state
-        made.grant = made.state.grant(ANYONE, made.payload.model, made.route)
+        made.grant = made.state.grant(ANYONE, made.payload.model, made.head.route)
         made.lookup = Lookup(Plan(look=True, store=True, only=False, ttl_s=None, digest=b"d" * 32))
         gateway.fetch(made, failures.append)
         return made

@@ -37,6 +37,7 @@ LAYERS = [
     {"edge.dialects", "edge.money.pricing", "edge.redis"},
     {"edge.redis.link", "edge.redis.node"},
     {"edge.exchange"},
+    {"edge.head"},
     {"edge.config.file", "edge.config.schema"},
     {"edge.config.notes"},
     {"edge.config.rules", "edge.config.yaml"},

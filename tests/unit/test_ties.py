@@ -41,6 +41,6 @@ CASES = [
 @pytest.mark.parametrize(("api", "body", "tie"), CASES)
 def test_a_request_is_tied_by_what_it_makes_or_names(api, body, tie):
     exchange = SimpleNamespace(
-        route=SimpleNamespace(api=api), payload=SimpleNamespace(body=body, spans=scan_json(body))
+        head=SimpleNamespace(route=SimpleNamespace(api=api)), payload=SimpleNamespace(body=body, spans=scan_json(body))
     )
     assert tie_of(exchange) == tie

@@ -1,0 +1,19 @@
+from edge._fast._head_known_c cimport KnownHead as CompiledHead
+
+
+cdef class Head:
+    cdef readonly object route
+    cdef readonly str dialect, argument, method
+    cdef readonly bytes target, query
+    cdef readonly list headers
+    cdef readonly dict index
+    cdef readonly frozenset repeated
+    cdef readonly bint asks_methods
+    cdef readonly object objection
+    cdef readonly CompiledHead form
+
+    cpdef object only(self, bytes name)
+    cdef object _objection(self)
+
+
+cpdef dict varying_of(list headers)

@@ -1,0 +1,86 @@
+"""What the head of a request says: found out once, and shared by all requests that have the same head."""
+
+from __future__ import annotations
+
+from edge._fast import KnownHead
+from edge._fast.head_tables import ASKED, HOLES
+from edge.errors import EdgeError, Headers, MethodNotAllowed, UnsupportedMediaType, UnsupportedRoute
+from edge.routes import EXISTING, Dialect, Match, no_route
+
+__all__ = ["Head", "Varying", "varying_of"]
+
+NO_MULTIPART = f"Multipart bodies are not supported. There are: {EXISTING}."
+Varying = dict[bytes, bytes]
+"""Of the names in `ASKED`, the first value of each that a request has, if that is not empty."""
+
+
+def varying_of(headers: Headers) -> Varying:
+    """What of a request's own it has in its head; `headers` are lower-case byte pairs in their order."""
+    found: Varying = {}
+    for name, value in headers:
+        if name in ASKED and value and name not in found:
+            found[name] = value
+    return found
+
+
+class Head:
+    """Immutable. What changes from request to request (`edge._fast.head_tables.HOLES`) is not in it: a call has that
+    beside it.
+
+    ``headers`` are lower-case byte pairs in their order, ``index`` the first value of each name, ``repeated`` the names
+    that are given more than once, those of `HOLES` too; ``query`` has the bytes after ``?``. ``argument`` is that of
+    `edge.routes.Match`. ``dialect`` is that of the reply: where the route has none, or is none for the method,
+    a client that names a version of Anthropic's API gets Anthropic's. ``form`` knows the bytes of
+    the head when they come again; None where they are not kept. ``objection`` is what there is against every request
+    with this head, whosever it is; ``asks_methods``: it only asks which methods there are.
+    """
+
+    def __init__(
+        self, match: Match, method: str, target: bytes, query: bytes, headers: Headers, form: KnownHead | None = None
+    ) -> None:
+        self.route = match.route
+        self.argument = match.argument
+        self.method = method
+        self.target = target
+        self.query = query
+        self.form = form
+        steady: Headers = []
+        index: dict[bytes, bytes] = {}
+        names: set[bytes] = set()
+        repeated: set[bytes] = set()
+        for pair in headers:
+            name = pair[0]
+            if name in names:
+                repeated.add(name)
+            names.add(name)
+            if name not in HOLES:
+                steady.append(pair)
+                index.setdefault(name, pair[1])
+        self.headers = steady
+        self.index = index
+        self.repeated = frozenset(repeated)
+        self.dialect: Dialect = match.dialect
+        if b"anthropic-version" in index and (match.route.dialect is None or match.route.is_none_for(method)):
+            self.dialect = "anthropic"
+        self.asks_methods = method == "OPTIONS" and not match.route.is_none_for(method)
+        self.objection = self._objection()
+
+    def only(self, name: bytes) -> bytes | None:
+        """The value of a header that is given once, else None."""
+        return None if name in self.repeated else self.index.get(name)
+
+    def _objection(self) -> EdgeError | None:
+        route = self.route
+        if route.is_none_for(self.method):
+            return UnsupportedRoute(no_route(self.target, self.dialect))
+        if self.asks_methods:
+            return None
+        if self.method not in route.methods:
+            return MethodNotAllowed(", ".join(route.methods))
+        media_type = self.index.get(b"content-type")
+        if media_type is not None and media_type.lower().startswith(b"multipart/"):
+            return UnsupportedRoute(NO_MULTIPART)
+        encoding = self.index.get(b"content-encoding")
+        if encoding is not None and encoding.lower() != b"identity":
+            return UnsupportedMediaType("Compressed bodies are not supported: send it without content-encoding.")
+        return None
