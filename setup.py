@@ -45,6 +45,8 @@ HOT_MODULES = [
     "scan_text",
     "slots",
     "sse",
+    "usual",
+    "walk",
 ]
 
 PATH_MODULES = [

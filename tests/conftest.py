@@ -52,6 +52,7 @@ key_module = both_builds("key")
 scan_module = both_builds("scan")
 slots_module = both_builds("slots")
 sse_module = both_builds("sse")
+usual_module = both_builds("usual")
 
 
 WIDE = 1000

@@ -56,6 +56,8 @@ __all__ = [
     "SlotWriter",
     "Slots",
     "StreamScanner",
+    "UsualAnswer",
+    "Walk",
     "canonical",
     "has_unicode_escapes",
     "hundredths",
@@ -115,6 +117,8 @@ if not TYPE_CHECKING and not _pure:
         from edge._fast._scan_text_c import has_unicode_escapes
         from edge._fast._slots_c import COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Counter, Histogram, Slots, SlotWriter
         from edge._fast._sse_c import SSEDecoder, SSELimitError
+        from edge._fast._usual_c import UsualAnswer
+        from edge._fast._walk_c import Walk
     except ImportError as error:
         if REQUIRED:
             raise ImportError("EDGE_REQUIRE_COMPILED is set, but the compiled modules are not here") from error
@@ -153,3 +157,5 @@ if not COMPILED:
     from edge._fast._scan_text import has_unicode_escapes
     from edge._fast._slots import COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Counter, Histogram, Slots, SlotWriter
     from edge._fast._sse import SSEDecoder, SSELimitError
+    from edge._fast._usual import UsualAnswer
+    from edge._fast._walk import Walk

@@ -4,11 +4,26 @@ cdef extern from *:
     """
     #include <string.h>
     #include <stdint.h>
-    /* How many of the `size` bytes at `data` are printable ASCII, DEL included, but no quote and no backslash: eight at
-       a time, by the tricks of "Bit Twiddling Hacks" (Sean Eron Anderson, public domain). */
+    #if defined(__SSE2__)
+    #include <emmintrin.h>
+    #endif
+    /* How many of the `size` bytes at `data` are printable ASCII, DEL included, but no quote and no backslash: 16 at a
+       time where the processor can (SSE2), else eight, by the tricks of "Bit Twiddling Hacks" (Sean Eron Anderson,
+       public domain). */
     static inline Py_ssize_t edge_plain_run(const unsigned char *data, Py_ssize_t size) {
-        const uint64_t ones = 0x0101010101010101ull, highs = 0x8080808080808080ull;
         Py_ssize_t i = 0;
+    #if defined(__SSE2__)
+        const __m128i quotes = _mm_set1_epi8('"'), slashes = _mm_set1_epi8('\\\\'), space = _mm_set1_epi8(0x20);
+        for (; i + 16 <= size; i += 16) {
+            const __m128i v = _mm_loadu_si128((const __m128i *)(data + i));
+            /* As signed bytes, those from 0x80 on are below 0x20 too. */
+            const int mask = _mm_movemask_epi8(_mm_or_si128(
+                _mm_cmplt_epi8(v, space), _mm_or_si128(_mm_cmpeq_epi8(v, quotes), _mm_cmpeq_epi8(v, slashes))));
+            if (mask)
+                return i + __builtin_ctz((unsigned)mask);
+        }
+    #else
+        const uint64_t ones = 0x0101010101010101ull, highs = 0x8080808080808080ull;
         while (i + 8 <= size) {
             uint64_t word, quote, slash;
             memcpy(&word, data + i, 8);
@@ -18,6 +33,7 @@ cdef extern from *:
                 break; /* perhaps: a byte looks like one that ends the run, or is one */
             i += 8;
         }
+    #endif
         while (i < size && data[i] >= 0x20 && data[i] < 0x80 && data[i] != '"' && data[i] != '\\\\')
             i++;
         return i;

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from edge._fast import UsualAnswer
 from edge.dialects import openai
 from edge.dialects.estimate import written_by_claude
 from edge.dialects.stream import Stream, count, one_line, type_of
@@ -122,6 +123,24 @@ def usage_of(body: bytes) -> Usage | None:
         return None
     usage = bare.usage or (bare.message.usage if bare.message else None)
     return None if usage is None else _counts(usage, None)
+
+
+def usage_counted(found: UsualAnswer) -> Usage:
+    """The usage of an answer that was read as a usual one."""
+    written, long = found.written, max(0, found.long)
+    if found.long >= 0 or found.short >= 0:
+        written = max(written, long + max(0, found.short))
+    return Usage(
+        found.input,
+        found.output,
+        found.cached,
+        written,
+        found.reasoning,
+        long,
+        service_tier=found.tier,
+        speed=found.speed,
+        geo=found.geo,
+    )
 
 
 def usage_in(body: _Body) -> Usage | None:

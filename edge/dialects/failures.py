@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from edge._fast import COMPILED, UsualAnswer, answer_forms
 from edge.dialects import anthropic, openai
 from edge.dialects.stream import Stream
 from edge.errors import UNREADABLE, UpstreamBadResponse
@@ -31,6 +32,8 @@ NO_RAW = msgspec.Raw(b"")
 ANSWERS = ("choices", "content", "output", "data")
 """Fields that hold the answer, whatever API's."""
 SOME = msgspec.Meta(min_length=1)
+UNUSUAL = -1
+"""Of answers that are always decoded."""
 
 
 class Failed(Exception):
@@ -123,32 +126,37 @@ class _Data(msgspec.Struct):
 @dataclass(frozen=True, slots=True)
 class Shape:
     """``usage`` reads the usual answer, in one pass, and raises UNREADABLE for anything that is worth a second look;
-    ``least`` is what an answer has at least.
+    ``least`` is what an answer has at least. What is read as the most usual form, ``form``, is counted by ``counted``,
+    which says the same of it.
     """
 
     usage: Callable[[bytes], Usage | None]
     least: type[msgspec.Struct]
+    form: int
+    counted: Callable[[UsualAnswer], Usage]
 
 
-def of_openai(usual: type[openai._Body], least: type[msgspec.Struct]) -> Shape:
+def of_openai(usual: type[openai._Body], least: type[msgspec.Struct], form: int = UNUSUAL) -> Shape:
     decode = msgspec.json.Decoder(usual).decode
-    return Shape(lambda body: openai.usage_in(decode(body)), least)
+    return Shape(lambda body: openai.usage_in(decode(body)), least, form, openai.usage_counted)
 
 
-def of_anthropic(usual: type[anthropic._Body], least: type[msgspec.Struct]) -> Shape:
+def of_anthropic(usual: type[anthropic._Body], least: type[msgspec.Struct], form: int = UNUSUAL) -> Shape:
     decode = msgspec.json.Decoder(usual).decode
-    return Shape(lambda body: anthropic.usage_in(decode(body)), least)
+    return Shape(lambda body: anthropic.usage_in(decode(body)), least, form, anthropic.usage_counted)
 
 
-CHAT, MESSAGE = of_openai(_Chat, _Choices), of_anthropic(_Message, _Content)
+USUAL = UsualAnswer()
+"""Read and asked at once, so that one serves all."""
+CHAT, MESSAGE = of_openai(_Chat, _Choices, answer_forms.CHAT), of_anthropic(_Message, _Content, answer_forms.MESSAGE)
 SHAPES: dict[str, Shape] = {
     "chat": CHAT,
     "/chat/completions": CHAT,
-    "completions": of_openai(_Completion, _Choices),
+    "completions": of_openai(_Completion, _Choices, answer_forms.COMPLETION),
     "messages": MESSAGE,
     "/messages": MESSAGE,
     "responses": of_openai(_Response, _Output),
-    "embeddings": of_openai(_Embeddings, _Data),
+    "embeddings": of_openai(_Embeddings, _Data, answer_forms.EMBEDDINGS),
     "count_tokens": of_anthropic(_Count, _Object),
 }
 """By ``Route.api`` or the path a translation goes to. Answers of other routes may be anything."""
@@ -182,6 +190,9 @@ def usage_in_answer(api: str, reader: type[Stream], media_type: bytes, body: byt
         return openai.usage_of(body)
     if media_type != b"application/json" and media_type.lower().startswith(PAGES):
         raise bad(PAGE, body)
+    # (In Python it would take longer than msgspec does.)
+    if COMPILED and shape.form >= 0 and USUAL.read(body, shape.form):
+        return shape.counted(USUAL)
     try:
         return shape.usage(body)
     except UNREADABLE:

@@ -11,12 +11,13 @@ from typing import Any
 
 import msgspec
 
+from edge._fast import UsualAnswer
 from edge.dialects.estimate import written_by_gpt
 from edge.dialects.stream import Stream, count, heartbeat, one_line
 from edge.errors import UNREADABLE, EdgeError
 from edge.hooks import Usage
 
-__all__ = ["ChatStream", "CompletionsStream", "OtherStream", "error_body", "usage_of"]
+__all__ = ["ChatStream", "CompletionsStream", "OtherStream", "error_body", "usage_counted", "usage_of"]
 
 TYPES = {401: "invalid_request_error", 403: "permission_error", 429: "rate_limit_error"}
 STATUS = {
@@ -172,6 +173,25 @@ def usage_of(body: bytes) -> Usage | None:
     except UNREADABLE:
         return None
     return None if usage is None else Usage(*_counts(usage))
+
+
+def usage_counted(found: UsualAnswer) -> Usage:
+    """The usage of an answer that was read as a usual one."""
+    cached, written = max(0, found.cached), max(0, found.written)
+    return Usage(
+        found.input if found.input < 0 else max(0, found.input - cached - written),
+        found.output,
+        cached,
+        written,
+        found.reasoning,
+        0,
+        max(0, found.audio_input),
+        max(0, found.audio_output),
+        max(0, found.image_input),
+        max(0, found.image_output),
+        0,
+        found.tier,
+    )
 
 
 def tier_of(body: bytes) -> str:

@@ -25,7 +25,7 @@ from tests import sanitize
 ROOT = Path(__file__).parents[2]
 CORPUS = ROOT / "tests/fuzz/corpus"
 SCRATCH = Path(os.environ.get("EDGE_FUZZ_SCRATCH", ROOT / "build/fuzz"))
-NAMES = ("chunks", "head", "json", "key", "scan", "sse")
+NAMES = ("chunks", "head", "json", "key", "scan", "sse", "usual")
 
 MAX_SIZE = {"chunks": 60, "head": 300, "json": 1500, "key": 1500, "scan": 300, "sse": 300}
 """Bytes of an input: what is longer finds nothing more, more slowly."""

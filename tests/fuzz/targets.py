@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from edge.dialects.failures import SHAPES
 from tests.fuzz import heads
 from tests.unit.key_forms import decode, plain, read
 
@@ -264,10 +265,20 @@ def fuzz_scan(modules: Sequence[ModuleType], data: bytes) -> None:
         assert one([streamed(module, pieces, mask) for module in modules]) == whole
 
 
+def fuzz_usual(modules: Sequence[ModuleType], data: bytes) -> None:
+    """What is read as a usual answer is one to the decoder too, which says the same of it."""
+    api, body = ("chat", "completions", "embeddings", "messages")[data[0] % 4 if data else 0], data[1:]
+    shape = SHAPES[api]
+    readers = [module.UsualAnswer() for module in modules]
+    told = one([shape.counted(reader) if reader.read(body, shape.form) else None for reader in readers])
+    assert told is None or told == shape.usage(body)
+
+
 TARGETS: dict[str, Callable[[Sequence[ModuleType], bytes], None]] = {
     **heads.TARGETS,
     "json": fuzz_json,
     "key": fuzz_key,
     "scan": fuzz_scan,
     "sse": fuzz_sse,
+    "usual": fuzz_usual,
 }

@@ -1,0 +1,291 @@
+"""Whole answers of the usual form: are they an answer, and what do they say of their tokens?
+
+`UsualAnswer.read` looks through the JSON of an answer once and says yes only to what can be taken in one way: valid
+JSON of one object, whose answer is a list of at least one of what the API gives, with a ``usage`` of plain counts. All
+else (another spelling, a count that is none, a search, an error) is for whoever decodes the whole: it says no.
+"""
+
+from __future__ import annotations
+
+from edge._fast.answer_forms import CHAT, COMPLETION, EMBEDDINGS, MESSAGE
+
+try:
+    import cython
+except ImportError:
+    from edge._fast import _cython as cython
+
+if cython.compiled:
+    from cython.cimports.edge._fast._walk_c import Walk
+
+    from edge._fast._json_strings_c import JSONError
+else:
+    from edge._fast._json_strings import JSONError
+    from edge._fast._walk import Walk
+
+__all__ = ["UsualAnswer"]
+
+_CHAT = cython.declare(cython.int, CHAT)
+_COMPLETION = cython.declare(cython.int, COMPLETION)
+_EMBEDDINGS = cython.declare(cython.int, EMBEDDINGS)
+_MESSAGE = cython.declare(cython.int, MESSAGE)
+
+
+@cython.final
+@cython.cclass
+class UsualAnswer(Walk):  # type: ignore[misc]
+    """Reads one answer after the other. Of the last one, if `read` said yes, the counts as they stand in it, -1 where
+    they do not: ``input`` and ``output``, ``cached`` and ``written`` of the provider's cache, ``reasoning``, and parts
+    in ``audio_input`` and so on; of what was written, ``long`` and ``short`` by its time. ``tier``, ``speed`` and
+    ``geo`` are its words, "" where it has none.
+    """
+
+    @cython.ccall
+    @cython.exceptval(-1, check=False)
+    def read(self, body: bytes, form: cython.int) -> cython.bint:
+        """Whether an answer is of the usual form `form`, one of `edge._fast.answer_forms`."""
+        self.input = self.output = self.cached = self.written = self.reasoning = -1
+        self.audio_input = self.audio_output = self.image_input = self.image_output = self.long = self.short = -1
+        self.tier = self.speed = self.geo = ""
+        self._begin(body)
+        try:
+            return self._read(form)
+        except JSONError:
+            return False
+        finally:
+            self._end()
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _read(self, form: cython.int) -> cython.bint:
+        answered: cython.bint = False
+        good: cython.bint
+        c: cython.int
+        if self._next() != 0x7B:
+            return False
+        self._at += 1
+        while True:
+            if not self._key():
+                return False
+            if self._is(b"usage"):
+                good = self._first(1) and self._usage(form)
+            elif self._is(b"choices") and form <= _COMPLETION:
+                good = answered = self._answers(b"message" if form == _CHAT else b"text", form == _COMPLETION)
+            elif (self._is(b"data") and form == _EMBEDDINGS) or (self._is(b"content") and form == _MESSAGE):
+                good = answered = self._answers(b"", False)
+            elif self._is(b"service_tier") and form != _MESSAGE:
+                good = self._first(2) and self._word()
+                self.tier = self._said
+            elif self._is(b"tool_usage") or self._is(b"output") or self._is(b"message"):
+                good = self._null()  # what a decoder would look into
+            else:
+                good = self._skip(0)
+            if not good:
+                return False
+            c = self._more(0x7D)
+            if c <= 0:
+                return c == 0 and answered and self._seen & 1 != 0 and self._next() < 0
+
+    # What an answer has.
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _answers(self, name: bytes, text: cython.bint) -> cython.bint:
+        """A list of one object or more, each of which has something of this name, if there is one: an object, or a
+        `text`.
+        """
+        c: cython.int
+        if self._next() != 0x5B:
+            return False
+        self._at += 1
+        while True:
+            if self._next() != 0x7B:
+                return False
+            if name:
+                if not self._answer(name, text):
+                    return False
+            elif not self._skip(1):
+                return False
+            c = self._more(0x5D)
+            if c <= 0:
+                return c == 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _answer(self, name: bytes, text: cython.bint) -> cython.bint:
+        has: cython.bint = False
+        c: cython.int
+        self._at += 1
+        while True:
+            if not self._key():
+                return False
+            if self._is(name):
+                if self._next() != (0x22 if text else 0x7B):
+                    return False
+                has = True
+            if not self._skip(2):
+                return False
+            c = self._more(0x7D)
+            if c <= 0:
+                return has and c == 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _usage(self, form: cython.int) -> cython.bint:
+        good: cython.bint
+        c: cython.int
+        if self._next() != 0x7B:
+            return False
+        self._at += 1
+        while True:
+            if not self._key():
+                return False
+            if self._key_end - self._key_at < 5:
+                good = self._skip(1)
+            elif form == _MESSAGE:
+                good = self._message_field()
+            else:
+                good = self._field()
+            if not good:
+                return False
+            c = self._more(0x7D)
+            if c <= 0:
+                return c == 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _field(self) -> cython.bint:
+        """One of OpenAI's usage. Two spellings of one thing are not usual."""
+        if self._is(b"prompt_tokens") or self._is(b"input_tokens"):
+            self.input = self._count()
+            return self._good and self._first(4)
+        if self._is(b"completion_tokens") or self._is(b"output_tokens"):
+            self.output = self._count()
+            return self._good and self._first(8)
+        if self._is(b"prompt_tokens_details") or self._is(b"input_tokens_details"):
+            return self._first(16) and self._details(True)
+        if self._is(b"completion_tokens_details") or self._is(b"output_tokens_details"):
+            return self._first(32) and self._details(False)
+        return self._skip(1)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _details(self, of_input: cython.bint) -> cython.bint:
+        count: cython.longlong
+        c: cython.int
+        if self._next() != 0x7B:
+            return self._null()
+        self._at += 1
+        while True:
+            if not self._key():
+                return False
+            self._good = True
+            if self._is(b"cached_tokens"):
+                count = self._count()
+                if of_input:
+                    self.cached = count
+            elif self._is(b"cache_write_tokens"):
+                count = self._count()
+                if of_input:
+                    self.written = count
+            elif self._is(b"reasoning_tokens"):
+                count = self._count()
+                if not of_input:
+                    self.reasoning = count
+            elif self._is(b"audio_tokens"):
+                count = self._count()
+                if of_input:
+                    self.audio_input = count
+                else:
+                    self.audio_output = count
+            elif self._is(b"image_tokens"):
+                count = self._count()
+                if of_input:
+                    self.image_input = count
+                else:
+                    self.image_output = count
+            elif self._is(b"cache_write_tokens_details"):
+                self._good = self._null()
+            else:
+                self._good = self._skip(2)
+            if not self._good:
+                return False
+            c = self._more(0x7D)
+            if c <= 0:
+                return c == 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _message_field(self) -> cython.bint:
+        """One of Anthropic's usage."""
+        self._good = True
+        if self._is(b"input_tokens"):
+            self.input = self._count()
+        elif self._is(b"output_tokens"):
+            self.output = self._count()
+        elif self._is(b"cache_read_input_tokens"):
+            self.cached = self._count()
+        elif self._is(b"cache_creation_input_tokens"):
+            self.written = self._count()
+        elif self._is(b"cache_creation"):
+            return self._first(4) and self._creation()
+        elif self._is(b"output_tokens_details"):
+            return self._first(8) and self._thinking()
+        elif self._is(b"service_tier"):
+            self._good = self._word()
+            self.tier = self._said
+        elif self._is(b"speed"):
+            self._good = self._word()
+            self.speed = self._said
+        elif self._is(b"inference_geo"):
+            self._good = self._word()
+            self.geo = self._said
+        elif self._is(b"server_tool_use") or self._is(b"iterations"):
+            return self._null()
+        else:
+            return self._skip(1)
+        return self._good
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _creation(self) -> cython.bint:
+        c: cython.int
+        if self._next() != 0x7B:
+            return self._null()
+        self._at += 1
+        self.long = self.short = 0
+        while True:
+            if not self._key():
+                return False
+            self._good = True
+            if self._is(b"ephemeral_1h_input_tokens"):
+                self.long = max(0, self._count())
+            elif self._is(b"ephemeral_5m_input_tokens"):
+                self.short = max(0, self._count())
+            else:
+                self._good = self._skip(2)
+            if not self._good:
+                return False
+            c = self._more(0x7D)
+            if c <= 0:
+                return c == 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _thinking(self) -> cython.bint:
+        c: cython.int
+        if self._next() != 0x7B:
+            return self._null()
+        self._at += 1
+        while True:
+            if not self._key():
+                return False
+            self._good = True
+            if self._is(b"thinking_tokens"):
+                self.reasoning = self._count()
+            else:
+                self._good = self._skip(2)
+            if not self._good:
+                return False
+            c = self._more(0x7D)
+            if c <= 0:
+                return c == 0

@@ -1,0 +1,264 @@
+"""A walk through a JSON text, for who looks for a few things in it and leaves all that is unusual to a decoder.
+
+What is walked over is valid JSON (RFC 8259) in UTF-8, but for what is not walked over at all: keys with escapes or
+beyond ASCII where they are looked at, numbers of more than 40 characters or with an exponent of more than two digits,
+and more than 32 levels.
+"""
+
+from __future__ import annotations
+
+import re
+
+try:
+    import cython
+except ImportError:
+    from edge._fast import _cython as cython
+
+if cython.compiled:
+    from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
+    from cython.cimports.edge._fast._bytes import plain_run
+    from cython.cimports.edge._fast._json_strings_c import text_end
+    from cython.cimports.libc.string import memcmp
+else:
+    from edge._fast._json_strings import text_end
+
+__all__ = ["Walk"]
+
+_PLAIN = re.compile(rb'[^"\\\x00-\x1f\x80-\xff]*')
+_MAX_DEPTH = cython.declare(cython.int, 32)
+_MAX_DIGITS = cython.declare(cython.Py_ssize_t, 9)
+_MAX_NUMBER = cython.declare(cython.Py_ssize_t, 40)
+
+
+@cython.cclass
+class Walk:
+    """Where one is in a text. What returns whether it is so is nowhere in particular where it is not."""
+
+    @cython.cfunc
+    def _begin(self, body: bytes) -> object:
+        self._body = body
+        if cython.compiled:
+            self._data = cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(body))
+        else:
+            self._data = body
+        self._size = len(body)
+        self._at = 0
+        self._seen = 0
+        return None
+
+    @cython.cfunc
+    def _end(self) -> object:
+        self._body = b""
+        self._size = 0
+        if not cython.compiled:
+            self._data = b""
+        return None
+
+    @cython.cfunc
+    @cython.exceptval(-2, check=False)
+    def _more(self, end: cython.int) -> cython.int:
+        """After a member: 1 where another follows, 0 where `end` ends them, -1 where neither stands."""
+        c: cython.int = self._next()
+        self._at += 1
+        return 1 if c == 0x2C else 0 if c == end else -1
+
+    @cython.cfunc
+    @cython.exceptval(-2, check=False)
+    def _next(self) -> cython.int:
+        """The next byte that is no space, where it stands from then on; -1 at the end."""
+        i: cython.Py_ssize_t = self._at
+        size: cython.Py_ssize_t = self._size
+        c: cython.uchar
+        while i < size:
+            c = self._data[i]
+            if c > 0x20 or (c != 0x20 and c != 0x0A and c != 0x0D and c != 0x09):
+                self._at = i
+                return c
+            i += 1
+        self._at = i
+        return -1
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _key(self) -> cython.bint:
+        """A key, after which its value is next. One with escapes is not usual: it would have to be resolved."""
+        if self._next() != 0x22:
+            return False
+        start: cython.Py_ssize_t = self._at + 1
+        i: cython.Py_ssize_t = self._plain(start)
+        if i < 0:
+            return False
+        self._key_at = start
+        self._key_end = i
+        self._at = i + 1
+        if self._next() != 0x3A:
+            return False
+        self._at += 1
+        return True
+
+    @cython.cfunc
+    @cython.exceptval(-2, check=False)
+    def _plain(self, start: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Where the string that begins at `start` ends, if it is in ASCII and without escapes, else -1."""
+        i: cython.Py_ssize_t
+        if cython.compiled:
+            i = start + plain_run(self._data + start, self._size - start)
+        else:
+            i = _PLAIN.match(self._data, start).end()  # type: ignore[union-attr]
+        return i if i < self._size and self._data[i] == 0x22 else -1
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _string(self) -> cython.bint:
+        """Any string, which is next. Raises JSONError."""
+        i: cython.Py_ssize_t = self._plain(self._at + 1)
+        if i < 0:
+            i = text_end(self._data, self._at + 1, self._size, self._size)
+        self._at = i + 1
+        return i < self._size
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _is(self, name: bytes) -> cython.bint:
+        """Whether that is the key."""
+        if cython.compiled:
+            size: cython.Py_ssize_t = PyBytes_GET_SIZE(name)
+            if size != self._key_end - self._key_at:
+                return False
+            return memcmp(self._data + self._key_at, PyBytes_AS_STRING(name), size) == 0
+        return self._data[self._key_at : self._key_end] == name
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _first(self, bit: cython.int) -> cython.bint:
+        """Whether this is the first of its kind."""
+        first: cython.bint = self._seen & bit == 0
+        self._seen |= bit
+        return first
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _literal(self, word: bytes) -> cython.bint:
+        size: cython.Py_ssize_t = len(word)
+        i: cython.Py_ssize_t
+        if self._size - self._at < size:
+            return False
+        for i in range(size):
+            if self._data[self._at + i] != word[i]:
+                return False
+        self._at += size
+        return True
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _null(self) -> cython.bint:
+        return self._next() == 0x6E and self._literal(b"null")
+
+    @cython.cfunc
+    @cython.exceptval(-2, check=False)
+    def _count(self) -> cython.longlong:
+        """A count, or null (-1); ``_good`` says whether it is one of these."""
+        c: cython.int = self._next()
+        self._good = True
+        if c == 0x6E:
+            self._good = self._literal(b"null")
+            return -1
+        i: cython.Py_ssize_t = self._at
+        count: cython.longlong = 0
+        while i < self._size and 0x30 <= self._data[i] <= 0x39 and i - self._at <= _MAX_DIGITS:
+            count = count * 10 + (self._data[i] - 0x30)
+            i += 1
+        digits: cython.Py_ssize_t = i - self._at
+        self._good = 0 < digits <= _MAX_DIGITS and (c != 0x30 or digits == 1) and i < self._size
+        self._at = i
+        # What would go on to be another number is no comma, and refused by whoever looks for one.
+        return count
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _word(self) -> cython.bint:
+        """A string in ASCII without escapes, or null; ``_said`` is what it says."""
+        self._said = ""
+        if self._next() != 0x22:
+            return self._null()
+        start: cython.Py_ssize_t = self._at + 1
+        i: cython.Py_ssize_t = self._plain(start)
+        if i < 0:
+            return False
+        self._at = i + 1
+        self._said = self._body[start:i].decode("ascii")
+        return True
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _skip(self, depth: cython.int) -> cython.bint:
+        """Any value. Raises JSONError."""
+        c: cython.int = self._next()
+        if c == 0x22:
+            return self._string()
+        if c == 0x7B or c == 0x5B:
+            return depth < _MAX_DEPTH and self._skip_inside(c + 2, depth + 1)
+        if c == 0x74:
+            return self._literal(b"true")
+        if c == 0x66:
+            return self._literal(b"false")
+        if c == 0x6E:
+            return self._literal(b"null")
+        return self._number()
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _skip_inside(self, end: cython.int, depth: cython.int) -> cython.bint:
+        """An object or a list, which ends with `end`."""
+        c: cython.int
+        self._at += 1
+        if self._next() == end:
+            self._at += 1
+            return True
+        while True:
+            if end == 0x7D:
+                if self._next() != 0x22 or not self._string() or self._next() != 0x3A:
+                    return False
+                self._at += 1
+            if not self._skip(depth):
+                return False
+            c = self._more(end)
+            if c <= 0:
+                return c == 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _number(self) -> cython.bint:
+        start: cython.Py_ssize_t = self._at
+        begun: cython.Py_ssize_t
+        if self._peek() == 0x2D:
+            self._at += 1
+        begun = self._at
+        if self._digits() == 0 or (self._data[begun] == 0x30 and self._at - begun > 1):
+            return False
+        if self._peek() == 0x2E:
+            self._at += 1
+            if self._digits() == 0:
+                return False
+        if self._peek() | 0x20 == 0x65:
+            self._at += 1
+            if self._peek() == 0x2B or self._peek() == 0x2D:
+                self._at += 1
+            if not 0 < self._digits() <= 2:
+                return False
+        return self._at - start <= _MAX_NUMBER
+
+    @cython.cfunc
+    @cython.exceptval(-2, check=False)
+    def _peek(self) -> cython.int:
+        return self._data[self._at] if self._at < self._size else -1
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _digits(self) -> cython.Py_ssize_t:
+        start: cython.Py_ssize_t = self._at
+        i: cython.Py_ssize_t = start
+        while i < self._size and 0x30 <= self._data[i] <= 0x39:
+            i += 1
+        self._at = i
+        return i - start
