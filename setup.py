@@ -35,6 +35,7 @@ HOT_MODULES = [
     "lfu",
     "limits",
     "line",
+    "marks",
     "member",
     "numbers",
     "scan",

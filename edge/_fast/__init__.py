@@ -59,6 +59,7 @@ __all__ = [
     "UsualAnswer",
     "Walk",
     "canonical",
+    "chunk_marks",
     "has_unicode_escapes",
     "hundredths",
     "index_fields",
@@ -71,7 +72,6 @@ __all__ = [
     "scan_ranges",
     "scan_text",
     "select_fields",
-    "select_lines",
     "usd",
 ]
 
@@ -96,7 +96,6 @@ if not TYPE_CHECKING and not _pure:
             join_fields,
             join_request,
             select_fields,
-            select_lines,
         )
         from edge._fast._head_c import RequestHead, ResponseHead
         from edge._fast._head_fields_c import Head
@@ -107,6 +106,7 @@ if not TYPE_CHECKING and not _pure:
         from edge._fast._lfu_c import ENTRY_BYTES, LFUCache
         from edge._fast._limits_c import NEVER, TABLE_FULL, Limits
         from edge._fast._line_c import Lines
+        from edge._fast._marks_c import chunk_marks
         from edge._fast._member_c import Attempt, Member
         from edge._fast._numbers_c import hundredths, usd
         from edge._fast._scan_addresses_c import DOMAIN_BYTES, LOCAL_BYTES
@@ -136,7 +136,6 @@ if not COMPILED:
         join_fields,
         join_request,
         select_fields,
-        select_lines,
     )
     from edge._fast._head import RequestHead, ResponseHead
     from edge._fast._head_fields import Head
@@ -147,6 +146,7 @@ if not COMPILED:
     from edge._fast._lfu import ENTRY_BYTES, LFUCache
     from edge._fast._limits import NEVER, TABLE_FULL, Limits
     from edge._fast._line import Lines
+    from edge._fast._marks import chunk_marks
     from edge._fast._member import Attempt, Member
     from edge._fast._numbers import hundredths, usd
     from edge._fast._scan import ALL, KINDS, StreamScanner, scan_ranges, scan_text

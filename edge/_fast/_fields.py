@@ -6,8 +6,6 @@ whoever makes it.
 
 from __future__ import annotations
 
-import re
-
 try:
     import cython
 except ImportError:
@@ -24,10 +22,7 @@ __all__ = [
     "join_fields",
     "join_request",
     "select_fields",
-    "select_lines",
 ]
-
-_UNSAFE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class FieldLimitError(ValueError):
@@ -97,34 +92,6 @@ def select_fields(
         if name in names or (prefixes and name.startswith(prefixes)):
             selected.append(field)
     return selected
-
-
-def select_lines(fields: list[tuple[bytes, bytes]], names: frozenset[bytes], prefixes: tuple[bytes, ...] = ()) -> bytes:
-    """The lines, each with its end, of the fields that `select_fields` selects. What has a control character in its
-    value, but for tabs, is left out.
-    """
-    found: list = []
-    name: bytes
-    value: bytes
-    for field in fields:
-        name, value = field
-        if (name in names or (prefixes and name.startswith(prefixes))) and _is_safe(value):
-            found += (name, b": ", value, b"\r\n")
-    return b"".join(found)
-
-
-@cython.cfunc
-@cython.inline
-@cython.exceptval(check=False)
-def _is_safe(value: bytes) -> cython.bint:
-    if not cython.compiled:
-        return _UNSAFE.search(value) is None
-    at: cython.p_const_uchar = cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(value))
-    i: cython.Py_ssize_t = 0
-    end: cython.Py_ssize_t = PyBytes_GET_SIZE(value)
-    while i < end and (at[i] >= 0x20 or at[i] == 0x09) and at[i] != 0x7F:
-        i += 1
-    return i == end
 
 
 def join_request(start: bytes, length: cython.Py_ssize_t, fields: bytes, own: bytes, body: bytes) -> bytes:

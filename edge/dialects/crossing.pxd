@@ -1,3 +1,4 @@
+from edge.dialects.stream cimport Stream
 from edge.exchange cimport Exchange
 
 
@@ -7,7 +8,8 @@ cpdef Crossing open_crossing(Exchange exchange, str model, str dialect, str vers
 
 
 cdef class Crossing:
-    cdef public object _route, stream
+    cdef public object _route
+    cdef public Stream stream
     cdef public str path
     cdef public bytes asked, body
     cdef public tuple dropped

@@ -25,6 +25,7 @@ from edge.slices import LARGE, Steps
 
 if TYPE_CHECKING:
     from edge.exchange import Exchange
+    from edge.payload import Payload
 
 __all__ = ["Crossing", "TranslatedCrossing", "can_cross", "is_brief", "is_short", "open_crossing", "stream_of"]
 
@@ -87,20 +88,24 @@ class Crossing:
 
     def __init__(self, exchange: Exchange, model: str) -> None:
         # Not the exchange, which holds this: a body that is in a circle is freed only by the collector.
-        self._route = exchange.head.route
-        self.path = exchange.head.route.upstream
+        route = self._route = exchange.head.route
         payload = exchange.payload
-        self.asked = self.body = body = payload.body
+        self.path = route.upstream
+        self.asked = self.body = payload.body
         self.dropped: tuple[str, ...] = ()
         self.stream: Stream | None = None
         self.translates = False
         self.prepared = True
+        if model != payload.model or route.dialect == "anthropic":
+            self._change(payload, model, route.dialect == "anthropic")
+
+    def _change(self, payload: Payload, model: str, signs: bool) -> None:
         changed: list[tuple[int, int, bytes]] = []
         if model != payload.model:
             changed.append((*payload.spans["model"], msgspec.json.encode(model)))
-        if exchange.head.route.dialect == "anthropic" and not anthropic_model(model).unsigned_thinking:
+        if signs and not anthropic_model(model).unsigned_thinking:
             start, end = payload.spans.get("messages", (0, 0))
-            if (signed := without_unsigned(body, start, end)) is not None:
+            if (signed := without_unsigned(payload.body, start, end)) is not None:
                 changed.append((start, end, signed))
         for start, end, value in sorted(changed, reverse=True):
             self.body = b"%b%b%b" % (self.body[:start], value, self.body[end:])

@@ -6,12 +6,11 @@ envelope its ``_exceptions.py`` reads.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
 
-from edge._fast import UsualAnswer
+from edge._fast import UsualAnswer, chunk_marks
 from edge.dialects.estimate import written_by_gpt
 from edge.dialects.stream import Stream, count, heartbeat, one_line
 from edge.errors import UNREADABLE, EdgeError
@@ -50,8 +49,9 @@ STATUS = {
 }
 
 
-ENDING = re.compile(rb'"finish_reason"\s*:\s*"|"index"\s*:\s*[1-9]')
-"""What makes a chunk worth decoding once content has come: an end, or another choice than the first."""
+ERROR, USAGE, ENDING = 1, 2, 4
+"""Marks of a chunk (`edge._fast.chunk_marks`). Once content has come, one is worth decoding that has an end, or another
+choice than the first."""
 
 
 class _WriteDetails(msgspec.Struct):
@@ -344,14 +344,15 @@ class ChatStream(OtherStream):
             self.finished = True
             self.content = self.content or bool(self._open_choices)
             return
-        if name == b"error" or (b'"error"' in data and error_of(data) is not None):
+        marks = chunk_marks(data)
+        if name == b"error" or (marks & ERROR and error_of(data) is not None):
             self.failed = True
             self.error_data = data
             return
-        usage = usage_of(data) if b'"usage"' in data else None
+        usage = usage_of(data) if marks & USAGE else None
         if usage is not None:
             self.add_usage(usage)
-        elif self.content and not ENDING.search(data):
+        elif self.content and not marks & ENDING:
             self.deltas += 1
             self.size += len(data)
             return

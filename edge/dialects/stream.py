@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-
 import msgspec
 
 from edge.dialects.estimate import envelope
@@ -50,7 +48,7 @@ def count(tokens: int | None) -> int:
     return tokens if tokens is not None and 0 <= tokens <= MAX_COUNT else -1
 
 
-class Stream(ABC):
+class Stream:
     """Reads a provider's events as they pass.
 
     ``accepted``: the provider has said that the work is under way. ``content``: something the client waits for has
@@ -99,31 +97,31 @@ class Stream(ABC):
                 self.moved = True
             self.event(name, data)
 
-    @abstractmethod
     def event(self, name: bytes, data: bytes) -> None:
         """Take one event."""
+        raise NotImplementedError
 
-    @abstractmethod
     def complete_at_end(self) -> bool:
         """The HTTP body has ended properly: was the stream complete?"""
+        raise NotImplementedError
 
-    @abstractmethod
     def error_event(self, error: EdgeError, request_id: str) -> bytes:
         """An error as the bytes of one event in this dialect."""
+        raise NotImplementedError
 
     def early_error(self) -> tuple[int, bytes]:
         """The error that came before any content, as the HTTP status and body it would have had without a stream."""
         return self.refusal(self.error_data)
 
-    @abstractmethod
     def refusal(self, data: bytes) -> tuple[int, bytes]:
         """An error that came with status 200, as an event's data or as a whole body: the HTTP status and body that it
         should have had.
         """
+        raise NotImplementedError
 
-    @abstractmethod
     def refusal_event(self, body: bytes) -> bytes:
         """The body of an error as the bytes of one event, b"" if it is none of this dialect."""
+        raise NotImplementedError
 
     def written(self) -> int:
         """The bytes of text in the deltas noted, about."""

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable
 from io import BytesIO
 from time import perf_counter
-from typing import cast
 
 from edge.dialects.crossing import Crossing, is_brief, is_short
 from edge.dialects.failures import Failed, NoAnswer, is_json
@@ -102,11 +101,10 @@ class Attempt(Receiver):
             return
         try:
             self.cross()
-            crossing = self._crossing()
-            if crossing.prepared:
+            if self._crossing().prepared:
                 self.send()
             else:
-                self._job = self._desk.slices.add(Work(crossing.prepare()).step, self._then(self.send))
+                self._job = self._desk.slices.add(Work(self._crossing().prepare()).step, self._then(self.send))
         except Exception as error:  # noqa: BLE001 - a defect of ours must not leave a client waiting
             self.fail(error)
 
@@ -378,10 +376,12 @@ class Attempt(Receiver):
         self._pass(AttemptFailed(stream.early_error()[0], stream.error_data) if stream.failed else None)
 
     def _events(self) -> EventRelay:
-        return cast("EventRelay", self._relay)  # asked of streams only
+        assert self._relay is not None  # noqa: S101 - asked of streams only
+        return self._relay
 
     def _crossing(self) -> Crossing:
-        return cast("Crossing", self._tried.crossing)  # asked after `cross`
+        assert self._tried.crossing is not None  # noqa: S101 - asked after `cross`
+        return self._tried.crossing
 
     def _waited(self) -> None:
         """Nothing is awaited from upstream, until ``_since`` is set anew."""

@@ -1,12 +1,13 @@
 from edge.exchange cimport Exchange
+from edge.head cimport Head
 
 
 cdef class ClientHeaders:
-    cdef object _own, _dropped, _betas, _dropped_betas, _spoken, _known
+    cdef object _own, _dropped, _betas, _dropped_betas, _spoken, _translated, _passed
     cdef bint _merges, _versioned
     cdef str _pinned
 
-    cpdef bytes lines(self, list headers, bint translated)
+    cpdef bytes lines(self, Head head, bint translated)
     cdef list _chosen(self, list selected)
     cpdef bint holds_back(self, bytes name) except -1
     cpdef str version(self, Exchange exchange)

@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from fnmatch import translate
 
 from edge import config
-from edge._fast import select_fields, select_lines
+from edge._fast import select_fields
 from edge.errors import Headers, HeaderTooLarge
 from edge.exchange import Exchange
+from edge.head import Head
 from edge.memo import Memo
 from edge.upstreams.request import lines_of
 
@@ -31,8 +32,6 @@ PASSED = frozenset({b"content-type", b"accept", b"openai-beta"})
 """What passes beside the open list, where client and provider speak one dialect."""
 SPOKEN = {"openai": frozenset({b"content-type", b"openai-beta"}), "anthropic": frozenset({b"content-type"})}
 """What means something to a provider when the client speaks the other dialect."""
-MAX_KNOWN = 1024
-"""Bytes of a client's headers up to which it is remembered what goes on of them."""
 SAFE_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
 
@@ -49,19 +48,20 @@ class ClientHeaders:
         self._pinned = pinned_version(settings)
         self._versioned = settings.dialect == "anthropic" and VERSION not in configured
         self._spoken = SPOKEN[settings.dialect], OPEN if settings.dialect == "anthropic" else ()
-        self._known: Memo[bytes, bytes] = Memo(256)
+        self._translated: Memo[Head, bytes] = Memo(256)
+        self._passed: Memo[Head, bytes] = Memo(256)
 
-    def lines(self, headers: Headers, translated: bool) -> bytes:
+    def lines(self, head: Head, translated: bool) -> bytes:
         """What of the client's headers goes to this provider, with its configured betas, as lines. Raises
         HeaderTooLarge.
         """
-        names, prefixes = self._spoken if translated else (PASSED, OPEN)
-        asked = select_lines(headers, names, prefixes)
-        lines = self._known.get(asked)
+        known = self._translated if translated else self._passed
+        lines = known.get(head)
         if lines is None:
-            lines = lines_of(self._chosen(select_fields(headers, names, prefixes)))
-            if len(asked) <= MAX_KNOWN:
-                self._known.keep(asked, lines)
+            names, prefixes = self._spoken if translated else (PASSED, OPEN)
+            lines = lines_of(self._chosen(select_fields(head.headers, names, prefixes)))
+            if head.form is not None:  # it comes again
+                known.keep(head, lines)
         return lines
 
     def _chosen(self, selected: Headers) -> Headers:

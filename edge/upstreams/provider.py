@@ -167,7 +167,7 @@ class Provider:
         return (f"{target}?{'&'.join(parts)}" if parts else target).encode("ascii")
 
     def _fields(self, exchange: Exchange, crossing: Crossing) -> bytes:
-        lines = self._client.lines(exchange.head.headers, crossing.translates)
+        lines = self._client.lines(exchange.head, crossing.translates)
         trace = exchange.varying.get(b"traceparent") if self._traces else None
         if trace is not None and (match := TRACEPARENT.fullmatch(trace)):
             # Our own hop in the client's trace. W3C Trace Context, section 3.2: 00-traceid-parentid-flags.

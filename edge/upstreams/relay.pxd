@@ -1,10 +1,11 @@
 from edge.dialects.crossing cimport Crossing
+from edge.dialects.stream cimport Stream
 
 
 cdef class EventRelay:
     cdef Crossing _crossing
     cdef object _decoder
-    cdef readonly object stream
+    cdef readonly Stream stream
     cdef bytearray _held
     cdef bint _cut_event, _translates
 

@@ -128,10 +128,9 @@ class Pool:
     # Taking.
 
     def _take_idle(self) -> Connection | None:
-        now = asyncio.get_running_loop().time()
         while self._idle:
             connection = self._idle.pop()
-            if now - connection.idle_since < IDLE_S and connection.usable:
+            if connection.usable and connection.loop.time() - connection.idle_since < IDLE_S:
                 connection.reused = True
                 return connection
             connection.abort()
