@@ -31,6 +31,7 @@ HOT_MODULES = [
     "head_known",
     "json",
     "json_strings",
+    "json_values",
     "key",
     "lfu",
     "limits",
@@ -51,6 +52,9 @@ HOT_MODULES = [
 ]
 
 PATH_MODULES = [
+    "edge.cache.answers",
+    "edge.cache.memory",
+    "edge.cache.policy",
     "edge.dialects.crossing",
     "edge.dialects.failures",
     "edge.dialects.openai",
@@ -58,6 +62,7 @@ PATH_MODULES = [
     "edge.dispatch",
     "edge.exchange",
     "edge.gateway",
+    "edge.grant",
     "edge.guard.auth",
     "edge.guard.limits",
     "edge.guard.validate",
@@ -67,9 +72,9 @@ PATH_MODULES = [
     "edge.money.accounting",
     "edge.money.pricing",
     "edge.payload",
-    "edge.payload",
     "edge.replies",
     "edge.server.lane",
+    "edge.state",
     "edge.telemetry.fanout",
     "edge.telemetry.lines",
     "edge.telemetry.metrics",

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Protocol
 
+from edge._fast import JSONScanner
 from edge.errors import EdgeError, Headers
 from edge.head import Head, Varying
 from edge.hooks import NO_WARNINGS, RequestRecord, Usage
@@ -21,7 +22,7 @@ __all__ = ["Errand", "Exchange", "Tried"]
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
 """A client's ``x-request-id`` that is taken over; others are replaced."""
-UNREAD = Payload(b"", {}, 0, False, "", False, False, 0)
+UNREAD = Payload(b"", JSONScanner(b""), "", False, False, 0)
 
 
 class Tried(Protocol):

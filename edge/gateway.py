@@ -138,7 +138,7 @@ class Gateway:
             if not grant.upstreams:
                 raise refuse_model(model)
             if caches_for(exchange):
-                plan = self.answers.plan(exchange, reading.digest(), grant.cache, grant.identity)
+                plan = self.answers.plan(exchange, grant.cache, grant.identity)
                 exchange.cache = "bypass" if plan is None else "miss"
                 if plan is not None:
                     exchange.lookup = Lookup(plan)
@@ -159,7 +159,7 @@ class Gateway:
         if payload.stream and exchange.state.settings.cache.replay == "paced":
             return
         serve(exchange, *found, "memory")
-        self.accounts.saved_by(exchange, found[0].entry.cost)
+        self.accounts.saved_by(exchange, found[0].kinds, found[0].entry.cost)
         self._settle(exchange)
 
     # What must wait.

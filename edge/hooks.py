@@ -68,6 +68,31 @@ class Usage(Struct, frozen=True, gc=False, omit_defaults=True):
             newer.parts or self.parts,
         )
 
+    def by_kind(self) -> list[tuple[str, int]]:
+        """The counts that are given and not 0, by the metrics' names of them."""
+        found: list[tuple[str, int]] = []
+        if self.input > 0:
+            found.append(("input", self.input))
+        if self.output > 0:
+            found.append(("output", self.output))
+        if self.cache_read > 0:
+            found.append(("cache_read", self.cache_read))
+        if self.cache_write > 0:
+            found.append(("cache_write", self.cache_write))
+        if self.reasoning > 0:
+            found.append(("reasoning", self.reasoning))
+        if self.cache_write_long:
+            found.append(("cache_write_long", self.cache_write_long))
+        if self.audio_input:
+            found.append(("audio_input", self.audio_input))
+        if self.audio_output:
+            found.append(("audio_output", self.audio_output))
+        if self.image_input:
+            found.append(("image_input", self.image_input))
+        if self.image_output:
+            found.append(("image_output", self.image_output))
+        return found
+
     def plus(self, other: Usage) -> Usage:
         """The sum of both. A count that one of them lacks is the other's."""
         return Usage(

@@ -1,6 +1,13 @@
+from edge._fast._json_c cimport JSONScanner as Scan
+
+
 cdef class Payload:
     cdef readonly bytes body
-    cdef readonly dict spans
-    cdef readonly Py_ssize_t values, deadline_ms
-    cdef readonly bint repeated, stream, include_usage
+    cdef readonly Scan scan
+    cdef readonly Py_ssize_t deadline_ms
+    cdef readonly bint stream, include_usage
     cdef readonly str model
+    cdef bytes _digest
+
+    cpdef tuple span(self, bytes name)
+    cpdef bint says(self, bytes name, bytes value) except? -1

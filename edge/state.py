@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-
 from edge import config
 from edge.cache.key import identity, owner_of
 from edge.cache.policy import mode_for
@@ -24,19 +22,29 @@ MODEL_OTHER = "_other"
 """Metric label of every model that nobody here knows: clients choose names, and must not choose labels."""
 
 
-@dataclass(frozen=True, slots=True)
 class State:
-    """Everything a configuration decides, as one immutable whole. A request keeps the one it began with."""
+    """Everything a configuration decides, as one whole, which never changes. A request keeps the one it began with.
 
-    settings: config.Config
-    auth: Auth
-    fleet: Fleet
-    router: Router
-    catalog: Catalog
-    caches: bool = False
-    """Whether some key or model has answers that may be cached."""
-    grants: Memo[tuple[str, str, str], Grant] = field(default_factory=Memo)
-    """What was found before, by key, model and endpoint."""
+    ``caches``: some key or model has answers that may be cached. ``grants`` are those that were found before, by key,
+    model and endpoint.
+    """
+
+    def __init__(
+        self,
+        settings: config.Config,
+        auth: Auth,
+        fleet: Fleet,
+        router: Router,
+        catalog: Catalog,
+        caches: bool = False,
+    ) -> None:
+        self.settings = settings
+        self.auth = auth
+        self.fleet = fleet
+        self.router = router
+        self.catalog = catalog
+        self.caches = caches
+        self.grants: Memo[tuple[str, str, str], Grant] = Memo()
 
     def grant(self, key: Key, model: str, route: Route) -> Grant:
         """What `key` gets for a name. Raises ModelNotFound, UnsupportedRoute."""
@@ -60,10 +68,10 @@ class State:
         mode = mode_for(settings.cache.mode, key.cache, settings.models[alias].cache if alias else None)
         if mode == "off" or not grant.upstreams:
             return grant
-        targets = ((settings.providers[upstream.provider.name], upstream.model) for upstream in grant.upstreams)
+        targets = [(settings.providers[upstream.provider.name], upstream.model) for upstream in grant.upstreams]
         owner = owner_of(settings.cache.scope, key.tenant, key.id)
         told = identity(settings.cache.scope, owner, settings.translation.strict, targets)
-        return replace(grant, cache=mode, identity=told)
+        return Grant(alias, label, own, tuple(fallbacks), mode, told)
 
     def _label(self, upstreams: tuple[Upstream, ...]) -> str:
         """The metric label of a model that no alias names, but its own name: if the configuration spells it out, as it

@@ -27,6 +27,7 @@ __all__ = [
     "LOCAL_BYTES",
     "MAX_KEY",
     "MAX_KEYS",
+    "MAX_NUMBER",
     "MAX_VALUES",
     "NEVER",
     "REQUIRED",
@@ -102,6 +103,7 @@ if not TYPE_CHECKING and not _pure:
         from edge._fast._head_known_c import KnownHead
         from edge._fast._json_c import MAX_KEYS, MAX_VALUES, JSONScanner, scan_json
         from edge._fast._json_strings_c import MAX_KEY, JSONError
+        from edge._fast._json_values_c import MAX_NUMBER
         from edge._fast._key_c import FORMAT_VERSION, canonical, request_digest
         from edge._fast._lfu_c import ENTRY_BYTES, LFUCache
         from edge._fast._limits_c import NEVER, TABLE_FULL, Limits
@@ -142,6 +144,7 @@ if not COMPILED:
     from edge._fast._head_known import KnownHead
     from edge._fast._json import MAX_KEYS, MAX_VALUES, JSONScanner, scan_json
     from edge._fast._json_strings import MAX_KEY, JSONError
+    from edge._fast._json_values import MAX_NUMBER
     from edge._fast._key import FORMAT_VERSION, canonical, request_digest
     from edge._fast._lfu import ENTRY_BYTES, LFUCache
     from edge._fast._limits import NEVER, TABLE_FULL, Limits

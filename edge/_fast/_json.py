@@ -25,13 +25,22 @@ except ImportError:
     from edge._fast import _cython as cython
 
 if cython.compiled:
-    from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
-    from cython.cimports.cpython.bytes import PyBytes_AS_STRING
+    from cython.cimports.cpython.bytearray import (
+        PyByteArray_AS_STRING,
+        PyByteArray_FromStringAndSize,
+        PyByteArray_Resize,
+    )
+    from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
+    from cython.cimports.cpython.unicode import PyUnicode_DecodeUTF8
     from cython.cimports.edge._fast._json_strings_c import Keys, key_text, text_end
+    from cython.cimports.edge._fast._json_values_c import literal_end, number_end
+    from cython.cimports.libc.string import memchr, memcmp
 
     from edge._fast._json_strings_c import MAX_KEY, JSONError
+    from edge._fast._json_values_c import MAX_NUMBER
 else:
     from edge._fast._json_strings import MAX_KEY, JSONError, Keys, key_text, text_end
+    from edge._fast._json_values import MAX_NUMBER, literal_end, number_end
 
 __all__ = ["MAX_KEYS", "MAX_VALUES", "JSONError", "JSONScanner", "scan_json"]
 
@@ -48,8 +57,7 @@ STEP_BYTES = 262144
 STEP_VALUES = 16384 if cython.compiled else 1024
 """What a step looks at: a millisecond or two, on either build."""
 
-# The pure build's way through numbers and spaces at C speed; the byte loop below names the reason of what is refused.
-_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?(?![0-9.eE])")
+# The pure build's way through spaces at C speed.
 _SPACE = re.compile(rb"[ \t\n\r]*")
 
 # What may come next.
@@ -63,50 +71,10 @@ _IN_KEY = cython.declare(cython.Py_ssize_t, 6)
 _IN_STRING = cython.declare(cython.Py_ssize_t, 7)
 _DONE = cython.declare(cython.Py_ssize_t, 8)
 
+TOP = cython.declare(cython.Py_ssize_t, 32)
+"""Bytes that are kept of a top-level key: four places."""
 _KEY_LIMIT = cython.declare(cython.Py_ssize_t, MAX_KEY)
-
-
-@cython.cfunc
-def _digits_end(data: cython.p_const_uchar, i: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> cython.Py_ssize_t:
-    while i < stop and 0x30 <= data[i] <= 0x39:
-        i += 1
-    return i
-
-
-@cython.cfunc
-def _number_end(
-    data: cython.p_const_uchar, start: cython.Py_ssize_t, size: cython.Py_ssize_t, limit: cython.Py_ssize_t
-) -> cython.Py_ssize_t:
-    """`start` is at a minus sign or a digit; return the index after the number. Looks at `limit` bytes and one."""
-    i: cython.Py_ssize_t = start
-    j: cython.Py_ssize_t
-    stop: cython.Py_ssize_t = min(size, start + limit + 1)
-    good: cython.bint = True
-    if not cython.compiled:
-        match = _NUMBER.match(data, start, stop)
-        if match is not None and match.end() - start <= limit:
-            return match.end()
-    if data[i] == 0x2D:
-        i += 1
-    j = _digits_end(data, i, stop)
-    good = j > i and (j == i + 1 or data[i] != 0x30)
-    i = j
-    if good and i < stop and data[i] == 0x2E:
-        j = _digits_end(data, i + 1, stop)
-        good = j > i + 1
-        i = j
-    if good and i < stop and (data[i] == 0x65 or data[i] == 0x45):
-        i += 1
-        if i < stop and (data[i] == 0x2B or data[i] == 0x2D):
-            i += 1
-        j = _digits_end(data, i, stop)
-        good = j > i
-        i = j
-    if i - start > limit:
-        raise JSONError(f"number longer than {limit} bytes", start)
-    if not good:
-        raise JSONError("invalid number", start)
-    return i
+_TOP_LIMIT = cython.declare(cython.Py_ssize_t, MAX_TOP_KEYS)
 
 
 @cython.cfunc
@@ -122,32 +90,11 @@ def _space_end(data: cython.p_const_uchar, i: cython.Py_ssize_t, stop: cython.Py
     return i
 
 
-@cython.cfunc
-def _literal_end(data: cython.p_const_uchar, i: cython.Py_ssize_t, size: cython.Py_ssize_t) -> cython.Py_ssize_t:
-    """The index after the true, false or null at `i`."""
-    c: cython.uchar = data[i]
-    if i + 4 <= size:
-        if c == 0x74 and data[i + 1] == 0x72 and data[i + 2] == 0x75 and data[i + 3] == 0x65:
-            return i + 4
-        if c == 0x6E and data[i + 1] == 0x75 and data[i + 2] == 0x6C and data[i + 3] == 0x6C:
-            return i + 4
-        if (
-            c == 0x66
-            and i + 5 <= size
-            and data[i + 1] == 0x61
-            and data[i + 2] == 0x6C
-            and data[i + 3] == 0x73
-            and data[i + 4] == 0x65
-        ):
-            return i + 5
-    raise JSONError("a value was expected", i)
-
-
 @cython.final
 @cython.cclass
 class JSONScanner:
-    """The scan of one body. `step` until it says that it is done; then ``spans`` are, for each top-level key, where its
-    value lies: ``body[start:end]``, without white space around it.
+    """The scan of one body. `step` until it says that it is done; then `span` and ``spans`` tell where the values of
+    its top-level keys lie: ``body[start:end]``, without white space around them.
 
     ``values`` counts the values so far, objects and arrays included. ``repeated``: an object below a top-level key that
     is none of `CHECKED` has a key twice.
@@ -158,37 +105,11 @@ class JSONScanner:
     places from its beginning to its end, a step apart, at which neither a character nor an escape is cut.
     """
 
-    spans = cython.declare(dict, visibility="readonly")
-    values = cython.declare(cython.Py_ssize_t, visibility="readonly")
-    repeated = cython.declare(cython.bint, visibility="readonly")
-    elements = cython.declare(list, visibility="readonly")
-    strings = cython.declare(list, visibility="readonly")
-    _body: bytes
-    _long: cython.Py_ssize_t
-    _cuts: list[int]
-    _key_start: cython.Py_ssize_t
-    _key_end: cython.Py_ssize_t
-    _keys: Keys
-    _arrays: bytearray
-    _depth_limit: cython.Py_ssize_t
-    _number_limit: cython.Py_ssize_t
-    _value_limit: cython.Py_ssize_t
-    _key_limit: cython.Py_ssize_t
-    _names: cython.Py_ssize_t
-    _at: cython.Py_ssize_t
-    _state: cython.Py_ssize_t
-    _depth: cython.Py_ssize_t
-    _first: cython.bint
-    _checked: cython.bint
-    _string: cython.Py_ssize_t
-    _top_key: str
-    _top_start: cython.Py_ssize_t
-
     def __init__(
         self,
         body: bytes,
         max_depth: int = 128,
-        max_number: int = 1000,
+        max_number: int = MAX_NUMBER,
         max_values: int = MAX_VALUES,
         max_keys: int = MAX_KEYS,
         long_bytes: int = 0,
@@ -196,18 +117,24 @@ class JSONScanner:
         """At most `max_depth` levels, `max_number` bytes of a number, `max_values` values, and `max_keys` keys below
         the top.
         """
-        self.spans = {}
         self.values = 0
         self.repeated = False
-        self.elements = []
-        self.strings = []
+        self.elements: list[tuple[int, int]] = []
+        self.strings: list[tuple[int, int, list[int]]] = []
         self._long = long_bytes
-        self._cuts = []
+        self._cuts: list[int] = []
         self._key_start = self._key_end = 0
         self._body = body
         self._keys = Keys(body, max_depth)
-        # Whether each open container is an array.
-        self._arrays = bytearray(max_depth + 2)
+        # Whether each open container is an array; of each top-level key, where it stands and where its value lies.
+        if cython.compiled:
+            self._arrays = PyByteArray_FromStringAndSize(cython.NULL, max_depth + 2)
+            self._tops = PyByteArray_FromStringAndSize(cython.NULL, 12 * TOP)
+        else:
+            self._arrays = bytearray(max_depth + 2)
+            self._spans: dict[str, tuple[int, int]] = {}
+        self._count = 0
+        self._escaped = False
         self._depth_limit = max_depth
         self._number_limit = max_number
         self._value_limit = max_values
@@ -219,10 +146,11 @@ class JSONScanner:
         self._first = True
         self._checked = False
         self._string = 0
-        self._top_key = ""
-        self._top_start = 0
+        self._top_start = self._name_start = self._name_end = 0
 
-    def step(self, max_bytes: int = STEP_BYTES, max_values: int = STEP_VALUES) -> bool:
+    def step(
+        self, max_bytes: cython.Py_ssize_t = STEP_BYTES, max_values: cython.Py_ssize_t = STEP_VALUES
+    ) -> cython.bint:
         """Go on, for about so many bytes or values; True when all is read. Raises JSONError, and then is not to be
         called again.
         """
@@ -263,7 +191,7 @@ class JSONScanner:
                     if self._long:
                         self._note(end, in_array)
                     if depth == 1:
-                        self.spans[self._top_key] = (self._top_start, i)
+                        self._keep(i)
                     continue
                 self._name(end, depth)
                 state = _COLON
@@ -309,6 +237,7 @@ class JSONScanner:
                     raise JSONError("a JSON object was expected", i)
                 i += 1
                 depth = 1
+                arrays[1] = 0
                 self._keys.open()
                 state = _ELEMENT
                 continue
@@ -325,7 +254,7 @@ class JSONScanner:
                     self.elements.append((i, self.values - 1))
                 if depth == 1:
                     self._top_start = i
-                    self._checked = self._top_key in CHECKED
+                    self._checked = (c == 0x7B or c == 0x5B) and self._is_checked()
                 if c == 0x22:
                     i += 1
                     self._string = i
@@ -344,12 +273,12 @@ class JSONScanner:
                     state = _ELEMENT
                     continue
                 if c == 0x2D or 0x30 <= c <= 0x39:
-                    i = _number_end(data, i, size, self._number_limit)
+                    i = number_end(data, i, size, self._number_limit)
                 else:
-                    i = _literal_end(data, i, size)
+                    i = literal_end(data, i, size)
                 state = _AFTER
                 if depth == 1:
-                    self.spans[self._top_key] = (self._top_start, i)
+                    self._keep(i)
                 continue
             # The container ends whose closing bracket is here.
             i += 1
@@ -362,12 +291,101 @@ class JSONScanner:
             in_array = arrays[depth] != 0
             state = _AFTER
             if depth == 1:
-                self.spans[self._top_key] = (self._top_start, i)
+                self._keep(i)
         self._at = i
         self._state = state
         self._depth = depth
         self._first = first
         return False
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=True)
+    def _keep(self, end: cython.Py_ssize_t) -> cython.bint:
+        """The value of a top-level key, which ends before `end`, has been read."""
+        if not cython.compiled:
+            self._spans[key_text(self._body, self._name_start, self._name_end)] = (self._top_start, end)
+            self._count += 1
+            return True
+        at: cython.Py_ssize_t = self._count
+        if (at + 1) * TOP > len(self._tops):
+            PyByteArray_Resize(self._tops, 2 * len(self._tops))
+        top: cython.p_longlong = cython.cast(cython.p_longlong, PyByteArray_AS_STRING(self._tops)) + 4 * at
+        top[0] = self._name_start
+        top[1] = self._name_end
+        top[2] = self._top_start
+        top[3] = end
+        self._count = at + 1
+        name: cython.p_const_uchar = cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(self._body)) + top[0]
+        if not self._escaped and memchr(name, 0x5C, top[1] - top[0]) != cython.NULL:
+            self._escaped = True
+        return True
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=True)
+    def _is_checked(self) -> cython.bint:
+        """Whether the latest top-level key is one of `CHECKED`."""
+        start: cython.Py_ssize_t = self._name_start
+        size: cython.Py_ssize_t = self._name_end - start
+        if cython.compiled and (size < 5 or size > 8):
+            name: cython.p_const_uchar = cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(self._body)) + start
+            if memchr(name, 0x5C, size) == cython.NULL:
+                return False
+        return key_text(self._body, start, start + size) in CHECKED
+
+    def span(self, name: bytes) -> tuple[int, int] | None:
+        """Where the value of a top-level key lies, whose name is ASCII without quotes and backslashes; None without."""
+        if not cython.compiled:
+            return self._spans.get(name.decode())
+        if self._escaped:
+            return self.spans.get(name.decode())
+        size: cython.Py_ssize_t = PyBytes_GET_SIZE(name)
+        body: cython.p_char = PyBytes_AS_STRING(self._body)
+        top: cython.p_longlong = cython.cast(cython.p_longlong, PyByteArray_AS_STRING(self._tops))
+        for _ in range(self._count):
+            if top[1] - top[0] == size and memcmp(body + top[0], PyBytes_AS_STRING(name), size) == 0:
+                return (top[2], top[3])
+            top += 4
+        return None
+
+    def says(self, name: bytes, value: bytes) -> cython.bint:
+        """Whether the value of a top-level key, as in `span`, is written as `value`."""
+        span: tuple[int, int] | None = self.span(name)
+        if span is None:
+            return False
+        start: cython.Py_ssize_t = span[0]
+        size: cython.Py_ssize_t = span[1] - start
+        if not cython.compiled:
+            return self._body[start : start + size] == value
+        if size != PyBytes_GET_SIZE(value):
+            return False
+        return memcmp(PyBytes_AS_STRING(self._body) + start, PyBytes_AS_STRING(value), size) == 0
+
+    def text(self, name: bytes) -> str | None:
+        """The value of a top-level key, as in `span`, if that is a string that has no escapes."""
+        span: tuple[int, int] | None = self.span(name)
+        if span is None:
+            return None
+        start: cython.Py_ssize_t = span[0]
+        end: cython.Py_ssize_t = span[1]
+        if not cython.compiled:
+            plain = self._body[start] == 0x22 and b"\\" not in self._body[start:end]
+            return self._body[start + 1 : end - 1].decode() if plain else None
+        string: cython.p_const_char = cython.cast(cython.p_const_char, PyBytes_AS_STRING(self._body)) + start
+        if string[0] != 0x22 or memchr(string, 0x5C, end - start) != cython.NULL:
+            return None
+        return PyUnicode_DecodeUTF8(string + 1, end - start - 2, cython.NULL)
+
+    @property
+    def spans(self) -> dict[str, tuple[int, int]]:
+        """The spans of all of them."""
+        if not cython.compiled:
+            return self._spans
+        top: cython.p_longlong = cython.cast(cython.p_longlong, PyByteArray_AS_STRING(self._tops))
+        found: dict[str, tuple[int, int]] = {}
+        for _ in range(self._count):
+            found[key_text(self._body, top[0], top[1])] = (top[2], top[3])
+            top += 4
+        return found
 
     @cython.cfunc
     def _note(self, end: cython.Py_ssize_t, in_array: cython.bint) -> object:
@@ -383,17 +401,15 @@ class JSONScanner:
     def _name(self, end: cython.Py_ssize_t, depth: cython.Py_ssize_t) -> object:
         """The key between ``_string`` and `end` has been read."""
         start: cython.Py_ssize_t = self._string
-        key: str
         if end - start > _KEY_LIMIT:
             raise JSONError(f"a key longer than {MAX_KEY} bytes", start - 1, limit=True)
         self._key_start, self._key_end = start, end
         if depth == 1:
-            key = key_text(self._body, start, end)
-            if key in self.spans:
-                raise JSONError("duplicate key", start - 1, key)
-            if len(self.spans) >= MAX_TOP_KEYS:
+            if self._keys.add(start, end):
+                raise JSONError("duplicate key", start - 1, key_text(self._body, start, end))
+            if self._count >= _TOP_LIMIT:
                 raise JSONError(f"more than {MAX_TOP_KEYS} keys at the top level", start - 1, limit=True)
-            self._top_key = key
+            self._name_start, self._name_end = start, end
             return None
         self._names += 1
         if self._names > self._key_limit:
@@ -407,7 +423,7 @@ class JSONScanner:
         return None
 
 
-def scan_json(body: bytes, max_depth: int = 128, max_number: int = 1000) -> dict[str, tuple[int, int]]:
+def scan_json(body: bytes, max_depth: int = 128, max_number: int = MAX_NUMBER) -> dict[str, tuple[int, int]]:
     """The ``spans`` of a `JSONScanner`, in one go. Raises JSONError."""
     scanner: JSONScanner = JSONScanner(body, max_depth, max_number)
     while not scanner.step():

@@ -17,6 +17,7 @@ if cython.compiled:
         PyByteArray_Resize,
     )
     from cython.cimports.cpython.bytes import PyBytes_AS_STRING
+    from cython.cimports.cpython.unicode import PyUnicode_DecodeUTF8
     from cython.cimports.edge._fast._bytes import hash_bytes, plain_run
     from cython.cimports.libc.string import memchr, memcmp, memset
 
@@ -169,6 +170,10 @@ def text_end(
 @cython.cfunc
 def key_text(body: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> str:
     """The key between `start` and `end`, escapes resolved."""
+    if cython.compiled:
+        name: cython.p_const_char = PyBytes_AS_STRING(body) + start
+        if memchr(name, 0x5C, end - start) == cython.NULL:
+            return PyUnicode_DecodeUTF8(name, end - start, cython.NULL)
     raw: bytes = body[start:end]
     if b"\\" in raw:
         text: str = json.loads(raw.join((b'"', b'"')))

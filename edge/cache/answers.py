@@ -28,12 +28,12 @@ from edge.redis.pipe import RedisUnavailable
 
 __all__ = ["Answers", "Exact"]
 
-MAX_PLANS = 16384
-MAX_EXACT = 512
-"""Bytes by which a request is known as it is; longer ones by digests."""
+MAX_PLANS = 8192
+MAX_EXACT = 2048
+"""Bytes by which a body, or what a head says, is known as it is; longer ones by digests."""
 SAYING = NAMED | {b"cache-control", b"x-edge-cache-ttl"}
 """Headers that have a part in what a request is answered with, beside its body."""
-Exact = tuple[bytes, ...]
+Exact = tuple[object, ...]
 Asked = tuple[bytes, bool, bool, int]
 """A key, the form its answer is to have, and how often the caches had been cleared."""
 
@@ -109,20 +109,24 @@ class Answers:
 
     # Finding.
 
-    def exact(self, exchange: Exchange, digest: bytes) -> Exact:
-        """The request as it came, in what matters; `digest` is that of its body. Equal for equal bytes and key."""
-        exact: Exact = (digest, exchange.head.target, exchange.key.id.encode())
-        exact += tuple([b"%b: %b" % field for field in select_fields(exchange.head.headers, SAYING, NAMED_PREFIXES)])
-        if sum(map(len, exact)) <= MAX_EXACT:
-            return exact
-        # Clients choose how long these are. Digests of each leave their number and their order as they are.
-        return (digest, *(sha256(part).digest() for part in exact[1:]))
+    def exact(self, exchange: Exchange) -> Exact:
+        """The request as it came, in what matters. Equal for equal bytes of an equal key."""
+        head, body = exchange.head, exchange.payload.body
+        size = len(body)
+        known_by = (exchange.key.id, size, body if size <= MAX_EXACT else exchange.payload.digest)
+        if head.form is not None:  # all that say the same share it
+            return (head, *known_by)
+        said = (head.target, *[b"%b: %b" % field for field in select_fields(head.headers, SAYING, NAMED_PREFIXES)])
+        if sum([len(part) for part in said]) > MAX_EXACT:
+            # Clients choose how long these are. Digests of each leave their number and their order as they are.
+            said = tuple([sha256(part).digest() for part in said])
+        return (*said, *known_by)
 
-    def plan(self, exchange: Exchange, digest: bytes, mode: CacheMode, identity: bytes) -> Plan | None:
-        """What the caches may do for a request, whose body has this digest; None for nothing. Whoever sends the same
-        bytes with the same key, under the same configuration, asks the same. Raises InvalidRequest, NotCached.
+    def plan(self, exchange: Exchange, mode: CacheMode, identity: bytes) -> Plan | None:
+        """What the caches may do for a request; None for nothing. Whoever sends the same bytes with the same key, under
+        the same configuration, asks the same. Raises InvalidRequest, NotCached.
         """
-        exact = self.exact(exchange, digest)
+        exact = self.exact(exchange)
         known = self._plans.find(exact, exchange.state)
         if known is not None:
             return known

@@ -44,7 +44,7 @@ def decode_body(payload: Payload) -> dict[str, Any] | None:
     read in another by the provider, and a number may be beyond what can be told exactly. None for one of more values
     than can be looked at while the other requests of the loop wait.
     """
-    if payload.repeated or len(payload.body) > MAX_BYTES or payload.values > MAX_VALUES:
+    if payload.scan.repeated or len(payload.body) > MAX_BYTES or payload.values > MAX_VALUES:
         return None
     try:
         return _decode(payload.body)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import count
 from time import monotonic, time
 from typing import Any
 from urllib.parse import quote
@@ -21,7 +20,6 @@ __all__ = ["Generation", "Held", "MemoryCache"]
 PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F))
 BYTES_PER_CHUNK = 120
 """What a chunk's pair of numbers takes, on CPython."""
-SERIAL = count()
 REPORT_EVERY = 64
 """Writes between two reports of how full the cache is."""
 
@@ -44,30 +42,33 @@ class Generation:
 
 
 class Held:
-    """An entry at hand: the headers that name who answered, and its forms as they are served, by whether that is a
-    stream, and one that tells its tokens. ``serial`` is its own.
+    """An entry at hand: the headers that name who answered, its tokens by kind, and its forms as they are served, by
+    whether that is a stream, and one that tells its tokens.
     """
 
-    __slots__ = ("entry", "forms", "headers", "serial")
+    __slots__ = ("entry", "forms", "headers", "kinds")
 
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
-        self.serial = next(SERIAL)
         self.headers = headers_of(entry.provider, entry.model)
+        self.kinds = entry.usage.by_kind() if entry.usage is not None else []
         self.forms: dict[tuple[bool, bool], bytes | None] = {}
 
     def form_for(self, payload: Payload) -> bytes | None:
         """The answer as a request asks for it; None where this entry cannot tell it."""
-        return self.form(stream=payload.stream, include_usage=payload.include_usage)
+        return self._form(payload.stream, payload.include_usage)
 
     def form(self, *, stream: bool, include_usage: bool) -> bytes | None:
         """The answer as it is asked for now; None where this entry cannot tell it."""
+        return self._form(stream, include_usage)
+
+    def _form(self, stream: bool, include_usage: bool) -> bytes | None:
         entry = self.entry
         asked = (stream, include_usage)
         if asked not in self.forms:
             if stream:
                 events = replay.events(entry, include_usage=include_usage)
-                form = None if events is None else b"".join(chunk for _, chunk in events)
+                form = None if events is None else b"".join([chunk for _, chunk in events])
                 self.forms[asked] = entry.body if form == entry.body else form  # no second copy of it
             else:
                 self.forms[asked] = replay.whole(entry) if entry.streamed else entry.body

@@ -4,7 +4,6 @@ configuration, without looking at what is stored.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edge.config import CacheMode
@@ -24,7 +23,6 @@ STRICTEST: tuple[CacheMode, ...] = ("off", "deterministic", "all")
 MAX_TTL_S = 31_536_000
 
 
-@dataclass(slots=True)
 class Plan:
     """``look``: a stored answer will do, and so will one that is on its way; ``store``: the answer may be kept, for
     ``ttl_s`` at most where that is not None; ``only``: nobody may be asked for it.
@@ -32,12 +30,17 @@ class Plan:
     ``digest`` is the cache key, ``choices`` how many the request asks for.
     """
 
-    look: bool
-    store: bool
-    only: bool
-    ttl_s: int | None
-    digest: bytes = b""
-    choices: int = 1
+    __slots__ = ("choices", "digest", "look", "only", "store", "ttl_s")
+
+    def __init__(
+        self, look: bool, store: bool, only: bool, ttl_s: int | None, digest: bytes = b"", choices: int = 1
+    ) -> None:
+        self.look = look
+        self.store = store
+        self.only = only
+        self.ttl_s = ttl_s
+        self.digest = digest
+        self.choices = choices
 
 
 class Lookup:

@@ -102,9 +102,9 @@ class Crossing:
     def _change(self, payload: Payload, model: str, signs: bool) -> None:
         changed: list[tuple[int, int, bytes]] = []
         if model != payload.model:
-            changed.append((*payload.spans["model"], msgspec.json.encode(model)))
+            changed.append((*(payload.span(b"model") or (0, 0)), msgspec.json.encode(model)))
         if signs and not anthropic_model(model).unsigned_thinking:
-            start, end = payload.spans.get("messages", (0, 0))
+            start, end = payload.span(b"messages") or (0, 0)
             if (signed := without_unsigned(payload.body, start, end)) is not None:
                 changed.append((start, end, signed))
         for start, end, value in sorted(changed, reverse=True):

@@ -1,17 +1,18 @@
+from edge._fast._json_c cimport JSONScanner as Scan
 from edge.exchange cimport Exchange
 from edge.payload cimport Payload
 
 
 cdef class Reading:
     cdef readonly bytes body
-    cdef readonly object scanner
-    cdef bytes _digest
+    cdef readonly Scan scan
+    cdef readonly bytes digest
 
-    cpdef bint step(self) except -1
-    cpdef bytes digest(self)
+    cpdef bint step(self) except? -1
 
 
 cpdef check_body(Exchange exchange, Reading reading)
-cpdef Py_ssize_t timeout_ms(Exchange exchange) except -1
-cdef bint _includes_usage(bytes body, tuple span) except -1
+cdef str _odd_model(Exchange exchange, Reading reading)
+cpdef Py_ssize_t timeout_ms(Exchange exchange) except? -1
+cdef bint _includes_usage(bytes body, tuple span) except? -1
 cdef object _value(bytes body, tuple span)

@@ -24,17 +24,17 @@ HASHED = 1 << 20
 
 
 class Reading:
-    """A body that is being read, at once or in slices: its scan, and its SHA-256, once that is asked for."""
+    """A body that is being read, at once or in slices: its scan and, if that is wanted, its SHA-256."""
 
     def __init__(self, body: bytes) -> None:
         self.body = body
-        self.scanner = JSONScanner(body)
-        self._digest = b""
+        self.scan = JSONScanner(body)
+        self.digest = b""
 
     def step(self) -> bool:
         """One step of the scan, True when it is done. Raises InvalidJSON, DuplicateKey."""
         try:
-            return self.scanner.step()
+            done: bool = self.scan.step()
         except JSONError as error:
             if error.duplicate is not None:
                 message = f"The body repeats a key at byte {error.offset}: every key may be given once."
@@ -42,9 +42,10 @@ class Reading:
             if error.limit:
                 raise InvalidJSON(f"The body is larger than is read, it has {error}.") from None
             raise InvalidJSON(f"The body is not valid JSON: {error}.") from None
+        return done
 
     def in_slices(self, slices: Slices, done: Done, *, digest: bool) -> Job:
-        """Scan a large body, and with `digest` find its digest. `done` is told what `step` raises."""
+        """Scan a large body, and with `digest` find that. `done` is told what `step` raises."""
         body, hashed, at, scanned = memoryview(self.body), sha256(), 0, False
 
         def step() -> bool:
@@ -56,15 +57,10 @@ class Reading:
             at += HASHED
             if at < len(body):
                 return False
-            self._digest = hashed.digest()
+            self.digest = hashed.digest()
             return True
 
         return slices.add(step, done)
-
-    def digest(self) -> bytes:
-        if not self._digest:
-            self._digest = sha256(self.body).digest()
-        return self._digest
 
 
 def check_body(exchange: Exchange, reading: Reading) -> None:
@@ -75,25 +71,32 @@ def check_body(exchange: Exchange, reading: Reading) -> None:
     deadline_ms = timeout_ms(exchange)
     while not reading.step():
         pass
-    scanner, body = reading.scanner, reading.body
-    spans = scanner.spans
-    span = spans.get("model")
-    if span is None:
-        raise missing("model", exchange.head.dialect)
-    model = _value(body, span)
-    if not isinstance(model, str):
-        raise no_string("model", model, exchange.head.dialect)
+    body, scan = reading.body, reading.scan
+    model = scan.text(b"model")
+    if model is None:
+        model = _odd_model(exchange, reading)
     if not 0 < len(model) <= MAX_MODEL or not model.isprintable():
         raise InvalidValue(f"The parameter 'model' must have 1 to {MAX_MODEL} printable characters.", param="model")
-    span = spans.get("stream")
-    said = b"false" if span is None else body[span[0] : span[1]]
-    stream = said == b"true"
+    stream = scan.says(b"stream", b"true")
     include_usage = (
-        stream and exchange.head.route.api in ON_REQUEST and _includes_usage(body, spans.get("stream_options"))
+        stream and exchange.head.route.api in ON_REQUEST and _includes_usage(body, scan.span(b"stream_options"))
     )
-    exchange.payload = Payload(body, spans, scanner.values, scanner.repeated, model, stream, include_usage, deadline_ms)
-    if not stream and said not in (b"false", b"null"):
-        raise no_boolean("stream", _value(body, spans["stream"]), exchange.head.dialect)
+    exchange.payload = Payload(body, scan, model, stream, include_usage, deadline_ms, reading.digest)
+    if not stream:
+        span = scan.span(b"stream")
+        if span is not None and not scan.says(b"stream", b"false") and not scan.says(b"stream", b"null"):
+            raise no_boolean("stream", _value(body, span), exchange.head.dialect)
+
+
+def _odd_model(exchange: Exchange, reading: Reading) -> str:
+    """The model's name where it is written with escapes. Raises InvalidRequest where it is missing or no string."""
+    span = reading.scan.span(b"model")
+    if span is None:
+        raise missing("model", exchange.head.dialect)
+    model = _value(reading.body, span)
+    if not isinstance(model, str):
+        raise no_string("model", model, exchange.head.dialect)
+    return model
 
 
 def timeout_ms(exchange: Exchange) -> int:

@@ -15,6 +15,7 @@ content, or whose connection broke: whether such a provider has done any work, n
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -86,26 +87,25 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
 
 
 class Book:
-    """What adds up the answers of one model of a provider for one tenant: each series from the first time on that there
-    is something to add to it.
+    """What adds up tokens by kind, and costs: each series from the first time on that there is something to add to it.
+    `tokens` binds that of a kind, `cost` that of the costs.
     """
 
-    def __init__(self, bind: Callable[..., Add], provider: str, model_label: str, tenant: str) -> None:
-        self._bind = bind
-        self._labels = provider, model_label, tenant
+    def __init__(self, tokens: Callable[[str], Add], cost: Callable[[], Add]) -> None:
+        self._bind_tokens = tokens
+        self._bind_cost = cost
         self._tokens: dict[str, Add] = {}
         self._cost: Add | None = None
 
     def add_tokens(self, kind: str, tokens: int) -> None:
         add = self._tokens.get(kind)
         if add is None:
-            provider, model_label, tenant = self._labels
-            add = self._tokens[kind] = self._bind("edge_tokens_total", provider, model_label, kind, tenant)
+            add = self._tokens[kind] = self._bind_tokens(kind)
         add(tokens)
 
     def add_cost(self, cost: int) -> None:
         if self._cost is None:
-            self._cost = self._bind("edge_cost_usd_total", *self._labels)
+            self._cost = self._bind_cost()
         self._cost(cost / PICO)
 
 
@@ -116,6 +116,16 @@ class Accounts:
         self._count = meter.count
         self._bind = meter.bind
         self._books: Memo[tuple[str, str, str], Book] = Memo()
+        self._savings: Memo[tuple[str, str, str], Book] = Memo()
+
+    def _book(self, provider: str, model_label: str, tenant: str) -> Book:
+        """Of the answers of one model of a provider for one tenant."""
+        bind = self._bind
+
+        def tokens(kind: str) -> Add:
+            return bind("edge_tokens_total", provider, model_label, kind, tenant)
+
+        return Book(tokens, partial(bind, "edge_cost_usd_total", provider, model_label, tenant))
 
     def charge(
         self, upstream: Upstream, model_label: str, tenant: str, usage: Usage | None, estimated: bool = False
@@ -133,9 +143,9 @@ class Accounts:
         labels = (provider.name, model_label, tenant)
         book = self._books.get(labels)
         if book is None:
-            book = self._books.keep(labels, Book(self._bind, *labels))
+            book = self._books.keep(labels, self._book(*labels))
         counts = usage.settled()
-        for kind, tokens in by_kind(counts):
+        for kind, tokens in counts.by_kind():
             book.add_tokens(kind, tokens)
         cost = -1
         if price is not None:
@@ -143,29 +153,28 @@ class Accounts:
             book.add_cost(cost)
         return Charge(counts, cost, estimated)
 
-    def saved(self, model_label: str, tenant: str, tier: str, usage: Usage | None, cost: int) -> None:
-        """Count what an answer that was not asked of a provider would have cost: `usage` and `cost` are those of the
-        answer given instead (-1: not known, adds nothing), `tier` says where it came from (memory, redis, joined).
+    def saved(self, model_label: str, tenant: str, tier: str, kinds: list[tuple[str, int]], cost: int) -> None:
+        """Count what an answer that was not asked of a provider would have cost: `kinds` (`Usage.by_kind`) and `cost`
+        are those of the answer given instead (-1: not known, adds nothing), `tier` says where it came from (memory,
+        redis, joined).
         """
-        for add, amount in self.savings(model_label, tenant, tier, usage, cost):
-            add(amount)
-
-    def saved_by(self, exchange: Exchange, cost: int) -> None:
-        """Count what the answer given to `exchange` would have cost."""
-        self.saved(exchange.grant.label, exchange.key.tenant, exchange.cache, exchange.usage, cost)
-
-    def savings(
-        self, model_label: str, tenant: str, tier: str, usage: Usage | None, cost: int
-    ) -> list[tuple[Add, float]]:
-        """What `saved` counts, as calls to be made for each such answer."""
-        bind = self._bind
-        found: list[tuple[Add, float]] = []
-        if usage is not None:
-            for kind, tokens in by_kind(usage):
-                found.append((bind("edge_saved_tokens_total", model_label, tenant, tier, kind), tokens))
+        labels = (model_label, tenant, tier)
+        book = self._savings.get(labels)
+        if book is None:
+            book = self._savings.keep(labels, self._book_of_savings(*labels))
+        for kind, tokens in kinds:
+            book.add_tokens(kind, tokens)
         if cost > 0:
-            found.append((bind("edge_saved_cost_usd_total", model_label, tenant, tier), cost / PICO))
-        return found
+            book.add_cost(cost)
+
+    def saved_by(self, exchange: Exchange, kinds: list[tuple[str, int]], cost: int) -> None:
+        """Count what the answer given to `exchange` would have cost."""
+        self.saved(exchange.grant.label, exchange.key.tenant, exchange.cache, kinds, cost)
+
+    def _book_of_savings(self, *labels: str) -> Book:
+        bind = self._bind
+        cost = partial(bind, "edge_saved_cost_usd_total", *labels)
+        return Book(partial(bind, "edge_saved_tokens_total", *labels), cost)
 
     def settle(self, exchange: Exchange, tried: Tried, error: Exception | None, answer: bytes | None = None) -> None:
         """Charge what the provider has answered to an attempt for `exchange`, if it has and is not charged yet.
@@ -230,32 +239,6 @@ class Accounts:
         if window is not None and estimated.input > window and (known is None or known.input < 0):
             estimated = msgspec.structs.replace(estimated, input=window)  # it would have been refused otherwise
         return estimated, True
-
-
-def by_kind(usage: Usage) -> list[tuple[str, int]]:
-    """The counts that are given and not 0, by the metrics' names of them."""
-    found: list[tuple[str, int]] = []
-    if usage.input > 0:
-        found.append(("input", usage.input))
-    if usage.output > 0:
-        found.append(("output", usage.output))
-    if usage.cache_read > 0:
-        found.append(("cache_read", usage.cache_read))
-    if usage.cache_write > 0:
-        found.append(("cache_write", usage.cache_write))
-    if usage.reasoning > 0:
-        found.append(("reasoning", usage.reasoning))
-    if usage.cache_write_long:
-        found.append(("cache_write_long", usage.cache_write_long))
-    if usage.audio_input:
-        found.append(("audio_input", usage.audio_input))
-    if usage.audio_output:
-        found.append(("audio_output", usage.audio_output))
-    if usage.image_input:
-        found.append(("image_input", usage.image_input))
-    if usage.image_output:
-        found.append(("image_output", usage.image_output))
-    return found
 
 
 def estimate(measure: Callable[[], int], written: int, known: Usage | None = None) -> Usage:

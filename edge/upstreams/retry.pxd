@@ -6,7 +6,6 @@ cpdef check_status(Tried tried, str endpoint, int status, bytes body)
 cpdef object failure_of(int status, bytes body)
 cpdef bint may_follow(Tried tried, bint taken=*) except -1
 cpdef bint is_kept(Exchange exchange) except -1
-cdef bint says(Exchange exchange, str field, bytes value) except -1
 cpdef str code_of_attempt(int status, object error)
 cpdef list returned_headers(list headers, dict index)
 cpdef bint is_stream(int status, dict index, bint asked) except -1

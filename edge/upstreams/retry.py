@@ -146,17 +146,10 @@ def is_kept(exchange: Exchange) -> bool:
     A response is stored unless ``store`` is false (https://platform.openai.com/docs/api-reference/responses/create);
     what passes through to paths that are not known here may be a job.
     """
-    route = exchange.head.route
-    if route.endpoint == OTHER or says(exchange, "store", b"true"):
+    route, payload = exchange.head.route, exchange.payload
+    if route.endpoint == OTHER or payload.says(b"store", b"true"):
         return True
-    return route.api == "responses" and (not says(exchange, "store", b"false") or says(exchange, "background", b"true"))
-
-
-def says(exchange: Exchange, field: str, value: bytes) -> bool:
-    """Whether a field at the top of the body has this value."""
-    payload = exchange.payload
-    span = payload.spans.get(field)
-    return span is not None and payload.body[span[0] : span[1]] == value
+    return route.api == "responses" and (not payload.says(b"store", b"false") or payload.says(b"background", b"true"))
 
 
 def told(error: ProviderError, body: bytes) -> ProviderError:

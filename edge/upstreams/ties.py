@@ -27,9 +27,9 @@ Target = tuple["Upstream", "Account | None"]
 MAX_TARGETS = 8
 """Accounts that are asked for one thing."""
 
-FIELDS: dict[str, tuple[str, ...]] = {
-    "responses": ("previous_response_id", "conversation", "prompt"),
-    "messages": ("container",),
+FIELDS: dict[str, tuple[bytes, ...]] = {
+    "responses": (b"previous_response_id", b"conversation", b"prompt"),
+    "messages": (b"container",),
 }
 """Fields at the top of a body that name a thing where they are given."""
 MADE_BY: dict[str, tuple[bytes, ...]] = {
@@ -66,9 +66,10 @@ UNKNOWN_THING = re.compile(
 
 def tie_of(exchange: Exchange) -> int:
     """Whether a request makes (MAKES) or names (NAMES) what an account keeps."""
-    api, body, spans = exchange.head.route.api, exchange.payload.body, exchange.payload.spans
+    api, payload = exchange.head.route.api, exchange.payload
+    body = payload.body
     for field in FIELDS.get(api, ()):
-        span = spans.get(field)
+        span = payload.span(field)
         if span is not None and body[span[0] : span[1]] not in (b"null", b'""', b"{}"):
             return NAMES
     for mark, form in NAMED.get(api, ()):

@@ -108,10 +108,12 @@ def test_savings_are_summed_over_workers_by_model_and_tenant(tally):
     workers = [Metrics(slots, 1, since=0.0), Metrics(slots, 2, since=0.0)]
     for metrics in workers:
         accounts = Accounts(metrics)
-        accounts.saved("smart", "a", "memory", Usage(input=10, output=5, cache_read=3, cache_write=2, reasoning=4), 7)
-        accounts.saved("smart", "a", "joined", Usage(input=1, output=1), 100_000_000)
-        accounts.saved("smart", "b", "memory", None, -1)
-        accounts.saved("wise", "b", "redis", Usage(), PICO // 10)
+        accounts.saved(
+            "smart", "a", "memory", Usage(input=10, output=5, cache_read=3, cache_write=2, reasoning=4).by_kind(), 7
+        )
+        accounts.saved("smart", "a", "joined", Usage(input=1, output=1).by_kind(), 100_000_000)
+        accounts.saved("smart", "b", "memory", [], -1)
+        accounts.saved("wise", "b", "redis", Usage().by_kind(), PICO // 10)
     for region in (None, 2):
         if region:
             slots.fold(region)  # a worker that has ended still counts

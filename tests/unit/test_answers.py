@@ -14,7 +14,7 @@ import pytest
 import edge.cache.asking
 import edge.sharing
 from edge import config
-from edge.cache.answers import Answers
+from edge.cache.answers import MAX_EXACT, Answers
 from edge.cache.entry import Entry
 from edge.cache.flight import MAX_KEPT, MAX_WHOLE, Flight
 from edge.cache.key import MAX_BYTES, MAX_VALUES, decode_body
@@ -155,13 +155,25 @@ def test_what_a_request_is_known_by_is_short_however_long_its_headers_are():
     def exact(*headers, **more):
         exchange = asked(CHAT, headers=headers, **more)
         exchange.key = ANYONE
-        return made.exact(exchange, b"d" * 32)
+        return made.exact(exchange)
 
     beta = ("anthropic-beta", "b" * 8000)
     cases = [exact(), exact(query=b"q" * 8000), exact(query=b"q" * 8001), exact(beta), exact(beta, beta)]
     cases += [exact(("openai-beta", beta[1])), exact(beta, ("openai-beta", "x")), exact(("openai-beta", "x"), beta)]
     assert len(set(cases)) == len(cases)
-    assert all(sum(map(len, each)) <= 512 for each in cases)
+    assert all(sum(len(part) for part in each if isinstance(part, bytes)) <= 2 * MAX_EXACT for each in cases)
+
+
+def test_what_a_long_body_is_known_by_is_its_digest():
+    made, known = answers(), set()
+    for size in (MAX_EXACT - 100, MAX_EXACT + 100, MAX_EXACT + 101):
+        exchange = asked({**CHAT, "user": "x" * size})
+        exchange.key = ANYONE
+        exact = made.exact(exchange)
+        assert exact == made.exact(exchange)
+        assert sum(len(part) for part in exact if isinstance(part, bytes)) <= 2 * MAX_EXACT
+        known.add(exact)
+    assert len(known) == 3
 
 
 def test_only_if_cached_asks_nobody_where_the_cache_has_no_part():

@@ -52,6 +52,31 @@ def test_only_one_object_is_a_body(json_module, body):
         json_module.scan_json(body)
 
 
+def test_one_key_is_asked_for_by_its_name(json_module):
+    body = rb'{"a":"x","mod\u0065l":"m\u0061","b" : true,"c":null,"d":"","long name":[1]}'
+    for names in (body, body.replace(rb"\u0065", b"e")):
+        scanner = json_module.JSONScanner(names)
+        while not scanner.step():
+            pass
+        for name, (start, end) in scanner.spans.items():
+            assert scanner.span(name.encode()) == (start, end)
+            assert scanner.says(name.encode(), names[start:end])
+            assert not scanner.says(name.encode(), names[start:end] + b" ")
+        assert set(scanner.spans) == {"a", "model", "b", "c", "d", "long name"}
+        assert scanner.span(b"mode") is scanner.span(b"models") is None
+        assert not scanner.says(b"none", b"")
+        assert [scanner.text(name) for name in (b"a", b"d", b"model", b"b", b"none")] == ["x", "", None, None, None]
+
+
+def test_many_top_level_keys_are_all_found(json_module):
+    body = json.dumps({f"key {number}": number for number in range(300)}).encode()
+    scanner = json_module.JSONScanner(body)
+    while not scanner.step():
+        pass
+    assert all(scanner.says(b"key %d" % number, b"%d" % number) for number in range(300))
+    assert len(scanner.spans) == 300
+
+
 def test_spans_leave_white_space_out(json_module):
     body = b' { "a" : [1, 2] ,\n"b":\t"x" , "c":{"d" : 1 } , "d" : 12 } \n'
     spans = json_module.scan_json(body)

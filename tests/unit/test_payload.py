@@ -16,8 +16,8 @@ def test_a_payload_has_what_the_body_asks_for():
     payload = asked(body.replace(b"messages", b"others"), headers=[("x-edge-timeout-ms", "250")]).payload
     assert payload.body == body.replace(b"messages", b"others")
     assert (payload.model, payload.stream, payload.include_usage, payload.deadline_ms) == ("ma", True, False, 250)
-    assert (payload.values, payload.repeated) == (7, True)
-    start, end = payload.spans["model"]
+    assert (payload.values, payload.scan.repeated) == (7, True)
+    start, end = payload.span(b"model")
     assert payload.body[start:end] == rb'"m\u0061"'
 
 

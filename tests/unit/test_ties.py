@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from edge._fast import scan_json
+from edge._fast import JSONScanner
+from edge.payload import Payload
 from edge.upstreams.ties import FREE, MAKES, NAMES, tie_of
 
 CASES = [
@@ -40,7 +41,9 @@ CASES = [
 
 @pytest.mark.parametrize(("api", "body", "tie"), CASES)
 def test_a_request_is_tied_by_what_it_makes_or_names(api, body, tie):
-    exchange = SimpleNamespace(
-        head=SimpleNamespace(route=SimpleNamespace(api=api)), payload=SimpleNamespace(body=body, spans=scan_json(body))
-    )
+    scan = JSONScanner(body)
+    while not scan.step():
+        pass
+    payload = Payload(body, scan, "m", False, False, 0)
+    exchange = SimpleNamespace(head=SimpleNamespace(route=SimpleNamespace(api=api)), payload=payload)
     assert tie_of(exchange) == tie

@@ -1,0 +1,25 @@
+# The scan of a body, for compiled modules.
+
+from edge._fast._json_strings_c cimport Keys
+
+cdef class JSONScanner:
+    cdef readonly Py_ssize_t values
+    cdef readonly bint repeated
+    cdef readonly list elements, strings
+    cdef bytes _body
+    cdef list _cuts
+    cdef Keys _keys
+    cdef bytearray _arrays, _tops
+    cdef dict _spans
+    cdef Py_ssize_t _long, _key_start, _key_end, _depth_limit, _number_limit, _value_limit, _key_limit
+    cdef Py_ssize_t _names, _at, _state, _depth, _string, _top_start, _name_start, _name_end, _count
+    cdef bint _first, _checked, _escaped
+
+    cpdef bint step(self, Py_ssize_t max_bytes=*, Py_ssize_t max_values=*) except? -1
+    cpdef tuple span(self, bytes name)
+    cpdef bint says(self, bytes name, bytes value) except? -1
+    cpdef str text(self, bytes name)
+    cdef bint _is_checked(self) except? -1
+    cdef bint _keep(self, Py_ssize_t end) except? -1
+    cdef object _note(self, Py_ssize_t end, bint in_array)
+    cdef object _name(self, Py_ssize_t end, Py_ssize_t depth)

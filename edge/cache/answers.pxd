@@ -1,0 +1,17 @@
+from edge.cache.memory cimport Generation, Held, MemoryCache
+from edge.cache.policy cimport Plan
+from edge.exchange cimport Exchange
+from edge.payload cimport Payload
+
+
+cdef class Answers:
+    cdef object _settings, _meter, _log, _client, _redis, _changing
+    cdef public object _remote, _plans
+    cdef readonly Generation _generation
+    cdef readonly MemoryCache memory
+    cdef readonly object flights
+    cdef readonly dict _questions
+
+    cpdef tuple exact(self, Exchange exchange)
+    cpdef Plan plan(self, Exchange exchange, str mode, bytes identity)
+    cpdef tuple recall(self, Plan plan, Payload payload)

@@ -1,0 +1,29 @@
+from edge.payload cimport Payload
+
+
+cdef class Generation:
+    cdef object _word
+
+
+cdef class Held:
+    cdef readonly object entry
+    cdef readonly list headers, kinds
+    cdef readonly dict forms
+
+    cpdef bytes form_for(self, Payload payload)
+    cdef bytes _form(self, bint stream, bint include_usage)
+    cpdef double left_s(self) except? -1
+    cpdef object age_s(self)
+
+
+cdef class MemoryCache:
+    cdef object _ttl_s, _meter, _lfu
+    cdef Generation _generation
+    cdef object _seen
+    cdef tuple _told
+    cdef Py_ssize_t _writes
+
+    cpdef Held get(self, bytes digest)
+    cpdef put(self, bytes digest, Held held)
+    cpdef clear(self)
+    cpdef report(self)

@@ -1,0 +1,17 @@
+from edge.cache.memory cimport Held
+from edge.exchange cimport Exchange
+
+
+cdef class Plan:
+    cdef public bint look, store, only
+    cdef public object ttl_s
+    cdef public bytes digest
+    cdef public Py_ssize_t choices
+
+
+cdef class Lookup:
+    cdef public Plan plan
+    cdef public Held held
+
+
+cpdef bint caches_for(Exchange exchange) except? -1
