@@ -14,7 +14,7 @@ cdef class Dispatch(Outcome):
     cdef object _done, _job
     cdef list _targets
     cdef int _at
-    cdef bint _failed, _names
+    cdef bint _failed, _names, _counts
     cdef double _begun
 
     cpdef start(self)

@@ -31,7 +31,6 @@ class Dispatch(Outcome):
         self._desk = desk
         self._exchange = exchange
         self._done: Done | None = done
-        settings = exchange.state.settings.resilience
         self._targets, self._names = targets_of(exchange)
         self._at = 0
         self._failed = False
@@ -39,12 +38,13 @@ class Dispatch(Outcome):
         self._tried: Tried | None = None
         self._attempt: Attempt | None = None
         self._job: Job | None = None
-        client_ms = exchange.payload.deadline_ms
-        self._deadline = deadline = Deadline(desk.sweep, settings, self._expired, client_ms=client_ms)
-        if exchange.head.route.counts:
-            deadline.for_attempts(stream=False, total_s=COUNT_S, share=len(self._targets))
+        payload, settings = exchange.payload, exchange.state.settings.resilience
+        self._counts = exchange.head.route.counts
+        self._deadline = deadline = Deadline(desk.sweep, settings, self._expired, payload.deadline_ms)
+        if self._counts:
+            deadline.for_attempts(False, COUNT_S, len(self._targets))
         else:
-            deadline.for_attempts(stream=exchange.payload.stream)
+            deadline.for_attempts(payload.stream)
         if not exchange.shares:  # the clients of a flight have clocks of their own
             deadline.keep_alive(exchange, desk.replies.keep_alive)
 
@@ -66,7 +66,7 @@ class Dispatch(Outcome):
         self._at += 1
         exchange.attempts += 1
         self._begun = perf_counter()
-        if exchange.head.route.counts and not upstream.provider.speaks(exchange.head.route):
+        if self._counts and not upstream.provider.speaks(exchange.head.route):
             exchange.upstream = upstream
             self._estimate_uncounted()
             return
@@ -74,7 +74,7 @@ class Dispatch(Outcome):
 
     def _ask(self, upstream: Upstream, account: Account | None) -> None:
         exchange = self._exchange
-        others_left = self._at < len(self._targets) or exchange.head.route.counts
+        others_left = self._at < len(self._targets) or self._counts
         tried = self._tried = exchange.attempt = Tried(upstream, account, self._names, others_left)
         attempt = Attempt(self._desk, exchange, self._deadline, self, tried)
         self._attempt = attempt
@@ -104,7 +104,7 @@ class Dispatch(Outcome):
         if self._done is None:
             return
         exchange = self._exchange
-        last, counts = self._at == len(self._targets), exchange.head.route.counts
+        last, counts = self._at == len(self._targets), self._counts
         if isinstance(error, AttemptFailed):
             self._failed = True
             ends = last or self._deadline.over()

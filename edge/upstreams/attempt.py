@@ -25,7 +25,6 @@ from edge.upstreams.retry import (
     AttemptFailed,
     check_count,
     check_status,
-    code_of_attempt,
     failure_of,
     is_for_nobody,
     is_kept,
@@ -438,9 +437,7 @@ class Attempt(Receiver):
         if not tried.charged:
             self._desk.accounts.settle(exchange, tried, exchange.error if error is None else error)
         if tried.request is not None:
-            code = code_of_attempt(tried.status, error)
-            provider = tried.upstream.provider.name
-            self._desk.meter.count("edge_upstream_requests_total", provider, exchange.grant.label, code)
+            self._desk.asked(tried, exchange.grant.label, error)
         if self._timer is not None:
             self._timer.cancel()
         if self._job is not None:

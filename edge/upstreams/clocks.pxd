@@ -1,23 +1,35 @@
 from edge.exchange cimport Exchange
 
 
+cdef class Times:
+    cdef readonly object settings
+    cdef readonly double total_s, attempt_s, first_content_s, idle_s, keepalive_s
+
+
 cdef class Sweep:
-    cdef public set active
+    cdef Deadline _first, _next
+    cdef Times _times
     cdef object _timer
 
-    cpdef start(self, object loop)
+    cpdef Times times(self, object settings)
+    cpdef add(self, Deadline deadline)
+    cpdef remove(self, Deadline deadline)
 
 
 cdef class Deadline:
     cdef Exchange _exchange
     cdef Sweep _sweep
-    cdef object _expired, _keep_alive, _loop, _settings
+    cdef Times _times
+    cdef object _expired, _keep_alive, _loop
     cdef bytes _latest
     cdef str _awaited, _phase
-    cdef double _begin_s, _left_s, _speak_at, _total, _idle_s
+    cdef double _begin_s, _left_s, _speak_at, _total
     cdef public double when
-    cdef public bint heard
+    cdef public bint heard, listed
+    cdef public Deadline before, after
 
+    cpdef Deadline for_attempts(self, bint stream, double total_s=*, int share=*)
+    cpdef keep_alive(self, Exchange exchange, object send)
     cpdef bint over(self)
     cpdef next_bytes(self)
     cpdef whole(self)

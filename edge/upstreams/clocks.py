@@ -28,30 +28,82 @@ WRITE_STALL_S = 30.0
 NEVER = float("inf")
 
 
+class Times:
+    """The seconds of one configuration."""
+
+    def __init__(self, settings: Resilience) -> None:
+        self.settings = settings
+        self.total_s = settings.total_s
+        self.attempt_s = settings.attempt_s
+        self.first_content_s = settings.first_content_s
+        self.idle_s = settings.idle_s
+        self.keepalive_s = float(settings.stream_keepalive_s)
+
+
 class Sweep:
-    """The deadlines of one event loop; looks at them while there are any."""
+    """The deadlines of one event loop, in a list that they are the links of; looks at them while there are any."""
 
     def __init__(self) -> None:
-        self.active: set[Deadline] = set()
+        self._first: Deadline | None = None
+        self._next: Deadline | None = None
+        self._times: Times | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+    @property
+    def active(self) -> bool:
+        return self._first is not None
+
+    def times(self, settings: Resilience) -> Times:
+        """Those of the configuration that is asked for nearly always are at hand."""
+        times = self._times
+        if times is None or times.settings is not settings:
+            times = self._times = Times(settings)
+        return times
+
+    def add(self, deadline: Deadline) -> None:
+        """Look at a deadline from now on, if that is not done already."""
+        if deadline.listed:
+            return
+        deadline.listed = True
+        after = deadline.after = self._first
+        if after is not None:
+            after.before = deadline
+        self._first = deadline
         if self._timer is None:
+            loop = asyncio.get_running_loop()
             self._timer = loop.call_later(SWEEP_S, self._look, loop)
+
+    def remove(self, deadline: Deadline) -> None:
+        if not deadline.listed:
+            return
+        deadline.listed = False
+        before, after = deadline.before, deadline.after
+        deadline.before = deadline.after = None
+        if self._next is deadline:
+            self._next = after
+        if after is not None:
+            after.before = before
+        if before is not None:
+            before.after = after
+        else:
+            self._first = after
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         # First, so that an error in one request's callback, which the loop reports, stops nobody else's clocks.
         self._timer = loop.call_later(SWEEP_S, self._look, loop)
         now = loop.time()
-        for deadline in list(self.active):
+        deadline = self._first
+        while deadline is not None:
+            self._next = deadline.after  # kept right by `remove`, whatever is removed meanwhile
             if deadline.heard:
                 deadline.next_bytes()
             if deadline.when <= now:
-                self.active.discard(deadline)
+                self.remove(deadline)
                 deadline.expire()
             else:
                 deadline.listen(now)
-        if not self.active:
+            deadline = self._next
+        if self._first is None:
             self._timer.cancel()
             self._timer = None
 
@@ -59,6 +111,8 @@ class Sweep:
 class Deadline:
     """The clocks of one request. Between `start` and `stop`, once per attempt, who waits is told when its time is over:
     by UpstreamTimeout, or ClientClosedRequest where it was the client that did not take its answer.
+
+    ``listed``, ``before`` and ``after`` are its sweep's.
     """
 
     __slots__ = (
@@ -71,41 +125,45 @@ class Deadline:
         "_left_s",
         "_loop",
         "_phase",
-        "_settings",
         "_speak_at",
         "_sweep",
+        "_times",
         "_total",
+        "after",
+        "before",
         "heard",
+        "listed",
         "when",
     )
 
     def __init__(
-        self,
-        sweep: Sweep,
-        settings: Resilience,
-        expired: Callable[[EdgeError], None],
-        *,
-        client_ms: int = 0,
+        self, sweep: Sweep, settings: Resilience, expired: Callable[[EdgeError], None], client_ms: int = 0
     ) -> None:
-        """`expired` is called when the total time is over, or what `for_attempts` says."""
+        """`expired` is called when the total time is over, or what `for_attempts` says; `client_ms` is the client's own
+        total, 0 for none.
+        """
         self._expired: Callable[[EdgeError], None] | None = expired
         self._sweep = sweep
-        self._settings = settings
+        self._times = times = sweep.times(settings)
         self._begin_s = NEVER
         self._awaited = "no complete answer"
         self._loop = loop = asyncio.get_running_loop()
-        total_s = min(settings.total_s, client_ms / 1000) if client_ms else settings.total_s
+        total_s = times.total_s
+        if client_ms and client_ms / 1000 < total_s:
+            total_s = client_ms / 1000
         self._total = self.when = loop.time() + total_s
-        self.heard = False
+        self.heard = self.listed = False
+        self.before: Deadline | None = None
+        self.after: Deadline | None = None
         self._exchange: Exchange | None = None
         self._phase = ""
 
-    def for_attempts(self, *, stream: bool, total_s: float = NEVER, share: int = 1) -> Self:
+    def for_attempts(self, stream: bool, total_s: float = NEVER, share: int = 1) -> Self:
         """From here on each `start` begins an attempt at an answer, which begins with the wait for all of it, or for
         the first content of a `stream`. All attempts together have `total_s` at most, and each its part of that where
         they `share` it.
         """
-        self._begin_s = self._settings.first_content_s if stream else self._settings.attempt_s
+        self._begin_s = self._times.first_content_s if stream else self._times.attempt_s
         self._awaited = "no content" if stream else "no complete answer"
         if total_s < NEVER:
             self._total = min(self._total, self._loop.time() + total_s)
@@ -118,11 +176,12 @@ class Deadline:
 
     def keep_alive(self, exchange: Exchange, send: Callable[[Exchange], None]) -> None:
         """From here on call `send` whenever a client's exchange was told nothing for ``stream_keepalive_s``."""
-        if self._settings.stream_keepalive_s:
+        keepalive_s = self._times.keepalive_s
+        if keepalive_s:
             self._exchange = exchange
             self._keep_alive = send
             self._latest = exchange.latest
-            self._speak_at = self._loop.time() + self._settings.stream_keepalive_s
+            self._speak_at = self._loop.time() + keepalive_s
 
     def next_bytes(self) -> None:
         """From here on the next event of a running stream is awaited. Whoever gets one sets ``heard``; that the clock
@@ -131,7 +190,7 @@ class Deadline:
         self.heard = False
         self._phase = "nothing more"
         now = self._loop.time()
-        self.when = min(now + self._settings.idle_s, self._total)
+        self.when = min(now + self._times.idle_s, self._total)
 
     def whole(self) -> None:
         """From here on everything is awaited that is still to come."""
@@ -141,7 +200,7 @@ class Deadline:
     def taken(self) -> None:
         """From here on the client is awaited, which has to take what was written."""
         now = self._loop.time()
-        self._left_s = self._settings.idle_s if self.heard else self.when - now
+        self._left_s = self._times.idle_s if self.heard else self.when - now
         self.heard = False
         self._phase = ""
         self.when = min(now + WRITE_STALL_S, self._total)
@@ -173,18 +232,17 @@ class Deadline:
         if silent:
             self._keep_alive(exchange)
         self._latest = exchange.latest
-        self._speak_at = now + self._settings.stream_keepalive_s
+        self._speak_at = now + self._times.keepalive_s
 
     def start(self) -> None:
         self._phase = self._awaited
         self.when = min(self._loop.time() + self._begin_s, self._total)
-        self._sweep.active.add(self)
-        self._sweep.start(self._loop)
+        self._sweep.add(self)
 
     def stop(self) -> None:
-        self._sweep.active.discard(self)
+        self._sweep.remove(self)
 
     def close(self) -> None:
         """Nothing is awaited any more; what would be told is let go of, since it holds this."""
-        self._sweep.active.discard(self)
+        self._sweep.remove(self)
         self._expired = self._exchange = None

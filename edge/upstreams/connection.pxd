@@ -1,4 +1,5 @@
 from edge._fast._answer_c cimport AnswerReader as CompiledReader
+from edge._fast._head_c cimport ResponseHead as CompiledHead
 from edge.upstreams.receiver cimport Receiver
 from edge.upstreams.request cimport UpstreamRequest
 
@@ -6,6 +7,7 @@ from edge.upstreams.request cimport UpstreamRequest
 cdef class Connection:
     cdef readonly object loop, on_header
     cdef object _pool, _transport, _collector, _parser
+    cdef CompiledHead _head
     cdef CompiledReader _reader
     cdef Sending _sending
     cdef Py_ssize_t _unread
@@ -39,7 +41,7 @@ cdef class Sending:
     cpdef pause(self)
     cpdef resume(self)
     cpdef cancel(self)
-    cpdef take_head(self, int status, list headers)
+    cpdef take_head(self, int status, list headers, bint framed)
     cpdef bint end_of_input(self)
     cpdef break_off(self, object error)
     cpdef tell(self)

@@ -68,6 +68,7 @@ class Connection:
         self._pool = pool
         self.loop = loop
         self._transport: Any = None
+        self._head = HEAD_OF_ALL
         self._reader = AnswerReader(HEAD_OF_ALL)
         self._collector = FieldCollector(MAX_HEADERS)
         self.on_header = self._collector.add  # httptools asks for it once, when the parser is made
@@ -132,7 +133,7 @@ class Connection:
         reader = self._reader
         if reader.headed and not sending.has_head:
             try:
-                sending.take_head(HEAD_OF_ALL.status, HEAD_OF_ALL.fields())
+                sending.take_head(self._head.status, self._head.fields(), True)  # with a length, or in chunks
             except EdgeError as error:
                 sending.parts.clear()
                 sending.break_off(error)
@@ -238,7 +239,7 @@ class Connection:
             self._informational = True
             return
         self._unread = 0
-        sending.take_head(status, headers)
+        sending.take_head(status, headers, False)
 
     def on_body(self, body: bytes) -> None:
         sending = self._sending
@@ -309,15 +310,16 @@ class Sending:
 
     # For the connection.
 
-    def take_head(self, status: int, headers: Headers) -> None:
-        """All headers are here. Raises UpstreamBadResponse."""
-        index = index_fields(headers)
-        self.framed = b"content-length" in index or b"transfer-encoding" in index or status in (204, 304)
-        if b"content-encoding" in index:
+    def take_head(self, status: int, headers: Headers, framed: bool) -> None:
+        """All headers are here; `framed`: they are known to say where the body ends. Raises UpstreamBadResponse."""
+        self._index = index_fields(headers)
+        self.framed = (
+            framed or b"content-length" in self._index or b"transfer-encoding" in self._index or status in (204, 304)
+        )
+        if b"content-encoding" in self._index:
             self._inflater = inflater_for(headers)
         self._status = status
         self._headers = headers
-        self._index = index
         self.has_head = self._untold = True
 
     def end_of_input(self) -> bool:

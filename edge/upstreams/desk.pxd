@@ -1,5 +1,6 @@
 from edge.exchange cimport Exchange
 from edge.upstreams.clocks cimport Sweep
+from edge.upstreams.tried cimport Tried
 
 
 cdef class Buffers:
@@ -13,6 +14,9 @@ cdef class Desk:
     cdef readonly object hooks, meter, accounts, replies, slices
     cdef readonly Buffers buffers
     cdef readonly Sweep sweep
+    cdef object _asked
+
+    cpdef asked(self, Tried tried, str label, object error)
 
 
 cdef class Outcome:

@@ -8,10 +8,11 @@ from typing import Protocol
 
 from edge.errors import Headers, Overloaded
 from edge.exchange import Exchange
-from edge.hooks import Hooks, Meter
+from edge.hooks import Add, Hooks, Meter
+from edge.memo import Memo
 from edge.slices import Slices
 from edge.upstreams.clocks import Sweep
-from edge.upstreams.retry import AttemptFailed
+from edge.upstreams.retry import AttemptFailed, code_of_attempt
 from edge.upstreams.tried import Tried
 
 __all__ = ["Buffers", "Desk", "Outcome", "Replies"]
@@ -77,6 +78,20 @@ class Desk:
         self.buffers = buffers
         self.slices = slices
         self.sweep = sweep
+        self._asked: Memo[tuple[str, str, int], Add] = Memo()
+
+    def asked(self, tried: Tried, label: str, error: Exception | None) -> None:
+        """Count a request to a provider for a model of this label, which ended with `error`, if with one."""
+        provider, status = tried.upstream.provider.name, tried.status
+        if not status:
+            self.meter.count("edge_upstream_requests_total", provider, label, code_of_attempt(0, error))
+            return
+        key = (provider, label, status)
+        add = self._asked.get(key)
+        if add is None:
+            bound = self.meter.bind("edge_upstream_requests_total", provider, label, code_of_attempt(status, None))
+            add = self._asked.keep(key, bound)
+        add(1.0)
 
 
 class Outcome:

@@ -119,7 +119,7 @@ def test_an_answer_is_told_and_nothing_is_held_after_it(hand):
     hand.tell(sent.answers, 200, JSON, ANSWER[:10], ANSWER[10:])
     (reply,) = said(lane)
     assert reply.endswith(ANSWER)
-    assert (hand.gateway._buffers.held, hand.gateway._in_flight, hand.gateway._sweep.active) == (0, 0, set())
+    assert (hand.gateway._buffers.held, hand.gateway._in_flight, hand.gateway._sweep.active) == (0, 0, False)
 
 
 def test_a_stream_ends_with_its_last_event_though_its_body_stays_open(hand):
@@ -193,7 +193,7 @@ def test_an_error_of_our_own_leaves_no_client_waiting(hand, monkeypatch, part):
     told = status if part in ("the log of a failure", "storing") else 500
     assert reply.startswith(b"HTTP/1.1 %d " % told)
     gateway = hand.gateway
-    assert (gateway._in_flight, gateway._buffers.held, gateway._sweep.active) == (0, 0, set())
+    assert (gateway._in_flight, gateway._buffers.held, gateway._sweep.active) == (0, 0, False)
     assert not gateway.answers.flights._known
 
 

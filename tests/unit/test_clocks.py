@@ -37,7 +37,7 @@ class Waiting:
 
     async def _begin(self, total_s):
         settings = Resilience(first_content_s=1.0, idle_s=2.0, total_s=total_s)
-        self.deadline = Deadline(Sweep(), settings, self.told.append).for_attempts(stream=True)
+        self.deadline = Deadline(Sweep(), settings, self.told.append).for_attempts(True)
         self.deadline.start()
 
     def after(self, seconds):
@@ -78,3 +78,32 @@ def test_a_client_that_has_taken_it_leaves_the_provider_what_it_had_left(loop):
     waiting.deadline.go_on()
     assert waiting.after(0.1) == []
     assert waiting.after(0.5) == [UpstreamTimeout]
+
+
+def test_deadlines_that_end_others_and_themselves_while_all_are_looked_at(loop):
+    """The first of them to be looked at ends its neighbours; the one that is left is looked at all the same."""
+    told, settings = [], Resilience(attempt_s=1.0)
+
+    async def run():
+        sweep, made = Sweep(), {}
+
+        def ended(name, *others):
+            def tell(_):
+                told.append(name)
+                for other in others:
+                    made[other].close()
+
+            made[name] = Deadline(sweep, settings, tell).for_attempts(False)
+            made[name].start()
+
+        for name, *others in (("left",), ("second",), ("third",), ("first", "second", "third"), ("gone",)):
+            ended(name, *others)
+        made["gone"].stop()
+        made["third"].start()  # is looked at already: nothing is twice in the list
+        loop.now += 1 + SWEEP_S
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return sweep
+
+    sweep = loop.run_until_complete(run())
+    assert (told, sweep.active) == (["first", "left"], False)
