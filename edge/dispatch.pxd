@@ -19,6 +19,7 @@ cdef class Dispatch(Outcome):
 
     cpdef start(self)
     cpdef cancel(self)
+    cdef Deadline _begin(self)
     cdef _next(self)
     cdef _ask(self, object upstream, object account)
     cdef _judge(self, object error)

@@ -38,15 +38,20 @@ class Dispatch(Outcome):
         self._tried: Tried | None = None
         self._attempt: Attempt | None = None
         self._job: Job | None = None
-        payload, settings = exchange.payload, exchange.state.settings.resilience
-        self._counts = exchange.head.route.counts
-        self._deadline = deadline = Deadline(desk.sweep, settings, self._expired, payload.deadline_ms)
+        self._counts = self._exchange.head.route.counts
+        self._deadline = self._begin()
+
+    def _begin(self) -> Deadline:
+        desk, exchange = self._desk, self._exchange
+        payload = exchange.payload
+        deadline = Deadline(desk.sweep, exchange.state.settings.resilience, self._expired, payload.deadline_ms)
         if self._counts:
             deadline.for_attempts(False, COUNT_S, len(self._targets))
         else:
             deadline.for_attempts(payload.stream)
         if not exchange.shares:  # the clients of a flight have clocks of their own
             deadline.keep_alive(exchange, desk.replies.keep_alive)
+        return deadline
 
     def start(self) -> None:
         """Ask the first upstream."""

@@ -4,7 +4,6 @@ from edge.exchange cimport Exchange
 
 cpdef bint is_short(Exchange exchange) except -1
 cpdef bint is_brief(bytes body) except -1
-cpdef Crossing open_crossing(Exchange exchange, str model, str dialect, str version=*, bint system_first=*)
 
 
 cdef class Crossing:
@@ -15,6 +14,7 @@ cdef class Crossing:
     cdef public tuple dropped
     cdef public bint translates, prepared
 
+    cdef _open(self, Exchange exchange, str model)
     cpdef object usage(self, bytes media_type, bytes body)
     cpdef tuple answer(self, int status, bytes body)
     cpdef list headers(self, list headers)

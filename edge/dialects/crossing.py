@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from edge.exchange import Exchange
     from edge.payload import Payload
 
-__all__ = ["Crossing", "TranslatedCrossing", "can_cross", "is_brief", "is_short", "open_crossing", "stream_of"]
+__all__ = ["Crossing", "TranslatedCrossing", "can_cross", "is_brief", "is_short", "stream_of"]
 
 STREAMS: dict[str, type[Stream]] = {
     "chat": openai.ChatStream,
@@ -63,19 +63,6 @@ def stream_of(route: Route) -> Stream:
     return STREAMS.get(route.api, openai.OtherStream)()
 
 
-def open_crossing(
-    exchange: Exchange, model: str, dialect: Dialect, version: str = "", *, system_first: bool = False
-) -> Crossing:
-    """The crossing to a provider of `dialect` that calls the model `model`, and of Anthropic's API goes by `version`.
-
-    With `system_first` the provider takes a system message at the beginning alone. Raises InvalidRequest for a request
-    that cannot mean anything there.
-    """
-    if exchange.head.route.dialect is None or exchange.head.route.dialect == dialect:
-        return Crossing(exchange, model)
-    return TranslatedCrossing(exchange, model, version, system_first)
-
-
 class Crossing:
     """Both pass as they are, but for two things: the model's name is spliced in where the upstream calls it otherwise,
     and thinking that nobody has signed is left out where the upstream would refuse it.
@@ -84,9 +71,14 @@ class Crossing:
     names the client's fields that did not cross; ``warnings`` what of the answer could not be made sense of; ``told``
     is the estimate a client was given where the provider did not count. A request that is not ``prepared`` yet is so
     after all steps of `prepare`. ``stream`` reads the provider's events once the answer is a stream.
+
+    Raises InvalidRequest for a request that cannot mean anything to the provider, which calls the model `model`.
     """
 
     def __init__(self, exchange: Exchange, model: str) -> None:
+        self._open(exchange, model)
+
+    def _open(self, exchange: Exchange, model: str) -> None:
         # Not the exchange, which holds this: a body that is in a circle is freed only by the collector.
         route = self._route = exchange.head.route
         payload = exchange.payload
@@ -175,7 +167,9 @@ class Crossing:
 
 
 class TranslatedCrossing(Crossing):
-    """Client and provider speak different dialects."""
+    """Client and provider speak different dialects. The provider goes by `version` of Anthropic's API; with
+    `system_first` it takes a system message at the beginning alone.
+    """
 
     def __init__(self, exchange: Exchange, model: str, version: str, system_first: bool) -> None:
         payload = exchange.payload

@@ -12,7 +12,7 @@ from io import BytesIO
 from time import perf_counter
 
 from edge.dialects.crossing import Crossing, is_brief, is_short
-from edge.dialects.failures import Failed, NoAnswer, is_json
+from edge.dialects.failures import Failed, NoAnswer
 from edge.errors import EdgeError, Headers, UpstreamBadResponse, UpstreamStreamBroken
 from edge.exchange import Exchange
 from edge.slices import LARGE, Done, Job, Work, in_thread
@@ -24,6 +24,7 @@ from edge.upstreams.relay import EventRelay
 from edge.upstreams.retry import (
     AttemptFailed,
     check_count,
+    check_end,
     check_status,
     failure_of,
     is_for_nobody,
@@ -74,7 +75,7 @@ class Attempt(Receiver):
         self._tried = tried
         self._since = 0.0
         self._state = NEW
-        self._held = exchange.buffered
+        self._held = self._exchange.buffered
         self._wire: Wire | None = None
         self._job: Job | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -92,10 +93,10 @@ class Attempt(Receiver):
     # From who tries.
 
     def start(self) -> None:
-        exchange, provider = self._exchange, self._tried.upstream.provider
-        exchange.upstream = self._tried.upstream
+        exchange, tried = self._exchange, self._tried
+        exchange.upstream = tried.upstream
         self._deadline.start()
-        if not is_short(exchange) and provider.searches(exchange.head.route):
+        if not is_short(exchange) and tried.provider.searches(exchange.head.route):
             self._job = in_thread(self.cross, self._then(self.send))
             return
         try:
@@ -115,15 +116,14 @@ class Attempt(Receiver):
 
     def cross(self) -> None:
         tried = self._tried
-        tried.crossing = tried.upstream.provider.crossing(self._exchange, tried.upstream.model)
+        tried.crossing = tried.provider.crossing(self._exchange, tried.upstream.model)
 
     def send(self) -> None:
         exchange, tried = self._exchange, self._tried
-        provider = tried.upstream.provider
         self._since = perf_counter()
-        tried.request = provider.request(exchange, self._crossing(), tried.account, is_kept(exchange))
+        tried.request = tried.provider.request(exchange, self._crossing(), tried.account, is_kept(exchange))
         self._enter(HEAD)
-        self._wire = provider.transport.send(tried.request, self)
+        self._wire = tried.provider.transport.send(tried.request, self)
 
     # As a receiver.
 
@@ -235,10 +235,7 @@ class Attempt(Receiver):
         if not self._framed:
             if self._body is None:
                 self._desk.buffers.hold(self._exchange, len(whole))
-            if whole[:1024].lstrip().startswith((b"{", b"[")) and not is_json(whole):
-                # Its end is the end of the connection, however that came about: JSON at least says itself whether it
-                # is whole.
-                raise UpstreamStreamBroken
+            check_end(whole)
         return whole
 
     def _look_at_excerpt(self) -> None:
@@ -250,7 +247,10 @@ class Attempt(Receiver):
         self._enter(JUDGE)
         if not 200 <= self._tried.status < 300 or len(body) <= LARGE:
             self._decide(body, body)
-            return
+        else:
+            self._judge_large(body)
+
+    def _judge_large(self, body: bytes) -> None:
         outline = Outline(body, translates=self._crossing().translates)
         self._job = self._desk.slices.add(outline.step, self._then(lambda: self._decide(body, outline.text)))
 
@@ -275,8 +275,11 @@ class Attempt(Receiver):
         if not crossing.translates or status >= 400 or is_brief(body):
             status, body = crossing.answer(status, body)
             self._answer(status, body, failure)
-            return
-        work = Work(crossing.large_answer(body))
+        else:
+            self._translate_large(status, body, failure)
+
+    def _translate_large(self, status: int, body: bytes, failure: AttemptFailed | None) -> None:
+        work = Work(self._crossing().large_answer(body))
         self._job = self._desk.slices.add(work.step, self._then(lambda: self._answer(status, work.result, failure)))
 
     def _answer(self, status: int, body: bytes, failure: AttemptFailed | None) -> None:

@@ -82,7 +82,7 @@ class Desk:
 
     def asked(self, tried: Tried, label: str, error: Exception | None) -> None:
         """Count a request to a provider for a model of this label, which ended with `error`, if with one."""
-        provider, status = tried.upstream.provider.name, tried.status
+        provider, status = tried.provider.name, tried.status
         if not status:
             self.meter.count("edge_upstream_requests_total", provider, label, code_of_attempt(0, error))
             return

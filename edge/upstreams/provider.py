@@ -9,7 +9,7 @@ from fnmatch import translate
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from edge import config
-from edge.dialects.crossing import Crossing, can_cross, open_crossing
+from edge.dialects.crossing import Crossing, TranslatedCrossing, can_cross
 from edge.errors import Headers
 from edge.exchange import Exchange
 from edge.memo import Memo
@@ -115,8 +115,9 @@ class Provider:
 
     def crossing(self, exchange: Exchange, model: str) -> Crossing:
         """How the exchange's request goes to this provider, which calls the model `model`. Raises InvalidRequest."""
-        version = self._client.version(exchange)
-        return open_crossing(exchange, model, self.dialect, version, system_first=self._system_first)
+        if self.speaks(exchange.head.route):
+            return Crossing(exchange, model)
+        return TranslatedCrossing(exchange, model, self._client.version(exchange), self._system_first)
 
     def accounts_of(self, tenant: str) -> list[Account]:
         """The credentials of its keys, in the order in which a tenant has them: the same for all who ask."""

@@ -15,6 +15,7 @@ import msgspec
 
 from edge._fast import select_fields
 from edge.dialects.error_translation import is_spent
+from edge.dialects.failures import is_json
 from edge.errors import (
     UNREADABLE,
     ClientClosedRequest,
@@ -23,6 +24,7 @@ from edge.errors import (
     ProviderError,
     UpstreamBadResponse,
     UpstreamCredentials,
+    UpstreamStreamBroken,
     kind_of_status,
 )
 from edge.exchange import Exchange
@@ -36,6 +38,7 @@ from edge.upstreams.tried import Tried
 __all__ = [
     "AttemptFailed",
     "check_count",
+    "check_end",
     "check_status",
     "code_of_attempt",
     "failed_attempt",
@@ -120,6 +123,14 @@ def check_count(status: int, body: bytes) -> None:
             msgspec.json.decode(body, type=_Count)
         except UNREADABLE:
             raise told(UpstreamBadResponse("The provider's answer is no number of tokens."), body) from None
+
+
+def check_end(body: bytes) -> None:
+    """Raises UpstreamStreamBroken for a part of an answer whose end is that of the connection, however that came about:
+    JSON at least says itself whether it is whole.
+    """
+    if body[:1024].lstrip().startswith((b"{", b"[")) and not is_json(body):
+        raise UpstreamStreamBroken
 
 
 def failure_of(status: int, body: bytes) -> AttemptFailed | None:

@@ -1,10 +1,11 @@
 from edge.dialects.crossing cimport Crossing
-from edge.upstreams.provider cimport Account
+from edge.upstreams.provider cimport Account, Provider
 from edge.upstreams.request cimport UpstreamRequest
 
 
 cdef class Tried:
     cdef readonly object upstream
+    cdef readonly Provider provider
     cdef readonly Account account
     cdef readonly bint names, others_left
     cdef public Crossing crossing

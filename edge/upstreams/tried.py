@@ -10,7 +10,7 @@ from edge.upstreams.request import UpstreamRequest
 if TYPE_CHECKING:
     from edge.dialects.crossing import Crossing
     from edge.errors import EdgeError
-    from edge.upstreams.provider import Account
+    from edge.upstreams.provider import Account, Provider
     from edge.upstreams.router import Upstream
 
 __all__ = ["Tried"]
@@ -19,9 +19,9 @@ NO_WARNINGS: frozenset[str] = frozenset()
 
 
 class Tried:
-    """``upstream`` is asked by the credentials of ``account``, None for those whose turn it is. ``names``: the request
-    names what an account keeps, so others do not know it (`edge.upstreams.ties`); ``others_left``: another upstream can
-    be asked if this one fails.
+    """``upstream``, a model of ``provider``, is asked by the credentials of ``account``, None for those whose turn it
+    is. ``names``: the request names what an account keeps, so others do not know it (`edge.upstreams.ties`);
+    ``others_left``: another upstream can be asked if this one fails.
 
     ``crossing`` is how the request and its answer cross, None before that is known; ``request`` what is sent, None
     before; ``status`` that of the answer, 0 before; ``usage`` what a whole answer said of its tokens. ``charged``: they
@@ -30,6 +30,7 @@ class Tried:
 
     def __init__(self, upstream: Upstream, account: Account | None, names: bool, others_left: bool) -> None:
         self.upstream = upstream
+        self.provider: Provider = upstream.provider
         self.account = account
         self.names = names
         self.others_left = others_left

@@ -9,7 +9,6 @@ import pytest
 import edge.cache.answers
 import edge.dialects.crossing
 import edge.dispatch
-import edge.upstreams.provider
 from edge.errors import UpstreamStreamBroken
 from edge.slices import Slices
 from edge.upstreams import attempt
@@ -167,7 +166,7 @@ def test_a_client_that_leaves_closes_what_is_asked_for_it_on_the_spot(hand):
 # An error of our own, wherever it is: the client gets its 500 or the end of its answer, and nothing is left behind.
 
 DEFECTS = {
-    "sending": (edge.upstreams.provider, "open_crossing", STREAM, 200, EVENTS, [CONTENT + DONE]),
+    "sending": (attempt, "is_kept", STREAM, 200, EVENTS, [CONTENT + DONE]),
     "usage": (edge.dialects.crossing, "usage_in_answer", post(), 200, JSON, [ANSWER]),
     "passing it on": (attempt, "returned_headers", post(), 200, JSON, [ANSWER]),
     "the beginning of a stream": (edge.dialects.crossing, "stream_of", STREAM, 200, EVENTS, [CONTENT + DONE]),

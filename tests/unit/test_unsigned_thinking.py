@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.dialects import thinking
-from edge.dialects.crossing import open_crossing
+from edge.dialects.crossing import Crossing
 from tests.unit.exchanges import asked
 
 SIGNED = b'{"type":"thinking","thinking":"","signature":"c2ln"}'
@@ -30,7 +30,7 @@ def body(*contents: bytes, model: bytes = b"claude-sonnet-5") -> bytes:
 
 def sent(given: bytes, model: str = "", path: str = "/v1/messages") -> bytes:
     exchange = asked(given, path)
-    return open_crossing(exchange, model or exchange.payload.model, "anthropic").body
+    return Crossing(exchange, model or exchange.payload.model).body
 
 
 UNTOUCHED = [
@@ -85,8 +85,7 @@ def test_another_vendors_model_behind_the_same_api_gets_its_own_thinking_back():
 
 def test_an_openai_provider_gets_bodies_as_they_came():
     given = b'{"model":"m","messages":[{"role":"assistant","content":[{"type":"thinking","signature":""}]}]}'
-    exchange = asked(given)
-    assert open_crossing(exchange, "m", "openai").body == given
+    assert sent(given, path="/v1/chat/completions") == given
 
 
 BLOCKS = st.sampled_from(
