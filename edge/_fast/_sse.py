@@ -51,49 +51,31 @@ class SSEDecoder:
     `max_line` and `max_event` are in bytes; what is longer raises :class:`SSELimitError`.
 
     ``last_event_id`` is the value of the latest ``id`` field, b"" before the first; ``retry_ms`` the latest valid
-    ``retry`` field in milliseconds, None before the first.
+    ``retry`` field in milliseconds, None before the first. ``pending`` is how many of the bytes fed so far come after
+    the latest blank line, and after the comments that follow it directly: an event that is not whole yet.
     """
-
-    _partial: bytearray
-    _data: list
-    _event: bytes
-    _data_size: cython.Py_ssize_t
-    _since_boundary: cython.Py_ssize_t
-    _max_line: cython.Py_ssize_t
-    _max_event: cython.Py_ssize_t
-    _skip_lf: cython.bint
-    _first_line: cython.bint
-    _begun: cython.bint
-    last_event_id = cython.declare(bytes, visibility="readonly")
-    retry_ms = cython.declare(object, visibility="readonly")
 
     def __init__(self, max_line: int = 16 << 20, max_event: int = 16 << 20) -> None:
         self._partial = bytearray()
-        self._data = []
+        self._data: list = []
         self._event = b""
         self._data_size = 0
-        self._since_boundary = 0
+        self.pending = 0
         self._max_line = max_line
         self._max_event = max_event
         self._skip_lf = False
         self._first_line = True
         self._begun = False
         self.last_event_id = b""
-        self.retry_ms = None
-
-    @property
-    def pending(self) -> int:
-        """How many of the bytes fed so far come after the latest blank line, and after the comments that follow it
-        directly: an event that is not whole yet.
-        """
-        return self._since_boundary
+        self.retry_ms: int | None = None
 
     @property
     def begun(self) -> bool:
         """Whether anything but comments has come of that event."""
         return self._begun or (len(self._partial) > 0 and self._partial[0] != 0x3A)
 
-    def feed(self, chunk: bytes) -> list[tuple[bytes, bytes]]:
+    @cython.ccall
+    def feed(self, chunk: bytes) -> list:
         """Take the next bytes of the stream; return the events they complete.
 
         An event is ``(name, data)``; name is b"message" where the stream gives none; several data lines are joined
@@ -105,18 +87,20 @@ class SSEDecoder:
         start: cython.Py_ssize_t = 0
         if size == 0:
             return events
+        if not (self.pending or self._skip_lf or self._first_line) and self._plain(block, events):
+            return events
         if self._skip_lf:
             self._skip_lf = False
             if block[0] == 0x0A:
                 # The second half of a CRLF whose CR ended the previous chunk: part of that line. After a blank line
                 # it is part of the boundary too, so it is not pending.
                 start = 1
-                if self._since_boundary:
-                    self._since_boundary += 1
+                if self.pending:
+                    self.pending += 1
         fresh: cython.Py_ssize_t = size - start
         if _find(block, 0x0A, start, size) < 0 and _find(block, 0x0D, start, size) < 0:
             self._partial += block[start:]
-            self._since_boundary += fresh
+            self.pending += fresh
             if len(self._partial) > self._max_line:
                 raise SSELimitError(f"a line is longer than {self._max_line} bytes")
             self._check_pending()
@@ -160,11 +144,44 @@ class SSEDecoder:
             if size - start > self._max_line:
                 raise SSELimitError(f"a line is longer than {self._max_line} bytes")
         if boundary >= 0:
-            self._since_boundary = size - boundary
+            self.pending = size - boundary
         else:
-            self._since_boundary += fresh
+            self.pending += fresh
         self._check_pending()
         return events
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _plain(self, block: bytes, events: list) -> cython.bint:
+        """Between two events: whether `block` is whole events of one line of data each, and perhaps one with a name
+        before it, all ended by LF. Then they are in `events`, else it is as if nothing had been fed.
+        """
+        size: cython.Py_ssize_t = len(block)
+        i: cython.Py_ssize_t = 0
+        end: cython.Py_ssize_t
+        name: bytes = b"message"
+        named: cython.bint = False
+        if _find(block, 0x0D, 0, size) >= 0:
+            return False
+        while i < size:
+            end = _find(block, 0x0A, i, size)
+            if end - i < 5 or end - i > self._max_line or end - i >= self._max_event or block[i + 4] != 0x3A:
+                if named or end - i < 6 or not block.startswith(b"event:", i) or end - i > self._max_line:
+                    break
+                named = True
+                name = block[(i + 7 if block[i + 6] == 0x20 else i + 6) : end] or b"message"
+                i = end + 1
+                continue
+            if end + 1 >= size or block[end + 1] != 0x0A or not block.startswith(b"data", i):
+                break
+            events.append((name, block[(i + 6 if block[i + 5] == 0x20 else i + 5) : end]))
+            name = b"message"
+            named = False
+            i = end + 2
+        if i == size and not named:
+            return True
+        events.clear()
+        return False
 
     def finish(self) -> list[tuple[bytes, bytes]]:
         """The stream has ended: return the event that lacks its blank line, if there is one."""
@@ -173,13 +190,13 @@ class SSEDecoder:
             self._line(bytes(self._partial))
             self._partial = bytearray()
         self._dispatch(events)
-        self._since_boundary = 0
+        self.pending = 0
         return events
 
     @cython.cfunc
     def _check_pending(self) -> object:
         # Comments and fields without data count too: whoever relays has to hold them.
-        if self._since_boundary > self._max_event + 65536:
+        if self.pending > self._max_event + 65536:
             raise SSELimitError(f"an event is longer than {self._max_event} bytes")
         return None
 

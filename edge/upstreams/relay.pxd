@@ -1,10 +1,11 @@
+from edge._fast._sse_c cimport SSEDecoder as CompiledDecoder
 from edge.dialects.crossing cimport Crossing
 from edge.dialects.stream cimport Stream
 
 
 cdef class EventRelay:
     cdef Crossing _crossing
-    cdef object _decoder
+    cdef CompiledDecoder _decoder
     cdef readonly Stream stream
     cdef bytearray _held
     cdef bint _cut_event, _translates

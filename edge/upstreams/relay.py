@@ -55,9 +55,8 @@ class EventRelay:
         except SSELimitError:
             raise UpstreamBadResponse("The provider sent an event that is too long.") from None
         self.stream.see(events)
-        translated = self._crossing.feed(events)
-        if translated is not None:
-            return translated
+        if self._crossing.translates:
+            return self._crossing.feed(events) or b""
         pending = decoder.pending
         if not self._held:
             if not pending:
@@ -90,9 +89,8 @@ class EventRelay:
         self.stream.see(events)
         if not (self.stream.failed or self.complete):
             return b""
-        translated = self._crossing.feed(events)
-        if translated is not None:
-            return translated + self._crossing.finish()
+        if self._crossing.translates:
+            return (self._crossing.feed(events) or b"") + self._crossing.finish()
         rest = bytes(self._held)
         self._held.clear()
         return rest

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import load
+from tests.conftest import BUILDS, load
 
 CASES = {
     "one event": (b"data: a\n\n", [(b"message", b"a")]),
@@ -53,6 +53,24 @@ def test_each_form_is_read_whole_bytewise_and_in_every_two_parts(sse_module, nam
     assert decode(sse_module, [stream[i : i + 1] for i in range(len(stream))]) == expected
     for cut in range(len(stream) + 1):
         assert decode(sse_module, [stream[:cut], stream[cut:]]) == expected
+
+
+LINES = st.lists(
+    st.sampled_from((*(b"data: a", b"data:b", b"data", b"data:", b"event: e", b"event:", b"event", b": c"), b"", b""))
+)
+
+
+@given(LINES, st.sampled_from([b"\n", b"\n", b"\r\n", b"\r"]), st.integers(0, 9))
+def test_what_comes_after_an_event_is_read_the_same_at_once_and_bytewise(lines, ends, cut):
+    data = b"".join(line + ends for line in lines)
+    data = data[: max(0, len(data) - cut)]
+    for build in BUILDS:
+        whole, bytewise = (load("sse", build).SSEDecoder() for _ in range(2))
+        for decoder in (whole, bytewise):
+            decoder.feed(b"data: first\n\n")
+        events = [event for i in range(len(data)) for event in bytewise.feed(data[i : i + 1])]
+        assert whole.feed(data) == events
+        assert (whole.pending, whole.begun, whole.finish()) == (bytewise.pending, bytewise.begun, bytewise.finish())
 
 
 def test_id_and_retry_are_kept(sse_module):
