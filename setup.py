@@ -68,6 +68,7 @@ PATH_MODULES = [
     "edge.guard.validate",
     "edge.head",
     "edge.hooks",
+    "edge.inquiry",
     "edge.memo",
     "edge.money.accounting",
     "edge.money.pricing",

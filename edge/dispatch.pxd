@@ -1,4 +1,5 @@
 from edge.exchange cimport Exchange
+from edge.inquiry cimport Inquiry
 from edge.upstreams.attempt cimport Attempt
 from edge.upstreams.clocks cimport Deadline
 from edge.upstreams.desk cimport Desk, Outcome
@@ -7,7 +8,7 @@ from edge.upstreams.tried cimport Tried
 
 cdef class Dispatch(Outcome):
     cdef Desk _desk
-    cdef public Exchange _exchange
+    cdef public Inquiry _exchange
     cdef Tried _tried
     cdef Attempt _attempt
     cdef Deadline _deadline

@@ -7,6 +7,7 @@ from time import perf_counter
 from edge.dialects.provider_state import refuse_state_in
 from edge.errors import EdgeError, InvalidRequest, NothingAvailable, ProviderError, UpstreamTimeout
 from edge.exchange import Exchange
+from edge.inquiry import Inquiry
 from edge.own_answers import estimate_count
 from edge.slices import Done, Job
 from edge.upstreams.attempt import Attempt
@@ -27,7 +28,7 @@ COUNT_S = 4.0
 class Dispatch(Outcome):
     """Tells `done` once: with None when the exchange is answered, else with what nobody could mend."""
 
-    def __init__(self, desk: Desk, exchange: Exchange, done: Done) -> None:
+    def __init__(self, desk: Desk, exchange: Inquiry, done: Done) -> None:
         self._desk = desk
         self._exchange = exchange
         self._done: Done | None = done
@@ -49,7 +50,7 @@ class Dispatch(Outcome):
             deadline.for_attempts(False, COUNT_S, len(self._targets))
         else:
             deadline.for_attempts(payload.stream)
-        if not exchange.shares:  # the clients of a flight have clocks of their own
+        if isinstance(exchange, Exchange):  # the clients of a flight have clocks of their own
             deadline.keep_alive(exchange, desk.replies.keep_alive)
         return deadline
 
@@ -174,7 +175,7 @@ class Dispatch(Outcome):
             self._estimate()
 
     def _estimate(self) -> None:
-        self._job = estimate_count(self._exchange, self._desk.slices, self._finish)
+        self._job = estimate_count(self._exchange, self._desk, self._finish)
 
     # Its end.
 

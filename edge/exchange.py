@@ -12,40 +12,14 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Protocol
 
-from edge._fast import JSONScanner
-from edge.errors import EdgeError, Headers
 from edge.head import Head, Varying
-from edge.hooks import NO_WARNINGS, RequestRecord, Usage
-from edge.payload import Payload
+from edge.hooks import NO_WARNINGS, RequestRecord
+from edge.inquiry import Inquiry
 
-__all__ = ["Errand", "Exchange", "Tried"]
+__all__ = ["Errand", "Exchange"]
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
 """A client's ``x-request-id`` that is taken over; others are replaced."""
-UNREAD = Payload(b"", JSONScanner(b""), "", False, False, 0)
-
-
-class Tried(Protocol):
-    """What of an attempt is for the reply and the record: `edge.upstreams.tried.Tried`."""
-
-    @property
-    def dropped(self) -> tuple[str, ...]:
-        """The client's fields that did not cross."""
-        ...
-
-    @property
-    def warnings(self) -> frozenset[str]:
-        """What of the answer could not be made sense of."""
-        ...
-
-    @property
-    def broke(self) -> bool:
-        """Whether the answer is a stream that told of a failure."""
-        ...
-
-    def error_event(self, error: EdgeError, request_id: str) -> bytes | None:
-        """An error inside the stream that the answer is; None where it is none."""
-        ...
 
 
 class Errand(Protocol):
@@ -56,79 +30,38 @@ class Errand(Protocol):
         ...
 
 
-class Exchange:
-    """``varying`` is what of the head is this request's alone (`edge.head.varying_of`), ``peer`` the client's address
-    or "", ``received_at`` a reading of ``time.perf_counter()`` at the end of the head.
+class Exchange(Inquiry):
+    """``peer`` is the client's address or "", ``received_at`` a reading of ``time.perf_counter()`` at the end of the
+    head, ``body`` what has come of its body.
 
-    ``started`` and ``ended`` say how far the reply is, ``latest`` is what was last written of it; ``early``: nothing
-    but a head that says "a stream" and keep-alives has gone out, so another upstream may still answer, and an error has
-    to be an event. ``gone``: the client left. ``errand`` is what is under way for it,
-    and ``answered`` is called when it is over, with what should not have happened if it did.
-
-    ``body`` is what has come of its body, ``payload`` what that says, once it is read. ``buffered`` counts the bytes
-    that are held for it, of its own body and of the answer's.
-
-    ``attempt`` is the one at hand, or the last one; that of a flight, where one gives the answer. ``usage`` are the
-    tokens of its answer, ``cost`` (1e-12 USD, -1 unknown) and ``estimated`` are those of all attempts. ``cache``: how
-    the cache was involved, as in `edge.hooks.RequestRecord`.
+    ``latest`` is what was last written of the reply. ``gone``: the client left. ``errand`` is what is under way for it,
+    and ``answered`` is called when it is over, with what should not have happened if it did. ``cache``: how the cache
+    was involved, as in `edge.hooks.RequestRecord`.
     """
 
     def __init__(self, head: Head, varying: Varying, peer: str, received_at: float) -> None:
-        self.blank()
-        self.head = head
-        self.varying = varying
-        self.peer = peer
-        self.received_at = received_at
         given = varying.get(b"x-request-id")
         if given is not None and REQUEST_ID.fullmatch(given):
-            self.request_id = given.decode("ascii")
+            request_id = given.decode("ascii")
         else:
-            self.request_id = random.randbytes(16).hex()
-
-    def blank(self) -> None:
-        """As nothing is known of it, and nothing has come of it."""
+            request_id = random.randbytes(16).hex()
+        self.asks(head, varying, request_id)
+        self.peer = peer
+        self.received_at = received_at
         self.body = b""
-        # What the stages find out. It is typed where it is made, above this module: gateway.State, guard.auth.Key,
-        # guard.limits.Lease, grant.Grant, cache.policy.Lookup, upstreams.router.Upstream, cache.entry.Entry.
-        self.state: Any = None
-        self.key: Any = None
+        # As those of `Inquiry`: guard.limits.Lease, cache.policy.Lookup, cache.entry.Entry.
         self.lease: Any = None
-        self.payload = UNREAD
-        self.grant: Any = None
         self.lookup: Any = None
-        self.upstream: Any = None
-        self.attempts = 0
-        self.attempt: Tried | None = None
         self.stored: Any = None
-        self.usage: Usage | None = None
-        self.cost = -1
-        self.estimated = False
         self.cache = ""
-        self.content_at = 0.0
-        self.upstream_s = 0.0
-        # The reply so far.
-        self.status = 0
-        self.error: EdgeError | None = None
         self.admitted = False
-        self.buffered = 0
         self.errand: Errand | None = None
         self.answered: Callable[[Exception | None], None] | None = None
-        # Whether its reply goes to others' exchanges, which have heads of their own.
-        self.shares = False
-        self.started = False
-        self.early = False
         self.latest = b""
         # The kind of a failure that was told inside a stream.
         self.kind = ""
-        self.ended = False
         self.gone = False
         self.settled = False
-
-    # Time spent upstream, so that overhead can be told from it.
-
-    def waited(self, since: float) -> None:
-        """Since this reading of ``time.perf_counter()`` there was nothing to do but to wait upstream."""
-        self.upstream_s += perf_counter() - since
 
     def overhead_s(self) -> float:
         """Seconds this request has taken so far, without what was spent upstream."""
@@ -174,33 +107,9 @@ class Exchange:
             self.peer,
         )
 
-    # The sink. A front overrides these (a compiled class has no abstract methods); none of the first four waits.
-
-    def start(self, status: int, headers: Headers, size: int | None = None) -> None:
-        """Begin the reply. `size` is that of its body in bytes, None for a stream. Takes `headers` over."""
-        raise NotImplementedError
-
-    def write(self, data: bytes) -> None:
-        """Add to the reply's body."""
-        raise NotImplementedError
-
-    def end(self) -> None:
-        """The reply is complete."""
-        raise NotImplementedError
-
-    def abort(self) -> None:
-        """Break the connection off: the client must not take what it has for a complete reply."""
-        raise NotImplementedError
+    # The sink, beside what any has.
 
     def interject(self, data: bytes) -> None:
         """Write while the fetching task is waiting for something else; nothing where the client takes nothing."""
         if not self.congested():
             self.write(data)
-
-    def congested(self) -> bool:
-        """Whether more is to be written only when there is room."""
-        raise NotImplementedError
-
-    def when_room(self, room: Callable[[], None] | None) -> None:
-        """Call `room`, once, as soon as the client takes more, never before this has returned; None to forget it."""
-        raise NotImplementedError

@@ -13,9 +13,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 from edge import config
 from edge.cache.answers import Answers
+from edge.cache.flight import Flight
 from edge.cache.policy import Lookup, caches_for
 from edge.dispatch import Dispatch
 from edge.errors import (
@@ -38,7 +40,7 @@ from edge.sharing import Joining, Table
 from edge.slices import LARGE, Slices
 from edge.state import State, build_state
 from edge.upstreams.clocks import Sweep
-from edge.upstreams.desk import Buffers, Desk, Replies
+from edge.upstreams.desk import Begin, Buffers, Desk, Replies, Tell
 
 __all__ = ["Gateway"]
 
@@ -58,15 +60,18 @@ class Gateway:
         self._sweep = Sweep()
         self._slices = Slices()
         self._buffers = Buffers()
-        replies = Replies(start_stream, reply, keep_alive)
-        self._desk = Desk(hooks, meter, self.accounts, replies, self._buffers, self._slices, self._sweep)
+        common = (self._buffers, self._slices, self._sweep)
+        replies = Replies(cast("Begin", start_stream), cast("Tell", reply), keep_alive)
+        self._desk = Desk(hooks, meter, self.accounts, replies, *common)
+        shared = Replies(cast("Begin", Flight.start), cast("Tell", Flight.whole), keep_alive)
+        flights = Desk(hooks, meter, self.accounts, shared, *common)
         self._in_flight = 0
         self._tell_in_flight = meter.bind("edge_requests_in_flight")
         self._tell_in_flight(0.0)
         self._hit = meter.bind("edge_cache_requests_total", "memory", "hit")
         self._missed = meter.bind("edge_cache_requests_total", "memory", "miss")
         self._changing = asyncio.Lock()
-        self._table = Table(answers, self.accounts, self._desk)
+        self._table = Table(answers, self.accounts, self._desk, flights)
 
     async def reload(self, load: Load, prepared: Callable[[config.Config], None] = lambda _: None) -> None:
         """Serve new requests by another configuration, in one step. Raises what `load` does, OSError as `build_state`.

@@ -11,9 +11,11 @@ from edge.dialects.estimate import estimate_input
 from edge.dialects.tokens import count_answer, estimate_steps, estimate_tokens
 from edge.errors import UNREADABLE, Headers, InvalidRequest
 from edge.exchange import Exchange
+from edge.inquiry import Inquiry
 from edge.replies import JSON_TYPE, reply
 from edge.routes import MODEL
-from edge.slices import Done, Job, Slices, Steps, Work
+from edge.slices import Done, Job, Steps, Work
+from edge.upstreams.desk import Desk
 from edge.upstreams.listing import Asked, answer_models
 
 __all__ = ["Listing", "estimate_count"]
@@ -56,25 +58,25 @@ class Listing:
         done(failure if isinstance(failure, Exception) else None)
 
 
-def estimate_count(exchange: Exchange, slices: Slices, done: Done) -> Job | None:
+def estimate_count(exchange: Inquiry, desk: Desk, done: Done) -> Job | None:
     """The number of tokens, where no provider has counted them. `done` is
     called once it is answered, unless the job that is returned is cancelled before.
     """
     if is_short(exchange):
-        _reply_tokens(exchange, estimate_tokens(exchange.payload.body))
+        _reply_tokens(exchange, desk, estimate_tokens(exchange.payload.body))
         done(None)
         return None
     work = Work(_large_estimate(exchange))
 
     def estimated(error: Exception | None) -> None:
         if error is None:
-            _reply_tokens(exchange, work.result)
+            _reply_tokens(exchange, desk, work.result)
         done(error)
 
-    return slices.add(work.step, estimated)
+    return desk.slices.add(work.step, estimated)
 
 
-def _large_estimate(exchange: Exchange) -> Steps[int]:
+def _large_estimate(exchange: Inquiry) -> Steps[int]:
     """By its size, where it has more in it than is looked at."""
     try:
         request, texts = yield from abridged(exchange.payload.body)
@@ -84,5 +86,5 @@ def _large_estimate(exchange: Exchange) -> Steps[int]:
     return tokens
 
 
-def _reply_tokens(exchange: Exchange, tokens: int) -> None:
-    reply(exchange, 200, [JSON_TYPE, (b"x-edge-estimated", b"true")], count_answer(tokens))
+def _reply_tokens(exchange: Inquiry, desk: Desk, tokens: int) -> None:
+    desk.replies.whole(exchange, 200, [JSON_TYPE, (b"x-edge-estimated", b"true")], count_answer(tokens))

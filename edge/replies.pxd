@@ -1,12 +1,14 @@
 from edge.exchange cimport Exchange
+from edge.inquiry cimport Inquiry
 
 cpdef fail(Exchange exchange, object error)
-cpdef bytes error_event(Exchange exchange, object error)
+cpdef bytes error_event(Inquiry exchange, object error)
 cpdef reply(Exchange exchange, int status, list headers, bytes body)
 cdef bytes streamed(Exchange exchange, bytes body)
 cpdef keep_alive(Exchange exchange)
 cpdef serve(Exchange exchange, object held, bytes form, str tier)
 cpdef list stored_headers(Exchange exchange, object held)
 cpdef start_stream(Exchange exchange, int status, list headers)
+cpdef start_shared(Exchange exchange, int status, list headers, object size)
 cpdef start_reply(Exchange exchange, int status, list headers, object size=*)
 cdef _start(Exchange exchange, int status, list headers, object size)

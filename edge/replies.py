@@ -11,6 +11,7 @@ from edge.dialects import anthropic, openai
 from edge.dialects.crossing import stream_of
 from edge.errors import ClientClosedRequest, EdgeError, Headers, UpstreamBadResponse, kind_of_status
 from edge.exchange import Exchange
+from edge.inquiry import Inquiry
 
 __all__ = [
     "JSON_TYPE",
@@ -21,6 +22,7 @@ __all__ = [
     "serve",
     "serve_flight",
     "start_reply",
+    "start_shared",
     "start_stream",
     "stored_headers",
 ]
@@ -65,7 +67,7 @@ def fail(exchange: Exchange, error: EdgeError) -> None:
         reply(exchange, error.status, [JSON_TYPE, *error.headers], openai.error_body(error))
 
 
-def error_event(exchange: Exchange, error: EdgeError) -> bytes:
+def error_event(exchange: Inquiry, error: EdgeError) -> bytes:
     attempt, request_id = exchange.attempt, exchange.request_id
     event = attempt.error_event(error, request_id) if attempt is not None else None
     return stream_of(exchange.head.route).error_event(error, request_id) if event is None else event
@@ -158,11 +160,14 @@ def start_stream(exchange: Exchange, status: int, headers: Headers) -> None:
     start_reply(exchange, status, headers + STREAM_HEADERS)
 
 
+def start_shared(exchange: Exchange, status: int, headers: Headers, size: int | None) -> None:
+    """The head of a reply that a flight gives."""
+    start_reply(exchange, status, headers + STREAM_HEADERS if size is None else headers, size)
+
+
 def start_reply(exchange: Exchange, status: int, headers: Headers, size: int | None = None) -> None:
     """The head of the reply, with the headers that every reply has; if it has not gone out with a keep-alive."""
-    if exchange.shares:
-        exchange.start(status, headers, size)
-    elif exchange.early:
+    if exchange.early:
         exchange.early = False
     else:
         _start(exchange, status, headers, size)

@@ -19,7 +19,7 @@ from edge.exchange import Exchange
 from edge.money.accounting import Accounts
 from edge.paced import Paced
 from edge.redis.pipe import RedisUnavailable
-from edge.replies import error_event, keep_alive, serve, serve_flight, start_reply
+from edge.replies import error_event, keep_alive, serve, serve_flight, start_shared
 from edge.upstreams.clocks import Deadline
 from edge.upstreams.desk import Desk
 
@@ -30,11 +30,12 @@ Done = Callable[[BaseException | None], None]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What all who share have in common."""
+    """What all who share have in common; ``desk`` is that of exchanges, ``shared`` that of flights."""
 
     answers: Answers
     accounts: Accounts
     desk: Desk
+    shared: Desk
 
 
 class Joining:
@@ -139,7 +140,7 @@ class Joining:
             # A flight has landed between the look at the end of the body and this.
             self._give(*found, "memory")
             return
-        flight = answers.new_flight(Flight(exchange, start_reply))
+        flight = answers.new_flight(Flight(exchange, start_shared))
         flight.turns = turns and not exchange.head.route.counts  # the answer is due before a turn may come
         if plan.look and exchange.state.settings.cache.join and not plan.only:
             answers.flights.add(flight)
@@ -234,10 +235,10 @@ class Flying:
         if flight.held is not None:
             flight.end()
             self._land(None)
-        elif flight.lookup.plan.only:
+        elif flight.plan.only:
             self._land(NotCached())
         else:
-            self._dispatch = Dispatch(self._table.desk, flight, self._answered)
+            self._dispatch = Dispatch(self._table.shared, flight, self._answered)
             self._dispatch.start()
 
     def _answered(self, error: BaseException | None) -> None:

@@ -21,6 +21,7 @@ from edge.cache.storable import storable
 from edge.config import CacheMode
 from edge.exchange import Exchange
 from edge.hooks import Meter
+from edge.inquiry import Inquiry
 from edge.payload import Payload
 from edge.redis.client import RedisClient
 from edge.redis.node import Log
@@ -172,13 +173,13 @@ class Answers:
         """Wait for the right to fetch the answer of a flight, if others may have it; `done` is called when that is
         over.
         """
-        remote, plan = self._remote, flight.lookup.plan
+        remote, plan = self._remote, flight.plan
         if remote is None or not plan.look or plan.only or not self._settings.join or not remote.ready:
             return None
         fit = partial(self._fit, plan, flight.payload, flight.head.route.api, flight.generation)
         return Turns(remote, flight, self._owner(flight), fit, done)
 
-    def _owner(self, exchange: Exchange) -> str:
+    def _owner(self, exchange: Inquiry) -> str:
         return owner_of(self._settings.scope, exchange.key.tenant, exchange.key.id)
 
     def _fit(self, plan: Plan, payload: Payload, api: str, generation: int, entry: Entry | None) -> Held | None:
@@ -198,7 +199,7 @@ class Answers:
 
     def keep(self, flight: Flight) -> None:
         """Store the answer of a flight that ended well, if it is one to be stored."""
-        plan, settings = flight.lookup.plan, self._settings
+        plan, settings = flight.plan, self._settings
         if not plan.store or not flight.short or flight.status != 200 or flight.generation != self._generation.value:
             return
         ttl_s = settings.memory.ttl_s if settings.redis is None else max(settings.memory.ttl_s, settings.redis.ttl_s)
@@ -216,7 +217,7 @@ class Answers:
         """Give the lease on an answer back that will not be stored: whoever waits for it need not wait longer."""
         token, flight.lease = flight.lease, b""
         if token and self._remote is not None:
-            self._remote.release(flight.lookup.plan.digest, token)
+            self._remote.release(flight.plan.digest, token)
 
     def new_flight(self, flight: Flight) -> Flight:
         """Note when a flight began: an answer from before a clearing is not stored after it."""

@@ -125,7 +125,7 @@ class Turns:
         flight = self._flight
         self._timer = None
         flight.lease = self._token  # from now on: a flight that is cancelled meanwhile gives it back too
-        self._send(self._remote.lease(flight.lookup.plan.digest, self._token, int(LEASE_S * 1000), self._leased))
+        self._send(self._remote.lease(flight.plan.digest, self._token, int(LEASE_S * 1000), self._leased))
 
     def cancel(self) -> None:
         self._done = None
@@ -153,7 +153,7 @@ class Turns:
 
     def _look(self) -> None:
         self._timer = None
-        self._send(self._remote.get(self._flight.lookup.plan.digest, self._tenant, self))
+        self._send(self._remote.get(self._flight.plan.digest, self._tenant, self))
 
     # As an inquirer.
 

@@ -1,9 +1,9 @@
 """One upstream call for all who ask the same at once.
 
-A flight is an exchange whose reply goes to its followers: it is dispatched as any other, and each follower stands for
-an exchange of a client. What has come is kept while it is short enough to be stored, so that one who comes late gets it
-at once, and then what comes from there on. The flight belongs to nobody: its first client may leave; when the last one
-leaves it is cancelled.
+A flight asks what its first client has asked, for all: providers are asked for it as for an exchange, and what it is
+told goes to its followers, each of which stands for an exchange of a client. What has come is kept while it is short
+enough to be stored, so that one who comes late gets it at once, and then what comes from there on. The flight belongs
+to nobody: its first client may leave; when the last one leaves it is cancelled.
 
 Bytes go to a follower that can take them as they come. One that cannot falls behind, and catches up when its client
 takes more; it does not hold the others, and is let go of when it is `MAX_LAG` behind. Only when nobody can take more
@@ -19,9 +19,10 @@ from typing import Protocol
 
 from edge.cache.entry import Entry
 from edge.cache.memory import Held
-from edge.cache.policy import Lookup
+from edge.cache.policy import Plan
 from edge.errors import ClientTooSlow, EdgeError, Headers
 from edge.exchange import Exchange
+from edge.inquiry import Inquiry
 from edge.payload import Payload
 from edge.routes import ON_REQUEST
 
@@ -147,8 +148,8 @@ class Follower:
             self.exchange.when_room(None)
 
 
-class Flight(Exchange):
-    """Made from its first client's exchange, whose request it takes over.
+class Flight(Inquiry):
+    """Asks what the exchange of its first client asks, which it is made from; ``plan`` is that one's.
 
     ``failure`` is what ended it, None for a flight that ended well; ``held`` is the answer where it was stored already;
     ``lease`` the token of the right to fetch it before other workers and machines do, ``turns`` whether to ask for it;
@@ -156,19 +157,12 @@ class Flight(Exchange):
     """
 
     def __init__(self, first: Exchange, begin: Begin) -> None:
-        # Not Exchange's: everything is known, and must be the first one's.
-        self.blank()
-        self.shares = True
-        self.head = first.head
-        self.varying = first.varying
-        self.peer = first.peer
-        self.received_at = first.received_at
-        self.request_id = first.request_id
+        self.asks(first.head, first.varying, first.request_id)
         self.state = first.state
         self.key = first.key
         self.payload: Payload = first.payload
         self.grant = first.grant
-        self.lookup: Lookup = first.lookup
+        self.plan: Plan = first.lookup.plan
         self.failure: BaseException | None = None
         self.held: Held | None = None
         self.generation = 0
@@ -189,7 +183,7 @@ class Flight(Exchange):
     def asked(self) -> tuple[bytes, bool, bool]:
         """What it answers: a cache key, and the form of the answer."""
         payload = self.payload
-        return self.lookup.plan.digest, payload.stream, payload.include_usage
+        return self.plan.digest, payload.stream, payload.include_usage
 
     # Its followers.
 
@@ -261,6 +255,12 @@ class Flight(Exchange):
             asyncio.get_running_loop().call_soon(room)
 
     # As a sink.
+
+    def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """The answer at once."""
+        self.start(status, headers, len(body))
+        self.write(body)
+        self.end()
 
     def start(self, status: int, headers: Headers, size: int | None = None) -> None:
         self.started = True

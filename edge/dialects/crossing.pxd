@@ -1,8 +1,8 @@
 from edge.dialects.stream cimport Stream
-from edge.exchange cimport Exchange
+from edge.inquiry cimport Inquiry
 
 
-cpdef bint is_short(Exchange exchange) except -1
+cpdef bint is_short(Inquiry exchange) except -1
 cpdef bint is_brief(bytes body) except -1
 
 
@@ -14,7 +14,7 @@ cdef class Crossing:
     cdef public tuple dropped
     cdef public bint translates, prepared
 
-    cdef _open(self, Exchange exchange, str model)
+    cdef _open(self, Inquiry exchange, str model)
     cpdef object usage(self, bytes media_type, bytes body)
     cpdef tuple answer(self, int status, bytes body)
     cpdef list headers(self, list headers)

@@ -24,7 +24,7 @@ from edge.routes import Dialect, Route
 from edge.slices import LARGE, Steps
 
 if TYPE_CHECKING:
-    from edge.exchange import Exchange
+    from edge.inquiry import Inquiry
     from edge.payload import Payload
 
 __all__ = ["Crossing", "TranslatedCrossing", "can_cross", "is_brief", "is_short", "stream_of"]
@@ -43,7 +43,7 @@ JSON_TYPE = (b"content-type", b"application/json")
 NO_WARNINGS: frozenset[str] = frozenset()
 
 
-def is_short(exchange: Exchange) -> bool:
+def is_short(exchange: Inquiry) -> bool:
     """Whether a request is looked into in one go."""
     return len(exchange.payload.body) <= LARGE and exchange.payload.values <= FEW
 
@@ -75,10 +75,10 @@ class Crossing:
     Raises InvalidRequest for a request that cannot mean anything to the provider, which calls the model `model`.
     """
 
-    def __init__(self, exchange: Exchange, model: str) -> None:
+    def __init__(self, exchange: Inquiry, model: str) -> None:
         self._open(exchange, model)
 
-    def _open(self, exchange: Exchange, model: str) -> None:
+    def _open(self, exchange: Inquiry, model: str) -> None:
         # Not the exchange, which holds this: a body that is in a circle is freed only by the collector.
         route = self._route = exchange.head.route
         payload = exchange.payload
@@ -171,7 +171,7 @@ class TranslatedCrossing(Crossing):
     `system_first` it takes a system message at the beginning alone.
     """
 
-    def __init__(self, exchange: Exchange, model: str, version: str, system_first: bool) -> None:
+    def __init__(self, exchange: Inquiry, model: str, version: str, system_first: bool) -> None:
         payload = exchange.payload
         if payload.values > MAX_TRANSLATED:
             raise InvalidRequest(TOO_MANY)

@@ -1,4 +1,5 @@
 from edge.exchange cimport Exchange
+from edge.inquiry cimport Inquiry
 
 
 cdef class Book:
@@ -16,7 +17,7 @@ cdef class Accounts:
     cpdef object charge(self, object upstream, str model_label, str tenant, object usage, bint estimated=*)
     cpdef saved(self, str model_label, str tenant, str tier, list kinds, object cost)
     cpdef saved_by(self, Exchange exchange, list kinds, object cost)
-    cpdef settle(self, Exchange exchange, object tried, object error, bytes answer=*)
+    cpdef settle(self, Inquiry exchange, object tried, object error, bytes answer=*)
     cdef object _answered(self, object tried, str path, object error, bytes answer)
 
 

@@ -29,6 +29,7 @@ from edge.money.pricing import PICO, ModelPrice
 if TYPE_CHECKING:
     from edge.dialects.crossing import Crossing
     from edge.exchange import Exchange
+    from edge.inquiry import Inquiry
 
 __all__ = ["Accounts", "Charge", "estimate"]
 
@@ -176,7 +177,7 @@ class Accounts:
         cost = partial(bind, "edge_saved_cost_usd_total", *labels)
         return Book(partial(bind, "edge_saved_tokens_total", *labels), cost)
 
-    def settle(self, exchange: Exchange, tried: Tried, error: Exception | None, answer: bytes | None = None) -> None:
+    def settle(self, exchange: Inquiry, tried: Tried, error: Exception | None, answer: bytes | None = None) -> None:
         """Charge what the provider has answered to an attempt for `exchange`, if it has and is not charged yet.
 
         Sets ``usage``, ``estimated`` and ``cost`` of the exchange; the cost adds up over its attempts. `error` is what

@@ -1,5 +1,5 @@
 from edge.dialects.crossing cimport Crossing
-from edge.exchange cimport Exchange
+from edge.inquiry cimport Inquiry
 from edge.upstreams.clocks cimport Deadline
 from edge.upstreams.desk cimport Desk, Outcome
 from edge.upstreams.receiver cimport Receiver
@@ -11,7 +11,7 @@ cdef int NEW, HEAD, EXCERPT, COLLECT, JUDGE, HOLD, RELAY, REST, ENDED
 
 cdef class Attempt(Receiver):
     cdef Desk _desk
-    cdef Exchange _exchange
+    cdef Inquiry _exchange
     cdef Deadline _deadline
     cdef Outcome _outcome
     cdef object _wire, _job, _timer, _body, _end

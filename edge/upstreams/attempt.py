@@ -14,7 +14,7 @@ from time import perf_counter
 from edge.dialects.crossing import Crossing, is_brief, is_short
 from edge.dialects.failures import Failed, NoAnswer
 from edge.errors import EdgeError, Headers, UpstreamBadResponse, UpstreamStreamBroken
-from edge.exchange import Exchange
+from edge.inquiry import Inquiry
 from edge.slices import LARGE, Done, Job, Work, in_thread
 from edge.upstreams.clocks import Deadline
 from edge.upstreams.desk import Desk, Outcome
@@ -67,7 +67,7 @@ FOLLOWS = {
 class Attempt(Receiver):
     """What comes of it is written to `tried`."""
 
-    def __init__(self, desk: Desk, exchange: Exchange, deadline: Deadline, outcome: Outcome, tried: Tried) -> None:
+    def __init__(self, desk: Desk, exchange: Inquiry, deadline: Deadline, outcome: Outcome, tried: Tried) -> None:
         self._desk = desk
         self._exchange = exchange
         self._deadline = deadline

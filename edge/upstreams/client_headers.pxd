@@ -1,4 +1,4 @@
-from edge.exchange cimport Exchange
+from edge.inquiry cimport Inquiry
 from edge.head cimport Head
 
 
@@ -10,4 +10,4 @@ cdef class ClientHeaders:
     cpdef bytes lines(self, Head head, bint translated)
     cdef list _chosen(self, list selected)
     cpdef bint holds_back(self, bytes name) except -1
-    cpdef str version(self, Exchange exchange)
+    cpdef str version(self, Inquiry exchange)

@@ -14,8 +14,8 @@ from fnmatch import translate
 from edge import config
 from edge._fast import select_fields
 from edge.errors import Headers, HeaderTooLarge
-from edge.exchange import Exchange
 from edge.head import Head
+from edge.inquiry import Inquiry
 from edge.memo import Memo
 from edge.upstreams.request import lines_of
 
@@ -90,7 +90,7 @@ class ClientHeaders:
         dropped = self._dropped
         return dropped is not None and name != b"content-type" and dropped.match(name.decode("latin-1")) is not None
 
-    def version(self, exchange: Exchange) -> str:
+    def version(self, exchange: Inquiry) -> str:
         """The version of Anthropic's API that a request to this provider goes by."""
         given = exchange.head.index.get(VERSION)
         if self._pinned or given is None:

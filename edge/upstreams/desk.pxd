@@ -1,4 +1,4 @@
-from edge.exchange cimport Exchange
+from edge.inquiry cimport Inquiry
 from edge.upstreams.clocks cimport Sweep
 from edge.upstreams.tried cimport Tried
 
@@ -6,8 +6,8 @@ from edge.upstreams.tried cimport Tried
 cdef class Buffers:
     cdef public Py_ssize_t held
 
-    cpdef hold(self, Exchange exchange, Py_ssize_t size)
-    cpdef let_go(self, Exchange exchange, Py_ssize_t held)
+    cpdef hold(self, Inquiry exchange, Py_ssize_t size)
+    cpdef let_go(self, Inquiry exchange, Py_ssize_t held)
 
 
 cdef class Desk:

@@ -9,29 +9,34 @@ from typing import Protocol
 from edge.errors import Headers, Overloaded
 from edge.exchange import Exchange
 from edge.hooks import Add, Hooks, Meter
+from edge.inquiry import Inquiry
 from edge.memo import Memo
 from edge.slices import Slices
 from edge.upstreams.clocks import Sweep
 from edge.upstreams.retry import AttemptFailed, code_of_attempt
 from edge.upstreams.tried import Tried
 
-__all__ = ["Buffers", "Desk", "Outcome", "Replies"]
+__all__ = ["Begin", "Buffers", "Desk", "Outcome", "Replies", "Tell"]
+
+
+Begin = Callable[[Inquiry, int, Headers], None]
+Tell = Callable[[Inquiry, int, Headers, bytes], None]
 
 
 class Buffers:
-    """``held`` is the sum of all exchanges' ``buffered``, which nobody else writes."""
+    """``held`` is the sum of all inquiries' ``buffered``, which nobody else writes."""
 
     def __init__(self) -> None:
         self.held = 0
 
-    def hold(self, exchange: Exchange, size: int) -> None:
+    def hold(self, exchange: Inquiry, size: int) -> None:
         """So many bytes more. Raises Overloaded above ``server.max_buffered_bytes``."""
         self.held += size
         exchange.buffered += size
         if self.held > exchange.state.settings.server.max_buffered_bytes:
             raise Overloaded("This edge holds as many bytes of bodies as it may; ask again.")
 
-    def let_go(self, exchange: Exchange, held: int) -> None:
+    def let_go(self, exchange: Inquiry, held: int) -> None:
         """Back to `held` bytes of this exchange."""
         self.held += held - exchange.buffered
         exchange.buffered = held
@@ -40,7 +45,7 @@ class Buffers:
 class Accounts(Protocol):
     """The books: `edge.accounting.Accounts`, which stands beside this."""
 
-    def settle(self, exchange: Exchange, tried: Tried, error: Exception | None, answer: bytes | None = None) -> None:
+    def settle(self, exchange: Inquiry, tried: Tried, error: Exception | None, answer: bytes | None = None) -> None:
         """Charge the answer of an attempt, once. `error` is what ended it, None where it ended well; `answer` its body,
         where it is whole and of status 200.
         """
@@ -53,8 +58,8 @@ class Replies:
     of one, ``keep_alive`` is called when a client has been told nothing for too long.
     """
 
-    stream: Callable[[Exchange, int, Headers], None]
-    whole: Callable[[Exchange, int, Headers, bytes], None]
+    stream: Begin
+    whole: Tell
     keep_alive: Callable[[Exchange], None]
 
 

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from edge import config
 from edge.dialects.crossing import Crossing, TranslatedCrossing, can_cross
 from edge.errors import Headers
-from edge.exchange import Exchange
+from edge.inquiry import Inquiry
 from edge.memo import Memo
 from edge.money.pricing import ModelPrice, load_prices, own_price, spells
 from edge.routes import Dialect, Route
@@ -113,7 +113,7 @@ class Provider:
         """Whether a request of this route is searched for thinking on its way here."""
         return self.dialect == "anthropic" and self.speaks(route)
 
-    def crossing(self, exchange: Exchange, model: str) -> Crossing:
+    def crossing(self, exchange: Inquiry, model: str) -> Crossing:
         """How the exchange's request goes to this provider, which calls the model `model`. Raises InvalidRequest."""
         if self.speaks(exchange.head.route):
             return Crossing(exchange, model)
@@ -126,7 +126,7 @@ class Provider:
         return sorted(self._accounts, key=lambda account: weight(tenant, account), reverse=True)
 
     def request(
-        self, exchange: Exchange, crossing: Crossing, account: Account | None = None, once: bool = False
+        self, exchange: Inquiry, crossing: Crossing, account: Account | None = None, once: bool = False
     ) -> UpstreamRequest:
         """The exchange's request as this provider is to see it, with the credentials of `account`, by default those
         whose turn it is; `once` as in `UpstreamRequest`. Raises HeaderTooLarge.
@@ -167,7 +167,7 @@ class Provider:
         target = self._path + path
         return (f"{target}?{'&'.join(parts)}" if parts else target).encode("ascii")
 
-    def _fields(self, exchange: Exchange, crossing: Crossing) -> bytes:
+    def _fields(self, exchange: Inquiry, crossing: Crossing) -> bytes:
         lines = self._client.lines(exchange.head, crossing.translates)
         trace = exchange.varying.get(b"traceparent") if self._traces else None
         if trace is not None and (match := TRACEPARENT.fullmatch(trace)):

@@ -27,8 +27,8 @@ from edge.errors import (
     UpstreamStreamBroken,
     kind_of_status,
 )
-from edge.exchange import Exchange
 from edge.hooks import FailedAttempt
+from edge.inquiry import Inquiry
 from edge.routes import OTHER
 from edge.upstreams.refusal import is_unknown_path, read, words_of
 from edge.upstreams.router import Upstream
@@ -151,7 +151,7 @@ def may_follow(tried: Tried, taken: bool = True) -> bool:
     return not taken and (stream is None or not stream.accepted)
 
 
-def is_kept(exchange: Exchange) -> bool:
+def is_kept(exchange: Inquiry) -> bool:
     """Whether the provider keeps what it makes of this request, or may: then asking twice makes it twice.
 
     A response is stored unless ``store`` is false (https://platform.openai.com/docs/api-reference/responses/create);
@@ -169,7 +169,7 @@ def told(error: ProviderError, body: bytes) -> ProviderError:
 
 
 def failed_attempt(
-    exchange: Exchange,
+    exchange: Inquiry,
     tried: Tried,
     failure: AttemptFailed | ProviderError,
     begun: float,

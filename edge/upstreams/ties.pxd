@@ -1,3 +1,3 @@
-from edge.exchange cimport Exchange
+from edge.inquiry cimport Inquiry
 
-cpdef tuple targets_of(Exchange exchange)
+cpdef tuple targets_of(Inquiry exchange)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from edge.exchange import Exchange
+from edge.inquiry import Inquiry
 from edge.upstreams.refusal import read
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ UNKNOWN_THING = re.compile(
 )
 
 
-def tie_of(exchange: Exchange) -> int:
+def tie_of(exchange: Inquiry) -> int:
     """Whether a request makes (MAKES) or names (NAMES) what an account keeps."""
     api, payload = exchange.head.route.api, exchange.payload
     body = payload.body
@@ -83,7 +83,7 @@ def tie_of(exchange: Exchange) -> int:
     return FREE
 
 
-def targets_of(exchange: Exchange) -> tuple[list[Target], bool]:
+def targets_of(exchange: Inquiry) -> tuple[list[Target], bool]:
     """Whom to ask, in this order, and whether the request names what an account keeps."""
     upstreams: tuple[Upstream, ...] = exchange.grant.upstreams
     if len(upstreams) == 1 and not upstreams[0].provider.takes_turns:

@@ -65,7 +65,7 @@ def test_what_is_too_long_to_be_joined_is_not_stored_either():
         flight.write(body)
         flight.end()
         made.keep(flight)
-        assert (made.memory.get(flight.lookup.plan.digest) is not None) is stored
+        assert (made.memory.get(flight.plan.digest) is not None) is stored
 
 
 def test_a_stream_is_kept_for_who_wants_json_as_far_as_json_may_go():

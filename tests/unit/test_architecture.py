@@ -37,6 +37,7 @@ LAYERS = [
     {"edge.dialects", "edge.money.pricing", "edge.redis"},
     {"edge.redis.link", "edge.redis.node"},
     {"edge.exchange"},
+    {"edge.inquiry"},
     {"edge.head"},
     {"edge.config.file", "edge.config.schema"},
     {"edge.config.notes"},

@@ -1,0 +1,111 @@
+"""What is asked of providers, and where the answer goes: to a client, or to all who have asked for the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any, Protocol
+
+from edge._fast import JSONScanner
+from edge.errors import EdgeError, Headers
+from edge.head import Head, Varying
+from edge.hooks import Usage
+from edge.payload import Payload
+
+__all__ = ["Inquiry", "Tried"]
+
+UNREAD = Payload(b"", JSONScanner(b""), "", False, False, 0)
+
+
+class Tried(Protocol):
+    """What of an attempt is for the reply and the record: `edge.upstreams.tried.Tried`."""
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """The client's fields that did not cross."""
+        ...
+
+    @property
+    def warnings(self) -> frozenset[str]:
+        """What of the answer could not be made sense of."""
+        ...
+
+    @property
+    def broke(self) -> bool:
+        """Whether the answer is a stream that told of a failure."""
+        ...
+
+    def error_event(self, error: EdgeError, request_id: str) -> bytes | None:
+        """An error inside the stream that the answer is; None where it is none."""
+        ...
+
+
+class Inquiry:
+    """``varying`` is what of the head is this request's alone (`edge.head.varying_of`), ``payload`` what the body says,
+    once it is read, ``grant`` what its key gets for that. ``buffered`` counts the bytes that are held for it, of the
+    request's body and of the answer's.
+
+    ``attempt`` is the one at hand, or the last one; that of a flight, where one gives the answer. ``usage`` are the
+    tokens of its answer, ``cost`` (1e-12 USD, -1 unknown) and ``estimated`` are those of all attempts.
+
+    ``started`` and ``ended`` say how far the reply is; ``early``: nothing but a head that says "a stream" and
+    keep-alives has gone out, so another upstream may still answer, and an error has to be an event.
+    """
+
+    def asks(self, head: Head, varying: Varying, request_id: str) -> None:
+        """Begin, as it is made: nothing has come of it."""
+        self.head = head
+        self.varying = varying
+        self.request_id = request_id
+        # What the stages find out. It is typed where it is made, above this module: gateway.State, guard.auth.Key,
+        # grant.Grant, upstreams.router.Upstream.
+        self.state: Any = None
+        self.key: Any = None
+        self.payload = UNREAD
+        self.grant: Any = None
+        # What comes of it.
+        self.upstream: Any = None
+        self.attempts = 0
+        self.attempt: Tried | None = None
+        self.usage: Usage | None = None
+        self.cost = -1
+        self.estimated = False
+        self.content_at = 0.0
+        self.upstream_s = 0.0
+        self.buffered = 0
+        # The reply so far.
+        self.status = 0
+        self.error: EdgeError | None = None
+        self.started = False
+        self.early = False
+        self.ended = False
+
+    def waited(self, since: float) -> None:
+        """Since this reading of ``time.perf_counter()`` there was nothing to do but to wait upstream."""
+        self.upstream_s += perf_counter() - since
+
+    # The sink. Who it is for overrides these (a compiled class has no abstract methods); none of the first four waits.
+
+    def start(self, status: int, headers: Headers, size: int | None = None) -> None:
+        """Begin the reply. `size` is that of its body in bytes, None for a stream. Takes `headers` over."""
+        raise NotImplementedError
+
+    def write(self, data: bytes) -> None:
+        """Add to the reply's body."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """The reply is complete."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """Break the connection off: the client must not take what it has for a complete reply."""
+        raise NotImplementedError
+
+    def congested(self) -> bool:
+        """Whether more is to be written only when there is room."""
+        raise NotImplementedError
+
+    def when_room(self, room: Callable[[], None] | None) -> None:
+        """Call `room`, once, as soon as the client takes more, never before this has returned; None to forget it."""
+        raise NotImplementedError
