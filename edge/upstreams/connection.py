@@ -24,7 +24,7 @@ from edge._fast import (
 from edge.errors import EdgeError, Headers, InternalError, UpstreamBadResponse, UpstreamStreamBroken
 from edge.upstreams.receiver import Receiver
 from edge.upstreams.request import UpstreamRequest
-from edge.upstreams.wire import Inflater, inflater_for, unlabelled
+from edge.upstreams.wire import GZIP_BEGINS, Inflater, inflater_for, unlabelled
 
 __all__ = ["Connection", "Owner", "Sending"]
 
@@ -351,7 +351,8 @@ class Sending:
             parts, self.parts = self.parts, []
             if not self._begun:
                 self._begun = True
-                self._inflater = self._inflater or unlabelled(self._index, parts[0])
+                if self._inflater is None and parts[0][0] == GZIP_BEGINS:
+                    self._inflater = unlabelled(self._index)
             data = parts[0] if len(parts) == 1 else b"".join(parts)
             if self._inflater is not None:
                 try:

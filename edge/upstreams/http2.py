@@ -27,7 +27,7 @@ from edge.errors import (
 )
 from edge.upstreams.receiver import Receiver
 from edge.upstreams.request import UpstreamRequest
-from edge.upstreams.wire import NO_DESCRIPTORS, inflater_for, unlabelled
+from edge.upstreams.wire import GZIP_BEGINS, NO_DESCRIPTORS, inflater_for, unlabelled
 
 __all__ = ["HttpxTransport"]
 
@@ -158,7 +158,8 @@ class Stream:
                 while chunk := await anext(chunks, b""):
                     if not begun:
                         begun = True
-                        inflater = inflater or unlabelled(index, chunk)
+                        if inflater is None and chunk[0] == GZIP_BEGINS:
+                            inflater = unlabelled(index)
                     if inflater is not None:
                         chunk = inflater.feed(chunk)
                     if chunk and self._receiver is not None:

@@ -12,7 +12,7 @@ cdef class Pool:
     cdef bytes _authority
     cdef object _starts
     cdef bint _keeps
-    cdef public object _idle
+    cdef public list _idle
     cdef public set _all
     cdef public dict _waiting, _connecting
     cdef public list _addresses

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections import deque
 from functools import partial
 from typing import cast
 
@@ -51,7 +50,7 @@ class Pool:
         self._authority = (name if port == default else f"{name}:{port}").encode("ascii")
         self._starts: Memo[bytes, bytes] = Memo(256)
         self._keeps = True
-        self._idle: deque[Connection] = deque()
+        self._idle: list[Connection] = []
         self._all: set[Connection] = set()
         self._opening = 0
         self._waiting: dict[Sending, asyncio.TimerHandle] = {}
@@ -140,7 +139,7 @@ class Pool:
         if len(self._all) + self._opening < self._max:
             self._open(sending)
         elif sending.again and self._idle:
-            self._idle.popleft().abort()  # its place is wanted
+            self._idle.pop(0).abort()  # its place is wanted
             self._open(sending)
         else:
             loop = asyncio.get_running_loop()
@@ -165,11 +164,10 @@ class Pool:
         if not self._keeps:
             connection.abort()
             return
-        loop = asyncio.get_running_loop()
-        connection.idle_since = loop.time()
+        connection.idle_since = connection.loop.time()
         self._idle.append(connection)
         if self._sweep is None:
-            self._sweep = loop.call_later(SWEEP_S, self._expire)
+            self._sweep = connection.loop.call_later(SWEEP_S, self._expire)
 
     def forget(self, connection: Connection) -> None:
         """A connection that is closed: its place is free."""
@@ -206,7 +204,7 @@ class Pool:
         loop = asyncio.get_running_loop()
         now = loop.time()
         while self._idle and now - self._idle[0].idle_since >= IDLE_S:
-            self._idle.popleft().abort()
+            self._idle.pop(0).abort()
         self._sweep = loop.call_later(SWEEP_S, self._expire) if self._idle else None
 
     # Opening.

@@ -16,6 +16,7 @@ from edge.upstreams.receiver import Receiver
 from edge.upstreams.request import UpstreamRequest
 
 __all__ = [
+    "GZIP_BEGINS",
     "NO_DESCRIPTORS",
     "Inflater",
     "Transport",
@@ -34,6 +35,8 @@ FREE_MEMBERS = 64
 MEMBER = 16
 """Beyond `FREE_MEMBERS`, a member brings so many bytes on average: who sends empty ones wants to keep us busy."""
 GZIP = (b"gzip", b"x-gzip")
+GZIP_BEGINS = 0x1F
+"""The first byte of gzip's (RFC 1952, section 2.3.1). Neither JSON nor events begin so."""
 NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 """Why a connection cannot be made that are no fault of the provider's."""
 
@@ -114,12 +117,8 @@ def inflater_for(headers: Headers) -> Inflater | None:
     return Inflater(codings) if codings else None
 
 
-def unlabelled(index: dict[bytes, bytes], body: bytes) -> Inflater | None:
-    """The same for a body, of which these are the first bytes, that does not say that it is compressed: neither JSON
-    nor events begin as gzip does (RFC 1952, section 2.3.1).
-    """
-    if body[0] != 0x1F:
-        return None
+def unlabelled(index: dict[bytes, bytes]) -> Inflater | None:
+    """The same for a body that begins as gzip does, and does not say that it is compressed."""
     media_type = index.get(b"content-type", b"").lower()
     text = not media_type or media_type.startswith(b"text/") or b"json" in media_type
     return Inflater([b"gzip"]) if text else None
