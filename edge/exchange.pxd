@@ -1,5 +1,6 @@
 # A client's exchange, as compiled modules know it.
 
+from edge.head cimport Head
 from edge.inquiry cimport Inquiry
 
 
@@ -16,6 +17,7 @@ cdef class Exchange(Inquiry):
     cdef public bytes latest
     cdef public str kind
 
+    cpdef arrive(self, Head head, dict varying, str peer, double received_at)
     cpdef double overhead_s(self)
     cpdef object record(self, str kind)
     cpdef interject(self, bytes data)

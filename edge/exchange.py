@@ -40,6 +40,10 @@ class Exchange(Inquiry):
     """
 
     def __init__(self, head: Head, varying: Varying, peer: str, received_at: float) -> None:
+        self.arrive(head, varying, peer, received_at)
+
+    def arrive(self, head: Head, varying: Varying, peer: str, received_at: float) -> None:
+        """It has come, and nothing has come of it yet."""
         given = varying.get(b"x-request-id")
         if given is not None and REQUEST_ID.fullmatch(given):
             request_id = given.decode("ascii")

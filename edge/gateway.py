@@ -24,6 +24,7 @@ from edge.errors import (
     ClientClosedRequest,
     EdgeError,
     InternalError,
+    InvalidApiKey,
     Overloaded,
     kind_of_status,
 )
@@ -44,6 +45,7 @@ from edge.upstreams.desk import Begin, Buffers, Desk, Replies, Tell
 
 __all__ = ["Gateway"]
 
+NO_KEY = InvalidApiKey()
 Load = Callable[[], tuple[config.Config, KeyTable | None]]
 """Reads a configuration, and the table of its keys where they stand in one."""
 
@@ -106,6 +108,9 @@ class Gateway:
             # A browser asks for the methods without a key.
             if not head.asks_methods or state.auth.open:
                 exchange.key = state.auth.identify(head, exchange.varying)
+                if exchange.key is None:
+                    self.refuse(exchange, NO_KEY)
+                    return
             if head.objection is not None:
                 self.refuse(exchange, head.objection)
                 return

@@ -1,9 +1,10 @@
+from edge.guard.key_table cimport KeyTable
 from edge.head cimport Head
 
 
 cdef class Auth:
     cdef readonly bint open, loopback_only
-    cdef object _table
+    cdef KeyTable _table
     cdef public dict _known
     cdef object _said
 

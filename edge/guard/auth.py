@@ -6,20 +6,19 @@ to try. A stored digest is not accepted in place of its key, since what is prese
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 import string
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
+from hashlib import sha256
 
 from edge import config
 from edge.config import is_loopback
 from edge.errors import (
     ConflictingCredentials,
     HostNotAllowed,
-    InvalidApiKey,
     ModelNotAllowed,
     OriginNotAllowed,
     UnsupportedMediaType,
@@ -104,12 +103,12 @@ class Auth:
             self._known[digest] = key
         return key
 
-    def identify(self, head: Head, varying: Varying) -> Key:
-        """Whose request this is, from its head alone.
+    def identify(self, head: Head, varying: Varying) -> Key | None:
+        """Whose request this is, from its head alone; None where it has no valid key.
 
         Clients may fill both headers, one with a credential that is not ours: a valid key in either counts. Of two
-        valid ones of a tenant, that of ``Authorization`` does. Raises InvalidApiKey; ConflictingCredentials where they
-        are of two tenants; without keys, the errors of `check_open`.
+        valid ones of a tenant, that of ``Authorization`` does. Raises ConflictingCredentials where they are of two
+        tenants; without keys, the errors of `check_open`.
         """
         if self.open:
             self.check_open(head)
@@ -127,9 +126,7 @@ class Auth:
                 key = other
             elif other is not None and other.tenant != key.tenant:
                 raise ConflictingCredentials
-        if key is None:
-            raise InvalidApiKey
-        if alone:
+        if key is not None and alone:
             self._said.keep(said, key)
         return key
 
@@ -137,7 +134,7 @@ class Auth:
         """The key that a token is. What is looked up is its digest, of which a client can choose nothing: the time that
         takes says nothing about a key.
         """
-        key = self.key_of(hashlib.sha256(token).digest())
+        key = self.key_of(sha256(token).digest())
         if key is None or not MIN_TOKEN <= len(token) <= MAX_TOKEN:
             return None
         return key
@@ -168,6 +165,8 @@ def bearer(said: bytes) -> bytes:
 
     A scheme is written in either case (RFC 9110, section 11.1).
     """
+    if said.startswith(b"Bearer "):
+        return said[7:].strip()
     scheme, _, token = said.strip().partition(b" ")
     return token.strip() if scheme.lower() == b"bearer" else b""
 
@@ -201,4 +200,4 @@ def new_key(key_id: str) -> tuple[str, str]:
     if not re.fullmatch(config.NAME, key_id):
         raise ValueError("an id is 1 to 64 lower-case letters, digits, - and _")
     token = f"lea_{key_id}_{''.join(secrets.choice(ALPHABET) for _ in range(32))}"
-    return token, "sha256:" + hashlib.sha256(token.encode()).hexdigest()
+    return token, "sha256:" + sha256(token.encode()).hexdigest()

@@ -25,6 +25,7 @@ from edge.errors import (
     ClientClosedRequest,
     EdgeError,
     Headers,
+    InvalidApiKey,
     RequestTooLarge,
     ShuttingDown,
     UnsupportedRoute,
@@ -299,6 +300,8 @@ class EdgeApplication:
         auth = gateway.state.auth
         try:
             exchange.key = auth.identify(exchange.head, exchange.varying)
+            if exchange.key is None:
+                raise InvalidApiKey
             if auth.open and exchange.peer and not is_loopback(exchange.peer):
                 raise AdminRequired("Without API keys, this answers the gateway's own machine only.")
             if not auth.open and not exchange.key.admin:

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.protocols.utils import get_local_addr, is_ssl
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
@@ -54,11 +55,11 @@ class AsgiTurn:
         text = path.decode("ascii")
         scope: dict[str, Any] = {
             "type": "http",
-            "asgi": {"version": protocol.asgi_version, "spec_version": "2.3"},
+            "asgi": {"version": protocol.config.asgi_version, "spec_version": "2.3"},
             "http_version": version,
-            "server": protocol.server,
+            "server": get_local_addr(protocol.transport),
             "client": protocol.client,
-            "scheme": protocol.scheme,
+            "scheme": "https" if is_ssl(protocol.transport) else "http",
             "root_path": "",
             "headers": protocol.headers,
             "state": protocol.app_state.copy(),
@@ -72,7 +73,7 @@ class AsgiTurn:
             transport=self,  # type: ignore[arg-type]
             flow=protocol.flow,
             logger=protocol.logger,
-            access_logger=protocol.access_logger,
+            access_logger=protocol.logger,
             access_log=False,
             default_headers=protocol.server_state.default_headers,
             message_event=asyncio.Event(),
@@ -94,7 +95,10 @@ class AsgiTurn:
         self._cycle.keep_alive = not closes
 
     def begin(self) -> None:
-        self._protocol._start_asgi_task(self._cycle, self._protocol.app)
+        tasks = self._protocol.server_state.tasks
+        task = self._protocol.loop.create_task(self._cycle.run_asgi(self._protocol.app))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     def take(self, data: bytes) -> None:
         cycle = self._cycle

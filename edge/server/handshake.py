@@ -112,7 +112,7 @@ class Handshake:
         self._begun = True
         doorman = self._doorman
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(
+            await asyncio.get_running_loop().connect_accepted_socket(  # type: ignore[type-var]
                 self._front, self._connection, ssl=doorman.tls, ssl_handshake_timeout=HANDSHAKE_S
             )
         except OSError:

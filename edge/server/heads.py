@@ -18,10 +18,10 @@ MAX_KNOWN = 1024
 
 
 class Heads:
-    """Those that came last, over all connections; ``latest`` is the one that was read last."""
+    """Those that came last, over all connections, ``by_key``; ``latest`` is the one that was read last."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[bytes, Head] = OrderedDict()
+        self.by_key: OrderedDict[bytes, Head] = OrderedDict()
         self.latest: Head | None = None
 
     def find(self, known: Head | None, data: bytes) -> int:
@@ -36,10 +36,10 @@ class Heads:
             form = KnownHead(read)
         except ValueError:
             return Head(match, "POST", target, query, headers)
-        head = self._known.get(form.key)
+        head = self.by_key.get(form.key)
         if head is None:
-            head = self._known[form.key] = Head(match, "POST", target, query, headers, form)
-            if len(self._known) > MAX_KNOWN:
-                self._known.popitem(last=False)
+            head = self.by_key[form.key] = Head(match, "POST", target, query, headers, form)
+            if len(self.by_key) > MAX_KNOWN:
+                self.by_key.popitem(last=False)
         self.latest = head
         return head

@@ -1,8 +1,28 @@
+cimport cython
+
 from edge.exchange cimport Exchange
+from edge.gateway cimport Gateway
+from edge.head cimport Head
+from edge.server.heads cimport Heads
+from edge.server.protocol cimport EdgeProtocol
+
+
+cdef class Lane(EdgeProtocol):
+    cdef public object edge
+    cdef readonly Gateway gateway
+    cdef public str peer
+    cdef public Head known
+    cdef bint _scanned
+
+    @cython.locals(heads=Heads, known=Head)
+    cpdef object begun_turn(self, bytes data)
+    @cython.locals(exchange=LaneExchange)
+    cdef _serve(self, object turn, bytes body)
 
 
 cdef class LaneExchange(Exchange):
-    cdef readonly object lane, declared
+    cdef readonly Lane lane
+    cdef readonly object declared
     cdef public bint chunks, closes, complete
     cdef object _parts
     cdef public object room

@@ -6,13 +6,16 @@ for. Other requests (health, metrics, pages, lists of models) go the ordinary wa
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from io import BytesIO
 from time import perf_counter
 from typing import Any
 
 import httptools
+import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+from uvicorn.server import ServerState
 
 from edge._fast import join_fields
 from edge.errors import ClientClosedRequest, EdgeError, Headers, RequestTooLarge
@@ -45,40 +48,58 @@ KNOWN: dict[bytes, Match] = {
 class Lane(EdgeProtocol):
     """A client connection whose API requests skip ASGI.
 
-    ``known``: the head that what comes next most likely begins with, which is the last that was kept; ``scanned``: its
-    head is the one that `HEAD` has just read.
+    ``known``: the head that what comes next most likely begins with, which is the last that was kept.
     """
 
-    edge: EdgeApplication
-    peer: str
-    known: Head | None = None
-    scanned = False
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        EdgeProtocol.__init__(self, config, server_state, app_state, _loop)
+        self.edge: EdgeApplication = config.app  # type: ignore[assignment]
+        self.gateway = self.edge.gateway
+        self.peer = ""
+        self.known: Head | None = None
+        self._scanned = False
 
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        self.edge = self.config.app  # type: ignore[assignment]
-        self.peer = self.client[0] if self.client else ""
+    def connection_made(self, transport: asyncio.Transport) -> None:
         self.known = HEADS.latest
+        EdgeProtocol.connection_made(self, transport)
+        self.peer = self.client[0] if self.client else ""
 
-    def begun_turn(self, data: bytes) -> tuple[Turn, int, int] | None:
-        known = self.known
-        at = HEADS.find(known, data)
+    def begun_turn(self, data: bytes) -> Turn | None:
+        heads, known = HEADS, self.known
+        at = heads.find(known, data)
         if known is None or not at:
-            self.scanned = True
+            self._scanned = True  # the head is the one that `HEAD` reads now
             try:
-                return super().begun_turn(data)
+                return EdgeProtocol.begun_turn(self, data)
             finally:
-                self.scanned = False
+                self._scanned = False
         form = known.form
         assert form is not None  # noqa: S101 - it has just been found by it
         self.method = b"POST"
         self.url = known.target
         self.headers = known.headers
-        size = max(form.content_length, 0)
-        return LaneExchange(self, known, form.take(), size), size, at
+        self._at = at
+        self._size = max(form.content_length, 0)
+        return LaneExchange(self, known, form.take(), self._size)
+
+    def _serve(self, turn: Turn, body: bytes) -> None:
+        if not isinstance(turn, LaneExchange):
+            EdgeProtocol._serve(self, turn, body)
+            return
+        exchange = turn
+        if body:
+            exchange.take(body)
+        exchange.whole()
+        exchange.begin()
 
     def resume_writing(self) -> None:
-        super().resume_writing()
+        EdgeProtocol.resume_writing(self)
         exchange = self._running
         if isinstance(exchange, LaneExchange) and exchange.room is not None:
             room, exchange.room = exchange.room, None
@@ -86,7 +107,7 @@ class Lane(EdgeProtocol):
 
     def turn_for(self, index: dict[bytes, bytes], version: str, keeps_alive: bool) -> Turn:
         if self.method != b"POST":
-            return super().turn_for(index, version, keeps_alive)
+            return EdgeProtocol.turn_for(self, index, version, keeps_alive)
         target = self.url
         query = b""
         found = KNOWN.get(target)
@@ -95,9 +116,9 @@ class Lane(EdgeProtocol):
             url = httptools.parse_url(target)
             found = match(url.path or b"/")
             if found is None:
-                return super().turn_for(index, version, keeps_alive)
+                return EdgeProtocol.turn_for(self, index, version, keeps_alive)
             query = url.query or b""
-        if self.scanned:
+        if self._scanned:
             head = HEADS.learn(HEAD, found, target, query, self.headers)
             if head.form is not None:
                 self.known = head
@@ -118,7 +139,7 @@ class LaneExchange(Exchange):
     """
 
     def __init__(self, lane: Lane, head: Head, varying: Varying, declared: int | None) -> None:
-        super().__init__(head, varying, lane.peer, perf_counter())
+        self.arrive(head, varying, lane.peer, perf_counter())
         self.lane = lane
         self.declared = declared
         self.chunks = True
@@ -136,7 +157,7 @@ class LaneExchange(Exchange):
 
     def begin(self) -> None:
         self._begun = True
-        gateway = self.lane.edge.gateway
+        gateway = self.lane.gateway
         gateway.open(self)
         if self.ended:
             return
@@ -165,7 +186,7 @@ class LaneExchange(Exchange):
 
     def _fits(self, more: int) -> bool:
         """Whether so many bytes more of the body may be held; else it is refused."""
-        gateway, limit = self.lane.edge.gateway, self.state.settings.server.max_body_bytes
+        gateway, limit = self.lane.gateway, self.state.settings.server.max_body_bytes
         try:
             if self.received > limit:
                 raise RequestTooLarge(f"The body is larger than {limit} bytes.")
@@ -185,7 +206,7 @@ class LaneExchange(Exchange):
         if self.ended or self.gone:
             return
         self.gone = True
-        self.lane.edge.gateway.cancel(self, ClientClosedRequest())
+        self.lane.gateway.cancel(self, ClientClosedRequest())
 
     def _admit(self) -> None:
         if self._parts is not None:

@@ -27,7 +27,7 @@ class TurnedAway(EdgeProtocol):
         instead = cls(config=protocol.config, server_state=protocol.server_state, app_state=protocol.app_state)
         instead._keeper = crowd
         crowd.turned_away += 1
-        protocol.transport.set_protocol(instead)
+        protocol.transport.set_protocol(instead)  # type: ignore[arg-type]
         instead.connection_made(protocol.transport)
         instead.deadline = instead.loop.time() + FIRST_REQUEST_S
 

@@ -31,7 +31,8 @@ from edge.server.handshake import Doorman
 from edge.server.lane import Lane
 from edge.server.listening import BACKLOG
 from edge.server.malloc import give_back
-from edge.server.protocol import SWEEP_S, EdgeProtocol
+from edge.server.patience import SWEEP_S
+from edge.server.protocol import EdgeProtocol
 
 __all__ = ["BEAT", "CONFIGURATION", "READY", "UNREADY", "Orders", "run_worker"]
 
@@ -80,7 +81,7 @@ def run_worker(app: EdgeApplication, reload: Reload, orders: Orders, tls: ssl.SS
         signal.signal(number, signal.SIG_IGN)
     config = uvicorn.Config(
         app,
-        http=Lane,
+        http=Lane,  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
         log_config=None,
@@ -153,9 +154,11 @@ class _Server(uvicorn.Server):
                 self._doorman = Doorman(self._tls, self._crowd, self._connect, self.server_state.tasks)
             self._doorman.watch(sock)
         elif sock.family == socket.AF_UNIX:
-            self.servers.append(await loop.create_unix_server(self._connect, sock=sock, backlog=BACKLOG))
+            server = await loop.create_unix_server(self._connect, sock=sock, backlog=BACKLOG)  # type: ignore[arg-type]
+            self.servers.append(server)
         else:
-            self.servers.append(await loop.create_server(self._connect, sock=sock, backlog=BACKLOG))
+            server = await loop.create_server(self._connect, sock=sock, backlog=BACKLOG)  # type: ignore[arg-type]
+            self.servers.append(server)
 
     def _connect(self) -> EdgeProtocol:
         """The protocol of a new connection."""
@@ -252,4 +255,4 @@ class _Server(uvicorn.Server):
                     except (BlockingIOError, InterruptedError, OSError):
                         break
                     connection.setblocking(False)
-                    await loop.connect_accepted_socket(self._connect, connection)
+                    await loop.connect_accepted_socket(self._connect, connection)  # type: ignore[type-var]

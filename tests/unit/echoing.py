@@ -31,7 +31,7 @@ class Counting(Heads):
 
     def has(self, request: bytes) -> bool:
         """Whether a head that is known is that of this request."""
-        return any(known.form.match(request) for known in self._known.values())
+        return any(known.form.match(request) for known in self.by_key.values())
 
 
 class Forgetful(Heads):

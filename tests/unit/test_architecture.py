@@ -64,7 +64,7 @@ LAYERS = [
 MAY_IMPORT_TELEMETRY = {"edge.cli", "edge.server"}
 HOMES = {
     "blacksheep": {"edge.server.asgi"},
-    "uvicorn": {"edge.server.worker", "edge.server.protocol", "edge.server.asgi_turn", "edge.server.lane"},
+    "uvicorn": {f"edge.server.{name}" for name in ("worker", "protocol", "turns", "asgi_turn", "lane")},
     "httpx2": {"edge.upstreams.http2", "edge.cli"},
     "redis": {"edge.redis.client", "edge.redis.link"},
     "prometheus_client": {"edge.telemetry.metrics"},

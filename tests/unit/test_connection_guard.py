@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from edge.server import protocol
+from edge.server import patience
 from edge.server.protocol import EdgeProtocol
 
 
@@ -116,7 +116,7 @@ def post(target: str, *headers: str) -> bytes:
 
 def expire(guard: Guard, monkeypatch) -> None:
     """What the sweep does once the connection's deadline is over."""
-    assert guard.deadline < protocol.NEVER
+    assert guard.deadline < patience.NEVER
     over = guard.deadline
     monkeypatch.setattr(guard.loop, "time", lambda: over)
     guard.expire()
@@ -175,7 +175,7 @@ def test_the_time_of_a_body_begins_with_its_turn(guard, monkeypatch):
     now = [guard.loop.time()]
     monkeypatch.setattr(guard.loop, "time", lambda: now[0])
     guard.data_received(get("hangs") + post("x")[:-1])
-    assert guard.deadline == protocol.NEVER
+    assert guard.deadline == patience.NEVER
     now[0] += 100
     guard.turns[0].answer()
-    assert guard.deadline == now[0] + protocol.BODY_IDLE_S
+    assert guard.deadline == now[0] + patience.BODY_IDLE_S

@@ -105,7 +105,7 @@ def test_any_other_is_read_each_time(worker, known, name):
     for _ in range(3):
         worker.ask(NOT_LEARNED[name])
     assert known.used == 0
-    assert known._known == {}
+    assert known.by_key == {}
 
 
 def test_another_size_is_known_and_every_other_byte_tells(worker, known):
@@ -135,7 +135,7 @@ def test_what_differs_each_time_is_read_each_time(worker, known):
     """The exchange has its own value, not that of the request the head was learned from."""
     for number in range(4):
         worker.ask(post(BODY + b" " * number, "x-a: b", *(f"{name}: {number}{name}" for name in VARYING)))
-    assert (known.used, len(known._known)) == (3, 1)
+    assert (known.used, len(known.by_key)) == (3, 1)
     for number, exchange in enumerate(worker.seen):
         assert exchange.varying[b"content-length"] == b"%d" % (len(BODY) + number)
         assert exchange.declared == len(BODY) + number

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.server import protocol
+from edge.server import patience
 from edge.state import build_state
 from tests.harness import Canned, answer
 from tests.unit.lanes import ANSWER, BODY, OTHER, Worker, field, post, said, settled
@@ -246,7 +246,7 @@ def test_an_idle_connection_has_its_time_from_the_latest_answer(worker):
     lane.deadline = worker.loop.time()  # that of the first byte is about to pass
     lane.data_received(post())
     assert worker.hits == 1
-    assert lane.deadline == pytest.approx(worker.loop.time() + protocol.KEEP_ALIVE_S, abs=1)
+    assert lane.deadline == pytest.approx(worker.loop.time() + patience.KEEP_ALIVE_S, abs=1)
     lane.expire()
     assert lane.transport.closing
     lane.data_received(post())
@@ -259,9 +259,9 @@ def test_an_idle_connection_has_its_time_after_answers_that_waited_too(worker):
     lane.data_received(post(OTHER, "cache-control: no-store"))
     lane.data_received(post())
     lane.data_received(post())
-    assert lane.deadline == protocol.NEVER
+    assert lane.deadline == patience.NEVER
     worker.wait_for(lane, 3)
-    assert lane.deadline == pytest.approx(worker.loop.time() + protocol.KEEP_ALIVE_S, abs=1)
+    assert lane.deadline == pytest.approx(worker.loop.time() + patience.KEEP_ALIVE_S, abs=1)
 
 
 def test_a_client_that_takes_nothing_is_answered_nothing_more(worker):
@@ -273,7 +273,7 @@ def test_a_client_that_takes_nothing_is_answered_nothing_more(worker):
         lane.data_received(post() * 2)
     lane.data_received(b"junk")
     assert (len(said(lane)), worker.hits) == (1, 1)
-    assert lane.deadline == pytest.approx(worker.loop.time() + protocol.WRITE_STALL_S, abs=1)
+    assert lane.deadline == pytest.approx(worker.loop.time() + patience.WRITE_STALL_S, abs=1)
     lane.resume_writing()
     assert [reply[:12] for reply in said(lane)] == [b"HTTP/1.1 200"] * 7 + [b"HTTP/1.1 400"]
 
@@ -286,7 +286,7 @@ def test_what_a_client_sends_that_takes_nothing_is_bounded(worker):
     while lane.transport.reads and sent < 10_000_000:
         lane.data_received(post())
         sent += len(post())
-    assert sent < 2 * protocol.MAX_PIPELINED
+    assert sent < 2 * patience.MAX_PIPELINED
     lane.resume_writing()
     assert len(said(lane)) == sent // len(post())
     assert lane.transport.reads
@@ -310,4 +310,4 @@ def test_a_stream_of_answers_stops_within_a_segment_when_the_client_takes_no_mor
     assert len(said(lane)) == 6
     lane.resume_writing()
     assert len(said(lane)) == 8
-    assert lane.deadline == pytest.approx(worker.loop.time() + protocol.KEEP_ALIVE_S, abs=1)
+    assert lane.deadline == pytest.approx(worker.loop.time() + patience.KEEP_ALIVE_S, abs=1)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from edge.config import Auth, Key
 from edge.guard.auth import new_key
-from edge.server import lane, protocol, request_head
+from edge.server import lane, patience, request_head
 from tests.unit.echoing import CHAT, Counting, Echo, Forgetful, Parsing, facts, head_of
 from tests.unit.lanes import BODY, OTHER, field, post, said, settled
 
@@ -63,10 +63,10 @@ def worker(make):
 
 def stage(made) -> tuple:
     """Where a connection stands."""
-    left = "never" if made.deadline == protocol.NEVER else round(made.deadline - made.loop.time())
+    left = "never" if made.deadline == patience.NEVER else round(made.deadline - made.loop.time())
     wire = made.transport
     told = [settled(MADE_ID.sub(b"<id>", one)) for one in said(made)]
-    return told, made.between, wire.closing, wire.reads, left
+    return told, made.idle(), wire.closing, wire.reads, left
 
 
 STARTS = [CHAT] * 4 + [
@@ -277,9 +277,9 @@ def test_a_request_that_runs_has_no_deadline_and_the_idle_connection_has_its_tim
     made = worker.connect()
     made.deadline = worker.loop.time()  # that of the first byte is about to pass
     made.data_received(post())
-    assert (known.used, made.deadline) == (1, protocol.NEVER)
+    assert (known.used, made.deadline) == (1, patience.NEVER)
     worker.run()
-    assert made.deadline == pytest.approx(worker.loop.time() + protocol.KEEP_ALIVE_S, abs=1)
+    assert made.deadline == pytest.approx(worker.loop.time() + patience.KEEP_ALIVE_S, abs=1)
     made.expire()
     assert made.transport.closing
     made.data_received(post())
@@ -350,4 +350,4 @@ def test_a_request_with_a_known_head_leaves_nothing_behind(worker, known):
         assert left() is None
     finally:
         gc.enable()
-    assert (known.used, len(known._known)) == (3, 1)
+    assert (known.used, len(known.by_key)) == (3, 1)

@@ -1,0 +1,23 @@
+from edge.server.turns cimport Turns
+
+
+cdef class EdgeProtocol(Turns):
+    cdef readonly object config, app, app_state, on_header
+    cdef public object parser
+    cdef object _collector
+    cdef public bytes url, method
+    cdef public list headers
+    cdef Py_ssize_t _missing, _segment, _fed, _before_head, _at, _size
+    cdef bytes _good_host
+    cdef bint _begins
+
+    cdef bytes _begin(self, bytes data)
+    cdef _serve(self, object turn, bytes body)
+    cdef bytes _go_on(self, bytes data)
+    cdef _parse(self, object data)
+    cdef _take_parser(self)
+    cdef _read_again(self)
+    cpdef on_body(self, bytes body)
+    cpdef on_message_complete(self)
+    cpdef object begun_turn(self, bytes data)
+    cpdef object turn_for(self, dict index, str version, bint keeps_alive)
