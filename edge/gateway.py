@@ -169,7 +169,7 @@ class Gateway:
         if payload.stream and exchange.state.settings.cache.replay == "paced":
             return
         serve(exchange, *found, "memory")
-        self.accounts.saved_by(exchange, found[0].kinds, found[0].entry.cost)
+        self.accounts.saved_by(exchange, found[0].entry.cost)
         self._settle(exchange)
 
     # What must wait.

@@ -1,12 +1,31 @@
 # The record of a request, and who is told of it, as compiled modules know them.
 
+cdef class Usage:
+    cdef readonly long long input, output, cache_read, cache_write, reasoning, cache_write_long
+    cdef readonly long long audio_input, audio_output, image_input, image_output, web_searches
+    cdef readonly str service_tier, speed, geo
+    cdef readonly tuple parts
+
+    cpdef tuple _all(self)
+    cpdef tuple counts(self)
+    cpdef Usage told(self, long long input, long long output)
+    cpdef Usage merged(self, Usage newer)
+    cpdef Usage plus(self, Usage other)
+    cpdef Usage settled(self)
+
+
+cdef long long latest(long long older, long long newer)
+cdef long long total(long long one, long long other)
+
+
 cdef class RequestRecord:
     cdef public str request_id, endpoint, dialect, provider, model, upstream_model, key_id, tenant
     cdef public int attempts, status
     cdef public bint stream, estimated
     cdef public str outcome, error_code, error_kind, cache, stored_provider, stored_model, asked, alias, peer
     cdef public double duration_s, upstream_s, overhead_s, time_to_first_content_s
-    cdef public object usage, warnings, cost
+    cdef public Usage usage
+    cdef public object warnings, cost
 
     cpdef tuple kind(self)
 

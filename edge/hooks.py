@@ -12,12 +12,14 @@ from msgspec import Struct
 
 Add = Callable[[float], None]
 
+Counts = tuple[int, int, int, int, int, int, int, int, int, int, int]
+
 NO_WARNINGS: frozenset[str] = frozenset()
 MAX_COUNT = 1 << 53
 """Tokens: beyond it a float, which metrics are, cannot tell one from the next."""
 
 
-class Usage(Struct, frozen=True, gc=False, omit_defaults=True):
+class Usage:
     """What one answer used, as its provider counted it. -1 marks a count of the first five that the provider did not
     give.
 
@@ -27,24 +29,82 @@ class Usage(Struct, frozen=True, gc=False, omit_defaults=True):
     and output. ``web_searches`` are charged one by one.
 
     ``service_tier``, ``speed`` and ``geo`` are the provider's words for how it answered, "" where it says nothing.
-    ``parts`` are the samplings that made the answer, where it tells of several.
+    ``parts`` are the samplings that made the answer, where it tells of several. It never changes;
+    counts are below 2**63.
     """
 
-    input: int = -1
-    output: int = -1
-    cache_read: int = -1
-    cache_write: int = -1
-    reasoning: int = -1
-    cache_write_long: int = 0
-    audio_input: int = 0
-    audio_output: int = 0
-    image_input: int = 0
-    image_output: int = 0
-    web_searches: int = 0
-    service_tier: str = ""
-    speed: str = ""
-    geo: str = ""
-    parts: tuple[Part, ...] = ()
+    def __init__(
+        self,
+        input: int = -1,  # noqa: A002 - as providers call it
+        output: int = -1,
+        cache_read: int = -1,
+        cache_write: int = -1,
+        reasoning: int = -1,
+        cache_write_long: int = 0,
+        audio_input: int = 0,
+        audio_output: int = 0,
+        image_input: int = 0,
+        image_output: int = 0,
+        web_searches: int = 0,
+        service_tier: str = "",
+        speed: str = "",
+        geo: str = "",
+        parts: tuple[Part, ...] = (),
+    ) -> None:
+        self.input = input
+        self.output = output
+        self.cache_read = cache_read
+        self.cache_write = cache_write
+        self.reasoning = reasoning
+        self.cache_write_long = cache_write_long
+        self.audio_input = audio_input
+        self.audio_output = audio_output
+        self.image_input = image_input
+        self.image_output = image_output
+        self.web_searches = web_searches
+        self.service_tier = service_tier
+        self.speed = speed
+        self.geo = geo
+        self.parts = parts
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Usage) and self._all() == other._all()
+
+    def __hash__(self) -> int:
+        return hash(self._all())
+
+    def __repr__(self) -> str:
+        return f"Usage{self._all()}"
+
+    def _all(self) -> tuple[object, ...]:
+        return (*self.counts(), self.service_tier, self.speed, self.geo, self.parts)
+
+    def counts(self) -> Counts:
+        """The bare counts, in their order."""
+        return (
+            *(self.input, self.output, self.cache_read, self.cache_write, self.reasoning, self.cache_write_long),
+            *(self.audio_input, self.audio_output, self.image_input, self.image_output, self.web_searches),
+        )
+
+    def told(self, input: int, output: int) -> Usage:  # noqa: A002
+        """The same with another input and output."""
+        return Usage(
+            input,
+            output,
+            self.cache_read,
+            self.cache_write,
+            self.reasoning,
+            self.cache_write_long,
+            self.audio_input,
+            self.audio_output,
+            self.image_input,
+            self.image_output,
+            self.web_searches,
+            self.service_tier,
+            self.speed,
+            self.geo,
+            self.parts,
+        )
 
     def merged(self, newer: Usage) -> Usage:
         """Counts in streams are cumulative: a newer count replaces an older one. One that is missing does not, nor does
@@ -68,31 +128,6 @@ class Usage(Struct, frozen=True, gc=False, omit_defaults=True):
             newer.parts or self.parts,
         )
 
-    def by_kind(self) -> list[tuple[str, int]]:
-        """The counts that are given and not 0, by the metrics' names of them."""
-        found: list[tuple[str, int]] = []
-        if self.input > 0:
-            found.append(("input", self.input))
-        if self.output > 0:
-            found.append(("output", self.output))
-        if self.cache_read > 0:
-            found.append(("cache_read", self.cache_read))
-        if self.cache_write > 0:
-            found.append(("cache_write", self.cache_write))
-        if self.reasoning > 0:
-            found.append(("reasoning", self.reasoning))
-        if self.cache_write_long:
-            found.append(("cache_write_long", self.cache_write_long))
-        if self.audio_input:
-            found.append(("audio_input", self.audio_input))
-        if self.audio_output:
-            found.append(("audio_output", self.audio_output))
-        if self.image_input:
-            found.append(("image_input", self.image_input))
-        if self.image_output:
-            found.append(("image_output", self.image_output))
-        return found
-
     def plus(self, other: Usage) -> Usage:
         """The sum of both. A count that one of them lacks is the other's."""
         return Usage(
@@ -101,31 +136,19 @@ class Usage(Struct, frozen=True, gc=False, omit_defaults=True):
             total(self.cache_read, other.cache_read),
             total(self.cache_write, other.cache_write),
             total(self.reasoning, other.reasoning),
-            self.cache_write_long + other.cache_write_long,
-            self.audio_input + other.audio_input,
-            self.audio_output + other.audio_output,
-            self.image_input + other.image_input,
-            self.image_output + other.image_output,
-            self.web_searches + other.web_searches,
+            total(self.cache_write_long, other.cache_write_long),
+            total(self.audio_input, other.audio_input),
+            total(self.audio_output, other.audio_output),
+            total(self.image_input, other.image_input),
+            total(self.image_output, other.image_output),
+            total(self.web_searches, other.web_searches),
         )
 
     def settled(self) -> Usage:
         """The bare counts, with those of the parts that the sums leave out: what was charged for."""
         if not (self.parts or self.service_tier or self.speed or self.geo):
             return self
-        whole = Usage(
-            self.input,
-            self.output,
-            self.cache_read,
-            self.cache_write,
-            self.reasoning,
-            self.cache_write_long,
-            self.audio_input,
-            self.audio_output,
-            self.image_input,
-            self.image_output,
-            self.web_searches,
-        )
+        whole = Usage(*self.counts())
         for part in self.parts:
             if not part.inside:
                 whole = whole.plus(part.counts)
@@ -134,11 +157,9 @@ class Usage(Struct, frozen=True, gc=False, omit_defaults=True):
     @property
     def sound(self) -> bool:
         """Whether these are bare counts, and such as a provider can have given."""
-        numbers = (self.input, self.output, self.cache_read, self.cache_write, self.reasoning)
-        more = (self.cache_write_long, self.audio_input, self.audio_output, self.image_input, self.image_output)
+        first, more = self.counts()[:5], self.counts()[5:]
         words = self.service_tier or self.speed or self.geo or self.parts
-        least, most = min(*more, self.web_searches), max(*numbers, *more, self.web_searches)
-        return min(numbers) >= -1 and least >= 0 and most <= MAX_COUNT and not words
+        return min(first) >= -1 and min(more) >= 0 and max(*first, *more) <= MAX_COUNT and not words
 
 
 class Part(Struct, frozen=True, gc=False, omit_defaults=True):
@@ -157,7 +178,7 @@ def latest(older: int, newer: int) -> int:
 
 
 def total(one: int, other: int) -> int:
-    return max(one, other) if one < 0 or other < 0 else one + other
+    return max(one, other) if one < 0 or other < 0 else min(one + other, MAX_COUNT)
 
 
 class RequestRecord:

@@ -114,13 +114,13 @@ class Joining:
         accounts = self._table.accounts
         if not (exchange.payload.stream and exchange.state.settings.cache.replay == "paced"):
             serve(exchange, held, form, tier)
-            accounts.saved_by(exchange, held.kinds, held.entry.cost)
+            accounts.saved_by(exchange, held.entry.cost)
             self._finish(None)
             return
 
         def given(error: Exception | None) -> None:
             if error is None:
-                accounts.saved_by(exchange, held.kinds, held.entry.cost)
+                accounts.saved_by(exchange, held.entry.cost)
             self._finish(error)
 
         self._paced = Paced(exchange, held, tier, self._deadline, given)
@@ -176,8 +176,7 @@ class Joining:
             return
         if exchange.cache != "miss" and exchange.status == 200:
             cost = flight.cost if flight.held is None else flight.held.entry.cost
-            kinds = exchange.usage.by_kind() if exchange.usage is not None else []
-            self._table.accounts.saved_by(exchange, kinds, cost)
+            self._table.accounts.saved_by(exchange, cost)
         self._finish(None)
 
     def _leave(self, cause: EdgeError | None) -> None:

@@ -31,6 +31,7 @@ import msgspec
 from edge.cache.entry import Entry
 from edge.cache.policy import CACHEABLE, MAX_TTL_S
 from edge.config import NAME
+from edge.hooks import MAX_COUNT, Usage
 
 __all__ = ["MAX_BYTES", "TooLarge", "decode", "encode"]
 
@@ -51,8 +52,33 @@ KEYED = 1
 FIELDS = struct.Struct(">4sBBH32s32sddII")
 CHECKSUM = 16
 HEADER = FIELDS.size + CHECKSUM
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Entry)
+COUNTS = (
+    *("input", "output", "cache_read", "cache_write", "reasoning", "cache_write_long"),
+    *("audio_input", "audio_output", "image_input", "image_output", "web_searches"),
+)
+"""The bare counts of a `Usage`, in their order."""
+
+
+def counts_of(usage: object) -> dict[str, int]:
+    """A usage as it stands in an envelope: the counts that are not as they are without one."""
+    assert isinstance(usage, Usage)  # noqa: S101 - an entry holds nothing else of its own
+    given, default = usage.counts(), UNUSED.counts()
+    return {name: count for name, count, none in zip(COUNTS, given, default, strict=True) if count != none}
+
+
+def usage_from(_kind: type, counts: object) -> Usage:
+    """The opposite. Raises ValueError, which msgspec makes its own."""
+    if not isinstance(counts, dict) or not counts.keys() <= KNOWN:
+        raise ValueError("no usage")
+    if not all(type(count) is int and -1 <= count <= MAX_COUNT for count in counts.values()):
+        raise ValueError("no counts")
+    return Usage(**counts)
+
+
+UNUSED = Usage()
+KNOWN = frozenset(COUNTS)
+_encoder = msgspec.msgpack.Encoder(enc_hook=counts_of)
+_decoder = msgspec.msgpack.Decoder(Entry, dec_hook=usage_from)
 
 
 class TooLarge(Exception):

@@ -7,7 +7,7 @@ cdef class Generation:
 
 cdef class Held:
     cdef readonly object entry
-    cdef readonly list headers, kinds
+    cdef readonly list headers
     cdef readonly dict forms
 
     cpdef bytes form_for(self, Payload payload)

@@ -42,16 +42,15 @@ class Generation:
 
 
 class Held:
-    """An entry at hand: the headers that name who answered, its tokens by kind, and its forms as they are served, by
+    """An entry at hand: the headers that name who answered, and its forms as they are served, by
     whether that is a stream, and one that tells its tokens.
     """
 
-    __slots__ = ("entry", "forms", "headers", "kinds")
+    __slots__ = ("entry", "forms", "headers")
 
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
         self.headers = headers_of(entry.provider, entry.model)
-        self.kinds = entry.usage.by_kind() if entry.usage is not None else []
         self.forms: dict[tuple[bool, bool], bytes | None] = {}
 
     def form_for(self, payload: Payload) -> bytes | None:

@@ -255,9 +255,9 @@ class MessagesStream(Stream):
         if usage is None:
             return None
         if usage.input == 0 and usage.cache_read <= 0 and usage.cache_write <= 0:
-            usage = msgspec.structs.replace(usage, input=-1)
+            usage = usage.told(-1, usage.output)
         if usage.output <= (0 if self._counted else 1) and self._before + self.deltas:
-            usage = msgspec.structs.replace(usage, output=-1)
+            usage = usage.told(usage.input, -1)
         return usage
 
     def estimate(self, model: str) -> int:

@@ -193,9 +193,7 @@ class Context:
         if usage is not None and prompt and (usage.output > 0 or (usage.output == 0 and not output)):
             return usage
         self.warnings.add("usage_estimated")
-        self.told = msgspec.structs.replace(
-            known, input=known.input if prompt else self.estimated_input(), output=output
-        )
+        self.told = known.told(known.input if prompt else self.estimated_input(), output)
         return self.told
 
 

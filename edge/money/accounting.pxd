@@ -1,22 +1,26 @@
 from edge.exchange cimport Exchange
+from edge.hooks cimport Usage
 from edge.inquiry cimport Inquiry
+from edge.money.pricing cimport ModelPrice
 
 
 cdef class Book:
-    cdef object _bind_tokens, _bind_cost, _cost
-    cdef dict _tokens
+    cdef object _bind
+    cdef tuple _metrics, _labels
+    cdef int _kind_at
+    cdef list _adders
 
-    cpdef add_tokens(self, str kind, object tokens)
-    cpdef add_cost(self, object cost)
+    cpdef enter(self, Usage usage, object cost)
+    cdef _add(self, int number, object amount)
 
 
 cdef class Accounts:
     cdef object _count, _bind
-    cdef object _books, _savings
+    cdef object _charged, _saved
 
-    cpdef object charge(self, object upstream, str model_label, str tenant, object usage, bint estimated=*)
-    cpdef saved(self, str model_label, str tenant, str tier, list kinds, object cost)
-    cpdef saved_by(self, Exchange exchange, list kinds, object cost)
+    cpdef tuple charge(self, object upstream, str model_label, str tenant, Usage usage)
+    cpdef saved(self, str model_label, str tenant, str tier, Usage usage, object cost)
+    cpdef saved_by(self, Exchange exchange, object cost)
     cpdef settle(self, Inquiry exchange, object tried, object error, bytes answer=*)
     cdef object _answered(self, object tried, str path, object error, bytes answer)
 

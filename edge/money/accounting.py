@@ -15,10 +15,7 @@ content, or whose connection broke: whether such a provider has done any work, n
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Protocol
-
-import msgspec
 
 from edge.dialects.estimate import estimate_answer
 from edge.errors import ClientClosedRequest, ShuttingDown
@@ -31,12 +28,20 @@ if TYPE_CHECKING:
     from edge.exchange import Exchange
     from edge.inquiry import Inquiry
 
-__all__ = ["Accounts", "Charge", "estimate"]
+__all__ = ["Accounts", "estimate"]
 
 NOBODY_COUNTED = Usage()
 READABLE = frozenset({"/chat/completions", "/completions", "/embeddings", "/messages", "/responses"})
 """Paths of requests whose tokens can be estimated. What else passes through (pictures, speech) is not sold by them."""
 WITHOUT_OUTPUT = "/embeddings"
+KINDS = (
+    *("input", "output", "cache_read", "cache_write", "reasoning", "cache_write_long"),
+    *("audio_input", "audio_output", "image_input", "image_output"),
+)
+"""The metrics' names of the counts of a `Usage`."""
+COST = len(KINDS)
+CHARGED = ("edge_tokens_total", "edge_cost_usd_total")
+SAVED = ("edge_saved_tokens_total", "edge_saved_cost_usd_total")
 
 
 class Provider(Protocol):
@@ -77,37 +82,54 @@ class Tried(Protocol):
     def sent(self) -> bool: ...
 
 
-class Charge(msgspec.Struct, frozen=True, gc=False):
-    """One answer: its bare counts, what they cost in 1e-12 USD (-1 where no price is known), and whether `usage` is an
-    estimate.
-    """
-
-    usage: Usage
-    cost: int
-    estimated: bool
-
-
 class Book:
-    """What adds up tokens by kind, and costs: each series from the first time on that there is something to add to it.
-    `tokens` binds that of a kind, `cost` that of the costs.
+    """What adds up the answers of one model for one tenant: each series from the first time on that there is something
+    to add to it.
     """
 
-    def __init__(self, tokens: Callable[[str], Add], cost: Callable[[], Add]) -> None:
-        self._bind_tokens = tokens
-        self._bind_cost = cost
-        self._tokens: dict[str, Add] = {}
-        self._cost: Add | None = None
+    def __init__(self, bind: Callable[..., Add], metrics: tuple[str, str], *labels: str, kind_at: int) -> None:
+        """`metrics` are those of tokens and of costs; the former has the kind of tokens among its labels, as the one at
+        `kind_at`.
+        """
+        self._bind = bind
+        self._metrics = metrics
+        self._labels = labels
+        self._kind_at = kind_at
+        self._adders: list[Add | None] = [None] * (COST + 1)
 
-    def add_tokens(self, kind: str, tokens: int) -> None:
-        add = self._tokens.get(kind)
+    def enter(self, usage: Usage, cost: int) -> None:
+        """Add what one answer used, and its cost where that is known: what is given and not 0."""
+        if usage.input > 0:
+            self._add(0, usage.input)
+        if usage.output > 0:
+            self._add(1, usage.output)
+        if usage.cache_read > 0:
+            self._add(2, usage.cache_read)
+        if usage.cache_write > 0:
+            self._add(3, usage.cache_write)
+        if usage.reasoning > 0:
+            self._add(4, usage.reasoning)
+        if usage.cache_write_long > 0:
+            self._add(5, usage.cache_write_long)
+        if usage.audio_input > 0:
+            self._add(6, usage.audio_input)
+        if usage.audio_output > 0:
+            self._add(7, usage.audio_output)
+        if usage.image_input > 0:
+            self._add(8, usage.image_input)
+        if usage.image_output > 0:
+            self._add(9, usage.image_output)
+        if cost >= 0:
+            self._add(COST, cost / PICO)
+
+    def _add(self, number: int, amount: float) -> None:
+        add = self._adders[number]
         if add is None:
-            add = self._tokens[kind] = self._bind_tokens(kind)
-        add(tokens)
-
-    def add_cost(self, cost: int) -> None:
-        if self._cost is None:
-            self._cost = self._bind_cost()
-        self._cost(cost / PICO)
+            labels = self._labels
+            if number < COST:
+                labels = (*labels[: self._kind_at], KINDS[number], *labels[self._kind_at :])
+            add = self._adders[number] = self._bind(self._metrics[number == COST], *labels)
+        add(amount)
 
 
 class Accounts:
@@ -116,25 +138,16 @@ class Accounts:
     def __init__(self, meter: Meter) -> None:
         self._count = meter.count
         self._bind = meter.bind
-        self._books: Memo[tuple[str, str, str], Book] = Memo()
-        self._savings: Memo[tuple[str, str, str], Book] = Memo()
-
-    def _book(self, provider: str, model_label: str, tenant: str) -> Book:
-        """Of the answers of one model of a provider for one tenant."""
-        bind = self._bind
-
-        def tokens(kind: str) -> Add:
-            return bind("edge_tokens_total", provider, model_label, kind, tenant)
-
-        return Book(tokens, partial(bind, "edge_cost_usd_total", provider, model_label, tenant))
+        self._charged: Memo[tuple[str, str, str], Book] = Memo()
+        self._saved: Memo[tuple[str, str, str], Book] = Memo()
 
     def charge(
-        self, upstream: Upstream, model_label: str, tenant: str, usage: Usage | None, estimated: bool = False
-    ) -> Charge | None:
+        self, upstream: Upstream, model_label: str, tenant: str, usage: Usage | None
+    ) -> tuple[Usage, int] | None:
         """Count what one upstream answer cost: to be called exactly once for each.
 
         `model_label` and `tenant` are fit for metrics. Without `usage` nothing can be said of the answer but that it
-        has no price: returns None.
+        has no price: returns None, else its bare counts and what they cost in 1e-12 USD (-1 where no price is known).
         """
         provider, price = upstream.provider, upstream.price
         if usage is None or price is None:
@@ -142,40 +155,27 @@ class Accounts:
         if usage is None:
             return None
         labels = (provider.name, model_label, tenant)
-        book = self._books.get(labels)
+        book = self._charged.get(labels)
         if book is None:
-            book = self._books.keep(labels, self._book(*labels))
+            book = self._charged.keep(labels, Book(self._bind, CHARGED, *labels, kind_at=2))
         counts = usage.settled()
-        for kind, tokens in counts.by_kind():
-            book.add_tokens(kind, tokens)
-        cost = -1
-        if price is not None:
-            cost = price.cost(usage, provider.price)
-            book.add_cost(cost)
-        return Charge(counts, cost, estimated)
+        cost = price.cost(usage, provider.price) if price is not None else -1
+        book.enter(counts, cost)
+        return counts, cost
 
-    def saved(self, model_label: str, tenant: str, tier: str, kinds: list[tuple[str, int]], cost: int) -> None:
-        """Count what an answer that was not asked of a provider would have cost: `kinds` (`Usage.by_kind`) and `cost`
-        are those of the answer given instead (-1: not known, adds nothing), `tier` says where it came from (memory,
-        redis, joined).
+    def saved(self, model_label: str, tenant: str, tier: str, usage: Usage | None, cost: int) -> None:
+        """Count what an answer that was not asked of a provider would have cost: `usage` and `cost` are those of the
+        answer given instead (-1: not known, adds nothing), `tier` says where it came from (memory, redis, joined).
         """
         labels = (model_label, tenant, tier)
-        book = self._savings.get(labels)
+        book = self._saved.get(labels)
         if book is None:
-            book = self._savings.keep(labels, self._book_of_savings(*labels))
-        for kind, tokens in kinds:
-            book.add_tokens(kind, tokens)
-        if cost > 0:
-            book.add_cost(cost)
+            book = self._saved.keep(labels, Book(self._bind, SAVED, *labels, kind_at=3))
+        book.enter(NOBODY_COUNTED if usage is None else usage, cost)
 
-    def saved_by(self, exchange: Exchange, kinds: list[tuple[str, int]], cost: int) -> None:
+    def saved_by(self, exchange: Exchange, cost: int) -> None:
         """Count what the answer given to `exchange` would have cost."""
-        self.saved(exchange.grant.label, exchange.key.tenant, exchange.cache, kinds, cost)
-
-    def _book_of_savings(self, *labels: str) -> Book:
-        bind = self._bind
-        cost = partial(bind, "edge_saved_cost_usd_total", *labels)
-        return Book(partial(bind, "edge_saved_tokens_total", *labels), cost)
+        self.saved(exchange.grant.label, exchange.key.tenant, exchange.cache, exchange.usage, cost)
 
     def settle(self, exchange: Inquiry, tried: Tried, error: Exception | None, answer: bytes | None = None) -> None:
         """Charge what the provider has answered to an attempt for `exchange`, if it has and is not charged yet.
@@ -195,15 +195,15 @@ class Accounts:
         tried.charged = True
         usage, estimated = found
         upstream = tried.upstream
-        charge = self.charge(upstream, exchange.grant.label, exchange.key.tenant, usage, estimated)
+        charge = self.charge(upstream, exchange.grant.label, exchange.key.tenant, usage)
         if charge is None:
             return
-        exchange.usage = charge.usage
+        exchange.usage, cost = charge
         if estimated:
             exchange.estimated = True
             self._count("edge_estimated_requests_total", upstream.provider.name)
-        if charge.cost >= 0:
-            exchange.cost = charge.cost + max(0, exchange.cost)
+        if cost >= 0:
+            exchange.cost = cost + max(0, exchange.cost)
 
     def _answered(
         self, tried: Tried, path: str, error: Exception | None, answer: bytes | None
@@ -238,7 +238,7 @@ class Accounts:
         price = tried.upstream.price
         window = price.context_window if price is not None else None
         if window is not None and estimated.input > window and (known is None or known.input < 0):
-            estimated = msgspec.structs.replace(estimated, input=window)  # it would have been refused otherwise
+            estimated = estimated.told(window, estimated.output)  # it would have been refused otherwise
         return estimated, True
 
 
@@ -249,11 +249,7 @@ def estimate(measure: Callable[[], int], written: int, known: Usage | None = Non
     input stands, its output is the least there was.
     """
     known = NOBODY_COUNTED if known is None else known
-    return msgspec.structs.replace(
-        known,
-        input=measure() if known.input < 0 else known.input,
-        output=max(known.output, written),
-    )
+    return known.told(measure() if known.input < 0 else known.input, max(known.output, written))
 
 
 def cut_off(tried: Tried, error: Exception | None) -> bool:

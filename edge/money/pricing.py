@@ -13,7 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any, overload
+from typing import Any
 
 import msgspec
 
@@ -34,13 +34,8 @@ Rate = int | list[Any]
 tokens."""
 
 
-class ModelPrice(msgspec.Struct, frozen=True):
-    """``context_window`` in tokens, None where unknown; ``request`` in 1e-12 USD for each one, ``web_search`` for each
-    search; the rates are `Rate`.
-
-    ``vendor`` is whose price list it is from. ``factors`` are by what an answer says of its tier, speed or region; None
-    for those of the vendor.
-    """
+class Listed(msgspec.Struct, frozen=True):
+    """A model of the snapshot: a `ModelPrice` that is not made yet."""
 
     id: str
     match: list[Any]
@@ -56,8 +51,53 @@ class ModelPrice(msgspec.Struct, frozen=True):
     request: int = 0
     web_search: int = 0
     context_window: int | None = None
-    vendor: str = ""
-    factors: dict[str, Fraction] | None = None
+
+    def price(self, vendor: str) -> ModelPrice:
+        fields = {name: getattr(self, name) for name in self.__struct_fields__ if name != "match"}
+        return ModelPrice(**fields, vendor=vendor)
+
+
+class ModelPrice:
+    """``context_window`` in tokens, None where unknown; ``request`` in 1e-12 USD for each one, ``web_search`` for each
+    search; the rates are `Rate`.
+
+    ``vendor`` is whose price list it is from. ``factors`` are by what an answer says of its tier, speed or region; None
+    for those of the vendor.
+    """
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - as the snapshot has it
+        input: Rate | None = None,  # noqa: A002
+        output: Rate | None = None,
+        cache_read: Rate | None = None,
+        cache_write: Rate | None = None,
+        cache_write_long: Rate | None = None,
+        audio_input: Rate | None = None,
+        audio_output: Rate | None = None,
+        image_input: Rate | None = None,
+        image_output: Rate | None = None,
+        request: int = 0,
+        web_search: int = 0,
+        context_window: int | None = None,
+        vendor: str = "",
+        factors: dict[str, Fraction] | None = None,
+    ) -> None:
+        self.id = id
+        self.input = input
+        self.output = output
+        self.cache_read = cache_read
+        self.cache_write = cache_write
+        self.cache_write_long = cache_write_long
+        self.audio_input = audio_input
+        self.audio_output = audio_output
+        self.image_input = image_input
+        self.image_output = image_output
+        self.request = request
+        self.web_search = web_search
+        self.context_window = context_window
+        self.vendor = vendor
+        self.factors = factors
 
     def cost(self, usage: Usage, price_of: Callable[[str], ModelPrice | None] | None = None) -> int:
         """What `usage` costs, in 1e-12 USD. Each token is priced once, by the dearest of what is known of it.
@@ -81,8 +121,8 @@ class ModelPrice(msgspec.Struct, frozen=True):
         """
         fresh, read, written = max(0, usage.input), max(0, usage.cache_read), max(0, usage.cache_write)
         output, size = max(0, usage.output), fresh + read + written
-        input_rate = at(self.input, size) or 0
-        output_rate = at(self.output, size) or 0
+        input_rate = at(self.input, size, 0)
+        output_rate = at(self.output, size, 0)
         cost = fresh * input_rate + output * output_rate
         if read:
             cost += read * at(self.cache_read, size, input_rate)
@@ -103,6 +143,8 @@ class ModelPrice(msgspec.Struct, frozen=True):
 
     def at_terms(self, cost: int, usage: Usage) -> int:
         """What tokens of a standard cost of `cost` cost at the tier, the speed and in the region of `usage`."""
+        if not (usage.service_tier or usage.speed or usage.geo):
+            return cost
         factor: Fraction | None = None
         for word in (usage.service_tier, usage.speed, usage.geo):
             if word:
@@ -114,20 +156,24 @@ class ModelPrice(msgspec.Struct, frozen=True):
 
 def without(usage: Usage, part: Usage) -> Usage:
     """What is left of `usage` after one of its parts."""
-    return msgspec.structs.replace(
-        usage,
-        input=usage.input - max(0, part.input),
-        output=usage.output - max(0, part.output),
-        cache_read=usage.cache_read - max(0, part.cache_read),
-        cache_write=usage.cache_write - max(0, part.cache_write),
-        cache_write_long=max(0, usage.cache_write_long - part.cache_write_long),
+    return Usage(
+        usage.input - max(0, part.input),
+        usage.output - max(0, part.output),
+        usage.cache_read - max(0, part.cache_read),
+        usage.cache_write - max(0, part.cache_write),
+        usage.reasoning,
+        max(0, usage.cache_write_long - part.cache_write_long),
+        *usage.counts()[6:],
+        usage.service_tier,
+        usage.speed,
+        usage.geo,
     )
 
 
 class Vendor(msgspec.Struct, frozen=True):
     id: str
     url: str
-    models: list[ModelPrice]
+    models: list[Listed]
     fallbacks: list[str] = []
 
 
@@ -140,6 +186,14 @@ class Prices(msgspec.Struct, frozen=True):
 
     def find(self, vendor: str, model: str) -> ModelPrice | None:
         """The price of a model at a vendor; None for a vendor or model that is not known."""
+        found = self.listed(vendor, model)
+        if found is None:
+            return None
+        whose, listed = found
+        return listed.price(whose)
+
+    def listed(self, vendor: str, model: str) -> tuple[str, Listed] | None:
+        """The same as it is listed, and the vendor whose list has it."""
         by_id = {other.id: other for other in self.vendors}
         if vendor not in by_id:
             return None
@@ -148,7 +202,7 @@ class Prices(msgspec.Struct, frozen=True):
             for candidate in (by_id[vendor], *(by_id[o] for o in by_id[vendor].fallbacks if o in by_id)):
                 for price in candidate.models:
                     if matches(price.match, spelled):
-                        return msgspec.structs.replace(price, vendor=candidate.id)
+                        return candidate.id, price
         return None
 
     def vendor(self, base_url: str) -> str:
@@ -168,7 +222,6 @@ def own_price(settings: config.Price, vendor: str, model: str) -> ModelPrice:
     known = load_prices().find(vendor, model) if factors is None else None
     return ModelPrice(
         known.id if known is not None else model,
-        ["=", model],
         rate(settings.input, longer.input),
         rate(settings.output, longer.output),
         rate(settings.cache_read, longer.cache_read),
@@ -191,15 +244,7 @@ def picos(dollars: float | None) -> int | None:
     return None if dollars is None else int(Decimal(str(dollars)) * PER_MILLION)
 
 
-@overload
-def at(rate: Rate | None, input_tokens: int) -> int | None: ...
-
-
-@overload
-def at(rate: Rate | None, input_tokens: int, otherwise: int) -> int: ...
-
-
-def at(rate: Rate | None, input_tokens: int, otherwise: int | None = None) -> int | None:
+def at(rate: Rate | None, input_tokens: int, otherwise: int) -> int:
     """The rate in force for a request with that much input, `otherwise` where there is none."""
     if not isinstance(rate, list):
         return otherwise if rate is None else rate

@@ -100,9 +100,10 @@ class Provider:
         """A model's name in the price list of the vendor, or of the dialect's where there is none: its own, if the list
         spells that out, else that of the model whose version it is. "" for a model that is not there.
         """
-        listed = load_prices().find(self.vendor or self.dialect, model)
-        if listed is None:
+        found = load_prices().listed(self.vendor or self.dialect, model)
+        if found is None:
             return ""
+        listed = found[1]
         return model if model == listed.id or spells(listed.match, model) else listed.id
 
     def own_price(self, price: config.Price, model: str) -> ModelPrice:

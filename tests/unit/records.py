@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge.hooks import RequestRecord
+from edge.hooks import RequestRecord, Usage
 
 FIELDS = (
     *("request_id", "endpoint", "dialect", "provider", "model", "upstream_model", "attempts", "key_id", "tenant"),
@@ -10,6 +10,16 @@ FIELDS = (
     *("time_to_first_content_s", "usage", "warnings", "cost", "estimated", "cache", "stored_provider"),
     *("stored_model", "asked", "alias", "peer"),
 )
+
+USAGE = (
+    *("input", "output", "cache_read", "cache_write", "reasoning", "cache_write_long", "audio_input", "audio_output"),
+    *("image_input", "image_output", "web_searches", "service_tier", "speed", "geo", "parts"),
+)
+
+
+def used(usage: Usage, **fields: object) -> Usage:
+    """The same but for these fields."""
+    return Usage(**{name: getattr(usage, name) for name in USAGE} | fields)
 
 
 def changed(record: RequestRecord, **fields: object) -> RequestRecord:

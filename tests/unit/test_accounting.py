@@ -18,7 +18,7 @@ from edge.dialects.crossing import STREAMS
 from edge.dialects.estimate import estimate_input
 from edge.errors import ClientClosedRequest, EdgeError, ShuttingDown, UpstreamStreamBroken, UpstreamTimeout
 from edge.hooks import Usage
-from edge.money.accounting import Accounts, Charge, estimate
+from edge.money.accounting import Accounts, estimate
 from edge.money.pricing import PICO
 from edge.telemetry.metrics import Metrics, shared_slots
 from edge.upstreams.fleet import open_site
@@ -63,14 +63,14 @@ def upstream(model: str = "gpt-4o", base_url: str = OPENAI, **settings: Any) -> 
     return Upstream(Provider("main", made, open_site("main", made, 1.0)), model)
 
 
-def charge(accounts: Accounts, model: str = "gpt-4o", usage: Usage | None = None, **more: bool) -> Charge | None:
-    return accounts.charge(upstream(model), "smart", "a", usage, **more)
+def charge(accounts: Accounts, model: str = "gpt-4o", usage: Usage | None = None) -> tuple[Usage, int] | None:
+    return accounts.charge(upstream(model), "smart", "a", usage)
 
 
 def test_an_answer_is_charged_by_its_tokens(tally):
     got = charge(Accounts(tally), usage=Usage(input=100, output=10, cache_read=20))
     # gpt-4o: 2.5, 10 and 1.25 USD for a million tokens.
-    assert got == Charge(Usage(input=100, output=10, cache_read=20), 375_000_000, False)
+    assert got == (Usage(input=100, output=10, cache_read=20), 375_000_000)
     assert tally.counts == {
         ("edge_cost_usd_total", "main", "smart", "a"): pytest.approx(0.000375, abs=1e-18),
         ("edge_tokens_total", "main", "smart", "input", "a"): 100,
@@ -81,7 +81,7 @@ def test_an_answer_is_charged_by_its_tokens(tally):
 
 def test_what_has_no_price_is_counted_as_that(tally):
     accounts = Accounts(tally)
-    assert charge(accounts, "nothing-like-it", Usage(1, 2)) == Charge(Usage(1, 2), -1, False)
+    assert charge(accounts, "nothing-like-it", Usage(1, 2)) == (Usage(1, 2), -1)
     assert charge(accounts, "gpt-4o", None) is None
     assert tally.counts[("edge_unpriced_requests_total", "main")] == 2
     assert tally.total("edge_cost_usd_total") == 0
@@ -108,12 +108,10 @@ def test_savings_are_summed_over_workers_by_model_and_tenant(tally):
     workers = [Metrics(slots, 1, since=0.0), Metrics(slots, 2, since=0.0)]
     for metrics in workers:
         accounts = Accounts(metrics)
-        accounts.saved(
-            "smart", "a", "memory", Usage(input=10, output=5, cache_read=3, cache_write=2, reasoning=4).by_kind(), 7
-        )
-        accounts.saved("smart", "a", "joined", Usage(input=1, output=1).by_kind(), 100_000_000)
-        accounts.saved("smart", "b", "memory", [], -1)
-        accounts.saved("wise", "b", "redis", Usage().by_kind(), PICO // 10)
+        accounts.saved("smart", "a", "memory", Usage(input=10, output=5, cache_read=3, cache_write=2, reasoning=4), 7)
+        accounts.saved("smart", "a", "joined", Usage(input=1, output=1), 100_000_000)
+        accounts.saved("smart", "b", "memory", None, -1)
+        accounts.saved("wise", "b", "redis", Usage(), PICO // 10)
     for region in (None, 2):
         if region:
             slots.fold(region)  # a worker that has ended still counts

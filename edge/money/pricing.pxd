@@ -1,0 +1,19 @@
+# What answers cost, for compiled modules.
+
+from edge.hooks cimport Usage
+
+
+cdef class ModelPrice:
+    cdef readonly str id, vendor
+    cdef readonly object input, output, cache_read, cache_write, cache_write_long
+    cdef readonly object audio_input, audio_output, image_input, image_output
+    cdef readonly object request, web_search, context_window
+    cdef readonly dict factors
+
+    cpdef object cost(self, Usage usage, object price_of=*)
+    cpdef object tokens(self, Usage usage)
+    cpdef object at_terms(self, object cost, Usage usage)
+
+
+cpdef Usage without(Usage usage, Usage part)
+cpdef object at(object rate, long long input_tokens, object otherwise)
