@@ -3,6 +3,8 @@ from edge.inquiry cimport Inquiry
 from edge.upstreams.attempt cimport Attempt
 from edge.upstreams.clocks cimport Deadline
 from edge.upstreams.desk cimport Desk, Outcome
+from edge.upstreams.retry cimport may_follow
+from edge.upstreams.ties cimport targets_of
 from edge.upstreams.tried cimport Tried
 
 

@@ -78,7 +78,7 @@ class UsualAnswer(Walk):  # type: ignore[misc]
             elif self._is(b"tool_usage") or self._is(b"output") or self._is(b"message"):
                 good = self._null()  # what a decoder would look into
             else:
-                good = self._skip(0)
+                good = self._skip()
             if not good:
                 return False
             c = self._more(0x7D)
@@ -103,7 +103,7 @@ class UsualAnswer(Walk):  # type: ignore[misc]
             if name:
                 if not self._answer(name, text):
                     return False
-            elif not self._skip(1):
+            elif not self._skip():
                 return False
             c = self._more(0x5D)
             if c <= 0:
@@ -122,7 +122,7 @@ class UsualAnswer(Walk):  # type: ignore[misc]
                 if self._next() != (0x22 if text else 0x7B):
                     return False
                 has = True
-            if not self._skip(2):
+            if not self._skip():
                 return False
             c = self._more(0x7D)
             if c <= 0:
@@ -140,7 +140,7 @@ class UsualAnswer(Walk):  # type: ignore[misc]
             if not self._key():
                 return False
             if self._key_end - self._key_at < 5:
-                good = self._skip(1)
+                good = self._skip()
             elif form == _MESSAGE:
                 good = self._message_field()
             else:
@@ -165,7 +165,7 @@ class UsualAnswer(Walk):  # type: ignore[misc]
             return self._first(16) and self._details(True)
         if self._is(b"completion_tokens_details") or self._is(b"output_tokens_details"):
             return self._first(32) and self._details(False)
-        return self._skip(1)
+        return self._skip()
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -206,7 +206,7 @@ class UsualAnswer(Walk):  # type: ignore[misc]
             elif self._is(b"cache_write_tokens_details"):
                 self._good = self._null()
             else:
-                self._good = self._skip(2)
+                self._good = self._skip()
             if not self._good:
                 return False
             c = self._more(0x7D)
@@ -242,7 +242,7 @@ class UsualAnswer(Walk):  # type: ignore[misc]
         elif self._is(b"server_tool_use") or self._is(b"iterations"):
             return self._null()
         else:
-            return self._skip(1)
+            return self._skip()
         return self._good
 
     @cython.cfunc
@@ -262,7 +262,7 @@ class UsualAnswer(Walk):  # type: ignore[misc]
             elif self._is(b"ephemeral_5m_input_tokens"):
                 self.short = max(0, self._count())
             else:
-                self._good = self._skip(2)
+                self._good = self._skip()
             if not self._good:
                 return False
             c = self._more(0x7D)
@@ -283,7 +283,7 @@ class UsualAnswer(Walk):  # type: ignore[misc]
             if self._is(b"thinking_tokens"):
                 self.reasoning = self._count()
             else:
-                self._good = self._skip(2)
+                self._good = self._skip()
             if not self._good:
                 return False
             c = self._more(0x7D)

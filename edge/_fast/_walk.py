@@ -30,6 +30,29 @@ _MAX_DIGITS = cython.declare(cython.Py_ssize_t, 9)
 _MAX_NUMBER = cython.declare(cython.Py_ssize_t, 40)
 
 
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _space(data: cython.p_const_uchar, i: cython.Py_ssize_t, size: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """Where the next byte stands that is no space, `size` where there is none."""
+    while i < size and data[i] <= 0x20 and (data[i] == 0x20 or data[i] == 0x0A or data[i] == 0x0D or data[i] == 0x09):
+        i += 1
+    return i
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _plain(data: cython.p_const_uchar, start: cython.Py_ssize_t, size: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """Where the string that begins at `start` ends, if it is in ASCII and without escapes, else -1."""
+    i: cython.Py_ssize_t
+    if cython.compiled:  # noqa: SIM108 - one of the two is compiled
+        i = start + plain_run(data + start, size - start)
+    else:
+        i = _PLAIN.match(data, start).end()  # type: ignore[union-attr]
+    return i if i < size and data[i] == 0x22 else -1
+
+
 @cython.cclass
 class Walk:
     """Where one is in a text. What returns whether it is so is nowhere in particular where it is not."""
@@ -58,64 +81,37 @@ class Walk:
     @cython.exceptval(-2, check=False)
     def _more(self, end: cython.int) -> cython.int:
         """After a member: 1 where another follows, 0 where `end` ends them, -1 where neither stands."""
-        c: cython.int = self._next()
-        self._at += 1
-        return 1 if c == 0x2C else 0 if c == end else -1
+        i: cython.Py_ssize_t = _space(self._data, self._at, self._size)
+        self._at = i + 1
+        if i >= self._size:
+            return -1
+        return 1 if self._data[i] == 0x2C else 0 if self._data[i] == end else -1
 
     @cython.cfunc
     @cython.exceptval(-2, check=False)
     def _next(self) -> cython.int:
         """The next byte that is no space, where it stands from then on; -1 at the end."""
-        i: cython.Py_ssize_t = self._at
-        size: cython.Py_ssize_t = self._size
-        c: cython.uchar
-        while i < size:
-            c = self._data[i]
-            if c > 0x20 or (c != 0x20 and c != 0x0A and c != 0x0D and c != 0x09):
-                self._at = i
-                return c
-            i += 1
-        self._at = i
-        return -1
+        self._at = _space(self._data, self._at, self._size)
+        return self._data[self._at] if self._at < self._size else -1
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def _key(self) -> cython.bint:
         """A key, after which its value is next. One with escapes is not usual: it would have to be resolved."""
-        if self._next() != 0x22:
+        size: cython.Py_ssize_t = self._size
+        start: cython.Py_ssize_t = _space(self._data, self._at, size) + 1
+        if start > size or self._data[start - 1] != 0x22:
             return False
-        start: cython.Py_ssize_t = self._at + 1
-        i: cython.Py_ssize_t = self._plain(start)
+        i: cython.Py_ssize_t = _plain(self._data, start, size)
         if i < 0:
             return False
         self._key_at = start
         self._key_end = i
-        self._at = i + 1
-        if self._next() != 0x3A:
+        i = _space(self._data, i + 1, size)
+        if i >= size or self._data[i] != 0x3A:
             return False
-        self._at += 1
+        self._at = _space(self._data, i + 1, size)
         return True
-
-    @cython.cfunc
-    @cython.exceptval(-2, check=False)
-    def _plain(self, start: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """Where the string that begins at `start` ends, if it is in ASCII and without escapes, else -1."""
-        i: cython.Py_ssize_t
-        if cython.compiled:
-            i = start + plain_run(self._data + start, self._size - start)
-        else:
-            i = _PLAIN.match(self._data, start).end()  # type: ignore[union-attr]
-        return i if i < self._size and self._data[i] == 0x22 else -1
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def _string(self) -> cython.bint:
-        """Any string, which is next. Raises JSONError."""
-        i: cython.Py_ssize_t = self._plain(self._at + 1)
-        if i < 0:
-            i = text_end(self._data, self._at + 1, self._size, self._size)
-        self._at = i + 1
-        return i < self._size
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -182,7 +178,7 @@ class Walk:
         if self._next() != 0x22:
             return self._null()
         start: cython.Py_ssize_t = self._at + 1
-        i: cython.Py_ssize_t = self._plain(start)
+        i: cython.Py_ssize_t = _plain(self._data, start, self._size)
         if i < 0:
             return False
         self._at = i + 1
@@ -191,13 +187,80 @@ class Walk:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def _skip(self, depth: cython.int) -> cython.bint:
+    def _skip(self) -> cython.bint:
         """Any value. Raises JSONError."""
-        c: cython.int = self._next()
-        if c == 0x22:
-            return self._string()
-        if c == 0x7B or c == 0x5B:
-            return depth < _MAX_DEPTH and self._skip_inside(c + 2, depth + 1)
+        kinds: cython.ulonglong = 0  # a bit for each level: 1 for an object, the innermost is the lowest
+        levels: cython.int = 0
+        i: cython.Py_ssize_t = self._at
+        size: cython.Py_ssize_t = self._size
+        c: cython.uchar
+        while True:
+            i = _space(self._data, i, size)
+            if i >= size:
+                return False
+            c = self._data[i]
+            if c == 0x7B or c == 0x5B:
+                i = _space(self._data, i + 1, size)
+                if i < size and self._data[i] != c + 2:
+                    levels += 1
+                    if levels > _MAX_DEPTH:
+                        return False
+                    kinds = kinds << 1 | (c == 0x7B)
+                    if c == 0x7B:
+                        i = self._after_key(i)
+                        if i < 0:
+                            return False
+                    continue
+                i += 1
+            elif c == 0x22:
+                i = self._string_end(i + 1) + 1
+            else:
+                self._at = i
+                if not self._scalar(c):
+                    return False
+                i = self._at
+            while levels:
+                i = _space(self._data, i, size)
+                if i >= size:
+                    return False
+                c = self._data[i]
+                i += 1
+                if c == 0x2C:
+                    break
+                if c != (0x7D if kinds & 1 else 0x5D):
+                    return False
+                kinds >>= 1
+                levels -= 1
+            if not levels:
+                self._at = i
+                return i <= size
+            if kinds & 1:
+                i = self._after_key(i)
+                if i < 0:
+                    return False
+
+    @cython.cfunc
+    @cython.exceptval(-2, check=False)
+    def _string_end(self, start: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Where any string ends that begins at `start`, the size of all if it does not. Raises JSONError."""
+        i: cython.Py_ssize_t = _plain(self._data, start, self._size)
+        return i if i >= 0 else text_end(self._data, start, self._size, self._size)
+
+    @cython.cfunc
+    @cython.exceptval(-2, check=False)
+    def _after_key(self, i: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Where a value stands whose key comes at `i`, whatever that is; -1 where there is none. Raises JSONError."""
+        size: cython.Py_ssize_t = self._size
+        i = _space(self._data, i, size)
+        if i >= size or self._data[i] != 0x22:
+            return -1
+        i = _space(self._data, self._string_end(i + 1) + 1, size)
+        return i + 1 if i < size and self._data[i] == 0x3A else -1
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _scalar(self, c: cython.int) -> cython.bint:
+        """A value, which begins with `c`, that is neither a text nor has others in it."""
         if c == 0x74:
             return self._literal(b"true")
         if c == 0x66:
@@ -205,26 +268,6 @@ class Walk:
         if c == 0x6E:
             return self._literal(b"null")
         return self._number()
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def _skip_inside(self, end: cython.int, depth: cython.int) -> cython.bint:
-        """An object or a list, which ends with `end`."""
-        c: cython.int
-        self._at += 1
-        if self._next() == end:
-            self._at += 1
-            return True
-        while True:
-            if end == 0x7D:
-                if self._next() != 0x22 or not self._string() or self._next() != 0x3A:
-                    return False
-                self._at += 1
-            if not self._skip(depth):
-                return False
-            c = self._more(end)
-            if c <= 0:
-                return c == 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

@@ -12,16 +12,16 @@ cdef class Walk:
     cdef int _more(self, int end) except -2
     cdef int _next(self) except -2
     cdef bint _key(self) except -1
-    cdef Py_ssize_t _plain(self, Py_ssize_t start) except -2
-    cdef bint _string(self) except -1
     cdef bint _is(self, bytes name) except -1
     cdef bint _first(self, int bit) except -1
     cdef bint _literal(self, bytes word) except -1
     cdef bint _null(self) except -1
     cdef long long _count(self) except -2
     cdef bint _word(self) except -1
-    cdef bint _skip(self, int depth) except -1
-    cdef bint _skip_inside(self, int end, int depth) except -1
+    cdef bint _skip(self) except -1
+    cdef Py_ssize_t _string_end(self, Py_ssize_t start) except -2
+    cdef Py_ssize_t _after_key(self, Py_ssize_t i) except -2
+    cdef bint _scalar(self, int c) except -1
     cdef bint _number(self) except -1
     cdef int _peek(self) except -2
     cdef Py_ssize_t _digits(self) except -1

@@ -1,9 +1,10 @@
-from edge.dialects.crossing cimport Crossing
+from edge.dialects.crossing cimport Crossing, is_brief, is_short
 from edge.inquiry cimport Inquiry
 from edge.upstreams.clocks cimport Deadline
 from edge.upstreams.desk cimport Desk, Outcome
 from edge.upstreams.receiver cimport Receiver
 from edge.upstreams.relay cimport EventRelay
+from edge.upstreams.retry cimport check_status, failure_of, is_for_nobody, is_kept, is_stream
 from edge.upstreams.tried cimport Tried
 
 cdef int NEW, HEAD, EXCERPT, COLLECT, JUDGE, HOLD, RELAY, REST, ENDED

@@ -1,5 +1,6 @@
 from edge.inquiry cimport Inquiry
 from edge.upstreams.clocks cimport Sweep
+from edge.upstreams.retry cimport code_of_attempt
 from edge.upstreams.tried cimport Tried
 
 

@@ -166,7 +166,7 @@ def test_a_client_that_leaves_closes_what_is_asked_for_it_on_the_spot(hand):
 # An error of our own, wherever it is: the client gets its 500 or the end of its answer, and nothing is left behind.
 
 DEFECTS = {
-    "sending": (attempt, "is_kept", STREAM, 200, EVENTS, [CONTENT + DONE]),
+    "sending": (attempt, "perf_counter", STREAM, 200, EVENTS, [CONTENT + DONE]),
     "usage": (edge.dialects.crossing, "usage_in_answer", post(), 200, JSON, [ANSWER]),
     "passing it on": (attempt, "returned_headers", post(), 200, JSON, [ANSWER]),
     "the beginning of a stream": (edge.dialects.crossing, "stream_of", STREAM, 200, EVENTS, [CONTENT + DONE]),
