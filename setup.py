@@ -53,6 +53,8 @@ HOT_MODULES = [
 
 PATH_MODULES = [
     "edge.cache.answers",
+    "edge.cache.flight",
+    "edge.cache.key",
     "edge.cache.memory",
     "edge.cache.policy",
     "edge.dialects.crossing",
@@ -70,6 +72,7 @@ PATH_MODULES = [
     "edge.head",
     "edge.hooks",
     "edge.inquiry",
+    "edge.joining",
     "edge.memo",
     "edge.money.accounting",
     "edge.money.pricing",

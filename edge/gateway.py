@@ -34,10 +34,10 @@ from edge.guard.key_table import KeyTable
 from edge.guard.limits import KeyLimits
 from edge.guard.validate import Reading, check_body
 from edge.hooks import Hooks, Meter
+from edge.joining import Joining, Table
 from edge.money.accounting import Accounts
 from edge.own_answers import Listing
 from edge.replies import fail, keep_alive, reply, serve, start_stream
-from edge.sharing import Joining, Table
 from edge.slices import LARGE, Slices
 from edge.state import State, build_state
 from edge.upstreams.clocks import Sweep

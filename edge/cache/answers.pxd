@@ -1,3 +1,4 @@
+from edge.cache.flight cimport Flight, Flights
 from edge.cache.memory cimport Generation, Held, MemoryCache
 from edge.cache.policy cimport Plan
 from edge.exchange cimport Exchange
@@ -9,9 +10,12 @@ cdef class Answers:
     cdef public object _remote, _plans
     cdef readonly Generation _generation
     cdef readonly MemoryCache memory
-    cdef readonly object flights
+    cdef readonly Flights flights
     cdef readonly dict _questions
 
     cpdef tuple exact(self, Exchange exchange)
     cpdef Plan plan(self, Exchange exchange, str mode, bytes identity)
     cpdef tuple recall(self, Plan plan, Payload payload)
+    cpdef keep(self, Flight flight)
+    cpdef let_go(self, Flight flight)
+    cpdef Flight new_flight(self, Flight flight)

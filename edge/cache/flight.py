@@ -315,7 +315,10 @@ class Flight(Inquiry):
         self.end()
 
     def congested(self) -> bool:
-        return not any(follower.ready or follower.whole for follower in self._followers)
+        for follower in self._followers:  # noqa: SIM110 - no closure in what is compiled
+            if follower.ready or follower.whole:
+                return False
+        return True
 
     def when_room(self, room: Callable[[], None] | None) -> None:
         self._room = room
@@ -372,7 +375,7 @@ class Flights:
     def __init__(self) -> None:
         self._known: dict[tuple[bytes, bool, bool], Flight] = {}
 
-    def find(self, exchange: Exchange, *, streams: bool = True) -> Flight | None:
+    def find(self, exchange: Exchange, streams: bool = True) -> Flight | None:
         """One that gives this exchange its answer, also where that has begun.
 
         A stream joins only its like: in JSON, its first word would come with the last. With `streams`, JSON may wait

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from edge.errors import UnsupportedParameter
@@ -34,7 +35,12 @@ thread_unsupported_request_error_details.py); they do so by themselves."""
 
 def state_fields(request: dict[str, Any]) -> list[str]:
     """The fields of a request's body by which it goes on with something its provider keeps, in their order."""
-    return [name for name, value in request.items() if value not in (None, False, "") and STATE.fullmatch(name)]
+    return [name for name, value in request.items() if value not in (None, False, "") and _is_state(name)]
+
+
+@lru_cache(maxsize=1024)
+def _is_state(name: str) -> bool:
+    return STATE.fullmatch(name) is not None
 
 
 def refuse_state(request: dict[str, Any]) -> None:

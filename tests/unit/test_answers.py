@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 import edge.cache.asking
-import edge.sharing
+import edge.joining
 from edge import config
 from edge.cache.answers import MAX_EXACT, Answers
 from edge.cache.entry import Entry
@@ -135,7 +135,7 @@ def test_a_stream_that_crashes_says_so(monkeypatch):
         return made
 
     async def both():
-        monkeypatch.setattr(edge.sharing, "Dispatch", Crashing)
+        monkeypatch.setattr(edge.joining, "Dispatch", Crashing)
         gateway, failures = Gateway(build_state(settings), hooks, NoMeter(), answers(), None), []
         got = [one(gateway, failures), one(gateway, failures)]
         await asyncio.sleep(0.01)

@@ -28,7 +28,7 @@ LAYERS = [
     {"edge.server", "edge.doctor", "edge.bench"},
     {"edge.telemetry"},
     {"edge.gateway"},
-    {"edge.sharing"},
+    {"edge.joining"},
     {"edge.dispatch"},
     {"edge.own_answers", "edge.paced"},
     {"edge.replies", "edge.state"},

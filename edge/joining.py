@@ -1,13 +1,12 @@
 """The answer of an upstream call that others may have asked for too, or may come to ask for.
 
 Where it is not on its way, Redis is asked, once for all who want to know the same at that time. What is not there is
-fetched by a `Flight`, which is dispatched like any other exchange, but is nobody's.
+fetched by a `Flight`, for which providers are asked as for any exchange, but which is nobody's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from edge.cache.answers import Answers
 from edge.cache.asking import Look, Turns
@@ -28,14 +27,14 @@ __all__ = ["Joining", "Table"]
 Done = Callable[[BaseException | None], None]
 
 
-@dataclass(frozen=True, slots=True)
 class Table:
     """What all who share have in common; ``desk`` is that of exchanges, ``shared`` that of flights."""
 
-    answers: Answers
-    accounts: Accounts
-    desk: Desk
-    shared: Desk
+    def __init__(self, answers: Answers, accounts: Accounts, desk: Desk, shared: Desk) -> None:
+        self.answers = answers
+        self.accounts = accounts
+        self.desk = desk
+        self.shared = shared
 
 
 class Joining:
@@ -69,7 +68,7 @@ class Joining:
             else:
                 self._look = self._table.answers.look(exchange, self._looked)
                 if self._look is None:
-                    self._go_without(turns=True)
+                    self._go_without(True)
                 else:
                     self._deadline.start()
         except Exception as error:  # noqa: BLE001 - a defect of ours must not leave a client waiting
@@ -86,7 +85,7 @@ class Joining:
     def _find(self) -> Flight | None:
         exchange = self._exchange
         joins = exchange.lookup.plan.look and exchange.state.settings.cache.join
-        return self._table.answers.flights.find(exchange, streams=self._streams) if joins else None
+        return self._table.answers.flights.find(exchange, self._streams) if joins else None
 
     # What Redis has.
 
@@ -104,7 +103,7 @@ class Joining:
                 self._join(flight)
             else:
                 # After trouble it has waited for Redis once, and is not to wait again.
-                self._go_without(turns=trouble is None)
+                self._go_without(trouble is None)
         except Exception as error:  # noqa: BLE001 - as in `start`
             self._finish(error)
 
@@ -133,7 +132,7 @@ class Joining:
         self._table.desk.meter.count("edge_cache_joined_total")
         self._follow(flight)
 
-    def _go_without(self, *, turns: bool) -> None:
+    def _go_without(self, turns: bool) -> None:
         exchange, answers = self._exchange, self._table.answers
         plan = exchange.lookup.plan
         if plan.look and (found := answers.recall(plan, exchange.payload)) is not None:

@@ -1,0 +1,57 @@
+from edge.cache.memory cimport Held
+from edge.cache.policy cimport Plan
+from edge.exchange cimport Exchange
+from edge.inquiry cimport Inquiry
+
+
+cdef class Follower:
+    cdef readonly Exchange exchange
+    cdef public bint whole, ready
+    cdef readonly Py_ssize_t position, taken
+    cdef Flight _flight
+    cdef object _clock, _done
+    cdef bint _waits
+    cdef double _since
+
+    cpdef write(self, bytes data)
+    cpdef wake(self)
+    cpdef go_on(self)
+    cpdef _room(self)
+    cdef _land(self, Flight flight)
+    cdef _end(self, object error)
+    cpdef close(self)
+
+
+cdef class Flight(Inquiry):
+    cdef readonly Plan plan
+    cdef public object failure, on_cancel
+    cdef public Held held
+    cdef public object generation
+    cdef public bytes lease
+    cdef public bint turns, open
+    cdef object _begin, _room
+    cdef list _followers, _chunks, _times
+    cdef tuple _head
+    cdef Py_ssize_t _dropped, _size
+
+    cpdef bytes chunk(self, Py_ssize_t position)
+    cpdef Follower add(self, Exchange exchange, object clock, object done)
+    cpdef bint leave(self, Follower follower) except -1
+    cpdef cancel(self)
+    cdef _start_follower(self, Follower follower)
+    cpdef account_for(self, Follower follower)
+    cpdef make_room(self)
+    cpdef whole(self, int status, list headers, bytes body)
+    cdef _forget(self)
+    cpdef land(self)
+    cpdef tuple reply(self)
+    cpdef object entry(self, double ttl_s)
+
+
+cdef class Flights:
+    cdef readonly dict _known
+
+    cpdef Flight find(self, Exchange exchange, bint streams=*)
+    cdef Flight _open(self, tuple key)
+    cpdef add(self, Flight flight)
+    cpdef remove(self, Flight flight)

@@ -1,0 +1,49 @@
+from edge.cache.answers cimport Answers
+from edge.cache.flight cimport Flight, Follower
+from edge.cache.memory cimport Held
+from edge.exchange cimport Exchange
+from edge.money.accounting cimport Accounts
+from edge.upstreams.clocks cimport Deadline
+from edge.upstreams.desk cimport Desk
+
+
+cdef class Table:
+    cdef readonly Answers answers
+    cdef readonly Accounts accounts
+    cdef readonly Desk desk, shared
+
+
+cdef class Joining:
+    cdef Table _table
+    cdef Exchange _exchange
+    cdef Deadline _deadline
+    cdef Flight _flight
+    cdef Follower _follower
+    cdef object _done, _look, _paced
+    cdef bint _streams
+
+    cpdef start(self)
+    cpdef cancel(self)
+    cpdef _expired(self, object error)
+    cdef Flight _find(self)
+    cpdef _looked(self, object held, object trouble)
+    cdef _join(self, Flight flight)
+    cdef _go_without(self, bint turns)
+    cdef _follow(self, Flight flight)
+    cpdef _landed(self, object failure)
+    cdef _leave(self, object cause)
+    cpdef _finish(self, object error)
+    cdef _end(self)
+
+
+cdef class Flying:
+    cdef Table _table
+    cdef Flight _flight
+    cdef object _dispatch, _turns
+
+    cpdef start(self)
+    cpdef _turned(self)
+    cpdef _answered(self, object error)
+    cpdef _cancel(self)
+    cdef _land(self, object failure)
+    cdef _lose(self, object failure)
