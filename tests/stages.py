@@ -1,6 +1,6 @@
 """``python -m tests.stages [test | check]``: what ``make test`` and ``make check`` run, stage after stage.
 
-Every stage runs, whatever became of the one before. Its whole output goes to ``build/tests/STAGE.log``; what is printed
+Every stage runs, whatever became of the one before; the last two, which take one core each, at the same time. Its whole output goes to ``build/tests/STAGE.log``; what is printed
 of it is its progress, its closing line and, of a stage that failed, the end of its output. The last line is the sum:
 ``N passed, N failed, N skipped``. Ends with 1 if a stage failed.
 """
@@ -14,6 +14,8 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,19 +29,22 @@ COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped)\b")
 PROGRESS = re.compile(r"\[ *(\d+)%\]")
 # Most tests wait for clocks and other processes, so more of them run at a time than there are cores: a file to each, and
 # those with processes first, not those with the most tests.
-BESIDE = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")
+BESIDE = ("-n", "5", "--dist", "loadfile", "--no-loadscope-reorder")
 LIVE = ("tests/http/test_fronts.py", "tests/http/test_passthrough.py")
-PYTEST = ("-m", "pytest", "-q", "--tb=short")
+PYTEST = ("-m", "pytest", "-q", "--tb=short", "--durations=40")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """``arguments`` are Python's. ``when`` is "" or the reason why the stage is skipped."""
+    """``arguments`` are Python's. ``skipped`` is "" or the reason why the stage is skipped; ``beside``: it runs at the
+    same time as the one before.
+    """
 
     name: str
     arguments: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict)
     skipped: str = ""
+    beside: bool = False
 
 
 @dataclass
@@ -74,10 +79,25 @@ def stages(plan: str) -> tuple[Stage, ...]:
                 uncompiled,
             ),
             Stage("fuzzing", ("-m", "tests.fuzz.run", "--seconds", "5"), {}, no_fuzzer),
-            Stage("instructions", ("-m", "benchmarks.instructions", "--check"), {}, no_counter),
+            Stage("instructions", ("-m", "benchmarks.instructions", "--check"), {}, no_counter, beside=True),
         ),
     }
     return plans[plan]
+
+
+def together(plan: tuple[Stage, ...]) -> Iterator[list[Stage]]:
+    """The stages that are to run, those that run at the same time together."""
+    group: list[Stage] = []
+    for stage in plan:
+        if stage.skipped:
+            print(f"SKIPPED: {stage.name}: {stage.skipped}")
+            continue
+        if group and not stage.beside:
+            yield group
+            group = []
+        group.append(stage)
+    if group:
+        yield group
 
 
 def run(stage: Stage) -> Result:
@@ -122,11 +142,9 @@ def main() -> int:
     plan = sys.argv[1] if len(sys.argv) > 1 else "test"
     LOGS.mkdir(parents=True, exist_ok=True)
     results: dict[str, Result] = {}
-    for stage in stages(plan):
-        if stage.skipped:
-            print(f"SKIPPED: {stage.name}: {stage.skipped}")
-        else:
-            results[stage.name] = run(stage)
+    for group in together(stages(plan)):
+        with ThreadPoolExecutor(len(group)) as executor:
+            results |= zip((stage.name for stage in group), executor.map(run, group), strict=True)
     print(f"\n{'stage':16}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}")
     for name, result in results.items():
         print(f"{name:16}{result.passed:8}{result.failed:8}{result.skipped:9}{result.seconds:9.0f}")
