@@ -6,9 +6,9 @@ the sink. The gateway writes the stages' results into it.
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Callable
+from random import getrandbits
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -48,7 +48,7 @@ class Exchange(Inquiry):
         if given is not None and REQUEST_ID.fullmatch(given):
             request_id = given.decode("ascii")
         else:
-            request_id = random.randbytes(16).hex()
+            request_id = getrandbits(128).to_bytes(16, "big").hex()
         self.asks(head, varying, request_id)
         self.peer = peer
         self.received_at = received_at

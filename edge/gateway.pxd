@@ -1,14 +1,19 @@
+cimport cython
+
 from edge.exchange cimport Exchange
 from edge.guard.limits cimport KeyLimits
 from edge.guard.validate cimport Reading
+from edge.head cimport Head
 from edge.money.accounting cimport Accounts
+from edge.state cimport State
 from edge.upstreams.clocks cimport Sweep
 from edge.upstreams.desk cimport Buffers, Desk
 
 
 cdef class Gateway:
     cdef dict __dict__
-    cdef public object state, hooks, answers
+    cdef public State state
+    cdef public object hooks, answers
     cdef readonly Accounts accounts
     cdef readonly KeyLimits limits
     cdef public Sweep _sweep
@@ -17,6 +22,7 @@ cdef class Gateway:
     cdef object _slices, _tell_in_flight, _hit, _missed, _changing, _table
     cdef Desk _desk
 
+    @cython.locals(state=State, head=Head)
     cpdef open(self, Exchange exchange)
     cpdef hold(self, Exchange exchange, Py_ssize_t size)
     cpdef admit(self, Exchange exchange)

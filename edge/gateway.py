@@ -118,7 +118,7 @@ class Gateway:
                 reply(exchange, 200, [(b"allow", ", ".join((*head.route.methods, "OPTIONS")).encode())], b"")
                 self._settle(exchange)
                 return
-            if self._in_flight >= state.settings.server.max_in_flight:
+            if self._in_flight >= state.max_in_flight:
                 raise Overloaded
             exchange.admitted = True
             self._in_flight += 1

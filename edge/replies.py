@@ -54,7 +54,7 @@ def fail(exchange: Exchange, error: EdgeError) -> None:
     """
     if exchange.ended:
         return
-    exchange.error = error.bare()
+    exchange.error = error if error.__traceback__ is None else error.bare()
     if isinstance(error, ClientClosedRequest):
         exchange.abort()
         return

@@ -6,6 +6,7 @@ cdef class State:
     cdef readonly object settings, fleet, router, catalog, grants
     cdef readonly Auth auth
     cdef readonly bint caches
+    cdef readonly Py_ssize_t max_in_flight, max_body_bytes
 
     cpdef Grant grant(self, object key, str model, object route)
     cdef Grant _grant(self, object key, str model, object route)

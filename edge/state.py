@@ -44,6 +44,8 @@ class State:
         self.router = router
         self.catalog = catalog
         self.caches = caches
+        self.max_in_flight = settings.server.max_in_flight
+        self.max_body_bytes = settings.server.max_body_bytes
         self.grants: Memo[tuple[str, str, str], Grant] = Memo()
 
     def grant(self, key: Key, model: str, route: Route) -> Grant:

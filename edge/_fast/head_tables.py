@@ -173,7 +173,7 @@ HOLES = {
     b"cf-connecting-ip": "the same",
 }
 """Names of fields whose values change from one request of a client to its next, and why. Nothing that the gateway
-decides by is among them but what is read anew for each request, `ASKED`."""
+decides by is among them but what is read anew for each request, the size and `ASKED`."""
 
-ASKED = frozenset({b"content-length", b"authorization", b"x-api-key", b"x-request-id", b"traceparent"})
-"""Those of `HOLES` that the gateway looks at: the size, the key, the identity and the trace of a request."""
+ASKED = frozenset({b"authorization", b"x-api-key", b"x-request-id", b"traceparent"})
+"""Those of `HOLES` that the gateway looks at: the key, the identity and the trace of a request."""

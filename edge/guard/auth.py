@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import lru_cache
 from hashlib import sha256
@@ -41,7 +41,7 @@ ALPHABET = string.ascii_letters + string.digits
 @dataclass(frozen=True, slots=True)
 class Key:
     """A key as the configuration describes it. ``models`` is None for all models; the others are None where nothing is
-    set for it.
+    set for it. ``limited``: its requests are counted.
     """
 
     id: str
@@ -51,11 +51,10 @@ class Key:
     requests_per_minute: int | None = None
     concurrency: int | None = None
     cache: config.CacheMode | None = None
+    limited: bool = field(init=False)
 
-    @property
-    def limited(self) -> bool:
-        """Whether its requests are counted."""
-        return self.requests_per_minute is not None or self.concurrency is not None
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "limited", self.requests_per_minute is not None or self.concurrency is not None)
 
     def grants(self, *names: str) -> bool:
         """Whether one of `names` matches one of the key's patterns."""

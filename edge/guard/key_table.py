@@ -6,11 +6,10 @@ read when a request first presents it.
 
 from __future__ import annotations
 
-import hmac
 import struct
 import sys
-from bisect import bisect_left
 from collections.abc import Iterable
+from hmac import compare_digest
 
 import msgspec
 
@@ -21,6 +20,7 @@ __all__ = ["KeyTable"]
 HEAD = struct.Struct("=QQ")
 """How many digests there are, and whether a key has a mode for the cache that keeps answers."""
 DIGEST = 32
+NONE = bytes(DIGEST)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(config.Key).decode
 
@@ -69,14 +69,24 @@ class KeyTable:
 
     def find(self, digest: bytes) -> config.Key | None:
         """Whose it is. One full comparison whatever is asked, so that time says nothing about a digest that is near."""
-        place = bisect_left(self._starts, number_of(digest))
+        place = self._place(number_of(digest))
         found = place < self._count
         at = self._digests + DIGEST * (place if found else 0)
-        known = bytes(self.data[at : at + DIGEST]) if self._count else bytes(DIGEST)
-        if not hmac.compare_digest(known, digest) or not found:
+        if not compare_digest(self.data[at : at + DIGEST] if self._count else NONE, digest) or not found:
             return None
         begin, end = self._places[2 * place], self._places[2 * place + 1]
         return _decode(self.data[self._keys + begin : self._keys + end])
+
+    def _place(self, number: int) -> int:
+        """That of the first digest whose number is as large."""
+        low, high = 0, self._count
+        while low < high:
+            middle = (low + high) >> 1
+            if self._starts[middle] < number:
+                low = middle + 1
+            else:
+                high = middle
+        return low
 
 
 def number_of(digest: bytes) -> int:

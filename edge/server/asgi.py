@@ -75,6 +75,7 @@ class AsgiExchange(Exchange):
         headers: Headers = scope["headers"]
         head = Head(found, scope["method"], raw_path + b"?" + query if query else raw_path, query, headers)
         super().__init__(head, varying_of(headers), client[0] if client else "", perf_counter())
+        self.declared = declared_size(head, headers)
         self._app = app
         self._send = send
         self._head: dict[str, Any] | None = None
@@ -188,7 +189,7 @@ class EdgeApplication:
 
     async def _answer(self, exchange: AsgiExchange, receive: Receive) -> None:
         gateway = self.gateway
-        size = declared_size(exchange)
+        size = exchange.declared
         exchange.closes = size is None or size > DRAINED
         gateway.open(exchange)
         if not exchange.ended and await self._receive_body(exchange, receive, size):
@@ -202,7 +203,7 @@ class EdgeApplication:
 
     async def _receive_body(self, exchange: AsgiExchange, receive: Receive, size: int | None) -> bool:
         """Read the body; False if it is too large (answered) or the client left."""
-        limit = exchange.state.settings.server.max_body_bytes
+        limit = exchange.state.max_body_bytes
         body = BytesIO()
         first = b""
         received = 0
@@ -399,11 +400,11 @@ def seen(task: asyncio.Task[None]) -> None:
         task.exception()
 
 
-def declared_size(exchange: Exchange) -> int | None:
+def declared_size(head: Head, headers: Headers) -> int | None:
     """The body's size by its Content-Length; None for a chunked one, 0 without a body."""
-    if b"transfer-encoding" in exchange.head.index:
+    if b"transfer-encoding" in head.index:
         return None
-    return int(exchange.varying.get(b"content-length") or 0)
+    return next((int(value) for name, value in headers if name == b"content-length" and value), 0)
 
 
 def json_response(status: int, data: Any) -> Response:

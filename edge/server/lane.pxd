@@ -5,6 +5,7 @@ from edge.gateway cimport Gateway
 from edge.head cimport Head
 from edge.server.heads cimport Heads
 from edge.server.protocol cimport EdgeProtocol
+from edge.state cimport State
 
 
 cdef class Lane(EdgeProtocol):
@@ -31,8 +32,10 @@ cdef class LaneExchange(Exchange):
     cdef bytes _start
     cdef list _fields
 
+    @cython.locals(state=State, limit=Py_ssize_t)
     cpdef begin(self)
     cpdef take(self, bytes data)
+    @cython.locals(state=State)
     cdef bint _fits(self, Py_ssize_t more) except -1
     cpdef whole(self)
     cpdef lost(self)

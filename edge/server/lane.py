@@ -27,6 +27,7 @@ from edge.server.heads import Heads
 from edge.server.protocol import EdgeProtocol
 from edge.server.request_head import HEAD, check_target
 from edge.server.turn import Turn
+from edge.state import State
 
 __all__ = ["Lane"]
 
@@ -161,7 +162,8 @@ class LaneExchange(Exchange):
         gateway.open(self)
         if self.ended:
             return
-        limit = self.state.settings.server.max_body_bytes
+        state: State = self.state
+        limit = state.max_body_bytes
         if (self.declared or 0) > limit:
             gateway.refuse(self, RequestTooLarge(f"The body is larger than {limit} bytes."))
         elif not self._fits(self.received):
@@ -186,7 +188,8 @@ class LaneExchange(Exchange):
 
     def _fits(self, more: int) -> bool:
         """Whether so many bytes more of the body may be held; else it is refused."""
-        gateway, limit = self.lane.gateway, self.state.settings.server.max_body_bytes
+        state: State = self.state
+        gateway, limit = self.lane.gateway, state.max_body_bytes
         try:
             if self.received > limit:
                 raise RequestTooLarge(f"The body is larger than {limit} bytes.")
