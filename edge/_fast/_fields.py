@@ -19,6 +19,7 @@ __all__ = [
     "FieldCollector",
     "FieldLimitError",
     "index_fields",
+    "join_chunk",
     "join_fields",
     "join_request",
     "select_fields",
@@ -92,6 +93,35 @@ def select_fields(
         if name in names or (prefixes and name.startswith(prefixes)):
             selected.append(field)
     return selected
+
+
+def join_chunk(data: bytes) -> bytes:
+    """One chunk of a body (RFC 9112, section 7.1)."""
+    if not cython.compiled:
+        return b"%x\r\n%b\r\n" % (len(data), data)
+    if data is None:
+        raise TypeError("a chunk is made of bytes")
+    size: cython.Py_ssize_t = PyBytes_GET_SIZE(data)
+    rest: cython.Py_ssize_t = size
+    digits: cython.Py_ssize_t = 0
+    while True:
+        digits += 1
+        rest >>= 4
+        if rest == 0:
+            break
+    made: bytes = PyBytes_FromStringAndSize(cython.NULL, digits + size + 4)
+    to: cython.p_char = PyBytes_AS_STRING(made) + digits
+    to[0] = 0x0D
+    to[1] = 0x0A
+    memcpy(to + 2, PyBytes_AS_STRING(data), size)
+    to[size + 2] = 0x0D
+    to[size + 3] = 0x0A
+    i: cython.Py_ssize_t
+    for i in range(1, digits + 1):
+        rest = size & 15
+        to[-i] = 0x30 + rest if rest < 10 else 0x57 + rest
+        size >>= 4
+    return made
 
 
 def join_request(start: bytes, length: cython.Py_ssize_t, fields: bytes, own: bytes, body: bytes) -> bytes:

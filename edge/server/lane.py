@@ -17,7 +17,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
-from edge._fast import join_fields
+from edge._fast import join_chunk, join_fields
 from edge.errors import ClientClosedRequest, EdgeError, Headers, RequestTooLarge
 from edge.exchange import Exchange
 from edge.head import Head, Varying, varying_of
@@ -247,7 +247,7 @@ class LaneExchange(Exchange):
         if self.gone:
             return
         if self._chunked and data:
-            data = b"%x\r\n%b\r\n" % (len(data), data)
+            data = join_chunk(data)
         if self._fields is not None:
             fields, self._fields = self._fields, None
             if len(data) <= JOINED:

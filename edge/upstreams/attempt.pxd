@@ -8,6 +8,7 @@ from edge.upstreams.retry cimport check_status, failure_of, is_for_nobody, is_ke
 from edge.upstreams.tried cimport Tried
 
 cdef int NEW, HEAD, EXCERPT, COLLECT, JUDGE, HOLD, RELAY, REST, ENDED
+cdef bytes MAY_FOLLOW
 
 
 cdef class Attempt(Receiver):

@@ -23,7 +23,7 @@ cdef class Deadline:
     cdef object _expired, _keep_alive, _loop
     cdef bytes _latest
     cdef str _awaited, _phase
-    cdef double _begin_s, _left_s, _speak_at, _total
+    cdef double _begin_s, _left_s, _made, _speak_at, _total
     cdef public double when
     cdef public bint heard, listed
     cdef public Deadline before, after

@@ -124,6 +124,7 @@ class Deadline:
         "_latest",
         "_left_s",
         "_loop",
+        "_made",
         "_phase",
         "_speak_at",
         "_sweep",
@@ -151,7 +152,8 @@ class Deadline:
         total_s = times.total_s
         if client_ms and client_ms / 1000 < total_s:
             total_s = client_ms / 1000
-        self._total = self.when = loop.time() + total_s
+        self._made = loop.time()
+        self._total = self.when = self._made + total_s
         self.heard = self.listed = False
         self.before: Deadline | None = None
         self.after: Deadline | None = None
@@ -175,13 +177,13 @@ class Deadline:
         return self._loop.time() >= self._total
 
     def keep_alive(self, exchange: Exchange, send: Callable[[Exchange], None]) -> None:
-        """From here on call `send` whenever a client's exchange was told nothing for ``stream_keepalive_s``."""
+        """Call `send` whenever a client's exchange was told nothing for ``stream_keepalive_s``."""
         keepalive_s = self._times.keepalive_s
         if keepalive_s:
             self._exchange = exchange
             self._keep_alive = send
             self._latest = exchange.latest
-            self._speak_at = self._loop.time() + keepalive_s
+            self._speak_at = self._made + keepalive_s
 
     def next_bytes(self) -> None:
         """From here on the next event of a running stream is awaited. Whoever gets one sets ``heard``; that the clock

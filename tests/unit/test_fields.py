@@ -28,6 +28,13 @@ def test_both_builds_join_the_same_request(start, length, fields, own, body):
         assert joined == start + told + fields + own + b"\r\n" + body
 
 
+@given(st.binary(min_size=1, max_size=300))
+def test_both_builds_make_the_same_chunk(data):
+    for build in BUILDS:
+        for whole in (data, data * 257):
+            assert load("fields", build).join_chunk(whole) == b"%x\r\n%b\r\n" % (len(whole), whole)
+
+
 @given(FIELDS)
 def test_an_index_has_the_first_value_of_each_name(fields):
     expected = {}
