@@ -57,6 +57,7 @@ PATH_MODULES = [
     "edge.cache.key",
     "edge.cache.memory",
     "edge.cache.policy",
+    "edge.cache.recent",
     "edge.dialects.crossing",
     "edge.dialects.failures",
     "edge.dialects.openai",

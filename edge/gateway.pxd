@@ -1,10 +1,15 @@
 cimport cython
 
+from edge.cache.answers cimport Answers
+from edge.cache.memory cimport Held
+from edge.cache.policy cimport Lookup, Plan
 from edge.exchange cimport Exchange
+from edge.grant cimport Grant
 from edge.guard.limits cimport KeyLimits
 from edge.guard.validate cimport Reading
 from edge.head cimport Head
 from edge.money.accounting cimport Accounts
+from edge.payload cimport Payload
 from edge.state cimport State
 from edge.upstreams.clocks cimport Sweep
 from edge.upstreams.desk cimport Buffers, Desk
@@ -13,7 +18,8 @@ from edge.upstreams.desk cimport Buffers, Desk
 cdef class Gateway:
     cdef dict __dict__
     cdef public State state
-    cdef public object hooks, answers
+    cdef public object hooks
+    cdef readonly Answers answers
     cdef readonly Accounts accounts
     cdef readonly KeyLimits limits
     cdef public Sweep _sweep
@@ -26,7 +32,9 @@ cdef class Gateway:
     cpdef open(self, Exchange exchange)
     cpdef hold(self, Exchange exchange, Py_ssize_t size)
     cpdef admit(self, Exchange exchange)
+    @cython.locals(state=State, payload=Payload, grant=Grant, plan=Plan)
     cdef _admit(self, Exchange exchange, Reading reading)
+    @cython.locals(lookup=Lookup, payload=Payload, held=Held)
     cdef _recall(self, Exchange exchange)
     cpdef fetch(self, Exchange exchange, object answered)
     cpdef _read_large(self, Exchange exchange, Reading reading, object error)

@@ -143,10 +143,10 @@ class Gateway:
     def _admit(self, exchange: Exchange, reading: Reading) -> None:
         try:
             check_body(exchange, reading)
-            model = exchange.payload.model
-            grant = exchange.grant = exchange.state.grant(exchange.key, model, exchange.head.route)
+            payload, state = exchange.payload, exchange.state
+            grant = exchange.grant = state.grant(exchange.key, payload.model, exchange.head.route)
             if not grant.upstreams:
-                raise refuse_model(model)
+                raise refuse_model(payload.model)
             if caches_for(exchange):
                 plan = self.answers.plan(exchange, grant.cache, grant.identity)
                 exchange.cache = "bypass" if plan is None else "miss"
@@ -165,11 +165,12 @@ class Gateway:
         (self._missed if found is None else self._hit)(1.0)
         if found is None:
             return
-        lookup.held = found[0]
+        held, form = found
+        lookup.held = held
         if payload.stream and exchange.state.settings.cache.replay == "paced":
             return
-        serve(exchange, *found, "memory")
-        self.accounts.saved_by(exchange, found[0].entry.cost)
+        serve(exchange, held, form, "memory")
+        self.accounts.saved_by(exchange, held.entry.cost)
         self._settle(exchange)
 
     # What must wait.

@@ -1,3 +1,4 @@
+from edge.cache.memory cimport Held
 from edge.exchange cimport Exchange
 from edge.inquiry cimport Inquiry
 
@@ -6,8 +7,8 @@ cpdef bytes error_event(Inquiry exchange, object error)
 cpdef reply(Exchange exchange, int status, list headers, bytes body)
 cdef bytes streamed(Exchange exchange, bytes body)
 cpdef keep_alive(Exchange exchange)
-cpdef serve(Exchange exchange, object held, bytes form, str tier)
-cpdef list stored_headers(Exchange exchange, object held)
+cpdef serve(Exchange exchange, Held held, bytes form, str tier)
+cpdef list stored_headers(Exchange exchange, Held held)
 cpdef start_stream(Exchange exchange, int status, list headers)
 cpdef start_shared(Exchange exchange, int status, list headers, object size)
 cpdef start_reply(Exchange exchange, int status, list headers, object size=*)

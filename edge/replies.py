@@ -150,8 +150,8 @@ def stored_headers(exchange: Exchange, held: Held) -> Headers:
     headers = [STREAM_TYPE, *STREAM_HEADERS] if exchange.payload.stream else [JSON_TYPE]
     headers += held.headers
     if exchange.cache != "joined":
-        headers.append((b"age", b"%d" % held.age_s()))
-        headers.append((b"cache-status", b"edge; hit; ttl=%d" % held.left_s()))
+        headers.append((b"age", str(held.age_s()).encode()))
+        headers.append((b"cache-status", b"edge; hit; ttl=" + str(int(held.left_s())).encode()))
     return headers
 
 

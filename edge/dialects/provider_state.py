@@ -35,7 +35,7 @@ thread_unsupported_request_error_details.py); they do so by themselves."""
 
 def state_fields(request: dict[str, Any]) -> list[str]:
     """The fields of a request's body by which it goes on with something its provider keeps, in their order."""
-    return [name for name, value in request.items() if value not in (None, False, "") and _is_state(name)]
+    return [name for name, value in request.items() if _is_state(name) and value not in (None, False, "")]
 
 
 @lru_cache(maxsize=1024)
@@ -71,7 +71,7 @@ def refuse_state_in(body: bytes, spans: Mapping[str, tuple[int, int]]) -> None:
 
 def depends_on_state(body: dict[str, Any]) -> bool:
     """Whether the answer to a request is good for that request alone."""
-    if any(body.get(name) for name in ONCE) or state_fields(body):
+    if any(map(body.get, ONCE)) or state_fields(body):
         return True
     tools = body.get("tools")
     return isinstance(tools, list) and any(_has_machine(tool) for tool in tools)
