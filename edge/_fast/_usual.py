@@ -54,6 +54,12 @@ class UsualAnswer(Walk):  # type: ignore[misc]
         finally:
             self._end()
 
+    def told(self) -> tuple:
+        """All that it says."""
+        parts = self.audio_input, self.audio_output, self.image_input, self.image_output
+        cache = self.cached, self.written, self.long, self.short
+        return self.input, self.output, self.reasoning, *cache, *parts, self.tier, self.speed, self.geo
+
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def _read(self, form: cython.int) -> cython.bint:

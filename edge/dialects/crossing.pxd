@@ -1,3 +1,4 @@
+from edge.dialects.failures cimport usage_in_answer
 from edge.dialects.stream cimport Stream
 from edge.inquiry cimport Inquiry
 

@@ -1,4 +1,8 @@
+from edge._fast._usual_c cimport UsualAnswer as CompiledAnswer
 from edge.dialects.stream cimport Stream
+from edge.hooks cimport Usage
+
+cpdef Usage usage_counted(CompiledAnswer found)
 
 
 cdef class OtherStream(Stream):
