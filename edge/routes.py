@@ -79,8 +79,7 @@ NEAR_MISS = re.compile(r"(?i:(v1|openai|anthropic)(/|$))")
 PLAIN = re.compile(r"[A-Za-z0-9_-]{1,64}(/[A-Za-z0-9_-]{1,64}){0,5}")
 # A client's base URL that ends too late, with what its SDK adds behind it.
 TWICE = frozenset(f"{first}/{version}{then}" for first in ROUTES for version in ("", "v1/") for then in ROUTES)
-ORIGIN = re.compile(r"^https?://[^/?]*")
-PREFIX = re.compile(r"^/((openai|anthropic)/)?(v1/)?")
+ORIGIN = re.compile(rb"^https?://[^/?]*")
 PROBES = frozenset(
     f"{prefix}{path}".encode()
     for prefix in ("", "/v1", "/anthropic", "/anthropic/v1", "/openai", "/openai/v1")
@@ -89,6 +88,15 @@ PROBES = frozenset(
 """What clients send a HEAD to, to see whether anybody is there: answered without a key."""
 RESERVED = ("health", "healthz", "livez", "readyz", "metrics", "admin")
 EXISTING = ", ".join(f"{route.method} {route.endpoint}" for route in (*ROUTES.values(), MODEL))
+NOWHERE = f"This route is not supported. There are: {EXISTING}."
+ENDS_ELSEWHERE = {
+    dialect: "This path does not exist. Clients add theirs to a base URL, which should end "
+    f"{place}. There are: {EXISTING}."
+    for dialect, place in (
+        ("anthropic", "before /v1, as in https://HOST"),
+        ("openai", "at /v1, as in https://HOST/v1"),
+    )
+}
 
 
 @lru_cache(maxsize=1024)
@@ -134,11 +142,16 @@ def _meant(path: str) -> Route | None:
 
 def no_route(target: bytes, dialect: Dialect) -> str:
     """Why a request's target is no route: the client's base URL ends in the wrong place, or there is no such route."""
-    path = ORIGIN.sub("", target.decode("latin-1")).partition("?")[0]
-    rest = PREFIX.sub("", path)
-    if not (rest in TWICE or NEAR_MISS.match(rest) or "//" in path):
-        return f"This route is not supported. There are: {EXISTING}."
-    place = "before /v1, as in https://HOST" if dialect == "anthropic" else "at /v1, as in https://HOST/v1"
-    return (
-        f"This path does not exist. Clients add theirs to a base URL, which should end {place}. There are: {EXISTING}."
-    )
+    path = target.partition(b"?")[0]
+    if not path.startswith(b"/"):
+        path = ORIGIN.sub(b"", path)
+    rest = path.removeprefix(b"/")
+    for prefix in (b"openai/", b"anthropic/"):
+        if rest.startswith(prefix):
+            rest = rest[len(prefix) :]
+            break
+    rest = rest.removeprefix(b"v1/")
+    text = rest.decode("latin-1")
+    if not (text in TWICE or NEAR_MISS.match(text) or b"//" in path):
+        return NOWHERE
+    return ENDS_ELSEWHERE[dialect]

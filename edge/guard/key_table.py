@@ -7,7 +7,6 @@ read when a request first presents it.
 from __future__ import annotations
 
 import struct
-import sys
 from collections.abc import Iterable
 from hmac import compare_digest
 
@@ -19,6 +18,7 @@ __all__ = ["KeyTable"]
 
 HEAD = struct.Struct("=QQ")
 """How many digests there are, and whether a key has a mode for the cache that keeps answers."""
+NUMBER = struct.Struct("=Q")
 DIGEST = 32
 NONE = bytes(DIGEST)
 _encode = msgspec.msgpack.Encoder().encode
@@ -90,5 +90,5 @@ class KeyTable:
 
 
 def number_of(digest: bytes) -> int:
-    number: int = int.from_bytes(digest[:8], sys.byteorder)
+    number: int = NUMBER.unpack_from(digest)[0]
     return number

@@ -1,3 +1,5 @@
+cimport cython
+
 from edge.server.turns cimport Turns
 
 
@@ -11,6 +13,7 @@ cdef class EdgeProtocol(Turns):
     cdef bytes _good_host
     cdef bint _begins
 
+    @cython.locals(at=Py_ssize_t, size=Py_ssize_t, end=Py_ssize_t, come=Py_ssize_t)
     cdef bytes _begin(self, bytes data)
     cdef _serve(self, object turn, bytes body)
     cdef bytes _go_on(self, bytes data)

@@ -122,10 +122,12 @@ class EdgeProtocol(Turns):
         if turn is None:
             return data
         self._begins = False  # what follows does not begin with the segment
-        at, size = self._at, self._size
+        at = self._at
+        size = self._size
         end = at + size
+        come = len(data)
         self._running = turn
-        if end > len(data) or size > LARGE:
+        if end > come or size > LARGE:
             self._reading = turn
             self._missing = size
             self._begun_at = self.loop.time()
@@ -138,7 +140,7 @@ class EdgeProtocol(Turns):
         except Exception:
             self._reading = turn  # the one that the error is about
             raise
-        return data[end:]
+        return data[end:] if end < come else b""
 
     def _serve(self, turn: Turn, body: bytes) -> None:
         """Answer a request that has come whole."""
