@@ -28,6 +28,10 @@ _CHAT = cython.declare(cython.int, CHAT)
 _COMPLETION = cython.declare(cython.int, COMPLETION)
 _EMBEDDINGS = cython.declare(cython.int, EMBEDDINGS)
 _MESSAGE = cython.declare(cython.int, MESSAGE)
+_INPUT = cython.declare(cython.int, 0)
+_OUTPUT = cython.declare(cython.int, 1)
+_CREATION = cython.declare(cython.int, 2)
+_THINKING = cython.declare(cython.int, 3)
 
 
 @cython.final
@@ -168,56 +172,71 @@ class UsualAnswer(Walk):  # type: ignore[misc]
             self.output = self._count()
             return self._good and self._first(8)
         if self._is(b"prompt_tokens_details") or self._is(b"input_tokens_details"):
-            return self._first(16) and self._details(True)
+            return self._first(16) and self._details(_INPUT)
         if self._is(b"completion_tokens_details") or self._is(b"output_tokens_details"):
-            return self._first(32) and self._details(False)
+            return self._first(32) and self._details(_OUTPUT)
         return self._skip()
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def _details(self, of_input: cython.bint) -> cython.bint:
-        count: cython.longlong
-        c: cython.int
+    def _details(self, of: cython.int) -> cython.bint:
+        """The parts of one of its counts."""
         if self._next() != 0x7B:
             return self._null()
         self._at += 1
+        if of == _CREATION:
+            self.long = self.short = 0
         while True:
             if not self._key():
                 return False
             self._good = True
-            if self._is(b"cached_tokens"):
-                count = self._count()
-                if of_input:
-                    self.cached = count
-            elif self._is(b"cache_write_tokens"):
-                count = self._count()
-                if of_input:
-                    self.written = count
-            elif self._is(b"reasoning_tokens"):
-                count = self._count()
-                if not of_input:
-                    self.reasoning = count
-            elif self._is(b"audio_tokens"):
-                count = self._count()
-                if of_input:
-                    self.audio_input = count
-                else:
-                    self.audio_output = count
-            elif self._is(b"image_tokens"):
-                count = self._count()
-                if of_input:
-                    self.image_input = count
-                else:
-                    self.image_output = count
-            elif self._is(b"cache_write_tokens_details"):
-                self._good = self._null()
+            if of <= _OUTPUT:
+                self._detail(of == _INPUT)
+            elif of == _CREATION and self._is(b"ephemeral_1h_input_tokens"):
+                self.long = max(0, self._count())
+            elif of == _CREATION and self._is(b"ephemeral_5m_input_tokens"):
+                self.short = max(0, self._count())
+            elif of == _THINKING and self._is(b"thinking_tokens"):
+                self.reasoning = self._count()
             else:
                 self._good = self._skip()
             if not self._good:
                 return False
-            c = self._more(0x7D)
+            c: cython.int = self._more(0x7D)
             if c <= 0:
                 return c == 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _detail(self, of_input: cython.bint) -> cython.bint:
+        """One of OpenAI's, of which each is there for both counts, if it means something for one alone."""
+        count: cython.longlong
+        if self._is(b"cached_tokens"):
+            count = self._count()
+            self.cached = count if of_input else self.cached
+        elif self._is(b"cache_write_tokens"):
+            count = self._count()
+            self.written = count if of_input else self.written
+        elif self._is(b"reasoning_tokens"):
+            count = self._count()
+            self.reasoning = self.reasoning if of_input else count
+        elif self._is(b"audio_tokens"):
+            count = self._count()
+            if of_input:
+                self.audio_input = count
+            else:
+                self.audio_output = count
+        elif self._is(b"image_tokens"):
+            count = self._count()
+            if of_input:
+                self.image_input = count
+            else:
+                self.image_output = count
+        elif self._is(b"cache_write_tokens_details"):
+            self._good = self._null()
+        else:
+            self._good = self._skip()
+        return self._good
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -233,9 +252,9 @@ class UsualAnswer(Walk):  # type: ignore[misc]
         elif self._is(b"cache_creation_input_tokens"):
             self.written = self._count()
         elif self._is(b"cache_creation"):
-            return self._first(4) and self._creation()
+            return self._first(4) and self._details(_CREATION)
         elif self._is(b"output_tokens_details"):
-            return self._first(8) and self._thinking()
+            return self._first(8) and self._details(_THINKING)
         elif self._is(b"service_tier"):
             self._good = self._word()
             self.tier = self._said
@@ -250,48 +269,3 @@ class UsualAnswer(Walk):  # type: ignore[misc]
         else:
             return self._skip()
         return self._good
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def _creation(self) -> cython.bint:
-        c: cython.int
-        if self._next() != 0x7B:
-            return self._null()
-        self._at += 1
-        self.long = self.short = 0
-        while True:
-            if not self._key():
-                return False
-            self._good = True
-            if self._is(b"ephemeral_1h_input_tokens"):
-                self.long = max(0, self._count())
-            elif self._is(b"ephemeral_5m_input_tokens"):
-                self.short = max(0, self._count())
-            else:
-                self._good = self._skip()
-            if not self._good:
-                return False
-            c = self._more(0x7D)
-            if c <= 0:
-                return c == 0
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def _thinking(self) -> cython.bint:
-        c: cython.int
-        if self._next() != 0x7B:
-            return self._null()
-        self._at += 1
-        while True:
-            if not self._key():
-                return False
-            self._good = True
-            if self._is(b"thinking_tokens"):
-                self.reasoning = self._count()
-            else:
-                self._good = self._skip()
-            if not self._good:
-                return False
-            c = self._more(0x7D)
-            if c <= 0:
-                return c == 0

@@ -12,7 +12,6 @@ cdef class UsualAnswer(Walk):
     cdef bint _answer(self, bytes name, bint text) except -1
     cdef bint _usage(self, int form) except -1
     cdef bint _field(self) except -1
-    cdef bint _details(self, bint of_input) except -1
+    cdef bint _details(self, int of) except -1
+    cdef bint _detail(self, bint of_input) except -1
     cdef bint _message_field(self) except -1
-    cdef bint _creation(self) except -1
-    cdef bint _thinking(self) except -1
