@@ -5,11 +5,14 @@ from __future__ import annotations
 from edge._fast import KnownHead
 from edge._fast.head_tables import ASKED, HOLES
 from edge.errors import EdgeError, Headers, MethodNotAllowed, UnsupportedMediaType, UnsupportedRoute
-from edge.routes import EXISTING, Dialect, Match, no_route
+from edge.routes import ENDS_ELSEWHERE, EXISTING, NOWHERE, Dialect, Match, no_route
 
 __all__ = ["Head", "Varying", "varying_of"]
 
-NO_MULTIPART = f"Multipart bodies are not supported. There are: {EXISTING}."
+# Errors that are never raised: one of each answers all who make it.
+NO_ROUTE = {why: UnsupportedRoute(why) for why in (NOWHERE, *ENDS_ELSEWHERE.values())}
+MULTIPART = UnsupportedRoute(f"Multipart bodies are not supported. There are: {EXISTING}.")
+COMPRESSED = UnsupportedMediaType("Compressed bodies are not supported: send it without content-encoding.")
 Varying = dict[bytes, bytes]
 """Of the names in `ASKED`, the first value of each that a request has, if that is not empty."""
 
@@ -72,15 +75,15 @@ class Head:
     def _objection(self) -> EdgeError | None:
         route = self.route
         if route.is_none_for(self.method):
-            return UnsupportedRoute(no_route(self.target, self.dialect))
+            return NO_ROUTE[no_route(self.target, self.dialect)]
         if self.asks_methods:
             return None
         if self.method not in route.methods:
             return MethodNotAllowed(", ".join(route.methods))
         media_type = self.index.get(b"content-type")
         if media_type is not None and media_type.lower().startswith(b"multipart/"):
-            return UnsupportedRoute(NO_MULTIPART)
+            return MULTIPART
         encoding = self.index.get(b"content-encoding")
         if encoding is not None and encoding.lower() != b"identity":
-            return UnsupportedMediaType("Compressed bodies are not supported: send it without content-encoding.")
+            return COMPRESSED
         return None
