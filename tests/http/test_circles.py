@@ -34,7 +34,7 @@ async def ask(worker: Worker, path: str, body: bytes, leaves: bool) -> None:
     wire = lane.transport
     for _ in range(5 if leaves else 300):
         await asyncio.sleep(0.01)
-        if wire.written and lane._running is None:
+        if wire.written and lane.idle():
             break
     lane.connection_lost(None)
     await asyncio.sleep(0.05)
