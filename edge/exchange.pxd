@@ -17,7 +17,7 @@ cdef class Exchange(Inquiry):
     cdef public bytes latest
     cdef public str kind
 
-    cpdef arrive(self, Head head, dict varying, str peer, double received_at)
+    cpdef arrive(self, Head head, dict varying, str peer, double received_at, object state)
     cpdef double overhead_s(self)
     cpdef object record(self, str kind)
     cpdef interject(self, bytes data)

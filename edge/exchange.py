@@ -10,11 +10,17 @@ import re
 from collections.abc import Callable
 from random import getrandbits
 from time import perf_counter
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from edge.head import Head, Varying
 from edge.hooks import NO_WARNINGS, RequestRecord
-from edge.inquiry import Inquiry
+from edge.inquiry import UNREAD, Inquiry
+
+if TYPE_CHECKING:
+    from edge.cache.entry import Entry
+    from edge.cache.policy import Lookup
+    from edge.guard.limits import Lease
+    from edge.state import State
 
 __all__ = ["Errand", "Exchange"]
 
@@ -39,24 +45,23 @@ class Exchange(Inquiry):
     was involved, as in `edge.hooks.RequestRecord`.
     """
 
-    def __init__(self, head: Head, varying: Varying, peer: str, received_at: float) -> None:
-        self.arrive(head, varying, peer, received_at)
+    def __init__(self, head: Head, varying: Varying, peer: str, received_at: float, state: State) -> None:
+        self.arrive(head, varying, peer, received_at, state)
 
-    def arrive(self, head: Head, varying: Varying, peer: str, received_at: float) -> None:
-        """It has come, and nothing has come of it yet."""
+    def arrive(self, head: Head, varying: Varying, peer: str, received_at: float, state: State) -> None:
+        """It has come, and nothing has come of it yet: whose it is, what it says and what it gets is not known."""
         given = varying.get(b"x-request-id")
         if given is not None and REQUEST_ID.fullmatch(given):
             request_id = given.decode("ascii")
         else:
             request_id = getrandbits(128).to_bytes(16, "big").hex()
-        self.asks(head, varying, request_id)
+        self.asks(head, varying, request_id, state, state.nobody, UNREAD, state.nothing)
         self.peer = peer
         self.received_at = received_at
         self.body = b""
-        # As those of `Inquiry`: guard.limits.Lease, cache.policy.Lookup, cache.entry.Entry.
-        self.lease: Any = None
-        self.lookup: Any = None
-        self.stored: Any = None
+        self.lease: Lease | None = None
+        self.lookup: Lookup | None = None
+        self.stored: Entry | None = None
         self.cache = ""
         self.admitted = False
         self.errand: Errand | None = None
@@ -85,11 +90,11 @@ class Exchange(Inquiry):
             self.head.route.endpoint,
             self.head.dialect,
             upstream.provider.name if upstream is not None else "",
-            grant.label if grant is not None else "",
+            grant.label,
             upstream.model if upstream is not None else "",
             self.attempts,
-            key.id if key is not None else "",
-            key.tenant if key is not None else "",
+            key.id,
+            key.tenant,
             self.status or (error.status if error is not None else 0),
             payload.stream,
             "cancelled" if kind == "client_cancelled" else "error" if kind else "ok",

@@ -102,15 +102,16 @@ class Gateway:
 
     def open(self, exchange: Exchange) -> None:
         """Who is asking, and for what? Refuses an unknown key before it has sent its body."""
-        state = exchange.state = self.state
+        state = exchange.state
         head = exchange.head
         try:
             # A browser asks for the methods without a key.
             if not head.asks_methods or state.auth.open:
-                exchange.key = state.auth.identify(head, exchange.varying)
-                if exchange.key is None:
+                key = state.auth.identify(head, exchange.varying)
+                if key is None:
                     self.refuse(exchange, NO_KEY)
                     return
+                exchange.key = key
             if head.objection is not None:
                 self.refuse(exchange, head.objection)
                 return
@@ -152,13 +153,13 @@ class Gateway:
                 exchange.cache = "bypass" if plan is None else "miss"
                 if plan is not None:
                     exchange.lookup = Lookup(plan)
-                    self._recall(exchange)
+                    self._recall(exchange, exchange.lookup)
         except EdgeError as error:
             self.refuse(exchange, error)
 
-    def _recall(self, exchange: Exchange) -> None:
+    def _recall(self, exchange: Exchange, lookup: Lookup) -> None:
         """Answer from memory, if it is there."""
-        lookup, payload = exchange.lookup, exchange.payload
+        payload = exchange.payload
         if not lookup.plan.look:
             return
         found = self.answers.recall(lookup.plan, payload)
@@ -208,7 +209,7 @@ class Gateway:
             if exchange.head.route.api == "models":
                 errand = Listing(exchange, fetched)
             elif exchange.lookup is not None:
-                errand = Joining(self._table, exchange, fetched)
+                errand = Joining(self._table, exchange, exchange.lookup, fetched)
             else:
                 errand = Dispatch(self._desk, exchange, fetched)
             exchange.errand = errand

@@ -1,5 +1,4 @@
 cdef class Grant:
     cdef readonly str alias, label, cache
-    cdef readonly object own
-    cdef readonly tuple fallbacks, upstreams
+    cdef readonly tuple choices, upstreams
     cdef readonly bytes identity

@@ -10,9 +10,9 @@ __all__ = ["Grant"]
 
 class Grant:
     """``alias`` is the configured name that was asked for, "" where it was none; ``label`` the model's in metrics, of
-    which there are only so many. ``own`` has the upstreams of the name and ``fallbacks`` those to try after them, with
-    the bits of those that the key may use and that serve the endpoint; ``upstreams`` are all of them, in the order in
-    which to try them.
+    which there are only so many. ``choices`` are the upstreams of the name, and those to fall back to in turn, each
+    with the bits of those that the key may use and that serve the endpoint; ``upstreams`` are all of them, in the order
+    in which to try them.
 
     ``cache`` says how the answers are cached, with ``identity`` as the part of their cache key that is not the request.
     It never changes.
@@ -22,18 +22,13 @@ class Grant:
         self,
         alias: str,
         label: str,
-        own: Choice,
-        fallbacks: tuple[Choice, ...],
+        choices: tuple[Choice, ...],
         cache: CacheMode = "off",
         identity: bytes = b"",
     ) -> None:
         self.alias = alias
         self.label = label
-        self.own = own
-        self.fallbacks = fallbacks
+        self.choices = choices
         self.cache: CacheMode = cache
         self.identity = identity
-        self.upstreams: tuple[Upstream, ...] = (
-            *own.upstreams,
-            *[each for more in fallbacks for each in more.upstreams],
-        )
+        self.upstreams: tuple[Upstream, ...] = tuple([each for choice in choices for each in choice.upstreams])

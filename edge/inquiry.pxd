@@ -24,7 +24,9 @@ cdef class Inquiry:
     cdef public object error
     cdef public bint started, early, ended
 
-    cpdef asks(self, Head head, dict varying, str request_id)
+    cpdef asks(
+        self, Head head, dict varying, str request_id, object state, object key, Payload payload, object grant
+    )
     cpdef waited(self, double since)
     cpdef start(self, int status, list headers, object size=*)
     cpdef write(self, bytes data)

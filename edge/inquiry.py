@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from edge._fast import JSONScanner
 from edge.errors import EdgeError, Headers
 from edge.head import Head, Varying
 from edge.hooks import Usage
 from edge.payload import Payload
+
+if TYPE_CHECKING:
+    from edge.grant import Grant
+    from edge.guard.auth import Key
+    from edge.state import State
+    from edge.upstreams.router import Upstream
 
 __all__ = ["Inquiry", "Tried"]
 
@@ -41,9 +47,9 @@ class Tried(Protocol):
 
 
 class Inquiry:
-    """``varying`` is what of the head is this request's alone (`edge.head.varying_of`), ``payload`` what the body says,
-    once it is read, ``grant`` what its key gets for that. ``buffered`` counts the bytes that are held for it, of the
-    request's body and of the answer's.
+    """``state`` is the configuration that it is answered by, ``key`` who asks. ``varying`` is what of the head is this
+    request's alone (`edge.head.varying_of`), ``payload`` what the body says, once it is read, ``grant`` what its key
+    gets for that. ``buffered`` counts the bytes that are held for it, of the request's body and of the answer's.
 
     ``attempt`` is the one at hand, or the last one; that of a flight, where one gives the answer. ``usage`` are the
     tokens of its answer, ``cost`` (1e-12 USD, -1 unknown) and ``estimated`` are those of all attempts.
@@ -52,19 +58,19 @@ class Inquiry:
     keep-alives has gone out, so another upstream may still answer, and an error has to be an event.
     """
 
-    def asks(self, head: Head, varying: Varying, request_id: str) -> None:
+    def asks(
+        self, head: Head, varying: Varying, request_id: str, state: State, key: Key, payload: Payload, grant: Grant
+    ) -> None:
         """Begin, as it is made: nothing has come of it."""
         self.head = head
         self.varying = varying
         self.request_id = request_id
-        # What the stages find out. It is typed where it is made, above this module: gateway.State, guard.auth.Key,
-        # grant.Grant, upstreams.router.Upstream.
-        self.state: Any = None
-        self.key: Any = None
-        self.payload = UNREAD
-        self.grant: Any = None
+        self.state = state
+        self.key = key
+        self.payload = payload
+        self.grant = grant
         # What comes of it.
-        self.upstream: Any = None
+        self.upstream: Upstream | None = None
         self.attempts = 0
         self.attempt: Tried | None = None
         self.usage: Usage | None = None

@@ -1,6 +1,7 @@
 from edge.cache.answers cimport Answers
 from edge.cache.flight cimport Flight, Follower
 from edge.cache.memory cimport Held
+from edge.cache.policy cimport Plan
 from edge.exchange cimport Exchange
 from edge.money.accounting cimport Accounts
 from edge.upstreams.clocks cimport Deadline
@@ -16,6 +17,8 @@ cdef class Table:
 cdef class Joining:
     cdef Table _table
     cdef Exchange _exchange
+    cdef Plan _plan
+    cdef Held _held
     cdef Deadline _deadline
     cdef Flight _flight
     cdef Follower _follower

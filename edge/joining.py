@@ -12,6 +12,7 @@ from edge.cache.answers import Answers
 from edge.cache.asking import Look, Turns
 from edge.cache.flight import Flight, Follower
 from edge.cache.memory import Held
+from edge.cache.policy import Lookup
 from edge.dispatch import Dispatch
 from edge.errors import ClientClosedRequest, EdgeError, InternalError, NotCached
 from edge.exchange import Exchange
@@ -42,9 +43,11 @@ class Joining:
     is answered, else with what it could not be answered for.
     """
 
-    def __init__(self, table: Table, exchange: Exchange, done: Done) -> None:
+    def __init__(self, table: Table, exchange: Exchange, lookup: Lookup, done: Done) -> None:
         self._table = table
         self._exchange = exchange
+        self._plan = lookup.plan
+        self._held = lookup.held
         self._done: Done | None = done
         self._streams = True
         self._look: Look | None = None
@@ -59,14 +62,14 @@ class Joining:
         """Join a flight, or ask Redis, or begin a flight. JSON may wait for a stream."""
         exchange = self._exchange
         try:
-            held = exchange.lookup.held
+            held = self._held
             flight = self._find() if held is None else None
             if held is not None:
                 self._give(held, b"", "memory")  # it is to be replayed
             elif flight is not None:
                 self._join(flight)
             else:
-                self._look = self._table.answers.look(exchange, self._looked)
+                self._look = self._table.answers.look(exchange, self._plan, self._looked)
                 if self._look is None:
                     self._go_without(True)
                 else:
@@ -84,8 +87,8 @@ class Joining:
 
     def _find(self) -> Flight | None:
         exchange = self._exchange
-        joins = exchange.lookup.plan.look and exchange.state.settings.cache.join
-        return self._table.answers.flights.find(exchange, self._streams) if joins else None
+        joins = self._plan.look and exchange.state.settings.cache.join
+        return self._table.answers.flights.find(exchange, self._plan, self._streams) if joins else None
 
     # What Redis has.
 
@@ -134,12 +137,12 @@ class Joining:
 
     def _go_without(self, turns: bool) -> None:
         exchange, answers = self._exchange, self._table.answers
-        plan = exchange.lookup.plan
+        plan = self._plan
         if plan.look and (found := answers.recall(plan, exchange.payload)) is not None:
             # A flight has landed between the look at the end of the body and this.
             self._give(*found, "memory")
             return
-        flight = answers.new_flight(Flight(exchange, start_shared))
+        flight = answers.new_flight(Flight(exchange, plan, start_shared))
         flight.turns = turns and not exchange.head.route.counts  # the answer is due before a turn may come
         if plan.look and exchange.state.settings.cache.join and not plan.only:
             answers.flights.add(flight)

@@ -5,6 +5,8 @@ from edge.guard.auth cimport Auth
 cdef class State:
     cdef readonly object settings, fleet, router, catalog, grants
     cdef readonly Auth auth
+    cdef readonly object nobody
+    cdef readonly Grant nothing
     cdef readonly bint caches
     cdef readonly Py_ssize_t max_in_flight, max_body_bytes
 

@@ -7,7 +7,7 @@ from edge.cache.key import identity, owner_of
 from edge.cache.policy import mode_for
 from edge.errors import ModelNotFound
 from edge.grant import Grant
-from edge.guard.auth import Auth, Key
+from edge.guard.auth import NOBODY, Auth, Key
 from edge.guard.key_table import KeyTable
 from edge.memo import Memo
 from edge.routes import Route
@@ -22,11 +22,14 @@ MODEL_OTHER = "_other"
 """Metric label of every model that nobody here knows: clients choose names, and must not choose labels."""
 
 
+NOTHING = Grant("", "", ())
+
+
 class State:
     """Everything a configuration decides, as one whole, which never changes. A request keeps the one it began with.
 
-    ``caches``: some key or model has answers that may be cached. ``grants`` are those that were found before, by key,
-    model and endpoint.
+    ``nobody`` is the key of a request that has not told any, and ``nothing`` what that gets. ``caches``: some key or
+    model has answers that may be cached. ``grants`` are those that were found before, by key, model and endpoint.
     """
 
     def __init__(
@@ -46,6 +49,8 @@ class State:
         self.caches = caches
         self.max_in_flight = settings.server.max_in_flight
         self.max_body_bytes = settings.server.max_body_bytes
+        self.nobody = NOBODY
+        self.nothing = NOTHING
         self.grants: Memo[tuple[str, str, str], Grant] = Memo()
 
     def grant(self, key: Key, model: str, route: Route) -> Grant:
@@ -64,16 +69,16 @@ class State:
                 raise
             raise ModelNotFound(f"{error.message} Did you mean {', '.join(close)}?", param="model") from None
         alias, settings = resolution.own.group.alias, self.settings
-        own, *fallbacks = [granted_of(key, choice) for choice in (resolution.own, *resolution.fallbacks)]
+        choices = tuple([granted_of(key, choice) for choice in (resolution.own, *resolution.fallbacks)])
         label = alias or self._label(resolution.own.upstreams)
-        grant = Grant(alias, label, own, tuple(fallbacks))
+        grant = Grant(alias, label, choices)
         mode = mode_for(settings.cache.mode, key.cache, settings.models[alias].cache if alias else None)
         if mode == "off" or not grant.upstreams:
             return grant
         targets = [(settings.providers[upstream.provider.name], upstream.model) for upstream in grant.upstreams]
         owner = owner_of(settings.cache.scope, key.tenant, key.id)
         told = identity(settings.cache.scope, owner, settings.translation.strict, targets)
-        return Grant(alias, label, own, tuple(fallbacks), mode, told)
+        return Grant(alias, label, choices, mode, told)
 
     def _label(self, upstreams: tuple[Upstream, ...]) -> str:
         """The metric label of a model that no alias names, but its own name: if the configuration spells it out, as it

@@ -151,11 +151,11 @@ class Answers:
             return None
         return held, form
 
-    def look(self, exchange: Exchange, told: Told) -> Look | None:
-        """Ask Redis for the answer of an exchange, together with whoever asks for the same; `told` is called with what
-        is there, once. None where nobody is to be asked, or can be.
+    def look(self, exchange: Exchange, plan: Plan, told: Told) -> Look | None:
+        """Ask Redis for the answer of an exchange with that plan, together with whoever asks for the same; `told` is
+        called with what is there, once. None where nobody is to be asked, or can be.
         """
-        plan, payload, remote = exchange.lookup.plan, exchange.payload, self._remote
+        payload, remote = exchange.payload, self._remote
         if remote is None or not plan.look or not remote.ready:
             return None
         # Who comes after a clearing must not get what was asked for before it.

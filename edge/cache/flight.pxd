@@ -51,7 +51,7 @@ cdef class Flight(Inquiry):
 cdef class Flights:
     cdef readonly dict _known
 
-    cpdef Flight find(self, Exchange exchange, bint streams=*)
+    cpdef Flight find(self, Exchange exchange, Plan plan, bint streams=*)
     cdef Flight _open(self, tuple key)
     cpdef add(self, Flight flight)
     cpdef remove(self, Flight flight)

@@ -23,7 +23,6 @@ from edge.cache.policy import Plan
 from edge.errors import ClientTooSlow, EdgeError, Headers
 from edge.exchange import Exchange
 from edge.inquiry import Inquiry
-from edge.payload import Payload
 from edge.routes import ON_REQUEST
 
 __all__ = ["MAX_KEPT", "Clock", "Flight", "Flights", "Follower"]
@@ -156,13 +155,9 @@ class Flight(Inquiry):
     ``on_cancel`` is there while it is under way.
     """
 
-    def __init__(self, first: Exchange, begin: Begin) -> None:
-        self.asks(first.head, first.varying, first.request_id)
-        self.state = first.state
-        self.key = first.key
-        self.payload: Payload = first.payload
-        self.grant = first.grant
-        self.plan: Plan = first.lookup.plan
+    def __init__(self, first: Exchange, plan: Plan, begin: Begin) -> None:
+        self.asks(first.head, first.varying, first.request_id, first.state, first.key, first.payload, first.grant)
+        self.plan = plan
         self.failure: BaseException | None = None
         self.held: Held | None = None
         self.generation = 0
@@ -375,13 +370,13 @@ class Flights:
     def __init__(self) -> None:
         self._known: dict[tuple[bytes, bool, bool], Flight] = {}
 
-    def find(self, exchange: Exchange, streams: bool = True) -> Flight | None:
-        """One that gives this exchange its answer, also where that has begun.
+    def find(self, exchange: Exchange, plan: Plan, streams: bool = True) -> Flight | None:
+        """One that gives this exchange, whose plan this is, its answer, also where that has begun.
 
         A stream joins only its like: in JSON, its first word would come with the last. With `streams`, JSON may wait
         for a stream that tells its tokens.
         """
-        digest, payload = exchange.lookup.plan.digest, exchange.payload
+        digest, payload = plan.digest, exchange.payload
         if payload.stream:
             return self._open((digest, True, payload.include_usage))
         whole = self._open((digest, False, False))

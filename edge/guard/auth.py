@@ -65,6 +65,8 @@ class Key:
 
 ANYONE = Key(id="", tenant="", models=None, admin=False)
 """Who everybody is under ``mode: none``."""
+NOBODY = Key(id="", tenant="", models=(), admin=False)
+"""Who has not said yet who it is."""
 
 
 class Auth:

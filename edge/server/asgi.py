@@ -74,7 +74,7 @@ class AsgiExchange(Exchange):
         query: bytes = scope.get("query_string", b"")
         headers: Headers = scope["headers"]
         head = Head(found, scope["method"], raw_path + b"?" + query if query else raw_path, query, headers)
-        super().__init__(head, varying_of(headers), client[0] if client else "", perf_counter())
+        super().__init__(head, varying_of(headers), client[0] if client else "", perf_counter(), app.gateway.state)
         self.declared = declared_size(head, headers)
         self._app = app
         self._send = send
@@ -297,12 +297,12 @@ class EdgeApplication:
     async def _admits(self, exchange: AsgiExchange) -> bool:
         """Whether this request may see metrics and pages: by an admin key; without keys, from this machine."""
         gateway = self.gateway
-        exchange.state = gateway.state
-        auth = gateway.state.auth
+        auth = exchange.state.auth
         try:
-            exchange.key = auth.identify(exchange.head, exchange.varying)
-            if exchange.key is None:
+            key = auth.identify(exchange.head, exchange.varying)
+            if key is None:
                 raise InvalidApiKey
+            exchange.key = key
             if auth.open and exchange.peer and not is_loopback(exchange.peer):
                 raise AdminRequired("Without API keys, this answers the gateway's own machine only.")
             if not auth.open and not exchange.key.admin:

@@ -140,7 +140,7 @@ class LaneExchange(Exchange):
     """
 
     def __init__(self, lane: Lane, head: Head, varying: Varying, declared: int | None) -> None:
-        self.arrive(head, varying, lane.peer, perf_counter())
+        self.arrive(head, varying, lane.peer, perf_counter(), lane.gateway.state)
         self.lane = lane
         self.declared = declared
         self.chunks = True

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 
+from edge import config
 from edge.exchange import Exchange
 from edge.guard.validate import Reading, check_body
 from edge.head import Head, varying_of
 from edge.routes import match
+from edge.state import build_state
+
+STATE = build_state(config.Config())
 
 
 class Asked(Exchange):
@@ -32,11 +36,15 @@ class Asked(Exchange):
         pass
 
 
-def asked(body, path="/v1/chat/completions", headers=(), query=b"") -> Asked:
+def unread(path: str, headers=(), query=b"") -> Asked:
+    """A request of which only the head has been read."""
     target = path.encode() + (b"?" + query if query else b"")
     fields = [(name.encode(), value.encode()) for name, value in headers]
-    head = Head(match(path.encode()), "POST", target, query, fields)
-    exchange = Asked(head, varying_of(fields), "", 0.0)
+    return Asked(Head(match(path.encode()), "POST", target, query, fields), varying_of(fields), "", 0.0, STATE)
+
+
+def asked(body, path="/v1/chat/completions", headers=(), query=b"") -> Asked:
+    exchange = unread(path, headers, query)
     exchange.body = body if isinstance(body, bytes) else json.dumps(body).encode()
     check_body(exchange, Reading(exchange.body))
     return exchange

@@ -51,8 +51,8 @@ def answers() -> Answers:
 def a_flight(stream: bool, *, of: Asked | None = None) -> Flight:
     first = asked({**CHAT, "stream": stream}) if of is None else of
     first.key = ANYONE
-    first.lookup = Lookup(Plan(look=True, store=True, only=False, ttl_s=None, digest=b"d" * 32))
-    return Flight(first, lambda exchange, status, headers, size: None)
+    plan = Plan(look=True, store=True, only=False, ttl_s=None, digest=b"d" * 32)
+    return Flight(first, plan, lambda exchange, status, headers, size: None)
 
 
 def test_what_is_too_long_to_be_joined_is_not_stored_either():

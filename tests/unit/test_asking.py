@@ -11,12 +11,14 @@ import edge.cache.asking
 from edge.cache.answers import Answers
 from edge.cache.entry import Entry
 from edge.cache.memory import Held
-from edge.cache.policy import Lookup, Plan
+from edge.cache.policy import Plan
 from edge.cache.remote import Inquirer
 from edge.guard.auth import ANYONE
 from edge.redis.pipe import RedisUnavailable
 from tests.unit.exchanges import Asked, asked
 from tests.unit.test_answers import CHAT, a_flight, answers
+
+PLAN = Plan(look=True, store=True, only=False, ttl_s=None, digest=b"d" * 32)
 
 
 class SlowRedis:
@@ -57,7 +59,7 @@ class Asks:
     def __init__(self, made: Answers, stream: bool = False) -> None:
         self.stream = stream
         self.told: list[tuple[Held | None, RedisUnavailable | None]] = []
-        self.look = made.look(one_who_asks(stream), lambda *told: self.told.append(told))
+        self.look = made.look(one_who_asks(stream), PLAN, lambda *told: self.told.append(told))
 
     @property
     def form(self) -> bytes:
@@ -83,7 +85,6 @@ async def replies(redis: SlowRedis) -> None:
 def one_who_asks(stream: bool = False) -> Asked:
     exchange = asked({**CHAT, "stream": stream})
     exchange.key = ANYONE
-    exchange.lookup = Lookup(Plan(look=True, store=True, only=False, ttl_s=None, digest=b"d" * 32))
     return exchange
 
 

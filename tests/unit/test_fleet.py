@@ -42,7 +42,7 @@ def after(state: State, settings: config.Config) -> State:
 
 
 def member(state: State, name: str):
-    (found,) = state.grant(ANYONE, name, CHAT).own.group.members
+    (found,) = state.grant(ANYONE, name, CHAT).choices[0].group.members
     return found
 
 

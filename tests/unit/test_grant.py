@@ -46,20 +46,20 @@ def names(choice) -> list[str]:
 def test_an_alias_gives_its_upstreams_and_then_those_of_its_fallbacks():
     grant = state().grant(ANYONE, "smart", CHAT)
     assert (grant.alias, grant.label) == ("smart", "smart")
-    assert names(grant.own) == ["a/one", "b/two", "c/three"]
-    assert [(choice.group.alias, names(choice)) for choice in grant.fallbacks] == [
+    assert names(grant.choices[0]) == ["a/one", "b/two", "c/three"]
+    assert [(choice.group.alias, names(choice)) for choice in grant.choices[1:]] == [
         ("cheap", ["a/small", "b/tiny"]),
         ("last", ["c/four"]),
     ]
-    assert names(grant) == [*names(grant.own), "a/small", "b/tiny", "c/four"]
+    assert names(grant) == [*names(grant.choices[0]), "a/small", "b/tiny", "c/four"]
 
 
 def test_a_mask_leaves_out_what_does_not_serve_the_endpoint_and_the_group_stays_one():
     made = state()
     chat, embeddings = (made.grant(ANYONE, "smart", route) for route in (CHAT, EMBEDDINGS))
-    assert (chat.own.mask, embeddings.own.mask) == (0b111, 0b101)
+    assert (chat.choices[0].mask, embeddings.choices[0].mask) == (0b111, 0b101)
     assert names(embeddings) == ["a/one", "c/three", "a/small", "c/four"]
-    assert chat.own.group is embeddings.own.group
+    assert chat.choices[0].group is embeddings.choices[0].group
 
 
 @pytest.mark.parametrize(
@@ -75,13 +75,13 @@ def test_a_mask_leaves_out_what_does_not_serve_the_endpoint_and_the_group_stays_
 def test_a_mask_leaves_out_what_the_key_may_not_use(models, own, fallbacks):
     may = Key(id="k", tenant="t", models=tuple(re.compile(translate(model)) for model in models), admin=False)
     grant = state().grant(may, "smart", CHAT)
-    assert names(grant.own) == own
-    assert [names(choice) for choice in grant.fallbacks] == fallbacks
+    assert names(grant.choices[0]) == own
+    assert [names(choice) for choice in grant.choices[1:]] == fallbacks
     assert names(grant) == own + [name for group in fallbacks for name in group]
 
 
 def test_picks_are_among_the_masks_upstreams_that_were_not_tried_and_let_a_request_through():
-    choice = state().grant(ANYONE, "smart", EMBEDDINGS).own
+    choice = state().grant(ANYONE, "smart", EMBEDDINGS).choices[0]
     assert choice.pick(1.0) == 0
     assert choice.pick(1.0, tried=0b001) == 2
     assert choice.pick(1.0, tried=0b101) == -1
@@ -95,8 +95,8 @@ def test_upstreams_of_several_aliases_are_one_member():
         SETTINGS, models=SETTINGS.models | {"same": config.Model(upstreams=[config.Target(to="b/two")])}
     )
     made = state(both)
-    smart, same = (made.grant(ANYONE, name, CHAT).own.group for name in ("smart", "same"))
-    named = made.grant(ANYONE, "b/two", CHAT).own.group
+    smart, same = (made.grant(ANYONE, name, CHAT).choices[0].group for name in ("smart", "same"))
+    named = made.grant(ANYONE, "b/two", CHAT).choices[0].group
     assert smart.members[1] is same.members[0] is named.members[0]
 
 
@@ -109,7 +109,7 @@ def test_grants_are_made_once_and_bounded():
         assert len(made.grants) <= 4096
     again = made.grant(ANYONE, "smart", CHAT)
     assert (again.label, again.upstreams, again.cache) == (first.label, first.upstreams, first.cache)
-    assert again.own.group is first.own.group
+    assert again.choices[0].group is first.choices[0].group
 
 
 def test_a_grant_is_its_snapshots_and_cannot_be_changed():
@@ -118,8 +118,8 @@ def test_a_grant_is_its_snapshots_and_cannot_be_changed():
     new = build_state(msgspec.structs.replace(SETTINGS, cache=config.Cache(mode="all")), old=old)
     other = new.grant(ANYONE, "smart", CHAT)
     assert (grant.cache, other.cache) == ("off", "all")
-    assert other.own.group.members[0] is grant.own.group.members[0]
-    assert other.own.group is not grant.own.group
+    assert other.choices[0].group.members[0] is grant.choices[0].group.members[0]
+    assert other.choices[0].group is not grant.choices[0].group
     assert old.grant(ANYONE, "smart", CHAT) is grant
 
 

@@ -12,7 +12,7 @@ import pytest
 from edge.dialects import anthropic, openai
 from edge.errors import EdgeError, InvalidRequest
 from edge.guard.validate import Reading, check_body
-from tests.unit.exchanges import Asked, match
+from tests.unit.exchanges import unread
 from tests.unit.translating import TOOL, to_anthropic, to_openai
 
 SAID = [{"role": "user", "content": "hi"}]
@@ -102,10 +102,9 @@ ANTHROPIC = [
 
 def refusal(path: str, body: dict, translate, model: str) -> EdgeError:
     """The error of the checks of a body, or else of its translation."""
-    exchange = Asked(match(path.encode()), "POST", path.encode(), b"", [], "", 0.0)
     said = json.dumps(body).encode()
     with pytest.raises(InvalidRequest) as caught:
-        check_body(exchange, Reading(said))
+        check_body(unread(path), Reading(said))
         translate(said, model)
     return caught.value
 
