@@ -29,7 +29,7 @@ COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped)\b")
 PROGRESS = re.compile(r"\[ *(\d+)%\]")
 # Most tests wait for clocks and other processes, so more of them run at a time than there are cores: a file to each, and
 # those with processes first, not those with the most tests.
-BESIDE = ("-n", "5", "--dist", "loadfile", "--no-loadscope-reorder")
+BESIDE = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")
 LIVE = ("tests/http/test_fronts.py", "tests/http/test_passthrough.py")
 PYTEST = ("-m", "pytest", "-q", "--tb=short", "--durations=40")
 

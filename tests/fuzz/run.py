@@ -27,7 +27,7 @@ CORPUS = ROOT / "tests/fuzz/corpus"
 SCRATCH = Path(os.environ.get("EDGE_FUZZ_SCRATCH", ROOT / "build/fuzz"))
 NAMES = ("chunks", "head", "json", "key", "scan", "sse", "usual")
 
-MAX_SIZE = {"chunks": 60, "head": 300, "json": 1500, "key": 1500, "scan": 300, "sse": 300}
+MAX_SIZE = {"chunks": 60, "head": 300, "json": 1500, "key": 1500, "scan": 300, "sse": 300, "usual": 600}
 """Bytes of an input: what is longer finds nothing more, more slowly."""
 
 TIMEOUT_S = 10
