@@ -16,6 +16,8 @@ behaviour sanitizers of gcc: ``make sanitize`` (tests/sanitize.py) makes it, in 
 import os
 import shutil
 import sys
+import sysconfig
+from hashlib import sha256
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -106,6 +108,9 @@ PATH_MODULES = [
 ]
 
 COMPILED = Path("edge/_compiled")
+KEPT = Path("build/modules")
+"""Compiled modules by what they are made of: the next build, and a wheel, compile what has changed."""
+MOST_KEPT = 400
 
 TRUE = {"1", "true", "yes", "on"}
 PURE = os.environ.get("EDGE_PURE_PYTHON", "").lower() in TRUE
@@ -144,6 +149,21 @@ class BuildOrSay(build_ext):
             place.parent.mkdir(parents=True, exist_ok=True)
             self.copy_file(self.get_ext_fullpath(extension.name), str(place), level=self.verbose)
 
+    def build_extension(self, ext: Extension) -> None:
+        kept = KEPT / f"{ext.kept}.so"
+        made = Path(self.get_ext_fullpath(ext.name))
+        if kept.exists():
+            made.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(kept, made)
+            return
+        super().build_extension(ext)
+        KEPT.mkdir(parents=True, exist_ok=True)
+        for old in sorted(KEPT.iterdir(), key=lambda path: path.stat().st_mtime)[:-MOST_KEPT]:
+            old.unlink(missing_ok=True)
+        part = kept.with_suffix(f".{os.getpid()}")
+        shutil.copyfile(made, part)
+        part.replace(kept)
+
     def get_outputs(self) -> list[str]:
         return [self.get_ext_fullpath(extension.name) for extension in self.extensions]
 
@@ -178,6 +198,7 @@ def extensions() -> list[Extension]:
 
 
 def compiled(files: dict[str, str], optimized: str, directives: dict[str, object]) -> list[Extension]:
+    import Cython
     from Cython.Build import cythonize
 
     # Cython does not notice that directives have changed: each build keeps its own C files. Nor does it notice all that
@@ -188,6 +209,11 @@ def compiled(files: dict[str, str], optimized: str, directives: dict[str, object
         made = (folder / file).with_suffix(".c")
         if made.exists() and made.stat().st_mtime < newest:
             made.unlink()
+    told = repr((optimized, directives, SANITIZE, Cython.__version__, sys.version, sysconfig.get_platform()))
+    told += repr([os.environ.get(name) for name in ("CC", "CFLAGS", "CPPFLAGS", "LDFLAGS")])
+    common = sha256(told.encode() + Path("setup.py").read_bytes())
+    for path in sorted(Path("edge").rglob("*.pxd")):
+        common.update(path.read_bytes())
     modules = [
         Extension(
             name,
@@ -204,13 +230,22 @@ def compiled(files: dict[str, str], optimized: str, directives: dict[str, object
         )
         for name, file in files.items()
     ]
+    for module in modules:
+        whole = common.copy()
+        whole.update(module.name.encode() + Path(module.sources[0]).read_bytes())
+        module.kept = whole.hexdigest()
+    old = [module for module in modules if (KEPT / f"{module.kept}.so").exists()]
+    new = [module for module in modules if module not in old]
     found: list[Extension] = cythonize(
-        modules,
+        new,
         build_dir=str(folder),
         compiler_directives={"language_level": "3", "embedsignature": True} | directives | (CHECKS if SANITIZE else {}),
         show_all_warnings=False,
     )
-    return found
+    names = {module.name: module.kept for module in new}
+    for module in found:
+        module.kept = names[module.name]
+    return [*old, *found]
 
 
 setup(ext_modules=extensions(), cmdclass={"build_ext": BuildOrSay}, options={"build_ext": {"parallel": 2}})
