@@ -102,7 +102,8 @@ class Gateway:
 
     def open(self, exchange: Exchange) -> None:
         """Who is asking, and for what? Refuses an unknown key before it has sent its body."""
-        state = exchange.state
+        # A pipelined request may have waited behind an answer of minutes: what holds for it is what holds now.
+        state = exchange.state = self.state
         head = exchange.head
         try:
             # A browser asks for the methods without a key.

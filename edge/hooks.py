@@ -19,6 +19,13 @@ MAX_COUNT = 1 << 53
 """Tokens: beyond it a float, which metrics are, cannot tell one from the next."""
 
 
+COUNTS = (
+    *("input", "output", "cache_read", "cache_write", "reasoning", "cache_write_long"),
+    *("audio_input", "audio_output", "image_input", "image_output", "web_searches"),
+)
+"""The names of the bare counts of a `Usage`, in the order of `Usage.counts`."""
+
+
 class Usage:
     """What one answer used, as its provider counted it. -1 marks a count of the first five that the provider did not
     give.

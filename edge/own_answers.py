@@ -59,8 +59,8 @@ class Listing:
 
 
 def estimate_count(exchange: Inquiry, desk: Desk, done: Done) -> Job | None:
-    """The number of tokens, where no provider has counted them. `done` is
-    called once it is answered, unless the job that is returned is cancelled before.
+    """The number of tokens, where no provider has counted them. `done` is called once it is answered, unless the job
+    that is returned is cancelled before.
     """
     if is_short(exchange):
         _reply_tokens(exchange, desk, estimate_tokens(exchange.payload.body))

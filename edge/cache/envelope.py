@@ -31,7 +31,7 @@ import msgspec
 from edge.cache.entry import Entry
 from edge.cache.policy import CACHEABLE, MAX_TTL_S
 from edge.config import NAME
-from edge.hooks import MAX_COUNT, Usage
+from edge.hooks import COUNTS, MAX_COUNT, Usage
 
 __all__ = ["MAX_BYTES", "TooLarge", "decode", "encode"]
 
@@ -52,11 +52,6 @@ KEYED = 1
 FIELDS = struct.Struct(">4sBBH32s32sddII")
 CHECKSUM = 16
 HEADER = FIELDS.size + CHECKSUM
-COUNTS = (
-    *("input", "output", "cache_read", "cache_write", "reasoning", "cache_write_long"),
-    *("audio_input", "audio_output", "image_input", "image_output", "web_searches"),
-)
-"""The bare counts of a `Usage`, in their order."""
 
 
 def counts_of(usage: object) -> dict[str, int]:

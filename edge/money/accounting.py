@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from edge.dialects.estimate import estimate_answer
 from edge.errors import ClientClosedRequest, ShuttingDown
-from edge.hooks import Add, Meter, Usage
+from edge.hooks import COUNTS, Add, Meter, Usage
 from edge.memo import Memo
 from edge.money.pricing import PICO, ModelPrice
 
@@ -34,11 +34,8 @@ NOBODY_COUNTED = Usage()
 READABLE = frozenset({"/chat/completions", "/completions", "/embeddings", "/messages", "/responses"})
 """Paths of requests whose tokens can be estimated. What else passes through (pictures, speech) is not sold by them."""
 WITHOUT_OUTPUT = "/embeddings"
-KINDS = (
-    *("input", "output", "cache_read", "cache_write", "reasoning", "cache_write_long"),
-    *("audio_input", "audio_output", "image_input", "image_output"),
-)
-"""The metrics' names of the counts of a `Usage`."""
+KINDS = COUNTS[:-1]
+"""The metrics' names of tokens: searches of the web are none."""
 COST = len(KINDS)
 CHARGED = ("edge_tokens_total", "edge_cost_usd_total")
 SAVED = ("edge_saved_tokens_total", "edge_saved_cost_usd_total")
@@ -99,26 +96,9 @@ class Book:
 
     def enter(self, usage: Usage, cost: int) -> None:
         """Add what one answer used, and its cost where that is known: what is given and not 0."""
-        if usage.input > 0:
-            self._add(0, usage.input)
-        if usage.output > 0:
-            self._add(1, usage.output)
-        if usage.cache_read > 0:
-            self._add(2, usage.cache_read)
-        if usage.cache_write > 0:
-            self._add(3, usage.cache_write)
-        if usage.reasoning > 0:
-            self._add(4, usage.reasoning)
-        if usage.cache_write_long > 0:
-            self._add(5, usage.cache_write_long)
-        if usage.audio_input > 0:
-            self._add(6, usage.audio_input)
-        if usage.audio_output > 0:
-            self._add(7, usage.audio_output)
-        if usage.image_input > 0:
-            self._add(8, usage.image_input)
-        if usage.image_output > 0:
-            self._add(9, usage.image_output)
+        for number, tokens in enumerate(usage.counts()[:COST]):
+            if tokens > 0:
+                self._add(number, tokens)
         if cost >= 0:
             self._add(COST, cost / PICO)
 

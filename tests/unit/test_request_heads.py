@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import msgspec
 import pytest
 
 from edge._fast.head_tables import HOLES
@@ -9,6 +12,7 @@ from edge.config import Auth, Key
 from edge.guard.auth import new_key
 from edge.head import Head, varying_of
 from edge.routes import match
+from edge.state import build_state
 from tests.unit.echoing import Echo
 from tests.unit.lanes import BODY, post, said
 
@@ -88,4 +92,19 @@ def test_another_key_is_no_other_head():
             assert reply.startswith(b"HTTP/1.1 200 " if known else b"HTTP/1.1 401 ")
             assert worker.seen[-1].key.id == known
     assert len({id(exchange.head) for exchange in worker.seen}) == 2  # one by each name of the credential
+    worker.close()
+
+
+def test_a_pipelined_request_is_answered_by_what_holds_when_its_turn_comes():
+    token, digest = new_key("a")
+    worker = Echo(auth=Auth(keys=[Key(id="a", digests=[digest])]))
+    worker.holds = True
+    one = post(BODY, f"authorization: Bearer {token}")
+    client = worker.ask(one + one)
+    _, other = new_key("b")
+    changed = msgspec.structs.replace(worker.config, auth=Auth(keys=[Key(id="b", digests=[other])]))
+    worker.gateway.state = build_state(changed, old=worker.gateway.state)
+    worker.holds = False
+    worker.loop.run_until_complete(asyncio.sleep(0.05))
+    assert [reply[:13] for reply in said(client)] == [b"HTTP/1.1 200 ", b"HTTP/1.1 401 "]
     worker.close()
