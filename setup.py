@@ -67,7 +67,7 @@ PATH_MODULES = [
     "edge.dialects.provider_state",
     "edge.dialects.stream",
     "edge.dispatch",
-    "edge.exchange",
+    "edge.call",
     "edge.gateway",
     "edge.grant",
     "edge.guard.auth",

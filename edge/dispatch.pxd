@@ -1,4 +1,4 @@
-from edge.exchange cimport Exchange
+from edge.call cimport Call
 from edge.inquiry cimport Inquiry
 from edge.upstreams.attempt cimport Attempt
 from edge.upstreams.clocks cimport Deadline
@@ -10,7 +10,7 @@ from edge.upstreams.tried cimport Tried
 
 cdef class Dispatch(Outcome):
     cdef Desk _desk
-    cdef public Inquiry _exchange
+    cdef public Inquiry _inquiry
     cdef Tried _tried
     cdef Attempt _attempt
     cdef Deadline _deadline

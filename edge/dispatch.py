@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from time import perf_counter
 
+from edge.call import Call
 from edge.dialects.provider_state import refuse_state_in
 from edge.errors import EdgeError, InvalidRequest, NothingAvailable, ProviderError, UpstreamTimeout
-from edge.exchange import Exchange
 from edge.inquiry import Inquiry
 from edge.own_answers import estimate_count
 from edge.slices import Done, Job
@@ -26,32 +26,32 @@ COUNT_S = 4.0
 
 
 class Dispatch(Outcome):
-    """Tells `done` once: with None when the exchange is answered, else with what nobody could mend."""
+    """Tells `done` once: with None when the inquiry is answered, else with what nobody could mend."""
 
-    def __init__(self, desk: Desk, exchange: Inquiry, done: Done) -> None:
+    def __init__(self, desk: Desk, inquiry: Inquiry, done: Done) -> None:
         self._desk = desk
-        self._exchange = exchange
+        self._inquiry = inquiry
         self._done: Done | None = done
-        self._targets, self._names = targets_of(exchange)
+        self._targets, self._names = targets_of(inquiry)
         self._at = 0
         self._failed = False
         self._begun = 0.0
         self._tried: Tried | None = None
         self._attempt: Attempt | None = None
         self._job: Job | None = None
-        self._counts = self._exchange.head.route.counts
+        self._counts = self._inquiry.head.route.counts
         self._deadline = self._begin()
 
     def _begin(self) -> Deadline:
-        desk, exchange = self._desk, self._exchange
-        payload = exchange.payload
-        deadline = Deadline(desk.sweep, exchange.state.settings.resilience, self._expired, payload.deadline_ms)
+        desk, inquiry = self._desk, self._inquiry
+        payload = inquiry.payload
+        deadline = Deadline(desk.sweep, inquiry.state.settings.resilience, self._expired, payload.deadline_ms)
         if self._counts:
             deadline.for_attempts(False, COUNT_S, len(self._targets))
         else:
             deadline.for_attempts(payload.stream)
-        if isinstance(exchange, Exchange):  # the clients of a flight have clocks of their own
-            deadline.keep_alive(exchange, desk.replies.keep_alive)
+        if isinstance(inquiry, Call):  # the clients of a flight have clocks of their own
+            deadline.keep_alive(inquiry, desk.replies.keep_alive)
         return deadline
 
     def start(self) -> None:
@@ -67,22 +67,22 @@ class Dispatch(Outcome):
                 attempt.cancel()
 
     def _next(self) -> None:
-        exchange = self._exchange
+        inquiry = self._inquiry
         upstream, account = self._targets[self._at]
         self._at += 1
-        exchange.attempts += 1
+        inquiry.attempts += 1
         self._begun = perf_counter()
-        if self._counts and not upstream.provider.speaks(exchange.head.route):
-            exchange.upstream = upstream
+        if self._counts and not upstream.provider.speaks(inquiry.head.route):
+            inquiry.upstream = upstream
             self._estimate_uncounted()
             return
         self._ask(upstream, account)
 
     def _ask(self, upstream: Upstream, account: Account | None) -> None:
-        exchange = self._exchange
+        inquiry = self._inquiry
         others_left = self._at < len(self._targets) or self._counts
-        tried = self._tried = exchange.attempt = Tried(upstream, account, self._names, others_left)
-        attempt = Attempt(self._desk, exchange, self._deadline, self, tried)
+        tried = self._tried = inquiry.attempt = Tried(upstream, account, self._names, others_left)
+        attempt = Attempt(self._desk, inquiry, self._deadline, self, tried)
         self._attempt = attempt
         attempt.start()
 
@@ -109,7 +109,7 @@ class Dispatch(Outcome):
         """Whom to ask next, or what to tell."""
         if self._done is None:
             return
-        exchange = self._exchange
+        inquiry = self._inquiry
         last, counts = self._at == len(self._targets), self._counts
         if isinstance(error, AttemptFailed):
             self._failed = True
@@ -131,7 +131,7 @@ class Dispatch(Outcome):
         elif isinstance(error, ProviderError):
             self._failed = True
             ends = (
-                (exchange.started and not exchange.early)
+                (inquiry.started and not inquiry.early)
                 or last
                 or self._deadline.over()
                 or not (error.absent or self._tried is None or may_follow(self._tried, not error.refused))
@@ -143,7 +143,7 @@ class Dispatch(Outcome):
         else:
             self._finish(error)
             return
-        self._tried = exchange.attempt = None
+        self._tried = inquiry.attempt = None
         if last or (counts and self._deadline.over()):
             # Only where tokens are to be counted: whoever asks for that can do with an estimate.
             self._estimate()
@@ -153,9 +153,7 @@ class Dispatch(Outcome):
     def _tell(self, failure: AttemptFailed | ProviderError, ends: bool) -> None:
         following = None if ends else self._targets[self._at][0]
         if self._tried is not None:
-            self._desk.hooks.attempt_failed(
-                failed_attempt(self._exchange, self._tried, failure, self._begun, following)
-            )
+            self._desk.hooks.attempt_failed(failed_attempt(self._inquiry, self._tried, failure, self._begun, following))
 
     def _expired(self, error: EdgeError) -> None:
         if self._attempt is not None:
@@ -168,14 +166,14 @@ class Dispatch(Outcome):
         here says little about the whole.
         """
         try:
-            refuse_state_in(self._exchange.payload.body, self._exchange.payload.spans)
+            refuse_state_in(self._inquiry.payload.body, self._inquiry.payload.spans)
         except EdgeError as error:
             self.failed(error)
         else:
             self._estimate()
 
     def _estimate(self) -> None:
-        self._job = estimate_count(self._exchange, self._desk, self._finish)
+        self._job = estimate_count(self._inquiry, self._desk, self._finish)
 
     # Its end.
 

@@ -3,7 +3,7 @@ cimport cython
 from edge.cache.answers cimport Answers
 from edge.cache.memory cimport Held
 from edge.cache.policy cimport Lookup, Plan
-from edge.exchange cimport Exchange
+from edge.call cimport Call
 from edge.grant cimport Grant
 from edge.guard.limits cimport KeyLimits
 from edge.guard.validate cimport Reading
@@ -29,18 +29,18 @@ cdef class Gateway:
     cdef Desk _desk
 
     @cython.locals(state=State, head=Head)
-    cpdef open(self, Exchange exchange)
-    cpdef hold(self, Exchange exchange, Py_ssize_t size)
-    cpdef admit(self, Exchange exchange)
+    cpdef open(self, Call call)
+    cpdef hold(self, Call call, Py_ssize_t size)
+    cpdef admit(self, Call call)
     @cython.locals(state=State, payload=Payload, grant=Grant, plan=Plan)
-    cdef _admit(self, Exchange exchange, Reading reading)
+    cdef _admit(self, Call call, Reading reading)
     @cython.locals(payload=Payload, held=Held)
-    cdef _recall(self, Exchange exchange, Lookup lookup)
-    cpdef fetch(self, Exchange exchange, object answered)
-    cpdef _read_large(self, Exchange exchange, Reading reading, object error)
-    cdef _send(self, Exchange exchange)
-    cpdef _fetched(self, Exchange exchange, object error)
-    cpdef _over(self, Exchange exchange, object error)
-    cpdef cancel(self, Exchange exchange, object error)
-    cpdef refuse(self, Exchange exchange, object error)
-    cpdef _settle(self, Exchange exchange)
+    cdef _recall(self, Call call, Lookup lookup)
+    cpdef fetch(self, Call call, object answered)
+    cpdef _read_large(self, Call call, Reading reading, object error)
+    cdef _send(self, Call call)
+    cpdef _fetched(self, Call call, object error)
+    cpdef _over(self, Call call, object error)
+    cpdef cancel(self, Call call, object error)
+    cpdef refuse(self, Call call, object error)
+    cpdef _settle(self, Call call)

@@ -2,9 +2,9 @@
 
 ``open`` at the end of the headers and ``admit`` at the end of the body are synchronous: what can be refused or answered
 there is answered there. ``fetch`` is what must wait, without a task: what it waits for calls back. After each of the
-three, an exchange that has ``ended`` is answered.
+three, a call that has ``ended`` is answered.
 
-The gateway knows no server: a front makes an `Exchange`, calls these three in order, and ``cancel`` when its client
+The gateway knows no server: a front makes a `Call`, calls these three in order, and ``cancel`` when its client
 leaves.
 """
 
@@ -19,6 +19,7 @@ from edge import config
 from edge.cache.answers import Answers
 from edge.cache.flight import Flight
 from edge.cache.policy import Lookup, caches_for
+from edge.call import Call
 from edge.dispatch import Dispatch
 from edge.errors import (
     ClientClosedRequest,
@@ -28,7 +29,6 @@ from edge.errors import (
     Overloaded,
     kind_of_status,
 )
-from edge.exchange import Exchange
 from edge.guard.auth import refuse_model
 from edge.guard.key_table import KeyTable
 from edge.guard.limits import KeyLimits
@@ -51,7 +51,7 @@ Load = Callable[[], tuple[config.Config, KeyTable | None]]
 
 
 class Gateway:
-    """Serves exchanges by a `State`, tells `hooks` of each, and `meter` what it cost."""
+    """Serves calls by a `State`, tells `hooks` of each, and `meter` what it cost."""
 
     def __init__(self, state: State, hooks: Hooks, meter: Meter, answers: Answers, limits: KeyLimits) -> None:
         self.state = state
@@ -100,67 +100,67 @@ class Gateway:
 
     # At the end of the headers.
 
-    def open(self, exchange: Exchange) -> None:
+    def open(self, call: Call) -> None:
         """Who is asking, and for what? Refuses an unknown key before it has sent its body."""
         # A pipelined request may have waited behind an answer of minutes: what holds for it is what holds now.
-        state = exchange.state = self.state
-        head = exchange.head
+        state = call.state = self.state
+        head = call.head
         try:
             # A browser asks for the methods without a key.
             if not head.asks_methods or state.auth.open:
-                key = state.auth.identify(head, exchange.varying)
+                key = state.auth.identify(head, call.varying)
                 if key is None:
-                    self.refuse(exchange, NO_KEY)
+                    self.refuse(call, NO_KEY)
                     return
-                exchange.key = key
+                call.key = key
             if head.objection is not None:
-                self.refuse(exchange, head.objection)
+                self.refuse(call, head.objection)
                 return
             if head.asks_methods:
-                reply(exchange, 200, [(b"allow", ", ".join((*head.route.methods, "OPTIONS")).encode())], b"")
-                self._settle(exchange)
+                reply(call, 200, [(b"allow", ", ".join((*head.route.methods, "OPTIONS")).encode())], b"")
+                self._settle(call)
                 return
             if self._in_flight >= state.max_in_flight:
                 raise Overloaded
-            exchange.admitted = True
+            call.admitted = True
             self._in_flight += 1
             self._tell_in_flight(self._in_flight)
-            if exchange.key.limited and head.route.api != "models":
-                exchange.lease = self.limits.lease(exchange.key)
-                exchange.lease.take()
+            if call.key.limited and head.route.api != "models":
+                call.lease = self.limits.lease(call.key)
+                call.lease.take()
         except EdgeError as error:
-            self.refuse(exchange, error)
+            self.refuse(call, error)
 
     # While the body comes, and at its end.
 
-    def hold(self, exchange: Exchange, size: int) -> None:
-        """So many more bytes of a body are kept in memory until the exchange is settled. Raises Overloaded."""
-        self._buffers.hold(exchange, size)
+    def hold(self, call: Call, size: int) -> None:
+        """So many more bytes of a body are kept in memory until the call is settled. Raises Overloaded."""
+        self._buffers.hold(call, size)
 
-    def admit(self, exchange: Exchange) -> None:
+    def admit(self, call: Call) -> None:
         """Is the request sound, may this key ask this model, and is its answer here? A large one is left to `fetch`."""
-        if len(exchange.body) <= LARGE and exchange.head.route.api != "models":
-            self._admit(exchange, Reading(exchange.body))
+        if len(call.body) <= LARGE and call.head.route.api != "models":
+            self._admit(call, Reading(call.body))
 
-    def _admit(self, exchange: Exchange, reading: Reading) -> None:
+    def _admit(self, call: Call, reading: Reading) -> None:
         try:
-            check_body(exchange, reading)
-            payload, state = exchange.payload, exchange.state
-            grant = exchange.grant = state.grant(exchange.key, payload.model, exchange.head.route)
+            check_body(call, reading)
+            payload, state = call.payload, call.state
+            grant = call.grant = state.grant(call.key, payload.model, call.head.route)
             if not grant.upstreams:
                 raise refuse_model(payload.model)
-            if caches_for(exchange):
-                plan = self.answers.plan(exchange, grant.cache, grant.identity)
-                exchange.cache = "bypass" if plan is None else "miss"
+            if caches_for(call):
+                plan = self.answers.plan(call, grant.cache, grant.identity)
+                call.cache = "bypass" if plan is None else "miss"
                 if plan is not None:
-                    exchange.lookup = Lookup(plan)
-                    self._recall(exchange, exchange.lookup)
+                    call.lookup = Lookup(plan)
+                    self._recall(call, call.lookup)
         except EdgeError as error:
-            self.refuse(exchange, error)
+            self.refuse(call, error)
 
-    def _recall(self, exchange: Exchange, lookup: Lookup) -> None:
+    def _recall(self, call: Call, lookup: Lookup) -> None:
         """Answer from memory, if it is there."""
-        payload = exchange.payload
+        payload = call.payload
         if not lookup.plan.look:
             return
         found = self.answers.recall(lookup.plan, payload)
@@ -169,103 +169,103 @@ class Gateway:
             return
         held, form = found
         lookup.held = held
-        if payload.stream and exchange.state.settings.cache.replay == "paced":
+        if payload.stream and call.state.settings.cache.replay == "paced":
             return
-        serve(exchange, held, form, "memory")
-        self.accounts.saved_by(exchange, held.entry.cost)
-        self._settle(exchange)
+        serve(call, held, form, "memory")
+        self.accounts.saved_by(call, held.entry.cost)
+        self._settle(call)
 
     # What must wait.
 
-    def fetch(self, exchange: Exchange, answered: Callable[[Exception | None], None]) -> None:
-        """Get the answer. `answered` is called when the exchange is settled, at once or later, with what should not
+    def fetch(self, call: Call, answered: Callable[[Exception | None], None]) -> None:
+        """Get the answer. `answered` is called when the call is settled, at once or later, with what should not
         have happened if it did. The front calls `cancel` when the client leaves, which closes the upstream.
         """
-        exchange.answered = answered
-        if len(exchange.body) > LARGE and exchange.head.route.api != "models":
-            reading = Reading(exchange.body)
-            read = partial(self._read_large, exchange, reading)
-            exchange.errand = reading.in_slices(self._slices, read, digest=caches_for(exchange))
+        call.answered = answered
+        if len(call.body) > LARGE and call.head.route.api != "models":
+            reading = Reading(call.body)
+            read = partial(self._read_large, call, reading)
+            call.errand = reading.in_slices(self._slices, read, digest=caches_for(call))
         else:
-            self._send(exchange)
+            self._send(call)
 
-    def _read_large(self, exchange: Exchange, reading: Reading, error: Exception | None) -> None:
+    def _read_large(self, call: Call, reading: Reading, error: Exception | None) -> None:
         if error is not None:
-            self._fetched(exchange, error)
+            self._fetched(call, error)
             return
         try:
-            self._admit(exchange, reading)
+            self._admit(call, reading)
         except Exception as defect:  # noqa: BLE001 - of ours: it must not leave a client waiting
-            self._fetched(exchange, defect)
+            self._fetched(call, defect)
             return
-        if exchange.ended:
-            self._over(exchange, None)
+        if call.ended:
+            self._over(call, None)
         else:
-            self._send(exchange)
+            self._send(call)
 
-    def _send(self, exchange: Exchange) -> None:
-        fetched = partial(self._fetched, exchange)
+    def _send(self, call: Call) -> None:
+        fetched = partial(self._fetched, call)
         errand: Listing | Joining | Dispatch
         try:
-            if exchange.head.route.api == "models":
-                errand = Listing(exchange, fetched)
-            elif exchange.lookup is not None:
-                errand = Joining(self._table, exchange, exchange.lookup, fetched)
+            if call.head.route.api == "models":
+                errand = Listing(call, fetched)
+            elif call.lookup is not None:
+                errand = Joining(self._table, call, call.lookup, fetched)
             else:
-                errand = Dispatch(self._desk, exchange, fetched)
-            exchange.errand = errand
+                errand = Dispatch(self._desk, call, fetched)
+            call.errand = errand
             errand.start()
         except Exception as error:  # noqa: BLE001 - a defect of ours must not leave a client waiting
-            self._fetched(exchange, error)
+            self._fetched(call, error)
 
-    def _fetched(self, exchange: Exchange, error: BaseException | None) -> None:
-        if exchange.settled:
+    def _fetched(self, call: Call, error: BaseException | None) -> None:
+        if call.settled:
             return
         if error is not None:
-            fail(exchange, error if isinstance(error, EdgeError) else InternalError())
-        self._settle(exchange)
-        self._over(exchange, error if isinstance(error, Exception) and not isinstance(error, EdgeError) else None)
+            fail(call, error if isinstance(error, EdgeError) else InternalError())
+        self._settle(call)
+        self._over(call, error if isinstance(error, Exception) and not isinstance(error, EdgeError) else None)
 
-    def _over(self, exchange: Exchange, error: Exception | None) -> None:
-        answered, exchange.answered, exchange.errand = exchange.answered, None, None
+    def _over(self, call: Call, error: Exception | None) -> None:
+        answered, call.answered, call.errand = call.answered, None, None
         if answered is not None:
             answered(error)
 
-    def cancel(self, exchange: Exchange, error: EdgeError) -> None:
-        """End an exchange, whatever is under way for it: for ClientClosedRequest without a word, since nobody is there
+    def cancel(self, call: Call, error: EdgeError) -> None:
+        """End a call, whatever is under way for it: for ClientClosedRequest without a word, since nobody is there
         to read it.
         """
-        if exchange.settled:
+        if call.settled:
             return
-        exchange.error = error
-        if exchange.errand is not None:
-            exchange.errand.cancel()
-        self._settle(exchange)
+        call.error = error
+        if call.errand is not None:
+            call.errand.cancel()
+        self._settle(call)
         if not isinstance(error, ClientClosedRequest):
-            fail(exchange, error)
-        self._over(exchange, None)
+            fail(call, error)
+        self._over(call, None)
 
     # Replies.
 
-    def refuse(self, exchange: Exchange, error: EdgeError) -> None:
-        """Answer an exchange that goes no further."""
-        fail(exchange, error)
-        self._settle(exchange)
+    def refuse(self, call: Call, error: EdgeError) -> None:
+        """Answer a call that goes no further."""
+        fail(call, error)
+        self._settle(call)
 
     # The books.
 
-    def _settle(self, exchange: Exchange) -> None:
-        """Tell the hooks of a finished exchange, once."""
-        if exchange.settled:
+    def _settle(self, call: Call) -> None:
+        """Tell the hooks of a finished call, once."""
+        if call.settled:
             return
-        exchange.settled = True
-        self._buffers.let_go(exchange, 0)
-        if exchange.admitted:
+        call.settled = True
+        self._buffers.let_go(call, 0)
+        if call.admitted:
             self._in_flight -= 1
             self._tell_in_flight(self._in_flight)
-        if exchange.lease is not None:
-            exchange.lease.end()
-        kind = exchange.error.kind if exchange.error is not None else exchange.kind or kind_of_status(exchange.status)
-        if not kind and exchange.attempt is not None and exchange.attempt.broke:
+        if call.lease is not None:
+            call.lease.end()
+        kind = call.error.kind if call.error is not None else call.kind or kind_of_status(call.status)
+        if not kind and call.attempt is not None and call.attempt.broke:
             kind = "provider_stream_broken"
-        self.hooks.request_done(exchange.record(kind))
+        self.hooks.request_done(call.record(kind))

@@ -2,7 +2,7 @@ from edge.cache.answers cimport Answers
 from edge.cache.flight cimport Flight, Follower
 from edge.cache.memory cimport Held
 from edge.cache.policy cimport Plan
-from edge.exchange cimport Exchange
+from edge.call cimport Call
 from edge.money.accounting cimport Accounts
 from edge.upstreams.clocks cimport Deadline
 from edge.upstreams.desk cimport Desk
@@ -16,7 +16,7 @@ cdef class Table:
 
 cdef class Joining:
     cdef Table _table
-    cdef Exchange _exchange
+    cdef Call _call
     cdef Plan _plan
     cdef Held _held
     cdef Deadline _deadline

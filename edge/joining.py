@@ -1,7 +1,7 @@
 """The answer of an upstream call that others may have asked for too, or may come to ask for.
 
 Where it is not on its way, Redis is asked, once for all who want to know the same at that time. What is not there is
-fetched by a `Flight`, for which providers are asked as for any exchange, but which is nobody's.
+fetched by a `Flight`, for which providers are asked as for any call, but which is nobody's.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from edge.cache.asking import Look, Turns
 from edge.cache.flight import Flight, Follower
 from edge.cache.memory import Held
 from edge.cache.policy import Lookup
+from edge.call import Call
 from edge.dispatch import Dispatch
 from edge.errors import ClientClosedRequest, EdgeError, InternalError, NotCached
-from edge.exchange import Exchange
 from edge.money.accounting import Accounts
 from edge.paced import Paced
 from edge.redis.pipe import RedisUnavailable
@@ -29,7 +29,7 @@ Done = Callable[[BaseException | None], None]
 
 
 class Table:
-    """What all who share have in common; ``desk`` is that of exchanges, ``shared`` that of flights."""
+    """What all who share have in common; ``desk`` is that of calls, ``shared`` that of flights."""
 
     def __init__(self, answers: Answers, accounts: Accounts, desk: Desk, shared: Desk) -> None:
         self.answers = answers
@@ -39,13 +39,13 @@ class Table:
 
 
 class Joining:
-    """The way of an exchange that has a plan, and for which nothing is in memory. Tells `done` once: with None when it
+    """The way of a call that has a plan, and for which nothing is in memory. Tells `done` once: with None when it
     is answered, else with what it could not be answered for.
     """
 
-    def __init__(self, table: Table, exchange: Exchange, lookup: Lookup, done: Done) -> None:
+    def __init__(self, table: Table, call: Call, lookup: Lookup, done: Done) -> None:
         self._table = table
-        self._exchange = exchange
+        self._call = call
         self._plan = lookup.plan
         self._held = lookup.held
         self._done: Done | None = done
@@ -54,13 +54,13 @@ class Joining:
         self._paced: Paced | None = None
         self._flight: Flight | None = None
         self._follower: Follower | None = None
-        settings = exchange.state.settings.resilience
-        self._deadline = Deadline(table.desk.sweep, settings, self._expired, client_ms=exchange.payload.deadline_ms)
-        self._deadline.keep_alive(exchange, keep_alive)
+        settings = call.state.settings.resilience
+        self._deadline = Deadline(table.desk.sweep, settings, self._expired, client_ms=call.payload.deadline_ms)
+        self._deadline.keep_alive(call, keep_alive)
 
     def start(self) -> None:
         """Join a flight, or ask Redis, or begin a flight. JSON may wait for a stream."""
-        exchange = self._exchange
+        call = self._call
         try:
             held = self._held
             flight = self._find() if held is None else None
@@ -69,7 +69,7 @@ class Joining:
             elif flight is not None:
                 self._join(flight)
             else:
-                self._look = self._table.answers.look(exchange, self._plan, self._looked)
+                self._look = self._table.answers.look(call, self._plan, self._looked)
                 if self._look is None:
                     self._go_without(True)
                 else:
@@ -86,18 +86,18 @@ class Joining:
         self._finish(error)
 
     def _find(self) -> Flight | None:
-        exchange = self._exchange
-        joins = self._plan.look and exchange.state.settings.cache.join
-        return self._table.answers.flights.find(exchange, self._plan, self._streams) if joins else None
+        call = self._call
+        joins = self._plan.look and call.state.settings.cache.join
+        return self._table.answers.flights.find(call, self._plan, self._streams) if joins else None
 
     # What Redis has.
 
     def _looked(self, held: Held | None, trouble: RedisUnavailable | None) -> None:
         self._look = None
         self._deadline.stop()
-        exchange = self._exchange
+        call = self._call
         try:
-            form = held.form_for(exchange.payload) if held is not None else None
+            form = held.form_for(call.payload) if held is not None else None
             if held is not None and form is not None:
                 self._give(held, form, "redis")
                 return
@@ -112,39 +112,39 @@ class Joining:
 
     def _give(self, held: Held, form: bytes, tier: str) -> None:
         """A stored answer, in its form or, where streams are to be replayed, in the time it took."""
-        exchange = self._exchange
+        call = self._call
         accounts = self._table.accounts
-        if not (exchange.payload.stream and exchange.state.settings.cache.replay == "paced"):
-            serve(exchange, held, form, tier)
-            accounts.saved_by(exchange, held.entry.cost)
+        if not (call.payload.stream and call.state.settings.cache.replay == "paced"):
+            serve(call, held, form, tier)
+            accounts.saved_by(call, held.entry.cost)
             self._finish(None)
             return
 
         def given(error: Exception | None) -> None:
             if error is None:
-                accounts.saved_by(exchange, held.entry.cost)
+                accounts.saved_by(call, held.entry.cost)
             self._finish(error)
 
-        self._paced = Paced(exchange, held, tier, self._deadline, given)
+        self._paced = Paced(call, held, tier, self._deadline, given)
         self._paced.start()
 
     # A flight.
 
     def _join(self, flight: Flight) -> None:
-        self._exchange.cache = "joined"
+        self._call.cache = "joined"
         self._table.desk.meter.count("edge_cache_joined_total")
         self._follow(flight)
 
     def _go_without(self, turns: bool) -> None:
-        exchange, answers = self._exchange, self._table.answers
+        call, answers = self._call, self._table.answers
         plan = self._plan
-        if plan.look and (found := answers.recall(plan, exchange.payload)) is not None:
+        if plan.look and (found := answers.recall(plan, call.payload)) is not None:
             # A flight has landed between the look at the end of the body and this.
             self._give(*found, "memory")
             return
-        flight = answers.new_flight(Flight(exchange, plan, start_shared))
-        flight.turns = turns and not exchange.head.route.counts  # the answer is due before a turn may come
-        if plan.look and exchange.state.settings.cache.join and not plan.only:
+        flight = answers.new_flight(Flight(call, plan, start_shared))
+        flight.turns = turns and not call.head.route.counts  # the answer is due before a turn may come
+        if plan.look and call.state.settings.cache.join and not plan.only:
             answers.flights.add(flight)
         self._follow(flight)
         Flying(self._table, flight).start()
@@ -153,11 +153,11 @@ class Joining:
         """Take what a flight brings, to its end."""
         self._flight = flight
         self._deadline.start()
-        self._follower = follower = flight.add(self._exchange, self._deadline, self._landed)
+        self._follower = follower = flight.add(self._call, self._deadline, self._landed)
         follower.go_on()
 
     def _landed(self, failure: BaseException | None) -> None:
-        exchange, flight = self._exchange, self._flight
+        call, flight = self._call, self._flight
         assert flight is not None  # noqa: S101 - it is what landed
         self._leave(failure if isinstance(failure, EdgeError) else None)
         self._deadline.stop()
@@ -165,20 +165,20 @@ class Joining:
             self._finish(failure)
             return
         try:
-            told = exchange.ended or serve_flight(exchange, flight)
+            told = call.ended or serve_flight(call, flight)
         except Exception as error:  # noqa: BLE001 - as in `start`
             self._finish(error)
             return
         if not told:
             # It waited for a stream that cannot be told as JSON. All who did share one more call, for JSON.
-            exchange.attempt = exchange.usage = None
-            exchange.cache = "miss"
+            call.attempt = call.usage = None
+            call.cache = "miss"
             self._streams = False
             self.start()
             return
-        if exchange.cache != "miss" and exchange.status == 200:
+        if call.cache != "miss" and call.status == 200:
             cost = flight.cost if flight.held is None else flight.held.entry.cost
-            self._table.accounts.saved_by(exchange, cost)
+            self._table.accounts.saved_by(call, cost)
         self._finish(None)
 
     def _leave(self, cause: EdgeError | None) -> None:
@@ -189,7 +189,7 @@ class Joining:
             return
         if flight.leave(follower):
             # It is nobody's from here on. What it cost is still to be in this one's record.
-            flight.error = self._exchange.error or cause or ClientClosedRequest()
+            flight.error = self._call.error or cause or ClientClosedRequest()
             flight.cancel()
         flight.account_for(follower)
 

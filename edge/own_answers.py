@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from time import perf_counter
 
+from edge.call import Call
 from edge.dialects.abridged import abridged
 from edge.dialects.crossing import is_short
 from edge.dialects.estimate import estimate_input
 from edge.dialects.tokens import count_answer, estimate_steps, estimate_tokens
 from edge.errors import UNREADABLE, Headers, InvalidRequest
-from edge.exchange import Exchange
 from edge.inquiry import Inquiry
 from edge.replies import JSON_TYPE, reply
 from edge.routes import MODEL
@@ -26,17 +26,17 @@ class Listing:
     answered, unless it is cancelled before.
     """
 
-    def __init__(self, exchange: Exchange, done: Done) -> None:
-        self._exchange = exchange
+    def __init__(self, call: Call, done: Done) -> None:
+        self._call = call
         self._done: Done | None = done
         self._task: asyncio.Task[tuple[bytes, Headers]] | None = None
         self._since = 0.0
 
     def start(self) -> None:
-        exchange, state = self._exchange, self._exchange.state
+        call, state = self._call, self._call.state
         self._since = perf_counter()
-        wanted = exchange.head.argument if exchange.head.route is MODEL else ""
-        asked = Asked(exchange.head.dialect, wanted, exchange.head.query, exchange.key.grants)
+        wanted = call.head.argument if call.head.route is MODEL else ""
+        asked = Asked(call.head.dialect, wanted, call.head.query, call.key.grants)
         answer = answer_models(state.router, state.catalog, state.settings.models, asked)
         self._task = asyncio.get_running_loop().create_task(answer)
         self._task.add_done_callback(self._ended)
@@ -51,40 +51,40 @@ class Listing:
         failure = None if task.cancelled() else task.exception()
         if done is None or task.cancelled():
             return
-        self._exchange.waited(self._since)
+        self._call.waited(self._since)
         if failure is None:
             body, headers = task.result()
-            reply(self._exchange, 200, [JSON_TYPE, *headers], body)
+            reply(self._call, 200, [JSON_TYPE, *headers], body)
         done(failure if isinstance(failure, Exception) else None)
 
 
-def estimate_count(exchange: Inquiry, desk: Desk, done: Done) -> Job | None:
+def estimate_count(inquiry: Inquiry, desk: Desk, done: Done) -> Job | None:
     """The number of tokens, where no provider has counted them. `done` is called once it is answered, unless the job
     that is returned is cancelled before.
     """
-    if is_short(exchange):
-        _reply_tokens(exchange, desk, estimate_tokens(exchange.payload.body))
+    if is_short(inquiry):
+        _reply_tokens(inquiry, desk, estimate_tokens(inquiry.payload.body))
         done(None)
         return None
-    work = Work(_large_estimate(exchange))
+    work = Work(_large_estimate(inquiry))
 
     def estimated(error: Exception | None) -> None:
         if error is None:
-            _reply_tokens(exchange, desk, work.result)
+            _reply_tokens(inquiry, desk, work.result)
         done(error)
 
     return desk.slices.add(work.step, estimated)
 
 
-def _large_estimate(exchange: Inquiry) -> Steps[int]:
+def _large_estimate(inquiry: Inquiry) -> Steps[int]:
     """By its size, where it has more in it than is looked at."""
     try:
-        request, texts = yield from abridged(exchange.payload.body)
+        request, texts = yield from abridged(inquiry.payload.body)
         tokens = yield from estimate_steps(request, texts.size)
     except (*UNREADABLE, InvalidRequest):
-        tokens = estimate_input(exchange.head.route.upstream, exchange.payload.body)
+        tokens = estimate_input(inquiry.head.route.upstream, inquiry.payload.body)
     return tokens
 
 
-def _reply_tokens(exchange: Inquiry, desk: Desk, tokens: int) -> None:
-    desk.replies.whole(exchange, 200, [JSON_TYPE, (b"x-edge-estimated", b"true")], count_answer(tokens))
+def _reply_tokens(inquiry: Inquiry, desk: Desk, tokens: int) -> None:
+    desk.replies.whole(inquiry, 200, [JSON_TYPE, (b"x-edge-estimated", b"true")], count_answer(tokens))

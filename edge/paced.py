@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from time import perf_counter
 
 from edge.cache.memory import Held
-from edge.exchange import Exchange
+from edge.call import Call
 from edge.replies import start_reply, stored_headers
 from edge.upstreams.clocks import Deadline
 
@@ -18,9 +18,9 @@ class Paced:
     """Tells `done` when all is written, or what kept it from that. ``deadline`` runs meanwhile."""
 
     def __init__(
-        self, exchange: Exchange, held: Held, tier: str, deadline: Deadline, done: Callable[[Exception | None], None]
+        self, call: Call, held: Held, tier: str, deadline: Deadline, done: Callable[[Exception | None], None]
     ) -> None:
-        self._exchange = exchange
+        self._call = call
         self._held = held
         self._deadline = deadline
         self._done: Callable[[Exception | None], None] | None = done
@@ -28,16 +28,16 @@ class Paced:
         self._begun = 0.0
         self._events: Iterator[tuple[int, bytes]] = iter(())
         self._next: tuple[int, bytes] | None = None
-        exchange.cache = tier
-        exchange.stored = held.entry
-        exchange.usage = held.entry.usage
+        call.cache = tier
+        call.stored = held.entry
+        call.usage = held.entry.usage
 
     def start(self) -> None:
-        exchange = self._exchange
+        call = self._call
         self._deadline.start()
-        start_reply(exchange, 200, stored_headers(exchange, self._held))
+        start_reply(call, 200, stored_headers(call, self._held))
         self._begun = perf_counter()
-        self._events = iter(self._held.events(include_usage=exchange.payload.include_usage))
+        self._events = iter(self._held.events(include_usage=call.payload.include_usage))
         self._go_on()
 
     def cancel(self) -> None:
@@ -47,11 +47,11 @@ class Paced:
 
     def _go_on(self) -> None:
         """Write what is due, and wait for what is next: the client, or the time."""
-        exchange = self._exchange
+        call = self._call
         while self._done is not None:
-            if exchange.congested():
+            if call.congested():
                 self._deadline.taken()
-                exchange.when_room(self._room)
+                call.when_room(self._room)
                 return
             try:
                 self._next = self._next or next(self._events, None)
@@ -59,14 +59,14 @@ class Paced:
                 self._finish(error)
                 return
             if self._next is None:
-                exchange.end()
+                call.end()
                 self._finish(None)
                 return
             wait_s = self._begun + self._next[0] / 1000 - perf_counter()
             if wait_s > 0:
                 self._timer = asyncio.get_running_loop().call_later(wait_s, self._go_on)
                 return
-            exchange.write(self._next[1])
+            call.write(self._next[1])
             self._next = None
 
     def _room(self) -> None:
@@ -81,7 +81,7 @@ class Paced:
 
     def _stop(self) -> None:
         self._deadline.stop()
-        self._exchange.when_room(None)
+        self._call.when_room(None)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -7,10 +7,10 @@ from edge.cache import replay as stored
 from edge.cache.entry import Entry
 from edge.cache.flight import Flight
 from edge.cache.memory import Held
+from edge.call import Call
 from edge.dialects import anthropic, openai
 from edge.dialects.crossing import stream_of
 from edge.errors import ClientClosedRequest, EdgeError, Headers, UpstreamBadResponse, kind_of_status
-from edge.exchange import Exchange
 from edge.inquiry import Inquiry
 
 __all__ = [
@@ -47,91 +47,91 @@ PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 """Anthropic's own: https://docs.anthropic.com/en/api/messages-streaming#ping-events. Its clients wait for it."""
 
 
-def fail(exchange: Exchange, error: EdgeError) -> None:
+def fail(call: Call, error: EdgeError) -> None:
     """Answer with an error in the client's dialect: as the reply, or inside the stream that is the reply.
 
     A reply that is complete stays as it is: a flight may have ended it while its follower's own end was on the way.
     """
-    if exchange.ended:
+    if call.ended:
         return
-    exchange.error = error if error.__traceback__ is None else error.bare()
+    call.error = error if error.__traceback__ is None else error.bare()
     if isinstance(error, ClientClosedRequest):
-        exchange.abort()
+        call.abort()
         return
-    if exchange.started:
-        exchange.write(error_event(exchange, error))
-        exchange.end()
-    elif exchange.head.dialect == "anthropic":
-        reply(exchange, error.status, [JSON_TYPE, *error.headers], anthropic.error_body(error, exchange.request_id))
+    if call.started:
+        call.write(error_event(call, error))
+        call.end()
+    elif call.head.dialect == "anthropic":
+        reply(call, error.status, [JSON_TYPE, *error.headers], anthropic.error_body(error, call.request_id))
     else:
-        reply(exchange, error.status, [JSON_TYPE, *error.headers], openai.error_body(error))
+        reply(call, error.status, [JSON_TYPE, *error.headers], openai.error_body(error))
 
 
-def error_event(exchange: Inquiry, error: EdgeError) -> bytes:
-    attempt, request_id = exchange.attempt, exchange.request_id
+def error_event(inquiry: Inquiry, error: EdgeError) -> bytes:
+    attempt, request_id = inquiry.attempt, inquiry.request_id
     event = attempt.error_event(error, request_id) if attempt is not None else None
-    return stream_of(exchange.head.route).error_event(error, request_id) if event is None else event
+    return stream_of(inquiry.head.route).error_event(error, request_id) if event is None else event
 
 
-def reply(exchange: Exchange, status: int, headers: Headers, body: bytes) -> None:
+def reply(call: Call, status: int, headers: Headers, body: bytes) -> None:
     """A whole answer at once; as events, where the client has been told already that a stream will come."""
-    if exchange.early:
-        exchange.early = False
+    if call.early:
+        call.early = False
         if status >= 400:
-            exchange.kind = kind_of_status(status)
-            body = stream_of(exchange.head.route).refusal_event(body) or error_event(exchange, UpstreamBadResponse())
+            call.kind = kind_of_status(status)
+            body = stream_of(call.head.route).refusal_event(body) or error_event(call, UpstreamBadResponse())
         elif STREAM_TYPE not in headers:
-            body = streamed(exchange, body)
+            body = streamed(call, body)
     else:
-        start_reply(exchange, status, headers, len(body))
-    exchange.write(body)
-    exchange.end()
+        start_reply(call, status, headers, len(body))
+    call.write(body)
+    call.end()
 
 
-def streamed(exchange: Exchange, body: bytes) -> bytes:
+def streamed(call: Call, body: bytes) -> bytes:
     """A whole answer, which came instead of a stream, as the stream."""
-    entry = Entry(exchange.head.route.api, body, (), None, "", "", -1, 0.0, 0.0)
-    events = stored.events(entry, include_usage=exchange.payload.include_usage)
+    entry = Entry(call.head.route.api, body, (), None, "", "", -1, 0.0, 0.0)
+    events = stored.events(entry, include_usage=call.payload.include_usage)
     if events is None:
         error = UpstreamBadResponse("The provider gave no stream.")
-        exchange.kind = error.kind
-        return error_event(exchange, error)
+        call.kind = error.kind
+        return error_event(call, error)
     return b"".join([data for _, data in events])
 
 
-def keep_alive(exchange: Exchange) -> None:
+def keep_alive(call: Call) -> None:
     """Tell a client that waits for a stream that it will go on.
 
     Before the reply has begun that is its head, with what is known by then; the provider, who may still be another, is
     not. Only whole events have been written, so this stands between two of them.
     """
-    if exchange.ended:
+    if call.ended:
         return
-    if not exchange.started:
-        if not exchange.payload.stream or exchange.head.route.api not in STREAMED:
+    if not call.started:
+        if not call.payload.stream or call.head.route.api not in STREAMED:
             return
-        exchange.early = True
-        _start(exchange, 200, [STREAM_TYPE, *STREAM_HEADERS], None)
-    told = PING if exchange.head.dialect == "anthropic" else COMMENT
-    if exchange.latest.endswith(b"\r"):
+        call.early = True
+        _start(call, 200, [STREAM_TYPE, *STREAM_HEADERS], None)
+    told = PING if call.head.dialect == "anthropic" else COMMENT
+    if call.latest.endswith(b"\r"):
         told = told.replace(b"\n", b"\r")  # the LF that may belong to that CR is still to come, and must not be a line
-    exchange.interject(told)
+    call.interject(told)
 
 
-def serve(exchange: Exchange, held: Held, form: bytes, tier: str) -> None:
+def serve(call: Call, held: Held, form: bytes, tier: str) -> None:
     """A stored answer, in the form it is asked for in."""
-    exchange.cache = tier
-    exchange.stored = held.entry
-    exchange.usage = held.entry.usage
-    reply(exchange, 200, stored_headers(exchange, held), form)
+    call.cache = tier
+    call.stored = held.entry
+    call.usage = held.entry.usage
+    reply(call, 200, stored_headers(call, held), form)
 
 
-def serve_flight(exchange: Exchange, flight: Flight) -> bool:
+def serve_flight(call: Call, flight: Flight) -> bool:
     """The whole of what a flight brought, for one that could not take it as it came; whether that can be told."""
     if flight.held is not None:
-        form = flight.held.form_for(exchange.payload)
+        form = flight.held.form_for(call.payload)
         if form is not None:
-            serve(exchange, flight.held, form, "redis" if exchange.cache == "miss" else exchange.cache)
+            serve(call, flight.held, form, "redis" if call.cache == "miss" else call.cache)
         return form is not None
     if not flight.kept:
         return False
@@ -141,64 +141,64 @@ def serve_flight(exchange: Exchange, flight: Flight) -> bool:
         if form is None:
             return False
         headers, body = [JSON_TYPE] + [pair for pair in headers if pair[0] not in OF_STREAMS], form
-    exchange.upstream, exchange.attempt, exchange.attempts = flight.upstream, flight.attempt, flight.attempts
-    reply(exchange, status, headers, body)
+    call.upstream, call.attempt, call.attempts = flight.upstream, flight.attempt, flight.attempts
+    reply(call, status, headers, body)
     return True
 
 
-def stored_headers(exchange: Exchange, held: Held) -> Headers:
-    headers = [STREAM_TYPE, *STREAM_HEADERS] if exchange.payload.stream else [JSON_TYPE]
+def stored_headers(call: Call, held: Held) -> Headers:
+    headers = [STREAM_TYPE, *STREAM_HEADERS] if call.payload.stream else [JSON_TYPE]
     headers += held.headers
-    if exchange.cache != "joined":
+    if call.cache != "joined":
         headers.append((b"age", str(held.age_s()).encode()))
         headers.append((b"cache-status", b"edge; hit; ttl=" + str(int(held.left_s())).encode()))
     return headers
 
 
-def start_stream(exchange: Exchange, status: int, headers: Headers) -> None:
+def start_stream(call: Call, status: int, headers: Headers) -> None:
     """The head of a reply that is a stream."""
-    start_reply(exchange, status, headers + STREAM_HEADERS)
+    start_reply(call, status, headers + STREAM_HEADERS)
 
 
-def start_shared(exchange: Exchange, status: int, headers: Headers, size: int | None) -> None:
+def start_shared(call: Call, status: int, headers: Headers, size: int | None) -> None:
     """The head of a reply that a flight gives."""
-    start_reply(exchange, status, headers + STREAM_HEADERS if size is None else headers, size)
+    start_reply(call, status, headers + STREAM_HEADERS if size is None else headers, size)
 
 
-def start_reply(exchange: Exchange, status: int, headers: Headers, size: int | None = None) -> None:
+def start_reply(call: Call, status: int, headers: Headers, size: int | None = None) -> None:
     """The head of the reply, with the headers that every reply has; if it has not gone out with a keep-alive."""
-    if exchange.early:
-        exchange.early = False
+    if call.early:
+        call.early = False
     else:
-        _start(exchange, status, headers, size)
+        _start(call, status, headers, size)
 
 
-def _start(exchange: Exchange, status: int, headers: Headers, size: int | None) -> None:
-    if exchange.lease is not None:
-        ours = exchange.lease.headers(exchange.head.dialect)
+def _start(call: Call, status: int, headers: Headers, size: int | None) -> None:
+    if call.lease is not None:
+        ours = call.lease.headers(call.head.dialect)
         names = {name for name, _ in ours}
         headers = [pair for pair in headers if pair[0] not in names] + ours
-    request_id = exchange.request_id.encode("ascii")
+    request_id = call.request_id.encode("ascii")
     headers.append((b"x-request-id", request_id))
-    if exchange.head.dialect == "anthropic":
+    if call.head.dialect == "anthropic":
         headers.append((b"request-id", request_id))
-    if exchange.upstream is not None and not exchange.early:
-        headers += exchange.upstream.headers
-        headers.append((b"x-edge-attempts", b"%d" % exchange.attempts))
-    if exchange.cache:
-        headers.append((b"x-edge-cache", exchange.cache.encode("ascii")))
-        if exchange.cache in CACHE_STATUS:
-            headers.append((b"cache-status", CACHE_STATUS[exchange.cache]))
-    if exchange.attempt is not None and not exchange.early and (dropped := exchange.attempt.dropped):
+    if call.upstream is not None and not call.early:
+        headers += call.upstream.headers
+        headers.append((b"x-edge-attempts", b"%d" % call.attempts))
+    if call.cache:
+        headers.append((b"x-edge-cache", call.cache.encode("ascii")))
+        if call.cache in CACHE_STATUS:
+            headers.append((b"cache-status", CACHE_STATUS[call.cache]))
+    if call.attempt is not None and not call.early and (dropped := call.attempt.dropped):
         headers.append((b"x-edge-dropped", ", ".join(dropped).encode("ascii")))
-    edge_ms = hundredths(exchange.overhead_s() * 1000)
+    edge_ms = hundredths(call.overhead_s() * 1000)
     if size is not None:
         headers.append((b"x-edge-overhead-ms", edge_ms))
-        if exchange.cost >= 0:
-            headers.append((b"x-edge-cost-usd", usd(exchange.cost)))
-        if exchange.estimated:
+        if call.cost >= 0:
+            headers.append((b"x-edge-cost-usd", usd(call.cost)))
+        if call.estimated:
             headers.append((b"x-edge-estimated", b"true"))
-    upstream_ms = hundredths(exchange.upstream_s * 1000)
+    upstream_ms = hundredths(call.upstream_s * 1000)
     headers.append((b"server-timing", b"edge;dur=" + edge_ms + b", upstream;dur=" + upstream_ms))
-    exchange.status = status
-    exchange.start(status, headers, size)
+    call.status = status
+    call.start(status, headers, size)

@@ -1,7 +1,7 @@
 from edge.cache.flight cimport Flight, Flights
 from edge.cache.memory cimport Generation, Held, MemoryCache
 from edge.cache.policy cimport Plan
-from edge.exchange cimport Exchange
+from edge.call cimport Call
 from edge.payload cimport Payload
 
 
@@ -13,8 +13,8 @@ cdef class Answers:
     cdef readonly Flights flights
     cdef readonly dict _questions
 
-    cpdef tuple exact(self, Exchange exchange)
-    cpdef Plan plan(self, Exchange exchange, str mode, bytes identity)
+    cpdef tuple exact(self, Call call)
+    cpdef Plan plan(self, Call call, str mode, bytes identity)
     cpdef tuple recall(self, Plan plan, Payload payload)
     cpdef keep(self, Flight flight)
     cpdef let_go(self, Flight flight)

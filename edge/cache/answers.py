@@ -18,8 +18,8 @@ from edge.cache.policy import Plan, plan_for
 from edge.cache.recent import Recent
 from edge.cache.remote import RemoteCache
 from edge.cache.storable import storable
+from edge.call import Call
 from edge.config import CacheMode
-from edge.exchange import Exchange
 from edge.hooks import Meter
 from edge.inquiry import Inquiry
 from edge.payload import Payload
@@ -110,11 +110,11 @@ class Answers:
 
     # Finding.
 
-    def exact(self, exchange: Exchange) -> Exact:
+    def exact(self, call: Call) -> Exact:
         """The request as it came, in what matters. Equal for equal bytes of an equal key."""
-        head, body = exchange.head, exchange.payload.body
+        head, body = call.head, call.payload.body
         size = len(body)
-        known_by = (exchange.key.id, size, body if size <= MAX_EXACT else exchange.payload.digest)
+        known_by = (call.key.id, size, body if size <= MAX_EXACT else call.payload.digest)
         if head.form is not None:  # all that say the same share it
             return (head, *known_by)
         said = (head.target, *[b"%b: %b" % field for field in select_fields(head.headers, SAYING, NAMED_PREFIXES)])
@@ -123,24 +123,24 @@ class Answers:
             said = tuple([sha256(part).digest() for part in said])
         return (*said, *known_by)
 
-    def plan(self, exchange: Exchange, mode: CacheMode, identity: bytes) -> Plan | None:
+    def plan(self, call: Call, mode: CacheMode, identity: bytes) -> Plan | None:
         """What the caches may do for a request; None for nothing. Whoever sends the same bytes with the same key, under
         the same configuration, asks the same. Raises InvalidRequest, NotCached.
         """
-        exact = self.exact(exchange)
-        known = self._plans.find(exact, exchange.state)
+        exact = self.exact(call)
+        known = self._plans.find(exact, call.state)
         if known is not None:
             return known
-        body = decode_body(exchange.payload)
-        plan = plan_for(exchange, mode, body)
+        body = decode_body(call.payload)
+        plan = plan_for(call, mode, body)
         if body is None or plan is None:
             return None
         try:
-            plan.digest = request_key(exchange, identity, body)
+            plan.digest = request_key(call, identity, body)
         except ValueError:
             return None  # a number of thousands of digits
         if plan.look:
-            self._plans.keep(exact, plan, exchange.state, self._settings.memory.ttl_s)
+            self._plans.keep(exact, plan, call.state, self._settings.memory.ttl_s)
         return plan
 
     def recall(self, plan: Plan, payload: Payload) -> tuple[Held, bytes] | None:
@@ -151,20 +151,20 @@ class Answers:
             return None
         return held, form
 
-    def look(self, exchange: Exchange, plan: Plan, told: Told) -> Look | None:
-        """Ask Redis for the answer of an exchange with that plan, together with whoever asks for the same; `told` is
+    def look(self, call: Call, plan: Plan, told: Told) -> Look | None:
+        """Ask Redis for the answer of a call with that plan, together with whoever asks for the same; `told` is
         called with what is there, once. None where nobody is to be asked, or can be.
         """
-        payload, remote = exchange.payload, self._remote
+        payload, remote = call.payload, self._remote
         if remote is None or not plan.look or not remote.ready:
             return None
         # Who comes after a clearing must not get what was asked for before it.
         asked = (plan.digest, payload.stream, payload.include_usage, self._generation.value)
         question = self._questions.get(asked)
         if question is None:
-            fit = partial(self._fit, plan, payload, exchange.head.route.api, asked[-1])
+            fit = partial(self._fit, plan, payload, call.head.route.api, asked[-1])
             question = Question(fit, partial(self._questions.pop, asked, None))
-            if not question.ask(remote, plan.digest, self._owner(exchange)):
+            if not question.ask(remote, plan.digest, self._owner(call)):
                 return None
             self._questions[asked] = question
         return question.join(told)
@@ -179,8 +179,8 @@ class Answers:
         fit = partial(self._fit, plan, flight.payload, flight.head.route.api, flight.generation)
         return Turns(remote, flight, self._owner(flight), fit, done)
 
-    def _owner(self, exchange: Inquiry) -> str:
-        return owner_of(self._settings.scope, exchange.key.tenant, exchange.key.id)
+    def _owner(self, inquiry: Inquiry) -> str:
+        return owner_of(self._settings.scope, inquiry.key.tenant, inquiry.key.id)
 
     def _fit(self, plan: Plan, payload: Payload, api: str, generation: int, entry: Entry | None) -> Held | None:
         """What Redis has, if that can tell what was asked. Kept in memory, unless that was cleared since

@@ -1,11 +1,11 @@
 from edge.cache.memory cimport Held
 from edge.cache.policy cimport Plan
-from edge.exchange cimport Exchange
+from edge.call cimport Call
 from edge.inquiry cimport Inquiry
 
 
 cdef class Follower:
-    cdef readonly Exchange exchange
+    cdef readonly Call call
     cdef public bint whole, ready
     cdef readonly Py_ssize_t position, taken
     cdef Flight _flight
@@ -35,7 +35,7 @@ cdef class Flight(Inquiry):
     cdef Py_ssize_t _dropped, _size
 
     cpdef bytes chunk(self, Py_ssize_t position)
-    cpdef Follower add(self, Exchange exchange, object clock, object done)
+    cpdef Follower add(self, Call call, object clock, object done)
     cpdef bint leave(self, Follower follower) except -1
     cpdef cancel(self)
     cdef _start_follower(self, Follower follower)
@@ -51,7 +51,7 @@ cdef class Flight(Inquiry):
 cdef class Flights:
     cdef readonly dict _known
 
-    cpdef Flight find(self, Exchange exchange, Plan plan, bint streams=*)
+    cpdef Flight find(self, Call call, Plan plan, bint streams=*)
     cdef Flight _open(self, tuple key)
     cpdef add(self, Flight flight)
     cpdef remove(self, Flight flight)

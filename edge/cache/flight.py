@@ -1,7 +1,7 @@
 """One upstream call for all who ask the same at once.
 
-A flight asks what its first client has asked, for all: providers are asked for it as for an exchange, and what it is
-told goes to its followers, each of which stands for an exchange of a client. What has come is kept while it is short
+A flight asks what its first client has asked, for all: providers are asked for it as for a call, and what it is
+told goes to its followers, each of which stands for a call of a client. What has come is kept while it is short
 enough to be stored, so that one who comes late gets it at once, and then what comes from there on. The flight belongs
 to nobody: its first client may leave; when the last one leaves it is cancelled.
 
@@ -20,8 +20,8 @@ from typing import Protocol
 from edge.cache.entry import Entry
 from edge.cache.memory import Held
 from edge.cache.policy import Plan
+from edge.call import Call
 from edge.errors import ClientTooSlow, EdgeError, Headers
-from edge.exchange import Exchange
 from edge.inquiry import Inquiry
 from edge.routes import ON_REQUEST
 
@@ -33,7 +33,7 @@ MAX_LAG = 4 << 20
 MAX_WHOLE = 64 << 20
 """Bytes of a stream that are kept for who waits for its end, to have it as JSON: as many as JSON may have."""
 
-Begin = Callable[[Exchange, int, Headers, "int | None"], None]
+Begin = Callable[[Call, int, Headers, "int | None"], None]
 """Starts a follower's reply: the gateway's way to begin any."""
 Done = Callable[[BaseException | None], None]
 
@@ -54,11 +54,11 @@ class Follower:
     ended it: ClientTooSlow for a follower that is too far behind, or the flight's failure where no reply has begun.
     """
 
-    __slots__ = ("_clock", "_done", "_flight", "_since", "_waits", "exchange", "position", "ready", "taken", "whole")
+    __slots__ = ("_clock", "_done", "_flight", "_since", "_waits", "call", "position", "ready", "taken", "whole")
 
-    def __init__(self, flight: Flight, exchange: Exchange, clock: Clock, done: Done) -> None:
-        self.exchange = exchange
-        self.whole = flight.payload.stream and not exchange.payload.stream
+    def __init__(self, flight: Flight, call: Call, clock: Clock, done: Done) -> None:
+        self.call = call
+        self.whole = flight.payload.stream and not call.payload.stream
         self.position = 0
         self.taken = 0
         self.ready = False
@@ -72,8 +72,8 @@ class Follower:
         """The next bytes of the flight, for a follower that is ready."""
         self.position += 1
         self.taken += len(data)
-        self.exchange.write(data)
-        if self.exchange.congested():
+        self.call.write(data)
+        if self.call.congested():
             self.wake()
 
     def wake(self) -> None:
@@ -86,26 +86,26 @@ class Follower:
     def waited(self) -> None:
         """It waits for the flight no more, or from now on for the next of its bytes."""
         if self._since:
-            self.exchange.waited(self._since)
+            self.call.waited(self._since)
         self._since = perf_counter() if self.ready else 0.0
 
     def go_on(self) -> None:
         """Take what is there, as far as the client takes it."""
-        exchange, flight = self.exchange, self._flight
+        call, flight = self.call, self._flight
         while flight is not None and not self._waits:
-            if exchange.started and exchange.congested():
+            if call.started and call.congested():
                 self._waits = True
                 self._clock.taken()
-                exchange.when_room(self._room)
+                call.when_room(self._room)
             elif not self.whole and self.position < flight.count:
                 chunk = flight.chunk(self.position)
                 if chunk is None:
-                    exchange.attempt = None  # that one may be at the end, and have nothing more to say
+                    call.attempt = None  # that one may be at the end, and have nothing more to say
                     self._end(ClientTooSlow())
                     return
                 self.position += 1
                 self.taken += len(chunk)
-                exchange.write(chunk)
+                call.write(chunk)
             elif flight.ended:
                 self._land(flight)
                 return
@@ -121,12 +121,12 @@ class Follower:
         self.go_on()
 
     def _land(self, flight: Flight) -> None:
-        exchange = self.exchange
+        call = self.call
         if flight.started and not self.whole:
             if flight.error is not None:
-                exchange.error = flight.error
-            if not exchange.ended:
-                exchange.end()
+                call.error = flight.error
+            if not call.ended:
+                call.end()
             if isinstance(flight.failure, EdgeError):
                 self._end(None)  # it was told in the reply
                 return
@@ -144,18 +144,18 @@ class Follower:
             self._flight = self._done = None
             self.ready = False
             self.waited()
-            self.exchange.when_room(None)
+            self.call.when_room(None)
 
 
 class Flight(Inquiry):
-    """Asks what the exchange of its first client asks, which it is made from; ``plan`` is that one's.
+    """Asks what the call of its first client asks, which it is made from; ``plan`` is that one's.
 
     ``failure`` is what ended it, None for a flight that ended well; ``held`` is the answer where it was stored already;
     ``lease`` the token of the right to fetch it before other workers and machines do, ``turns`` whether to ask for it;
     ``on_cancel`` is there while it is under way.
     """
 
-    def __init__(self, first: Exchange, plan: Plan, begin: Begin) -> None:
+    def __init__(self, first: Call, plan: Plan, begin: Begin) -> None:
         self.asks(first.head, first.varying, first.request_id, first.state, first.key, first.payload, first.grant)
         self.plan = plan
         self.failure: BaseException | None = None
@@ -191,9 +191,9 @@ class Flight(Inquiry):
         """One of the writes, None if it is kept no more."""
         return self._chunks[position - self._dropped] if position >= self._dropped else None
 
-    def add(self, exchange: Exchange, clock: Clock, done: Done) -> Follower:
-        """From now on an exchange gets the reply, from its beginning to its end."""
-        follower = Follower(self, exchange, clock, done)
+    def add(self, call: Call, clock: Clock, done: Done) -> Follower:
+        """From now on a call gets the reply, from its beginning to its end."""
+        follower = Follower(self, call, clock, done)
         self._followers.append(follower)
         if self.started:
             self._start_follower(follower)
@@ -219,27 +219,27 @@ class Flight(Inquiry):
             self.on_cancel()
 
     def _start_follower(self, follower: Follower) -> None:
-        exchange = follower.exchange
+        call = follower.call
         headers, size = self._head
-        if exchange.early and size is not None:
+        if call.early and size is not None:
             follower.whole = True  # it was told that a stream will come, and this is none: it is made one at the end
         if follower.whole:
             return
         follower.waited()
-        exchange.upstream = self.upstream
-        exchange.attempts = self.attempts
-        exchange.attempt = self.attempt
+        call.upstream = self.upstream
+        call.attempts = self.attempts
+        call.attempt = self.attempt
         self.account_for(follower)
-        if exchange.payload.stream:
-            exchange.content_at = perf_counter()
-        self._begin(exchange, self.status, list(headers), size)
+        if call.payload.stream:
+            call.content_at = perf_counter()
+        self._begin(call, self.status, list(headers), size)
 
     def account_for(self, follower: Follower) -> None:
         """What the answer cost is the first one's, as far as it is known; it is charged to the flight, once."""
-        exchange = follower.exchange
-        exchange.usage = self.usage
-        if exchange.cache == "miss":
-            exchange.cost, exchange.estimated = self.cost, self.estimated
+        call = follower.call
+        call.usage = self.usage
+        if call.cache == "miss":
+            call.cost, call.estimated = self.cost, self.estimated
 
     def make_room(self) -> None:
         """A follower may take more."""
@@ -296,10 +296,10 @@ class Flight(Inquiry):
         self.open = self.open and self.failure is None
         for follower in self._followers:
             # Who has everything is done, or the end of its own time could come between.
-            if follower.exchange.started and not follower.whole and follower.position == self.count:
+            if follower.call.started and not follower.whole and follower.position == self.count:
                 if self.error is not None:
-                    follower.exchange.error = self.error
-                follower.exchange.end()
+                    follower.call.error = self.error
+                follower.call.end()
 
     def land(self) -> None:
         """It is over: its followers take what they have not got yet, and are done."""
@@ -370,19 +370,19 @@ class Flights:
     def __init__(self) -> None:
         self._known: dict[tuple[bytes, bool, bool], Flight] = {}
 
-    def find(self, exchange: Exchange, plan: Plan, streams: bool = True) -> Flight | None:
-        """One that gives this exchange, whose plan this is, its answer, also where that has begun.
+    def find(self, call: Call, plan: Plan, streams: bool = True) -> Flight | None:
+        """One that gives this call, whose plan this is, its answer, also where that has begun.
 
         A stream joins only its like: in JSON, its first word would come with the last. With `streams`, JSON may wait
         for a stream that tells its tokens.
         """
-        digest, payload = plan.digest, exchange.payload
+        digest, payload = plan.digest, call.payload
         if payload.stream:
             return self._open((digest, True, payload.include_usage))
         whole = self._open((digest, False, False))
         if whole is not None or not streams:
             return whole
-        return self._open((digest, True, exchange.head.route.api in ON_REQUEST))
+        return self._open((digest, True, call.head.route.api in ON_REQUEST))
 
     def _open(self, key: tuple[bytes, bool, bool]) -> Flight | None:
         flight = self._known.get(key)

@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from edge._fast import request_digest, select_fields
+from edge.call import Call
 from edge.config import Provider
 from edge.dialects.billing import without_billing
-from edge.exchange import Exchange
 from edge.payload import Payload
 
 __all__ = ["NAMED", "NAMED_PREFIXES", "decode_body", "identity", "owner_of", "request_key"]
@@ -79,10 +79,10 @@ def identity(scope: str, owner: str, strict: bool, targets: Iterable[tuple[Provi
     return request_digest((scope.encode(), owner.encode()), {"asked": asked, "strict": strict}, NOTHING)
 
 
-def request_key(exchange: Exchange, granted: bytes, body: dict[str, Any]) -> bytes:
+def request_key(call: Call, granted: bytes, body: dict[str, Any]) -> bytes:
     """The 32 bytes by which a request's answer is known. `granted` is its `identity`, `body` its decoded body."""
-    headers = [b"%b: %b" % field for field in select_fields(exchange.head.headers, NAMED, NAMED_PREFIXES)]
-    context = (granted, REDACTION, exchange.head.route.upstream.encode(), exchange.head.query, *headers)
-    if exchange.head.route.dialect == "anthropic":
+    headers = [b"%b: %b" % field for field in select_fields(call.head.headers, NAMED, NAMED_PREFIXES)]
+    context = (granted, REDACTION, call.head.route.upstream.encode(), call.head.query, *headers)
+    if call.head.route.dialect == "anthropic":
         body = without_billing(body)
     return request_digest(context, body, WITHOUT)

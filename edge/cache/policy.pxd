@@ -1,5 +1,5 @@
 from edge.cache.memory cimport Held
-from edge.exchange cimport Exchange
+from edge.call cimport Call
 
 
 cdef class Plan:
@@ -14,4 +14,4 @@ cdef class Lookup:
     cdef public Held held
 
 
-cpdef bint caches_for(Exchange exchange) except? -1
+cpdef bint caches_for(Call call) except? -1

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from edge.call import Call
 from edge.config import CacheMode
 from edge.dialects.provider_state import depends_on_state
 from edge.errors import Headers, InvalidRequest, NotCached
-from edge.exchange import Exchange
 
 if TYPE_CHECKING:
     from edge.cache.memory import Held
@@ -53,9 +53,9 @@ class Lookup:
         self.held = held
 
 
-def caches_for(exchange: Exchange) -> bool:
+def caches_for(call: Call) -> bool:
     """Whether the caches may have a part in a request of its kind."""
-    return bool(exchange.state.caches) and exchange.head.route.api in CACHEABLE
+    return bool(call.state.caches) and call.head.route.api in CACHEABLE
 
 
 def mode_for(settings: CacheMode, *overrides: CacheMode | None) -> CacheMode:
@@ -64,14 +64,14 @@ def mode_for(settings: CacheMode, *overrides: CacheMode | None) -> CacheMode:
     return min(given, key=STRICTEST.index) if given else settings
 
 
-def plan_for(exchange: Exchange, mode: CacheMode, body: dict[str, Any] | None) -> Plan | None:
+def plan_for(call: Call, mode: CacheMode, body: dict[str, Any] | None) -> Plan | None:
     """The plan for a request whose decoded body is `body`, None for one that cannot be keyed; None where the cache has
     no part in the request. Raises InvalidRequest; NotCached where that is so, and a provider must not be asked either.
     """
-    ttl_s = ttl_of(exchange.head.index.get(b"x-edge-cache-ttl"))
-    directives = directives_of(exchange.head.headers) if b"cache-control" in exchange.head.index else frozenset()
+    ttl_s = ttl_of(call.head.index.get(b"x-edge-cache-ttl"))
+    directives = directives_of(call.head.headers) if b"cache-control" in call.head.index else frozenset()
     only = b"only-if-cached" in directives
-    if b"no-store" in directives or body is None or not allows(exchange.head.route.api, mode, body):
+    if b"no-store" in directives or body is None or not allows(call.head.route.api, mode, body):
         if only:
             raise NotCached
         return None

@@ -3,7 +3,7 @@ from edge.dialects.stream cimport Stream
 from edge.inquiry cimport Inquiry
 
 
-cpdef bint is_short(Inquiry exchange) except -1
+cpdef bint is_short(Inquiry inquiry) except -1
 cpdef bint is_brief(bytes body) except -1
 
 
@@ -15,7 +15,7 @@ cdef class Crossing:
     cdef public tuple dropped
     cdef public bint translates, prepared
 
-    cdef _open(self, Inquiry exchange, str model)
+    cdef _open(self, Inquiry inquiry, str model)
     cpdef object usage(self, bytes media_type, bytes body)
     cpdef tuple answer(self, int status, bytes body)
     cpdef list headers(self, list headers)

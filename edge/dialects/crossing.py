@@ -43,9 +43,9 @@ JSON_TYPE = (b"content-type", b"application/json")
 NO_WARNINGS: frozenset[str] = frozenset()
 
 
-def is_short(exchange: Inquiry) -> bool:
+def is_short(inquiry: Inquiry) -> bool:
     """Whether a request is looked into in one go."""
-    return len(exchange.payload.body) <= LARGE and exchange.payload.values <= FEW
+    return len(inquiry.payload.body) <= LARGE and inquiry.payload.values <= FEW
 
 
 def is_brief(body: bytes) -> bool:
@@ -75,13 +75,13 @@ class Crossing:
     Raises InvalidRequest for a request that cannot mean anything to the provider, which calls the model `model`.
     """
 
-    def __init__(self, exchange: Inquiry, model: str) -> None:
-        self._open(exchange, model)
+    def __init__(self, inquiry: Inquiry, model: str) -> None:
+        self._open(inquiry, model)
 
-    def _open(self, exchange: Inquiry, model: str) -> None:
-        # Not the exchange, which holds this: a body that is in a circle is freed only by the collector.
-        route = self._route = exchange.head.route
-        payload = exchange.payload
+    def _open(self, inquiry: Inquiry, model: str) -> None:
+        # Not the inquiry, which holds this: a body that is in a circle is freed only by the collector.
+        route = self._route = inquiry.head.route
+        payload = inquiry.payload
         self.path = route.upstream
         self.asked = self.body = payload.body
         self.dropped: tuple[str, ...] = ()
@@ -171,31 +171,31 @@ class TranslatedCrossing(Crossing):
     `system_first` it takes a system message at the beginning alone.
     """
 
-    def __init__(self, exchange: Inquiry, model: str, version: str, system_first: bool) -> None:
-        payload = exchange.payload
+    def __init__(self, inquiry: Inquiry, model: str, version: str, system_first: bool) -> None:
+        payload = inquiry.payload
         if payload.values > MAX_TRANSLATED:
             raise InvalidRequest(TOO_MANY)
-        self._route = exchange.head.route
-        self._request_id = exchange.request_id
+        self._route = inquiry.head.route
+        self._request_id = inquiry.request_id
         self.asked = payload.body
         self.dropped = ()
         self.stream = None
         self.translates = True
-        self._translator = TRANSLATORS[exchange.head.route.api]
+        self._translator = TRANSLATORS[inquiry.head.route.api]
         opened = self._translator.opens(
             model,
-            request_id=exchange.request_id,
-            strict=exchange.state.settings.translation.strict,
+            request_id=inquiry.request_id,
+            strict=inquiry.state.settings.translation.strict,
             version=version,
             system_first=system_first,
         )
         self.path = self._translator.api
         self._events: StreamTranslator | None = None
         self._context = opened.context
-        self._context.beta = b"anthropic-beta" in exchange.head.index or b"beta=true" in exchange.head.query
-        self._context.measure = partial(estimate_input, exchange.head.route.upstream, payload.body)
+        self._context.beta = b"anthropic-beta" in inquiry.head.index or b"beta=true" in inquiry.head.query
+        self._context.measure = partial(estimate_input, inquiry.head.route.upstream, payload.body)
         self._opened: Translation | None = None
-        self.prepared = is_short(exchange)
+        self.prepared = is_short(inquiry)
         if self.prepared:
             self._take(opened.at_once(payload.body))
         else:

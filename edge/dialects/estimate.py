@@ -1,7 +1,7 @@
 """How many tokens a request and its answer were, where the provider does not say: an estimate, never a count.
 
 Nothing here knows a tokenizer. What was written is measured in bytes of UTF-8, and what a provider adds to it by what
-its own counts say in recorded exchanges (medians over 125 chat completions and 161 messages):
+its own counts say in recorded calls (medians over 125 chat completions and 161 messages):
 
 * of a request, 4 bytes are a token; of what OpenAI's models write 4.3, of what Claude writes 3.6, and 2.8 since Opus
   4.7, whose tokenizer makes about 30% more tokens

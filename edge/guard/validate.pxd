@@ -1,5 +1,5 @@
 from edge._fast._json_c cimport JSONScanner as Scan
-from edge.exchange cimport Exchange
+from edge.call cimport Call
 from edge.payload cimport Payload
 
 
@@ -11,8 +11,8 @@ cdef class Reading:
     cpdef bint step(self) except? -1
 
 
-cpdef check_body(Exchange exchange, Reading reading)
-cdef str _odd_model(Exchange exchange, Reading reading)
-cpdef Py_ssize_t timeout_ms(Exchange exchange) except? -1
+cpdef check_body(Call call, Reading reading)
+cdef str _odd_model(Call call, Reading reading)
+cpdef Py_ssize_t timeout_ms(Call call) except? -1
 cdef bint _includes_usage(bytes body, tuple span) except? -1
 cdef object _value(bytes body, tuple span)

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from edge._fast import JSONError, JSONScanner
+from edge.call import Call
 from edge.dialects.refusals import missing, no_boolean, no_string
 from edge.errors import UNREADABLE, DuplicateKey, InvalidJSON, InvalidRequest, InvalidValue
-from edge.exchange import Exchange
 from edge.payload import Payload
 from edge.routes import ON_REQUEST
 from edge.slices import Done, Job, Slices
@@ -63,45 +63,43 @@ class Reading:
         return slices.add(step, done)
 
 
-def check_body(exchange: Exchange, reading: Reading) -> None:
-    """Read the body, as far as that has not been done, and set the exchange's ``payload``.
+def check_body(call: Call, reading: Reading) -> None:
+    """Read the body, as far as that has not been done, and set the call's ``payload``.
 
     Raises InvalidJSON, DuplicateKey, MissingParameter, InvalidValue, and InvalidRequest for the client's deadline.
     """
-    deadline_ms = timeout_ms(exchange)
+    deadline_ms = timeout_ms(call)
     while not reading.step():
         pass
     body, scan = reading.body, reading.scan
     model = scan.text(b"model")
     if model is None:
-        model = _odd_model(exchange, reading)
+        model = _odd_model(call, reading)
     if not 0 < len(model) <= MAX_MODEL or not model.isprintable():
         raise InvalidValue(f"The parameter 'model' must have 1 to {MAX_MODEL} printable characters.", param="model")
     stream = scan.says(b"stream", b"true")
-    include_usage = (
-        stream and exchange.head.route.api in ON_REQUEST and _includes_usage(body, scan.span(b"stream_options"))
-    )
-    exchange.payload = Payload(body, scan, model, stream, include_usage, deadline_ms, reading.digest)
+    include_usage = stream and call.head.route.api in ON_REQUEST and _includes_usage(body, scan.span(b"stream_options"))
+    call.payload = Payload(body, scan, model, stream, include_usage, deadline_ms, reading.digest)
     if not stream:
         span = scan.span(b"stream")
         if span is not None and not scan.says(b"stream", b"false") and not scan.says(b"stream", b"null"):
-            raise no_boolean("stream", _value(body, span), exchange.head.dialect)
+            raise no_boolean("stream", _value(body, span), call.head.dialect)
 
 
-def _odd_model(exchange: Exchange, reading: Reading) -> str:
+def _odd_model(call: Call, reading: Reading) -> str:
     """The model's name where it is written with escapes. Raises InvalidRequest where it is missing or no string."""
     span = reading.scan.span(b"model")
     if span is None:
-        raise missing("model", exchange.head.dialect)
+        raise missing("model", call.head.dialect)
     model = _value(reading.body, span)
     if not isinstance(model, str):
-        raise no_string("model", model, exchange.head.dialect)
+        raise no_string("model", model, call.head.dialect)
     return model
 
 
-def timeout_ms(exchange: Exchange) -> int:
+def timeout_ms(call: Call) -> int:
     """The client's own deadline from ``x-edge-timeout-ms``, in milliseconds; 0 for none. Raises InvalidRequest."""
-    value = exchange.head.index.get(b"x-edge-timeout-ms")
+    value = call.head.index.get(b"x-edge-timeout-ms")
     if value is None:
         return 0
     if not value.isdigit() or len(value) > 9 or not 0 < int(value) <= MAX_TIMEOUT_MS:

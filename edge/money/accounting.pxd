@@ -1,4 +1,4 @@
-from edge.exchange cimport Exchange
+from edge.call cimport Call
 from edge.hooks cimport Usage
 from edge.inquiry cimport Inquiry
 from edge.money.pricing cimport ModelPrice
@@ -20,8 +20,8 @@ cdef class Accounts:
 
     cpdef tuple charge(self, object upstream, str model_label, str tenant, Usage usage)
     cpdef saved(self, str model_label, str tenant, str tier, Usage usage, object cost)
-    cpdef saved_by(self, Exchange exchange, object cost)
-    cpdef settle(self, Inquiry exchange, object tried, object error, bytes answer=*)
+    cpdef saved_by(self, Call call, object cost)
+    cpdef settle(self, Inquiry inquiry, object tried, object error, bytes answer=*)
     cdef object _answered(self, object tried, str path, object error, bytes answer)
 
 

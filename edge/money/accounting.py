@@ -24,8 +24,8 @@ from edge.memo import Memo
 from edge.money.pricing import PICO, ModelPrice
 
 if TYPE_CHECKING:
+    from edge.call import Call
     from edge.dialects.crossing import Crossing
-    from edge.exchange import Exchange
     from edge.inquiry import Inquiry
 
 __all__ = ["Accounts", "estimate"]
@@ -153,37 +153,37 @@ class Accounts:
             book = self._saved.keep(labels, Book(self._bind, SAVED, *labels, kind_at=3))
         book.enter(NOBODY_COUNTED if usage is None else usage, cost)
 
-    def saved_by(self, exchange: Exchange, cost: int) -> None:
-        """Count what the answer given to `exchange` would have cost."""
-        self.saved(exchange.grant.label, exchange.key.tenant, exchange.cache, exchange.usage, cost)
+    def saved_by(self, call: Call, cost: int) -> None:
+        """Count what the answer given to `call` would have cost."""
+        self.saved(call.grant.label, call.key.tenant, call.cache, call.usage, cost)
 
-    def settle(self, exchange: Inquiry, tried: Tried, error: Exception | None, answer: bytes | None = None) -> None:
-        """Charge what the provider has answered to an attempt for `exchange`, if it has and is not charged yet.
+    def settle(self, inquiry: Inquiry, tried: Tried, error: Exception | None, answer: bytes | None = None) -> None:
+        """Charge what the provider has answered to an attempt for `inquiry`, if it has and is not charged yet.
 
-        Sets ``usage``, ``estimated`` and ``cost`` of the exchange; the cost adds up over its attempts. `error` is what
+        Sets ``usage``, ``estimated`` and ``cost`` of the inquiry; the cost adds up over its attempts. `error` is what
         ended the attempt, `answer` the body of a whole answer of status 200.
         """
         crossing = tried.crossing
         if tried.charged or crossing is None:
             return
-        exchange.usage = tried.usage
-        if exchange.head.route.counts:
+        inquiry.usage = tried.usage
+        if inquiry.head.route.counts:
             return
-        found = self._answered(tried, exchange.head.route.upstream, error, answer)
+        found = self._answered(tried, inquiry.head.route.upstream, error, answer)
         if found is None:
             return
         tried.charged = True
         usage, estimated = found
         upstream = tried.upstream
-        charge = self.charge(upstream, exchange.grant.label, exchange.key.tenant, usage)
+        charge = self.charge(upstream, inquiry.grant.label, inquiry.key.tenant, usage)
         if charge is None:
             return
-        exchange.usage, cost = charge
+        inquiry.usage, cost = charge
         if estimated:
-            exchange.estimated = True
+            inquiry.estimated = True
             self._count("edge_estimated_requests_total", upstream.provider.name)
         if cost >= 0:
-            exchange.cost = cost + max(0, exchange.cost)
+            inquiry.cost = cost + max(0, inquiry.cost)
 
     def _answered(
         self, tried: Tried, path: str, error: Exception | None, answer: bytes | None

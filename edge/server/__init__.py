@@ -1,1 +1,1 @@
-"""The fronts: they make exchanges of requests, and serve what is not the API's."""
+"""The fronts: they make calls of requests, and serve what is not the API's."""

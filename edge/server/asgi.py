@@ -17,6 +17,7 @@ from blacksheep import Application, Content, Request, Response, Router
 
 from edge import __version__
 from edge._fast import COMPILED
+from edge.call import Call
 from edge.config import Config, is_loopback
 from edge.config.file import resolve
 from edge.dialects import openai
@@ -30,7 +31,6 @@ from edge.errors import (
     ShuttingDown,
     UnsupportedRoute,
 )
-from edge.exchange import Exchange
 from edge.gateway import Load
 from edge.head import Head, varying_of
 from edge.routes import EXISTING, PROBES, UNKNOWN, Match, match
@@ -65,7 +65,7 @@ def create_app() -> EdgeApplication:
     return EdgeApplication(edge)
 
 
-class AsgiExchange(Exchange):
+class AsgiCall(Call):
     """Collects the reply; ``drain`` hands it to the server."""
 
     def __init__(self, app: EdgeApplication, found: Match, scope: Scope, send: Send) -> None:
@@ -152,7 +152,7 @@ class EdgeApplication:
         self.gateway, self.metrics, self.logs = edge.gateway, edge.metrics, edge.logs
         self.ready = False
         self.draining = False
-        self._running: set[Exchange] = set()
+        self._running: set[Call] = set()
         self._reloading: set[asyncio.Task[None]] = set()
         self._looking: asyncio.TimerHandle | None = None
         self._pages = self._build_pages()
@@ -170,40 +170,38 @@ class EdgeApplication:
                 await self._pages({**scope, "path": "/", "raw_path": b"/"}, receive, send)
                 return
             if found is not None:
-                await self._serve(AsgiExchange(self, found, scope, send), receive)
+                await self._serve(AsgiCall(self, found, scope, send), receive)
                 return
-            if not is_public(path) and not await self._admits(
-                AsgiExchange(self, Match(UNKNOWN, "openai"), scope, send)
-            ):
+            if not is_public(path) and not await self._admits(AsgiCall(self, Match(UNKNOWN, "openai"), scope, send)):
                 return
         await self._pages(scope, receive, send)
 
     # The API.
 
-    async def _serve(self, exchange: AsgiExchange, receive: Receive) -> None:
+    async def _serve(self, call: AsgiCall, receive: Receive) -> None:
         try:
-            await self._answer(exchange, receive)
+            await self._answer(call, receive)
         finally:
             # Servers may cancel an application whose client has left, and `receive` may raise.
-            self.gateway.cancel(exchange, ClientClosedRequest())
+            self.gateway.cancel(call, ClientClosedRequest())
 
-    async def _answer(self, exchange: AsgiExchange, receive: Receive) -> None:
+    async def _answer(self, call: AsgiCall, receive: Receive) -> None:
         gateway = self.gateway
-        size = exchange.declared
-        exchange.closes = size is None or size > DRAINED
-        gateway.open(exchange)
-        if not exchange.ended and await self._receive_body(exchange, receive, size):
-            gateway.admit(exchange)
-        if exchange.gone:
+        size = call.declared
+        call.closes = size is None or size > DRAINED
+        gateway.open(call)
+        if not call.ended and await self._receive_body(call, receive, size):
+            gateway.admit(call)
+        if call.gone:
             return
-        if exchange.ended:
-            await exchange.drain()
+        if call.ended:
+            await call.drain()
             return
-        await self._fetch(exchange, receive)
+        await self._fetch(call, receive)
 
-    async def _receive_body(self, exchange: AsgiExchange, receive: Receive, size: int | None) -> bool:
+    async def _receive_body(self, call: AsgiCall, receive: Receive, size: int | None) -> bool:
         """Read the body; False if it is too large (answered) or the client left."""
-        limit = exchange.state.max_body_bytes
+        limit = call.state.max_body_bytes
         body = BytesIO()
         first = b""
         received = 0
@@ -211,8 +209,8 @@ class EdgeApplication:
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
-                exchange.gone = True
-                self.gateway.cancel(exchange, ClientClosedRequest())
+                call.gone = True
+                self.gateway.cancel(call, ClientClosedRequest())
                 return False
             data: bytes = message.get("body", b"")
             received += len(data)
@@ -223,50 +221,50 @@ class EdgeApplication:
                     body.write(first)
                 body.write(data)
             try:
-                self.gateway.hold(exchange, len(data))
+                self.gateway.hold(call, len(data))
             except EdgeError as error:
-                self.gateway.refuse(exchange, error)
+                self.gateway.refuse(call, error)
                 return False
             more = message.get("more_body", False) and received <= limit
         if max(received, size or 0) > limit:
-            self.gateway.refuse(exchange, RequestTooLarge(f"The body is larger than {limit} bytes."))
+            self.gateway.refuse(call, RequestTooLarge(f"The body is larger than {limit} bytes."))
             return False
-        exchange.closes = False
-        exchange.body = body.getvalue() or first
+        call.closes = False
+        call.body = body.getvalue() or first
         return True
 
-    async def _fetch(self, exchange: AsgiExchange, receive: Receive) -> None:
+    async def _fetch(self, call: AsgiCall, receive: Receive) -> None:
         """`fetch`, which ends if the client leaves, and what it has written."""
         over = asyncio.Event()
-        watching = asyncio.create_task(self._watch(exchange, receive))
+        watching = asyncio.create_task(self._watch(call, receive))
         try:
-            self.fetch(exchange, over.set)
+            self.fetch(call, over.set)
             await over.wait()
-            if not exchange.gone:
-                await exchange.drain()
+            if not call.gone:
+                await call.drain()
         finally:
             watching.cancel()
 
-    async def _watch(self, exchange: AsgiExchange, receive: Receive) -> None:
+    async def _watch(self, call: AsgiCall, receive: Receive) -> None:
         """Cancel what is fetched when the client leaves."""
         while (await receive())["type"] != "http.disconnect":
             pass
-        if not exchange.ended:
-            exchange.gone = True
-            self.gateway.cancel(exchange, ClientClosedRequest())
+        if not call.ended:
+            call.gone = True
+            self.gateway.cancel(call, ClientClosedRequest())
 
-    def fetch(self, exchange: Exchange, over: Callable[[], None] | None = None) -> None:
+    def fetch(self, call: Call, over: Callable[[], None] | None = None) -> None:
         """Have the gateway get the answer, and call `over` when that has come to its end."""
-        self._running.add(exchange)
+        self._running.add(call)
 
         def answered(error: Exception | None) -> None:
-            self._running.discard(exchange)
+            self._running.discard(call)
             if error is not None:  # the client has its 500
-                self.logs.log.error("internal error", request_id=exchange.request_id, error=where(error))
+                self.logs.log.error("internal error", request_id=call.request_id, error=where(error))
             if over is not None:
                 over()
 
-        self.gateway.fetch(exchange, answered)
+        self.gateway.fetch(call, answered)
 
     # Beginning, changing, ending.
 
@@ -288,29 +286,29 @@ class EdgeApplication:
 
     def interrupt(self) -> None:
         """End what is still running: streams in an error event, other answers with a 503."""
-        for exchange in list(self._running):
-            if not exchange.ended:
-                self.gateway.cancel(exchange, ShuttingDown())
+        for call in list(self._running):
+            if not call.ended:
+                self.gateway.cancel(call, ShuttingDown())
 
     # Beside the API.
 
-    async def _admits(self, exchange: AsgiExchange) -> bool:
+    async def _admits(self, call: AsgiCall) -> bool:
         """Whether this request may see metrics and pages: by an admin key; without keys, from this machine."""
         gateway = self.gateway
-        auth = exchange.state.auth
+        auth = call.state.auth
         try:
-            key = auth.identify(exchange.head, exchange.varying)
+            key = auth.identify(call.head, call.varying)
             if key is None:
                 raise InvalidApiKey
-            exchange.key = key
-            if auth.open and exchange.peer and not is_loopback(exchange.peer):
+            call.key = key
+            if auth.open and call.peer and not is_loopback(call.peer):
                 raise AdminRequired("Without API keys, this answers the gateway's own machine only.")
-            if not auth.open and not exchange.key.admin:
+            if not auth.open and not call.key.admin:
                 raise AdminRequired
         except EdgeError as error:
-            exchange.closes = True
-            gateway.refuse(exchange, error)
-            await exchange.drain()
+            call.closes = True
+            gateway.refuse(call, error)
+            await call.drain()
             return False
         return True
 

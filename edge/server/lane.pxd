@@ -1,6 +1,6 @@
 cimport cython
 
-from edge.exchange cimport Exchange
+from edge.call cimport Call
 from edge.gateway cimport Gateway
 from edge.head cimport Head
 from edge.server.heads cimport Heads
@@ -17,11 +17,11 @@ cdef class Lane(EdgeProtocol):
 
     @cython.locals(heads=Heads, known=Head)
     cpdef object begun_turn(self, bytes data)
-    @cython.locals(exchange=LaneExchange)
+    @cython.locals(call=LaneCall)
     cdef _serve(self, object turn, bytes body)
 
 
-cdef class LaneExchange(Exchange):
+cdef class LaneCall(Call):
     cdef readonly Lane lane
     cdef readonly object declared
     cdef public bint chunks, closes, complete

@@ -18,8 +18,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 from edge._fast import join_chunk, join_fields
+from edge.call import Call
 from edge.errors import ClientClosedRequest, EdgeError, Headers, RequestTooLarge
-from edge.exchange import Exchange
 from edge.head import Head, Varying, varying_of
 from edge.routes import ROUTES, Match, match
 from edge.server.asgi import DRAINED, EdgeApplication
@@ -87,23 +87,23 @@ class Lane(EdgeProtocol):
         self.headers = known.headers
         self._at = at
         self._size = max(form.content_length, 0)
-        return LaneExchange(self, known, form.take(), self._size)
+        return LaneCall(self, known, form.take(), self._size)
 
     def _serve(self, turn: Turn, body: bytes) -> None:
-        if not isinstance(turn, LaneExchange):
+        if not isinstance(turn, LaneCall):
             EdgeProtocol._serve(self, turn, body)
             return
-        exchange = turn
+        call = turn
         if body:
-            exchange.take(body)
-        exchange.whole()
-        exchange.begin()
+            call.take(body)
+        call.whole()
+        call.begin()
 
     def resume_writing(self) -> None:
         EdgeProtocol.resume_writing(self)
-        exchange = self._running
-        if isinstance(exchange, LaneExchange) and exchange.room is not None:
-            room, exchange.room = exchange.room, None
+        call = self._running
+        if isinstance(call, LaneCall) and call.room is not None:
+            room, call.room = call.room, None
             room()
 
     def turn_for(self, index: dict[bytes, bytes], version: str, keeps_alive: bool) -> Turn:
@@ -126,14 +126,14 @@ class Lane(EdgeProtocol):
         else:
             head = Head(found, "POST", target, query, self.headers)
         size: int | None = None if b"transfer-encoding" in index else int(index.get(b"content-length") or 0)
-        exchange = LaneExchange(self, head, varying_of(self.headers), size)
-        exchange.chunks = version == "1.1"
-        exchange.closes = not keeps_alive
-        return exchange
+        call = LaneCall(self, head, varying_of(self.headers), size)
+        call.chunks = version == "1.1"
+        call.closes = not keeps_alive
+        return call
 
 
-class LaneExchange(Exchange):
-    """An exchange that is its own turn on a connection.
+class LaneCall(Call):
+    """A call that is its own turn on a connection.
 
     ``chunks``: the client understands them (RFC 9112, section 7.1: since HTTP/1.1). ``declared`` is the size that its
     head gives for the body, 0 where there is none, None for one in chunks.

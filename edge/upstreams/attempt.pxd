@@ -13,7 +13,7 @@ cdef bytes MAY_FOLLOW
 
 cdef class Attempt(Receiver):
     cdef Desk _desk
-    cdef Inquiry _exchange
+    cdef Inquiry _inquiry
     cdef Deadline _deadline
     cdef Outcome _outcome
     cdef object _wire, _job, _timer, _body, _end

@@ -68,15 +68,15 @@ MAY_FOLLOW = bytes(new in FOLLOWS[state] for state in FOLLOWS for new in FOLLOWS
 class Attempt(Receiver):
     """What comes of it is written to `tried`."""
 
-    def __init__(self, desk: Desk, exchange: Inquiry, deadline: Deadline, outcome: Outcome, tried: Tried) -> None:
+    def __init__(self, desk: Desk, inquiry: Inquiry, deadline: Deadline, outcome: Outcome, tried: Tried) -> None:
         self._desk = desk
-        self._exchange = exchange
+        self._inquiry = inquiry
         self._deadline = deadline
         self._outcome = outcome
         self._tried = tried
         self._since = 0.0
         self._state = NEW
-        self._held = self._exchange.buffered
+        self._held = self._inquiry.buffered
         self._wire: Wire | None = None
         self._job: Job | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -94,10 +94,10 @@ class Attempt(Receiver):
     # From who tries.
 
     def start(self) -> None:
-        exchange, tried = self._exchange, self._tried
-        exchange.upstream = tried.upstream
+        inquiry, tried = self._inquiry, self._tried
+        inquiry.upstream = tried.upstream
         self._deadline.start()
-        if not is_short(exchange) and tried.provider.searches(exchange.head.route):
+        if not is_short(inquiry) and tried.provider.searches(inquiry.head.route):
             self._job = in_thread(self.cross, self._then(self.send))
             return
         try:
@@ -117,12 +117,12 @@ class Attempt(Receiver):
 
     def cross(self) -> None:
         tried = self._tried
-        tried.crossing = tried.provider.crossing(self._exchange, tried.upstream.model)
+        tried.crossing = tried.provider.crossing(self._inquiry, tried.upstream.model)
 
     def send(self) -> None:
-        exchange, tried = self._exchange, self._tried
+        inquiry, tried = self._inquiry, self._tried
         self._since = perf_counter()
-        tried.request = tried.provider.request(exchange, self._crossing(), tried.account, is_kept(exchange))
+        tried.request = tried.provider.request(inquiry, self._crossing(), tried.account, is_kept(inquiry))
         self._enter(HEAD)
         self._wire = tried.provider.transport.send(tried.request, self)
 
@@ -142,7 +142,7 @@ class Attempt(Receiver):
 
     def _take_head(self) -> None:
         status = self._tried.status
-        if is_stream(status, self._index, self._exchange.payload.stream):
+        if is_stream(status, self._index, self._inquiry.payload.stream):
             self._enter(HOLD)
             self._relay = EventRelay(self._crossing())
         elif is_for_nobody(self._tried, status):
@@ -225,9 +225,9 @@ class Attempt(Receiver):
         if self._body is None:
             # Not a bytearray: this one gives its bytes away without a copy.
             self._body = BytesIO()
-            buffers.hold(self._exchange, self._body.write(self._first))
+            buffers.hold(self._inquiry, self._body.write(self._first))
             self._first = b""
-        buffers.hold(self._exchange, self._body.write(data))
+        buffers.hold(self._inquiry, self._body.write(data))
         if self._body.tell() > MAX_ANSWER:
             raise UpstreamBadResponse(f"The provider's answer is larger than {MAX_ANSWER >> 20} MiB.")
 
@@ -235,7 +235,7 @@ class Attempt(Receiver):
         whole = self._first if self._body is None else self._body.getvalue()
         if not self._framed:
             if self._body is None:
-                self._desk.buffers.hold(self._exchange, len(whole))
+                self._desk.buffers.hold(self._inquiry, len(whole))
             check_end(whole)
         return whole
 
@@ -257,7 +257,7 @@ class Attempt(Receiver):
 
     def _decide(self, body: bytes, seen: bytes) -> None:
         """`seen` is what of `body` tells whether it is an answer."""
-        tried, crossing, route = self._tried, self._crossing(), self._exchange.head.route
+        tried, crossing, route = self._tried, self._crossing(), self._inquiry.head.route
         status = tried.status
         if 200 <= status < 300:
             try:
@@ -284,18 +284,18 @@ class Attempt(Receiver):
         self._job = self._desk.slices.add(work.step, self._then(lambda: self._answer(status, work.result, failure)))
 
     def _answer(self, status: int, body: bytes, failure: AttemptFailed | None) -> None:
-        exchange, desk = self._exchange, self._desk
+        inquiry, desk = self._inquiry, self._desk
         self._deadline.stop()
-        desk.accounts.settle(exchange, self._tried, None, body if status == 200 else None)
+        desk.accounts.settle(inquiry, self._tried, None, body if status == 200 else None)
         headers = self._crossing().headers(returned_headers(self._headers, self._index))
-        desk.replies.whole(exchange, status, headers, body)
+        desk.replies.whole(inquiry, status, headers, body)
         self._pass(failure)
 
     # A stream.
 
     def _commit(self) -> None:
         """Content, an error or the end has come: from here on the client has this upstream's answer, or none."""
-        exchange, relay = self._exchange, self._events()
+        inquiry, relay = self._inquiry, self._events()
         crossing, stream = self._crossing(), relay.stream
         if not (stream.content or stream.failed):
             raise UpstreamBadResponse(EMPTY) if relay.complete else UpstreamStreamBroken
@@ -303,17 +303,17 @@ class Attempt(Receiver):
         headers = crossing.headers(returned_headers(self._headers, self._index))
         if stream.failed and not stream.content:
             said = stream.early_error()[0]  # what it means is the provider's word, before it is translated
-            check_status(self._tried, exchange.head.route.endpoint, said, stream.error_data)
+            check_status(self._tried, inquiry.head.route.endpoint, said, stream.error_data)
             status, body = crossing.early_error()
             headers = [JSON_TYPE, *(pair for pair in headers if pair[0] != b"content-type")]
-            self._desk.replies.whole(exchange, status, headers, body)
+            self._desk.replies.whole(inquiry, status, headers, body)
             self._pass(failure_of(said, stream.error_data))
             return
-        exchange.content_at = perf_counter()
-        self._desk.replies.stream(exchange, self._tried.status, headers)
+        inquiry.content_at = perf_counter()
+        self._desk.replies.stream(inquiry, self._tried.status, headers)
         ready, self._ready = bytes(self._ready), bytearray()
         self._enter(RELAY)
-        exchange.write(ready)
+        inquiry.write(ready)
         self._deadline.next_bytes()
         if self._end is True:
             self._finish_stream()
@@ -322,25 +322,25 @@ class Attempt(Receiver):
             self._go_on()
 
     def _pass_on(self, data: bytes) -> None:
-        exchange, relay = self._exchange, self._events()
+        inquiry, relay = self._inquiry, self._events()
         if ready := relay.take(data):
-            exchange.write(ready)
+            inquiry.write(ready)
         if relay.moved:
             self._deadline.heard = True
-        if relay.stream.finished or relay.stream.failed or exchange.congested():
+        if relay.stream.finished or relay.stream.failed or inquiry.congested():
             self._go_on()
 
     def _go_on(self) -> None:
         """What is next, once the client has taken what it has?"""
-        exchange, stream = self._exchange, self._events().stream
-        if exchange.congested():
+        inquiry, stream = self._inquiry, self._events().stream
+        if inquiry.congested():
             if not self._waits:
                 self._waits = True
                 if self._wire is not None:
                     self._wire.pause()
                 self._waited()
                 self._deadline.taken()
-                exchange.when_room(self._room)
+                inquiry.when_room(self._room)
         elif stream.finished or stream.failed:
             self._waited()
             self._enter(REST)
@@ -353,7 +353,7 @@ class Attempt(Receiver):
         elif self._end:
             self._waited()
             if ready := self._events().take_end():
-                exchange.write(ready)
+                inquiry.write(ready)
             self._finish_stream()
 
     def _room(self) -> None:
@@ -367,14 +367,14 @@ class Attempt(Receiver):
         self._guard(self._go_on)
 
     def _finish_stream(self) -> None:
-        exchange, relay, stream = self._exchange, self._events(), self._events().stream
+        inquiry, relay, stream = self._inquiry, self._events(), self._events().stream
         if self._state == REST and (rest := relay.rest(bytes(self._ready))):
-            exchange.write(rest)
+            inquiry.write(rest)
         if not stream.failed and not relay.complete:
             raise UpstreamStreamBroken
         self._deadline.stop()
-        self._desk.accounts.settle(exchange, self._tried, None)
-        exchange.end()
+        self._desk.accounts.settle(inquiry, self._tried, None)
+        inquiry.end()
         self._pass(AttemptFailed(stream.early_error()[0], stream.error_data) if stream.failed else None)
 
     def _events(self) -> EventRelay:
@@ -388,7 +388,7 @@ class Attempt(Receiver):
     def _waited(self) -> None:
         """Nothing is awaited from upstream, until ``_since`` is set anew."""
         if self._since:
-            self._exchange.waited(self._since)
+            self._inquiry.waited(self._since)
             self._since = 0.0
 
     # Its end.
@@ -431,16 +431,16 @@ class Attempt(Receiver):
         outcome.failed(error)
 
     def _close(self, error: Exception | None) -> None:
-        exchange, tried = self._exchange, self._tried
+        inquiry, tried = self._inquiry, self._tried
         self._enter(ENDED)
         self._deadline.stop()
         self._waited()
-        exchange.when_room(None)
-        self._desk.buffers.let_go(exchange, self._held)
+        inquiry.when_room(None)
+        self._desk.buffers.let_go(inquiry, self._held)
         if not tried.charged:
-            self._desk.accounts.settle(exchange, tried, exchange.error if error is None else error)
+            self._desk.accounts.settle(inquiry, tried, inquiry.error if error is None else error)
         if tried.request is not None:
-            self._desk.asked(tried, exchange.grant.label, error)
+            self._desk.asked(tried, inquiry.grant.label, error)
         if self._timer is not None:
             self._timer.cancel()
         if self._job is not None:

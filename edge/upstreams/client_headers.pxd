@@ -10,4 +10,4 @@ cdef class ClientHeaders:
     cpdef bytes lines(self, Head head, bint translated)
     cdef list _chosen(self, list selected)
     cpdef bint holds_back(self, bytes name) except -1
-    cpdef str version(self, Inquiry exchange)
+    cpdef str version(self, Inquiry inquiry)

@@ -90,9 +90,9 @@ class ClientHeaders:
         dropped = self._dropped
         return dropped is not None and name != b"content-type" and dropped.match(name.decode("latin-1")) is not None
 
-    def version(self, exchange: Inquiry) -> str:
+    def version(self, inquiry: Inquiry) -> str:
         """The version of Anthropic's API that a request to this provider goes by."""
-        given = exchange.head.index.get(VERSION)
+        given = inquiry.head.index.get(VERSION)
         if self._pinned or given is None:
             return self._pinned or DEFAULT_VERSION
         return given.decode("latin-1")

@@ -1,4 +1,4 @@
-from edge.exchange cimport Exchange
+from edge.call cimport Call
 
 
 cdef class Times:
@@ -17,7 +17,7 @@ cdef class Sweep:
 
 
 cdef class Deadline:
-    cdef Exchange _exchange
+    cdef Call _call
     cdef Sweep _sweep
     cdef Times _times
     cdef object _expired, _keep_alive, _loop
@@ -29,7 +29,7 @@ cdef class Deadline:
     cdef public Deadline before, after
 
     cpdef Deadline for_attempts(self, bint stream, double total_s=*, int share=*)
-    cpdef keep_alive(self, Exchange exchange, object send)
+    cpdef keep_alive(self, Call call, object send)
     cpdef bint over(self)
     cpdef next_bytes(self)
     cpdef whole(self)

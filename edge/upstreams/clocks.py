@@ -16,9 +16,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Self
 
+from edge.call import Call
 from edge.config import Resilience
 from edge.errors import ClientClosedRequest, EdgeError, UpstreamTimeout
-from edge.exchange import Exchange
 
 __all__ = ["Deadline", "Sweep"]
 
@@ -118,7 +118,7 @@ class Deadline:
     __slots__ = (
         "_awaited",
         "_begin_s",
-        "_exchange",
+        "_call",
         "_expired",
         "_keep_alive",
         "_latest",
@@ -157,7 +157,7 @@ class Deadline:
         self.heard = self.listed = False
         self.before: Deadline | None = None
         self.after: Deadline | None = None
-        self._exchange: Exchange | None = None
+        self._call: Call | None = None
         self._phase = ""
 
     def for_attempts(self, stream: bool, total_s: float = NEVER, share: int = 1) -> Self:
@@ -176,13 +176,13 @@ class Deadline:
         """Whether there is no time for another attempt."""
         return self._loop.time() >= self._total
 
-    def keep_alive(self, exchange: Exchange, send: Callable[[Exchange], None]) -> None:
-        """Call `send` whenever a client's exchange was told nothing for ``stream_keepalive_s``."""
+    def keep_alive(self, call: Call, send: Callable[[Call], None]) -> None:
+        """Call `send` whenever a client's call was told nothing for ``stream_keepalive_s``."""
         keepalive_s = self._times.keepalive_s
         if keepalive_s:
-            self._exchange = exchange
+            self._call = call
             self._keep_alive = send
-            self._latest = exchange.latest
+            self._latest = call.latest
             self._speak_at = self._made + keepalive_s
 
     def next_bytes(self) -> None:
@@ -225,15 +225,15 @@ class Deadline:
 
     def listen(self, now: float) -> None:
         """Has the client been told something since the last look?"""
-        exchange = self._exchange
-        if exchange is None:
+        call = self._call
+        if call is None:
             return
-        silent = exchange.latest is self._latest
+        silent = call.latest is self._latest
         if silent and now < self._speak_at:
             return
         if silent:
-            self._keep_alive(exchange)
-        self._latest = exchange.latest
+            self._keep_alive(call)
+        self._latest = call.latest
         self._speak_at = now + self._times.keepalive_s
 
     def start(self) -> None:
@@ -247,4 +247,4 @@ class Deadline:
     def close(self) -> None:
         """Nothing is awaited any more; what would be told is let go of, since it holds this."""
         self._sweep.remove(self)
-        self._expired = self._exchange = None
+        self._expired = self._call = None

@@ -7,8 +7,8 @@ from edge.upstreams.tried cimport Tried
 cdef class Buffers:
     cdef public Py_ssize_t held
 
-    cpdef hold(self, Inquiry exchange, Py_ssize_t size)
-    cpdef let_go(self, Inquiry exchange, Py_ssize_t held)
+    cpdef hold(self, Inquiry inquiry, Py_ssize_t size)
+    cpdef let_go(self, Inquiry inquiry, Py_ssize_t held)
 
 
 cdef class Desk:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from edge.call import Call
 from edge.errors import Headers, Overloaded
-from edge.exchange import Exchange
 from edge.hooks import Add, Hooks, Meter
 from edge.inquiry import Inquiry
 from edge.memo import Memo
@@ -29,23 +29,23 @@ class Buffers:
     def __init__(self) -> None:
         self.held = 0
 
-    def hold(self, exchange: Inquiry, size: int) -> None:
+    def hold(self, inquiry: Inquiry, size: int) -> None:
         """So many bytes more. Raises Overloaded above ``server.max_buffered_bytes``."""
         self.held += size
-        exchange.buffered += size
-        if self.held > exchange.state.settings.server.max_buffered_bytes:
+        inquiry.buffered += size
+        if self.held > inquiry.state.settings.server.max_buffered_bytes:
             raise Overloaded("This edge holds as many bytes of bodies as it may; ask again.")
 
-    def let_go(self, exchange: Inquiry, held: int) -> None:
-        """Back to `held` bytes of this exchange."""
-        self.held += held - exchange.buffered
-        exchange.buffered = held
+    def let_go(self, inquiry: Inquiry, held: int) -> None:
+        """Back to `held` bytes of this inquiry."""
+        self.held += held - inquiry.buffered
+        inquiry.buffered = held
 
 
 class Accounts(Protocol):
     """The books: `edge.accounting.Accounts`, which stands beside this."""
 
-    def settle(self, exchange: Inquiry, tried: Tried, error: Exception | None, answer: bytes | None = None) -> None:
+    def settle(self, inquiry: Inquiry, tried: Tried, error: Exception | None, answer: bytes | None = None) -> None:
         """Charge the answer of an attempt, once. `error` is what ended it, None where it ended well; `answer` its body,
         where it is whole and of status 200.
         """
@@ -60,7 +60,7 @@ class Replies:
 
     stream: Begin
     whole: Tell
-    keep_alive: Callable[[Exchange], None]
+    keep_alive: Callable[[Call], None]
 
 
 class Desk:

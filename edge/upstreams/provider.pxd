@@ -26,8 +26,8 @@ cdef class Provider:
 
     cpdef bint searches(self, object route) except -1
     cpdef bint speaks(self, object route) except -1
-    cpdef Crossing crossing(self, Inquiry exchange, str model)
-    cpdef UpstreamRequest request(self, Inquiry exchange, Crossing crossing, Account account=*, bint once=*)
+    cpdef Crossing crossing(self, Inquiry inquiry, str model)
+    cpdef UpstreamRequest request(self, Inquiry inquiry, Crossing crossing, Account account=*, bint once=*)
     cdef Account _next_account(self)
     cdef bytes _target(self, str path, bytes query)
-    cdef bytes _fields(self, Inquiry exchange, Crossing crossing)
+    cdef bytes _fields(self, Inquiry inquiry, Crossing crossing)

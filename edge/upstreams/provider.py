@@ -114,11 +114,11 @@ class Provider:
         """Whether a request of this route is searched for thinking on its way here."""
         return self.dialect == "anthropic" and self.speaks(route)
 
-    def crossing(self, exchange: Inquiry, model: str) -> Crossing:
-        """How the exchange's request goes to this provider, which calls the model `model`. Raises InvalidRequest."""
-        if self.speaks(exchange.head.route):
-            return Crossing(exchange, model)
-        return TranslatedCrossing(exchange, model, self._client.version(exchange), self._system_first)
+    def crossing(self, inquiry: Inquiry, model: str) -> Crossing:
+        """How the inquiry's request goes to this provider, which calls the model `model`. Raises InvalidRequest."""
+        if self.speaks(inquiry.head.route):
+            return Crossing(inquiry, model)
+        return TranslatedCrossing(inquiry, model, self._client.version(inquiry), self._system_first)
 
     def accounts_of(self, tenant: str) -> list[Account]:
         """The credentials of its keys, in the order in which a tenant has them: the same for all who ask."""
@@ -127,20 +127,20 @@ class Provider:
         return sorted(self._accounts, key=lambda account: weight(tenant, account), reverse=True)
 
     def request(
-        self, exchange: Inquiry, crossing: Crossing, account: Account | None = None, once: bool = False
+        self, inquiry: Inquiry, crossing: Crossing, account: Account | None = None, once: bool = False
     ) -> UpstreamRequest:
-        """The exchange's request as this provider is to see it, with the credentials of `account`, by default those
+        """The inquiry's request as this provider is to see it, with the credentials of `account`, by default those
         whose turn it is; `once` as in `UpstreamRequest`. Raises HeaderTooLarge.
         """
         path = crossing.path
-        query = b"" if crossing.translates else exchange.head.query
+        query = b"" if crossing.translates else inquiry.head.query
         target = self._targets.get(path) if not query else None
         if target is None:
             target = self._target(path, query)
             if not query:
                 self._targets.keep(path, target)  # paths come from clients, where they pass through
         own = self._next_account().own if account is None else account.own
-        return UpstreamRequest(b"POST", target, self._fields(exchange, crossing), crossing.body, once, own)
+        return UpstreamRequest(b"POST", target, self._fields(inquiry, crossing), crossing.body, once, own)
 
     def models_request(self) -> UpstreamRequest:
         """What asks for the provider's own list of models."""
@@ -168,9 +168,9 @@ class Provider:
         target = self._path + path
         return (f"{target}?{'&'.join(parts)}" if parts else target).encode("ascii")
 
-    def _fields(self, exchange: Inquiry, crossing: Crossing) -> bytes:
-        lines = self._client.lines(exchange.head, crossing.translates)
-        trace = exchange.varying.get(b"traceparent") if self._traces else None
+    def _fields(self, inquiry: Inquiry, crossing: Crossing) -> bytes:
+        lines = self._client.lines(inquiry.head, crossing.translates)
+        trace = inquiry.varying.get(b"traceparent") if self._traces else None
         if trace is not None and (match := TRACEPARENT.fullmatch(trace)):
             # Our own hop in the client's trace. W3C Trace Context, section 3.2: 00-traceid-parentid-flags.
             lines += b"traceparent: 00-%s-%016x-%s\r\n" % (match[1], random.getrandbits(64) or 1, match[2])

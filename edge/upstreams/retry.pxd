@@ -5,7 +5,7 @@ cpdef bint is_for_nobody(Tried tried, int status) except -1
 cpdef check_status(Tried tried, str endpoint, int status, bytes body)
 cpdef object failure_of(int status, bytes body)
 cpdef bint may_follow(Tried tried, bint taken=*) except -1
-cpdef bint is_kept(Inquiry exchange) except -1
+cpdef bint is_kept(Inquiry inquiry) except -1
 cpdef str code_of_attempt(int status, object error)
 cpdef list returned_headers(list headers, dict index)
 cpdef bint is_stream(int status, dict index, bint asked) except -1

@@ -151,13 +151,13 @@ def may_follow(tried: Tried, taken: bool = True) -> bool:
     return not taken and (stream is None or not stream.accepted)
 
 
-def is_kept(exchange: Inquiry) -> bool:
+def is_kept(inquiry: Inquiry) -> bool:
     """Whether the provider keeps what it makes of this request, or may: then asking twice makes it twice.
 
     A response is stored unless ``store`` is false (https://platform.openai.com/docs/api-reference/responses/create);
     what passes through to paths that are not known here may be a job.
     """
-    route, payload = exchange.head.route, exchange.payload
+    route, payload = inquiry.head.route, inquiry.payload
     if route.endpoint == OTHER or payload.says(b"store", b"true"):
         return True
     return route.api == "responses" and (not payload.says(b"store", b"false") or payload.says(b"background", b"true"))
@@ -169,7 +169,7 @@ def told(error: ProviderError, body: bytes) -> ProviderError:
 
 
 def failed_attempt(
-    exchange: Inquiry,
+    inquiry: Inquiry,
     tried: Tried,
     failure: AttemptFailed | ProviderError,
     begun: float,
@@ -179,18 +179,18 @@ def failed_attempt(
     upstream = tried.upstream
     answered = isinstance(failure, AttemptFailed)
     return FailedAttempt(
-        exchange.request_id,
+        inquiry.request_id,
         upstream.provider.name,
-        exchange.grant.label,
+        inquiry.grant.label,
         upstream.model,
         failure.status if answered else tried.status,
         "" if isinstance(failure, AttemptFailed) else failure.code,
         failure.kind,
         perf_counter() - begun,
-        words_of(failure.said, exchange.payload.body, upstream.provider.secrets) if failure.said else "",
+        words_of(failure.said, inquiry.payload.body, upstream.provider.secrets) if failure.said else "",
         following.provider.name if following is not None else "",
         following.model if following is not None else "",
-        following is None and not exchange.head.route.counts,
+        following is None and not inquiry.head.route.counts,
     )
 
 

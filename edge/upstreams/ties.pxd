@@ -1,3 +1,3 @@
 from edge.inquiry cimport Inquiry
 
-cpdef tuple targets_of(Inquiry exchange)
+cpdef tuple targets_of(Inquiry inquiry)

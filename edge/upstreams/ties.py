@@ -64,9 +64,9 @@ UNKNOWN_THING = re.compile(
 )
 
 
-def tie_of(exchange: Inquiry) -> int:
+def tie_of(inquiry: Inquiry) -> int:
     """Whether a request makes (MAKES) or names (NAMES) what an account keeps."""
-    api, payload = exchange.head.route.api, exchange.payload
+    api, payload = inquiry.head.route.api, inquiry.payload
     body = payload.body
     for field in FIELDS.get(api, ()):
         span = payload.span(field)
@@ -83,15 +83,15 @@ def tie_of(exchange: Inquiry) -> int:
     return FREE
 
 
-def targets_of(exchange: Inquiry) -> tuple[list[Target], bool]:
+def targets_of(inquiry: Inquiry) -> tuple[list[Target], bool]:
     """Whom to ask, in this order, and whether the request names what an account keeps."""
-    upstreams: tuple[Upstream, ...] = exchange.grant.upstreams
+    upstreams: tuple[Upstream, ...] = inquiry.grant.upstreams
     if len(upstreams) == 1 and not upstreams[0].provider.takes_turns:
         return [(upstreams[0], None)], False
-    tie = tie_of(exchange)
+    tie = tie_of(inquiry)
     if tie == FREE:
         return [(upstream, None) for upstream in upstreams], False
-    tenant = exchange.key.tenant or exchange.key.id
+    tenant = inquiry.key.tenant or inquiry.key.id
     targets: list[Target] = []
     for upstream in upstreams:
         accounts = upstream.provider.accounts_of(tenant)

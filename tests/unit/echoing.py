@@ -51,7 +51,7 @@ class Parsing:
 
 
 class Echo(Worker):
-    """``seen``: the exchanges that came to the gateway. None is answered while it ``holds``."""
+    """``seen``: the calls that came to the gateway. None is answered while it ``holds``."""
 
     def __init__(self, *, auth: Auth | None = None, **server: int) -> None:
         super().__init__("http://127.0.0.1:9", **server)
@@ -62,26 +62,26 @@ class Echo(Worker):
         self.holds = False
         opens = self.gateway.open
 
-        def seeing(exchange):
-            self.seen.append(exchange)
-            opens(exchange)
+        def seeing(call):
+            self.seen.append(call)
+            opens(call)
 
         self.gateway.open = seeing
         self.gateway.fetch = self.fetch
 
-    def fetch(self, exchange, answered) -> None:
-        exchange.answered = answered
-        self.loop.call_soon(self._answer, exchange)
+    def fetch(self, call, answered) -> None:
+        call.answered = answered
+        self.loop.call_soon(self._answer, call)
 
-    def _answer(self, exchange) -> None:
-        if exchange.settled:
+    def _answer(self, call) -> None:
+        if call.settled:
             return
         if self.holds:
-            self.loop.call_later(0.001, self._answer, exchange)
+            self.loop.call_later(0.001, self._answer, call)
             return
-        reply(exchange, 200, [JSON_TYPE], exchange.body)
-        self.gateway._settle(exchange)
-        self.gateway._over(exchange, None)
+        reply(call, 200, [JSON_TYPE], call.body)
+        self.gateway._settle(call)
+        self.gateway._over(call, None)
 
     def run(self) -> None:
         """Let what is under way come to its end."""
@@ -107,17 +107,17 @@ def head_of(*lines: str, start: str = CHAT) -> bytes:
     return "\r\n".join([start, *lines, "", ""]).encode()
 
 
-def facts(exchange) -> tuple:
-    """What of an exchange follows from its request."""
-    head = exchange.head
-    given = exchange.varying.get(b"x-request-id", b"").decode("latin-1")
-    answered = exchange.error is None
+def facts(call) -> tuple:
+    """What of an call follows from its request."""
+    head = call.head
+    given = call.varying.get(b"x-request-id", b"").decode("latin-1")
+    answered = call.error is None
     return (
         (head.route, head.dialect, head.argument, head.method, head.target, head.query),
         (head.headers, list(head.index.items()), sorted(head.repeated), str(head.objection)),
-        (sorted(exchange.varying.items()), getattr(exchange, "declared", None), exchange.peer, exchange.closes),
-        (exchange.body, exchange.payload.model) if answered else exchange.error.code,
-        given if exchange.request_id == given else len(exchange.request_id),
-        [getattr(exchange, name, None) for name in ("chunks", "received")] if answered else None,
-        (exchange.key and exchange.key.id, exchange.status, exchange.admitted, exchange.settled, exchange.gone),
+        (sorted(call.varying.items()), getattr(call, "declared", None), call.peer, call.closes),
+        (call.body, call.payload.model) if answered else call.error.code,
+        given if call.request_id == given else len(call.request_id),
+        [getattr(call, name, None) for name in ("chunks", "received")] if answered else None,
+        (call.key and call.key.id, call.status, call.admitted, call.settled, call.gone),
     )

@@ -110,9 +110,9 @@ class Worker:
         self.hits = 0
         admit = self.gateway.admit
 
-        def counting(exchange: Any) -> None:
-            admit(exchange)
-            self.hits += exchange.cache == "memory"
+        def counting(call: Any) -> None:
+            admit(call)
+            self.hits += call.cache == "memory"
 
         self.gateway.admit = counting
 

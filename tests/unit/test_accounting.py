@@ -24,7 +24,7 @@ from edge.telemetry.metrics import Metrics, shared_slots
 from edge.upstreams.fleet import open_site
 from edge.upstreams.provider import Provider
 from edge.upstreams.router import Upstream
-from tests.unit.exchanges import Asked, asked
+from tests.unit.calls import Asked, asked
 
 OPENAI = "https://api.openai.com/v1"
 BODY = b'{"model":"gpt-4o","messages":[{"role":"user","content":"twelve bytes"}]}'
@@ -129,10 +129,8 @@ def test_savings_are_summed_over_workers_by_model_and_tenant(tally):
 # Settling.
 
 
-def exchange(
-    api: str = "chat", *, path: str = "", events: list[tuple[bytes, bytes]] | None = None, **fields: Any
-) -> Asked:
-    """An exchange, as far as accounting looks at it. `events` are what a stream has brought."""
+def call(api: str = "chat", *, path: str = "", events: list[tuple[bytes, bytes]] | None = None, **fields: Any) -> Asked:
+    """A call, as far as accounting looks at it. `events` are what a stream has brought."""
     stream = None
     if events is not None:
         stream = STREAMS[api]()
@@ -184,7 +182,7 @@ COUNTED = Usage(7, 3, 0, 0, -1)
     ],
 )
 def test_a_stream_is_charged_once_by_what_came_of_it(tally, events, error, usage, estimated):
-    made = exchange(events=events, error=error)
+    made = call(events=events, error=error)
     accounts = Accounts(tally)
     for _ in range(3):
         settle(accounts, made)
@@ -209,28 +207,28 @@ def test_a_stream_is_charged_once_by_what_came_of_it(tally, events, error, usage
     ],
 )
 def test_a_whole_answer_that_did_not_come_costs_its_input_if_it_was_given_up(tally, error, status, sent, charged):
-    made = exchange(error=error, status=status, sent=sent)
+    made = call(error=error, status=status, sent=sent)
     settle(Accounts(tally), made)
     assert (made.usage, made.cost) == ((Usage(10, -1), 25_000_000) if charged else (None, -1))
     assert made.estimated == charged
 
 
 def test_a_whole_answer_without_a_count_is_estimated(tally):
-    made = exchange()
+    made = call()
     settle(Accounts(tally), made, b'{"choices":[{"message":{"content":"%b"}}]}' % (b"word" * 25))
     assert (made.usage, made.estimated) == (Usage(10, 25), True)
 
 
 @pytest.mark.parametrize("events", [None, [*SAID, STOP, DONE]])
 def test_the_books_say_what_a_client_was_told(tally, events):
-    told = SimpleNamespace(stream=exchange(events=events).attempt.crossing.stream, told=Usage(8, 2))
-    made = exchange(crossing=told)
+    told = SimpleNamespace(stream=call(events=events).attempt.crossing.stream, told=Usage(8, 2))
+    made = call(crossing=told)
     settle(Accounts(tally), made, b"{}" if events is None else None)
     assert (made.usage, made.estimated) == (Usage(8, 2), True)
 
 
 def test_a_counted_answer_that_nobody_understood_is_billed_all_the_same(tally):
-    made = exchange(usage=COUNTED, error=EdgeError())
+    made = call(usage=COUNTED, error=EdgeError())
     settle(Accounts(tally), made)
     assert made.cost == 7 * 2_500_000 + 3 * 10_000_000
     made.attempt.charged = False  # the next attempt
@@ -240,11 +238,11 @@ def test_a_counted_answer_that_nobody_understood_is_billed_all_the_same(tally):
 
 def test_what_costs_nothing_or_cannot_be_told(tally):
     accounts = Accounts(tally)
-    for made in (exchange(crossing=None), exchange(usage=COUNTED, path="/v1/messages/count_tokens")):
+    for made in (call(crossing=None), call(usage=COUNTED, path="/v1/messages/count_tokens")):
         settle(accounts, made, b"{}")
         assert not made.attempt.charged
     assert tally.counts == {}
-    made = exchange("other")
+    made = call("other")
     settle(accounts, made, b"{}")
     assert (made.usage, made.cost, made.estimated) == (None, -1, False)
     assert tally.counts == {("edge_unpriced_requests_total", "main"): 1}
@@ -257,14 +255,14 @@ def test_what_a_provider_said_on_the_way_stands():
         *[(b"content_block_delta", b'{"delta":{"type":"text_delta","text":"thirty-six bytes of text, or nearly."}}')]
         * 4,
     ]
-    made = exchange("messages", events=events, error=ClientClosedRequest())
+    made = call("messages", events=events, error=ClientClosedRequest())
     settle(Accounts(Tally()), made)
     assert made.usage == Usage(70, 40, 9)
     assert estimate(lambda: 1, 0, Usage(70, 1)) == Usage(70, 1)
 
 
 def test_an_estimated_input_is_never_more_than_the_model_takes():
-    made = exchange(events=SAID, error=ClientClosedRequest(), body=b'{"messages":[%b]}' % (b" " * 2_000_000))
+    made = call(events=SAID, error=ClientClosedRequest(), body=b'{"messages":[%b]}' % (b" " * 2_000_000))
     accounts = Accounts(Tally())
     settle(accounts, made)
     assert made.usage.input == made.attempt.upstream.price.context_window == 128_000

@@ -25,7 +25,7 @@ from edge.errors import InternalError, NotCached
 from edge.gateway import Gateway
 from edge.guard.auth import ANYONE
 from edge.state import build_state
-from tests.unit.exchanges import Asked, asked
+from tests.unit.calls import Asked, asked
 
 CHAT = {"model": "m", "messages": []}
 
@@ -52,7 +52,7 @@ def a_flight(stream: bool, *, of: Asked | None = None) -> Flight:
     first = asked({**CHAT, "stream": stream}) if of is None else of
     first.key = ANYONE
     plan = Plan(look=True, store=True, only=False, ttl_s=None, digest=b"d" * 32)
-    return Flight(first, plan, lambda exchange, status, headers, size: None)
+    return Flight(first, plan, lambda call, status, headers, size: None)
 
 
 def test_what_is_too_long_to_be_joined_is_not_stored_either():
@@ -107,12 +107,12 @@ class Crashing(Dispatch):
     """Has an error of its own in the middle of an answer."""
 
     def start(self):
-        exchange = self._exchange
-        exchange.attempt = SimpleNamespace(
+        call = self._call
+        call.attempt = SimpleNamespace(
             error_event=lambda error, _: error.code.encode(), broke=False, dropped=(), warnings=frozenset()
         )
-        exchange.start(200, [])
-        exchange.write(b"a word, ")
+        call.start(200, [])
+        call.write(b"a word, ")
         asyncio.get_running_loop().call_soon(self._finish, ZeroDivisionError())
 
 
@@ -153,9 +153,9 @@ def test_what_a_request_is_known_by_is_short_however_long_its_headers_are():
     made = answers()
 
     def exact(*headers, **more):
-        exchange = asked(CHAT, headers=headers, **more)
-        exchange.key = ANYONE
-        return made.exact(exchange)
+        call = asked(CHAT, headers=headers, **more)
+        call.key = ANYONE
+        return made.exact(call)
 
     beta = ("anthropic-beta", "b" * 8000)
     cases = [exact(), exact(query=b"q" * 8000), exact(query=b"q" * 8001), exact(beta), exact(beta, beta)]
@@ -167,10 +167,10 @@ def test_what_a_request_is_known_by_is_short_however_long_its_headers_are():
 def test_what_a_long_body_is_known_by_is_its_digest():
     made, known = answers(), set()
     for size in (MAX_EXACT - 100, MAX_EXACT + 100, MAX_EXACT + 101):
-        exchange = asked({**CHAT, "user": "x" * size})
-        exchange.key = ANYONE
-        exact = made.exact(exchange)
-        assert exact == made.exact(exchange)
+        call = asked({**CHAT, "user": "x" * size})
+        call.key = ANYONE
+        exact = made.exact(call)
+        assert exact == made.exact(call)
         assert sum(len(part) for part in exact if isinstance(part, bytes)) <= 2 * MAX_EXACT
         known.add(exact)
     assert len(known) == 3
@@ -178,11 +178,11 @@ def test_what_a_long_body_is_known_by_is_its_digest():
 
 def test_only_if_cached_asks_nobody_where_the_cache_has_no_part():
     for mode, body, more in (("off", CHAT, ""), ("all", {**CHAT, "store": True}, ""), ("all", CHAT, ", no-store")):
-        exchange = asked(body, headers=[("cache-control", f"only-if-cached{more}")])
+        call = asked(body, headers=[("cache-control", f"only-if-cached{more}")])
         with pytest.raises(NotCached):
-            plan_for(exchange, mode, body)
+            plan_for(call, mode, body)
     with pytest.raises(NotCached):
-        plan_for(exchange, "all", None)
+        plan_for(call, "all", None)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_a_body_of_many_values_is_not_keyed_and_a_long_prompt_is():
     assert decode_body(asked(said).payload) == said
     for item, values in ((b"0.1,", 1), (b"[[]],", 2), (b'{"a":{}},', 2)):
         for count in (MAX_VALUES // values - 4, MAX_VALUES // values):
-            exchange = asked(b'{"model":"m","messages":[],"input":[%b0]}' % (item * count))
-            keyed = decode_body(exchange.payload)
+            call = asked(b'{"model":"m","messages":[],"input":[%b0]}' % (item * count))
+            keyed = decode_body(call.payload)
             assert (keyed is None) == (count * values == MAX_VALUES)
     assert decode_body(asked({"model": "m", "messages": [], "input": "x" * MAX_BYTES}).payload) is None

@@ -36,7 +36,7 @@ LAYERS = [
     {"edge.guard", "edge.cache", "edge.upstreams", "edge.money"},
     {"edge.dialects", "edge.money.pricing", "edge.redis"},
     {"edge.redis.link", "edge.redis.node"},
-    {"edge.exchange"},
+    {"edge.call"},
     {"edge.inquiry"},
     {"edge.head"},
     {"edge.config.file", "edge.config.schema"},
@@ -76,7 +76,7 @@ HOT_MAY_IMPORT = {"bisect", "collections", "cython", "decimal", "fcntl", "hashli
 STANDALONE = "edge.simulator"
 
 
-HOLD_WHAT_IS_MADE_ABOVE = {"edge.exchange", "edge.inquiry"}
+HOLD_WHAT_IS_MADE_ABOVE = {"edge.call", "edge.inquiry"}
 """What all stages write into: they name the types of that, for the type checker alone, and do nothing with it."""
 
 

@@ -15,7 +15,7 @@ from edge.cache.policy import Plan
 from edge.cache.remote import Inquirer
 from edge.guard.auth import ANYONE
 from edge.redis.pipe import RedisUnavailable
-from tests.unit.exchanges import Asked, asked
+from tests.unit.calls import Asked, asked
 from tests.unit.test_answers import CHAT, a_flight, answers
 
 PLAN = Plan(look=True, store=True, only=False, ttl_s=None, digest=b"d" * 32)
@@ -83,9 +83,9 @@ async def replies(redis: SlowRedis) -> None:
 
 
 def one_who_asks(stream: bool = False) -> Asked:
-    exchange = asked({**CHAT, "stream": stream})
-    exchange.key = ANYONE
-    return exchange
+    call = asked({**CHAT, "stream": stream})
+    call.key = ANYONE
+    return call
 
 
 def test_all_who_ask_for_the_same_at_once_ask_redis_once():

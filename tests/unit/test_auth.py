@@ -7,7 +7,7 @@ import pytest
 from edge import config
 from edge.errors import ConflictingCredentials
 from edge.guard.auth import Auth, new_key
-from tests.unit.exchanges import asked
+from tests.unit.calls import asked
 
 CHAT = {"model": "gpt-4o", "messages": []}
 TOKENS = dict(new_key(name)[0:2] for name in ("a", "b"))
@@ -23,8 +23,8 @@ def auth():
 
 
 def identify(auth, *headers):
-    exchange = asked(CHAT, headers=headers)
-    key = auth.identify(exchange.head, exchange.varying)
+    call = asked(CHAT, headers=headers)
+    key = auth.identify(call.head, call.varying)
     return key and key.id
 
 

@@ -14,7 +14,7 @@ from edge.cache.key import WITHOUT, decode_body, identity, request_key
 from edge.cache.policy import allows, mode_for, plan_for, ttl_of
 from edge.config import Provider
 from edge.errors import InvalidRequest
-from tests.unit.exchanges import asked
+from tests.unit.calls import asked
 
 OURS = identity("tenant", "a", False, [])
 REQUEST = {
@@ -37,8 +37,8 @@ REQUEST = {
 
 
 def key(body, ours=OURS, **more):
-    exchange = asked(body, **more)
-    return request_key(exchange, ours, decode_body(exchange.payload))
+    call = asked(body, **more)
+    return request_key(call, ours, decode_body(call.payload))
 
 
 def shuffled(value, rng):
@@ -210,10 +210,8 @@ def test_the_stricter_override_counts():
 
 def test_directives():
     def plan(**headers):
-        exchange = asked(
-            {**REQUEST, "stream": True, "stream_options": {"include_usage": True}}, headers=headers.items()
-        )
-        return plan_for(exchange, "all", decode_body(exchange.payload))
+        call = asked({**REQUEST, "stream": True, "stream_options": {"include_usage": True}}, headers=headers.items())
+        return plan_for(call, "all", decode_body(call.payload))
 
     plain = plan()
     assert (plain.look, plain.store, plain.only, plain.ttl_s) == (True, True, False, None)

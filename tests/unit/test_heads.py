@@ -132,16 +132,16 @@ VARYING = ["traceparent", "X-Request-Id", "x-forwarded-for", "idempotency-key"]
 
 
 def test_what_differs_each_time_is_read_each_time(worker, known):
-    """The exchange has its own value, not that of the request the head was learned from."""
+    """The call has its own value, not that of the request the head was learned from."""
     for number in range(4):
         worker.ask(post(BODY + b" " * number, "x-a: b", *(f"{name}: {number}{name}" for name in VARYING)))
     assert (known.used, len(known.by_key)) == (3, 1)
-    for number, exchange in enumerate(worker.seen):
-        assert exchange.declared == len(BODY) + number
+    for number, call in enumerate(worker.seen):
+        assert call.declared == len(BODY) + number
         for name in ("traceparent", "X-Request-Id"):
-            assert exchange.varying[name.lower().encode()] == f"{number}{name}".encode()
-        assert exchange.head is worker.seen[0].head
-        assert exchange.head.index == {b"host": b"localhost", b"content-type": b"application/json", b"x-a": b"b"}
+            assert call.varying[name.lower().encode()] == f"{number}{name}".encode()
+        assert call.head is worker.seen[0].head
+        assert call.head.index == {b"host": b"localhost", b"content-type": b"application/json", b"x-a": b"b"}
 
 
 def test_what_decides_is_never_taken_from_another_request(worker, known):
@@ -149,8 +149,8 @@ def test_what_decides_is_never_taken_from_another_request(worker, known):
     for name in ("authorization", "x-api-key", "content-type", "anthropic-version", "x-edge-timeout-ms"):
         for value in ("1", "2", "1"):
             worker.ask(post(BODY, f"{name}: {value}"))
-            exchange = worker.seen[-1]
-            told = [*exchange.head.headers, *exchange.varying.items()]
+            call = worker.seen[-1]
+            told = [*call.head.headers, *call.varying.items()]
             assert (name.encode(), value.encode()) in told
 
 
@@ -181,7 +181,7 @@ def test_a_cut_head_that_is_as_long_as_the_size_it_gives_is_read_on(worker, form
             worker.seen.clear()
             made = worker.ask(head[:at], head[at:] + body)
             assert len(said(made)) == 1
-            assert [exchange.received for exchange in worker.seen] == [size]
+            assert [call.received for call in worker.seen] == [size]
 
 
 @pytest.mark.parametrize(("spare", "used"), [(0, 1), (1, 0)])

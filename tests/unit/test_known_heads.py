@@ -1,4 +1,4 @@
-"""A connection that knows heads does as one that scans each, and as one whose parser reads each: its exchanges, its
+"""A connection that knows heads does as one that scans each, and as one whose parser reads each: its calls, its
 replies, its deadlines, its end.
 """
 
@@ -204,7 +204,7 @@ def test_a_refusal_of_a_known_head_is_that_of_one_that_is_read(make, known, name
 @pytest.mark.parametrize("part", ["open", "admit"])
 @pytest.mark.parametrize("start", [CHAT, "POST /anthropic/v1/messages HTTP/1.1"])
 def test_a_failure_of_the_gateway_is_told_as_on_the_ordinary_way(worker, known, monkeypatch, caplog, part, start):
-    def fails(exchange):
+    def fails(call):
         raise RuntimeError("secret")
 
     worker.ask(post(start=start))
@@ -308,9 +308,9 @@ def test_a_client_that_leaves_ends_what_is_fetched_for_it(worker, known, begun):
         worker.run()
     made.connection_lost(None)
     worker.run()
-    exchange = worker.seen[-1]
+    call = worker.seen[-1]
     assert known.used == 1
-    assert (exchange.gone, exchange.settled, exchange.answered) == (True, True, None)
+    assert (call.gone, call.settled, call.answered) == (True, True, None)
     assert worker.gateway._in_flight == 0
 
 
@@ -327,8 +327,8 @@ def test_a_worker_that_drains_closes_behind_a_known_head(worker, known, body):
 def test_what_is_done_to_a_request_is_not_done_to_the_next(worker):
     worker.ask(post())
     for _ in range(3):
-        for exchange in worker.seen:
-            exchange.varying.clear()
+        for call in worker.seen:
+            call.varying.clear()
         worker.ask(post(OTHER, f"authorization: Bearer {TOKEN}"))
         last = worker.seen[-1]
         assert last.head is worker.seen[1].head

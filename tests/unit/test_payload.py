@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edge.errors import DuplicateKey, InvalidJSON, InvalidRequest, InvalidValue, MissingParameter
-from tests.unit.exchanges import asked
+from tests.unit.calls import asked
 
 CHAT, COMPLETIONS, MESSAGES = "/v1/chat/completions", "/v1/completions", "/v1/messages"
 WITH_USAGE = {"stream": True, "stream_options": {"include_usage": True}}

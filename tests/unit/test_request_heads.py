@@ -91,7 +91,7 @@ def test_another_key_is_no_other_head():
             known = next((name for name, (made, _) in keys.items() if made == token), "")
             assert reply.startswith(b"HTTP/1.1 200 " if known else b"HTTP/1.1 401 ")
             assert worker.seen[-1].key.id == known
-    assert len({id(exchange.head) for exchange in worker.seen}) == 2  # one by each name of the credential
+    assert len({id(call.head) for call in worker.seen}) == 2  # one by each name of the credential
     worker.close()
 
 

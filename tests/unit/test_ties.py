@@ -45,5 +45,5 @@ def test_a_request_is_tied_by_what_it_makes_or_names(api, body, tie):
     while not scan.step():
         pass
     payload = Payload(body, scan, "m", False, False, 0)
-    exchange = SimpleNamespace(head=SimpleNamespace(route=SimpleNamespace(api=api)), payload=payload)
-    assert tie_of(exchange) == tie
+    call = SimpleNamespace(head=SimpleNamespace(route=SimpleNamespace(api=api)), payload=payload)
+    assert tie_of(call) == tie

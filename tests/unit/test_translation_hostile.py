@@ -277,7 +277,7 @@ def test_any_stream_is_translated_or_the_providers_fault(api, events):
 
 
 def small(recordings, path):
-    """Recorded exchanges of an API, without those of megabytes."""
+    """Recorded calls of an API, without those of megabytes."""
     found = [item for item in recordings if item.path.partition("?")[0] == path and len(item.answer) < 50_000]
     if not found:
         pytest.skip("EDGE_RECORDINGS names no recordings")

@@ -12,7 +12,7 @@ import pytest
 from edge.dialects import anthropic, openai
 from edge.errors import EdgeError, InvalidRequest
 from edge.guard.validate import Reading, check_body
-from tests.unit.exchanges import unread
+from tests.unit.calls import unread
 from tests.unit.translating import TOOL, to_anthropic, to_openai
 
 SAID = [{"role": "user", "content": "hi"}]

@@ -87,7 +87,7 @@ class Wire:
 
 
 async def converse(pieces, *, ends, reused=False):
-    """What one exchange gives when its answer comes in `pieces`."""
+    """What one call gives when its answer comes in `pieces`."""
     loop = asyncio.get_running_loop()
     pool = Pool("x", 80, tls=None, connect_s=1, max_connections=1)
     connection, wire = Connection(pool, loop), Wire()

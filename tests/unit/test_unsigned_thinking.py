@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edge.dialects import thinking
 from edge.dialects.crossing import Crossing
-from tests.unit.exchanges import asked
+from tests.unit.calls import asked
 
 SIGNED = b'{"type":"thinking","thinking":"","signature":"c2ln"}'
 UNSIGNED = b'{"type":"thinking","thinking":"hm","signature":""}'
@@ -29,8 +29,8 @@ def body(*contents: bytes, model: bytes = b"claude-sonnet-5") -> bytes:
 
 
 def sent(given: bytes, model: str = "", path: str = "/v1/messages") -> bytes:
-    exchange = asked(given, path)
-    return Crossing(exchange, model or exchange.payload.model).body
+    call = asked(given, path)
+    return Crossing(call, model or call.payload.model).body
 
 
 UNTOUCHED = [

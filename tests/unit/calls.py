@@ -1,11 +1,11 @@
-"""An exchange without a server, for what looks at requests alone."""
+"""A call without a server, for what looks at requests alone."""
 
 from __future__ import annotations
 
 import json
 
 from edge import config
-from edge.exchange import Exchange
+from edge.call import Call
 from edge.guard.validate import Reading, check_body
 from edge.head import Head, varying_of
 from edge.routes import match
@@ -14,7 +14,7 @@ from edge.state import build_state
 STATE = build_state(config.Config())
 
 
-class Asked(Exchange):
+class Asked(Call):
     """A request as the gateway has it after the checks of its body; its reply goes nowhere."""
 
     def start(self, status, headers, size=None):
@@ -44,7 +44,7 @@ def unread(path: str, headers=(), query=b"") -> Asked:
 
 
 def asked(body, path="/v1/chat/completions", headers=(), query=b"") -> Asked:
-    exchange = unread(path, headers, query)
-    exchange.body = body if isinstance(body, bytes) else json.dumps(body).encode()
-    check_body(exchange, Reading(exchange.body))
-    return exchange
+    call = unread(path, headers, query)
+    call.body = body if isinstance(body, bytes) else json.dumps(body).encode()
+    check_body(call, Reading(call.body))
+    return call

@@ -1,10 +1,10 @@
-# A client's exchange, as compiled modules know it.
+# A client's call, as compiled modules know it.
 
 from edge.head cimport Head
 from edge.inquiry cimport Inquiry
 
 
-cdef class Exchange(Inquiry):
+cdef class Call(Inquiry):
     cdef public str peer
     cdef public bytes body
     cdef public double received_at

@@ -1,6 +1,6 @@
 """One request and its reply, as the gateway sees them: no server, no sockets.
 
-A front (``edge/server``) makes an exchange at the end of a request's head, sets ``body`` at its end, and implements
+A front (``edge/server``) makes a call at the end of a request's head, sets ``body`` at its end, and implements
 the sink. The gateway writes the stages' results into it.
 """
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from edge.guard.limits import Lease
     from edge.state import State
 
-__all__ = ["Errand", "Exchange"]
+__all__ = ["Call", "Errand"]
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
 """A client's ``x-request-id`` that is taken over; others are replaced."""
 
 
 class Errand(Protocol):
-    """What is under way for an exchange."""
+    """What is under way for a call."""
 
     def cancel(self) -> None:
         """Nobody waits for it any more: it ends, and tells nothing."""
         ...
 
 
-class Exchange(Inquiry):
+class Call(Inquiry):
     """``peer`` is the client's address or "", ``received_at`` a reading of ``time.perf_counter()`` at the end of the
     head, ``body`` what has come of its body.
 
