@@ -107,7 +107,7 @@ class Crashing(Dispatch):
     """Has an error of its own in the middle of an answer."""
 
     def start(self):
-        call = self._call
+        call = self._inquiry
         call.attempt = SimpleNamespace(
             error_event=lambda error, _: error.code.encode(), broke=False, dropped=(), warnings=frozenset()
         )
