@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from hashlib import sha256
 from time import perf_counter
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -23,9 +23,11 @@ from edge.cache.entry import Entry
 from edge.cache.envelope import TooLarge, decode, encode
 from edge.config import Redis
 from edge.hooks import Meter
-from edge.redis.client import RedisClient
 from edge.redis.pipe import Command, RedisUnavailable, pack
 from edge.redis.resp import Reply
+
+if TYPE_CHECKING:
+    from edge.redis.client import RedisClient
 
 __all__ = ["Inquirer", "RemoteCache"]
 

@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from importlib import import_module
 from mmap import PAGESIZE
 from typing import Any
 
@@ -88,6 +89,8 @@ def launch(
         build_state(config, NO_KEYS)
     except OSError as error:
         raise StartError(f"a provider's ca_file cannot be read: {error.strerror or error}") from None
+    if config.cache.redis is not None:
+        import_module("edge.redis.client")  # before the fork, so that the workers share it
     if handover.REHEARSAL in os.environ:
         return 0
     logs = Logs(config.telemetry.log.level, config.telemetry.log.format)

@@ -20,7 +20,6 @@ from xxhash import xxh3_64_intdigest
 
 from edge import config
 from edge._fast import Member
-from edge.upstreams.http2 import HttpxTransport
 from edge.upstreams.transport import Pool
 from edge.upstreams.wire import Transport
 
@@ -144,6 +143,8 @@ def open_site(name: str, settings: config.Provider, connect_s: float) -> Site:
         tls.minimum_version = ssl.TLSVersion.TLSv1_2
     transport: Transport
     if settings.http2:
+        from edge.upstreams.http2 import HttpxTransport  # few have such a provider
+
         transport = HttpxTransport(
             f"{url.scheme}://{url.netloc}", connect_s=connect_s, max_connections=settings.max_connections, tls=tls
         )

@@ -234,3 +234,13 @@ def test_every_module_imports_alone(module, importer):
 def test_files_are_small_enough_to_hold_one_idea():
     for path in [*PACKAGE.rglob("*.py"), *(ROOT / "tests").rglob("*.py")]:
         assert len(path.read_text().splitlines()) <= 450, path
+
+
+def test_an_edge_without_redis_or_http2_imports_neither_library():
+    told = subprocess.run(
+        [sys.executable, "-c", "import sys, edge.server.launch; print({'redis', 'httpx2'} & set(sys.modules))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout == "set()\n"
