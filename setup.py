@@ -93,6 +93,7 @@ PATH_MODULES = [
     "edge.telemetry.metrics",
     "edge.telemetry.writer",
     "edge.upstreams.attempt",
+    "edge.upstreams.choice",
     "edge.upstreams.client_headers",
     "edge.upstreams.clocks",
     "edge.upstreams.connection",

@@ -1,10 +1,10 @@
 from edge.call cimport Call
 from edge.inquiry cimport Inquiry
 from edge.upstreams.attempt cimport Attempt
+from edge.upstreams.choice cimport Candidates
 from edge.upstreams.clocks cimport Deadline
 from edge.upstreams.desk cimport Desk, Outcome
-from edge.upstreams.retry cimport may_follow
-from edge.upstreams.ties cimport targets_of
+from edge.upstreams.retry cimport conclude, may_follow
 from edge.upstreams.tried cimport Tried
 
 
@@ -15,18 +15,17 @@ cdef class Dispatch(Outcome):
     cdef Attempt _attempt
     cdef Deadline _deadline
     cdef object _done, _job
-    cdef list _targets
-    cdef int _at
-    cdef bint _failed, _names, _counts
+    cdef Candidates _candidates
+    cdef bint _failed, _counts
     cdef double _begun
 
     cpdef start(self)
     cpdef cancel(self)
     cdef Deadline _begin(self)
     cdef _next(self)
-    cdef _ask(self, object upstream, object account)
+    cdef _conclude(self, object error)
     cdef _judge(self, object error)
-    cdef _tell(self, object failure, bint ends)
+    cdef _tell(self, object failure, double begun, bint ends)
     cpdef _expired(self, object error)
     cdef _estimate_uncounted(self)
     cdef _estimate(self)

@@ -6,17 +6,15 @@ from time import perf_counter
 
 from edge.call import Call
 from edge.dialects.provider_state import refuse_state_in
-from edge.errors import EdgeError, InvalidRequest, NothingAvailable, ProviderError, UpstreamTimeout
+from edge.errors import ClientClosedRequest, EdgeError, InvalidRequest, NothingAvailable, ProviderError, UpstreamTimeout
 from edge.inquiry import Inquiry
 from edge.own_answers import estimate_count
 from edge.slices import Done, Job
 from edge.upstreams.attempt import Attempt
+from edge.upstreams.choice import Candidates
 from edge.upstreams.clocks import Deadline
 from edge.upstreams.desk import Desk, Outcome
-from edge.upstreams.provider import Account
-from edge.upstreams.retry import AttemptFailed, failed_attempt, may_follow
-from edge.upstreams.router import Upstream
-from edge.upstreams.ties import targets_of
+from edge.upstreams.retry import AttemptFailed, conclude, failed_attempt, may_follow
 from edge.upstreams.tried import Tried
 
 __all__ = ["Dispatch"]
@@ -32,8 +30,7 @@ class Dispatch(Outcome):
         self._desk = desk
         self._inquiry = inquiry
         self._done: Done | None = done
-        self._targets, self._names = targets_of(inquiry)
-        self._at = 0
+        self._candidates = Candidates(inquiry)
         self._failed = False
         self._begun = 0.0
         self._tried: Tried | None = None
@@ -47,7 +44,7 @@ class Dispatch(Outcome):
         payload = inquiry.payload
         deadline = Deadline(desk.sweep, inquiry.state.settings.resilience, self._expired, payload.deadline_ms)
         if self._counts:
-            deadline.for_attempts(False, COUNT_S, len(self._targets))
+            deadline.for_attempts(False, COUNT_S, self._candidates.size)
         else:
             deadline.for_attempts(payload.stream)
         if isinstance(inquiry, Call):  # the clients of a flight have clocks of their own
@@ -56,7 +53,13 @@ class Dispatch(Outcome):
 
     def start(self) -> None:
         """Ask the first upstream."""
-        self._next()
+        self._begun = perf_counter()
+        if self._candidates.next(self._begun, True):
+            self._next()
+        elif self._counts:
+            self._estimate()
+        else:
+            self._finish(NothingAvailable())
 
     def cancel(self) -> None:
         """Nobody waits for the answer any more: what is under way is closed. `done` is not called."""
@@ -65,25 +68,25 @@ class Dispatch(Outcome):
             self._end()
             if attempt is not None:
                 attempt.cancel()
+                self._conclude(ClientClosedRequest())
 
     def _next(self) -> None:
-        inquiry = self._inquiry
-        upstream, account = self._targets[self._at]
-        self._at += 1
+        """Ask the one that was picked."""
+        inquiry, candidates = self._inquiry, self._candidates
+        upstream = candidates.upstream
+        assert upstream is not None  # noqa: S101 - one was picked
         inquiry.attempts += 1
-        self._begun = perf_counter()
         if self._counts and not upstream.provider.speaks(inquiry.head.route):
             inquiry.upstream = upstream
+            if candidates.trial is not None:
+                candidates.trial.cancelled(self._begun)
             self._estimate_uncounted()
             return
-        self._ask(upstream, account)
-
-    def _ask(self, upstream: Upstream, account: Account | None) -> None:
-        inquiry = self._inquiry
-        others_left = self._at < len(self._targets) or self._counts
-        tried = self._tried = inquiry.attempt = Tried(upstream, account, self._names, others_left)
-        attempt = Attempt(self._desk, inquiry, self._deadline, self, tried)
-        self._attempt = attempt
+        others_left = self._counts or candidates.left(self._begun)
+        tried = self._tried = inquiry.attempt = Tried(
+            upstream, candidates.account, candidates.trial, candidates.names, others_left
+        )
+        attempt = self._attempt = Attempt(self._desk, inquiry, self._deadline, self, tried)
         attempt.start()
 
     # As the outcome of an attempt.
@@ -92,8 +95,9 @@ class Dispatch(Outcome):
         self._attempt = None
         defect: Exception | None = None
         try:
+            self._conclude(failure)
             if failure is not None:
-                self._tell(failure, True)
+                self._tell(failure, self._begun, True)
         except Exception as error:  # noqa: BLE001 - a defect of ours must not leave a client waiting
             defect = error
         self._finish(defect)
@@ -101,59 +105,62 @@ class Dispatch(Outcome):
     def failed(self, error: Exception) -> None:
         self._attempt = None
         try:
+            self._conclude(error)
             self._judge(error)
         except Exception as defect:  # noqa: BLE001 - as above
             self._finish(defect)
+
+    def _conclude(self, error: Exception | None) -> None:
+        """For the upstream's record. A time that the client has set says nothing of the upstream."""
+        if isinstance(error, UpstreamTimeout) and self._inquiry.payload.deadline_ms and self._deadline.over():
+            error = ClientClosedRequest()
+        if self._tried is not None:
+            conclude(self._inquiry, self._tried, error)
 
     def _judge(self, error: Exception) -> None:
         """Whom to ask next, or what to tell."""
         if self._done is None:
             return
-        inquiry = self._inquiry
-        last, counts = self._at == len(self._targets), self._counts
-        if isinstance(error, AttemptFailed):
-            self._failed = True
-            ends = last or self._deadline.over()
-            self._tell(error, ends)
-            if ends and not counts:
-                self._finish(UpstreamTimeout())
-                return
+        inquiry, tried = self._inquiry, self._tried
+        follows = False
+        if isinstance(error, ProviderError) and not self._counts:
+            follows = (
+                (not inquiry.started or inquiry.early)
+                and not self._deadline.over()
+                and (error.absent or tried is None or may_follow(tried, not error.refused))
+            )
+        elif isinstance(error, (AttemptFailed, ProviderError)):
+            follows = not self._deadline.over()
         elif isinstance(error, InvalidRequest):
             # It cannot be said in that provider's dialect; another may speak the client's.
-            if last and self._failed and error.details is None:
-                # One that could have answered it failed: it is worth asking again. Where there are details, an SDK
-                # knows by them how to ask so that this one can answer.
-                self._finish(NothingAvailable())
-                return
-            if last:
-                self._finish(error)
-                return
-        elif isinstance(error, ProviderError):
+            follows = True
+        begun = self._begun
+        if follows:
+            self._begun = perf_counter()
+            follows = self._candidates.next(self._begun, tried is not None and tried.others_left)
+        if isinstance(error, (AttemptFailed, ProviderError)):
             self._failed = True
-            ends = (
-                (inquiry.started and not inquiry.early)
-                or last
-                or self._deadline.over()
-                or not (error.absent or self._tried is None or may_follow(self._tried, not error.refused))
-            )
-            self._tell(error, ends)
-            if ends and not counts:
-                self._finish(error)
-                return
+            self._tell(error, begun, not follows)
+        if follows:
+            self._tried = inquiry.attempt = None
+            self._next()
+        elif self._counts and isinstance(error, (AttemptFailed, ProviderError)):
+            # Only where tokens are to be counted: whoever asks for that can do with an estimate.
+            self._tried = inquiry.attempt = None
+            self._estimate()
+        elif isinstance(error, AttemptFailed):
+            self._finish(UpstreamTimeout() if self._deadline.over() else NothingAvailable())
+        elif isinstance(error, InvalidRequest) and self._failed and error.details is None:
+            # One that could have answered it failed: it is worth asking again. Where there are details, an SDK knows by
+            # them how to ask so that this one can answer.
+            self._finish(NothingAvailable())
         else:
             self._finish(error)
-            return
-        self._tried = inquiry.attempt = None
-        if last or (counts and self._deadline.over()):
-            # Only where tokens are to be counted: whoever asks for that can do with an estimate.
-            self._estimate()
-        else:
-            self._next()
 
-    def _tell(self, failure: AttemptFailed | ProviderError, ends: bool) -> None:
-        following = None if ends else self._targets[self._at][0]
+    def _tell(self, failure: AttemptFailed | ProviderError, begun: float, ends: bool) -> None:
+        following = None if ends else self._candidates.upstream
         if self._tried is not None:
-            self._desk.hooks.attempt_failed(failed_attempt(self._inquiry, self._tried, failure, self._begun, following))
+            self._desk.hooks.attempt_failed(failed_attempt(self._inquiry, self._tried, failure, begun, following))
 
     def _expired(self, error: EdgeError) -> None:
         if self._attempt is not None:

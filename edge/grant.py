@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from edge.config import CacheMode
-from edge.upstreams.router import Choice, Upstream
+from edge.upstreams.choice import Choice
+from edge.upstreams.router import Upstream
 
 __all__ = ["Grant"]
 

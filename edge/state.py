@@ -12,9 +12,10 @@ from edge.guard.key_table import KeyTable
 from edge.memo import Memo
 from edge.routes import Route
 from edge.upstreams.catalog import Catalog
+from edge.upstreams.choice import Choice
 from edge.upstreams.fleet import Fleet
 from edge.upstreams.provider import Provider
-from edge.upstreams.router import Choice, Router, Upstream
+from edge.upstreams.router import Router, Upstream
 
 __all__ = ["State", "build_state"]
 

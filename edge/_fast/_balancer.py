@@ -215,6 +215,27 @@ class Balancer:
             return self._least_busy(mask, by_price=False)
         return self._by_affinity(mask, prefix_hash)
 
+    def least_bad(self, now: cython.double, exclude: cython.ulonglong = 0) -> int:
+        """The index of the member to send to where `pick` gives none: of those that only a breaker holds up, and that
+        `exclude` leaves, the one that fails least, of these the one that would be let through first. -1: none.
+        """
+        best: cython.Py_ssize_t = -1
+        bit: cython.ulonglong = 1
+        member: Member
+        for i in range(self._size):
+            member = self._members[i]
+            if not exclude & bit and member._may_try(now):
+                if best < 0:
+                    best = i
+                else:
+                    known: Member = self._members[best]
+                    if member._error_rate < known._error_rate or (
+                        member._error_rate == known._error_rate and member._ready < known._ready
+                    ):
+                        best = i
+            bit <<= 1
+        return best
+
     def retry_after(self, now: cython.double) -> float:
         """Seconds after which some member may let a request through, 0.0 if one does now."""
         return min([member.retry_after(now) for member in self._members])

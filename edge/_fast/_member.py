@@ -97,7 +97,7 @@ class Member:
         self._key = key & 0xFFFFFFFFFFFFFFFF
         self._state = _CLOSED
         self._generation = self._failures = self._probing = self._in_flight = self._measured = 0
-        self._ready = self._latest = self._open_s = self._next_open_s = 0.0
+        self._ready = self._cool = self._latest = self._open_s = self._next_open_s = 0.0
         self._ttfc = self._ttfc_at = self._pace = self._pace_at = self._error_rate = 0.0
         self.configure(failures, open_s, max_open_s, probes, decay_s)
 
@@ -121,9 +121,11 @@ class Member:
         """Whether `begin` would let a request through; changes nothing."""
         return self._allows(now)
 
-    def begin(self, now: cython.double) -> Attempt | None:
-        """A request is sent; None where the breaker, or a Retry-After, does not let it through."""
-        if not self._allows(now):
+    def begin(self, now: cython.double, panic: cython.bint = False) -> Attempt | None:
+        """A request is sent; None where the breaker, or a Retry-After, does not let it through. In `panic`, which is
+        where no upstream lets one through, an open breaker does before its time, for as many as it has probes.
+        """
+        if not (self._allows(now) or (panic and self._may_try(now))):
             return None
         attempt: Attempt = Attempt.__new__(Attempt)
         attempt._member = self
@@ -142,13 +144,14 @@ class Member:
         """Let nothing through before `until`, which a Retry-After asked for. The later of two times stands; one that is
         not a time is not heard, and how long is too long is the caller's to say.
         """
-        if self._ready < until <= _MAX_TIME:
-            self._ready = until
+        if self._cool < until <= _MAX_TIME:
+            self._cool = until
 
     def retry_after(self, now: cython.double) -> float:
         """Seconds after which it may let a request through, 0.0 if it does now."""
-        if self._ready > now:
-            return self._ready - now
+        ready: cython.double = self._cool if self._state == _CLOSED else max(self._ready, self._cool)
+        if ready > now:
+            return ready - now
         return 0.0 if self._allows(now) else _PROBE_WAIT_S
 
     @property
@@ -188,7 +191,12 @@ class Member:
     @cython.cfunc
     @cython.exceptval(check=False)
     def _allows(self, now: cython.double) -> cython.bint:
-        return self._ready <= now <= _MAX_TIME and (self._state == _CLOSED or self._probing < self._probes)
+        return (self._state == _CLOSED or self._ready <= now) and self._may_try(now)
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def _may_try(self, now: cython.double) -> cython.bint:
+        return self._cool <= now <= _MAX_TIME and (self._state == _CLOSED or self._probing < self._probes)
 
 
 @cython.cfunc

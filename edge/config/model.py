@@ -201,6 +201,13 @@ class Cache(Settings, frozen=True, kw_only=True):
     redis: Redis | None = None
 
 
+class Breaker(Settings, frozen=True, kw_only=True):
+    failures: Annotated[int, Meta(ge=1, le=1_000_000)] = 5
+    open_s: Seconds = 30.0
+    max_open_s: Seconds = 300.0
+    probes: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+
+
 class Resilience(Settings, frozen=True, kw_only=True):
     connect_s: Seconds = 3.0
     first_content_s: Seconds = 120.0
@@ -208,6 +215,7 @@ class Resilience(Settings, frozen=True, kw_only=True):
     idle_s: Seconds = 60.0
     total_s: Seconds = 600.0
     stream_keepalive_s: Annotated[float, Meta(ge=0, le=86400)] = 15.0
+    breaker: Breaker = field(default_factory=Breaker)
 
 
 class Translation(Settings, frozen=True, kw_only=True):

@@ -52,6 +52,9 @@ def problems(config: Config, *, insecure: bool = False) -> list[Problem]:
         found += _provider_problems(name, provider, config.server)
     if not config.providers:
         found.append((("providers",), "at least one provider is needed"))
+    breaker = config.resilience.breaker
+    if breaker.max_open_s < breaker.open_s:
+        found.append((("resilience", "breaker", "max_open_s"), "must be at least 'open_s'"))
     if config.cache.redis is not None:
         found += _redis_problems(config.cache.redis)
     for alias, model in config.models.items():

@@ -28,6 +28,7 @@ SECTIONS = {
     "cache.memory": "those in each worker's memory",
     "cache.redis": "those in Redis, shared by all workers and machines",
     "resilience": "how long is waited, and what for",
+    "resilience.breaker": "when an upstream that fails is let alone",
     "translation": "between the two APIs",
     "telemetry": "what is told of the service",
     "telemetry.log": "lines on standard error",

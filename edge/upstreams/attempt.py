@@ -310,6 +310,7 @@ class Attempt(Receiver):
             self._pass(failure_of(said, stream.error_data))
             return
         inquiry.content_at = perf_counter()
+        self._tried.has_content(inquiry.content_at, inquiry.upstream_s)
         self._desk.replies.stream(inquiry, self._tried.status, headers)
         ready, self._ready = bytes(self._ready), bytearray()
         self._enter(RELAY)
@@ -325,8 +326,7 @@ class Attempt(Receiver):
         inquiry, relay = self._inquiry, self._events()
         if ready := relay.take(data):
             inquiry.write(ready)
-        if relay.moved:
-            self._deadline.heard = True
+        self._deadline.heard |= relay.moved
         if relay.stream.finished or relay.stream.failed or inquiry.congested():
             self._go_on()
 

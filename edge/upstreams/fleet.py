@@ -37,20 +37,29 @@ DECIDED_HERE: dict[str, object] = {
 }
 """Settings of a provider that say what this gateway does, and nothing of where it asks, or as whom."""
 
+DEFAULT = config.Breaker()
 Identity = tuple[config.Provider, float, bytes]
 
 
 class Site:
     """``transport`` is its connections; ``configured`` the models that a configuration names, whose members stay."""
 
-    __slots__ = ("__weakref__", "_members", "configured", "identity", "name", "transport")
+    __slots__ = ("__weakref__", "_breaker", "_members", "configured", "identity", "name", "transport")
 
-    def __init__(self, name: str, identity: Identity, transport: Transport) -> None:
+    def __init__(self, name: str, identity: Identity, transport: Transport, breaker: config.Breaker = DEFAULT) -> None:
         self.name = name
         self.identity = identity
         self.transport = transport
         self.configured: frozenset[str] = frozenset()
         self._members: dict[str, Member] = {}
+        self._breaker = breaker
+
+    def configure(self, breaker: config.Breaker) -> None:
+        """Other settings of the breakers; what is open stays so for its time."""
+        if breaker != self._breaker:
+            self._breaker = breaker
+            for member in list(self._members.values()):
+                member.configure(breaker.failures, breaker.open_s, breaker.max_open_s, breaker.probes)
 
     def member(self, model: str) -> Member:
         """How the upstream does that this model is here: one member for all who ask, as long as it is remembered."""
@@ -60,7 +69,9 @@ class Site:
                 self._forget()
             # Another configuration is read in a thread of its own, and finds its upstreams' members meanwhile.
             key = xxh3_64_intdigest(f"{self.name}/{model}".encode())
-            found = self._members.setdefault(model, Member(key))
+            of = self._breaker
+            made = Member(key, of.failures, of.open_s, of.max_open_s, of.probes)
+            found = self._members.setdefault(model, made)
         return found
 
     def _forget(self) -> None:
@@ -72,8 +83,11 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """``sites`` by the names of the providers; ``configured`` has the models of each that the configuration names."""
+    """``sites`` by the names of the providers; ``configured`` has the models of each that the configuration names;
+    ``breaker`` are the settings of all breakers.
+    """
 
+    breaker: config.Breaker
     sites: dict[str, Site]
     configured: dict[str, frozenset[str]]
 
@@ -82,16 +96,16 @@ class Fleet:
         """The fleet of a configuration, with those of the old sites that are the same. The old one serves on: nothing
         of it ends before `succeed`. Raises OSError for a ``ca_file`` that cannot be read.
         """
-        connect_s = settings.resilience.connect_s
+        connect_s, breaker = settings.resilience.connect_s, settings.resilience.breaker
         sites: dict[str, Site] = {}
         for name, provider in settings.providers.items():
             known = old.sites.get(name) if old is not None else None
             same = known is not None and known.identity == identity(provider, connect_s)
-            sites[name] = known if known is not None and same else open_site(name, provider, connect_s)
+            sites[name] = known if known is not None and same else open_site(name, provider, connect_s, breaker)
         configured: dict[str, set[str]] = {name: set() for name in sites}
         for name, model in upstreams_of(settings):
             configured[name].add(model)
-        fleet = cls(sites, {name: frozenset(models) for name, models in configured.items()})
+        fleet = cls(breaker, sites, {name: frozenset(models) for name, models in configured.items()})
         for name, site in sites.items():
             site.configured |= fleet.configured[name]
         return fleet
@@ -106,6 +120,7 @@ class Fleet:
                 site.transport.retire()
         for name, site in self.sites.items():
             site.configured = self.configured[name]
+            site.configure(self.breaker)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -133,7 +148,7 @@ def identity(settings: config.Provider, connect_s: float) -> Identity:
     return msgspec.structs.replace(settings, **DECIDED_HERE), connect_s, authorities
 
 
-def open_site(name: str, settings: config.Provider, connect_s: float) -> Site:
+def open_site(name: str, settings: config.Provider, connect_s: float, breaker: config.Breaker = DEFAULT) -> Site:
     """A site to which nothing is connected yet. Raises OSError for a ``ca_file`` that cannot be read."""
     known_by = identity(settings, connect_s)
     url = urlsplit(settings.base_url)
@@ -153,4 +168,4 @@ def open_site(name: str, settings: config.Provider, connect_s: float) -> Site:
         transport = Pool(
             url.hostname or "", port, tls=tls, connect_s=connect_s, max_connections=settings.max_connections
         )
-    return Site(name, known_by, transport)
+    return Site(name, known_by, transport, breaker)

@@ -9,3 +9,4 @@ cpdef bint is_kept(Inquiry inquiry) except -1
 cpdef str code_of_attempt(int status, object error)
 cpdef list returned_headers(list headers, dict index)
 cpdef bint is_stream(int status, dict index, bint asked) except -1
+cpdef conclude(Inquiry inquiry, Tried tried, object error)

@@ -41,6 +41,7 @@ __all__ = [
     "check_end",
     "check_status",
     "code_of_attempt",
+    "conclude",
     "failed_attempt",
     "failure_of",
     "is_for_nobody",
@@ -149,6 +150,34 @@ def may_follow(tried: Tried, taken: bool = True) -> bool:
         return True
     stream = tried.crossing.stream if tried.crossing is not None else None
     return not taken and (stream is None or not stream.accepted)
+
+
+def conclude(inquiry: Inquiry, tried: Tried, error: Exception | None) -> None:
+    """Tell the upstream's breaker and averages what came of an attempt: an answer, what it failed with, or nothing that
+    says anything of the upstream.
+
+    The provider is at fault where it cannot be reached, answers with a status of 500 or above, says so inside a stream,
+    or gives what is no answer. A 429, a refused key, and a client's own 4xx say nothing of its health.
+    """
+    trial, now, status = tried.trial, perf_counter(), tried.status
+    if trial is None:
+        return
+    if isinstance(error, AttemptFailed):
+        status = error.status
+    elif isinstance(error, ProviderError):
+        status = status if 400 <= status < 500 else 500
+    elif error is not None:
+        status = 0
+    if status >= 500:
+        trial.failed(now)
+    elif status >= 400:
+        trial.neutral(now)
+    elif status:
+        usage = inquiry.usage
+        tokens = usage.output if usage is not None and usage.output > 0 else 0
+        trial.finished(now, tokens, inquiry.upstream_s - tried.content_s if tried.content_s >= 0.0 else -1.0)
+    else:
+        trial.cancelled(now)
 
 
 def is_kept(inquiry: Inquiry) -> bool:

@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from edge import config
-from edge._fast import Balancer
 from edge.errors import Headers, ModelNotFound, UnsupportedRoute
 from edge.memo import Memo
 from edge.routes import Route
+from edge.upstreams.choice import Choice, Group
 from edge.upstreams.provider import Provider
 
-__all__ = ["Choice", "Group", "Resolution", "Router", "Upstream"]
+__all__ = ["Resolution", "Router", "Upstream"]
 
-ALL = 0xFFFFFFFFFFFFFFFF
-"""The mask of a whole group, which has 64 upstreams at most."""
 MAX_COMPARED = 100
 MAX_NAME = 64
 PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F))
@@ -43,43 +41,6 @@ class Upstream:
             (b"x-edge-provider", provider.name.encode("ascii")),
             (b"x-edge-model", quote(model, safe=PRINTABLE).encode("ascii")),
         ]
-
-
-class Group:
-    """Upstreams of which one is picked: those of an alias, or the one that a name leads to, whose ``alias`` is "".
-    ``members`` are how they do, over all configurations that have them, and what ``balancer`` picks among.
-    """
-
-    __slots__ = ("alias", "balancer", "members", "upstreams")
-
-    def __init__(self, alias: str, upstreams: tuple[Upstream, ...]) -> None:
-        self.alias = alias
-        self.upstreams = upstreams
-        self.members = tuple(upstream.provider.site.member(upstream.model) for upstream in upstreams)
-        self.balancer = Balancer(self.members, "failover")
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A group, and in ``mask`` a bit for each of its upstreams that may be asked, the lowest for the first."""
-
-    group: Group
-    mask: int
-
-    @property
-    def upstreams(self) -> tuple[Upstream, ...]:
-        return tuple(upstream for n, upstream in enumerate(self.group.upstreams) if self.mask >> n & 1)
-
-    def only(self, may: Callable[[Upstream], bool]) -> Choice:
-        """Of those, the ones that `may` be asked."""
-        bits = (1 << n for n, upstream in enumerate(self.group.upstreams) if self.mask >> n & 1 and may(upstream))
-        return Choice(self.group, sum(bits))
-
-    def pick(self, now: float, tried: int = 0) -> int:
-        """The place in the group of the upstream to ask, -1 where none is left; `tried` has the bits of those that are
-        not to be asked again.
-        """
-        return self.group.balancer.pick(now, exclude=ALL & ~self.mask | tried)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +84,7 @@ class Router:
         if found is None:
             raise ModelNotFound(f"The model '{name}' does not exist here.", param="model")
         groups = (found, *(self.aliases[other] for other in self._fallbacks.get(found.alias, ())))
-        own, *fallbacks = [
-            Choice(group, ALL).only(lambda upstream: upstream.provider.serves(route)) for group in groups
-        ]
+        own, *fallbacks = [Choice(group).only(lambda upstream: upstream.provider.serves(route)) for group in groups]
         if not own.mask and not any(choice.mask for choice in fallbacks):
             dialects = " and ".join(sorted({upstream.provider.dialect for upstream in found.upstreams}))
             raise UnsupportedRoute(

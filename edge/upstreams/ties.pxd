@@ -1,3 +1,1 @@
-from edge.inquiry cimport Inquiry
-
-cpdef tuple targets_of(Inquiry inquiry)
+cpdef list targets_of(tuple upstreams, str tenant)

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from edge.upstreams.provider import Account
     from edge.upstreams.router import Upstream
 
-__all__ = ["FREE", "MAKES", "NAMES", "is_unknown_thing", "targets_of", "tie_of"]
+__all__ = ["FREE", "MAKES", "NAMES", "Target", "is_unknown_thing", "targets_of", "tie_of"]
 
 FREE, MAKES, NAMES = range(3)
-Target = tuple["Upstream", "Account | None"]
-"""Whom to ask, and with which of the provider's credentials; None: whose turn it is."""
+Target = tuple["Upstream", "Account"]
+"""Whom to ask, and with which of the provider's credentials."""
 MAX_TARGETS = 8
 """Accounts that are asked for one thing."""
 
@@ -83,20 +83,12 @@ def tie_of(inquiry: Inquiry) -> int:
     return FREE
 
 
-def targets_of(inquiry: Inquiry) -> tuple[list[Target], bool]:
-    """Whom to ask, in this order, and whether the request names what an account keeps."""
-    upstreams: tuple[Upstream, ...] = inquiry.grant.upstreams
-    if len(upstreams) == 1 and not upstreams[0].provider.takes_turns:
-        return [(upstreams[0], None)], False
-    tie = tie_of(inquiry)
-    if tie == FREE:
-        return [(upstream, None) for upstream in upstreams], False
-    tenant = inquiry.key.tenant or inquiry.key.id
+def targets_of(upstreams: tuple[Upstream, ...], tenant: str) -> list[Target]:
+    """Whom to ask for what an account keeps, in this order."""
     targets: list[Target] = []
     for upstream in upstreams:
-        accounts = upstream.provider.accounts_of(tenant)
-        targets += [(upstream, account) for account in (accounts if tie == NAMES else accounts[:1])]
-    return (targets[:MAX_TARGETS], True) if tie == NAMES else (targets, False)
+        targets += [(upstream, account) for account in upstream.provider.accounts_of(tenant)]
+    return targets[:MAX_TARGETS]
 
 
 def is_unknown_thing(status: int, body: bytes) -> bool:

@@ -4,7 +4,7 @@ from edge.upstreams.request cimport UpstreamRequest
 
 
 cdef class Tried:
-    cdef readonly object upstream
+    cdef readonly object upstream, trial
     cdef readonly Provider provider
     cdef readonly Account account
     cdef readonly bint names, others_left
@@ -12,6 +12,8 @@ cdef class Tried:
     cdef public UpstreamRequest request
     cdef public object usage
     cdef public int status
+    cdef public double content_s
     cdef public bint charged
 
+    cpdef has_content(self, double now, double upstream_s)
     cpdef object error_event(self, object error, str request_id)

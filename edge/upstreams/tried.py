@@ -8,6 +8,7 @@ from edge.hooks import Usage
 from edge.upstreams.request import UpstreamRequest
 
 if TYPE_CHECKING:
+    from edge._fast import Attempt as Trial
     from edge.dialects.crossing import Crossing
     from edge.errors import EdgeError
     from edge.upstreams.provider import Account, Provider
@@ -20,25 +21,37 @@ NO_WARNINGS: frozenset[str] = frozenset()
 
 class Tried:
     """``upstream``, a model of ``provider``, is asked by the credentials of ``account``, None for those whose turn it
-    is. ``names``: the request names what an account keeps, so others do not know it (`edge.upstreams.ties`);
-    ``others_left``: another upstream can be asked if this one fails.
+    is. ``trial`` takes the outcome, for the upstream's breaker; None where that is not heard. ``names``: the request
+    names what an account keeps, so others do not know it (`edge.upstreams.ties`); ``others_left``: another upstream can
+    be asked if this one fails.
 
     ``crossing`` is how the request and its answer cross, None before that is known; ``request`` what is sent, None
-    before; ``status`` that of the answer, 0 before; ``usage`` what a whole answer said of its tokens. ``charged``: they
-    are in the books.
+    before; ``status`` that of the answer, 0 before; ``content_s`` how long the inquiry had waited upstream when a
+    stream's first content came, -1.0 before; ``usage`` what a whole answer said of its tokens. ``charged``: they are in
+    the books.
     """
 
-    def __init__(self, upstream: Upstream, account: Account | None, names: bool, others_left: bool) -> None:
+    def __init__(
+        self, upstream: Upstream, account: Account | None, trial: Trial | None, names: bool, others_left: bool
+    ) -> None:
         self.upstream = upstream
         self.provider: Provider = upstream.provider
         self.account = account
+        self.trial = trial
         self.names = names
         self.others_left = others_left
         self.crossing: Crossing | None = None
         self.request: UpstreamRequest | None = None
         self.status = 0
+        self.content_s = -1.0
         self.usage: Usage | None = None
         self.charged = False
+
+    def has_content(self, now: float, upstream_s: float) -> None:
+        """A stream's first content is here."""
+        self.content_s = upstream_s
+        if self.trial is not None:
+            self.trial.first_content(now)
 
     @property
     def sent(self) -> bool:

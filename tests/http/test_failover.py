@@ -89,7 +89,14 @@ def edge(simulator, second, front, tmp_path_factory):
             },
             "providers": providers,
             "models": models,
-            "resilience": {"connect_s": 1, "first_content_s": 0.6, "attempt_s": 0.6, "idle_s": 1, "total_s": 1.8},
+            "resilience": {
+                "connect_s": 1,
+                "first_content_s": 0.6,
+                "attempt_s": 0.6,
+                "idle_s": 1,
+                "total_s": 1.8,
+                "breaker": {"failures": 1_000_000},
+            },
         }
         made = Edge(tmp_path_factory.mktemp("edge"), config, front=front)
         with running(made):
@@ -225,7 +232,7 @@ def test_a_client_that_left_is_not_tried_for_again(edge, simulator, second):
 
 
 def test_amplification_is_bounded_by_the_list(tmp_path):
-    """Two upstreams, all failing: two calls a request, never more."""
+    """Two upstreams, all failing: two calls a request, and one of the least bad once the breakers are open."""
     with Canned(answer(b"{}", 503)) as a, Canned(answer(b"{}", 503)) as b:
         config = {
             "providers": {n: {"dialect": "openai", "base_url": f"{c.url}/v1"} for n, c in (("a", a), ("b", b))},
@@ -233,6 +240,7 @@ def test_amplification_is_bounded_by_the_list(tmp_path):
         }
         edge = Edge(tmp_path, config)
         with running(edge):
-            for _ in range(10):
-                assert httpx2.post(f"{edge.url}/v1/chat/completions", json={"model": "x"}).status_code == 503
-        assert (len(a.seen), len(b.seen)) == (10, 10)
+            for sent in (10, *range(11, 16)):
+                for _ in range(5 if sent == 10 else 1):
+                    assert httpx2.post(f"{edge.url}/v1/chat/completions", json={"model": "x"}).status_code == 503
+                assert len(a.seen) + len(b.seen) == sent

@@ -69,6 +69,7 @@ def edge(keepers, tmp_path_factory):
     a, b, claude = keepers
     config = {
         "auth": {"keys": [{"id": f"team{n}", "digests": [digest]} for n, (_, digest) in enumerate(KEYS)]},
+        "resilience": {"breaker": {"failures": 1_000_000}},  # what is kept here answers chats with nonsense
         "providers": {
             "a": {"dialect": "openai", "base_url": f"{a.url}/v1", "api_keys": A_KEYS, "models": []},
             "b": {"dialect": "openai", "base_url": f"{b.url}/v1", "api_keys": ["sk-account-b"], "models": []},

@@ -1,0 +1,30 @@
+from edge.upstreams.ties cimport targets_of
+
+cdef int FREE, NAMES
+cdef object BITS
+
+
+cdef class Choice:
+    cdef readonly object group
+    cdef readonly tuple members
+    cdef readonly unsigned long long mask
+    cdef unsigned long long _barred
+    cdef object _balancer
+
+    cpdef int pick(self, double now, unsigned long long tried=*) except -2
+    cpdef int least_bad(self, double now, unsigned long long tried=*) except -2
+
+
+cdef class Candidates:
+    cdef tuple _choices
+    cdef list _asked, _targets
+    cdef str _tenant
+    cdef readonly bint names
+    cdef readonly int size
+    cdef readonly object upstream, account, trial
+
+    cpdef bint next(self, double now, bint panic=*) except -1
+    cpdef bint left(self, double now) except -1
+    cdef bint _next_target(self, double now) except -1
+    cdef bint _take(self, Choice choice, int place, double now) except -1
+    cdef unsigned long long _tried(self, Choice choice) except? 0

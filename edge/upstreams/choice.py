@@ -1,0 +1,151 @@
+"""Upstreams of which one is picked, and whom of them a dispatch asks, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from edge._fast import Attempt, Balancer, Member
+from edge.upstreams.ties import FREE, NAMES, Target, targets_of, tie_of
+
+if TYPE_CHECKING:
+    from edge.inquiry import Inquiry
+    from edge.upstreams.provider import Account
+    from edge.upstreams.router import Upstream
+
+__all__ = ["Candidates", "Choice", "Group"]
+
+BITS = 0xFFFFFFFFFFFFFFFF
+"""A group has 64 upstreams at most."""
+
+
+class Group:
+    """Upstreams of which one is picked: those of an alias, or the one that a name leads to, whose ``alias`` is "".
+    ``members`` are how they do, over all configurations that have them, and what ``balancer`` picks among.
+    """
+
+    def __init__(self, alias: str, upstreams: tuple[Upstream, ...]) -> None:
+        self.alias = alias
+        self.upstreams = upstreams
+        self.members: tuple[Member, ...] = tuple(
+            [upstream.provider.site.member(upstream.model) for upstream in upstreams]
+        )
+        self.balancer = Balancer(self.members, "failover")
+
+
+class Choice:
+    """A group, and in ``mask`` a bit for each of its upstreams that may be asked, the lowest for the first."""
+
+    def __init__(self, group: Group, mask: int = BITS) -> None:
+        self.group = group
+        self.members = group.members
+        self.mask = mask & (1 << len(group.upstreams)) - 1
+        self._balancer = group.balancer
+        self._barred = BITS & ~self.mask
+
+    @property
+    def upstreams(self) -> tuple[Upstream, ...]:
+        return tuple([upstream for n, upstream in enumerate(self.group.upstreams) if self.mask >> n & 1])
+
+    def only(self, may: Callable[[Upstream], bool]) -> Choice:
+        """Of those, the ones that `may` be asked."""
+        mask = 0
+        for n, upstream in enumerate(self.group.upstreams):
+            if self.mask >> n & 1 and may(upstream):
+                mask |= 1 << n
+        return Choice(self.group, mask)
+
+    def pick(self, now: float, tried: int = 0) -> int:
+        """The place in the group of the upstream to ask, -1 where none lets a request through; `tried` has the bits of
+        those that are not to be asked again.
+        """
+        return self._balancer.pick(now, 0, self._barred | tried)
+
+    def least_bad(self, now: float, tried: int = 0) -> int:
+        """The same where none does: whom to ask all the same, -1 where it is not for their breakers alone."""
+        return self._balancer.least_bad(now, self._barred | tried)
+
+
+class Candidates:
+    """Whom a dispatch may ask: of each choice of its grant what its strategy picks, the name's own first, an upstream
+    as often as it stands there. After `next` they are ``upstream``, ``account`` (None: whose turn it is) and ``trial``,
+    which takes the outcome (None: its breaker is not heard). ``size`` is how many there were.
+
+    ``names``: the request names what an account keeps, so its accounts are asked in their order, whatever the breakers
+    say: nobody else knows it.
+    """
+
+    def __init__(self, inquiry: Inquiry) -> None:
+        self._choices = inquiry.grant.choices
+        self._asked: list[tuple[Choice, int]] = []
+        self._tenant = ""
+        self._targets: list[Target] = []
+        self.upstream: Upstream | None = None
+        self.account: Account | None = None
+        self.trial: Attempt | None = None
+        upstreams = inquiry.grant.upstreams
+        self.size = len(upstreams)
+        tie = FREE if self.size == 1 and not upstreams[0].provider.takes_turns else tie_of(inquiry)
+        self.names = tie == NAMES
+        if tie != FREE:
+            self._tenant = inquiry.key.tenant or inquiry.key.id
+        if self.names:
+            self._targets = targets_of(upstreams, self._tenant)
+            self.size = len(self._targets)
+
+    def next(self, now: float, panic: bool = False) -> bool:
+        """Whom to ask now; False where nobody is left. In `panic` the least bad is asked where no breaker lets a
+        request through: better than nobody.
+        """
+        if self.names:
+            return self._next_target(now)
+        for choice in self._choices:
+            place = choice.pick(now, self._tried(choice))
+            if place >= 0:
+                return self._take(choice, place, now)
+        if panic:
+            for choice in self._choices:
+                place = choice.least_bad(now, self._tried(choice))
+                if place >= 0:
+                    return self._take(choice, place, now)
+        return False
+
+    def left(self, now: float) -> bool:
+        """Whether another upstream can be asked if this one fails."""
+        if self.names:
+            return bool(self._targets)
+        for choice in self._choices:
+            free = choice.mask & ~self._tried(choice)
+            if not free:
+                continue
+            for n, member in enumerate(choice.members):
+                if free >> n & 1 and member.allows(now):
+                    return True
+        return False
+
+    def _next_target(self, now: float) -> bool:
+        if not self._targets:
+            return False
+        self.upstream, self.account = self._targets.pop(0)
+        self.trial = self.upstream.provider.site.member(self.upstream.model).begin(now)
+        return True
+
+    def _take(self, choice: Choice, place: int, now: float) -> bool:
+        upstream, member = choice.group.upstreams[place], choice.members[place]
+        self._asked.append((choice, place))
+        self.upstream = upstream
+        self.account = upstream.provider.accounts_of(self._tenant)[0] if self._tenant else None
+        self.trial = member.begin(now, True)
+        return True
+
+    def _tried(self, choice: Choice) -> int:
+        """The bits of those that were asked in their place, or as upstreams of another choice."""
+        tried = 0
+        for other, place in self._asked:
+            if other is choice:
+                tried |= 1 << place
+            else:
+                for n, member in enumerate(choice.members):
+                    if member is other.members[place]:
+                        tried |= 1 << n
+        return tried

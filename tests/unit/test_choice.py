@@ -1,0 +1,132 @@
+"""Whom a dispatch asks, one after the other."""
+
+from __future__ import annotations
+
+import re
+from types import SimpleNamespace
+
+import pytest
+
+from edge.errors import UpstreamBadResponse, UpstreamCredentials, UpstreamStreamBroken, UpstreamUnreachable
+from edge.guard.auth import ANYONE, Key
+from edge.inquiry import Inquiry
+from edge.routes import match
+from edge.state import State
+from edge.upstreams.choice import Candidates
+from edge.upstreams.retry import AttemptFailed, conclude
+from edge.upstreams.tried import Tried
+from tests.unit.test_grant import CHAT, state
+
+RESPONSES = match(b"/v1/responses").route  # type: ignore[union-attr]
+
+
+def candidates(made: State, name: str = "smart", key: Key = ANYONE, route=CHAT, body: bytes = b"") -> Candidates:
+    payload = SimpleNamespace(body=body, span=lambda field: None)
+    inquiry = SimpleNamespace(
+        grant=made.grant(key, name, route), key=key, head=SimpleNamespace(route=route), payload=payload
+    )
+    return Candidates(inquiry)  # type: ignore[arg-type]
+
+
+def asked(found: Candidates, now: float = 1.0) -> list[str]:
+    names = []
+    while found.next(now):
+        names.append(found.upstream.names[0])
+        found.trial.neutral(now)
+    return names
+
+
+def fail(made: State, name: str, times: int = 5, now: float = 1.0) -> None:
+    (member,) = made.grant(ANYONE, name, CHAT).choices[0].members
+    for _ in range(times):
+        member.begin(now).failed(now)
+
+
+def test_the_names_own_upstreams_are_asked_and_then_those_of_its_fallbacks_each_once():
+    made = state()
+    assert asked(candidates(made)) == ["a/one", "b/two", "c/three", "a/small", "b/tiny", "c/four"]
+    limited = Key("k", "", (re.compile("smart"), re.compile("tiny")), admin=False)
+    assert asked(candidates(made, key=limited)) == ["a/one", "b/two", "c/three", "b/tiny"]
+
+
+def test_who_does_not_let_a_request_through_is_passed_over_until_its_time():
+    made = state()
+    fail(made, "a/one")
+    found = candidates(made)
+    assert asked(found) == ["b/two", "c/three", "a/small", "b/tiny", "c/four"]
+    assert not found.left(1.0)
+    assert asked(candidates(made), 31.0)[0] == "a/one"
+
+
+def test_where_none_lets_a_request_through_the_least_bad_is_asked_by_as_many_as_probe_it():
+    made = state()
+    for name in ("a/small", "b/tiny"):
+        fail(made, name, now=1.0 if name == "a/small" else 0.5)
+    first, second, third = (candidates(made, "cheap") for _ in range(3))
+    assert not first.next(2.0)
+    assert (first.next(2.0, True), first.upstream.names[0]) == (True, "b/tiny")
+    assert not first.left(2.0)
+    assert (second.next(2.0, True), second.upstream.names[0]) == (True, "a/small")
+    assert not third.next(2.0, True)
+    first.trial.finished(3.0)
+    assert (third.next(3.0), third.upstream.names[0]) == (True, "b/tiny")
+
+
+def test_a_wait_that_the_upstream_asked_for_is_kept_even_then():
+    made = state()
+    (member,) = made.grant(ANYONE, "last", CHAT).choices[0].members
+    member.cool_down(5.0)
+    assert not candidates(made, "last").next(4.9, True)
+    assert candidates(made, "last").next(5.0)
+
+
+def test_others_are_left_as_long_as_one_lets_a_request_through():
+    made = state()
+    fail(made, "b/tiny")
+    found = candidates(made, "cheap")
+    assert (found.next(2.0), found.left(2.0), found.left(31.0)) == (True, False, True)
+
+
+def test_what_an_account_keeps_is_asked_for_whatever_the_breakers_say():
+    made = state()
+    fail(made, "c/four")
+    found = candidates(made, "smart", route=RESPONSES, body=b'"encrypted_content":"x"')
+    assert found.names
+    assert found.size == 4  # Those of the dialect that has it
+    seen = []
+    while found.next(2.0):
+        seen.append((found.upstream.names[0], found.account is not None, found.trial is not None))
+    assert seen[-1] == ("c/four", True, False)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "failed", "heard"),
+    [
+        (200, None, False, True),
+        (200, AttemptFailed(529, b""), True, True),
+        (200, AttemptFailed(429, b""), False, False),
+        (200, UpstreamStreamBroken(), True, True),
+        (0, UpstreamUnreachable(), True, True),
+        (500, AttemptFailed(500, b""), True, True),
+        (429, AttemptFailed(429, b""), False, False),
+        (401, UpstreamCredentials(), False, False),
+        (404, UpstreamBadResponse(), False, False),
+        (302, UpstreamBadResponse(), True, True),
+        (400, None, False, False),
+        (0, RuntimeError(), False, False),
+    ],
+)
+def test_a_breaker_hears_of_failures_of_the_upstream_and_of_answers(status, error, failed, heard):
+    made = state()
+    found = candidates(made, "last")
+    fail(made, "last", 4)
+    assert found.next(1.0)
+    (member,) = made.grant(ANYONE, "last", CHAT).choices[0].members
+    before = member.error_rate
+    tried = Tried(found.upstream, None, found.trial, False, False)
+    tried.status = status
+    inquiry = Inquiry()
+    inquiry.usage = None
+    conclude(inquiry, tried, error)
+    assert (member.state, member.in_flight) == ("open" if failed else "closed", 0)
+    assert (member.error_rate != before) is heard
