@@ -14,7 +14,7 @@ from edge.upstreams.attempt import Attempt
 from edge.upstreams.choice import Candidates
 from edge.upstreams.clocks import Deadline
 from edge.upstreams.desk import Desk, Outcome
-from edge.upstreams.retry import AttemptFailed, conclude, failed_attempt, may_follow
+from edge.upstreams.retry import AttemptFailed, conclude, failed_attempt, may_follow, unavailable
 from edge.upstreams.tried import Tried
 
 __all__ = ["Dispatch"]
@@ -59,7 +59,7 @@ class Dispatch(Outcome):
         elif self._counts:
             self._estimate()
         else:
-            self._finish(NothingAvailable())
+            self._finish(unavailable(self._inquiry.grant.upstreams, self._begun))
 
     def cancel(self) -> None:
         """Nobody waits for the answer any more: what is under way is closed. `done` is not called."""
@@ -149,7 +149,8 @@ class Dispatch(Outcome):
             self._tried = inquiry.attempt = None
             self._estimate()
         elif isinstance(error, AttemptFailed):
-            self._finish(UpstreamTimeout() if self._deadline.over() else NothingAvailable())
+            over = self._deadline.over()
+            self._finish(UpstreamTimeout() if over else unavailable(inquiry.grant.upstreams, self._begun))
         elif isinstance(error, InvalidRequest) and self._failed and error.details is None:
             # One that could have answered it failed: it is worth asking again. Where there are details, an SDK knows by
             # them how to ask so that this one can answer.

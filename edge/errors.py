@@ -32,6 +32,8 @@
         UpstreamCredentials       503 upstream_credentials_exhausted
         UpstreamUnreachable       502 upstream_unreachable
         UpstreamTimeout           504 timeout
+        UpstreamRateLimited       429 upstream_rate_limited
+        UpstreamOverloaded        503 upstream_overloaded
         NothingAvailable          503 no_upstream_available
         UpstreamBadResponse       502 upstream_bad_response
         UpstreamStreamBroken      502 upstream_stream_broken
@@ -46,6 +48,7 @@ prompts, no internal addresses.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Self
 
 Headers = list[tuple[bytes, bytes]]
@@ -298,8 +301,7 @@ class RateLimited(PolicyError):
     message = "This key has asked too often."
 
     def __init__(self, message: str | None = None, *, wait_ns: int = 1_000_000_000) -> None:
-        ms = -(-wait_ns // 1_000_000)
-        super().__init__(message, headers=[(b"retry-after", b"%d" % -(-ms // 1000)), (b"retry-after-ms", b"%d" % ms)])
+        super().__init__(message, headers=wait_headers(-(-wait_ns // 1_000_000)))
 
 
 class ProviderError(EdgeError):
@@ -345,6 +347,34 @@ class UpstreamTimeout(ProviderError):
     message = "The provider did not answer in time."
 
 
+class UpstreamRateLimited(ProviderError):
+    """A provider's 429 said how long to leave it alone, and that is not over: `wait_s` is what is left of it. It is not
+    asked.
+    """
+
+    status = 429
+    code = "upstream_rate_limited"
+    kind = "provider_rate_limited"
+    message = "The provider's limit for this gateway is used up for the time being."
+    refused = True
+
+    def __init__(self, message: str | None = None, *, wait_s: float = 1.0) -> None:
+        super().__init__(message, headers=wait_headers(math.ceil(wait_s * 1000)))
+
+
+class UpstreamOverloaded(ProviderError):
+    """The same after a 503 or a 529."""
+
+    status = 503
+    code = "upstream_overloaded"
+    kind = "provider_overloaded"
+    message = "The provider is overloaded, and has asked not to be asked for the time being."
+    refused = True
+
+    def __init__(self, message: str | None = None, *, wait_s: float = 1.0) -> None:
+        super().__init__(message, headers=wait_headers(math.ceil(wait_s * 1000)))
+
+
 class NothingAvailable(ProviderError):
     """Of the upstreams that could answer this request, all failed."""
 
@@ -383,6 +413,11 @@ class ShuttingDown(EdgeError):
 
 class InternalError(EdgeError):
     pass
+
+
+def wait_headers(ms: int) -> Headers:
+    """When it is worth asking again, in both forms, rounded up."""
+    return [(b"retry-after", b"%d" % -(-ms // 1000)), (b"retry-after-ms", b"%d" % ms)]
 
 
 def kind_of_status(status: int) -> str:

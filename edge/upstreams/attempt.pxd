@@ -32,7 +32,7 @@ cdef class Attempt(Receiver):
     cpdef cancel(self)
     cpdef cross(self)
     cpdef send(self)
-    cdef _take_head(self)
+    cpdef _take_head(self)
     cdef _take(self, bytes data)
     cdef _ends(self, object end)
     cdef _take_end(self)

@@ -122,7 +122,8 @@ class Attempt(Receiver):
     def send(self) -> None:
         inquiry, tried = self._inquiry, self._tried
         self._since = perf_counter()
-        tried.request = tried.provider.request(inquiry, self._crossing(), tried.account, is_kept(inquiry))
+        account = tried.ready(self._since)
+        tried.request = tried.provider.request(inquiry, self._crossing(), account, is_kept(inquiry))
         self._enter(HEAD)
         self._wire = tried.provider.transport.send(tried.request, self)
 
@@ -133,19 +134,15 @@ class Attempt(Receiver):
         self._headers = headers
         self._index = index
         self._framed = framed
-        if self._state == ENDED:
-            return
-        try:
-            self._take_head()
-        except Exception as error:  # noqa: BLE001 - as above
-            self.fail(error)
+        self._guard(self._take_head)
 
     def _take_head(self) -> None:
-        status = self._tried.status
+        tried, status = self._tried, self._tried.status
+        tried.heed(self._index)
         if is_stream(status, self._index, self._inquiry.payload.stream):
             self._enter(HOLD)
             self._relay = EventRelay(self._crossing())
-        elif is_for_nobody(self._tried, status):
+        elif is_for_nobody(tried, status):
             self._enter(EXCERPT)
             self._timer = asyncio.get_running_loop().call_later(EXCERPT_S, self._look_at_excerpt)
         else:

@@ -20,6 +20,7 @@ from xxhash import xxh3_64_intdigest
 
 from edge import config
 from edge._fast import Member
+from edge.upstreams.cooling import Cooling
 from edge.upstreams.transport import Pool
 from edge.upstreams.wire import Transport
 
@@ -42,14 +43,17 @@ Identity = tuple[config.Provider, float, bytes]
 
 
 class Site:
-    """``transport`` is its connections; ``configured`` the models that a configuration names, whose members stay."""
+    """``transport`` is its connections; ``cooling`` when each of its keys may be asked, in the order of the
+    configuration; ``configured`` the models that a configuration names, whose members stay.
+    """
 
-    __slots__ = ("__weakref__", "_breaker", "_members", "configured", "identity", "name", "transport")
+    __slots__ = ("__weakref__", "_breaker", "_members", "configured", "cooling", "identity", "name", "transport")
 
     def __init__(self, name: str, identity: Identity, transport: Transport, breaker: config.Breaker = DEFAULT) -> None:
         self.name = name
         self.identity = identity
         self.transport = transport
+        self.cooling = [Cooling() for _ in identity[0].api_keys or (None,)]
         self.configured: frozenset[str] = frozenset()
         self._members: dict[str, Member] = {}
         self._breaker = breaker

@@ -7,6 +7,7 @@ from edge.upstreams.request cimport UpstreamRequest
 cdef class Account:
     cdef readonly list values
     cdef readonly bytes own
+    cdef readonly object cooling
 
 
 cdef class Provider:
@@ -16,6 +17,7 @@ cdef class Provider:
     cdef public object transport
     cdef readonly bint has_own_models, claims_any, takes_turns
     cdef readonly tuple patterns, secrets
+    cdef tuple _remaining
     cdef readonly list own_names
     cdef bint _system_first, _traces, _versioned
     cdef list _claims, _prices, _accounts, _betas
@@ -27,7 +29,10 @@ cdef class Provider:
     cpdef bint searches(self, object route) except -1
     cpdef bint speaks(self, object route) except -1
     cpdef Crossing crossing(self, Inquiry inquiry, str model)
-    cpdef UpstreamRequest request(self, Inquiry inquiry, Crossing crossing, Account account=*, bint once=*)
+    cpdef UpstreamRequest request(self, Inquiry inquiry, Crossing crossing, Account account, bint once=*)
+    cpdef Account usable(self, Account account, str model, double now)
+    cpdef tuple resting(self, str model, double now)
+    cpdef heed(self, Account account, str model, int status, dict index)
     cdef Account _next_account(self)
     cdef bytes _target(self, str path, bytes query)
     cdef bytes _fields(self, Inquiry inquiry, Crossing crossing)

@@ -5,32 +5,44 @@ from __future__ import annotations
 import hashlib
 import random
 import re
+import time
 from fnmatch import translate
+from time import perf_counter
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from edge import config
+from edge._fast import Member
 from edge.dialects.crossing import Crossing, TranslatedCrossing, can_cross
-from edge.errors import Headers
+from edge.errors import Headers, ProviderError, UpstreamOverloaded, UpstreamRateLimited
 from edge.inquiry import Inquiry
 from edge.memo import Memo
 from edge.money.pricing import ModelPrice, load_prices, own_price, spells
 from edge.routes import Dialect, Route
 from edge.upstreams.client_headers import DEFAULT_VERSION, ClientHeaders
+from edge.upstreams.cooling import ANY, Cooling
 from edge.upstreams.fleet import Site
 from edge.upstreams.request import UpstreamRequest, lines_of
+from edge.upstreams.rules import RULES
+from edge.upstreams.waits import REMAINING, asked_s, exhausted_s, wait_s
 
-__all__ = ["Account", "Provider"]
+__all__ = ["Account", "Provider", "resting"]
 
+HEEDED = frozenset([status for status, rule in RULES.items() if rule.key or rule.rests])
+REFUSED_S = 60.0
+"""A key that was refused is avoided for so long: an operator mends that within minutes, if at all."""
+UNSAID_S = 1.0
+"""So is one that met a 429 which says nothing of a wait."""
 FORWARDED_QUERY = ("beta",)
 TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
 
 
 class Account:
     """One of a provider's keys: its ``values``, and the lines that a request has by it, with all that every request to
-    the provider has.
+    the provider has; ``cooling`` says when it may be asked.
     """
 
-    def __init__(self, credential: Headers, always: Headers) -> None:
+    def __init__(self, credential: Headers, always: Headers, cooling: Cooling) -> None:
+        self.cooling = cooling
         self.values = [value for _, value in credential]
         # Bodies pass as they are, so they had better come uncompressed.
         self.own = lines_of([*credential, *always, (b"accept-encoding", b"identity")])
@@ -64,7 +76,11 @@ class Provider:
         ]
         # The client's betas and the configured ones go in one line.
         always = [pair for pair in configured if pair[0] != b"anthropic-beta"]
-        self._accounts = [Account(credential, always) for credential in credentials(settings)]
+        self._accounts = [
+            Account(credential, always, cooling)
+            for credential, cooling in zip(credentials(settings), site.cooling, strict=False)
+        ]
+        self._remaining = REMAINING[settings.dialect]
         self._turn = 0
         self.takes_turns = len(self._accounts) > 1
         self._betas = [pair for pair in configured if pair[0] == b"anthropic-beta"]
@@ -126,11 +142,50 @@ class Provider:
             return self._accounts
         return sorted(self._accounts, key=lambda account: weight(tenant, account), reverse=True)
 
-    def request(
-        self, inquiry: Inquiry, crossing: Crossing, account: Account | None = None, once: bool = False
-    ) -> UpstreamRequest:
-        """The inquiry's request as this provider is to see it, with the credentials of `account`, by default those
-        whose turn it is; `once` as in `UpstreamRequest`. Raises HeaderTooLarge.
+    def usable(self, account: Account | None, model: str, now: float) -> Account:
+        """The account to ask for a model: the one given, else the next that does not rest, those that had better be
+        avoided last. Raises UpstreamRateLimited or UpstreamOverloaded where it rests, or all do. `now` is of the
+        clock of ``time.perf_counter``.
+        """
+        if account is not None:
+            if account.cooling and account.cooling.resting(model, now)[0]:
+                raise resting(*account.cooling.resting(model, now))
+            return account
+        found = self._next_account()
+        if not found.cooling:
+            return found
+        avoided: Account | None = None
+        for _ in self._accounts:
+            cooling = found.cooling
+            if not cooling.resting(model, now)[0]:
+                if not cooling.avoided(model, now):
+                    return found
+                avoided = avoided or found
+            found = self._next_account()
+        if avoided is None:
+            raise resting(*self.resting(model, now))
+        return avoided
+
+    def resting(self, model: str, now: float) -> tuple[float, int]:
+        """Seconds for which nothing is to be asked of a model, and the status that asked for it."""
+        return min([account.cooling.resting(model, now) for account in self._accounts])
+
+    def heed(self, account: Account, model: str, status: int, index: dict[bytes, bytes]) -> None:
+        """What an answer says of when to ask next by this account."""
+        if status >= 400:
+            if status in HEEDED:
+                note(self._accounts, account, self.site.member(model), model, status, index)
+            return
+        if account.cooling:
+            account.cooling.answered(model)
+        for name in self._remaining:
+            if index.get(name) == b"0":
+                note(self._accounts, account, self.site.member(model), model, status, index)
+                return
+
+    def request(self, inquiry: Inquiry, crossing: Crossing, account: Account, once: bool = False) -> UpstreamRequest:
+        """The inquiry's request as this provider is to see it, with the credentials of `account`; `once` as in
+        `UpstreamRequest`. Raises HeaderTooLarge.
         """
         path = crossing.path
         query = b"" if crossing.translates else inquiry.head.query
@@ -139,8 +194,7 @@ class Provider:
             target = self._target(path, query)
             if not query:
                 self._targets.keep(path, target)  # paths come from clients, where they pass through
-        own = self._next_account().own if account is None else account.own
-        return UpstreamRequest(b"POST", target, self._fields(inquiry, crossing), crossing.body, once, own)
+        return UpstreamRequest(b"POST", target, self._fields(inquiry, crossing), crossing.body, once, account.own)
 
     def models_request(self) -> UpstreamRequest:
         """What asks for the provider's own list of models."""
@@ -183,6 +237,39 @@ def weight(tenant: str, account: Account) -> bytes:
     for part in (tenant.encode(), *account.values):
         digest.update(b"%d:%b" % (len(part), part))
     return digest.digest()
+
+
+def note(
+    accounts: list[Account], account: Account, member: Member, model: str, status: int, index: dict[bytes, bytes]
+) -> None:
+    """What an answer asks for, which has a status of `HEEDED`, or a quota of which nothing is left. A 503 and a 529
+    speak for all accounts. Where all rest, so does the upstream.
+    """
+    now, clock = perf_counter(), time.time()
+    if status in (401, 402):
+        account.cooling.avoid(ANY, now + REFUSED_S, now)
+    elif status == 403:
+        account.cooling.avoid(model, now + REFUSED_S, now)
+    elif status == 429:
+        wait = wait_s(index, clock)
+        if wait > 0.0:
+            account.cooling.rest(model, now + wait, status, now)
+        else:
+            account.cooling.avoid(model, now + UNSAID_S, now)
+    elif status >= 400:
+        wait = asked_s(index, clock)
+        if wait > 0.0:
+            for each in accounts:
+                each.cooling.rest(model, now + wait, status, now)
+    else:
+        account.cooling.avoid(model, now + exhausted_s(index, clock), now)
+    if soonest := min([each.cooling.resting(model, now)[0] for each in accounts]):
+        member.cool_down(now + soonest)
+
+
+def resting(wait: float, status: int) -> ProviderError:
+    """What to tell where a provider may not be asked for so many seconds, because of an answer of this status."""
+    return UpstreamRateLimited(wait_s=wait) if status == 429 else UpstreamOverloaded(wait_s=wait)
 
 
 def secrets(settings: config.Provider) -> tuple[str, ...]:

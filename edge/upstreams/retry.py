@@ -21,6 +21,7 @@ from edge.errors import (
     ClientClosedRequest,
     EdgeError,
     Headers,
+    NothingAvailable,
     ProviderError,
     UpstreamBadResponse,
     UpstreamCredentials,
@@ -30,8 +31,10 @@ from edge.errors import (
 from edge.hooks import FailedAttempt
 from edge.inquiry import Inquiry
 from edge.routes import OTHER
+from edge.upstreams.provider import resting
 from edge.upstreams.refusal import is_unknown_path, read, words_of
 from edge.upstreams.router import Upstream
+from edge.upstreams.rules import RULES
 from edge.upstreams.ties import is_unknown_thing
 from edge.upstreams.tried import Tried
 
@@ -49,14 +52,12 @@ __all__ = [
     "is_stream",
     "may_follow",
     "returned_headers",
+    "unavailable",
 ]
 
-CREDENTIALS = frozenset({401, 402, 403})
-RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
-"""Statuses of a provider that say nothing against the request itself."""
-NOT_TAKEN = frozenset({*CREDENTIALS, 404, 405, 425, 429, 503, 529})
-"""Those that say that it has not begun with it. A 500 may come from the middle of the work, and 408, 502 and 504 from
-somebody on the way who does not know."""
+CREDENTIALS = frozenset([status for status, rule in RULES.items() if rule.key and not rule.again])
+RETRYABLE = frozenset([status for status, rule in RULES.items() if rule.again])
+NOT_TAKEN = frozenset([status for status, rule in RULES.items() if not rule.taken])
 NO_SUCH_PATH = "The provider does not know the path that this route stands for: its 'base_url' may be wrong."
 
 RETURNED = frozenset({b"content-type", b"openai-processing-ms", b"x-should-retry"})
@@ -162,6 +163,9 @@ def conclude(inquiry: Inquiry, tried: Tried, error: Exception | None) -> None:
     trial, now, status = tried.trial, perf_counter(), tried.status
     if trial is None:
         return
+    if tried.request is None:
+        trial.cancelled(now)
+        return
     if isinstance(error, AttemptFailed):
         status = error.status
     elif isinstance(error, ProviderError):
@@ -178,6 +182,13 @@ def conclude(inquiry: Inquiry, tried: Tried, error: Exception | None) -> None:
         trial.finished(now, tokens, inquiry.upstream_s - tried.content_s if tried.content_s >= 0.0 else -1.0)
     else:
         trial.cancelled(now)
+
+
+def unavailable(upstreams: tuple[Upstream, ...], now: float) -> ProviderError:
+    """What to tell where nobody may be asked: the soonest time at which one may, where providers have said that."""
+    waits = [upstream.provider.resting(upstream.model, now) for upstream in upstreams]
+    known = [wait for wait in waits if wait[0]]
+    return resting(*min(known)) if known else NothingAvailable()
 
 
 def is_kept(inquiry: Inquiry) -> bool:

@@ -16,4 +16,6 @@ cdef class Tried:
     cdef public bint charged
 
     cpdef has_content(self, double now, double upstream_s)
+    cpdef Account ready(self, double now)
+    cpdef heed(self, dict index)
     cpdef object error_event(self, object error, str request_id)

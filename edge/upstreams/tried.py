@@ -53,6 +53,16 @@ class Tried:
         if self.trial is not None:
             self.trial.first_content(now)
 
+    def ready(self, now: float) -> Account:
+        """The account that is asked. Raises what `Provider.usable` does."""
+        self.account = self.provider.usable(self.account, self.upstream.model, now)
+        return self.account
+
+    def heed(self, index: dict[bytes, bytes]) -> None:
+        """The headers of the answer say when to ask next by the account."""
+        if self.account is not None:
+            self.provider.heed(self.account, self.upstream.model, self.status, index)
+
     @property
     def sent(self) -> bool:
         """Whether the provider may be at work on the request."""

@@ -1,0 +1,63 @@
+"""Until when one of a provider's keys is left alone.
+
+A key *rests* when its provider has asked for that (``retry-after`` with a 429, 503 or 529): nothing is asked by it
+before that time. It is *avoided* where asking may be in vain: nothing is left of a quota, the key was refused, or it
+met a 429 that says nothing of a wait. Then it is asked where no other can be. Limits are a model's, so each model has
+times of its own; what was refused is so for all of them.
+"""
+
+from __future__ import annotations
+
+__all__ = ["ANY", "Cooling"]
+
+ANY = ""
+"""In place of a model: all of them."""
+MAX_MODELS = 256
+"""Clients name the models, where these pass through."""
+
+
+class Cooling:
+    """One key's. Times are those of a monotonic clock, in seconds. It outlives configurations, as a site does."""
+
+    __slots__ = ("_avoided", "_resting")
+
+    def __init__(self) -> None:
+        self._resting: dict[str, tuple[float, int]] = {}
+        self._avoided: dict[str, float] = {}
+
+    def __bool__(self) -> bool:
+        """Whether there can be anything to ask it."""
+        return bool(self._resting or self._avoided)
+
+    def rest(self, model: str, until: float, status: int, now: float) -> None:
+        """Ask nothing before `until`, which came with this status. The later of two times stands."""
+        if until > self._resting.get(model, (now, 0))[0]:
+            make_room(self._resting, {name for name, (end, _) in self._resting.items() if end <= now})
+            self._resting[model] = until, status
+
+    def avoid(self, model: str, until: float, now: float) -> None:
+        """Ask others first, before `until`."""
+        if until > self._avoided.get(model, now):
+            make_room(self._avoided, {name for name, end in self._avoided.items() if end <= now})
+            self._avoided[model] = until
+
+    def resting(self, model: str, now: float) -> tuple[float, int]:
+        """Seconds for which nothing is to be asked, and the status that asked for it; ``(0.0, 0)`` for none."""
+        until, status = self._resting.get(model, (0.0, 0))
+        return (until - now, status) if until > now else (0.0, 0)
+
+    def avoided(self, model: str, now: float) -> bool:
+        return self._avoided.get(model, 0.0) > now or self._avoided.get(ANY, 0.0) > now
+
+    def answered(self, model: str) -> None:
+        """It was not in vain to ask."""
+        self._avoided.pop(ANY, None)
+        self._avoided.pop(model, None)
+
+
+def make_room(times: dict[str, tuple[float, int]] | dict[str, float], over: set[str]) -> None:
+    """What is over is forgotten; of too many, the oldest."""
+    for name in over:
+        del times[name]
+    if len(times) >= MAX_MODELS:
+        del times[next(iter(times))]
