@@ -53,27 +53,30 @@ def edge(simulator, second, front, tmp_path_factory):
             "404",
             "words-30-cut-9",
         ]
+        plans = {
+            fault: f"sim-{fault}-noretry" if fault in ("429", "503", "529") else f"sim-{fault}" for fault in faults
+        }
         models = {
-            fault: {"strategy": "failover", "upstreams": [{"to": f"a/sim-{fault}"}, {"to": "b/good"}]}
-            for fault in faults
+            fault: {"strategy": "failover", "upstreams": [{"to": f"a/{plan}"}, {"to": "b/good"}]}
+            for fault, plan in plans.items()
         }
         models |= {
             f"m-{fault}": {
                 "strategy": "failover",
-                "upstreams": [{"to": f"a-anthropic/sim-{fault}"}, {"to": "b-anthropic/good"}],
+                "upstreams": [{"to": f"a-anthropic/{plan}"}, {"to": "b-anthropic/good"}],
             }
-            for fault in faults
+            for fault, plan in plans.items()
         }
         models["down"] = {"upstreams": [{"to": "down/x"}], "fallbacks": ["mine", "theirs"]}
-        models["mine"] = {"upstreams": [{"to": "a/sim-503"}]}
+        models["mine"] = {"upstreams": [{"to": "a/sim-503-noretry"}]}
         models["theirs"] = {"upstreams": [{"to": "b/good"}]}
         models["one-could"] = {
             "strategy": "failover",
-            "upstreams": [{"to": "a-anthropic/sim-529"}, {"to": "b/good"}],
+            "upstreams": [{"to": "a-anthropic/sim-529-noretry"}, {"to": "b/good"}],
         }
         models["all-bad"] = {
             "strategy": "failover",
-            "upstreams": [{"to": "a/sim-503"}, {"to": "down/x"}, {"to": "b/sim-429-retry-7"}],
+            "upstreams": [{"to": "a/sim-503-noretry"}, {"to": "down/x"}, {"to": "b/sim-429-retry-7"}],
         }
         models["cached"] = models["hang"] | {"cache": "all"}
         models["slow"] = {
