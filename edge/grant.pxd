@@ -1,4 +1,4 @@
 cdef class Grant:
     cdef readonly str alias, label, cache
-    cdef readonly tuple choices, upstreams
+    cdef readonly tuple choices, context_length, content_policy, upstreams
     cdef readonly bytes identity

@@ -13,7 +13,8 @@ class Grant:
     """``alias`` is the configured name that was asked for, "" where it was none; ``label`` the model's in metrics, of
     which there are only so many. ``choices`` are the upstreams of the name, and those to fall back to in turn, each
     with the bits of those that the key may use and that serve the endpoint; ``upstreams`` are all of them, in the order
-    in which to try them.
+    in which they stand. ``context_length`` and ``content_policy`` are the choices to go on with where a provider
+    refuses a request for its length, or for what it says.
 
     ``cache`` says how the answers are cached, with ``identity`` as the part of their cache key that is not the request.
     It never changes.
@@ -26,10 +27,14 @@ class Grant:
         choices: tuple[Choice, ...],
         cache: CacheMode = "off",
         identity: bytes = b"",
+        context_length: tuple[Choice, ...] = (),
+        content_policy: tuple[Choice, ...] = (),
     ) -> None:
         self.alias = alias
         self.label = label
         self.choices = choices
+        self.context_length = context_length
+        self.content_policy = content_policy
         self.cache: CacheMode = cache
         self.identity = identity
         self.upstreams: tuple[Upstream, ...] = tuple([each for choice in choices for each in choice.upstreams])

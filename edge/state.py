@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from edge import config
 from edge.cache.key import identity, owner_of
 from edge.cache.policy import mode_for
@@ -70,16 +72,27 @@ class State:
                 raise
             raise ModelNotFound(f"{error.message} Did you mean {', '.join(close)}?", param="model") from None
         alias, settings = resolution.own.group.alias, self.settings
-        choices = tuple([granted_of(key, choice) for choice in (resolution.own, *resolution.fallbacks)])
+        choices, longer, freer = (
+            tuple([granted_of(key, choice) for choice in each])
+            for each in (
+                (resolution.own, *resolution.fallbacks),
+                resolution.context_length,
+                resolution.content_policy,
+            )
+        )
         label = alias or self._label(resolution.own.upstreams)
-        grant = Grant(alias, label, choices)
+        grant = Grant(alias, label, choices, context_length=longer, content_policy=freer)
         mode = mode_for(settings.cache.mode, key.cache, settings.models[alias].cache if alias else None)
         if mode == "off" or not grant.upstreams:
             return grant
-        targets = [(settings.providers[upstream.provider.name], upstream.model) for upstream in grant.upstreams]
+        targets = [
+            (settings.providers[upstream.provider.name], upstream.model)
+            for choice in (*choices, *longer, *freer)
+            for upstream in choice.upstreams
+        ]
         owner = owner_of(settings.cache.scope, key.tenant, key.id)
         told = identity(settings.cache.scope, owner, settings.translation.strict, targets)
-        return Grant(alias, label, choices, mode, told)
+        return Grant(alias, label, choices, mode, told, longer, freer)
 
     def _label(self, upstreams: tuple[Upstream, ...]) -> str:
         """The metric label of a model that no alias names, but its own name: if the configuration spells it out, as it
@@ -106,13 +119,20 @@ def granted_of(key: Key, choice: Choice) -> Choice:
 
 
 def build_state(
-    settings: config.Config, keys: KeyTable | None = None, *, loopback_only: bool = True, old: State | None = None
+    settings: config.Config,
+    keys: KeyTable | None = None,
+    *,
+    loopback_only: bool = True,
+    old: State | None = None,
+    seed: int | None = None,
 ) -> State:
     """The state for a configuration. Opens no connection; raises OSError for a ``ca_file`` that cannot be read.
 
     `keys` and `loopback_only` are `Auth`'s. Of `old` goes on what is the same: sites with their connections, their
-    lists of models and how their upstreams do.
+    lists of models and how their upstreams do. `seed` is that of the dice that pick among upstreams, by default one
+    that differs from process to process.
     """
+    seed = random.getrandbits(64) if seed is None else seed
     keys = KeyTable.of(settings.auth.keys) if keys is None else keys
     fleet = Fleet.of(settings, old.fleet if old is not None else None)
     providers: dict[str, Provider] = {}
@@ -123,7 +143,7 @@ def build_state(
         settings=settings,
         auth=Auth(settings.auth, keys, loopback_only=loopback_only),
         fleet=fleet,
-        router=Router(settings.models, providers, catalog.known),
+        router=Router(settings.models, providers, catalog.known, seed),
         catalog=catalog,
         caches=keys.caches or caches(settings),
     )

@@ -136,7 +136,8 @@ class Balancer:
     ``affinity``
         Rendezvous hashing of `prefix_hash` (Thaler, Ravishankar, 1998) with scores ``-weight / ln(h)`` (Schindelhauer,
         Schomaker, 2005): members that come and go move no keys but their own. None has more than `load_factor` times
-        its share of what is under way (Mirrokni, Thorup, Zadimoghaddam, Consistent Hashing with Bounded Loads, 2018).
+        its share of what is under way (Mirrokni, Thorup, Zadimoghaddam, Consistent Hashing with Bounded Loads, 2018),
+        and `slack` more: of a few requests chance alone gives one member more than that.
 
     `weights` are 1.0 each unless given, `prices` 0.0 (any unit; ``inf`` where unknown). `seed` should differ from
     process to process. Raises ValueError.
@@ -149,6 +150,7 @@ class Balancer:
     _prices: cython.double[64]
     _turns: cython.double[64]
     _load_factor: cython.double
+    _slack: cython.double
     _dice: cython.ulonglong
     _since_trial: cython.Py_ssize_t
 
@@ -160,6 +162,7 @@ class Balancer:
         prices: Sequence[float] | None = None,
         seed: int = 1,
         load_factor: float = 1.25,
+        slack: float = 0.0,
     ) -> None:
         known: list = list(members)
         size: cython.Py_ssize_t = len(known)
@@ -173,8 +176,8 @@ class Balancer:
             raise ValueError("a weight for each member, from 1e-6 to 1e6")
         if len(costs) != size or not all(cost >= 0.0 for cost in costs):
             raise ValueError("a price for each member, none below 0")
-        if not 1.0 <= load_factor <= 1e6:
-            raise ValueError("load_factor is at least 1")
+        if not (1.0 <= load_factor <= 1e6 and 0.0 <= slack <= 1e6):
+            raise ValueError("load_factor is at least 1, slack at least 0")
         if not cython.compiled:
             self._weights, self._prices, self._turns = [0.0] * size, [0.0] * size, [0.0] * size
         self._members = known
@@ -187,6 +190,7 @@ class Balancer:
             self._prices[i] = costs[i]
             self._turns[i] = 0.0
         self._load_factor = load_factor
+        self._slack = slack
         # The generator's state is never 0.
         self._dice = _mix(seed & _MASK) or 0x9E3779B97F4A7C15
         self._since_trial = 0
@@ -214,6 +218,13 @@ class Balancer:
         if self._strategy == _LEAST_BUSY:
             return self._least_busy(mask, by_price=False)
         return self._by_affinity(mask, prefix_hash)
+
+    def reprice(self, prices: Sequence[float]) -> None:
+        """Other prices, one for each member: what the next request would cost there."""
+        if len(prices) != self._size:
+            raise ValueError("a price for each member")
+        for i in range(self._size):
+            self._prices[i] = prices[i]
 
     def least_bad(self, now: cython.double, exclude: cython.ulonglong = 0) -> int:
         """The index of the member to send to where `pick` gives none: of those that only a breaker holds up, and that
@@ -352,7 +363,7 @@ class Balancer:
                 member = self._members[i]
                 # Below the bound means below the bound rounded up, for a whole number. The bounds add up to at least
                 # one more than what is under way, so one member at least is below its own.
-                if member._in_flight < share * self._weights[i]:
+                if member._in_flight < share * self._weights[i] + self._slack:
                     bits: cython.ulonglong = _mix(prefix_hash ^ _mix(member._key)) >> 12
                     score: cython.double = -self._weights[i] / log((bits + 0.5) / 4503599627370496.0)
                     if score > best_score:

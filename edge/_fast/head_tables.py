@@ -138,6 +138,7 @@ NAMES = (
     b"age",
     b"pragma",
     b"expires",
+    b"x-edge-session",
 )
 
 NUMBERS = {name: number for number, name in enumerate(NAMES)}
@@ -171,9 +172,10 @@ HOLES = {
     b"x-forwarded-for": "a server before us has many clients",
     b"x-real-ip": "the same",
     b"cf-connecting-ip": "the same",
+    b"x-edge-session": "a client has many conversations",
 }
 """Names of fields whose values change from one request of a client to its next, and why. Nothing that the gateway
 decides by is among them but what is read anew for each request, the size and `ASKED`."""
 
-ASKED = frozenset({b"authorization", b"x-api-key", b"x-request-id", b"traceparent"})
-"""Those of `HOLES` that the gateway looks at: the key, the identity and the trace of a request."""
+ASKED = frozenset({b"authorization", b"x-api-key", b"x-request-id", b"traceparent", b"x-edge-session"})
+"""Those of `HOLES` that the gateway looks at: the key, the identity, the trace and the conversation of a request."""

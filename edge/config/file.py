@@ -23,7 +23,7 @@ import msgspec
 from edge.config.model import Config, Provider, Secret, Settings
 from edge.config.notes import NOT_REPLACED, UNEXPANDED, notes
 from edge.config.rules import Problem, problems, the_base_url
-from edge.config.words import explain, hints_of, json_words, unknown_key
+from edge.config.words import explain, hints_of, json_words, meant, unknown_key
 from edge.config.yaml import Lines, PathKey, dotted, line_of, read_yaml
 
 __all__ = ["ConfigError", "Reading", "from_environment", "load", "parse", "read", "resolve"]
@@ -286,6 +286,7 @@ class _Walk:
         return kind(**values)
 
     def value(self, hint: Any, data: Any, path: PathKey) -> Any:
+        hint = meant(hint, data)
         if isinstance(data, dict | list) and not _has_secret(hint) and _is_literal(data):
             try:
                 return msgspec.convert(data, hint)

@@ -164,15 +164,32 @@ class Provider(Settings, frozen=True, kw_only=True):
 
 class Target(Settings, frozen=True, kw_only=True):
     to: str
+    weight: Annotated[float, Meta(ge=0.001, le=1000)] = 1.0
+
+
+class Fallbacks(Settings, frozen=True, kw_only=True):
+    """Other aliases, by what they are for."""
+
+    any: list[str] = field(default_factory=list)
+    context_length: list[str] = field(default_factory=list)
+    content_policy: list[str] = field(default_factory=list)
+
+
+Strategy = Literal["round_robin", "failover", "latency", "cost", "least_busy", "affinity"]
 
 
 class Model(Settings, frozen=True, kw_only=True):
-    strategy: Literal["failover"] | None = None
+    strategy: Strategy = "round_robin"
     upstreams: Annotated[list[Target], Meta(min_length=1, max_length=64)]
-    fallbacks: list[str] = field(default_factory=list)
+    fallbacks: list[str] | Fallbacks = field(default_factory=list)
     cache: CacheMode | None = None
     price: Price | None = None
     display_name: str | None = None
+
+    @property
+    def falls_back(self) -> Fallbacks:
+        """The fallbacks by what they are for; a list is for any failure."""
+        return Fallbacks(any=self.fallbacks) if isinstance(self.fallbacks, list) else self.fallbacks
 
 
 class Memory(Settings, frozen=True, kw_only=True):

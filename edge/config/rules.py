@@ -6,6 +6,8 @@ import re
 from decimal import Decimal
 from urllib.parse import urlsplit, urlunsplit
 
+import msgspec
+
 from edge.config.model import Config, LongContext, Price, Provider, Redis, Secret, Server, is_loopback
 from edge.redis.url import redis_address
 
@@ -60,14 +62,14 @@ def problems(config: Config, *, insecure: bool = False) -> list[Problem]:
     for alias, model in config.models.items():
         if not alias or len(alias) > 128 or any(ord(c) < 33 or ord(c) == 127 for c in alias):
             found.append((("models", alias), "an alias is 1 to 128 printable characters without spaces"))
-        if len(model.upstreams) > 1 and model.strategy is None:
-            found.append((("models", alias, "strategy"), "several upstreams need 'strategy: failover'"))
         if model.price is not None:
             found += _price_problems(("models", alias, "price"), model.price)
-        for index, fallback in enumerate(model.fallbacks):
-            if fallback not in config.models or fallback == alias:
-                what = "itself" if fallback == alias else f"'{fallback}', which is no alias"
-                found.append((("models", alias, "fallbacks", index), f"falls back to {what}"))
+        for kind, fallbacks in msgspec.structs.asdict(model.falls_back).items():
+            place = ("models", alias, "fallbacks") + (() if isinstance(model.fallbacks, list) else (kind,))
+            for index, fallback in enumerate(fallbacks):
+                if fallback not in config.models or fallback == alias:
+                    what = "itself" if fallback == alias else f"'{fallback}', which is no alias"
+                    found.append(((*place, index), f"falls back to {what}"))
         for index, target in enumerate(model.upstreams):
             provider_name, _, upstream_model = target.to.partition("/")
             where = ("models", alias, "upstreams", index, "to")

@@ -23,6 +23,7 @@ SECTIONS = {
     "providers.NAME.prices.MODEL.long_context": "what is charged instead above a size of input",
     "models": "names of your own for models: aliases",
     "models.ALIAS.upstreams": "what the alias stands for",
+    "models.ALIAS.fallbacks": "other aliases to go on with: a list for any failure, or by what it is",
     "models.ALIAS.price": "a price of your own for the alias, with the keys of providers.NAME.prices",
     "cache": "answers that are kept and shared",
     "cache.memory": "those in each worker's memory",

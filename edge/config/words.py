@@ -10,6 +10,7 @@ import difflib
 import re
 from collections.abc import Iterator
 from functools import cache
+from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -125,8 +126,20 @@ def inner_of(kind: type[Settings], name: str, path: str) -> tuple[type[Settings]
     return inner, path + {"list": "[].", "dict": names.get(path, ".NAME.")}.get(place, ".")
 
 
+def meant(hint: Any, data: Any) -> Any:
+    """Of a type that is a list or a section, the one that `data` is to be."""
+    options = [part for part in get_args(hint) if part is not type(None)]
+    if len(options) < 2 or get_origin(hint) not in (Union, UnionType):
+        return hint
+    lists = [part for part in options if get_origin(part) is list]
+    return next((part for part in options if part not in lists), hint) if isinstance(data, dict) else lists[0]
+
+
 def _inner(hint: Any) -> tuple[type[Settings] | None, str]:
     """The section in a setting's type, and what it is in: list, dict or nothing."""
+    if get_origin(hint) in (Union, UnionType):
+        found = [_inner(part) for part in get_args(hint)]
+        return next((each for each in found if each[0] is not None), found[0])
     place = ""
     for part in _parts(hint):
         if part in (list, dict):

@@ -6,16 +6,18 @@ cdef object BITS
 
 cdef class Choice:
     cdef readonly object group
+    cdef readonly str strategy
     cdef readonly tuple members
     cdef readonly unsigned long long mask
     cdef unsigned long long _barred
     cdef object _balancer
 
-    cpdef int pick(self, double now, unsigned long long tried=*) except -2
+    cpdef int pick(self, double now, unsigned long long tried=*, unsigned long long prefix=*) except -2
     cpdef int least_bad(self, double now, unsigned long long tried=*) except -2
 
 
 cdef class Candidates:
+    cdef object _inquiry
     cdef tuple _choices
     cdef list _asked, _targets
     cdef str _tenant
@@ -24,6 +26,7 @@ cdef class Candidates:
     cdef readonly object upstream, account, trial
 
     cpdef bint next(self, double now, bint panic=*) except -1
+    cpdef turn_to(self, tuple choices)
     cpdef bint left(self, double now) except -1
     cdef bint _next_target(self, double now) except -1
     cdef bint _take(self, Choice choice, int place, double now) except -1

@@ -6,13 +6,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from edge._fast import Attempt, Balancer, Member
+from edge.upstreams.likeness import prefix_of, price_of, size_of
 from edge.upstreams.ties import FREE, NAMES, Target, targets_of, tie_of
 
 if TYPE_CHECKING:
+    from edge.config import Strategy
     from edge.inquiry import Inquiry
     from edge.upstreams.provider import Account
     from edge.upstreams.router import Upstream
 
+SLACK = 4.0
+"""Requests under way that an upstream may have beyond its bound (`Balancer`) for the sake of affinity."""
 __all__ = ["Candidates", "Choice", "Group"]
 
 BITS = 0xFFFFFFFFFFFFFFFF
@@ -24,13 +28,35 @@ class Group:
     ``members`` are how they do, over all configurations that have them, and what ``balancer`` picks among.
     """
 
-    def __init__(self, alias: str, upstreams: tuple[Upstream, ...]) -> None:
+    def __init__(
+        self,
+        alias: str,
+        upstreams: tuple[Upstream, ...],
+        strategy: Strategy = "failover",
+        weights: list[float] | None = None,
+        seed: int = 1,
+    ) -> None:
         self.alias = alias
+        self.strategy: Strategy = strategy
+        self.weights = [1.0] * len(upstreams) if weights is None else weights
         self.upstreams = upstreams
         self.members: tuple[Member, ...] = tuple(
             [upstream.provider.site.member(upstream.model) for upstream in upstreams]
         )
-        self.balancer = Balancer(self.members, "failover")
+        self.balancer = Balancer(self.members, strategy, self.weights, None, seed, slack=SLACK)
+        self._priced = 0
+        self._prices: dict[int, list[float]] = {}
+
+    def reprice(self, inquiry: Inquiry) -> None:
+        """What the request that is to be sent next would cost at each upstream."""
+        size = size_of(inquiry)
+        if size == self._priced:
+            return
+        prices = self._prices.get(size)
+        if prices is None:
+            prices = self._prices[size] = [price_of(upstream.price, size) for upstream in self.upstreams]
+        self._priced = size
+        self.balancer.reprice(prices)
 
 
 class Choice:
@@ -39,6 +65,7 @@ class Choice:
     def __init__(self, group: Group, mask: int = BITS) -> None:
         self.group = group
         self.members = group.members
+        self.strategy = group.strategy
         self.mask = mask & (1 << len(group.upstreams)) - 1
         self._balancer = group.balancer
         self._barred = BITS & ~self.mask
@@ -55,11 +82,11 @@ class Choice:
                 mask |= 1 << n
         return Choice(self.group, mask)
 
-    def pick(self, now: float, tried: int = 0) -> int:
+    def pick(self, now: float, tried: int = 0, prefix: int = 0) -> int:
         """The place in the group of the upstream to ask, -1 where none lets a request through; `tried` has the bits of
-        those that are not to be asked again.
+        those that are not to be asked again. `prefix` is for affinity, as in `Balancer.pick`.
         """
-        return self._balancer.pick(now, 0, self._barred | tried)
+        return self._balancer.pick(now, prefix, self._barred | tried)
 
     def least_bad(self, now: float, tried: int = 0) -> int:
         """The same where none does: whom to ask all the same, -1 where it is not for their breakers alone."""
@@ -76,6 +103,7 @@ class Candidates:
     """
 
     def __init__(self, inquiry: Inquiry) -> None:
+        self._inquiry = inquiry
         self._choices = inquiry.grant.choices
         self._asked: list[tuple[Choice, int]] = []
         self._tenant = ""
@@ -100,7 +128,12 @@ class Candidates:
         if self.names:
             return self._next_target(now)
         for choice in self._choices:
-            place = choice.pick(now, self._tried(choice))
+            prefix = 0
+            if choice.strategy == "affinity":
+                prefix = prefix_of(self._inquiry)
+            elif choice.strategy == "cost":
+                choice.group.reprice(self._inquiry)
+            place = choice.pick(now, self._tried(choice), prefix)
             if place >= 0:
                 return self._take(choice, place, now)
         if panic:
@@ -109,6 +142,10 @@ class Candidates:
                 if place >= 0:
                     return self._take(choice, place, now)
         return False
+
+    def turn_to(self, choices: tuple[Choice, ...]) -> None:
+        """Ask only those of `choices` from here on, which are for what the last one has refused."""
+        self._choices = choices
 
     def left(self, now: float) -> bool:
         """Whether another upstream can be asked if this one fails."""

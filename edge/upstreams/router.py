@@ -16,6 +16,7 @@ from edge.upstreams.provider import Provider
 
 __all__ = ["Resolution", "Router", "Upstream"]
 
+NONE = config.Fallbacks()
 MAX_COMPARED = 100
 MAX_NAME = 64
 PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F))
@@ -46,11 +47,14 @@ class Upstream:
 @dataclass(frozen=True, slots=True)
 class Resolution:
     """``own`` are the upstreams of the name, ``fallbacks`` those to try after them, of each the ones that serve the
-    route; a key needs fallbacks granted for themselves.
+    route; a key needs fallbacks granted for themselves. ``context_length`` and ``content_policy`` are those for a
+    refusal of that kind alone.
     """
 
     own: Choice
     fallbacks: tuple[Choice, ...] = ()
+    context_length: tuple[Choice, ...] = ()
+    content_policy: tuple[Choice, ...] = ()
 
 
 class Router:
@@ -63,15 +67,22 @@ class Router:
         models: dict[str, config.Model],
         providers: dict[str, Provider],
         live_names: Callable[[], Iterable[str]] = tuple,
+        seed: int = 1,
     ) -> None:
-        """`live_names` gives names the providers are known to have, for hints only."""
+        """`live_names` gives names the providers are known to have, for hints only; `seed` is that of the dice."""
         self.providers = providers
         self._live_names = live_names
         self.aliases = {
-            alias: Group(alias, tuple(_target(target.to, providers, model.price) for target in model.upstreams))
+            alias: Group(
+                alias,
+                tuple(_target(target.to, providers, model.price) for target in model.upstreams),
+                model.strategy,
+                [target.weight for target in model.upstreams],
+                seed,
+            )
             for alias, model in models.items()
         }
-        self._fallbacks = {alias: tuple(model.fallbacks) for alias, model in models.items()}
+        self._fallbacks = {alias: model.falls_back for alias, model in models.items()}
         self._known: Memo[tuple[str, str], Resolution] = Memo()
         self.spelled = frozenset(self.names())
 
@@ -83,8 +94,12 @@ class Router:
         found = self._find(name, route)
         if found is None:
             raise ModelNotFound(f"The model '{name}' does not exist here.", param="model")
-        groups = (found, *(self.aliases[other] for other in self._fallbacks.get(found.alias, ())))
-        own, *fallbacks = [Choice(group).only(lambda upstream: upstream.provider.serves(route)) for group in groups]
+        of = self._fallbacks.get(found.alias, NONE)
+        own = serving(found, route)
+        fallbacks, longer, freer = (
+            tuple(serving(self.aliases[other], route) for other in others)
+            for others in (of.any, of.context_length, of.content_policy)
+        )
         if not own.mask and not any(choice.mask for choice in fallbacks):
             dialects = " and ".join(sorted({upstream.provider.dialect for upstream in found.upstreams}))
             raise UnsupportedRoute(
@@ -93,7 +108,7 @@ class Router:
                 status=400,
                 param="model",
             )
-        return self._known.keep((name, route.endpoint), Resolution(own, tuple(fallbacks)))
+        return self._known.keep((name, route.endpoint), Resolution(own, fallbacks, longer, freer))
 
     def _find(self, name: str, route: Route) -> Group | None:
         if name in self.aliases:
@@ -143,6 +158,11 @@ class Router:
         for provider in self.providers.values():
             seen.update(dict.fromkeys(pattern for pattern in provider.patterns if not set(pattern) & set("*?[")))
         return seen
+
+
+def serving(group: Group, route: Route) -> Choice:
+    """The part of a group that serves a route."""
+    return Choice(group).only(lambda upstream: upstream.provider.serves(route))
 
 
 def _target(to: str, providers: dict[str, Provider], price: config.Price | None) -> Upstream:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 from types import SimpleNamespace
 
 import pytest
 
+from edge._fast import JSONScanner
 from edge.errors import UpstreamBadResponse, UpstreamCredentials, UpstreamStreamBroken, UpstreamUnreachable
 from edge.guard.auth import ANYONE, Key
 from edge.inquiry import Inquiry
+from edge.money.pricing import ModelPrice
+from edge.payload import Payload
 from edge.routes import match
 from edge.state import State
 from edge.upstreams.choice import Candidates
+from edge.upstreams.likeness import prefix_of, price_of, size_of
 from edge.upstreams.retry import AttemptFailed, conclude
 from edge.upstreams.tried import Tried
 from tests.unit.test_grant import CHAT, state
@@ -130,3 +135,36 @@ def test_a_breaker_hears_of_failures_of_the_upstream_and_of_answers(status, erro
     conclude(inquiry, tried, error)
     assert (member.state, member.in_flight) == ("open" if failed else "closed", 0)
     assert (member.error_rate != before) is heard
+
+
+def test_a_conversation_has_one_prefix_whatever_is_said_later_and_another_ones_is_another():
+    def prefix(*said, **more):
+        body = json.dumps({"model": "m", "messages": said, **more}).encode()
+        scan = JSONScanner(body)
+        scan.step()
+        payload = Payload(body, scan, "m", False, False, 0)
+        return prefix_of(SimpleNamespace(payload=payload, varying={}, key=ANYONE))  # type: ignore[arg-type]
+
+    system = {"role": "system", "content": 'You "help" [them]. ' * 1000}
+    first, other = ({"role": "user", "content": f'{n} \\\\" }}]'} for n in range(2))
+    answered = {"role": "assistant", "content": "so"}
+    begun = prefix(system, first)
+    assert begun == prefix(system, first, answered, other, temperature=1)
+    assert len({begun, prefix(system, other), prefix(first), prefix(first, tools=[1]), prefix(first, system="x")}) == 5
+    long = {"role": "user", "content": "x" * 5000}
+    assert prefix(long) == prefix({"role": "user", "content": "x" * 5000 + "y"}), "a block tells them apart"
+
+
+@pytest.mark.parametrize(("tokens", "best"), [(100, "cheap to answer"), (100_000, "cheap to ask"), (300_000, "long")])
+def test_costs_are_those_of_the_requests_size(tokens, best):
+    prices = {
+        "cheap to ask": ModelPrice("a", 10, 90),
+        "cheap to answer": ModelPrice("b", 20, 10),
+        "long": ModelPrice("c", [100, [200_000, 1]], 100),
+    }
+    inquiry = SimpleNamespace(payload=SimpleNamespace(body=b"x" * (4 * tokens), span=lambda name: None))
+    size = size_of(inquiry)  # type: ignore[arg-type]
+    costs = {name: price_of(price, size) for name, price in prices.items()}
+    assert min(costs, key=costs.__getitem__) == best
+    assert costs["cheap to ask"] == pytest.approx(10 * tokens + 90 * 512, rel=1 / 8)
+    assert price_of(None, size) == float("inf")

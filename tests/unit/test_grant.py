@@ -28,8 +28,9 @@ SETTINGS = config.Config(
         "smart": config.Model(
             upstreams=[config.Target(to="a/one"), config.Target(to="b/two"), config.Target(to="c/three")],
             fallbacks=["cheap", "last"],
+            strategy="failover",
         ),
-        "cheap": config.Model(upstreams=[config.Target(to="a/small"), config.Target(to="b/tiny")]),
+        "cheap": config.Model(upstreams=[config.Target(to="a/small"), config.Target(to="b/tiny")], strategy="failover"),
         "last": config.Model(upstreams=[config.Target(to="c/four")]),
     },
 )

@@ -1,0 +1,109 @@
+"""What of a request decides between upstreams that are alike: where its beginning was seen, and what it will cost."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from xxhash import xxh3_64
+
+from edge.hooks import Usage
+
+if TYPE_CHECKING:
+    from edge.inquiry import Inquiry
+    from edge.money.pricing import ModelPrice
+    from edge.payload import Payload
+
+__all__ = ["prefix_of", "price_of", "size_of"]
+
+BLOCK = 4096
+"""Bytes. Both providers cache prompts from 1,024 tokens on (https://platform.openai.com/docs/guides/prompt-caching,
+https://docs.claude.com/en/docs/build-with-claude/prompt-caching), of about four bytes of English each."""
+LOOKED_AT = 65536
+"""Bytes of the messages in which their first turn is looked for."""
+FIXED = (b"tools", b"system", b"instructions")
+TURNS = (b"messages", b"input", b"prompt")
+PIECES = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{\]}]')
+OF_ALL = re.compile(rb'"role"\s*:\s*"(?:system|developer)"')
+LIMITS = (b"max_tokens", b"max_completion_tokens", b"max_output_tokens")
+BYTES_A_TOKEN = 4
+ANSWER = 512
+"""Tokens: an answer is taken to have as many, or as many as the request allows."""
+KEPT_BITS = 4
+MILLION = 1 << 20
+
+
+def prefix_of(inquiry: Inquiry) -> int:
+    """64 bits that all requests of a conversation have in common: a digest of ``x-edge-session``, or of tools, system
+    and the messages up to the first turn, of that a block of a provider's cache. 0 where there is nothing of it.
+    """
+    digest = xxh3_64()
+    session = inquiry.varying.get(b"x-edge-session")
+    if session is not None:
+        digest.update((inquiry.key.tenant or inquiry.key.id).encode() + b"\0")
+        digest.update(session)
+        return digest.intdigest()
+    payload, found = inquiry.payload, False
+    for name in FIXED:
+        span = payload.span(name)
+        if span is not None:
+            digest.update(memoryview(payload.body)[span[0] : span[1]])
+            found = True
+    for name in TURNS:
+        span = payload.span(name)
+        if span is not None:
+            digest.update(first_turn(payload.body[span[0] : min(span[1], span[0] + LOOKED_AT)]))
+            found = True
+    return digest.intdigest() if found else 0
+
+
+def first_turn(messages: bytes) -> bytes:
+    """The beginning of a list of messages, or of what stands for it: what is for all turns, and a block of the first
+    one that is somebody's.
+    """
+    if not messages.startswith(b"["):
+        return messages[:BLOCK]
+    depth, begun = 0, 1
+    for piece in PIECES.finditer(messages):
+        sign = piece[0]
+        if sign in b"[{":
+            depth += 1
+        elif sign in b"]}":
+            depth -= 1
+        else:
+            continue
+        if depth == 1 and sign in b"]}":
+            end = piece.end()
+            if OF_ALL.search(messages, begun, end) is None:
+                return messages[: min(end, begun + BLOCK)]
+            begun = end
+    return messages[: begun + BLOCK]
+
+
+def size_of(inquiry: Inquiry) -> int:
+    """How large a request is taken to be, tokens of input and of output in one number, each to about one part in 16:
+    what is compared for them is reckoned once for all that are alike.
+    """
+    payload = inquiry.payload
+    output = ANSWER
+    for name in LIMITS:
+        output = min(output, number_of(payload, name))
+    return rounded(len(payload.body) // BYTES_A_TOKEN) * MILLION + rounded(output)
+
+
+def price_of(price: ModelPrice | None, size: int) -> float:
+    """What a request of this size costs, in 1e-12 USD; infinity where that is not known."""
+    if price is None:
+        return float("inf")
+    return float(price.cost(Usage(input=size // MILLION, output=size % MILLION)))
+
+
+def number_of(payload: Payload, name: bytes) -> int:
+    span = payload.span(name)
+    text = payload.body[span[0] : span[1]] if span is not None else b""
+    return int(text) if text.isdigit() and len(text) < 10 else ANSWER
+
+
+def rounded(number: int) -> int:
+    shift = max(0, number.bit_length() - KEPT_BITS)
+    return number >> shift << shift

@@ -1,0 +1,166 @@
+"""What share of the requests each upstream of an alias gets, by strategy."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx2
+import pytest
+
+from tests.harness import MINIMAL, Canned, Edge, answer, running
+
+CHAT = MINIMAL["chat/completions"]
+PRICES = {"a": 3.0, "b": 1.0, "c": 2.0}
+STRATEGIES = ("round_robin", "failover", "latency", "cost", "least_busy", "affinity")
+
+
+class Far(Canned):
+    """An upstream that takes its time."""
+
+    def __init__(self, wait_s: float) -> None:
+        self.wait_s = wait_s
+        self.ok = True
+        super().__init__(self.serve)
+
+    def serve(self, seen, _):
+        if not self.ok:
+            return answer(b"{}", 500)
+        time.sleep(self.wait_s)
+        return answer(CHAT)
+
+
+@pytest.fixture(scope="module")
+def far():
+    made = {"a": Far(0.05), "b": Far(0.005), "c": Far(0.02)}
+    yield made
+    for each in made.values():
+        each.__exit__()
+
+
+@pytest.fixture(scope="module")
+def edge(far, tmp_path_factory):
+    providers = {
+        name: {
+            "dialect": "openai",
+            "base_url": f"{each.url}/v1",
+            "models": [],
+            "prices": {"*": {"input": PRICES[name], "output": PRICES[name]}},
+        }
+        for name, each in far.items()
+    }
+    models = {
+        strategy: {
+            "strategy": strategy,
+            "upstreams": [{"to": f"a/{strategy}", "weight": 2}, {"to": f"b/{strategy}"}, {"to": f"c/{strategy}"}],
+        }
+        for strategy in STRATEGIES
+    }
+    models["default"] = {"upstreams": [{"to": f"{name}/d"} for name in far]}
+    models["two"] = {"upstreams": [{"to": "a/two"}, {"to": "b/two"}]}
+    breaker = {"failures": 3, "open_s": 0.5, "max_open_s": 1.0}
+    config = {"providers": providers, "models": models, "resilience": {"breaker": breaker}}
+    made = Edge(tmp_path_factory.mktemp("edge"), config)
+    with running(made):
+        yield made
+
+
+def shares(edge, far, model, bodies, width=1, headers=None):
+    """How many requests each upstream has had; how they were answered."""
+    before = {name: len(each.seen) for name, each in far.items()}
+    with httpx2.Client(timeout=20) as client, ThreadPoolExecutor(width) as pool:
+
+        def ask(n):
+            got = client.post(
+                f"{edge.url}/v1/chat/completions", json=bodies[n] | {"model": model}, headers=(headers or {}).get(n, {})
+            )
+            return got.headers.get("x-edge-provider"), got.status_code
+
+        answered = list(pool.map(ask, range(len(bodies))))
+    return Counter({name: len(each.seen) - before[name] for name, each in far.items()}), answered
+
+
+def said(*texts):
+    roles = ("user", "assistant")
+    return {"messages": [{"role": roles[n % 2], "content": text} for n, text in enumerate(texts)]}
+
+
+def test_each_strategy_gives_each_upstream_its_share(edge, far):
+    hi = said("hi")
+    expected = {
+        "default": lambda n: n == {"a": 20, "b": 20, "c": 20},
+        "round_robin": lambda n: n == {"a": 30, "b": 15, "c": 15},
+        "failover": lambda n: n == {"a": 60},
+        "cost": lambda n: n == {"b": 60},
+        # One after the other nothing is under way: those of most weight, then by chance.
+        "least_busy": lambda n: n == {"a": 60},
+        "latency": lambda n: n["b"] > n["c"] > n["a"] >= 1,
+        # By nothing but the model's name, all are one conversation.
+        "affinity": lambda n: sorted(n.values()) == [0, 0, 60],
+    }
+    for model, holds in expected.items():
+        got, _ = shares(edge, far, model, [hi] * 60)
+        print(f"{model}: N=60 {dict(got)}")
+        assert holds(+got) or holds(got), (model, got)
+
+
+def test_the_least_busy_of_unequal_ones_has_what_its_speed_and_weight_let_it_do(edge, far):
+    got, _ = shares(edge, far, "least_busy", [said("hi")] * 200, width=12)
+    print(f"least_busy: N=200, 12 at a time {dict(got)}")
+    assert got["b"] > got["c"] > 10
+    assert got["b"] > got["a"] > 10
+
+
+def test_conversations_stay_where_they_began_and_no_upstream_has_too_many(edge, far):
+    turns = [[said(f"question {n}", *("so", "and?") * t)["messages"] for t in range(4)] for n in range(60)]
+    system = {"role": "system", "content": "You help. " * 1000}
+    bodies = [{"messages": [system, *turns[n][t]]} for t in range(4) for n in range(60)]
+    got, answered = shares(edge, far, "affinity", bodies, width=8)
+    homes = {n: {answered[t * 60 + n][0] for t in range(4)} for n in range(60)}
+    stayed = sum(len(home) == 1 for home in homes.values())
+    print(f"affinity: N=240 of 60 conversations {dict(got)}, {stayed} stayed")
+    assert stayed >= 54
+    assert got["a"] <= 240 * 0.5 * 1.25
+    assert max(got["b"], got["c"]) <= 240 * 0.25 * 1.5  # of 60 conversations chance gives one more than 1.25
+
+
+def test_a_session_that_is_named_is_one_conversation_whatever_it_says(edge, far):
+    bodies = [said(f"other {n}") for n in range(40)]
+    sessions = {n: {"x-edge-session": str(n % 10)} for n in range(40)}
+    _, answered = shares(edge, far, "affinity", bodies, headers=sessions)
+    assert all(len({answered[n][0] for n in range(s, 40, 10)}) == 1 for s in range(10))
+    assert len({home for home, _ in answered}) > 1
+
+
+def test_one_that_fails_is_asked_for_probes_only_and_again_when_it_answers(edge, far):
+    far["a"].ok = False
+    try:
+        got, answered = shares(edge, far, "two", [said("hi")] * 20)
+        assert [status for _, status in answered] == [200] * 20
+        assert got == {"a": 3, "b": 20, "c": 0}
+        time.sleep(0.6)
+        got, answered = shares(edge, far, "two", [said("hi")] * 20, width=20)
+        assert [status for _, status in answered] == [200] * 20
+        assert got == {"a": 1, "b": 20, "c": 0}, "half open: one probe"
+    finally:
+        far["a"].ok = True
+    time.sleep(1.1)
+    got, answered = shares(edge, far, "two", [said("hi")] * 20)
+    assert got["a"] >= 9
+    assert [status for _, status in answered] == [200] * 20
+
+
+def test_a_thousand_at_half_open_reach_it_with_one_probe(edge, far):
+    far["b"].ok = False
+    try:
+        shares(edge, far, "two", [said("hi")] * 10)
+        time.sleep(0.6)
+        begun = time.monotonic()
+        got, answered = shares(edge, far, "two", [said("hi")] * 1000, width=100)
+        took = time.monotonic() - begun
+        print(f"half open: N=1000 in {took:.1f} s, {got['b']} reached it")
+        assert 1 <= got["b"] <= 1 + took  # it opens for a second each time
+        assert {status for _, status in answered} == {200}
+    finally:
+        far["b"].ok = True
