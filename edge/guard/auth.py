@@ -51,6 +51,7 @@ class Key:
     requests_per_minute: int | None = None
     concurrency: int | None = None
     cache: config.CacheMode | None = None
+    pii: config.PiiMode | None = None
     limited: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -98,6 +99,7 @@ class Auth:
                 entry.requests_per_minute,
                 entry.concurrency,
                 entry.cache,
+                entry.pii.request if entry.pii is not None else None,
             )
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
