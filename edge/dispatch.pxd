@@ -14,7 +14,7 @@ cdef class Dispatch(Outcome):
     cdef Tried _tried
     cdef Attempt _attempt
     cdef Deadline _deadline
-    cdef object _done, _job
+    cdef object _done, _job, _place, _timer
     cdef Candidates _candidates
     cdef bint _failed, _counts
     cdef double _begun
@@ -23,6 +23,9 @@ cdef class Dispatch(Outcome):
     cpdef cancel(self)
     cdef Deadline _begin(self)
     cdef _next(self)
+    cdef bint _wait(self) except -1
+    cpdef _came(self, bint came)
+    cdef _stop_waiting(self)
     cdef _conclude(self, object error)
     cdef _judge(self, object error)
     cdef _tell(self, object failure, double begun, bint ends)

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from time import perf_counter
 
 from edge.call import Call
 from edge.dialects.provider_state import refuse_state_in
-from edge.errors import ClientClosedRequest, EdgeError, InvalidRequest, NothingAvailable, ProviderError, UpstreamTimeout
+from edge.errors import (
+    ClientClosedRequest,
+    EdgeError,
+    InvalidRequest,
+    NothingAvailable,
+    Overloaded,
+    ProviderError,
+    UpstreamTimeout,
+)
 from edge.inquiry import Inquiry
 from edge.own_answers import estimate_count
 from edge.slices import Done, Job
@@ -14,10 +23,15 @@ from edge.upstreams.attempt import Attempt
 from edge.upstreams.choice import Candidates
 from edge.upstreams.clocks import Deadline
 from edge.upstreams.desk import Desk, Outcome
+from edge.upstreams.gate import Place
 from edge.upstreams.retry import AttemptFailed, conclude, failed_attempt, may_follow, unavailable
 from edge.upstreams.tried import Tried
 
 __all__ = ["Dispatch"]
+
+TOO_MANY = frozenset({429, 503, 529})
+"""Statuses by which a provider says that it has more requests under way than it can serve."""
+FULL = "The upstreams of this model have as many requests under way as they may; ask again."
 
 COUNT_S = 4.0
 """What providers have to count the tokens of a request, all of them together. Clients wait for it before a turn."""
@@ -36,6 +50,8 @@ class Dispatch(Outcome):
         self._tried: Tried | None = None
         self._attempt: Attempt | None = None
         self._job: Job | None = None
+        self._place: Place | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._counts = self._inquiry.head.route.counts
         self._deadline = self._begin()
 
@@ -58,8 +74,10 @@ class Dispatch(Outcome):
             self._next()
         elif self._counts:
             self._estimate()
-        else:
+        elif self._candidates.full is None:
             self._finish(unavailable(self._inquiry.grant.upstreams, self._begun))
+        elif not self._wait():
+            self._finish(Overloaded(FULL))
 
     def cancel(self) -> None:
         """Nobody waits for the answer any more: what is under way is closed. `done` is not called."""
@@ -69,6 +87,43 @@ class Dispatch(Outcome):
             if attempt is not None:
                 attempt.cancel()
                 self._conclude(ClientClosedRequest())
+
+    # Where all that could be asked have as many requests under way as they may.
+
+    def _wait(self) -> bool:
+        """Wait for a place at the first; False where there is no room to wait."""
+        full = self._candidates.full
+        gate = full[0].gates[full[1]] if full is not None else None
+        if gate is None:
+            return False
+        self._place = gate.wait(self._inquiry.key.priority, self._came)
+        if self._place is None:
+            return False
+        self._timer = asyncio.get_running_loop().call_later(gate.max_wait_s, self._came, False)
+        return True
+
+    def _came(self, came: bool) -> None:
+        """A place, or the end of the wait."""
+        self._inquiry.waited(self._begun)
+        if not came:
+            self._stop_waiting()
+            self._finish(Overloaded(FULL))
+            return
+        self._place = None
+        self._stop_waiting()
+        try:
+            self._begun = perf_counter()
+            self._candidates.come(self._begun)
+            self._next()
+        except Exception as defect:  # noqa: BLE001 - of ours: it must not leave a client waiting
+            self._finish(defect)
+
+    def _stop_waiting(self) -> None:
+        place, timer, self._place, self._timer = self._place, self._timer, None, None
+        if timer is not None:
+            timer.cancel()
+        if place is not None:
+            place.leave()
 
     def _next(self) -> None:
         """Ask the one that was picked."""
@@ -80,12 +135,15 @@ class Dispatch(Outcome):
             inquiry.upstream = upstream
             if candidates.trial is not None:
                 candidates.trial.cancelled(self._begun)
+            if candidates.gate is not None:
+                candidates.gate.leave(self._begun)
             self._estimate_uncounted()
             return
         others_left = self._counts or candidates.left(self._begun)
         tried = self._tried = inquiry.attempt = Tried(
             upstream, candidates.account, candidates.trial, candidates.names, others_left
         )
+        tried.gate = candidates.gate
         attempt = self._attempt = Attempt(self._desk, inquiry, self._deadline, self, tried)
         attempt.start()
 
@@ -114,8 +172,16 @@ class Dispatch(Outcome):
         """For the upstream's record. A time that the client has set says nothing of the upstream."""
         if isinstance(error, UpstreamTimeout) and self._inquiry.payload.deadline_ms and self._deadline.over():
             error = ClientClosedRequest()
-        if self._tried is not None:
-            conclude(self._inquiry, self._tried, error)
+        tried = self._tried
+        if tried is None:
+            return
+        conclude(self._inquiry, tried, error)
+        gate, tried.gate = tried.gate, None
+        if gate is not None:
+            now, content_at = perf_counter(), self._inquiry.content_at
+            refused = tried.status in TOO_MANY or isinstance(error, UpstreamTimeout)
+            answered = error is None and 200 <= tried.status < 300
+            gate.leave(now, (content_at or now) - self._begun if answered else 0.0, refused)
 
     def _judge(self, error: Exception) -> None:
         """Whom to ask next, or what to tell."""
@@ -166,6 +232,8 @@ class Dispatch(Outcome):
     def _expired(self, error: EdgeError) -> None:
         if self._attempt is not None:
             self._attempt.fail(error)
+        elif self._place is not None:
+            self._finish(error)
 
     # Where nobody counts tokens.
 
@@ -193,6 +261,7 @@ class Dispatch(Outcome):
 
     def _end(self) -> None:
         self._deadline.close()
+        self._stop_waiting()
         job, self._job, self._attempt, self._done = self._job, None, None, None
         if job is not None:
             job.cancel()

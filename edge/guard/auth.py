@@ -51,7 +51,7 @@ class Key:
     requests_per_minute: int | None = None
     concurrency: int | None = None
     cache: config.CacheMode | None = None
-    pii: config.PiiMode | None = None
+    priority: int = 0
     limited: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -99,7 +99,7 @@ class Auth:
                 entry.requests_per_minute,
                 entry.concurrency,
                 entry.cache,
-                entry.pii.request if entry.pii is not None else None,
+                entry.priority,
             )
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()

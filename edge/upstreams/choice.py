@@ -12,6 +12,7 @@ from edge.upstreams.ties import FREE, NAMES, Target, targets_of, tie_of
 if TYPE_CHECKING:
     from edge.config import Strategy
     from edge.inquiry import Inquiry
+    from edge.upstreams.gate import Gate
     from edge.upstreams.provider import Account
     from edge.upstreams.router import Upstream
 
@@ -43,6 +44,8 @@ class Group:
         self.members: tuple[Member, ...] = tuple(
             [upstream.provider.site.member(upstream.model) for upstream in upstreams]
         )
+        gates = tuple([upstream.provider.gate(upstream.model) for upstream in upstreams])
+        self.gates: tuple[Gate | None, ...] = gates if any(gates) else ()
         self.balancer = Balancer(self.members, strategy, self.weights, None, seed, slack=SLACK)
         self._priced = 0
         self._prices: dict[int, list[float]] = {}
@@ -66,6 +69,7 @@ class Choice:
         self.group = group
         self.members = group.members
         self.strategy = group.strategy
+        self.gates = group.gates
         self.mask = mask & (1 << len(group.upstreams)) - 1
         self._balancer = group.balancer
         self._barred = BITS & ~self.mask
@@ -92,11 +96,21 @@ class Choice:
         """The same where none does: whom to ask all the same, -1 where it is not for their breakers alone."""
         return self._balancer.least_bad(now, self._barred | tried)
 
+    def full(self) -> int:
+        """The bits of those that have as many requests under way as they may."""
+        full = 0
+        for n, gate in enumerate(self.gates):
+            if gate is not None and gate.full:
+                full |= 1 << n
+        return full & self.mask
+
 
 class Candidates:
     """Whom a dispatch may ask: of each choice of its grant what its strategy picks, the name's own first, an upstream
     as often as it stands there. After `next` they are ``upstream``, ``account`` (None: whose turn it is) and ``trial``,
-    which takes the outcome (None: its breaker is not heard). ``size`` is how many there were.
+    which takes the outcome (None: its breaker is not heard); ``gate`` has given the request its place, which the
+    outcome gives back (None: there is no bound). ``size`` is how many there were. ``full``: where nobody was left, one
+    that has as many requests under way as it may, for whose gate to wait.
 
     ``names``: the request names what an account keeps, so its accounts are asked in their order, whatever the breakers
     say: nobody else knows it.
@@ -111,6 +125,8 @@ class Candidates:
         self.upstream: Upstream | None = None
         self.account: Account | None = None
         self.trial: Attempt | None = None
+        self.gate: Gate | None = None
+        self.full: tuple[Choice, int] | None = None
         upstreams = inquiry.grant.upstreams
         self.size = len(upstreams)
         tie = FREE if self.size == 1 and not upstreams[0].provider.takes_turns else tie_of(inquiry)
@@ -128,24 +144,32 @@ class Candidates:
         if self.names:
             return self._next_target(now)
         for choice in self._choices:
-            prefix = 0
-            if choice.strategy == "affinity":
-                prefix = prefix_of(self._inquiry)
-            elif choice.strategy == "cost":
-                choice.group.reprice(self._inquiry)
-            place = choice.pick(now, self._tried(choice), prefix)
+            place = self._pick(choice, now, self._barred(choice))
             if place >= 0:
                 return self._take(choice, place, now)
         if panic:
             for choice in self._choices:
-                place = choice.least_bad(now, self._tried(choice))
+                place = choice.least_bad(now, self._barred(choice))
                 if place >= 0:
                     return self._take(choice, place, now)
+        self.full = None
+        for choice in self._choices:
+            place = self._pick(choice, now, self._tried(choice)) if choice.gates else -1
+            if place >= 0:
+                self.full = (choice, place)
+                break
         return False
 
     def turn_to(self, choices: tuple[Choice, ...]) -> None:
         """Ask only those of `choices` from here on, which are for what the last one has refused."""
         self._choices = choices
+
+    def come(self, now: float) -> None:
+        """The gate of the one that was full has given a place."""
+        assert self.full is not None  # noqa: S101 - who has not waited does not come
+        choice, place = self.full
+        self.full = None
+        self._take(choice, place, now)
 
     def left(self, now: float) -> bool:
         """Whether another upstream can be asked if this one fails."""
@@ -164,7 +188,11 @@ class Candidates:
         if not self._targets:
             return False
         self.upstream, self.account = self._targets.pop(0)
-        self.trial = self.upstream.provider.site.member(self.upstream.model).begin(now)
+        provider = self.upstream.provider
+        self.trial = provider.site.member(self.upstream.model).begin(now)
+        self.gate = provider.gate(self.upstream.model)
+        if self.gate is not None:
+            self.gate.enter()
         return True
 
     def _take(self, choice: Choice, place: int, now: float) -> bool:
@@ -173,7 +201,21 @@ class Candidates:
         self.upstream = upstream
         self.account = upstream.provider.accounts_of(self._tenant)[0] if self._tenant else None
         self.trial = member.begin(now, True)
+        self.gate = choice.gates[place] if choice.gates else None
+        if self.gate is not None:
+            self.gate.enter()
         return True
+
+    def _pick(self, choice: Choice, now: float, barred: int) -> int:
+        prefix = 0
+        if choice.strategy == "affinity":
+            prefix = prefix_of(self._inquiry)
+        elif choice.strategy == "cost":
+            choice.group.reprice(self._inquiry)
+        return choice.pick(now, barred, prefix)
+
+    def _barred(self, choice: Choice) -> int:
+        return self._tried(choice) | (choice.full() if choice.gates else 0)
 
     def _tried(self, choice: Choice) -> int:
         """The bits of those that were asked in their place, or as upstreams of another choice."""

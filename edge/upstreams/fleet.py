@@ -21,6 +21,7 @@ from xxhash import xxh3_64_intdigest
 from edge import config
 from edge._fast import Member
 from edge.upstreams.cooling import Cooling
+from edge.upstreams.gate import Gate
 from edge.upstreams.transport import Pool
 from edge.upstreams.wire import Transport
 
@@ -35,6 +36,10 @@ DECIDED_HERE: dict[str, object] = {
     "system": "anywhere",
     "drop_headers": [],
     "drop_betas": [],
+    "max_in_flight": None,
+    "adaptive": False,
+    "max_waiting": 64,
+    "max_wait_s": 1.0,
 }
 """Settings of a provider that say what this gateway does, and nothing of where it asks, or as whom."""
 
@@ -47,7 +52,17 @@ class Site:
     configuration; ``configured`` the models that a configuration names, whose members stay.
     """
 
-    __slots__ = ("__weakref__", "_breaker", "_members", "configured", "cooling", "identity", "name", "transport")
+    __slots__ = (
+        "__weakref__",
+        "_breaker",
+        "_gates",
+        "_members",
+        "configured",
+        "cooling",
+        "identity",
+        "name",
+        "transport",
+    )
 
     def __init__(self, name: str, identity: Identity, transport: Transport, breaker: config.Breaker = DEFAULT) -> None:
         self.name = name
@@ -56,6 +71,7 @@ class Site:
         self.cooling = [Cooling() for _ in identity[0].api_keys or (None,)]
         self.configured: frozenset[str] = frozenset()
         self._members: dict[str, Member] = {}
+        self._gates: dict[str, Gate] = {}
         self._breaker = breaker
 
     def configure(self, breaker: config.Breaker) -> None:
@@ -78,11 +94,28 @@ class Site:
             found = self._members.setdefault(model, made)
         return found
 
+    def gate(self, model: str, settings: config.Provider) -> Gate | None:
+        """The places at that upstream, None where there is no bound; remembered as members are."""
+        if settings.max_in_flight is None and not settings.adaptive:
+            return None
+        self.member(model)
+        found = self._gates.get(model)
+        if found is None:
+            made = Gate(settings.max_in_flight, settings.adaptive, settings.max_waiting, settings.max_wait_s)
+            found = self._gates.setdefault(model, made)
+        return found
+
+    def bound(self, settings: config.Provider) -> None:
+        """Other bounds of the places at all upstreams here."""
+        for gate in list(self._gates.values()):
+            gate.configure(settings.max_in_flight, settings.adaptive, settings.max_waiting, settings.max_wait_s)
+
     def _forget(self) -> None:
         """Clients name so many models: their members go, but for those that are asked just now."""
         for model, member in list(self._members.items()):
             if model not in self.configured and not member.in_flight:
                 del self._members[model]
+                self._gates.pop(model, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +125,7 @@ class Fleet:
     """
 
     breaker: config.Breaker
+    providers: dict[str, config.Provider]
     sites: dict[str, Site]
     configured: dict[str, frozenset[str]]
 
@@ -109,7 +143,9 @@ class Fleet:
         configured: dict[str, set[str]] = {name: set() for name in sites}
         for name, model in upstreams_of(settings):
             configured[name].add(model)
-        fleet = cls(breaker, sites, {name: frozenset(models) for name, models in configured.items()})
+        fleet = cls(
+            breaker, settings.providers, sites, {name: frozenset(models) for name, models in configured.items()}
+        )
         for name, site in sites.items():
             site.configured |= fleet.configured[name]
         return fleet
@@ -125,6 +161,7 @@ class Fleet:
         for name, site in self.sites.items():
             site.configured = self.configured[name]
             site.configure(self.breaker)
+            site.bound(self.providers[name])
 
     async def close(self) -> None:
         """Close every connection."""

@@ -21,6 +21,7 @@ cdef class Provider:
     cdef readonly list own_names
     cdef bint _system_first, _traces, _versioned
     cdef list _claims, _prices, _accounts, _betas
+    cdef object _settings
     cdef str _path, _query
     cdef Py_ssize_t _turn
     cdef ClientHeaders _client

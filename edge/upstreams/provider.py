@@ -21,6 +21,7 @@ from edge.routes import Dialect, Route
 from edge.upstreams.client_headers import DEFAULT_VERSION, ClientHeaders
 from edge.upstreams.cooling import ANY, Cooling
 from edge.upstreams.fleet import Site
+from edge.upstreams.gate import Gate
 from edge.upstreams.request import UpstreamRequest, lines_of
 from edge.upstreams.rules import RULES
 from edge.upstreams.waits import REMAINING, asked_s, exhausted_s, wait_s
@@ -57,6 +58,7 @@ class Provider:
     def __init__(self, name: str, settings: config.Provider, site: Site) -> None:
         self.name = name
         self.site = site
+        self._settings = settings
         self.dialect: Dialect = settings.dialect
         self.base_url = settings.base_url
         self.has_own_models = settings.models is not None
@@ -102,6 +104,10 @@ class Provider:
     def serves(self, route: Route) -> bool:
         """Whether a request of this route can go here, as it stands or translated."""
         return can_cross(route, self.dialect)
+
+    def gate(self, model: str) -> Gate | None:
+        """The places at this model, None where there is no bound."""
+        return self.site.gate(model, self._settings)
 
     def price(self, model: str) -> ModelPrice | None:
         """What the model's answers cost: by the first of the configured prices whose pattern fits, else by the list of

@@ -10,7 +10,7 @@ cdef class Tried:
     cdef readonly bint names, others_left
     cdef public Crossing crossing
     cdef public UpstreamRequest request
-    cdef public object usage
+    cdef public object usage, gate
     cdef public int status
     cdef public double content_s
     cdef public bint charged

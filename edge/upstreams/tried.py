@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from edge._fast import Attempt as Trial
     from edge.dialects.crossing import Crossing
     from edge.errors import EdgeError
+    from edge.upstreams.gate import Gate
     from edge.upstreams.provider import Account, Provider
     from edge.upstreams.router import Upstream
 
@@ -28,7 +29,7 @@ class Tried:
     ``crossing`` is how the request and its answer cross, None before that is known; ``request`` what is sent, None
     before; ``status`` that of the answer, 0 before; ``content_s`` how long the inquiry had waited upstream when a
     stream's first content came, -1.0 before; ``usage`` what a whole answer said of its tokens. ``charged``: they are in
-    the books.
+    the books. ``gate``: where it has a place, until that is given back.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Tried:
         self.content_s = -1.0
         self.usage: Usage | None = None
         self.charged = False
+        self.gate: Gate | None = None
 
     def has_content(self, now: float, upstream_s: float) -> None:
         """A stream's first content is here."""

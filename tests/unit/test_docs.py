@@ -63,7 +63,6 @@ EVERYTHING = RequestRecord(
         "asked",
         "alias",
         "ip",
-        "email=1",
     ),
 )
 """A request of which a line says all that lines can say."""

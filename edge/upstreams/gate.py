@@ -1,0 +1,203 @@
+"""How many requests may be under way at one upstream, and who waits for the next place.
+
+A :class:`Gate` has so many places: as many as the configuration says, or as many as an :class:`Adaptive` finds the
+upstream can serve at a time. Who finds none waits in a short queue, the higher priority first; where that is full, the
+lowest is turned away at once. `now` is a monotonic clock's seconds; who waits watches its own time.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Callable
+from statistics import median
+
+__all__ = ["Adaptive", "Gate", "Place"]
+
+FIRST = 4
+"""The limit that an adaptive gate begins with: the first answers tell how long they take unhindered."""
+MAX_LIMIT = 1000
+SAMPLES = 32
+WINDOW_S = 0.5
+"""A window ends when it has so many samples, and has lasted for so long."""
+SMOOTH = 0.3
+"""The share of the latest window in what is taken for the time answers take now."""
+DOWN, UP = 0.2, 0.005
+"""The share of the latest window in the base, where it is below that, and above."""
+LOW, HIGH = 0.02, 0.06
+"""The share of the limit that may stand in the upstream's own queue."""
+STEP = 0.05
+"""How far the limit moves after a window. At first, until there are too many for once, it doubles."""
+BACK_OFF = 0.9
+"""What of the limit is left once the upstream has refused a request as one too many: multiplicative decrease, as TCP's,
+by the factor of Netflix's concurrency-limits (AIMDLimit)."""
+DIP_EVERY_S = 30.0
+"""So often one window runs at half the limit, to see again how fast answers are unhindered."""
+
+
+class Adaptive:
+    """Finds how many requests an upstream serves at a time, by the time to first content.
+
+    TCP Vegas (Brakmo, O'Malley, Peterson, SIGCOMM 1994), as Netflix's concurrency-limits (VegasLimit) has it for
+    services: with answers that take `base` seconds unhindered and `now` take `m`, ``limit * (1 - base / m)`` requests
+    stand in the upstream's queue. Up to `LOW` of the limit there is room for more, above `HIGH` there are too many. A
+    window's sample is its median, since prompts differ; the base is measured anew every 30 seconds, at half the limit,
+    as Envoy's adaptive concurrency does in its minRTT window.
+    """
+
+    def __init__(self, most: int = MAX_LIMIT) -> None:
+        self.most = most
+        self.limit = FIRST
+        self._base = self._recent = 0.0
+        self._slow_start = True
+        self._samples: list[float] = []
+        self._refused = False
+        self._used = 0
+        self._since = -1.0
+        self._dip_at = 0.0
+        self._before_dip = 0
+
+    def sample(self, now: float, seconds: float, in_flight: int) -> None:
+        """An answer's first content came after `seconds`, while so many requests were under way."""
+        self._begin(now)
+        self._samples.append(seconds)
+        self._used = max(self._used, in_flight)
+        if len(self._samples) >= (4 * SAMPLES if self._before_dip else SAMPLES) and now - self._since >= WINDOW_S:
+            self._close(now)
+
+    def refused(self, now: float) -> None:
+        """The upstream turned a request away as one too many (429, 503, 529), or did not answer in time."""
+        self._begin(now)
+        if not self._refused:
+            self._refused = True
+            self._slow_start = False
+            self.limit = max(1, int(self.limit * BACK_OFF))
+
+    def _begin(self, now: float) -> None:
+        if self._since < 0.0:
+            self._since = now
+            self._dip_at = self._dip_at or now + DIP_EVERY_S
+
+    def _close(self, now: float) -> None:
+        seconds, used = median(self._samples), self._used
+        if self._before_dip:
+            self._base = seconds
+            self.limit, self._before_dip = self._before_dip, 0
+        else:
+            self._move(seconds, used)
+            if now >= self._dip_at and self.limit > FIRST:
+                self._before_dip, self.limit = self.limit, max(FIRST, self.limit // 2)
+                self._dip_at = now + DIP_EVERY_S
+        self._samples.clear()
+        self._refused, self._used, self._since = False, 0, now
+
+    def _move(self, seconds: float, used: int) -> None:
+        base = self._base or seconds
+        self._base = base + (seconds - base) * (DOWN if seconds < base else UP)
+        recent = self._recent or seconds
+        self._recent = seconds if self._slow_start else recent + (seconds - recent) * SMOOTH
+        queued = self.limit * (1.0 - self._base / self._recent) if self._recent > self._base else 0.0
+        step = max(1, round(self.limit * STEP))
+        if self._refused:
+            return  # the limit went down when that came
+        if queued > max(2.0, self.limit * HIGH):
+            self._slow_start = False
+            self.limit = max(1, self.limit - step)
+        elif used < self.limit:
+            return  # nobody has asked for more
+        elif self._slow_start:
+            self.limit = min(self.most, self.limit * 2)
+        elif queued < max(1.0, self.limit * LOW):
+            self.limit = min(self.most, self.limit + step)
+
+
+class Place:
+    """One who waits at a gate. `come` is called once: with True when there is a place, which it takes on the spot if it
+    still wants it, with False when it has to make room for a higher priority.
+    """
+
+    __slots__ = ("_gate", "come", "order", "priority")
+
+    def __init__(self, gate: Gate, priority: int, order: int, come: Callable[[bool], None]) -> None:
+        self._gate = gate
+        self.priority = priority
+        self.order = order
+        self.come = come
+
+    def leave(self) -> None:
+        """It waits no longer. Changes nothing once it was told."""
+        self._gate.forget(self)
+
+    def __lt__(self, other: Place) -> bool:
+        return (-self.priority, self.order) < (-other.priority, other.order)
+
+
+class Gate:
+    """The places at one upstream. `max_waiting` is how many may wait for one, for `max_wait_s` each. Use from one
+    thread.
+    """
+
+    def __init__(self, max_in_flight: int | None, adaptive: bool, max_waiting: int, max_wait_s: float) -> None:
+        self.in_flight = 0
+        self.adaptive: Adaptive | None = None
+        self.configure(max_in_flight, adaptive, max_waiting, max_wait_s)
+        self._waiting: list[Place] = []
+        self._order = 0
+
+    def configure(self, max_in_flight: int | None, adaptive: bool, max_waiting: int, max_wait_s: float) -> None:
+        """Other settings. What is under way stays, and so does what an adaptive one has found."""
+        self.most = max_in_flight or MAX_LIMIT
+        self.max_waiting = max_waiting
+        self.max_wait_s = max_wait_s
+        if not adaptive:
+            self.adaptive = None
+        elif self.adaptive is None:
+            self.adaptive = Adaptive(self.most)
+        else:
+            self.adaptive.most = self.most
+            self.adaptive.limit = min(self.adaptive.limit, self.most)
+
+    @property
+    def limit(self) -> int:
+        return self.most if self.adaptive is None else self.adaptive.limit
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no place, or somebody waits for it."""
+        return bool(self._waiting) or self.in_flight >= self.limit
+
+    def enter(self) -> None:
+        """Take a place: one of those that there are, or one more for what nobody else can be asked."""
+        self.in_flight += 1
+
+    def wait(self, priority: int, come: Callable[[bool], None]) -> Place | None:
+        """Wait for a place; None where there is no room to wait. The lowest and latest makes room for a higher one."""
+        if len(self._waiting) >= self.max_waiting:
+            if not self._waiting or self._waiting[-1].priority >= priority:
+                return None
+            self._waiting.pop().come(False)
+        self._order += 1
+        place = Place(self, priority, self._order, come)
+        insort(self._waiting, place)
+        return place
+
+    def forget(self, place: Place) -> None:
+        """It waits no longer, if it did."""
+        if place in self._waiting:
+            self._waiting.remove(place)
+
+    def leave(self, now: float, seconds: float = 0.0, refused: bool = False) -> None:
+        """A request is over, and its place goes to the first in the queue. Its first content came after `seconds`, 0.0
+        if none did; `refused`: the upstream turned it away as one too many, or did not answer in time.
+        """
+        if self.adaptive is not None:
+            if refused:
+                self.adaptive.refused(now)
+            elif seconds > 0.0:
+                self.adaptive.sample(now, seconds, self.in_flight)
+        self.in_flight -= 1
+        while self._waiting and self.in_flight < self.limit:
+            self._waiting.pop(0).come(True)

@@ -1,0 +1,161 @@
+"""Places at an upstream: who gets one, who waits, and how many there are."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from statistics import median
+
+import pytest
+
+from edge.upstreams.gate import Gate
+
+
+def made(most=2, queue=2, adaptive=False) -> Gate:
+    return Gate(most, adaptive, queue, 1.0)
+
+
+def entering(gate, told, name):
+    """Who takes the place that it is told of."""
+
+    def come(came):
+        told.append((name, came))
+        if came:
+            gate.enter()
+
+    return come
+
+
+def test_there_are_as_many_places_as_configured():
+    gate = made(most=2)
+    gate.enter()
+    assert not gate.full
+    gate.enter()
+    assert gate.full
+    gate.leave(0.0)
+    assert not gate.full
+
+
+def test_who_waits_is_told_in_the_order_of_priority_and_then_of_arrival():
+    gate, told = made(most=1, queue=9), []
+    gate.enter()
+    for name, priority in (("a", 0), ("b", 5), ("c", 0), ("d", 5)):
+        gate.wait(priority, entering(gate, told, name))
+    for _ in range(4):
+        gate.leave(0.0)
+    assert told == [("b", True), ("d", True), ("a", True), ("c", True)]
+    assert gate.in_flight == 1
+
+
+def test_a_full_queue_turns_away_the_lowest_and_latest():
+    gate, told = made(most=1, queue=2), []
+    gate.enter()
+    gate.wait(1, entering(gate, told, "first"))
+    gate.wait(1, entering(gate, told, "second"))
+    assert gate.wait(1, told.append) is None
+    assert gate.wait(2, entering(gate, told, "higher"))
+    assert told == [("second", False)]
+    gate.leave(0.0)
+    assert told[1:] == [("higher", True)]
+
+
+def test_nobody_passes_those_who_wait():
+    gate = made(most=1, adaptive=False)
+    gate.enter()
+    gate.wait(0, lambda _: None)
+    gate.most = 5
+    assert gate.full
+
+
+def test_who_leaves_the_queue_is_not_told():
+    gate, told = made(most=1), []
+    gate.enter()
+    place = gate.wait(0, told.append)
+    place.leave()
+    gate.leave(0.0)
+    assert told == []
+    assert gate.in_flight == 0
+
+
+def test_a_place_that_nobody_takes_is_offered_to_the_next():
+    gate, told = made(most=1), []
+    gate.enter()
+    gate.wait(0, lambda came: told.append(("gone", came)))
+    gate.wait(0, entering(gate, told, "next"))
+    gate.leave(0.0)
+    assert told == [("gone", True), ("next", True)]
+    assert gate.in_flight == 1
+
+
+def test_other_settings_keep_what_is_under_way():
+    gate = made(most=1)
+    gate.enter()
+    gate.configure(2, False, 5, 1.0)
+    assert not gate.full
+    gate.configure(None, True, 5, 1.0)
+    found = gate.adaptive
+    gate.configure(3, True, 5, 1.0)
+    assert gate.adaptive is found
+    assert gate.limit == 3
+    assert gate.in_flight == 1
+
+
+class Server:
+    """Serves `slots` requests at a time, others wait for a slot; in virtual time, with as many clients as ask."""
+
+    def __init__(self, slots: int, seed: int, most: int = 1000) -> None:
+        self.gate = Gate(most, True, 0, 1.0)
+        self.slots = slots
+        self.random = random.Random(seed)
+        self.now = 0.0
+        self.busy: list[tuple[float, float]] = []  # ends, began
+
+    def run(self, clients: int, until: float) -> list[int]:
+        """The limit, once a second."""
+        busy = self.busy
+        free = ([end for end, _ in busy] + [self.now] * self.slots)[: self.slots]
+        heapq.heapify(free)
+        limits = []
+        tick = self.now
+        while self.now < until:
+            while len(busy) < clients and not self.gate.full:
+                self.gate.enter()
+                begins = max(self.now, heapq.heappop(free))
+                ends = begins + self.random.uniform(0.05, 0.15)
+                heapq.heappush(free, ends)
+                heapq.heappush(busy, (ends, self.now))
+            self.now, began = heapq.heappop(busy)
+            self.gate.leave(self.now, self.now - began)
+            if self.now >= tick:
+                limits.append(self.gate.limit)
+                tick += 1.0
+        return limits
+
+
+@pytest.mark.parametrize("slots", [8, 24, 100])
+@pytest.mark.parametrize("seed", range(3))
+def test_it_finds_how_many_an_upstream_serves_at_a_time(slots, seed):
+    usual = median(Server(slots, seed).run(clients=400, until=200.0)[-60:])
+    assert 0.8 * slots <= usual <= max(1.2 * slots, slots + 2)
+
+
+def test_it_follows_an_upstream_that_gets_slower_and_one_that_grows():
+    server = Server(40, 1)
+    server.run(400, 40.0)
+    server.slots = 20
+    assert 16 <= median(server.run(400, 200.0)[-60:]) <= 24
+    server.slots = 60
+    assert 48 <= median(server.run(400, 500.0)[-100:]) <= 72
+
+
+def test_without_demand_it_does_not_grow():
+    assert max(Server(40, 2).run(clients=6, until=30.0)) <= 16
+
+
+def test_refusals_lower_it_once_in_a_window():
+    gate = made(most=100, adaptive=True)
+    limit = gate.adaptive
+    limit.limit = 50
+    limit.refused(1.0)
+    limit.refused(1.1)
+    assert limit.limit == 45
