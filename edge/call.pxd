@@ -10,7 +10,7 @@ cdef class Call(Inquiry):
     cdef public double received_at
     # What the stages find out.
     cdef public object lease, lookup, stored
-    cdef public str cache
+    cdef public str cache, pii
     # The reply.
     cdef public object errand, answered
     cdef public bint admitted, gone, settled

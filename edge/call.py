@@ -40,6 +40,8 @@ class Call(Inquiry):
     """``peer`` is the client's address or "", ``received_at`` a reading of ``time.perf_counter()`` at the end of the
     head, ``body`` what has come of its body.
 
+    ``pii`` says what was found in its body (``email=2,card=1``).
+
     ``latest`` is what was last written of the reply. ``gone``: the client left. ``errand`` is what is under way for it,
     and ``answered`` is called when it is over, with what should not have happened if it did. ``cache``: how the cache
     was involved, as in `edge.hooks.RequestRecord`.
@@ -63,6 +65,7 @@ class Call(Inquiry):
         self.lookup: Lookup | None = None
         self.stored: Entry | None = None
         self.cache = ""
+        self.pii = ""
         self.admitted = False
         self.errand: Errand | None = None
         self.answered: Callable[[Exception | None], None] | None = None
@@ -114,6 +117,7 @@ class Call(Inquiry):
             model,
             model if model and model in self.state.settings.models else "",
             self.peer,
+            self.pii,
         )
 
     # The sink, beside what any has.

@@ -27,6 +27,7 @@
         ClientClosedRequest       499 client_closed_request (never sent: for logs and metrics)
       PolicyError                 a rule of the operator refuses it
         ModelNotAllowed           403 model_not_allowed
+        PiiBlocked                403 pii_blocked
         RateLimited               429 rate_limit_exceeded
       ProviderError               the provider failed us
         UpstreamCredentials       503 upstream_credentials_exhausted
@@ -290,6 +291,12 @@ class PolicyError(EdgeError):
 
 class ModelNotAllowed(PolicyError):
     message = "This key may not use this model."
+
+
+class PiiBlocked(PolicyError):
+    code = "pii_blocked"
+    kind = "policy_pii_blocked"
+    message = "The request has personal data or secrets in it, which may not be sent."
 
 
 class RateLimited(PolicyError):

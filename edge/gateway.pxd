@@ -25,19 +25,28 @@ cdef class Gateway:
     cdef public Sweep _sweep
     cdef public Buffers _buffers
     cdef public Py_ssize_t _in_flight
-    cdef object _slices, _tell_in_flight, _hit, _missed, _changing, _table
+    cdef object _slices, _tell_in_flight, _hit, _missed, _count, _changing, _table
     cdef Desk _desk
 
     @cython.locals(state=State, head=Head)
     cpdef open(self, Call call)
     cpdef hold(self, Call call, Py_ssize_t size)
     cpdef admit(self, Call call)
-    @cython.locals(state=State, payload=Payload, grant=Grant, plan=Plan)
+    @cython.locals(grant=Grant)
     cdef _admit(self, Call call, Reading reading)
+    @cython.locals(state=State, grant=Grant)
+    cdef _grant(self, Call call, Reading reading)
+    cdef bint _is_changed(self, Call call, object redacted) except? -1
+    @cython.locals(grant=Grant, plan=Plan)
+    cdef _look_up(self, Call call)
     @cython.locals(payload=Payload, held=Held)
     cdef _recall(self, Call call, Lookup lookup)
     cpdef fetch(self, Call call, object answered)
+    @cython.locals(grant=Grant)
     cpdef _read_large(self, Call call, Reading reading, object error)
+    cpdef _redacted_large(self, Call call, object work, object error)
+    cpdef _reread_large(self, Call call, Reading reading, object error)
+    cdef _go_on(self, Call call)
     cdef _send(self, Call call)
     cpdef _fetched(self, Call call, object error)
     cpdef _over(self, Call call, object error)

@@ -32,13 +32,14 @@ from edge.errors import (
 from edge.guard.auth import refuse_model
 from edge.guard.key_table import KeyTable
 from edge.guard.limits import KeyLimits
+from edge.guard.pii import Redacted, redact, redact_now
 from edge.guard.validate import Reading, check_body
 from edge.hooks import Hooks, Meter
 from edge.joining import Joining, Table
 from edge.money.accounting import Accounts
 from edge.own_answers import Listing
 from edge.replies import fail, keep_alive, reply, serve, start_stream
-from edge.slices import LARGE, Slices
+from edge.slices import LARGE, Slices, Work
 from edge.state import State, build_state
 from edge.upstreams.clocks import Sweep
 from edge.upstreams.desk import Begin, Buffers, Desk, Replies, Tell
@@ -72,6 +73,7 @@ class Gateway:
         self._tell_in_flight(0.0)
         self._hit = meter.bind("edge_cache_requests_total", "memory", "hit")
         self._missed = meter.bind("edge_cache_requests_total", "memory", "miss")
+        self._count = meter.count
         self._changing = asyncio.Lock()
         self._table = Table(answers, self.accounts, self._desk, flights)
 
@@ -144,11 +146,42 @@ class Gateway:
 
     def _admit(self, call: Call, reading: Reading) -> None:
         try:
-            check_body(call, reading)
-            payload, state = call.payload, call.state
-            grant = call.grant = state.grant(call.key, payload.model, call.head.route)
-            if not grant.upstreams:
-                raise refuse_model(payload.model)
+            self._grant(call, reading)
+            grant = call.grant
+            if grant.pii is not None:
+                redacted = redact_now(grant.pii, call.payload.body)
+                if self._is_changed(call, redacted):
+                    check_body(call, Reading(redacted.body))
+        except EdgeError as error:
+            self.refuse(call, error)
+        else:
+            self._look_up(call)
+
+    def _grant(self, call: Call, reading: Reading) -> None:
+        """Set the call's payload and its grant. Raises what is wrong with the body, and what the key may not."""
+        check_body(call, reading)
+        state, model = call.state, call.payload.model
+        grant = call.grant = state.grant(call.key, model, call.head.route)
+        if not grant.upstreams:
+            raise refuse_model(model)
+
+    def _is_changed(self, call: Call, redacted: Redacted) -> bool:
+        """Tell what was found in the call's body; whether another is to be its payload, whole. Raises PiiBlocked."""
+        call.pii = redacted.told
+        for kind, found in redacted.findings():
+            self._count("edge_pii_findings_total", kind, redacted.policy.mode, amount=found)
+        refusal = redacted.refusal()
+        if refusal is not None:
+            raise refusal
+        if redacted.body is call.payload.body:
+            return False
+        self.hold(call, len(redacted.body))
+        return True
+
+    def _look_up(self, call: Call) -> None:
+        """Is its answer here?"""
+        grant = call.grant
+        try:
             if caches_for(call):
                 plan = self.answers.plan(call, grant.cache, grant.identity)
                 call.cache = "bypass" if plan is None else "miss"
@@ -194,7 +227,45 @@ class Gateway:
             self._fetched(call, error)
             return
         try:
-            self._admit(call, reading)
+            self._grant(call, reading)
+            grant = call.grant
+            if grant.pii is not None:
+                work = Work(redact(grant.pii, call.payload.body))
+                call.errand = self._slices.add(work.step, partial(self._redacted_large, call, work))
+                return
+        except Exception as defect:  # noqa: BLE001 - of ours, if it is not an EdgeError: no client is left waiting
+            self._fetched(call, defect)
+            return
+        self._go_on(call)
+
+    def _redacted_large(self, call: Call, work: Work[Redacted], error: Exception | None) -> None:
+        try:
+            if error is not None:
+                raise error
+            if self._is_changed(call, work.result):
+                reading = Reading(work.result.body)
+                reread = partial(self._reread_large, call, reading)
+                call.errand = reading.in_slices(self._slices, reread, digest=caches_for(call))
+                return
+        except Exception as defect:  # noqa: BLE001 - of ours, if it is not an EdgeError
+            self._fetched(call, defect)
+            return
+        self._go_on(call)
+
+    def _reread_large(self, call: Call, reading: Reading, error: Exception | None) -> None:
+        try:
+            if error is not None:
+                raise error
+            check_body(call, reading)
+        except Exception as defect:  # noqa: BLE001 - of ours, if it is not an EdgeError
+            self._fetched(call, defect)
+            return
+        self._go_on(call)
+
+    def _go_on(self, call: Call) -> None:
+        """With a large body that has been read."""
+        try:
+            self._look_up(call)
         except Exception as defect:  # noqa: BLE001 - of ours: it must not leave a client waiting
             self._fetched(call, defect)
             return

@@ -2,3 +2,4 @@ cdef class Grant:
     cdef readonly str alias, label, cache
     cdef readonly tuple choices, context_length, content_policy, upstreams
     cdef readonly bytes identity
+    cdef readonly object pii

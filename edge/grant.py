@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edge.config import CacheMode
+from edge.guard.pii import Policy
 from edge.upstreams.choice import Choice
 from edge.upstreams.router import Upstream
 
@@ -16,8 +17,8 @@ class Grant:
     in which they stand. ``context_length`` and ``content_policy`` are the choices to go on with where a provider
     refuses a request for its length, or for what it says.
 
-    ``cache`` says how the answers are cached, with ``identity`` as the part of their cache key that is not the request.
-    It never changes.
+    ``pii`` is what is done about personal data in the request, None for nothing. ``cache`` says how the answers are
+    cached, with ``identity`` as the part of their cache key that is not the request. It never changes.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class Grant:
         identity: bytes = b"",
         context_length: tuple[Choice, ...] = (),
         content_policy: tuple[Choice, ...] = (),
+        pii: Policy | None = None,
     ) -> None:
         self.alias = alias
         self.label = label
@@ -37,4 +39,5 @@ class Grant:
         self.content_policy = content_policy
         self.cache: CacheMode = cache
         self.identity = identity
+        self.pii = pii
         self.upstreams: tuple[Upstream, ...] = tuple([each for choice in choices for each in choice.upstreams])

@@ -22,7 +22,7 @@ cdef class RequestRecord:
     cdef public str request_id, endpoint, dialect, provider, model, upstream_model, key_id, tenant
     cdef public int attempts, status
     cdef public bint stream, estimated
-    cdef public str outcome, error_code, error_kind, cache, stored_provider, stored_model, asked, alias, peer
+    cdef public str outcome, error_code, error_kind, cache, stored_provider, stored_model, asked, alias, peer, pii
     cdef public double duration_s, upstream_s, overhead_s, time_to_first_content_s
     cdef public Usage usage
     cdef public object warnings, cost

@@ -204,7 +204,8 @@ class RequestRecord:
     ``stored_provider`` and ``stored_model`` are who gave it.
 
     ``asked`` is the model as the client named it, ``alias`` the same where the configuration has such an alias, and
-    ``peer`` the client's address: fit for a log, and for no label.
+    ``peer`` the client's address: fit for a log, and for no label. ``pii`` is what was found in its body, as kinds and
+    counts.
     """
 
     def __init__(
@@ -237,6 +238,7 @@ class RequestRecord:
         asked: str = "",
         alias: str = "",
         peer: str = "",
+        pii: str = "",
     ) -> None:
         self.request_id = request_id
         self.endpoint = endpoint
@@ -266,6 +268,7 @@ class RequestRecord:
         self.asked = asked
         self.alias = alias
         self.peer = peer
+        self.pii = pii
 
     def kind(self) -> tuple[object, ...]:
         """What it has in common with others, for which the same is to be counted and logged but for the numbers."""

@@ -191,6 +191,8 @@ def _start(call: Call, status: int, headers: Headers, size: int | None) -> None:
             headers.append((b"cache-status", CACHE_STATUS[call.cache]))
     if call.attempt is not None and not call.early and (dropped := call.attempt.dropped):
         headers.append((b"x-edge-dropped", ", ".join(dropped).encode("ascii")))
+    if call.pii:
+        headers.append((b"x-edge-pii", call.pii.encode("ascii")))
     edge_ms = hundredths(call.overhead_s() * 1000)
     if size is not None:
         headers.append((b"x-edge-overhead-ms", edge_ms))

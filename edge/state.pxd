@@ -3,7 +3,7 @@ from edge.guard.auth cimport Auth
 
 
 cdef class State:
-    cdef readonly object settings, fleet, router, catalog, grants
+    cdef readonly object settings, fleet, router, catalog, grants, _policies
     cdef readonly Auth auth
     cdef readonly object nobody
     cdef readonly Grant nothing

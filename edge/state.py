@@ -9,6 +9,7 @@ from edge.cache.key import identity, owner_of
 from edge.cache.policy import mode_for
 from edge.errors import ModelNotFound
 from edge.grant import Grant
+from edge.guard import pii
 from edge.guard.auth import NOBODY, Auth, Key
 from edge.guard.key_table import KeyTable
 from edge.memo import Memo
@@ -54,6 +55,7 @@ class State:
         self.max_body_bytes = settings.server.max_body_bytes
         self.nobody = NOBODY
         self.nothing = NOTHING
+        self._policies = pii.policies(settings.pii)
         self.grants: Memo[tuple[str, str, str], Grant] = Memo()
 
     def grant(self, key: Key, model: str, route: Route) -> Grant:
@@ -81,7 +83,12 @@ class State:
             )
         )
         label = alias or self._label(resolution.own.upstreams)
-        grant = Grant(alias, label, choices, context_length=longer, content_policy=freer)
+        # Those of the aliases to go on with as well: what is asked is asked of theirs with the same body.
+        aliases = [choice.group.alias for choice in (*choices, *longer, *freer)]
+        modes = [settings.models[each].pii for each in aliases if each]
+        asked = [each.request for each in modes if each is not None]
+        policy = self._policies[pii.mode_for(settings.pii.request, key.pii, *asked)]
+        grant = Grant(alias, label, choices, context_length=longer, content_policy=freer, pii=policy)
         mode = mode_for(settings.cache.mode, key.cache, settings.models[alias].cache if alias else None)
         if mode == "off" or not grant.upstreams:
             return grant
@@ -92,7 +99,7 @@ class State:
         ]
         owner = owner_of(settings.cache.scope, key.tenant, key.id)
         told = identity(settings.cache.scope, owner, settings.translation.strict, targets)
-        return Grant(alias, label, choices, mode, told, longer, freer)
+        return Grant(alias, label, choices, mode, told, longer, freer, policy)
 
     def _label(self, upstreams: tuple[Upstream, ...]) -> str:
         """The metric label of a model that no alias names, but its own name: if the configuration spells it out, as it

@@ -25,8 +25,8 @@ WITHOUT = frozenset({"stream", "stream_options", "user", "metadata", "safety_ide
 NAMED = frozenset({b"openai-beta"})
 NAMED_PREFIXES = (b"anthropic-",)
 """Headers that go to the provider and can change its answer, or who pays for it: Anthropic's are an open list."""
-REDACTION = b"none"
-"""What was masked before the request was keyed."""
+UNREDACTED = b"none"
+"""Stands for the policy of requests whose texts are left as they are."""
 NOTHING: frozenset[str] = frozenset()
 
 MAX_BYTES = 4 << 20
@@ -82,7 +82,9 @@ def identity(scope: str, owner: str, strict: bool, targets: Iterable[tuple[Provi
 def request_key(call: Call, granted: bytes, body: dict[str, Any]) -> bytes:
     """The 32 bytes by which a request's answer is known. `granted` is its `identity`, `body` its decoded body."""
     headers = [b"%b: %b" % field for field in select_fields(call.head.headers, NAMED, NAMED_PREFIXES)]
-    context = (granted, REDACTION, call.head.route.upstream.encode(), call.head.query, *headers)
+    policy = call.grant.pii
+    redaction = UNREDACTED if policy is None else policy.version
+    context = (granted, redaction, call.head.route.upstream.encode(), call.head.query, *headers)
     if call.head.route.dialect == "anthropic":
         body = without_billing(body)
     return request_digest(context, body, WITHOUT)

@@ -89,6 +89,23 @@ class Server(Settings, frozen=True, kw_only=True):
 
 
 CacheMode = Literal["off", "deterministic", "all"]
+PiiMode = Literal["off", "detect", "mask", "block"]
+PiiKind = Literal["email", "phone", "ssn", "card", "iban", "ip", "secret"]
+
+
+class PiiModes(Settings, frozen=True, kw_only=True):
+    """A key's, or an alias's."""
+
+    request: PiiMode | None = None
+
+
+class Pii(Settings, frozen=True, kw_only=True):
+    request: PiiMode = "off"
+    kinds: Annotated[list[PiiKind], Meta(min_length=1)] = field(
+        default_factory=lambda: ["email", "phone", "ssn", "card", "iban", "ip", "secret"]
+    )
+    allow: list[Annotated[str, Meta(min_length=1, max_length=1024)]] = field(default_factory=list)
+    on_error: Literal["refuse"] = "refuse"
 
 
 class Key(Settings, frozen=True, kw_only=True):
@@ -100,6 +117,7 @@ class Key(Settings, frozen=True, kw_only=True):
     concurrency: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     priority: Annotated[int, Meta(ge=-100, le=100)] = 0
     cache: CacheMode | None = None
+    pii: PiiModes | None = None
     admin: bool = False
 
 
@@ -188,6 +206,7 @@ class Model(Settings, frozen=True, kw_only=True):
     upstreams: Annotated[list[Target], Meta(min_length=1, max_length=64)]
     fallbacks: list[str] | Fallbacks = field(default_factory=list)
     cache: CacheMode | None = None
+    pii: PiiModes | None = None
     price: Price | None = None
     display_name: str | None = None
 
@@ -259,6 +278,7 @@ class Config(Settings, frozen=True, kw_only=True):
     providers: dict[Name, Provider] = field(default_factory=dict)
     models: dict[str, Model] = field(default_factory=dict)
     cache: Cache = field(default_factory=Cache)
+    pii: Pii = field(default_factory=Pii)
     resilience: Resilience = field(default_factory=Resilience)
     translation: Translation = field(default_factory=Translation)
     telemetry: Telemetry = field(default_factory=Telemetry)

@@ -51,6 +51,7 @@ class Key:
     requests_per_minute: int | None = None
     concurrency: int | None = None
     cache: config.CacheMode | None = None
+    pii: config.PiiMode | None = None
     priority: int = 0
     limited: bool = field(init=False)
 
@@ -99,6 +100,7 @@ class Auth:
                 entry.requests_per_minute,
                 entry.concurrency,
                 entry.cache,
+                entry.pii.request if entry.pii is not None else None,
                 entry.priority,
             )
             if len(self._known) >= MAX_KNOWN:

@@ -112,6 +112,10 @@ class RequestLine(Recorder):
             lines.add(usd(record.cost))
         if record.estimated:
             lines.add(b',"estimated":true')
+        if record.pii:
+            lines.add(b',"pii":"')
+            lines.text(record.pii)
+            lines.add(b'"')
         lines.add(self._end)
         CLOCK.write(lines)
         lines.add(b'Z"}')

@@ -115,6 +115,12 @@ FAMILIES = (
         "Requests that a limit of their key decided on; full: too many keys at once to be counted apart.",
         ("limit", "decision"),
     ),
+    Family(
+        COUNTER,
+        "edge_pii_findings_total",
+        "Personal data and secrets found, by what is done about them.",
+        ("kind", "mode"),
+    ),
     Family(COUNTER, "edge_cost_usd_total", "What the providers' answers cost.", ("provider", "model", "tenant")),
     Family(
         COUNTER,

@@ -63,6 +63,7 @@ EVERYTHING = RequestRecord(
         "asked",
         "alias",
         "ip",
+        "email=1",
     ),
 )
 """A request of which a line says all that lines can say."""

@@ -1,0 +1,176 @@
+"""What providers, caches and logs get to see of personal data and secrets."""
+
+from __future__ import annotations
+
+import json
+
+import httpx2
+import pytest
+
+from edge.guard.auth import new_key
+from edge.slices import LARGE
+from tests.harness import Canned, Edge, minimal, running, until
+
+EMAIL, CARD = "canary.alice@example.com", "4111 1111 1111 1111"
+KEYS = {name: new_key(name) for name in ("ops", "strict", "loose")}
+
+
+@pytest.fixture(scope="module")
+def provider():
+    with Canned(minimal) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def masking(provider, front, tmp_path_factory):
+    base = {"base_url": f"{provider.url}/v1", "api_keys": ["k"]}
+    told = {"ops": {"admin": True}, "strict": {"pii": {"request": "block"}}, "loose": {"pii": {"request": "off"}}}
+    config = {
+        "auth": {"keys": [{"id": name, "digests": [KEYS[name][1]], **more} for name, more in told.items()]},
+        "providers": {"o": {"dialect": "openai", **base}, "a": {"dialect": "anthropic", **base}},
+        "models": {
+            "seen": {"upstreams": [{"to": "o/gpt-4o"}], "pii": {"request": "detect"}},
+            "shut": {"upstreams": [{"to": "o/gpt-4o"}], "pii": {"request": "block"}},
+            "falls": {"upstreams": [{"to": "o/gpt-4o"}], "fallbacks": ["shut"], "pii": {"request": "detect"}},
+        },
+        "pii": {"request": "mask", "allow": ["help@example.com"]},
+        "cache": {"mode": "all"},
+    }
+    made = Edge(tmp_path_factory.mktemp("pii"), config, front=front)
+    with running(made):
+        yield made
+
+
+def ask(edge, path="/v1/chat/completions", key="ops", **body):
+    headers = {"authorization": f"Bearer {KEYS[key][0]}"}
+    return httpx2.post(f"{edge.url}{path}", json={"model": "o/gpt-4o", **body}, headers=headers, timeout=30)
+
+
+def said(content):
+    return {"messages": [{"role": "user", "content": content}]}
+
+
+ROUTES = {
+    "/v1/chat/completions": ("o/gpt-4o", said(f"chat {EMAIL}")),
+    "/v1/completions": ("o/gpt-4o", {"prompt": f"completions {EMAIL}"}),
+    "/v1/embeddings": ("o/text-embedding-3-small", {"input": [f"embeddings {EMAIL}"]}),
+    "/v1/responses": ("o/gpt-4o", {"input": f"responses {EMAIL}", "instructions": EMAIL, "store": False}),
+    "/v1/messages": ("a/claude-sonnet-4-5", {**said(f"messages {EMAIL}"), "system": EMAIL, "max_tokens": 9}),
+    "/v1/messages/count_tokens": ("a/claude-sonnet-4-5", said(f"counting {EMAIL}")),
+}
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_a_provider_sees_placeholders(masking, provider, path):
+    model, body = ROUTES[path]
+    before = len(provider.seen)
+    answered = ask(masking, path, **{**body, "model": model})
+    sent = provider.seen[before]
+    assert answered.headers["x-edge-pii"].startswith("email=")
+    assert json.loads(sent.body) == {**json.loads(json.dumps(body).replace(EMAIL, "[EMAIL]")), "model": model[2:]}
+    assert sent.header("content-length") == str(len(sent.body))
+
+
+def test_so_does_one_of_the_other_dialect(masking, provider):
+    before = len(provider.seen)
+    arguments = json.dumps({"to": EMAIL, "card": 4111111111111111})
+    call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    turns = [
+        {"role": "user", "content": f"translated {EMAIL}"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": EMAIL},
+    ]
+    assert ask(masking, model="a/claude-sonnet-4-5", messages=turns).headers["x-edge-pii"] == "email=3,card=1"
+    sent = provider.seen[before].body.decode()
+    assert EMAIL not in sent
+    assert "4111" not in sent
+    assert '"input":{"to":"[EMAIL]","card":"[CARD]"}' in sent.replace(": ", ":").replace(", ", ",")
+
+
+@pytest.mark.parametrize("size", [LARGE // 2, LARGE + 5, 5_000_000])
+def test_a_large_body_is_another_one_whole(masking, provider, size):
+    before = len(provider.seen)
+    text = f"large {EMAIL} " + "words and more " * (size // 15) + f" {CARD}"
+    answered = ask(masking, **said(text))
+    assert answered.status_code == 200
+    assert answered.headers["x-edge-pii"] == "email=1,card=1"
+    expected = said(text.replace(EMAIL, "[EMAIL]").replace(CARD, "[CARD]"))
+    assert json.loads(provider.seen[before].body) == {"model": "gpt-4o", **expected}
+
+
+def test_what_is_masked_to_the_same_is_the_same_to_the_cache(masking, provider):
+    before = len(provider.seen)
+    assert ask(masking, **said("shared bob@example.org")).headers["x-edge-cache"] == "miss"
+    again = ask(masking, **said(f"shared {EMAIL}"))
+    assert (again.headers["x-edge-cache"], again.headers["x-edge-pii"]) == ("memory", "email=1")
+    assert len(provider.seen) == before + 1
+
+
+def test_what_another_policy_let_through_is_not_the_answer(masking, provider):
+    before = len(provider.seen)
+    for key in ("loose", "ops", "loose", "ops"):
+        ask(masking, key=key, **said("no data at all, twice"))
+    assert len(provider.seen) == before + 2
+
+
+def test_a_key_and_an_alias_have_modes_of_their_own(masking, provider):
+    before = len(provider.seen)
+    loose = ask(masking, key="loose", **said(f"loose {EMAIL}"))
+    assert "x-edge-pii" not in loose.headers
+    assert ask(masking, model="seen", **said(f"seen {EMAIL}")).headers["x-edge-pii"] == "email=1"
+    assert [EMAIL in seen.body.decode() for seen in provider.seen[before:]] == [True, True]
+    for key, model in (
+        ("strict", "o/gpt-4o"),
+        ("strict", "seen"),
+        ("ops", "shut"),
+        ("ops", "falls"),
+        ("loose", "shut"),
+    ):
+        refused = ask(masking, key=key, model=model, **said(f"{key} {model} {EMAIL} {CARD}"))
+        assert refused.status_code == 403
+        assert refused.json()["error"]["code"] == "pii_blocked"
+        assert refused.headers["x-edge-pii"] == "email=1,card=1"
+        assert EMAIL not in refused.text
+    assert len(provider.seen) == before + 2
+    assert ask(masking, key="strict", **said("nothing to hide")).status_code == 200
+
+
+def test_a_blocked_request_is_refused_in_its_dialect_and_however_large(masking, provider):
+    before = len(provider.seen)
+    body = {**said("x " * LARGE + EMAIL), "max_tokens": 9}
+    refused = ask(masking, "/v1/messages", "strict", **{**body, "model": "a/claude-sonnet-4-5"})
+    assert (refused.status_code, refused.json()["type"]) == (403, "error")
+    assert refused.json()["error"]["type"] == "permission_error"
+    assert len(provider.seen) == before
+
+
+def test_an_allowed_value_goes_on(masking, provider):
+    before = len(provider.seen)
+    answered = ask(masking, **said("write to Help@example.com"))
+    assert "x-edge-pii" not in answered.headers
+    assert "Help@example.com" in provider.seen[before].body.decode()
+
+
+def test_a_streams_head_tells_of_it_too(masking, simulator, tmp_path_factory, front):
+    config = {
+        "providers": {"o": {"dialect": "openai", "base_url": f"{simulator.url}/v1", "api_keys": ["k"]}},
+        "pii": {"request": "mask"},
+    }
+    made = Edge(tmp_path_factory.mktemp("stream"), config, front=front)
+    with running(made):
+        body = {"model": "o/gpt-4o", "stream": True, **said(EMAIL)}
+        answered = httpx2.post(f"{made.url}/v1/chat/completions", json=body)
+    assert answered.headers["x-edge-pii"] == "email=1"
+    assert answered.text.endswith("data: [DONE]\n\n")
+
+
+def test_logs_and_metrics_have_counts_and_no_values(masking):
+    auth = {"authorization": f"Bearer {KEYS['ops'][0]}"}
+    ask(masking, **said(f"told {EMAIL} {CARD}"))
+    until(lambda: '"pii":"email=1,card=1"' in masking.process.output)
+    metrics = httpx2.get(f"{masking.url}/metrics", headers=auth).text
+    assert 'edge_pii_findings_total{kind="card",mode="mask"}' in metrics
+    assert 'edge_pii_findings_total{kind="email",mode="block"}' in metrics
+    for text in (metrics, masking.process.output):
+        assert EMAIL not in text
+        assert CARD not in text
