@@ -78,6 +78,7 @@ PATH_MODULES = [
     "edge.hooks",
     "edge.inquiry",
     "edge.joining",
+    "edge.ledger",
     "edge.memo",
     "edge.money.accounting",
     "edge.money.pricing",

@@ -9,15 +9,14 @@ cdef class Call(Inquiry):
     cdef public bytes body
     cdef public double received_at
     # What the stages find out.
-    cdef public object lease, lookup, stored
-    cdef public str cache, pii
+    cdef public object lease, lookup
+    cdef public str pii
     # The reply.
     cdef public object errand, answered
     cdef public bint admitted, gone, settled
     cdef public bytes latest
-    cdef public str kind
 
     cpdef arrive(self, Head head, dict varying, str peer, double received_at, object state)
     cpdef double overhead_s(self)
-    cpdef object record(self, str kind)
+    cpdef object record(self)
     cpdef interject(self, bytes data)

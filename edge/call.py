@@ -17,7 +17,6 @@ from edge.hooks import NO_WARNINGS, RequestRecord
 from edge.inquiry import UNREAD, Inquiry
 
 if TYPE_CHECKING:
-    from edge.cache.entry import Entry
     from edge.cache.policy import Lookup
     from edge.guard.limits import Lease
     from edge.state import State
@@ -43,8 +42,7 @@ class Call(Inquiry):
     ``pii`` says what was found in its body (``email=2,card=1``).
 
     ``latest`` is what was last written of the reply. ``gone``: the client left. ``errand`` is what is under way for it,
-    and ``answered`` is called when it is over, with what should not have happened if it did. ``cache``: how the cache
-    was involved, as in `edge.hooks.RequestRecord`.
+    and ``answered`` is called when it is over, with what should not have happened if it did.
     """
 
     def __init__(self, head: Head, varying: Varying, peer: str, received_at: float, state: State) -> None:
@@ -63,30 +61,26 @@ class Call(Inquiry):
         self.body = b""
         self.lease: Lease | None = None
         self.lookup: Lookup | None = None
-        self.stored: Entry | None = None
-        self.cache = ""
         self.pii = ""
         self.admitted = False
         self.errand: Errand | None = None
         self.answered: Callable[[Exception | None], None] | None = None
         self.latest = b""
-        # The kind of a failure that was told inside a stream.
-        self.kind = ""
         self.gone = False
         self.settled = False
 
     def overhead_s(self) -> float:
         """Seconds this request has taken so far, without what was spent upstream."""
-        return max(0.0, perf_counter() - self.received_at - self.upstream_s)
+        return max(0.0, perf_counter() - self.received_at - self.ledger.upstream_s)
 
     # What became of it.
 
-    def record(self, kind: str) -> RequestRecord:
-        """The record of a finished request that failed in the way of `kind`, "" if it did not."""
-        error, attempt, upstream, key = self.error, self.attempt, self.upstream, self.key
+    def record(self) -> RequestRecord:
+        """The record of the finished request."""
+        ledger, grant, payload, key = self.ledger, self.grant, self.payload, self.key
+        attempt, upstream, stored, error = ledger.attempt, ledger.upstream, ledger.stored, ledger.error
         duration_s = perf_counter() - self.received_at
-        stored, grant, payload = self.stored, self.grant, self.payload
-        model = payload.model
+        model, kind = payload.model, ledger.failure(self.status)
         # In the order of the record's fields: by name they would cost eight times as much.
         return RequestRecord(
             self.request_id,
@@ -95,7 +89,7 @@ class Call(Inquiry):
             upstream.provider.name if upstream is not None else "",
             grant.label,
             upstream.model if upstream is not None else "",
-            self.attempts,
+            ledger.attempts,
             key.id,
             key.tenant,
             self.status or (error.status if error is not None else 0),
@@ -104,14 +98,14 @@ class Call(Inquiry):
             error.code if error is not None else "",
             kind,
             duration_s,
-            self.upstream_s,
-            max(0.0, duration_s - self.upstream_s),
-            self.content_at - self.received_at if self.content_at else 0.0,
-            self.usage,
+            ledger.upstream_s,
+            max(0.0, duration_s - ledger.upstream_s),
+            ledger.content_at - self.received_at if ledger.content_at else 0.0,
+            ledger.usage,
             attempt.warnings if attempt is not None else NO_WARNINGS,
-            self.cost,
-            self.estimated,
-            self.cache,
+            ledger.cost,
+            ledger.estimated,
+            ledger.cache.word,
             stored.provider if stored is not None else "",
             stored.model if stored is not None else "",
             model,

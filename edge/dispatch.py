@@ -104,7 +104,7 @@ class Dispatch(Outcome):
 
     def _came(self, came: bool) -> None:
         """A place, or the end of the wait."""
-        self._inquiry.waited(self._begun)
+        self._inquiry.ledger.waited(self._begun)
         if not came:
             self._stop_waiting()
             self._finish(Overloaded(FULL))
@@ -130,9 +130,9 @@ class Dispatch(Outcome):
         inquiry, candidates = self._inquiry, self._candidates
         upstream = candidates.upstream
         assert upstream is not None  # noqa: S101 - one was picked
-        inquiry.attempts += 1
+        inquiry.ledger.attempts += 1
         if self._counts and not upstream.provider.speaks(inquiry.head.route):
-            inquiry.upstream = upstream
+            inquiry.ledger.upstream = upstream
             if candidates.trial is not None:
                 candidates.trial.cancelled(self._begun)
             if candidates.gate is not None:
@@ -140,7 +140,7 @@ class Dispatch(Outcome):
             self._estimate_uncounted()
             return
         others_left = self._counts or candidates.left(self._begun)
-        tried = self._tried = inquiry.attempt = Tried(
+        tried = self._tried = inquiry.ledger.attempt = Tried(
             upstream, candidates.account, candidates.trial, candidates.names, others_left
         )
         tried.gate = candidates.gate
@@ -178,7 +178,7 @@ class Dispatch(Outcome):
         conclude(self._inquiry, tried, error)
         gate, tried.gate = tried.gate, None
         if gate is not None:
-            now, content_at = perf_counter(), self._inquiry.content_at
+            now, content_at = perf_counter(), self._inquiry.ledger.content_at
             refused = tried.status in TOO_MANY or isinstance(error, UpstreamTimeout)
             answered = error is None and 200 <= tried.status < 300
             gate.leave(now, (content_at or now) - self._begun if answered else 0.0, refused)
@@ -208,11 +208,11 @@ class Dispatch(Outcome):
             self._failed = True
             self._tell(error, begun, not follows)
         if follows:
-            self._tried = inquiry.attempt = None
+            self._tried = inquiry.ledger.attempt = None
             self._next()
         elif self._counts and isinstance(error, (AttemptFailed, ProviderError)):
             # Only where tokens are to be counted: whoever asks for that can do with an estimate.
-            self._tried = inquiry.attempt = None
+            self._tried = inquiry.ledger.attempt = None
             self._estimate()
         elif isinstance(error, AttemptFailed):
             over = self._deadline.over()

@@ -27,7 +27,6 @@ from edge.errors import (
     InternalError,
     InvalidApiKey,
     Overloaded,
-    kind_of_status,
 )
 from edge.guard.auth import refuse_model
 from edge.guard.key_table import KeyTable
@@ -36,6 +35,7 @@ from edge.guard.pii import Redacted, redact, redact_now
 from edge.guard.validate import Reading, check_body
 from edge.hooks import Hooks, Meter
 from edge.joining import Joining, Table
+from edge.ledger import BYPASS, MEMORY, MISS
 from edge.money.accounting import Accounts
 from edge.own_answers import Listing
 from edge.replies import fail, keep_alive, reply, serve, start_stream
@@ -184,7 +184,7 @@ class Gateway:
         try:
             if caches_for(call):
                 plan = self.answers.plan(call, grant.cache, grant.identity)
-                call.cache = "bypass" if plan is None else "miss"
+                call.ledger.cache = BYPASS if plan is None else MISS
                 if plan is not None:
                     call.lookup = Lookup(plan)
                     self._recall(call, call.lookup)
@@ -204,7 +204,7 @@ class Gateway:
         lookup.held = held
         if payload.stream and call.state.settings.cache.replay == "paced":
             return
-        serve(call, held, form, "memory")
+        serve(call, held, form, MEMORY)
         self.accounts.saved_by(call, held.entry.cost)
         self._settle(call)
 
@@ -308,7 +308,7 @@ class Gateway:
         """
         if call.settled:
             return
-        call.error = error
+        call.ledger.error = error
         if call.errand is not None:
             call.errand.cancel()
         self._settle(call)
@@ -336,7 +336,4 @@ class Gateway:
             self._tell_in_flight(self._in_flight)
         if call.lease is not None:
             call.lease.end()
-        kind = call.error.kind if call.error is not None else call.kind or kind_of_status(call.status)
-        if not kind and call.attempt is not None and call.attempt.broke:
-            kind = "provider_stream_broken"
-        self.hooks.request_done(call.record(kind))
+        self.hooks.request_done(call.record())

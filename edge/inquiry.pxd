@@ -2,6 +2,7 @@
 # straight.
 
 from edge.head cimport Head
+from edge.ledger cimport Ledger
 from edge.payload cimport Payload
 
 
@@ -14,20 +15,15 @@ cdef class Inquiry:
     cdef public object state, key, grant
     cdef public Payload payload
     # What comes of it.
-    cdef public object upstream, attempt, usage, cost
-    cdef public int attempts
-    cdef public bint estimated
-    cdef public double content_at, upstream_s
+    cdef public Ledger ledger
     cdef public Py_ssize_t buffered
     # The reply.
     cdef public int status
-    cdef public object error
     cdef public bint started, early, ended
 
     cpdef asks(
         self, Head head, dict varying, str request_id, object state, object key, Payload payload, object grant
     )
-    cpdef waited(self, double since)
     cpdef start(self, int status, list headers, object size=*)
     cpdef write(self, bytes data)
     cpdef end(self)

@@ -3,56 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from edge._fast import JSONScanner
-from edge.errors import EdgeError, Headers
+from edge.errors import Headers
 from edge.head import Head, Varying
-from edge.hooks import Usage
+from edge.ledger import Ledger
 from edge.payload import Payload
 
 if TYPE_CHECKING:
     from edge.grant import Grant
     from edge.guard.auth import Key
     from edge.state import State
-    from edge.upstreams.router import Upstream
 
-__all__ = ["Inquiry", "Tried"]
+__all__ = ["Inquiry"]
 
 UNREAD = Payload(b"", JSONScanner(b""), "", False, False, 0)
-
-
-class Tried(Protocol):
-    """What of an attempt is for the reply and the record: `edge.upstreams.tried.Tried`."""
-
-    @property
-    def dropped(self) -> tuple[str, ...]:
-        """The client's fields that did not cross."""
-        ...
-
-    @property
-    def warnings(self) -> frozenset[str]:
-        """What of the answer could not be made sense of."""
-        ...
-
-    @property
-    def broke(self) -> bool:
-        """Whether the answer is a stream that told of a failure."""
-        ...
-
-    def error_event(self, error: EdgeError, request_id: str) -> bytes | None:
-        """An error inside the stream that the answer is; None where it is none."""
-        ...
 
 
 class Inquiry:
     """``state`` is the configuration that it is answered by, ``key`` who asks. ``varying`` is what of the head is this
     request's alone (`edge.head.varying_of`), ``payload`` what the body says, once it is read, ``grant`` what its key
-    gets for that. ``buffered`` counts the bytes that are held for it, of the request's body and of the answer's.
-
-    ``attempt`` is the one at hand, or the last one; that of a flight, where one gives the answer. ``usage`` are the
-    tokens of its answer, ``cost`` (1e-12 USD, -1 unknown) and ``estimated`` are those of all attempts.
+    gets for that. ``ledger`` is what has become of it. ``buffered`` counts the bytes that are held for it, of the
+    request's body and of the answer's.
 
     ``started`` and ``ended`` say how far the reply is; ``early``: nothing but a head that says "a stream" and
     keep-alives has gone out, so another upstream may still answer, and an error has to be an event.
@@ -69,26 +42,13 @@ class Inquiry:
         self.key = key
         self.payload = payload
         self.grant = grant
-        # What comes of it.
-        self.upstream: Upstream | None = None
-        self.attempts = 0
-        self.attempt: Tried | None = None
-        self.usage: Usage | None = None
-        self.cost = -1
-        self.estimated = False
-        self.content_at = 0.0
-        self.upstream_s = 0.0
+        self.ledger = Ledger()
         self.buffered = 0
         # The reply so far.
         self.status = 0
-        self.error: EdgeError | None = None
         self.started = False
         self.early = False
         self.ended = False
-
-    def waited(self, since: float) -> None:
-        """Since this reading of ``time.perf_counter()`` there was nothing to do but to wait upstream."""
-        self.upstream_s += perf_counter() - since
 
     # The sink. Who it is for overrides these (a compiled class has no abstract methods); none of the first four waits.
 

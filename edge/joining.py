@@ -16,6 +16,7 @@ from edge.cache.policy import Lookup
 from edge.call import Call
 from edge.dispatch import Dispatch
 from edge.errors import ClientClosedRequest, EdgeError, InternalError, NotCached
+from edge.ledger import JOINED, MEMORY, MISS, REDIS, Verdict
 from edge.money.accounting import Accounts
 from edge.paced import Paced
 from edge.redis.pipe import RedisUnavailable
@@ -65,7 +66,7 @@ class Joining:
             held = self._held
             flight = self._find() if held is None else None
             if held is not None:
-                self._give(held, b"", "memory")  # it is to be replayed
+                self._give(held, b"", MEMORY)  # it is to be replayed
             elif flight is not None:
                 self._join(flight)
             else:
@@ -99,7 +100,7 @@ class Joining:
         try:
             form = held.form_for(call.payload) if held is not None else None
             if held is not None and form is not None:
-                self._give(held, form, "redis")
+                self._give(held, form, REDIS)
                 return
             flight = self._find()
             if flight is not None:
@@ -110,7 +111,7 @@ class Joining:
         except Exception as error:  # noqa: BLE001 - as in `start`
             self._finish(error)
 
-    def _give(self, held: Held, form: bytes, tier: str) -> None:
+    def _give(self, held: Held, form: bytes, tier: Verdict) -> None:
         """A stored answer, in its form or, where streams are to be replayed, in the time it took."""
         call = self._call
         accounts = self._table.accounts
@@ -131,7 +132,7 @@ class Joining:
     # A flight.
 
     def _join(self, flight: Flight) -> None:
-        self._call.cache = "joined"
+        self._call.ledger.cache = JOINED
         self._table.desk.meter.count("edge_cache_joined_total")
         self._follow(flight)
 
@@ -140,7 +141,7 @@ class Joining:
         plan = self._plan
         if plan.look and (found := answers.recall(plan, call.payload)) is not None:
             # A flight has landed between the look at the end of the body and this.
-            self._give(*found, "memory")
+            self._give(*found, MEMORY)
             return
         flight = answers.new_flight(Flight(call, plan, start_shared))
         flight.turns = turns and not call.head.route.counts  # the answer is due before a turn may come
@@ -171,13 +172,13 @@ class Joining:
             return
         if not told:
             # It waited for a stream that cannot be told as JSON. All who did share one more call, for JSON.
-            call.attempt = call.usage = None
-            call.cache = "miss"
+            call.ledger.attempt = call.ledger.usage = None
+            call.ledger.cache = MISS
             self._streams = False
             self.start()
             return
-        if call.cache != "miss" and call.status == 200:
-            cost = flight.cost if flight.held is None else flight.held.entry.cost
+        if call.ledger.cache is not MISS and call.status == 200:
+            cost = flight.ledger.cost if flight.held is None else flight.held.entry.cost
             self._table.accounts.saved_by(call, cost)
         self._finish(None)
 
@@ -189,9 +190,9 @@ class Joining:
             return
         if flight.leave(follower):
             # It is nobody's from here on. What it cost is still to be in this one's record.
-            flight.error = self._call.error or cause or ClientClosedRequest()
+            flight.ledger.error = self._call.ledger.error or cause or ClientClosedRequest()
             flight.cancel()
-        flight.account_for(follower)
+        follower.call.ledger.accounts_for(flight.ledger)
 
     # Its end.
 
@@ -256,7 +257,7 @@ class Flying:
             self._turns.cancel()
         if self._dispatch is not None:
             self._dispatch.cancel()
-        self._land(self._flight.error or ClientClosedRequest())
+        self._land(self._flight.ledger.error or ClientClosedRequest())
 
     def _land(self, failure: BaseException | None) -> None:
         flight, answers = self._flight, self._table.answers
@@ -276,7 +277,7 @@ class Flying:
         else:
             error = InternalError()
             flight.failure = failure
-        flight.error = error
+        flight.ledger.error = error
         if flight.ended:
             return
         if flight.started:

@@ -51,7 +51,7 @@ class Listing:
         failure = None if task.cancelled() else task.exception()
         if done is None or task.cancelled():
             return
-        self._call.waited(self._since)
+        self._call.ledger.waited(self._since)
         if failure is None:
             body, headers = task.result()
             reply(self._call, 200, [JSON_TYPE, *headers], body)

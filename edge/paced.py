@@ -8,6 +8,7 @@ from time import perf_counter
 
 from edge.cache.memory import Held
 from edge.call import Call
+from edge.ledger import Verdict
 from edge.replies import start_reply, stored_headers
 from edge.upstreams.clocks import Deadline
 
@@ -18,7 +19,7 @@ class Paced:
     """Tells `done` when all is written, or what kept it from that. ``deadline`` runs meanwhile."""
 
     def __init__(
-        self, call: Call, held: Held, tier: str, deadline: Deadline, done: Callable[[Exception | None], None]
+        self, call: Call, held: Held, tier: Verdict, deadline: Deadline, done: Callable[[Exception | None], None]
     ) -> None:
         self._call = call
         self._held = held
@@ -28,9 +29,7 @@ class Paced:
         self._begun = 0.0
         self._events: Iterator[tuple[int, bytes]] = iter(())
         self._next: tuple[int, bytes] | None = None
-        call.cache = tier
-        call.stored = held.entry
-        call.usage = held.entry.usage
+        call.ledger.recalled(held.entry, tier)
 
     def start(self) -> None:
         call = self._call

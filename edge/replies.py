@@ -12,6 +12,7 @@ from edge.dialects import anthropic, openai
 from edge.dialects.crossing import stream_of
 from edge.errors import ClientClosedRequest, EdgeError, Headers, UpstreamBadResponse, kind_of_status
 from edge.inquiry import Inquiry
+from edge.ledger import JOINED, MISS, REDIS, UNCACHED, Verdict
 
 __all__ = [
     "JSON_TYPE",
@@ -31,12 +32,6 @@ JSON_TYPE = (b"content-type", b"application/json")
 STREAM_TYPE = (b"content-type", b"text/event-stream; charset=utf-8")
 STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 OF_STREAMS = frozenset({b"content-type", b"cache-control", b"x-accel-buffering"})
-CACHE_STATUS = {
-    "miss": b"edge; fwd=miss",
-    "joined": b"edge; fwd=miss; collapsed",
-    "bypass": b"edge; fwd=bypass",
-}
-"""Cache-Status (RFC 9211) where no stored answer is served."""
 STREAMED = frozenset({"chat", "completions", "messages", "responses"})
 """Requests whose ``stream`` certainly asks for events, by ``Route.api``."""
 COMMENT = b": keep-alive\n"
@@ -54,7 +49,7 @@ def fail(call: Call, error: EdgeError) -> None:
     """
     if call.ended:
         return
-    call.error = error if error.__traceback__ is None else error.bare()
+    call.ledger.error = error if error.__traceback__ is None else error.bare()
     if isinstance(error, ClientClosedRequest):
         call.abort()
         return
@@ -68,7 +63,7 @@ def fail(call: Call, error: EdgeError) -> None:
 
 
 def error_event(inquiry: Inquiry, error: EdgeError) -> bytes:
-    attempt, request_id = inquiry.attempt, inquiry.request_id
+    attempt, request_id = inquiry.ledger.attempt, inquiry.request_id
     event = attempt.error_event(error, request_id) if attempt is not None else None
     return stream_of(inquiry.head.route).error_event(error, request_id) if event is None else event
 
@@ -78,7 +73,7 @@ def reply(call: Call, status: int, headers: Headers, body: bytes) -> None:
     if call.early:
         call.early = False
         if status >= 400:
-            call.kind = kind_of_status(status)
+            call.ledger.kind = kind_of_status(status)
             body = stream_of(call.head.route).refusal_event(body) or error_event(call, UpstreamBadResponse())
         elif STREAM_TYPE not in headers:
             body = streamed(call, body)
@@ -94,7 +89,7 @@ def streamed(call: Call, body: bytes) -> bytes:
     events = stored.events(entry, include_usage=call.payload.include_usage)
     if events is None:
         error = UpstreamBadResponse("The provider gave no stream.")
-        call.kind = error.kind
+        call.ledger.kind = error.kind
         return error_event(call, error)
     return b"".join([data for _, data in events])
 
@@ -118,11 +113,9 @@ def keep_alive(call: Call) -> None:
     call.interject(told)
 
 
-def serve(call: Call, held: Held, form: bytes, tier: str) -> None:
+def serve(call: Call, held: Held, form: bytes, tier: Verdict) -> None:
     """A stored answer, in the form it is asked for in."""
-    call.cache = tier
-    call.stored = held.entry
-    call.usage = held.entry.usage
+    call.ledger.recalled(held.entry, tier)
     reply(call, 200, stored_headers(call, held), form)
 
 
@@ -131,7 +124,7 @@ def serve_flight(call: Call, flight: Flight) -> bool:
     if flight.held is not None:
         form = flight.held.form_for(call.payload)
         if form is not None:
-            serve(call, flight.held, form, "redis" if call.cache == "miss" else call.cache)
+            serve(call, flight.held, form, REDIS if call.ledger.cache is MISS else call.ledger.cache)
         return form is not None
     if not flight.kept:
         return False
@@ -141,7 +134,7 @@ def serve_flight(call: Call, flight: Flight) -> bool:
         if form is None:
             return False
         headers, body = [JSON_TYPE] + [pair for pair in headers if pair[0] not in OF_STREAMS], form
-    call.upstream, call.attempt, call.attempts = flight.upstream, flight.attempt, flight.attempts
+    call.ledger.shares(flight.ledger)
     reply(call, status, headers, body)
     return True
 
@@ -149,7 +142,7 @@ def serve_flight(call: Call, flight: Flight) -> bool:
 def stored_headers(call: Call, held: Held) -> Headers:
     headers = [STREAM_TYPE, *STREAM_HEADERS] if call.payload.stream else [JSON_TYPE]
     headers += held.headers
-    if call.cache != "joined":
+    if call.ledger.cache is not JOINED:
         headers.append((b"age", str(held.age_s()).encode()))
         headers.append((b"cache-status", b"edge; hit; ttl=" + str(int(held.left_s())).encode()))
     return headers
@@ -182,25 +175,27 @@ def _start(call: Call, status: int, headers: Headers, size: int | None) -> None:
     headers.append((b"x-request-id", request_id))
     if call.head.dialect == "anthropic":
         headers.append((b"request-id", request_id))
-    if call.upstream is not None and not call.early:
-        headers += call.upstream.headers
-        headers.append((b"x-edge-attempts", b"%d" % call.attempts))
-    if call.cache:
-        headers.append((b"x-edge-cache", call.cache.encode("ascii")))
-        if call.cache in CACHE_STATUS:
-            headers.append((b"cache-status", CACHE_STATUS[call.cache]))
-    if call.attempt is not None and not call.early and (dropped := call.attempt.dropped):
+    ledger = call.ledger
+    if ledger.upstream is not None and not call.early:
+        headers += ledger.upstream.headers
+        headers.append((b"x-edge-attempts", b"%d" % ledger.attempts))
+    cache = ledger.cache
+    if cache is not UNCACHED:
+        headers.append((b"x-edge-cache", cache.word.encode("ascii")))
+        if cache.status:
+            headers.append((b"cache-status", cache.status))
+    if ledger.attempt is not None and not call.early and (dropped := ledger.attempt.dropped):
         headers.append((b"x-edge-dropped", ", ".join(dropped).encode("ascii")))
     if call.pii:
         headers.append((b"x-edge-pii", call.pii.encode("ascii")))
     edge_ms = hundredths(call.overhead_s() * 1000)
     if size is not None:
         headers.append((b"x-edge-overhead-ms", edge_ms))
-        if call.cost >= 0:
-            headers.append((b"x-edge-cost-usd", usd(call.cost)))
-        if call.estimated:
+        if ledger.cost >= 0:
+            headers.append((b"x-edge-cost-usd", usd(ledger.cost)))
+        if ledger.estimated:
             headers.append((b"x-edge-estimated", b"true"))
-    upstream_ms = hundredths(call.upstream_s * 1000)
+    upstream_ms = hundredths(ledger.upstream_s * 1000)
     headers.append((b"server-timing", b"edge;dur=" + edge_ms + b", upstream;dur=" + upstream_ms))
     call.status = status
     call.start(status, headers, size)

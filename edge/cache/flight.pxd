@@ -39,7 +39,6 @@ cdef class Flight(Inquiry):
     cpdef bint leave(self, Follower follower) except -1
     cpdef cancel(self)
     cdef _start_follower(self, Follower follower)
-    cpdef account_for(self, Follower follower)
     cpdef make_room(self)
     cpdef whole(self, int status, list headers, bytes body)
     cdef _forget(self)

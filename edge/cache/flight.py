@@ -86,7 +86,7 @@ class Follower:
     def waited(self) -> None:
         """It waits for the flight no more, or from now on for the next of its bytes."""
         if self._since:
-            self.call.waited(self._since)
+            self.call.ledger.waited(self._since)
         self._since = perf_counter() if self.ready else 0.0
 
     def go_on(self) -> None:
@@ -100,7 +100,7 @@ class Follower:
             elif not self.whole and self.position < flight.count:
                 chunk = flight.chunk(self.position)
                 if chunk is None:
-                    call.attempt = None  # that one may be at the end, and have nothing more to say
+                    call.ledger.attempt = None  # that one may be at the end, and have nothing more to say
                     self._end(ClientTooSlow())
                     return
                 self.position += 1
@@ -123,8 +123,8 @@ class Follower:
     def _land(self, flight: Flight) -> None:
         call = self.call
         if flight.started and not self.whole:
-            if flight.error is not None:
-                call.error = flight.error
+            if flight.ledger.error is not None:
+                call.ledger.error = flight.ledger.error
             if not call.ended:
                 call.end()
             if isinstance(flight.failure, EdgeError):
@@ -226,20 +226,12 @@ class Flight(Inquiry):
         if follower.whole:
             return
         follower.waited()
-        call.upstream = self.upstream
-        call.attempts = self.attempts
-        call.attempt = self.attempt
-        self.account_for(follower)
+        ledger = call.ledger
+        ledger.shares(self.ledger)
+        ledger.accounts_for(self.ledger)
         if call.payload.stream:
-            call.content_at = perf_counter()
+            ledger.content_at = perf_counter()
         self._begin(call, self.status, list(headers), size)
-
-    def account_for(self, follower: Follower) -> None:
-        """What the answer cost is the first one's, as far as it is known; it is charged to the flight, once."""
-        call = follower.call
-        call.usage = self.usage
-        if call.cache == "miss":
-            call.cost, call.estimated = self.cost, self.estimated
 
     def make_room(self) -> None:
         """A follower may take more."""
@@ -297,8 +289,8 @@ class Flight(Inquiry):
         for follower in self._followers:
             # Who has everything is done, or the end of its own time could come between.
             if follower.call.started and not follower.whole and follower.position == self.count:
-                if self.error is not None:
-                    follower.call.error = self.error
+                if self.ledger.error is not None:
+                    follower.call.ledger.error = self.ledger.error
                 follower.call.end()
 
     def land(self) -> None:
@@ -350,15 +342,16 @@ class Flight(Inquiry):
             for chunk, at in zip(self._chunks, self._times, strict=True):
                 end += len(chunk)
                 chunks.append((int((at - self._times[0]) * 1000), end))
-        now = time()
+        ledger, now = self.ledger, time()
+        upstream = ledger.upstream
         return Entry(
             self.head.route.api,
             body,
             tuple(chunks),
-            self.usage,
-            self.upstream.provider.name if self.upstream is not None else "",
-            self.upstream.model if self.upstream is not None else "",
-            self.cost,
+            ledger.usage,
+            upstream.provider.name if upstream is not None else "",
+            upstream.model if upstream is not None else "",
+            ledger.cost,
             now,
             now + ttl_s,
         )

@@ -155,18 +155,20 @@ class Accounts:
 
     def saved_by(self, call: Call, cost: int) -> None:
         """Count what the answer given to `call` would have cost."""
-        self.saved(call.grant.label, call.key.tenant, call.cache, call.usage, cost)
+        ledger = call.ledger
+        self.saved(call.grant.label, call.key.tenant, ledger.cache.word, ledger.usage, cost)
 
     def settle(self, inquiry: Inquiry, tried: Tried, error: Exception | None, answer: bytes | None = None) -> None:
         """Charge what the provider has answered to an attempt for `inquiry`, if it has and is not charged yet.
 
-        Sets ``usage``, ``estimated`` and ``cost`` of the inquiry; the cost adds up over its attempts. `error` is what
+        Sets ``usage``, ``estimated`` and ``cost`` of its ledger; the cost adds up over its attempts. `error` is what
         ended the attempt, `answer` the body of a whole answer of status 200.
         """
         crossing = tried.crossing
         if tried.charged or crossing is None:
             return
-        inquiry.usage = tried.usage
+        ledger = inquiry.ledger
+        ledger.usage = tried.usage
         if inquiry.head.route.counts:
             return
         found = self._answered(tried, inquiry.head.route.upstream, error, answer)
@@ -178,12 +180,12 @@ class Accounts:
         charge = self.charge(upstream, inquiry.grant.label, inquiry.key.tenant, usage)
         if charge is None:
             return
-        inquiry.usage, cost = charge
+        ledger.usage, cost = charge
         if estimated:
-            inquiry.estimated = True
+            ledger.estimated = True
             self._count("edge_estimated_requests_total", upstream.provider.name)
         if cost >= 0:
-            inquiry.cost = cost + max(0, inquiry.cost)
+            ledger.cost = cost + max(0, ledger.cost)
 
     def _answered(
         self, tried: Tried, path: str, error: Exception | None, answer: bytes | None

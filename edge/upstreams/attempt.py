@@ -95,7 +95,7 @@ class Attempt(Receiver):
 
     def start(self) -> None:
         inquiry, tried = self._inquiry, self._tried
-        inquiry.upstream = tried.upstream
+        inquiry.ledger.upstream = tried.upstream
         self._deadline.start()
         if not is_short(inquiry) and tried.provider.searches(inquiry.head.route):
             self._job = in_thread(self.cross, self._then(self.send))
@@ -306,8 +306,8 @@ class Attempt(Receiver):
             self._desk.replies.whole(inquiry, status, headers, body)
             self._pass(failure_of(said, stream.error_data))
             return
-        inquiry.content_at = perf_counter()
-        self._tried.has_content(inquiry.content_at, inquiry.upstream_s)
+        inquiry.ledger.content_at = perf_counter()
+        self._tried.has_content(inquiry.ledger.content_at, inquiry.ledger.upstream_s)
         self._desk.replies.stream(inquiry, self._tried.status, headers)
         ready, self._ready = bytes(self._ready), bytearray()
         self._enter(RELAY)
@@ -385,7 +385,7 @@ class Attempt(Receiver):
     def _waited(self) -> None:
         """Nothing is awaited from upstream, until ``_since`` is set anew."""
         if self._since:
-            self._inquiry.waited(self._since)
+            self._inquiry.ledger.waited(self._since)
             self._since = 0.0
 
     # Its end.
@@ -435,7 +435,7 @@ class Attempt(Receiver):
         inquiry.when_room(None)
         self._desk.buffers.let_go(inquiry, self._held)
         if not tried.charged:
-            self._desk.accounts.settle(inquiry, tried, inquiry.error if error is None else error)
+            self._desk.accounts.settle(inquiry, tried, inquiry.ledger.error if error is None else error)
         if tried.request is not None:
             self._desk.asked(tried, inquiry.grant.label, error)
         if self._timer is not None:

@@ -177,9 +177,9 @@ def conclude(inquiry: Inquiry, tried: Tried, error: Exception | None) -> None:
     elif status >= 400:
         trial.neutral(now)
     elif status:
-        usage = inquiry.usage
+        usage = inquiry.ledger.usage
         tokens = usage.output if usage is not None and usage.output > 0 else 0
-        trial.finished(now, tokens, inquiry.upstream_s - tried.content_s if tried.content_s >= 0.0 else -1.0)
+        trial.finished(now, tokens, inquiry.ledger.upstream_s - tried.content_s if tried.content_s >= 0.0 else -1.0)
     else:
         trial.cancelled(now)
 

@@ -111,12 +111,12 @@ def facts(call) -> tuple:
     """What of an call follows from its request."""
     head = call.head
     given = call.varying.get(b"x-request-id", b"").decode("latin-1")
-    answered = call.error is None
+    answered = call.ledger.error is None
     return (
         (head.route, head.dialect, head.argument, head.method, head.target, head.query),
         (head.headers, list(head.index.items()), sorted(head.repeated), str(head.objection)),
         (sorted(call.varying.items()), getattr(call, "declared", None), call.peer, call.closes),
-        (call.body, call.payload.model) if answered else call.error.code,
+        (call.body, call.payload.model) if answered else call.ledger.error.code,
         given if call.request_id == given else len(call.request_id),
         [getattr(call, name, None) for name in ("chunks", "received")] if answered else None,
         (call.key and call.key.id, call.status, call.admitted, call.settled, call.gone),

@@ -13,6 +13,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from edge.config import Cache, CacheMode, Config, Log, Provider, Server, Telemetry
+from edge.ledger import MEMORY
 from edge.server.asgi import EdgeApplication
 from edge.server.compose import Shared, compose
 from edge.server.lane import Lane
@@ -112,7 +113,7 @@ class Worker:
 
         def counting(call: Any) -> None:
             admit(call)
-            self.hits += call.cache == "memory"
+            self.hits += call.ledger.cache is MEMORY
 
         self.gateway.admit = counting
 

@@ -135,21 +135,21 @@ def call(api: str = "chat", *, path: str = "", events: list[tuple[bytes, bytes]]
     if events is not None:
         stream = STREAMS[api]()
         stream.see(events)
-    body = fields.get("body", BODY)
+    body = fields.pop("body", BODY)
     made = asked(BODY, path or "/v1" + PATHS[api])
     crossing = SimpleNamespace(stream=stream, told=None, estimated_input=lambda: estimate_input(PATHS[api], body))
-    made.attempt = tried = SimpleNamespace(
+    made.ledger.attempt = tried = SimpleNamespace(
         upstream=upstream(), crossing=crossing, usage=None, status=200, sent=True, charged=False
     )
     made.key = SimpleNamespace(tenant="a")
     made.grant = SimpleNamespace(label="smart")
     for name, value in fields.items():
-        setattr(tried if hasattr(tried, name) else made, name, value)
+        setattr(tried if hasattr(tried, name) else made.ledger, name, value)
     return made
 
 
 def settle(accounts: Accounts, made: Asked, answer: bytes | None = None) -> None:
-    accounts.settle(made, made.attempt, made.error, answer)
+    accounts.settle(made, made.ledger.attempt, made.ledger.error, answer)
 
 
 def delta(text: str) -> tuple[bytes, bytes]:
@@ -186,9 +186,9 @@ def test_a_stream_is_charged_once_by_what_came_of_it(tally, events, error, usage
     accounts = Accounts(tally)
     for _ in range(3):
         settle(accounts, made)
-    assert (made.usage, made.estimated) == (usage, estimated)
+    assert (made.ledger.usage, made.ledger.estimated) == (usage, estimated)
     cost = 0 if usage is None else max(0, usage.input) * 2_500_000 + max(0, usage.output) * 10_000_000
-    assert made.cost == (cost if usage is not None else -1)
+    assert made.ledger.cost == (cost if usage is not None else -1)
     assert tally.total("edge_cost_usd_total") == pytest.approx(cost / PICO, abs=1e-18)
     assert tally.total("edge_estimated_requests_total") == estimated
 
@@ -209,42 +209,42 @@ def test_a_stream_is_charged_once_by_what_came_of_it(tally, events, error, usage
 def test_a_whole_answer_that_did_not_come_costs_its_input_if_it_was_given_up(tally, error, status, sent, charged):
     made = call(error=error, status=status, sent=sent)
     settle(Accounts(tally), made)
-    assert (made.usage, made.cost) == ((Usage(10, -1), 25_000_000) if charged else (None, -1))
-    assert made.estimated == charged
+    assert (made.ledger.usage, made.ledger.cost) == ((Usage(10, -1), 25_000_000) if charged else (None, -1))
+    assert made.ledger.estimated == charged
 
 
 def test_a_whole_answer_without_a_count_is_estimated(tally):
     made = call()
     settle(Accounts(tally), made, b'{"choices":[{"message":{"content":"%b"}}]}' % (b"word" * 25))
-    assert (made.usage, made.estimated) == (Usage(10, 25), True)
+    assert (made.ledger.usage, made.ledger.estimated) == (Usage(10, 25), True)
 
 
 @pytest.mark.parametrize("events", [None, [*SAID, STOP, DONE]])
 def test_the_books_say_what_a_client_was_told(tally, events):
-    told = SimpleNamespace(stream=call(events=events).attempt.crossing.stream, told=Usage(8, 2))
+    told = SimpleNamespace(stream=call(events=events).ledger.attempt.crossing.stream, told=Usage(8, 2))
     made = call(crossing=told)
     settle(Accounts(tally), made, b"{}" if events is None else None)
-    assert (made.usage, made.estimated) == (Usage(8, 2), True)
+    assert (made.ledger.usage, made.ledger.estimated) == (Usage(8, 2), True)
 
 
 def test_a_counted_answer_that_nobody_understood_is_billed_all_the_same(tally):
     made = call(usage=COUNTED, error=EdgeError())
     settle(Accounts(tally), made)
-    assert made.cost == 7 * 2_500_000 + 3 * 10_000_000
-    made.attempt.charged = False  # the next attempt
+    assert made.ledger.cost == 7 * 2_500_000 + 3 * 10_000_000
+    made.ledger.attempt.charged = False  # the next attempt
     settle(Accounts(tally), made)
-    assert made.cost == 2 * (7 * 2_500_000 + 3 * 10_000_000)
+    assert made.ledger.cost == 2 * (7 * 2_500_000 + 3 * 10_000_000)
 
 
 def test_what_costs_nothing_or_cannot_be_told(tally):
     accounts = Accounts(tally)
     for made in (call(crossing=None), call(usage=COUNTED, path="/v1/messages/count_tokens")):
         settle(accounts, made, b"{}")
-        assert not made.attempt.charged
+        assert not made.ledger.attempt.charged
     assert tally.counts == {}
     made = call("other")
     settle(accounts, made, b"{}")
-    assert (made.usage, made.cost, made.estimated) == (None, -1, False)
+    assert (made.ledger.usage, made.ledger.cost, made.ledger.estimated) == (None, -1, False)
     assert tally.counts == {("edge_unpriced_requests_total", "main"): 1}
 
 
@@ -257,7 +257,7 @@ def test_what_a_provider_said_on_the_way_stands():
     ]
     made = call("messages", events=events, error=ClientClosedRequest())
     settle(Accounts(Tally()), made)
-    assert made.usage == Usage(70, 40, 9)
+    assert made.ledger.usage == Usage(70, 40, 9)
     assert estimate(lambda: 1, 0, Usage(70, 1)) == Usage(70, 1)
 
 
@@ -265,4 +265,4 @@ def test_an_estimated_input_is_never_more_than_the_model_takes():
     made = call(events=SAID, error=ClientClosedRequest(), body=b'{"messages":[%b]}' % (b" " * 2_000_000))
     accounts = Accounts(Tally())
     settle(accounts, made)
-    assert made.usage.input == made.attempt.upstream.price.context_window == 128_000
+    assert made.ledger.usage.input == made.ledger.attempt.upstream.price.context_window == 128_000

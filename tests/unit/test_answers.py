@@ -108,7 +108,7 @@ class Crashing(Dispatch):
 
     def start(self):
         call = self._inquiry
-        call.attempt = SimpleNamespace(
+        call.ledger.attempt = SimpleNamespace(
             error_event=lambda error, _: error.code.encode(), broke=False, dropped=(), warnings=frozenset()
         )
         call.start(200, [])

@@ -38,6 +38,7 @@ LAYERS = [
     {"edge.redis.link", "edge.redis.node"},
     {"edge.call"},
     {"edge.inquiry"},
+    {"edge.ledger"},
     {"edge.head"},
     {"edge.config.file", "edge.config.schema"},
     {"edge.config.notes"},
@@ -76,7 +77,7 @@ HOT_MAY_IMPORT = {"bisect", "collections", "cython", "decimal", "fcntl", "hashli
 STANDALONE = "edge.simulator"
 
 
-HOLD_WHAT_IS_MADE_ABOVE = {"edge.call", "edge.inquiry"}
+HOLD_WHAT_IS_MADE_ABOVE = {"edge.call", "edge.inquiry", "edge.ledger"}
 """What all stages write into: they name the types of that, for the type checker alone, and do nothing with it."""
 
 

@@ -12,6 +12,7 @@ from edge._fast import JSONScanner
 from edge.errors import UpstreamBadResponse, UpstreamCredentials, UpstreamStreamBroken, UpstreamUnreachable
 from edge.guard.auth import ANYONE, Key
 from edge.inquiry import Inquiry
+from edge.ledger import Ledger
 from edge.money.pricing import ModelPrice
 from edge.payload import Payload
 from edge.routes import match
@@ -131,7 +132,7 @@ def test_a_breaker_hears_of_failures_of_the_upstream_and_of_answers(status, erro
     tried = Tried(found.upstream, None, found.trial, False, False)
     tried.status = status
     inquiry = Inquiry()
-    inquiry.usage = None
+    inquiry.ledger = Ledger()
     conclude(inquiry, tried, error)
     assert (member.state, member.in_flight) == ("open" if failed else "closed", 0)
     assert (member.error_rate != before) is heard

@@ -1,0 +1,16 @@
+# What has become of a request, as compiled modules know it.
+
+
+cdef class Ledger:
+    cdef public object upstream, attempt, usage, cost
+    cdef public int attempts
+    cdef public bint estimated
+    cdef public double content_at, upstream_s
+    cdef public object cache, stored, error
+    cdef public str kind
+
+    cpdef waited(self, double since)
+    cpdef recalled(self, object entry, object tier)
+    cpdef shares(self, Ledger flight)
+    cpdef accounts_for(self, Ledger flight)
+    cpdef str failure(self, int status)

@@ -1,0 +1,118 @@
+"""What has become of a request: who answered it, in how many attempts, when, and at what cost."""
+
+from __future__ import annotations
+
+from enum import Enum
+from time import perf_counter
+from typing import TYPE_CHECKING, Protocol
+
+from edge.errors import EdgeError, kind_of_status
+from edge.hooks import Usage
+
+if TYPE_CHECKING:
+    from edge.cache.entry import Entry
+    from edge.upstreams.router import Upstream
+
+__all__ = ["BYPASS", "JOINED", "MEMORY", "MISS", "REDIS", "UNCACHED", "Ledger", "Tried", "Verdict"]
+
+
+class Verdict(Enum):
+    """How the cache was involved. ``word`` is for logs, metrics and ``x-edge-cache``; ``status`` is the value of
+    ``Cache-Status`` (RFC 9211), b"" where a stored answer, which has a time to live to tell of, is served, or nothing.
+    """
+
+    UNCACHED = ("", b"")
+    MISS = ("miss", b"edge; fwd=miss")
+    BYPASS = ("bypass", b"edge; fwd=bypass")
+    JOINED = ("joined", b"edge; fwd=miss; collapsed")
+    MEMORY = ("memory", b"")
+    REDIS = ("redis", b"")
+
+    def __init__(self, word: str, status: bytes) -> None:
+        self.word = word
+        self.status = status
+
+
+# An enumeration's members are dear to look up in their class.
+UNCACHED, MISS, BYPASS, JOINED, MEMORY, REDIS = Verdict
+
+
+class Tried(Protocol):
+    """What of an attempt is for the reply and the record: `edge.upstreams.tried.Tried`."""
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """The client's fields that did not cross."""
+        ...
+
+    @property
+    def warnings(self) -> frozenset[str]:
+        """What of the answer could not be made sense of."""
+        ...
+
+    @property
+    def broke(self) -> bool:
+        """Whether the answer is a stream that told of a failure."""
+        ...
+
+    def error_event(self, error: EdgeError, request_id: str) -> bytes | None:
+        """An error inside the stream that the answer is; None where it is none."""
+        ...
+
+
+class Ledger:
+    """``upstream`` is who was asked last, ``attempts`` how many were. ``attempt`` is the one at hand, or the last one;
+    that of a flight, where one gives the answer. ``usage`` are the tokens of its answer, ``cost`` (1e-12 USD, -1
+    unknown) and ``estimated`` are those of all attempts.
+
+    ``content_at`` is the reading of ``time.perf_counter()`` at which the first content of a stream was there, 0.0
+    before; ``upstream_s`` the seconds in which there was nothing to do but to wait upstream. ``stored`` is the stored
+    answer that was given, ``cache`` how the cache was involved.
+
+    ``error`` is what the client was told by this edge, ``kind`` that of a failure which was told inside a stream.
+    """
+
+    def __init__(self) -> None:
+        self.upstream: Upstream | None = None
+        self.attempts = 0
+        self.attempt: Tried | None = None
+        self.usage: Usage | None = None
+        self.cost = -1
+        self.estimated = False
+        self.content_at = 0.0
+        self.upstream_s = 0.0
+        self.cache = UNCACHED
+        self.stored: Entry | None = None
+        self.error: EdgeError | None = None
+        self.kind = ""
+
+    def waited(self, since: float) -> None:
+        """Since this reading of ``time.perf_counter()`` there was nothing to do but to wait upstream."""
+        self.upstream_s += perf_counter() - since
+
+    def recalled(self, entry: Entry, tier: Verdict) -> None:
+        """A stored answer is given."""
+        self.cache = tier
+        self.stored = entry
+        self.usage = entry.usage
+
+    def shares(self, flight: Ledger) -> None:
+        """The answer is that of a flight."""
+        self.upstream = flight.upstream
+        self.attempts = flight.attempts
+        self.attempt = flight.attempt
+
+    def accounts_for(self, flight: Ledger) -> None:
+        """What a flight cost is its first call's, which has missed, as far as it is known; it is charged once."""
+        self.usage = flight.usage
+        if self.cache is MISS:
+            self.cost, self.estimated = flight.cost, flight.estimated
+
+    def failure(self, status: int) -> str:
+        """The kind of failure of a finished request whose reply has this status, "" if it did not fail."""
+        if self.error is not None:
+            return self.error.kind
+        kind = self.kind or kind_of_status(status)
+        if not kind and self.attempt is not None and self.attempt.broke:
+            return "provider_stream_broken"
+        return kind
