@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 import msgspec
@@ -21,6 +22,7 @@ from edge.config import DEFAULT_MODELS, Cache, Config, Provider
 from edge.config.file import ConfigError, Reading, read, resolve
 from edge.config.rules import problems
 from edge.config.schema import json_schema
+from edge.errors import EdgeError
 from edge.guard.auth import new_key
 from edge.server.descriptors import open_standard_streams
 
@@ -130,6 +132,39 @@ def check(path: str, strict: bool, without_secrets: bool) -> None:
         click.echo(f"provider   {name}: {provider.dialect} at {provider.base_url}, {keys}{priced}")
     for line in resolved(config):
         click.echo(line)
+
+
+@main.command()
+@click.argument("file", type=click.File("rb"))
+@click.option("-c", "--config", "path", help="Configuration to go by; else EDGE_CONFIG, else the keys.")
+@click.option("--key", "key_id", help="The id of the key that asks; else one that may use everything.")
+@click.option("--path", "endpoint", help="Where the request is posted; else what its fields are those of.")
+@click.option("--json", "as_json", is_flag=True, help="The same as /admin/api/explain has it.")
+def explain(file: BinaryIO, path: str | None, key_id: str | None, endpoint: str | None, as_json: bool) -> None:
+    """Tell what would become of the request whose body is in FILE ('-' for the standard input), without sending it.
+
+    Who asks, which upstreams its model leads to and which of them would be asked, whether its answer would be cached,
+    what it would cost. Ends with 1 if it would be refused. A running edge, which knows how its upstreams do, is asked
+    by POST /admin/api/explain.
+    """
+    from edge.explain import explain as explain_request
+    from edge.explain import path_for, table
+    from edge.guard.auth import ANYONE
+    from edge.state import build_state
+
+    body = file.read()
+    try:
+        state = build_state(resolve(path, insecure=True).config)
+        key = ANYONE if key_id is None else state.auth.named(key_id)
+        if key is None:
+            raise click.ClickException(f"there is no key '{key_id}'")
+        found = explain_request(state, key, endpoint or path_for(body), body)
+    except (ConfigError, EdgeError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    lines = [msgspec.json.format(msgspec.json.encode(found)).decode()] if as_json else table(found)
+    for line in lines:
+        click.echo(line)
+    sys.exit(found.refused is not None)
 
 
 @main.command()

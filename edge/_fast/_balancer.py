@@ -115,6 +115,14 @@ def _load(member: Member, by: cython.Py_ssize_t, now: cython.double) -> cython.d
     return max(seconds, 1e-6) * busy / max(1.0 - member._error_rate, 0.05)
 
 
+@cython.cfunc
+@cython.exceptval(check=False)
+def _rendezvous(member: Member, prefix_hash: cython.ulonglong, weight: cython.double) -> cython.double:
+    """The score of a member for a prefix, of which the highest wins."""
+    bits: cython.ulonglong = _mix(prefix_hash ^ _mix(member._key)) >> 12
+    return -weight / log((bits + 0.5) / 4503599627370496.0)
+
+
 @cython.final
 @cython.cclass
 class Balancer:
@@ -225,6 +233,42 @@ class Balancer:
             raise ValueError("a price for each member")
         for i in range(self._size):
             self._prices[i] = prices[i]
+
+    def peek(self, now: cython.double, prefix_hash: cython.ulonglong = 0, exclude: cython.ulonglong = 0) -> int:
+        """What `pick` would give now; changes nothing."""
+        turns: list = [self._turns[i] for i in range(self._size)]
+        dice: cython.ulonglong = self._dice
+        since: cython.Py_ssize_t = self._since_trial
+        try:
+            return self.pick(now, prefix_hash, exclude)
+        finally:
+            self._dice = dice
+            self._since_trial = since
+            for i in range(self._size):
+                self._turns[i] = turns[i]
+
+    def scores(self, now: cython.double, prefix_hash: cython.ulonglong = 0) -> list[float]:
+        """What the strategy compares of each member, the lowest of which it takes: its place (failover), what it has of
+        turns below 0 (round_robin), its load in seconds (latency), its price (cost), what is under way by weight
+        (least_busy), its score below 0 (affinity).
+        """
+        found: list = []
+        for i in range(self._size):
+            member: Member = self._members[i]
+            weight: cython.double = self._weights[i]
+            if self._strategy == _ROUND_ROBIN:
+                found.append(-(self._turns[i] + weight))
+            elif self._strategy == _FAILOVER:
+                found.append(float(i))
+            elif self._strategy == _LATENCY:
+                found.append(_load(member, member._measured, now) / weight)
+            elif self._strategy == _COST:
+                found.append(self._prices[i])
+            elif self._strategy == _LEAST_BUSY:
+                found.append((member._in_flight + 1) / weight)
+            else:
+                found.append(-_rendezvous(member, prefix_hash, weight))
+        return found
 
     def least_bad(self, now: cython.double, exclude: cython.ulonglong = 0) -> int:
         """The index of the member to send to where `pick` gives none: of those that only a breaker holds up, and that
@@ -364,8 +408,7 @@ class Balancer:
                 # Below the bound means below the bound rounded up, for a whole number. The bounds add up to at least
                 # one more than what is under way, so one member at least is below its own.
                 if member._in_flight < share * self._weights[i] + self._slack:
-                    bits: cython.ulonglong = _mix(prefix_hash ^ _mix(member._key)) >> 12
-                    score: cython.double = -self._weights[i] / log((bits + 0.5) / 4503599627370496.0)
+                    score: cython.double = _rendezvous(member, prefix_hash, self._weights[i])
                     if score > best_score:
                         best = i
                         best_score = score

@@ -92,21 +92,16 @@ class Auth:
             entry = self._table.find(digest)
             if entry is None:
                 return None
-            key = Key(
-                entry.id,
-                entry.tenant or entry.id,
-                None if entry.models is None else tuple([pattern(each) for each in entry.models]),
-                entry.admin,
-                entry.requests_per_minute,
-                entry.concurrency,
-                entry.cache,
-                entry.pii.request if entry.pii is not None else None,
-                entry.priority,
-            )
+            key = key_from(entry)
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
             self._known[digest] = key
         return key
+
+    def named(self, key_id: str) -> Key | None:
+        """The key with this id, for who looks on. Looks through all of them."""
+        entry = self._table.named(key_id)
+        return None if entry is None else key_from(entry)
 
     def identify(self, head: Head, varying: Varying) -> Key | None:
         """Whose request this is, from its head alone; None where it has no valid key.
@@ -163,6 +158,21 @@ class Auth:
             # Multipart is refused as well, by the gateway, as a route that does not exist.
             if media_type != b"application/json" and not media_type.endswith((b"+json", b"multipart/form-data")):
                 raise UnsupportedMediaType
+
+
+def key_from(entry: config.Key) -> Key:
+    """A key as it is asked about, from how it is configured."""
+    return Key(
+        entry.id,
+        entry.tenant or entry.id,
+        None if entry.models is None else tuple([pattern(each) for each in entry.models]),
+        entry.admin,
+        entry.requests_per_minute,
+        entry.concurrency,
+        entry.cache,
+        entry.pii.request if entry.pii is not None else None,
+        entry.priority,
+    )
 
 
 def bearer(said: bytes) -> bytes:

@@ -77,6 +77,16 @@ class KeyTable:
         begin, end = self._places[2 * place], self._places[2 * place + 1]
         return _decode(self.data[self._keys + begin : self._keys + end])
 
+    def named(self, key_id: str) -> config.Key | None:
+        """The key with this id. Looks through all of them: milliseconds for each ten thousand."""
+        said = _encode(key_id)
+        for place in range(self._count):
+            begin, end = self._places[2 * place], self._places[2 * place + 1]
+            text = bytes(self.data[self._keys + begin : self._keys + end])
+            if said in text and (key := _decode(text)).id == key_id:
+                return key
+        return None
+
     def _place(self, number: int) -> int:
         """That of the first digest whose number is as large."""
         low, high = 0, self._count

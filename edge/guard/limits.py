@@ -119,6 +119,15 @@ class Lease:
             self._occupies = False
             self._table.release(self._worker, self._marks.concurrency)
 
+    def left(self) -> int | None:
+        """How many requests the key may make now; None for one without such a limit."""
+        key, marks = self._key, self._marks
+        if key.requests_per_minute is None:
+            return None
+        limit, now = key.requests_per_minute, monotonic_ns()
+        left: int = self._table.remaining(marks.requests, marks.interval_ns, limit, now)[0]
+        return left
+
     def headers(self, dialect: Dialect) -> Headers:
         """What is left to the key, in the words of a dialect; nothing for one without such a limit."""
         key, marks = self._key, self._marks

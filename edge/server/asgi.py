@@ -35,6 +35,7 @@ from edge.gateway import Load
 from edge.head import Head, varying_of
 from edge.routes import EXISTING, PROBES, UNKNOWN, Match, match
 from edge.server.compose import Edge, compose, tell_notes
+from edge.server.explaining import what_if_sent
 from edge.telemetry.logs import where
 from edge.telemetry.metrics import CONTENT_TYPE, PERIOD_S
 
@@ -44,7 +45,7 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-PAGES = "GET /health, GET /metrics, GET /admin/api/savings, POST /admin/api/cache/clear"
+PAGES = "GET /health, GET /metrics, GET /admin/api/savings, POST /admin/api/cache/clear, POST /admin/api/explain"
 ALL_METHODS = ((b"allow", b"GET, HEAD, POST, OPTIONS"), (b"content-length", b"0"))
 ALIVE = ("/health", "/health/live", "/healthz", "/livez")
 READY = ("/health/ready", "/readyz")
@@ -335,6 +336,13 @@ class EdgeApplication:
             shared = await self.gateway.answers.clear()
             return json_response(200, {"memory": "cleared", "redis": shared})
 
+        async def explained(request: Request) -> Response:
+            try:
+                told = await what_if_sent(self.gateway, request.url.query, list(request.headers), request.stream())
+            except EdgeError as error:
+                return Response(error.status, content=Content(b"application/json", openai.error_body(error)))
+            return json_response(200, told)
+
         async def unknown(_: Request) -> Response:
             error = UnsupportedRoute(f"This route does not exist. There are: {EXISTING}, {PAGES}.")
             return Response(error.status, content=Content(b"application/json", openai.error_body(error)))
@@ -343,13 +351,14 @@ class EdgeApplication:
             return Response(200)
 
         reads = ("GET", "HEAD")
-        pages: dict[str, tuple[tuple[str, ...], Callable[[], Awaitable[Response]]]] = {
+        pages: dict[str, tuple[tuple[str, ...], Callable[..., Awaitable[Response]]]] = {
             **dict.fromkeys(ALIVE, (reads, health)),
             **dict.fromkeys(READY, (reads, health_ready)),
             "/": (("HEAD",), anybody_there),
             "/metrics": (reads, metrics),
             "/admin/api/savings": (reads, savings),
             "/admin/api/cache/clear": (("POST",), clear_cache),
+            "/admin/api/explain": (("POST",), explained),
         }
         for path, (methods, page) in pages.items():
             for method in methods:

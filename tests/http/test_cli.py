@@ -48,6 +48,24 @@ def test_key_new_gives_a_key_that_its_line_lets_in(simulator, tmp_path):
     assert edge_command("key", "new", "Not An Id").returncode != 0
 
 
+def test_explain_tells_what_would_become_of_a_request_and_sends_nothing(tmp_path):
+    path, request = tmp_path / "edge.yaml", tmp_path / "request.json"
+    providers = "{a: {dialect: openai, base_url: http://127.0.0.1:9/v1, api_keys: [sk-canary]}}"
+    key = f'{{id: k, models: [m], digests: ["sha256:{"0" * 64}"]}}'
+    path.write_text(f"providers: {providers}\nmodels: {{m: {{upstreams: [{{to: a/b}}]}}}}\nauth: {{keys: [{key}]}}")
+    request.write_text('{"model": "m", "messages": [{"role": "user", "content": "canary"}]}')
+    told = edge_command("explain", str(request), "-c", str(path), "--key", "k")
+    assert told.returncode == 0, told.stderr
+    assert "upstream   a/b: asked first" in told.stdout
+    assert "canary" not in told.stdout
+    request.write_text('{"model": "other", "messages": []}')
+    refused = edge_command("explain", str(request), "-c", str(path), "--key", "k", "--json")
+    assert refused.returncode == 1
+    assert json.loads(refused.stdout)["refused"]["code"] == "model_not_allowed"
+    assert "no key 'x'" in edge_command("explain", str(request), "-c", str(path), "--key", "x").stderr
+    assert edge_command("explain", str(request), "-c", str(path), "--path", "/health").returncode == 1
+
+
 def test_check_prints_what_a_file_resolves_to_or_every_error(tmp_path):
     path = tmp_path / "edge.yaml"
     path.write_text(

@@ -27,7 +27,7 @@ LAYERS = [
     {"edge.cli"},
     {"edge.server", "edge.doctor", "edge.bench"},
     {"edge.telemetry"},
-    {"edge.gateway"},
+    {"edge.gateway", "edge.explain"},
     {"edge.joining"},
     {"edge.dispatch"},
     {"edge.own_answers", "edge.paced"},

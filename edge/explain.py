@@ -1,0 +1,403 @@
+"""What would become of a request, without sending it: who asks, what that gets, whom it would go to and why not to
+others, whether its answer is stored, what it would cost.
+
+It goes by the rules that serve, in their order. Nothing is counted, taken or begun: no limit, no turn of a balancer.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Literal
+
+import msgspec
+
+from edge._fast import usd
+from edge.cache.answers import Answers
+from edge.cache.key import decode_body, request_key
+from edge.cache.policy import caches_for, plan_for
+from edge.call import Call
+from edge.dialects.estimate import estimate_input
+from edge.errors import UNREADABLE, EdgeError, Headers, InvalidRequest, RequestTooLarge, UnsupportedRoute
+from edge.grant import Grant
+from edge.guard.auth import Key, refuse_model
+from edge.guard.limits import KeyLimits
+from edge.guard.pii import redact_now
+from edge.guard.validate import Reading, check_body
+from edge.head import Head, varying_of
+from edge.hooks import Usage
+from edge.money.pricing import PICO
+from edge.payload import Payload
+from edge.routes import match
+from edge.slices import LARGE
+from edge.state import State, granted_of
+from edge.upstreams.choice import Choice
+from edge.upstreams.likeness import prefix_of
+from edge.upstreams.router import Upstream
+from edge.upstreams.ties import NAMES, targets_of, tie_of
+
+__all__ = ["MAX_BYTES", "Explanation", "explain", "path_for", "table"]
+
+MAX_BYTES = 1 << 20
+"""Of a body that is explained: it is read at once."""
+LIMITS = (b"max_completion_tokens", b"max_tokens", b"max_output_tokens")
+"""What a request says of the tokens of its answer, in the three APIs; the first that is given counts."""
+
+For = Literal["", "any", "context_length", "content_policy"]
+Reason = Literal["", "endpoint", "key", "resting", "breaker", "full", "translation"]
+Verdict = Literal["off", "bypass", "cacheable", "miss", "memory"]
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """An upstream of the name that was asked for, or of one that it falls back to. ``alias`` is "" for a name of its
+    own.
+
+    ``first``: it would be asked first. ``excluded`` is why it would not be asked at all now: it cannot serve the
+    ``endpoint``, the ``key`` may not use it, its provider has asked for a wait (``resting``), its ``breaker`` lets
+    nothing through, it has as many requests under way as it may (``full``), or the request cannot be said in its
+    dialect (``translation``); ``detail`` says more. ``ready_s`` are the seconds until then. ``fallback`` is the failure
+    that it is for, "" for an upstream of the name itself. ``score`` is what the ``strategy`` of the alias compares, the
+    lowest is taken. Costs in USD, None where the price or the bound is not known.
+    """
+
+    upstream: str
+    alias: str
+    fallback: For
+    strategy: str
+    weight: float
+    first: bool
+    excluded: Reason
+    detail: str
+    score: float
+    breaker: str
+    ready_s: float
+    in_flight: int
+    error_rate: float
+    first_content_s: float | None
+    seconds_per_token: float | None
+    input_usd: float | None
+    at_most_usd: float | None
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """None: no such limit; ``requests_left`` is None too where no running edge was asked."""
+
+    requests_per_minute: int | None
+    requests_left: int | None
+    concurrency: int | None
+
+
+class Cached(msgspec.Struct, frozen=True, kw_only=True):
+    """``verdict``: the cache is ``off`` for it; it has no part in it (``bypass``); its answer may be stored
+    (``cacheable``, where no running edge was asked), is not in this worker's memory (``miss``), or is (``memory``).
+    ``key`` is the cache key, in hexadecimal, "" for none.
+    """
+
+    mode: str
+    verdict: Verdict
+    key: str = ""
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    status: int
+    code: str
+    message: str
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """``tokens`` of the input are estimated (`edge.dialects.estimate`); ``output_tokens`` is the most that the request
+    lets be written, None where it says nothing. ``pii`` says what was found of personal data (``email=2,card=1``).
+    ``refused`` is what the client would get instead of an answer; what is not known by then is empty.
+    """
+
+    endpoint: str
+    model: str
+    alias: str
+    stream: bool
+    key: str
+    tenant: str
+    limits: Limits
+    input_tokens: int
+    output_tokens: int | None
+    candidates: list[Candidate]
+    cache: Cached
+    pii: str
+    refused: Refusal | None
+
+
+def path_for(body: bytes) -> str:
+    """The path that a body is most likely for, by the fields at its top: one with ``system`` is for messages, as one of
+    chat completions says that in a message.
+    """
+    try:
+        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except UNREADABLE:
+        return "/v1/chat/completions"
+    if "messages" in fields:
+        return "/v1/messages" if "system" in fields else "/v1/chat/completions"
+    return "/v1/responses" if "input" in fields else "/v1/completions" if "prompt" in fields else "/v1/chat/completions"
+
+
+def explain(
+    state: State,
+    key: Key,
+    path: str,
+    body: bytes,
+    headers: Headers = (),  # type: ignore[assignment] # nobody changes it
+    *,
+    answers: Answers | None = None,
+    limits: KeyLimits | None = None,
+) -> Explanation:
+    """What would become of a POST of `body` to `path` by `key`. `answers` and `limits` are those of a running edge.
+
+    Raises UnsupportedRoute for a path to which nothing is posted, RequestTooLarge for a body of more than 1 MiB.
+    """
+    found = match(path.encode())
+    if found is None or found.route.is_none_for("POST") or found.route.method != "POST":
+        raise UnsupportedRoute(f"Nothing is posted to the path {path!a}.")
+    if len(body) > MAX_BYTES:
+        raise RequestTooLarge(f"A body of more than {MAX_BYTES} bytes is not explained.")
+    fields = [*headers]
+    call = Call(Head(found, "POST", path.encode(), b"", fields), varying_of(fields), "", perf_counter(), state)
+    call.key, call.body = key, body
+    refused: EdgeError | None = None
+    cached = Cached(mode="off", verdict="off")
+    candidates: list[Candidate] = []
+    try:
+        if call.head.objection is not None:
+            raise call.head.objection
+        if len(body) > state.max_body_bytes:
+            raise RequestTooLarge(f"The body is larger than {state.max_body_bytes} bytes.")
+        check_body(call, Reading(body))
+        candidates = _candidates(call)
+        grant = call.grant = state.grant(key, call.payload.model, found.route)
+        if not grant.upstreams:
+            raise refuse_model(call.payload.model)
+        _redact(call, grant)
+        cached = _cached(call, grant, answers)
+        candidates = _marked(call, candidates)
+    except EdgeError as error:
+        refused = error
+    return Explanation(
+        endpoint=found.route.endpoint,
+        model=call.payload.model,
+        alias=call.grant.alias,
+        stream=call.payload.stream,
+        key=key.id,
+        tenant=key.tenant,
+        limits=Limits(
+            requests_per_minute=key.requests_per_minute,
+            requests_left=None if limits is None else limits.lease(key).left(),
+            concurrency=key.concurrency,
+        ),
+        input_tokens=estimate_input(found.route.upstream, body),
+        output_tokens=_most_output(call.payload),
+        candidates=candidates,
+        cache=cached,
+        pii=call.pii,
+        refused=None if refused is None else Refusal(status=refused.status, code=refused.code, message=refused.message),
+    )
+
+
+def _redact(call: Call, grant: Grant) -> None:
+    """What is done about personal data in it. Raises PiiBlocked."""
+    if grant.pii is None:
+        return
+    redacted = redact_now(grant.pii, call.payload.body)
+    call.pii = redacted.told
+    refusal = redacted.refusal()
+    if refusal is not None:
+        raise refusal
+    if redacted.body is not call.payload.body:
+        check_body(call, Reading(redacted.body))
+
+
+def _cached(call: Call, grant: Grant, answers: Answers | None) -> Cached:
+    """Raises InvalidRequest, NotCached."""
+    if grant.cache == "off" or not caches_for(call):
+        return Cached(mode=grant.cache, verdict="off")
+    body = decode_body(call.payload)
+    plan = plan_for(call, grant.cache, body)
+    if plan is None or body is None:
+        return Cached(mode=grant.cache, verdict="bypass")
+    try:
+        plan.digest = request_key(call, grant.identity, body)
+    except ValueError:
+        return Cached(mode=grant.cache, verdict="bypass")  # a number of thousands of digits
+    verdict: Verdict = "cacheable"
+    if answers is not None:
+        verdict = "memory" if plan.look and answers.recall(plan, call.payload) is not None else "miss"
+    return Cached(mode=grant.cache, verdict=verdict, key=plan.digest.hex())
+
+
+def _candidates(call: Call) -> list[Candidate]:
+    """Every upstream of the name and its fallbacks, those that would not be asked too. Raises ModelNotFound,
+    UnsupportedRoute.
+    """
+    resolution = call.state.router.resolve(call.payload.model, call.head.route)
+    all_of: list[tuple[For, tuple[Choice, ...]]] = [
+        ("", (resolution.own,)),
+        ("any", resolution.fallbacks),
+        ("context_length", resolution.context_length),
+        ("content_policy", resolution.content_policy),
+    ]
+    return [each for purpose, choices in all_of for choice in choices for each in _of_choice(call, choice, purpose)]
+
+
+def _of_choice(call: Call, choice: Choice, purpose: For) -> list[Candidate]:
+    group, now = choice.group, perf_counter()
+    if group.strategy == "cost":
+        group.reprice(call)
+    scores = group.balancer.scores(now, prefix_of(call) if group.strategy == "affinity" else 0)
+    granted, full = granted_of(call.key, Choice(group)), choice.full()
+    tokens, most = estimate_input(call.head.route.upstream, call.payload.body), _most_output(call.payload)
+    found = []
+    for place, upstream in enumerate(group.upstreams):
+        member, price = group.members[place], upstream.price
+        rests = upstream.provider.resting(upstream.model, now)[0]
+        excluded, detail = _excluded(call, upstream, granted.mask >> place & 1, member.allows(now), full >> place & 1)
+        found.append(
+            Candidate(
+                upstream=upstream.names[0],
+                alias=group.alias,
+                fallback=purpose,
+                strategy=group.strategy,
+                weight=group.weights[place],
+                first=False,
+                excluded=excluded,
+                detail=detail,
+                score=scores[place],
+                breaker=member.state,
+                ready_s=max(rests, member.retry_after(now)),
+                in_flight=member.in_flight,
+                error_rate=member.error_rate,
+                first_content_s=member.ttfc,
+                seconds_per_token=member.seconds_per_token,
+                input_usd=None if price is None else price.cost(Usage(tokens, 0)) / PICO,
+                at_most_usd=None if price is None or most is None else price.cost(Usage(tokens, most)) / PICO,
+            )
+        )
+    return found
+
+
+def _excluded(call: Call, upstream: Upstream, granted: int, allowed: bool, full: int) -> tuple[Reason, str]:
+    """Why an upstream would not be asked, and more of it."""
+    provider = upstream.provider
+    rests, status = provider.resting(upstream.model, perf_counter())
+    if not provider.serves(call.head.route):
+        return "endpoint", f"a provider of the {provider.dialect} dialect does not serve it"
+    if not granted:
+        return "key", f"the key '{call.key.id}' may not use it"
+    if rests:
+        return "resting", f"the provider answered {status} and asked for a wait"
+    if not allowed:
+        return "breaker", "it lets nothing through now"
+    if full:
+        return "full", "it has as many requests under way as it may"
+    unsaid = _unsaid(call, upstream)
+    return ("translation", unsaid) if unsaid else ("", "")
+
+
+def _unsaid(call: Call, upstream: Upstream) -> str:
+    """Why the request cannot be said in the provider's dialect; "" where it can. A large one is not tried."""
+    if len(call.body) > LARGE:
+        return ""
+    try:
+        upstream.provider.crossing(call, upstream.model)
+    except InvalidRequest as error:
+        return error.message
+    return ""
+
+
+def _marked(call: Call, candidates: list[Candidate]) -> list[Candidate]:
+    """The same, with the one that would be asked first."""
+    place = _first(call, candidates)
+    return [msgspec.structs.replace(each, first=n == place) for n, each in enumerate(candidates)]
+
+
+def _first(call: Call, candidates: list[Candidate]) -> int:
+    """Its place, -1 for none: as `edge.upstreams.choice.Candidates` has it, and past those that refuse to translate."""
+    now, grant = perf_counter(), call.grant
+    if tie_of(call) == NAMES:
+        names = [candidate.upstream for candidate in candidates]
+        targets = targets_of(grant.upstreams, call.key.tenant or call.key.id)
+        return names.index(targets[0][0].names[0]) if targets else -1
+    for panic in (False, True):
+        before = 0
+        for choice in grant.choices:
+            balancer, size = choice.group.balancer, len(choice.group.upstreams)
+            prefix = prefix_of(call) if choice.strategy == "affinity" else 0
+            barred = choice.full()
+            for place in range(size):
+                if not choice.mask >> place & 1 or candidates[before + place].excluded == "translation":
+                    barred |= 1 << place
+            found = balancer.least_bad(now, barred) if panic else balancer.peek(now, prefix, barred)
+            if found >= 0:
+                return before + int(found)
+            before += size
+    return -1
+
+
+def _most_output(payload: Payload) -> int | None:
+    """How many tokens may be written, all choices together."""
+    choices = _whole(payload, b"n") or 1
+    for name in LIMITS:
+        most = _whole(payload, name)
+        if most is not None:
+            return most * choices
+    return None
+
+
+def _whole(payload: Payload, name: bytes) -> int | None:
+    span = payload.span(name)
+    if span is None:
+        return None
+    try:
+        value = msgspec.json.decode(payload.body[span[0] : span[1]], type=int)
+    except UNREADABLE:
+        return None
+    return value if 0 < value < 1 << 40 else None
+
+
+def table(found: Explanation) -> list[str]:
+    """The lines that tell it to people."""
+    limits = found.limits
+    said = [
+        f"{limits.requests_per_minute} requests a minute" if limits.requests_per_minute is not None else "",
+        f"{limits.requests_left} left" if limits.requests_left is not None else "",
+        f"{limits.concurrency} at a time" if limits.concurrency is not None else "",
+    ]
+    out = "" if found.output_tokens is None else f", at most {found.output_tokens} out"
+    lines = [
+        f"request    POST {found.endpoint}{', a stream' if found.stream else ''}",
+        f"key        {f'{found.key}, of tenant {found.tenant}' if found.key else 'none: whoever may use everything'}",
+        f"limits     {', '.join(each for each in said if each) or 'none'}",
+        f"model      {found.model}{', an alias' if found.alias else ''}",
+        f"tokens     about {found.input_tokens} in{out}",
+        f"cache      {found.cache.mode}: {found.cache.verdict}{f', key {found.cache.key}' if found.cache.key else ''}",
+    ]
+    for each in found.candidates:
+        verdict = "not asked" if each.excluded else "asked first" if each.first else "asked next"
+        what = {"": "upstream", "any": "fallback"}.get(each.fallback, each.fallback)
+        lines.append(f"{what:10} {each.upstream}: {verdict}, {_standing(each)}")
+    if found.pii:
+        lines.insert(6, f"pii        {found.pii}")
+    if found.refused is not None:
+        lines.append(f"refused    {found.refused.status} {found.refused.code}: {found.refused.message}")
+    return lines
+
+
+def _standing(each: Candidate) -> str:
+    parts = [f"{each.excluded} ({each.detail})"] if each.excluded else []
+    parts.append(f"{each.strategy} {each.score:.6g}, breaker {each.breaker}, {each.in_flight} under way")
+    if each.ready_s:
+        parts.append(f"ready in {each.ready_s:.1f} s")
+    if each.first_content_s is not None:
+        parts.append(f"first content after {each.first_content_s * 1000:.0f} ms, {each.error_rate:.0%} failures")
+    if each.input_usd is not None:
+        most = "" if each.at_most_usd is None else f", at most {dollars(each.at_most_usd)}"
+        parts.append(f"{dollars(each.input_usd)} for the input{most}")
+    return ", ".join(parts)
+
+
+def dollars(amount: float) -> str:
+    return f"${usd(round(amount * PICO)).decode()}"
