@@ -14,6 +14,7 @@ from edge.errors import (
     NothingAvailable,
     Overloaded,
     ProviderError,
+    UpstreamCredentials,
     UpstreamTimeout,
 )
 from edge.inquiry import Inquiry
@@ -33,6 +34,8 @@ TOO_MANY = frozenset({429, 503, 529})
 """Statuses by which a provider says that it has more requests under way than it can serve."""
 FULL = "The upstreams of this model have as many requests under way as they may; ask again."
 
+MAX_KEYS = 8
+"""Of one request: so often it is asked by another key of the same provider."""
 COUNT_S = 4.0
 """What providers have to count the tokens of a request, all of them together. Clients wait for it before a turn."""
 
@@ -46,6 +49,7 @@ class Dispatch(Outcome):
         self._done: Done | None = done
         self._candidates = Candidates(inquiry)
         self._failed = False
+        self._keys = 0
         self._begun = 0.0
         self._tried: Tried | None = None
         self._attempt: Attempt | None = None
@@ -203,7 +207,13 @@ class Dispatch(Outcome):
         begun = self._begun
         if follows:
             self._begun = perf_counter()
-            follows = self._candidates.next(self._begun, tried is not None and tried.others_left)
+            if isinstance(error, UpstreamCredentials) and tried is not None:
+                tried.refuse(self._begun)
+            if tried is not None and tried.following is not None and self._keys < MAX_KEYS:
+                self._keys += 1
+                self._candidates.again(tried.following, self._begun)
+            else:
+                follows = self._candidates.next(self._begun, tried is not None and tried.others_left)
         if isinstance(error, (AttemptFailed, ProviderError)):
             self._failed = True
             self._tell(error, begun, not follows)

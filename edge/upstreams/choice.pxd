@@ -29,7 +29,9 @@ cdef class Candidates:
     cpdef bint next(self, double now, bint panic=*) except -1
     cpdef turn_to(self, tuple choices)
     cpdef come(self, double now)
+    cpdef again(self, object account, double now)
     cpdef bint left(self, double now) except -1
+    cdef _begin(self, object upstream, double now, bint panic)
     cdef bint _next_target(self, double now) except -1
     cdef bint _take(self, Choice choice, int place, double now) except -1
     cdef int _pick(self, Choice choice, double now, unsigned long long barred) except -2

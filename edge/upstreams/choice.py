@@ -171,6 +171,12 @@ class Candidates:
         self.full = None
         self._take(choice, place, now)
 
+    def again(self, account: Account, now: float) -> None:
+        """The same upstream once more, by another of its provider's accounts."""
+        assert self.upstream is not None  # noqa: S101 - it was asked
+        self.account = account
+        self._begin(self.upstream, now, True)
+
     def left(self, now: float) -> bool:
         """Whether another upstream can be asked if this one fails."""
         if self.names:
@@ -188,12 +194,15 @@ class Candidates:
         if not self._targets:
             return False
         self.upstream, self.account = self._targets.pop(0)
-        provider = self.upstream.provider
-        self.trial = provider.site.member(self.upstream.model).begin(now)
-        self.gate = provider.gate(self.upstream.model)
+        self._begin(self.upstream, now, False)
+        return True
+
+    def _begin(self, upstream: Upstream, now: float, panic: bool) -> None:
+        provider = upstream.provider
+        self.trial = provider.site.member(upstream.model).begin(now, panic)
+        self.gate = provider.gate(upstream.model)
         if self.gate is not None:
             self.gate.enter()
-        return True
 
     def _take(self, choice: Choice, place: int, now: float) -> bool:
         upstream, member = choice.group.upstreams[place], choice.members[place]

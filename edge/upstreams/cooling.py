@@ -8,10 +8,12 @@ times of its own; what was refused is so for all of them.
 
 from __future__ import annotations
 
-__all__ = ["ANY", "Cooling"]
+__all__ = ["ANY", "REFUSED_S", "Cooling"]
 
 ANY = ""
 """In place of a model: all of them."""
+REFUSED_S = 60.0
+"""A key that was refused is avoided for so long: an operator mends that within minutes, if at all."""
 MAX_MODELS = 256
 """Clients name the models, where these pass through."""
 

@@ -32,6 +32,7 @@ cdef class Provider:
     cpdef Crossing crossing(self, Inquiry inquiry, str model)
     cpdef UpstreamRequest request(self, Inquiry inquiry, Crossing crossing, Account account, bint once=*)
     cpdef Account usable(self, Account account, str model, double now)
+    cpdef Account fresh(self, str model, double now)
     cpdef tuple resting(self, str model, double now)
     cpdef heed(self, Account account, str model, int status, dict index)
     cdef Account _next_account(self)

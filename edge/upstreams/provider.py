@@ -19,7 +19,7 @@ from edge.memo import Memo
 from edge.money.pricing import ModelPrice, load_prices, own_price, spells
 from edge.routes import Dialect, Route
 from edge.upstreams.client_headers import DEFAULT_VERSION, ClientHeaders
-from edge.upstreams.cooling import ANY, Cooling
+from edge.upstreams.cooling import ANY, REFUSED_S, Cooling
 from edge.upstreams.fleet import Site
 from edge.upstreams.gate import Gate
 from edge.upstreams.request import UpstreamRequest, lines_of
@@ -29,10 +29,8 @@ from edge.upstreams.waits import REMAINING, asked_s, exhausted_s, wait_s
 __all__ = ["Account", "Provider", "resting"]
 
 HEEDED = frozenset([status for status, rule in RULES.items() if rule.key or rule.rests])
-REFUSED_S = 60.0
-"""A key that was refused is avoided for so long: an operator mends that within minutes, if at all."""
 UNSAID_S = 1.0
-"""So is one that met a 429 which says nothing of a wait."""
+"""A key that met a 429 which says nothing of a wait is avoided for so long."""
 FORWARDED_QUERY = ("beta",)
 TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
 
@@ -160,17 +158,24 @@ class Provider:
         found = self._next_account()
         if not found.cooling:
             return found
-        avoided: Account | None = None
+        if not found.cooling.resting(model, now)[0] and not found.cooling.avoided(model, now):
+            return found
+        fresh = self.fresh(model, now)
+        if fresh is not None:
+            return fresh
         for _ in self._accounts:
-            cooling = found.cooling
-            if not cooling.resting(model, now)[0]:
-                if not cooling.avoided(model, now):
-                    return found
-                avoided = avoided or found
             found = self._next_account()
-        if avoided is None:
-            raise resting(*self.resting(model, now))
-        return avoided
+            if not found.cooling.resting(model, now)[0]:
+                return found
+        raise resting(*self.resting(model, now))
+
+    def fresh(self, model: str, now: float) -> Account | None:
+        """The next account that neither rests nor had better be avoided; None where there is none."""
+        for _ in self._accounts:
+            found = self._next_account()
+            if not found.cooling or not (found.cooling.resting(model, now)[0] or found.cooling.avoided(model, now)):
+                return found
+        return None
 
     def resting(self, model: str, now: float) -> tuple[float, int]:
         """Seconds for which nothing is to be asked of a model, and the status that asked for it."""

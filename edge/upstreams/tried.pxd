@@ -6,7 +6,7 @@ from edge.upstreams.request cimport UpstreamRequest
 cdef class Tried:
     cdef readonly object upstream, trial
     cdef readonly Provider provider
-    cdef readonly Account account
+    cdef readonly Account account, following
     cdef readonly bint names, others_left
     cdef public Crossing crossing
     cdef public UpstreamRequest request
@@ -18,4 +18,6 @@ cdef class Tried:
     cpdef has_content(self, double now, double upstream_s)
     cpdef Account ready(self, double now)
     cpdef heed(self, dict index)
+    cpdef refuse(self, double now)
+    cdef _follow(self)
     cpdef object error_event(self, object error, str request_id)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from edge.hooks import Usage
+from edge.upstreams.cooling import ANY, REFUSED_S
 from edge.upstreams.request import UpstreamRequest
+from edge.upstreams.rules import RULES
 
 if TYPE_CHECKING:
     from edge._fast import Attempt as Trial
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Tried"]
 
+OF_KEYS = frozenset([status for status, rule in RULES.items() if rule.key])
 NO_WARNINGS: frozenset[str] = frozenset()
 
 
@@ -27,9 +31,10 @@ class Tried:
     be asked if this one fails.
 
     ``crossing`` is how the request and its answer cross, None before that is known; ``request`` what is sent, None
-    before; ``status`` that of the answer, 0 before; ``content_s`` how long the inquiry had waited upstream when a
-    stream's first content came, -1.0 before; ``usage`` what a whole answer said of its tokens. ``charged``: they are in
-    the books. ``gate``: where it has a place, until that is given back.
+    before; ``status`` that of the answer, 0 before; ``following`` another account of the provider that may do better;
+    ``content_s`` how long the inquiry had waited upstream when a stream's first content came, -1.0 before; ``usage``
+    what a whole answer said of its tokens. ``charged``: they are in the books. ``gate``: where it has a place, until
+    that is given back.
     """
 
     def __init__(
@@ -44,6 +49,7 @@ class Tried:
         self.crossing: Crossing | None = None
         self.request: UpstreamRequest | None = None
         self.status = 0
+        self.following: Account | None = None
         self.content_s = -1.0
         self.usage: Usage | None = None
         self.charged = False
@@ -61,9 +67,24 @@ class Tried:
         return self.account
 
     def heed(self, index: dict[bytes, bytes]) -> None:
-        """The headers of the answer say when to ask next by the account."""
+        """The headers of the answer say when to ask next by the account. Where another may do better, somebody is left
+        to be asked.
+        """
         if self.account is not None:
             self.provider.heed(self.account, self.upstream.model, self.status, index)
+            if self.status in OF_KEYS:
+                self._follow()
+
+    def refuse(self, now: float) -> None:
+        """The account is of no use, whatever the status of the answer that says so."""
+        if self.account is not None and self.following is None:
+            self.account.cooling.avoid(ANY, now + REFUSED_S, now)
+            self._follow()
+
+    def _follow(self) -> None:
+        if self.provider.takes_turns and not self.names:
+            self.following = self.provider.fresh(self.upstream.model, perf_counter())
+            self.others_left = self.others_left or self.following is not None
 
     @property
     def sent(self) -> bool:

@@ -280,7 +280,7 @@ def test_an_answer_that_came_compressed_all_the_same_is_read(edge, upstream):
 @pytest.mark.parametrize("status", [400, 404, 409, 422, 429, 500, 503, 529])
 def test_a_providers_error_passes_as_it_is(edge, upstream, status):
     upstream.reply = answer(b'{"error": {"message":"no" }}', status, retry_after="7")
-    got, headers, body = ask(edge, "/v1/chat/completions", CHAT)
+    got, headers, body = ask(edge, "/v1/chat/completions", b'{"model":"gpt-%d"}' % status)
     assert (got, body) == (status, b'{"error": {"message":"no" }}')
     assert headers["retry-after"] == "7"
 

@@ -82,6 +82,17 @@ def test_where_all_keys_rest_the_soonest_time_is_told():
 
 
 @pytest.mark.parametrize("status", [401, 402, 403])
+def test_a_fresh_key_neither_rests_nor_was_refused(status):
+    asked = provider(3)
+    told(asked, status, key=0)
+    told(asked, 429, (b"retry-after", b"9"), key=1)
+    now = perf_counter()
+    assert [asked.fresh(MODEL, now) for _ in range(3)] == [account(asked, 2)] * 3
+    told(asked, 429, key=2)
+    assert asked.fresh(MODEL, now) is None
+
+
+@pytest.mark.parametrize("status", [401, 402, 403])
 def test_a_key_that_was_refused_is_asked_where_no_other_can_be(status):
     asked = provider(2)
     told(asked, status, key=0)
