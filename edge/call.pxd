@@ -11,6 +11,7 @@ cdef class Call(Inquiry):
     # What the stages find out.
     cdef public object lease, lookup
     cdef public str pii
+    cdef public object restorer
     # The reply.
     cdef public object errand, answered
     cdef public bint admitted, gone, settled

@@ -32,6 +32,7 @@ from edge.guard.auth import refuse_model
 from edge.guard.key_table import KeyTable
 from edge.guard.limits import KeyLimits
 from edge.guard.pii import Redacted, redact, redact_now
+from edge.guard.restore import Restorer
 from edge.guard.validate import Reading, check_body
 from edge.hooks import Hooks, Meter
 from edge.joining import Joining, Table
@@ -149,7 +150,7 @@ class Gateway:
             self._grant(call, reading)
             grant = call.grant
             if grant.pii is not None:
-                redacted = redact_now(grant.pii, call.payload.body)
+                redacted = redact_now(grant.pii, call.payload.body, call.key.tenant)
                 if self._is_changed(call, redacted):
                     check_body(call, Reading(redacted.body))
         except EdgeError as error:
@@ -175,6 +176,8 @@ class Gateway:
             raise refusal
         if redacted.body is call.payload.body:
             return False
+        if redacted.originals:
+            call.restorer = Restorer(redacted.originals)
         self.hold(call, len(redacted.body))
         return True
 
@@ -230,7 +233,7 @@ class Gateway:
             self._grant(call, reading)
             grant = call.grant
             if grant.pii is not None:
-                work = Work(redact(grant.pii, call.payload.body))
+                work = Work(redact(grant.pii, call.payload.body, call.key.tenant))
                 call.errand = self._slices.add(work.step, partial(self._redacted_large, call, work))
                 return
         except Exception as defect:  # noqa: BLE001 - of ours, if it is not an EdgeError: no client is left waiting

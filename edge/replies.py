@@ -78,9 +78,16 @@ def reply(call: Call, status: int, headers: Headers, body: bytes) -> None:
         elif STREAM_TYPE not in headers:
             body = streamed(call, body)
     else:
+        restorer, call.restorer = call.restorer, None
+        if restorer is not None:
+            body = restorer.whole(body, stream=is_stream(headers))
         start_reply(call, status, headers, len(body))
     call.write(body)
     call.end()
+
+
+def is_stream(headers: Headers) -> bool:
+    return any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers)
 
 
 def streamed(call: Call, body: bytes) -> bytes:
@@ -198,4 +205,7 @@ def _start(call: Call, status: int, headers: Headers, size: int | None) -> None:
     upstream_ms = hundredths(ledger.upstream_s * 1000)
     headers.append((b"server-timing", b"edge;dur=" + edge_ms + b", upstream;dur=" + upstream_ms))
     call.status = status
+    if call.restorer is not None:
+        call.restorer.stream = is_stream(headers)
+        size = None  # what is put back has another
     call.start(status, headers, size)

@@ -55,7 +55,7 @@ class State:
         self.max_body_bytes = settings.server.max_body_bytes
         self.nobody = NOBODY
         self.nothing = NOTHING
-        self._policies = pii.policies(settings.pii)
+        self._policies = pii.policies(settings.pii, settings.server.secret)
         self.grants: Memo[tuple[str, str, str], Grant] = Memo()
 
     def grant(self, key: Key, model: str, route: Route) -> Grant:

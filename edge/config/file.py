@@ -22,7 +22,7 @@ import msgspec
 
 from edge.config.model import Config, Provider, Secret, Settings
 from edge.config.notes import NOT_REPLACED, UNEXPANDED, notes
-from edge.config.rules import Problem, problems, the_base_url
+from edge.config.rules import UNKNOWN, Problem, problems, the_base_url
 from edge.config.words import explain, hints_of, json_words, meant, unknown_key
 from edge.config.yaml import Lines, PathKey, dotted, line_of, read_yaml
 
@@ -386,10 +386,6 @@ class _Walk:
         if lenient and not Path(text[5:]).exists():
             return UNKNOWN
         return Path(text[5:]).read_text(encoding="utf-8-sig").strip()
-
-
-UNKNOWN = "unknown"
-"""Stands for a secret that need not be here."""
 
 
 def _stand_in(hint: Any) -> Any:

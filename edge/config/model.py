@@ -86,10 +86,11 @@ class Server(Settings, frozen=True, kw_only=True):
     max_buffered_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 40)] = 1 << 29
     max_body_bytes: Annotated[int, Meta(ge=1024, le=1 << 31)] = 35651584
     tls: Tls | None = None
+    secret: Secret | None = None
 
 
 CacheMode = Literal["off", "deterministic", "all"]
-PiiMode = Literal["off", "detect", "mask", "block"]
+PiiMode = Literal["off", "detect", "pseudonymize", "mask", "block"]
 PiiKind = Literal["email", "phone", "ssn", "card", "iban", "ip", "secret"]
 
 

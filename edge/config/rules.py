@@ -21,6 +21,10 @@ HOP_BY_HOP = frozenset(
     {"connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 )
 
+UNKNOWN = "unknown"
+"""Stands for a secret that need not be here."""
+MIN_SECRET = 32
+
 Problem = tuple[tuple[str | int, ...], str]
 """Where (the path of keys and indexes) and what."""
 
@@ -57,6 +61,7 @@ def problems(config: Config, *, insecure: bool = False) -> list[Problem]:
     breaker = config.resilience.breaker
     if breaker.max_open_s < breaker.open_s:
         found.append((("resilience", "breaker", "max_open_s"), "must be at least 'open_s'"))
+    found += _pii_problems(config)
     if config.cache.redis is not None:
         found += _redis_problems(config.cache.redis)
     for alias, model in config.models.items():
@@ -80,6 +85,19 @@ def problems(config: Config, *, insecure: bool = False) -> list[Problem]:
             elif provider_name not in config.providers:
                 found.append((where, f"there is no provider '{provider_name}'"))
     return found
+
+
+def _pii_problems(config: Config) -> list[Problem]:
+    where = ("server", "secret")
+    if config.server.secret is not None:
+        secret = config.server.secret.reveal()
+        sound = len(secret) >= MIN_SECRET or secret == UNKNOWN
+        return [] if sound else [(where, f"has less than {MIN_SECRET} characters: as many can be guessed")]
+    own = [key.pii for key in config.auth.keys if key.pii is not None]
+    own += [model.pii for model in config.models.values() if model.pii is not None]
+    if "pseudonymize" in (config.pii.request, *[each.request for each in own]):
+        return [(where, "is needed for 'pseudonymize': pseudonyms are derived with it, the same on all machines")]
+    return []
 
 
 def _auth_problems(config: Config, insecure: bool) -> list[Problem]:

@@ -7,6 +7,7 @@ bytes are the client's.
 
 from __future__ import annotations
 
+import hmac
 import re
 from codecs import getincrementaldecoder
 from collections.abc import Iterator
@@ -26,7 +27,10 @@ __all__ = ["Policy", "Redacted", "mode_for", "policies", "redact", "redact_now"]
 
 VERSION = b"1"
 """Of what is found and of what stands for it: answers to what another version made of a request are another's."""
-LAXEST: tuple[config.PiiMode, ...] = ("off", "detect", "mask", "block")
+LAXEST: tuple[config.PiiMode, ...] = ("off", "detect", "pseudonymize", "mask", "block")
+ALPHABET = "BCDFGHJKLMNPQRSTVWXZ"
+LETTERS = 10
+"""Of a pseudonym: 43 bits. No word, and no number, comes of them."""
 MAX_WHOLE = 1 << 20
 """Bytes of a string that are decoded in one go, if it has to be."""
 Span = tuple[int, int, int]
@@ -48,8 +52,10 @@ def mode_for(settings: config.PiiMode, *overrides: config.PiiMode | None) -> con
 class Policy:
     """What is done about requests: ``mode``, for the kinds in ``mask``. ``version`` tells it from all others."""
 
-    def __init__(self, mode: config.PiiMode, settings: config.Pii) -> None:
+    def __init__(self, mode: config.PiiMode, settings: config.Pii, secret: bytes = b"") -> None:
+        """`secret` is what pseudonyms are derived with."""
         self.mode = mode
+        self.secret = secret
         self.mask = sum(1 << KINDS.index(kind) for kind in set(settings.kinds))
         self._allowed = frozenset(text for value in settings.allow for text in (folded(value), closed(value)))
         self.version = sha256(_encode([VERSION.decode(), mode, self.mask, sorted(self._allowed)])).digest()
@@ -69,17 +75,22 @@ def closed(text: str) -> str:
     return SPACING.sub("", text).casefold()
 
 
-def policies(settings: config.Pii) -> dict[config.PiiMode, Policy | None]:
+def policies(settings: config.Pii, secret: config.Secret | None = None) -> dict[config.PiiMode, Policy | None]:
     """The policy of each mode."""
-    return {mode: None if mode == "off" else Policy(mode, settings) for mode in LAXEST}
+    key = secret.reveal().encode() if secret is not None else b""
+    return {mode: None if mode == "off" else Policy(mode, settings, key) for mode in LAXEST}
 
 
 class Redacted:
-    """What has been found in a body: ``counts`` by kind, in the order of `KINDS`. ``body`` is what goes on."""
+    """What has been found in a body of a tenant: ``counts`` by kind, in the order of `KINDS`. ``body`` is what goes on,
+    ``originals`` what its pseudonyms stand for.
+    """
 
-    def __init__(self, policy: Policy, body: bytes) -> None:
+    def __init__(self, policy: Policy, body: bytes, tenant: str = "") -> None:
         self.policy = policy
         self.body = body
+        self.originals: dict[str, str] = {}
+        self._tenant = tenant
         self.counts = [0] * len(KINDS)
 
     @property
@@ -95,7 +106,22 @@ class Redacted:
         if self.policy.allows(kind, text):
             return None
         self.counts[kind] += 1
-        return f"[{KINDS[kind].upper()}]"
+        return self._pseudonym(kind, text) if self.policy.mode == "pseudonymize" else f"[{KINDS[kind].upper()}]"
+
+    def _pseudonym(self, kind: int, text: str) -> str:
+        """The same for the same value of the same tenant, for whoever has the secret."""
+        name, number = KINDS[kind].upper(), 0
+        while True:
+            said = _encode([self._tenant, name, text, number])
+            digest = int.from_bytes(hmac.digest(self.policy.secret, said, "sha256"), "big")
+            letters = ""
+            for _ in range(LETTERS):
+                digest, letter = divmod(digest, len(ALPHABET))
+                letters += ALPHABET[letter]
+            pseudonym = f"[{name}_{letters}]"
+            if self.originals.setdefault(pseudonym, text) == text:
+                return pseudonym
+            number += 1
 
     def refusal(self) -> EdgeError | None:
         """Why the request goes no further, if it does not."""
@@ -104,9 +130,9 @@ class Redacted:
         return PiiBlocked(f"The request has personal data or secrets in it, which may not be sent: {self.told}.")
 
 
-def redact_now(policy: Policy, body: bytes) -> Redacted:
+def redact_now(policy: Policy, body: bytes, tenant: str = "") -> Redacted:
     """`redact` in one go. Raises InternalError for any defect: what has not been looked through is not sent."""
-    steps = redact(policy, body)
+    steps = redact(policy, body, tenant)
     try:
         while True:
             next(steps)
@@ -117,9 +143,9 @@ def redact_now(policy: Policy, body: bytes) -> Redacted:
         raise InternalError from defect
 
 
-def redact(policy: Policy, body: bytes) -> Steps[Redacted]:
+def redact(policy: Policy, body: bytes, tenant: str = "") -> Steps[Redacted]:
     """What becomes of a JSON body that has been found sound."""
-    made = Redacted(policy, body)
+    made = Redacted(policy, body, tenant)
     # Most have nothing in them, and one pass over the whole says so. Escapes could hide it.
     if len(body) > PIECE or _hides(body, 0, len(body)) or scan_text(body, policy.mask, json=True):
         changed = yield from _changed(made, body, data=False)

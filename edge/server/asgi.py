@@ -99,9 +99,12 @@ class AsgiCall(Call):
 
     def write(self, data: bytes) -> None:
         self.latest = data
-        self._body.append(data)
+        self._body.append(data if self.restorer is None else self.restorer.feed(data))
 
     def end(self) -> None:
+        restorer, self.restorer = self.restorer, None
+        if restorer is not None:
+            self._body.append(restorer.end())
         self.ended = True
 
     def abort(self) -> None:

@@ -246,6 +246,8 @@ class LaneCall(Call):
         self.latest = data
         if self.gone:
             return
+        if self.restorer is not None:
+            data = self.restorer.feed(data)
         if self._chunked and data:
             data = join_chunk(data)
         if self._fields is not None:
@@ -260,6 +262,9 @@ class LaneCall(Call):
         self.ended = True
         if self.gone:
             return
+        restorer, self.restorer = self.restorer, None
+        if restorer is not None and (rest := restorer.end()):
+            self.write(rest)
         if self._fields is not None:
             self.write(b"")
         if self._chunked:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
 
+from edge import config
+from edge.config.rules import problems
 from edge.guard.auth import new_key
 from edge.slices import LARGE
-from tests.harness import Canned, Edge, minimal, running, until
+from tests.harness import Canned, Edge, answer, in_pieces, minimal, running, until
 
 EMAIL, CARD = "canary.alice@example.com", "4111 1111 1111 1111"
 KEYS = {name: new_key(name) for name in ("ops", "strict", "loose")}
@@ -25,7 +29,7 @@ def provider():
 def masking(provider, front, tmp_path_factory):
     base = {"base_url": f"{provider.url}/v1", "api_keys": ["k"]}
     told = {"ops": {"admin": True}, "strict": {"pii": {"request": "block"}}, "loose": {"pii": {"request": "off"}}}
-    config = {
+    told_of = {
         "auth": {"keys": [{"id": name, "digests": [KEYS[name][1]], **more} for name, more in told.items()]},
         "providers": {"o": {"dialect": "openai", **base}, "a": {"dialect": "anthropic", **base}},
         "models": {
@@ -36,7 +40,7 @@ def masking(provider, front, tmp_path_factory):
         "pii": {"request": "mask", "allow": ["help@example.com"]},
         "cache": {"mode": "all"},
     }
-    made = Edge(tmp_path_factory.mktemp("pii"), config, front=front)
+    made = Edge(tmp_path_factory.mktemp("pii"), told_of, front=front)
     with running(made):
         yield made
 
@@ -174,3 +178,107 @@ def test_logs_and_metrics_have_counts_and_no_values(masking):
     for text in (metrics, masking.process.output):
         assert EMAIL not in text
         assert CARD not in text
+
+
+@pytest.fixture(scope="module")
+def echoing(front, tmp_path_factory):
+    """An edge whose provider says what it was told, in pieces where a stream is asked for."""
+    with Canned(echo) as made:
+        base = {"base_url": f"{made.url}/v1", "api_keys": ["k"]}
+        config = {
+            "providers": {"o": {"dialect": "openai", **base}, "a": {"dialect": "anthropic", **base}},
+            "pii": {"request": "pseudonymize"},
+            "server": {"secret": "0123456789abcdef" * 2},
+            "cache": {"mode": "all"},
+        }
+        edge = Edge(tmp_path_factory.mktemp("pseudonyms"), config, front=front)
+        with running(edge):
+            yield edge, made
+
+
+class TestPseudonyms:
+    def ask(self, edge, text, **more):
+        body = {"model": "o/gpt-4o", **said(text), **more}
+        return httpx2.post(f"{edge.url}/v1/chat/completions", json=body, timeout=30)
+
+    def test_the_client_alone_gets_what_they_stand_for(self, echoing):
+        edge, provider = echoing
+        text = f"whole {EMAIL}, {CARD}"
+        answered = self.ask(edge, text)
+        assert answered.json()["choices"][0]["message"]["content"] == text
+        assert answered.headers["x-edge-pii"] == "email=1,card=1"
+        assert EMAIL not in provider.seen[-1].body.decode()
+        again = self.ask(edge, text)
+        assert again.headers["x-edge-cache"] == "memory"
+        assert again.json()["choices"][0]["message"]["content"] == text
+
+    def test_in_streams_and_stored_ones(self, echoing):
+        edge, provider = echoing
+        text = f"streamed {EMAIL} and {CARD}."
+        for cache in ("miss", "memory"):
+            answered = self.ask(edge, text, stream=True)
+            assert answered.headers["x-edge-cache"] == cache
+            chunks = [json.loads(line[6:]) for line in answered.text.split("\n") if line.startswith("data: {")]
+            assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks) == text
+            assert answered.text.endswith("data: [DONE]\n\n")
+        assert EMAIL not in provider.seen[-1].body.decode()
+
+    def test_those_who_share_a_call_each_have_their_own(self, echoing):
+        edge, provider = echoing
+        before = len(provider.seen)
+        for stream in (False, True):
+            text = f"slow {stream} {EMAIL}"
+            with ThreadPoolExecutor(3) as pool:
+                answers = list(
+                    pool.map(lambda _, text=text, stream=stream: self.ask(edge, text, stream=stream), range(3))
+                )
+            assert sorted(each.headers["x-edge-cache"] for each in answers) == ["joined", "joined", "miss"]
+            assert len({len(each.text) for each in answers}) == 1
+            for each in answers:
+                assert "[EMAIL_" not in each.text
+                assert stream or EMAIL in each.text
+        assert len(provider.seen) == before + 2
+
+    def test_across_dialects(self, echoing):
+        edge, provider = echoing
+        body = {"model": "o/gpt-4o", "max_tokens": 9, **said(f"crossing {EMAIL}")}
+        answered = httpx2.post(f"{edge.url}/v1/messages", json=body, timeout=30)
+        assert answered.json()["content"][0]["text"] == f"crossing {EMAIL}"
+        streamed = httpx2.post(f"{edge.url}/v1/messages", json={**body, "stream": True}, timeout=30)
+        told = [json.loads(line[6:]) for line in streamed.text.split("\n") if line.startswith("data: {")]
+        assert "".join(each["delta"].get("text", "") for each in told if "delta" in each) == f"crossing {EMAIL}"
+        assert EMAIL not in provider.seen[-1].body.decode()
+
+    def test_without_a_secret_there_are_none(self):
+        settings = config.Config(
+            providers={"o": config.Provider(dialect="openai", base_url="http://127.0.0.1:1/v1")},
+            pii=config.Pii(request="pseudonymize"),
+        )
+        assert [where for where, _ in problems(settings)] == [("server", "secret")]
+
+
+def echo(seen, connection):
+    asked = json.loads(seen.body)
+    text = asked["messages"][-1]["content"]
+    if text.startswith("slow"):
+        time.sleep(0.5)
+    if not asked.get("stream"):
+        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
+        return answer(json.dumps({"id": "c", "object": "chat.completion", "model": "m", "choices": [choice]}).encode())
+    pieces = [text[at : at + 5] for at in range(0, len(text), 5)]
+    deltas = [
+        ({"role": "assistant", "content": ""}, None),
+        *(({"content": each}, None) for each in pieces),
+        ({}, "stop"),
+    ]
+    events = [
+        {
+            "id": "c",
+            "object": "chat.completion.chunk",
+            "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+        }
+        for delta, finish in deltas
+    ]
+    return in_pieces(*[f"data: {json.dumps(each)}\n\n".encode() for each in events], b"data: [DONE]\n\n")(
+        seen, connection
+    )
