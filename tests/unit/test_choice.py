@@ -19,6 +19,7 @@ from edge.routes import match
 from edge.state import State
 from edge.upstreams.choice import Candidates
 from edge.upstreams.likeness import prefix_of, price_of, size_of
+from edge.upstreams.request import UpstreamRequest
 from edge.upstreams.retry import AttemptFailed, conclude
 from edge.upstreams.tried import Tried
 from tests.unit.test_grant import CHAT, state
@@ -130,6 +131,7 @@ def test_a_breaker_hears_of_failures_of_the_upstream_and_of_answers(status, erro
     (member,) = made.grant(ANYONE, "last", CHAT).choices[0].members
     before = member.error_rate
     tried = Tried(found.upstream, None, found.trial, False, False)
+    tried.request = UpstreamRequest(b"POST", b"/", b"", b"")
     tried.status = status
     inquiry = Inquiry()
     inquiry.ledger = Ledger()
