@@ -57,6 +57,7 @@ _NEXT = tuple(STATES.index(TRANSITIONS[state, event]) for state in STATES for ev
 
 _EVENTS = cython.declare(cython.Py_ssize_t, 7)
 _CLOSED = cython.declare(cython.Py_ssize_t, 0)
+_OPEN = cython.declare(cython.Py_ssize_t, 1)
 _BEGIN = cython.declare(cython.Py_ssize_t, 0)
 _CONTENT = cython.declare(cython.Py_ssize_t, 1)
 _SUCCESS = cython.declare(cython.Py_ssize_t, 2)
@@ -96,6 +97,7 @@ class Member:
     ) -> None:
         self._key = key & 0xFFFFFFFFFFFFFFFF
         self._state = _CLOSED
+        self._drained = False
         self._generation = self._failures = self._probing = self._in_flight = self._measured = 0
         self._ready = self._cool = self._latest = self._open_s = self._next_open_s = 0.0
         self._ttfc = self._ttfc_at = self._pace = self._pace_at = self._error_rate = 0.0
@@ -154,6 +156,39 @@ class Member:
             return ready - now
         return 0.0 if self._allows(now) else _PROBE_WAIT_S
 
+    def hold(self, until: cython.double) -> None:
+        """Another process has opened its breaker for this upstream until then, and so does this one."""
+        if self._state != _OPEN:
+            self._state = _OPEN
+            self._generation += 1
+            self._failures = 0
+        if self._ready < until <= _MAX_TIME:
+            self._ready = until
+
+    def drain(self) -> None:
+        """Let nothing through until `restore`; what is under way ends as it would."""
+        self._drained = True
+
+    def restore(self) -> None:
+        """Let requests through, as if it had never failed; not before a Retry-After is over."""
+        self._drained = False
+        self._state = _CLOSED
+        self._failures = 0
+        self._next_open_s = self._open_s
+
+    @property
+    def key(self) -> int:
+        return self._key
+
+    @property
+    def drained(self) -> bool:
+        return self._drained
+
+    @property
+    def ready(self) -> float:
+        """The time to which the breaker was opened last."""
+        return self._ready
+
     @property
     def state(self) -> str:
         """One of `STATES`. It is open until the first request that is let through makes it half open."""
@@ -196,7 +231,9 @@ class Member:
     @cython.cfunc
     @cython.exceptval(check=False)
     def _may_try(self, now: cython.double) -> cython.bint:
-        return self._cool <= now <= _MAX_TIME and (self._state == _CLOSED or self._probing < self._probes)
+        if self._drained or not self._cool <= now <= _MAX_TIME:
+            return False
+        return self._state == _CLOSED or self._probing < self._probes
 
 
 @cython.cfunc

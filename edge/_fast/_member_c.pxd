@@ -5,11 +5,12 @@ cdef class Member:
     # Settings.
     cdef Py_ssize_t _limit, _probes
     cdef double _open_s, _max_open_s, _decay_s
-    # The breaker: the state's place in STATES, how many times it has opened, failures in a row, probes under way, how
+    # The breaker, and whether an operator lets nothing through. The state's place in STATES, how many times it has opened, failures in a row, probes under way, how
     # long it opens next, and the times from which the breaker, and a Retry-After, let requests through.
     cdef Py_ssize_t _state, _generation, _failures, _probing
     cdef double _next_open_s, _ready, _cool
     # How it does: what has been measured (1: time to first content, 2: seconds per token), and when.
+    cdef bint _drained
     cdef Py_ssize_t _in_flight, _measured
     cdef double _ttfc, _ttfc_at, _pace, _pace_at, _error_rate
     # The latest time seen.

@@ -45,7 +45,10 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-PAGES = "GET /health, GET /metrics, GET /admin/api/savings, POST /admin/api/cache/clear, POST /admin/api/explain"
+PAGES = (
+    "GET /health, GET /metrics, GET /admin/api/savings, GET /admin/api/upstreams, POST /admin/api/upstreams/order, "
+    "POST /admin/api/cache/clear, POST /admin/api/explain"
+)
 ALL_METHODS = ((b"allow", b"GET, HEAD, POST, OPTIONS"), (b"content-length", b"0"))
 ALIVE = ("/health", "/health/live", "/healthz", "/livez")
 READY = ("/health/ready", "/readyz")
@@ -153,7 +156,7 @@ class EdgeApplication:
     """Serves an `Edge` over ASGI, and health, metrics and pages beside its API."""
 
     def __init__(self, edge: Edge) -> None:
-        self.gateway, self.metrics, self.logs = edge.gateway, edge.metrics, edge.logs
+        self.gateway, self.metrics, self.logs, self.health = edge.gateway, edge.metrics, edge.logs, edge.health
         self.ready = False
         self.draining = False
         self._running: set[Call] = set()
@@ -327,7 +330,9 @@ class EdgeApplication:
             return json_response(200, {"status": "ok", "version": __version__, "build": build})
 
         async def health_ready() -> Response:
-            return json_response(200 if self.ready else 503, {"status": "ready" if self.ready else "draining"})
+            available, configured = self.health.available()
+            told = {"status": "ready" if self.ready else "draining", "upstreams": configured, "available": available}
+            return json_response(200 if self.ready else 503, told)
 
         async def metrics() -> Response:
             return Response(200, content=Content(CONTENT_TYPE.encode(), self.metrics.render()))
@@ -343,12 +348,21 @@ class EdgeApplication:
             try:
                 told = await what_if_sent(self.gateway, request.url.query, list(request.headers), request.stream())
             except EdgeError as error:
-                return Response(error.status, content=Content(b"application/json", openai.error_body(error)))
+                return refusal(error)
             return json_response(200, told)
+
+        async def upstreams() -> Response:
+            return json_response(200, {"upstreams": self.health.upstreams()})
+
+        async def order(request: Request) -> Response:
+            try:
+                return json_response(200, self.health.obey(await request.read() or b""))
+            except EdgeError as error:
+                return refusal(error)
 
         async def unknown(_: Request) -> Response:
             error = UnsupportedRoute(f"This route does not exist. There are: {EXISTING}, {PAGES}.")
-            return Response(error.status, content=Content(b"application/json", openai.error_body(error)))
+            return refusal(error)
 
         async def anybody_there() -> Response:
             return Response(200)
@@ -360,8 +374,10 @@ class EdgeApplication:
             "/": (("HEAD",), anybody_there),
             "/metrics": (reads, metrics),
             "/admin/api/savings": (reads, savings),
+            "/admin/api/upstreams": (reads, upstreams),
             "/admin/api/cache/clear": (("POST",), clear_cache),
             "/admin/api/explain": (("POST",), explained),
+            "/admin/api/upstreams/order": (("POST",), order),
         }
         for path, (methods, page) in pages.items():
             for method in methods:
@@ -373,6 +389,7 @@ class EdgeApplication:
     async def _start(self, _: Application) -> None:
         self.logs.start()
         await self.gateway.answers.start()
+        self.health.start()
         self._look(asyncio.get_running_loop())
         self.ready = True
 
@@ -382,6 +399,7 @@ class EdgeApplication:
 
     async def _stop(self, _: Application) -> None:
         self.ready = False
+        self.health.stop()
         if self._looking is not None:
             self._looking.cancel()
         for task in self._reloading:
@@ -415,6 +433,10 @@ def declared_size(head: Head, headers: Headers) -> int | None:
     if b"transfer-encoding" in head.index:
         return None
     return next((int(value) for name, value in headers if name == b"content-length" and value), 0)
+
+
+def refusal(error: EdgeError) -> Response:
+    return Response(error.status, content=Content(b"application/json", openai.error_body(error)))
 
 
 def json_response(status: int, data: Any) -> Response:

@@ -17,6 +17,8 @@ from edge.state import build_state
 from edge.telemetry import Fanout
 from edge.telemetry.logs import Logs
 from edge.telemetry.metrics import Metrics, shared_slots
+from edge.upstreams.health import Health
+from edge.upstreams.notices import Notices
 
 __all__ = ["Edge", "Shared", "compose", "tell_notes"]
 
@@ -38,6 +40,7 @@ class Shared:
     slots: Slots = field(default_factory=_slots)
     limits: Limits = field(default_factory=_limits)
     generation: Generation = field(default_factory=Generation)
+    notices: Any = None
     region: int = 1
     since: float = field(default_factory=time.time)
 
@@ -49,6 +52,7 @@ class Edge:
     gateway: Gateway
     metrics: Metrics
     logs: Logs
+    health: Health
 
 
 def compose(
@@ -71,7 +75,10 @@ def compose(
     state = build_state(config, keys, loopback_only=loopback_only)
     answers = Answers(config.cache, metrics, shared.generation, logs.log)
     limits = KeyLimits(shared.limits, shared.region, metrics)
-    return Edge(Gateway(state, Fanout(metrics, logs), metrics, answers, limits), metrics, logs)
+    gateway = Gateway(state, Fanout(metrics, logs), metrics, answers, limits)
+    notices = Notices(shared.notices, shared.region - 1)
+    health = Health(lambda: gateway.state.fleet, notices, metrics, logs.log)
+    return Edge(gateway, metrics, logs, health)
 
 
 def tell_notes(notes: list[str], log: Any) -> None:

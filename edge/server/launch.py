@@ -45,6 +45,7 @@ from edge.state import build_state
 from edge.telemetry.logs import Logs, where
 from edge.telemetry.metrics import LAYOUT as METRICS_LAYOUT
 from edge.telemetry.metrics import shared_slots
+from edge.upstreams.notices import notices_size
 
 __all__ = ["StartError", "launch"]
 
@@ -132,7 +133,14 @@ def launch(
 
     def work(orders: Orders) -> None:
         current = settings.snapshot
-        shared = Shared(slots=metric_slots, limits=table, generation=generation, region=orders.place + 1, since=since)
+        shared = Shared(
+            slots=metric_slots,
+            limits=table,
+            generation=generation,
+            notices=memory.notices.view,
+            region=orders.place + 1,
+            since=since,
+        )
         edge = compose(current.config, current.keys, loopback_only=loopback_only, shared=shared, logs=logs)
         app = EdgeApplication(edge)
 
@@ -237,7 +245,9 @@ class Reloading:
 
 
 class Memory:
-    """What the processes share: beats, metrics, limits, the generation of the caches, and for the pure build a lock."""
+    """What the processes share: beats, metrics, limits, the generation of the caches, notices of upstreams, and for the
+    pure build a lock.
+    """
 
     def __init__(self, workers: int, left: Handover | None) -> None:
         count = places(workers)
@@ -252,6 +262,7 @@ class Memory:
         self.metrics = share("metrics", Slots.size(count), layout, given.get("metrics"))
         self.limits = share("limits", limits_size(count), layout, given.get("limits"))
         self.generation = share("generation", PAGESIZE, layout, given.get("generation"))
+        self.notices = share("notices", notices_size(count), layout, given.get("notices"))
         self._lock = None if COMPILED else share("lock", PAGESIZE, layout, given.get("lock"))
         # Where memory has no file, something else has to have one.
         self._lock_file = None
@@ -266,7 +277,13 @@ class Memory:
 
     def left(self) -> dict[str, tuple[int, str]]:
         """What a next program can take over: all of it, or nothing."""
-        named = {"beats": self.beats, "metrics": self.metrics, "limits": self.limits, "generation": self.generation}
+        named = {
+            "beats": self.beats,
+            "metrics": self.metrics,
+            "limits": self.limits,
+            "generation": self.generation,
+            "notices": self.notices,
+        }
         if self._lock is not None:
             named["lock"] = self._lock
         if any(shared.file < 0 for shared in named.values()):

@@ -110,6 +110,12 @@ class Site:
         for gate in list(self._gates.values()):
             gate.configure(settings.max_in_flight, settings.adaptive, settings.max_waiting, settings.max_wait_s)
 
+    def members(self) -> Iterator[tuple[str, Member]]:
+        """Those that the configuration names, and whoever was asked besides."""
+        for model in self.configured:
+            self.member(model)
+        yield from list(self._members.items())
+
     def _forget(self) -> None:
         """Clients name so many models: their members go, but for those that are asked just now."""
         for model, member in list(self._members.items()):

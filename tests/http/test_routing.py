@@ -164,3 +164,50 @@ def test_a_thousand_at_half_open_reach_it_with_one_probe(edge, far):
         assert {status for _, status in answered} == {200}
     finally:
         far["b"].ok = True
+
+
+def test_an_operator_drains_and_restores_an_upstream_for_all_workers(far, tmp_path):
+    providers = {name: {"dialect": "openai", "base_url": f"{far[name].url}/v1", "models": []} for name in "bc"}
+    models = {"m": {"strategy": "failover", "upstreams": [{"to": "b/m"}, {"to": "c/m"}]}}
+    made = Edge(tmp_path, {"providers": providers, "models": models}, "--workers", "2")
+    with running(made):
+
+        def order(action, upstream="b/m"):
+            body = {"upstream": upstream, "action": action}
+            return httpx2.post(f"{made.url}/admin/api/upstreams/order", json=body).status_code
+
+        def states():
+            """By either worker: each connection may lead to the other one."""
+            asked = [httpx2.get(f"{made.url}/admin/api/upstreams").json()["upstreams"] for _ in range(20)]
+            return {each["state"] for upstreams in asked for each in upstreams if each["upstream"] == "b/m"}
+
+        assert states() == {"closed"}
+        assert order("drain") == 200
+        time.sleep(0.6)
+        assert states() == {"drained"}
+        with ThreadPoolExecutor(4) as pool:
+            urls = [f"{made.url}/v1/chat/completions"] * 20
+            got = list(pool.map(lambda url: httpx2.post(url, json={"model": "m", **said("hi")}), urls))
+        assert {each.headers["x-edge-provider"] for each in got} == {"c"}
+        assert httpx2.get(f"{made.url}/health/ready").json() == {"status": "ready", "upstreams": 2, "available": 1}
+        assert 'edge_upstream_unavailable{model="m",provider="b"} 2.0' in httpx2.get(f"{made.url}/metrics").text
+        assert order("restore") == 200
+        time.sleep(0.6)
+        assert states() == {"closed"}
+        assert (order("stop"), order("drain", "b/nothing")) == (400, 404)
+
+
+def test_a_worker_tells_the_others_of_an_opening_within_a_second(far, tmp_path):
+    provider = {"dialect": "openai", "base_url": f"{far['b'].url}/v1", "models": ["m"]}
+    made = Edge(tmp_path, {"providers": {"b": provider}}, "--workers", "2")
+    far["b"].ok = False
+    try:
+        with running(made):
+            with httpx2.Client() as client:  # one connection: one worker
+                for _ in range(5):
+                    client.post(f"{made.url}/v1/chat/completions", json={"model": "m", **said("hi")})
+            time.sleep(1)
+            asked = [httpx2.get(f"{made.url}/admin/api/upstreams").json()["upstreams"] for _ in range(20)]
+            assert [each[0]["state"] for each in asked] == ["open"] * 20
+    finally:
+        far["b"].ok = True

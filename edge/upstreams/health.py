@@ -1,0 +1,148 @@
+"""How the upstreams do: what of it is told to siblings, to metrics, to the log, and to the operator."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from time import perf_counter
+from typing import Any, Literal
+
+import msgspec
+
+from edge._fast import Member
+from edge.errors import UNREADABLE, InvalidRequest, UnsupportedRoute
+from edge.hooks import Meter
+from edge.upstreams.fleet import Fleet
+from edge.upstreams.notices import DRAINED, OPENED, RESTORED, Notices
+
+__all__ = ["LOOK_S", "Health", "UpstreamHealth", "UpstreamOrder"]
+
+ORDERS = 'What is to be done is said so: {"upstream": "provider/model", "action": "drain"}, or "restore".'
+LOOK_S = 0.25
+"""An opening is told at the next look, and heard at the one after it."""
+
+
+class UpstreamOrder(msgspec.Struct):
+    """What an operator wants of an upstream, ``provider/model``: that it is sent no more requests, or requests again,
+    whatever its breaker has seen.
+    """
+
+    upstream: str
+    action: Literal["drain", "restore"]
+
+
+class UpstreamHealth(msgspec.Struct):
+    """``state`` is that of the breaker, ``drained`` where an operator lets nothing through. Times are in seconds, and
+    None where nothing was measured; ``retry_after_s`` is 0 where a request is let through.
+    """
+
+    upstream: str
+    state: str
+    in_flight: int
+    error_rate: float
+    first_content_s: float | None
+    seconds_per_token: float | None
+    openings: int
+    retry_after_s: float
+
+
+class Health:
+    """One process's view. `fleet` gives that of the configuration in force; `log` takes what changes."""
+
+    def __init__(self, fleet: Callable[[], Fleet], notices: Notices, meter: Meter, log: Any) -> None:
+        self._fleet = fleet
+        self._notices = notices
+        self._meter = meter
+        self._log = log
+        self._seen: dict[Member, tuple[str, int]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(LOOK_S, self.start)
+        self.look(perf_counter())
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def look(self, now: float) -> None:
+        """Tell what has changed here, and hear what has elsewhere."""
+        members = list(self._members())
+        known = {member.key: member for _, _, member, _ in members}
+        for notice in self._notices.news():
+            member = known.get(notice.key)
+            if member is not None:
+                apply(member, notice.what, notice.until, now)
+                if notice.what == OPENED and member in self._seen:
+                    self._seen[member] = self._seen[member][0], member.opened
+        seen: dict[Member, tuple[str, int]] = {}
+        for provider, model, member, configured in members:
+            state, opened = state_of(member), member.opened
+            before, openings = self._seen.get(member, ("", 0))
+            seen[member] = state, opened
+            if opened > openings and state == "open":
+                self._notices.tell(member.key, OPENED, member.ready, now)
+            if state == before:
+                continue
+            if configured:
+                self._meter.level("edge_upstream_unavailable", float(state in ("open", "drained")), provider, model)
+            if before or state != "closed":
+                log = self._log.info if state in ("closed", "half_open") else self._log.warning
+                log("upstream", provider=provider, model=model, state=state)
+        self._seen = seen
+
+    def upstreams(self) -> list[UpstreamHealth]:
+        """All that the configuration names, and those that were asked besides."""
+        now = perf_counter()
+        return [
+            UpstreamHealth(
+                f"{provider}/{model}",
+                state_of(member),
+                member.in_flight,
+                round(member.error_rate, 4),
+                member.ttfc,
+                member.seconds_per_token,
+                member.opened,
+                round(member.retry_after(now), 3),
+            )
+            for provider, model, member, _ in self._members()
+        ]
+
+    def available(self) -> tuple[int, int]:
+        """How many of the upstreams that the configuration names let requests through, and how many there are."""
+        found = [state_of(member) for _, _, member, configured in self._members() if configured]
+        return sum(state in ("closed", "half_open") for state in found), len(found)
+
+    def obey(self, body: bytes) -> UpstreamOrder:
+        """Do what an operator orders. Raises InvalidRequest, UnsupportedRoute where there is no such upstream."""
+        try:
+            asked = msgspec.json.decode(body, type=UpstreamOrder)
+        except UNREADABLE:
+            raise InvalidRequest(ORDERS) from None
+        now, what = perf_counter(), DRAINED if asked.action == "drain" else RESTORED
+        for provider, model, member, _ in self._members():
+            if f"{provider}/{model}" == asked.upstream:
+                apply(member, what, 0.0, now)
+                self._notices.tell(member.key, what, 0.0, now)
+                self.look(now)
+                return asked
+        raise UnsupportedRoute("There is no such upstream.", param="upstream")
+
+    def _members(self) -> Iterator[tuple[str, str, Member, bool]]:
+        for name, site in self._fleet().sites.items():
+            for model, member in site.members():
+                yield name, model, member, model in site.configured
+
+
+def state_of(member: Member) -> str:
+    return "drained" if member.drained else member.state
+
+
+def apply(member: Member, what: int, until: float, now: float) -> None:
+    if what == DRAINED:
+        member.drain()
+    elif what == RESTORED:
+        member.restore()
+    elif until > now:
+        member.hold(until)

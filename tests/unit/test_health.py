@@ -1,0 +1,107 @@
+"""What is told of upstreams: to siblings, to metrics, to the log, and to the operator."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from edge.errors import UnsupportedRoute
+from edge.guard.auth import ANYONE
+from edge.upstreams.health import Health
+from edge.upstreams.notices import DRAINED, KEPT, OPENED, Notices, notices_size
+from tests.unit.test_choice import fail
+from tests.unit.test_grant import CHAT, state
+
+
+class Told:
+    """A log and a meter that keep what they are told."""
+
+    def __init__(self):
+        self.lines, self.levels = [], {}
+
+    def info(self, event, **fields):
+        self.lines.append((fields["model"], fields["state"]))
+
+    warning = info
+
+    def level(self, metric, value, *labels):
+        self.levels[labels] = value
+
+
+def worker(memory=None, place=0):
+    made, told = state(), Told()
+    health = Health(lambda: made.fleet, Notices(memory, place), told, told)
+    health.look(0.0)
+    return SimpleNamespace(state=made, told=told, health=health, member=lambda name: member(made, name))
+
+
+def member(made, name):
+    (found,) = made.grant(ANYONE, name, CHAT).choices[0].members
+    return found
+
+
+def test_an_opening_is_told_to_siblings_the_log_and_the_metrics_once():
+    memory = bytearray(notices_size(3))
+    one, other, third = (worker(memory, place) for place in range(3))
+    fail(one.state, "last", now=1.0)
+    for now in (1.1, 1.2):
+        for each in (one, other, third):
+            each.health.look(now)
+    for each in (one, other, third):
+        assert (each.member("last").state, each.member("last").ready) == ("open", 31.0)
+        assert each.told.lines == [("four", "open")]
+        assert each.told.levels["c", "four"] == 1.0
+        assert each.health.available() == (5, 6)
+    assert other.member("last").begin(30.9) is None
+    other.member("last").begin(31.0).finished(31.5)
+    other.health.look(31.6)
+    assert other.told.lines[1:] == [("four", "closed")]
+    assert other.told.levels["c", "four"] == 0.0
+    assert len(one.health._notices.news()) == 0, "who has heard of it tells nobody"
+
+
+def test_one_that_was_told_keeps_what_it_began_before_out_of_it():
+    memory = bytearray(notices_size(2))
+    one, other = (worker(memory, place) for place in range(2))
+    held = other.member("last").begin(1.0)
+    fail(one.state, "last", now=1.0)
+    one.health.look(1.1)
+    other.health.look(1.2)
+    held.finished(1.3)
+    assert other.member("last").state == "open"
+
+
+def test_an_operator_drains_and_restores_for_all_workers_and_those_to_come():
+    memory = bytearray(notices_size(3))
+    one, other = (worker(memory, place) for place in range(2))
+    fail(other.state, "last", now=1.0)
+    one.health.obey(b'{"upstream":"c/four","action":"drain"}')
+    with pytest.raises(UnsupportedRoute):
+        one.health.obey(b'{"upstream":"c/nothing","action":"drain"}')
+    other.health.look(1.0)
+    late = worker(memory, 2)
+    for each in (one, other, late):
+        assert each.member("last").begin(2.0) is None
+        assert each.member("last").begin(2.0, True) is None, "nor in panic"
+        assert {each.upstream: each.state for each in each.health.upstreams()}["c/four"] == "drained"
+    late.health.obey(b'{"upstream":"c/four","action":"restore"}')
+    one.health.look(3.0)
+    other.health.look(3.0)
+    for each in (one, other, late):
+        assert each.member("last").begin(3.0) is not None
+        assert each.member("last").state == "closed"
+    assert late.told.lines == [("four", "drained"), ("four", "closed")]
+
+
+def test_a_reader_that_was_away_hears_the_latest_in_their_order():
+    memory = bytearray(notices_size(2))
+    one, other = (Notices(memory, place) for place in range(2))
+    for n in range(KEPT + 10):
+        one.tell(n, OPENED, n + 30.0, float(n))
+    other.tell(7, DRAINED, 0.0, 20.5)
+    heard = Notices(memory, 1).news()
+    assert len(heard) == KEPT + 1
+    assert [notice.at for notice in heard] == sorted(notice.at for notice in heard)
+    assert heard[-1] == (KEPT + 9.0, KEPT + 9, OPENED, KEPT + 39.0)
+    assert [notice.key for notice in one.news()] == [7], "one's own are no news"
