@@ -14,6 +14,7 @@ from edge.config.file import ConfigError, parse
 from edge.config.schema import json_schema
 from edge.hooks import Part, Usage
 from edge.money.pricing import PICO, ModelPrice, load_prices, own_price
+from edge.upstreams.cooling import Cooling
 from edge.upstreams.provider import Provider
 from edge.upstreams.router import Upstream
 from tests.unit.records import used
@@ -262,7 +263,9 @@ def test_pictures_in_input_and_output():
 
 
 def upstream(**settings) -> Provider:
-    return Provider("main", config.Provider(dialect="openai", **settings), SimpleNamespace(transport=None))  # type: ignore[arg-type]
+    return Provider(
+        "main", config.Provider(dialect="openai", **settings), SimpleNamespace(transport=None, cooling=[Cooling()])
+    )  # type: ignore[arg-type]
 
 
 def test_whose_price_counts():
