@@ -300,6 +300,9 @@ def simulator(arguments: tuple[str, ...]) -> None:
     os.execv(sys.executable, [sys.executable, "-m", "edge.simulator", *arguments])  # noqa: S606 - our own module
 
 
+FAILURES = {"any": "any failure", "context_length": "a refusal of its length", "content_policy": "a refusal by policy"}
+
+
 def resolved(config: Config) -> list[str]:
     """What each name leads to, in the order in which names are looked up."""
     endpoints = {
@@ -308,9 +311,15 @@ def resolved(config: Config) -> list[str]:
     }
     lines = []
     for alias, model in config.models.items():
-        targets = ", ".join(target.to for target in model.upstreams)
+        targets = ", ".join(
+            target.to + (f" (weight {target.weight:g})" if target.weight != 1 else "") for target in model.upstreams
+        )
         dialect = config.providers[model.upstreams[0].to.partition("/")[0]].dialect
-        lines.append(f"model      {alias} -> {targets}  ({endpoints[dialect]})")
+        several = f"{model.strategy}: " if len(model.upstreams) > 1 else ""
+        lines.append(f"model      {alias} -> {several}{targets}  ({endpoints[dialect]})")
+        for kind, others in msgspec.structs.asdict(model.falls_back).items():
+            if others:
+                lines.append(f"             after {FAILURES[kind]}: {', '.join(others)}")
     for name, provider in config.providers.items():
         lines.append(f"model      {name}/* -> {name}  ({endpoints[provider.dialect]})")
         patterns = DEFAULT_MODELS[provider.dialect] if provider.models is None else provider.models
