@@ -75,17 +75,6 @@ def test_check_prints_what_a_file_resolves_to_or_every_error(tmp_path):
     assert got.returncode == 0
     assert "model      m -> a/b" in got.stdout
     assert "canary" not in got.stdout
-    path.write_text(
-        "providers: {a: {dialect: openai, base_url: http://x/v1, api_keys: [k, l]}}\n"
-        "models: {m: {upstreams: [{to: a/b, weight: 2.5}, {to: a/c}], fallbacks: {any: [n], context_length: [n]}},\n"
-        "  n: {strategy: latency, upstreams: [{to: a/d}, {to: a/e}]}}"
-    )
-    told = edge_command("check", str(path)).stdout
-    assert "provider   a: openai at http://x/v1, 2 keys" in told
-    assert "model      m -> round_robin: a/b (weight 2.5), a/c  (chat" in told
-    assert "after any failure: n\n" in told
-    assert "after a refusal of its length: n\n" in told
-    assert "model      n -> latency: a/d, a/e  (chat" in told
     path.write_text("server: {prt: 1}\nproviders: {a: {dialect: openai}}")
     got = edge_command("check", str(path))
     assert got.returncode == 2

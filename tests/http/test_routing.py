@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
+from click.testing import CliRunner
 
+from edge.cli import main
 from tests.harness import MINIMAL, Canned, Edge, answer, running
 
 CHAT = MINIMAL["chat/completions"]
@@ -211,3 +213,18 @@ def test_a_worker_tells_the_others_of_an_opening_within_a_second(far, tmp_path):
             assert [each[0]["state"] for each in asked] == ["open"] * 20
     finally:
         far["b"].ok = True
+
+
+def test_check_prints_of_each_alias_whom_it_asks(tmp_path):
+    path = tmp_path / "edge.yaml"
+    path.write_text(
+        "providers: {a: {dialect: openai, base_url: http://x/v1, api_keys: [k, l]}}\n"
+        "models: {m: {upstreams: [{to: a/b, weight: 2.5}, {to: a/c}], fallbacks: {any: [n], context_length: [n]}},\n"
+        "  n: {strategy: latency, upstreams: [{to: a/d}, {to: a/e}]}}"
+    )
+    told = CliRunner().invoke(main, ["check", str(path)]).output
+    assert "provider   a: openai at http://x/v1, 2 keys" in told
+    assert "model      m -> round_robin: a/b (weight 2.5), a/c  (chat" in told
+    assert "after any failure: n\n" in told
+    assert "after a refusal of its length: n\n" in told
+    assert "model      n -> latency: a/d, a/e  (chat" in told
