@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from edge._fast import usd
+from edge._fast import Member, usd
 from edge.cache.answers import Answers
 from edge.cache.key import decode_body, request_key
 from edge.cache.policy import caches_for, plan_for
@@ -43,7 +43,7 @@ LIMITS = (b"max_completion_tokens", b"max_tokens", b"max_output_tokens")
 """What a request says of the tokens of its answer, in the three APIs; the first that is given counts."""
 
 For = Literal["", "any", "context_length", "content_policy"]
-Reason = Literal["", "endpoint", "key", "resting", "breaker", "full", "translation"]
+Reason = Literal["", "endpoint", "key", "drained", "resting", "breaker", "full", "translation"]
 Verdict = Literal["off", "bypass", "cacheable", "miss", "memory"]
 
 
@@ -52,8 +52,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     own.
 
     ``first``: it would be asked first. ``excluded`` is why it would not be asked at all now: it cannot serve the
-    ``endpoint``, the ``key`` may not use it, its provider has asked for a wait (``resting``), its ``breaker`` lets
-    nothing through, it has as many requests under way as it may (``full``), or the request cannot be said in its
+    ``endpoint``, the ``key`` may not use it, an operator has ``drained`` it, its provider has asked for a wait
+    (``resting``), its ``breaker`` lets nothing through, it has as many requests under way as it may (``full``), or the request cannot be said in its
     dialect (``translation``); ``detail`` says more. ``ready_s`` are the seconds until then. ``fallback`` is the failure
     that it is for, "" for an upstream of the name itself. ``score`` is what the ``strategy`` of the alias compares, the
     lowest is taken. Costs in USD, None where the price or the bound is not known.
@@ -254,7 +254,7 @@ def _of_choice(call: Call, choice: Choice, purpose: For) -> list[Candidate]:
     for place, upstream in enumerate(group.upstreams):
         member, price = group.members[place], upstream.price
         rests = upstream.provider.resting(upstream.model, now)[0]
-        excluded, detail = _excluded(call, upstream, granted.mask >> place & 1, member.allows(now), full >> place & 1)
+        excluded, detail = _excluded(call, upstream, granted.mask >> place & 1, member, full >> place & 1)
         found.append(
             Candidate(
                 upstream=upstream.names[0],
@@ -279,7 +279,7 @@ def _of_choice(call: Call, choice: Choice, purpose: For) -> list[Candidate]:
     return found
 
 
-def _excluded(call: Call, upstream: Upstream, granted: int, allowed: bool, full: int) -> tuple[Reason, str]:
+def _excluded(call: Call, upstream: Upstream, granted: int, member: Member, full: int) -> tuple[Reason, str]:
     """Why an upstream would not be asked, and more of it."""
     provider = upstream.provider
     rests, status = provider.resting(upstream.model, perf_counter())
@@ -287,9 +287,11 @@ def _excluded(call: Call, upstream: Upstream, granted: int, allowed: bool, full:
         return "endpoint", f"a provider of the {provider.dialect} dialect does not serve it"
     if not granted:
         return "key", f"the key '{call.key.id}' may not use it"
+    if member.drained:
+        return "drained", "an operator has taken it out"
     if rests:
         return "resting", f"the provider answered {status} and asked for a wait"
-    if not allowed:
+    if not member.allows(perf_counter()):
         return "breaker", "it lets nothing through now"
     if full:
         return "full", "it has as many requests under way as it may"

@@ -25,7 +25,7 @@ cdef class Gateway:
     cdef public Sweep _sweep
     cdef public Buffers _buffers
     cdef public Py_ssize_t _in_flight
-    cdef object _slices, _tell_in_flight, _hit, _missed, _count, _changing, _table
+    cdef object _slices, _tell_in_flight, _hit, _missed, _count, _changing, _table, _trace
     cdef Desk _desk
 
     @cython.locals(state=State, head=Head)

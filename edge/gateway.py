@@ -34,7 +34,7 @@ from edge.guard.limits import KeyLimits
 from edge.guard.pii import Redacted, redact, redact_now
 from edge.guard.restore import Restorer
 from edge.guard.validate import Reading, check_body
-from edge.hooks import Hooks, Meter
+from edge.hooks import Hooks, Meter, RequestRecord
 from edge.joining import Joining, Table
 from edge.ledger import BYPASS, MEMORY, MISS
 from edge.money.accounting import Accounts
@@ -48,6 +48,8 @@ from edge.upstreams.desk import Begin, Buffers, Desk, Replies, Tell
 __all__ = ["Gateway"]
 
 NO_KEY = InvalidApiKey()
+Trace = Callable[[Call, RequestRecord], None]
+"""Is told of each finished call, on the event loop: must not wait and must not raise."""
 Load = Callable[[], tuple[config.Config, KeyTable | None]]
 """Reads a configuration, and the table of its keys where they stand in one."""
 
@@ -55,8 +57,17 @@ Load = Callable[[], tuple[config.Config, KeyTable | None]]
 class Gateway:
     """Serves calls by a `State`, tells `hooks` of each, and `meter` what it cost."""
 
-    def __init__(self, state: State, hooks: Hooks, meter: Meter, answers: Answers, limits: KeyLimits) -> None:
+    def __init__(
+        self,
+        state: State,
+        hooks: Hooks,
+        meter: Meter,
+        answers: Answers,
+        limits: KeyLimits,
+        trace: Trace | None = None,
+    ) -> None:
         self.state = state
+        self._trace = trace
         self.hooks = hooks
         self.answers = answers
         self.accounts = Accounts(meter)
@@ -339,4 +350,7 @@ class Gateway:
             self._tell_in_flight(self._in_flight)
         if call.lease is not None:
             call.lease.end()
-        self.hooks.request_done(call.record())
+        record = call.record()
+        self.hooks.request_done(record)
+        if self._trace is not None:
+            self._trace(call, record)

@@ -156,7 +156,8 @@ class EdgeApplication:
     """Serves an `Edge` over ASGI, and health, metrics and pages beside its API."""
 
     def __init__(self, edge: Edge) -> None:
-        self.gateway, self.metrics, self.logs, self.health = edge.gateway, edge.metrics, edge.logs, edge.health
+        self.gateway, self.metrics, self.logs = edge.gateway, edge.metrics, edge.logs
+        self.health, self._trace = edge.health, edge.trace
         self.ready = False
         self.draining = False
         self._running: set[Call] = set()
@@ -388,6 +389,8 @@ class EdgeApplication:
 
     async def _start(self, _: Application) -> None:
         self.logs.start()
+        if self._trace is not None:
+            self._trace.start()
         await self.gateway.answers.start()
         self.health.start()
         self._look(asyncio.get_running_loop())
@@ -406,6 +409,8 @@ class EdgeApplication:
             task.cancel()
         await self.gateway.close()
         await self.gateway.answers.close()
+        if self._trace is not None:
+            self._trace.stop()
         self.logs.stop()
 
 

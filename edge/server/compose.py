@@ -17,6 +17,7 @@ from edge.state import build_state
 from edge.telemetry import Fanout
 from edge.telemetry.logs import Logs
 from edge.telemetry.metrics import Metrics, shared_slots
+from edge.telemetry.trace_file import TraceFile
 from edge.upstreams.health import Health
 from edge.upstreams.notices import Notices
 
@@ -53,6 +54,7 @@ class Edge:
     metrics: Metrics
     logs: Logs
     health: Health
+    trace: TraceFile | None
 
 
 def compose(
@@ -75,10 +77,14 @@ def compose(
     state = build_state(config, keys, loopback_only=loopback_only)
     answers = Answers(config.cache, metrics, shared.generation, logs.log)
     limits = KeyLimits(shared.limits, shared.region, metrics)
-    gateway = Gateway(state, Fanout(metrics, logs), metrics, answers, limits)
+    trace = None
+    if config.telemetry.trace_file is not None:
+        trace = TraceFile(config.telemetry, lambda lost: logs.log.warning("trace lines were dropped", count=lost))
+    hooks = Fanout(metrics, logs) if trace is None else Fanout(metrics, logs, trace)
+    gateway = Gateway(state, hooks, metrics, answers, limits, None if trace is None else trace.call_done)
     notices = Notices(shared.notices, shared.region - 1)
     health = Health(lambda: gateway.state.fleet, notices, metrics, logs.log)
-    return Edge(gateway, metrics, logs, health)
+    return Edge(gateway, metrics, logs, health, trace)
 
 
 def tell_notes(notes: list[str], log: Any) -> None:

@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TextIO
+from typing import Protocol
 
 from edge._fast import Lines
 
@@ -36,13 +36,22 @@ FLUSH_S = 2.0
 """At the end, what is queued is written for at most this long."""
 
 
+class Out(Protocol):
+    """What lines are written to."""
+
+    def write(self, text: str, /) -> object:
+        """Raises OSError, ValueError."""
+
+    def flush(self) -> object: ...
+
+
 class LineWriter:
     """``lines`` is the buffer of the thread that called `start`: who writes a line into it asks `full` before, and
     calls `ended` after. Until `start`, and after `stop`, lines are written where they are put. `tell` is called with
     the number of lines that were lost once lines are written again.
     """
 
-    def __init__(self, out: TextIO | None, tell: Callable[[int], object]) -> None:
+    def __init__(self, out: Out | None, tell: Callable[[int], object]) -> None:
         """`out` None is the standard error, whatever stands behind descriptor 2."""
         self._out = out
         self._tell = tell

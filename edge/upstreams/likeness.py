@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from edge.money.pricing import ModelPrice
     from edge.payload import Payload
 
-__all__ = ["prefix_of", "price_of", "size_of"]
+__all__ = ["number_of", "prefix_of", "price_of", "size_of"]
 
 BLOCK = 4096
 """Bytes. Both providers cache prompts from 1,024 tokens on (https://platform.openai.com/docs/guides/prompt-caching,
@@ -98,10 +98,11 @@ def price_of(price: ModelPrice | None, size: int) -> float:
     return float(price.cost(Usage(input=size // MILLION, output=size % MILLION)))
 
 
-def number_of(payload: Payload, name: bytes) -> int:
+def number_of(payload: Payload, name: bytes, otherwise: int = ANSWER) -> int:
+    """The number at the top of a body, `otherwise` where it says none."""
     span = payload.span(name)
     text = payload.body[span[0] : span[1]] if span is not None else b""
-    return int(text) if text.isdigit() and len(text) < 10 else ANSWER
+    return int(text) if text.isdigit() and len(text) < 10 else otherwise
 
 
 def rounded(number: int) -> int:

@@ -149,6 +149,12 @@ def test_fallbacks_are_told_with_what_they_are_for():
     ]
 
 
+def test_an_upstream_that_an_operator_has_drained_is_not_asked():
+    state = build_state(SETTINGS)
+    state.router.aliases["smart"].members[0].drain()
+    assert standing(asked(state))[:2] == [("a/one", False, "drained"), ("b/two", True, "")]
+
+
 def test_an_upstream_without_a_free_place_is_full_and_another_is_asked():
     providers = SETTINGS.providers | {"a": config.Provider(dialect="openai", base_url=LOCAL, max_in_flight=1)}
     state = build_state(msgspec.structs.replace(SETTINGS, providers=providers))

@@ -1,0 +1,191 @@
+"""A file with a line for each request: its shape, its time and what became of it, and nothing that it says.
+
+What stands for a prompt is a digest, its size and its tokens. Lines are written by a thread of their own
+(`edge.telemetry.writer`): a slow or full disk costs lines, which are counted, and no request waits. All workers append
+to one file; at its bound it is renamed to ``FILE.1``, in place of the one before.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter, time
+
+import msgspec
+from xxhash import xxh3_128_hexdigest
+
+from edge import config
+from edge.call import Call
+from edge.hooks import FailedAttempt, Recorder, RequestRecord
+from edge.telemetry.lines import readable
+from edge.telemetry.writer import LineWriter, write_all
+from edge.upstreams.likeness import number_of, prefix_of
+
+__all__ = ["Attempted", "RotatedFile", "TraceFile", "Traced"]
+
+LIMITS = (b"max_completion_tokens", b"max_tokens", b"max_output_tokens")
+_encode = msgspec.json.Encoder().encode
+
+
+class Traced(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event", tag="request"):
+    """A finished request. ``at`` is when the end of its head had come, in seconds of the wall clock, ``duration_s`` and
+    the like count from there; ``first_content_s`` is 0.0 where nothing was relayed.
+
+    ``body`` is a digest of the body (XXH3, 128 bits), ``prefix`` of what a conversation has in common, ``size`` the
+    body's bytes; ``cache_key`` is "" where the cache had no part in it. ``most_tokens`` is what the request lets be
+    written, 0 where it says nothing. ``cost`` is in 1e-12 USD, -1 where it is not known. The others are as in
+    `edge.hooks.RequestRecord`.
+    """
+
+    at: float
+    id: str
+    endpoint: str
+    status: int
+    outcome: str
+    key: str = ""
+    tenant: str = ""
+    model: str = ""
+    alias: str = ""
+    stream: bool = False
+    size: int = 0
+    body: str = ""
+    prefix: str = ""
+    most_tokens: int = 0
+    cache: str = ""
+    cache_key: str = ""
+    provider: str = ""
+    upstream_model: str = ""
+    attempts: int = 0
+    error: str = ""
+    kind: str = ""
+    input_tokens: int = -1
+    output_tokens: int = -1
+    cached_tokens: int = -1
+    cost: int = -1
+    estimated: bool = False
+    duration_s: float = 0.0
+    upstream_s: float = 0.0
+    first_content_s: float = 0.0
+
+
+class Attempted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event", tag="attempt"):
+    """A failed attempt of the request ``id``, told before it; ``at`` is its end. As `edge.hooks.FailedAttempt`."""
+
+    at: float
+    id: str
+    provider: str
+    upstream_model: str
+    status: int = 0
+    error: str = ""
+    kind: str = ""
+    waited_s: float = 0.0
+
+
+class RotatedFile:
+    """Appends to the file at `path`, of at most `most` bytes, and renames it to ``path.1`` before it would have more.
+    Several processes may do so at a time: each looks, under a lock, whether the file is still the one at that path.
+    """
+
+    def __init__(self, path: str, most: int) -> None:
+        self._path = Path(path)
+        self._most = most
+
+    def write(self, text: str) -> None:
+        """Append whole lines. Raises OSError."""
+        data = text.encode()
+        while not self._append(data):
+            pass
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+    def _append(self, data: bytes) -> bool:
+        """False where the file was renamed meanwhile, or had to be."""
+        file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            found = os.fstat(file)
+            try:
+                there = self._path.stat()
+            except FileNotFoundError:
+                return False
+            if (there.st_ino, there.st_dev) != (found.st_ino, found.st_dev):
+                return False
+            if found.st_size and found.st_size + len(data) > self._most:
+                self._path.replace(f"{self._path}.1")
+                return False
+            write_all(file, data)
+            return True
+        finally:
+            os.close(file)
+
+
+class TraceFile:
+    """An `edge.hooks.Observer`, which is told of each finished call besides. `tell` gets the number of lost lines."""
+
+    def __init__(self, settings: config.Telemetry, tell: Callable[[int], object]) -> None:
+        """`settings` name a file."""
+        self._writer = LineWriter(RotatedFile(settings.trace_file or "", settings.trace_max_bytes), tell)
+
+    def start(self) -> None:
+        """From here on, lines are written by a thread."""
+        self._writer.start()
+
+    def stop(self) -> None:
+        """Write what is queued."""
+        self._writer.stop()
+
+    def call_done(self, call: Call, record: RequestRecord) -> None:
+        """A call is finished. Called on the event loop: does not wait."""
+        usage, payload, lookup = record.usage, call.payload, call.lookup
+        traced = Traced(
+            at=time() - (perf_counter() - call.received_at),
+            id=record.request_id,
+            endpoint=record.endpoint,
+            status=record.status,
+            outcome=record.outcome,
+            key=record.key_id,
+            tenant=record.tenant,
+            model=readable(record.asked),
+            alias=record.alias,
+            stream=record.stream,
+            size=len(payload.body),
+            body=xxh3_128_hexdigest(payload.body) if payload.body else "",
+            prefix=f"{prefix_of(call):016x}" if payload.body else "",
+            most_tokens=next((most for most in (number_of(payload, name, 0) for name in LIMITS) if most), 0),
+            cache=record.cache,
+            cache_key=lookup.plan.digest.hex() if lookup is not None else "",
+            provider=record.provider or record.stored_provider,
+            upstream_model=record.upstream_model or record.stored_model,
+            attempts=record.attempts,
+            error=record.error_code,
+            kind=record.error_kind,
+            input_tokens=usage.input if usage is not None else -1,
+            output_tokens=usage.output if usage is not None else -1,
+            cached_tokens=usage.cache_read if usage is not None else -1,
+            cost=record.cost,
+            estimated=record.estimated,
+            duration_s=round(record.duration_s, 6),
+            upstream_s=round(record.upstream_s, 6),
+            first_content_s=round(record.time_to_first_content_s, 6),
+        )
+        self._writer.put(_encode(traced))
+
+    def recorder(self, _: RequestRecord) -> Recorder | None:
+        """Of requests it is told by `call_done`."""
+        return None
+
+    def attempt_failed(self, attempt: FailedAttempt) -> None:
+        attempted = Attempted(
+            at=time(),
+            id=attempt.request_id,
+            provider=attempt.provider,
+            upstream_model=readable(attempt.upstream_model),
+            status=attempt.status,
+            error=attempt.error_code,
+            kind=attempt.error_kind,
+            waited_s=round(attempt.waited_s, 6),
+        )
+        self._writer.put(_encode(attempted))

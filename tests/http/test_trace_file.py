@@ -1,0 +1,65 @@
+"""What a running edge writes of each request into its trace file, and that no prompt is in it."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import httpx2
+
+from tests.harness import Edge, providers, running, until
+
+CANARY = "canary-7f3a"
+
+
+def written(path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_each_request_has_a_line_of_its_shape_time_and_outcome(simulator, front, tmp_path):
+    path = tmp_path / "trace"
+    config = {
+        "providers": providers(simulator.url),
+        "models": {"both": {"strategy": "failover", "upstreams": [{"to": "openai/sim-500"}, {"to": "openai/gpt-4o"}]}},
+        "cache": {"mode": "all"},
+        "telemetry": {"trace_file": str(path)},
+        "server": {"workers": 2},
+    }
+    edge = Edge(tmp_path, config, front=front)
+    began = time.time()
+    with running(edge), httpx2.Client() as client:
+
+        def ask(model: str = "gpt-4o", **more) -> int:
+            body = {"model": model, "max_tokens": 30, "messages": [{"role": "user", "content": CANARY}], **more}
+            return client.post(f"{edge.url}/v1/chat/completions", json=body).status_code
+
+        assert [ask(), ask(), ask("both"), ask(stream=True, seed=1), ask("gpt-4o", n="x", stream=3)] == [200] * 4 + [
+            400
+        ]
+        until(lambda: len(written(path)) >= 6)
+    found = written(path)
+    assert CANARY not in path.read_text()
+    requests = [line for line in found if line["event"] == "request"]
+    first, second, both, stream, refused = requests
+    assert (first["status"], first["outcome"], first["model"], first["provider"]) == (200, "ok", "gpt-4o", "openai")
+    assert (first["cache"], second["cache"]) == ("miss", "memory")
+    assert first["body"] == second["body"] != stream["body"]
+    assert first["cache_key"] == second["cache_key"] != both["cache_key"]
+    assert first["prefix"] == second["prefix"] == both["prefix"]
+    assert (first["most_tokens"], first["input_tokens"] > 0, first["output_tokens"] > 0) == (30, True, True)
+    assert (both["alias"], both["attempts"], both["upstream_model"]) == ("both", 2, "gpt-4o")
+    (attempt,) = [line for line in found if line["event"] == "attempt"]
+    assert (attempt["id"], attempt["upstream_model"], attempt["status"]) == (both["id"], "sim-500", 500)
+    assert stream["stream"] is True
+    assert 0 < stream["first_content_s"] <= stream["duration_s"]
+    assert (refused["status"], "provider" in refused) == (400, False)
+    assert all(began - 1 < line["at"] < time.time() + 1 for line in found)
+
+
+def test_a_file_that_cannot_be_written_costs_lines_and_nothing_else(simulator, tmp_path):
+    config = {"providers": providers(simulator.url), "telemetry": {"trace_file": str(tmp_path / "no" / "trace")}}
+    edge = Edge(tmp_path, config)
+    with running(edge):
+        body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}]}
+        assert httpx2.post(f"{edge.url}/v1/chat/completions", json=body).status_code == 200
+    assert not (tmp_path / "no").exists()
