@@ -53,10 +53,11 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
     ``first``: it would be asked first. ``excluded`` is why it would not be asked at all now: it cannot serve the
     ``endpoint``, the ``key`` may not use it, an operator has ``drained`` it, its provider has asked for a wait
-    (``resting``), its ``breaker`` lets nothing through, it has as many requests under way as it may (``full``), or the request cannot be said in its
-    dialect (``translation``); ``detail`` says more. ``ready_s`` are the seconds until then. ``fallback`` is the failure
-    that it is for, "" for an upstream of the name itself. ``score`` is what the ``strategy`` of the alias compares, the
-    lowest is taken. Costs in USD, None where the price or the bound is not known.
+    (``resting``), its ``breaker`` lets nothing through, it has as many requests under way as it may (``full``), or the
+    request cannot be said in its dialect (``translation``); ``detail`` says more. ``ready_s`` are the seconds until
+    then. ``fallback`` is the failure that it is for, "" for an upstream of the name itself. ``score`` is what the
+    ``strategy`` of the alias compares, the lowest is taken. Costs in USD, None where the price or the bound is not
+    known.
     """
 
     upstream: str
