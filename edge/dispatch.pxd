@@ -16,7 +16,8 @@ cdef class Dispatch(Outcome):
     cdef Deadline _deadline
     cdef object _done, _job, _place, _timer
     cdef Candidates _candidates
-    cdef int _keys
+    cdef int _keys, _retries
+    cdef double _delay
     cdef bint _failed, _counts
     cdef double _begun
 
@@ -27,6 +28,8 @@ cdef class Dispatch(Outcome):
     cdef bint _wait(self) except -1
     cpdef _came(self, bint came)
     cdef _stop_waiting(self)
+    cpdef bint again(self, int status) except -1
+    cpdef _ask_again(self)
     cdef _conclude(self, object error)
     cdef _judge(self, object error)
     cdef _tell(self, object failure, double begun, bint ends)

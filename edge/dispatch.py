@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from time import perf_counter
 
 from edge.call import Call
@@ -25,7 +26,8 @@ from edge.upstreams.choice import Candidates
 from edge.upstreams.clocks import Deadline
 from edge.upstreams.desk import Desk, Outcome
 from edge.upstreams.gate import Place
-from edge.upstreams.retry import AttemptFailed, conclude, failed_attempt, may_follow, unavailable
+from edge.upstreams.retry import AttemptFailed, conclude, failed_attempt, may_follow, unavailable, without_retry
+from edge.upstreams.rules import RULES
 from edge.upstreams.tried import Tried
 
 __all__ = ["Dispatch"]
@@ -36,6 +38,9 @@ FULL = "The upstreams of this model have as many requests under way as they may;
 
 MAX_KEYS = 8
 """Of one request: so often it is asked by another key of the same provider."""
+BACKOFF_S, MAX_BACKOFF_S = 0.25, 2.0
+"""Before the same upstream is asked again: any time up to the first, which doubles up to the second. "Full jitter":
+https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/."""
 COUNT_S = 4.0
 """What providers have to count the tokens of a request, all of them together. Clients wait for it before a turn."""
 
@@ -50,6 +55,8 @@ class Dispatch(Outcome):
         self._candidates = Candidates(inquiry)
         self._failed = False
         self._keys = 0
+        self._retries = 0
+        self._delay = -1.0
         self._begun = 0.0
         self._tried: Tried | None = None
         self._attempt: Attempt | None = None
@@ -160,6 +167,8 @@ class Dispatch(Outcome):
             self._conclude(failure)
             if failure is not None:
                 self._tell(failure, self._begun, True)
+            else:
+                self._desk.budget.successes += 1
         except Exception as error:  # noqa: BLE001 - a defect of ours must not leave a client waiting
             defect = error
         self._finish(defect)
@@ -214,10 +223,15 @@ class Dispatch(Outcome):
                 self._candidates.again(tried.following, self._begun)
             else:
                 follows = self._candidates.next(self._begun, tried is not None and tried.others_left)
+            if not follows and (self._delay >= 0.0 or self.again(0)):
+                follows = True
+                self._timer = asyncio.get_running_loop().call_later(self._delay, self._ask_again)
         if isinstance(error, (AttemptFailed, ProviderError)):
             self._failed = True
             self._tell(error, begun, not follows)
-        if follows:
+        if self._timer is not None:
+            self._tried = inquiry.ledger.attempt = None
+        elif follows:
             self._tried = inquiry.ledger.attempt = None
             self._next()
         elif self._counts and isinstance(error, (AttemptFailed, ProviderError)):
@@ -232,7 +246,40 @@ class Dispatch(Outcome):
             # them how to ask so that this one can answer.
             self._finish(NothingAvailable())
         else:
+            if tried is not None and tried.spent and isinstance(error, ProviderError):
+                error.headers = without_retry(error.headers)
             self._finish(error)
+
+    def again(self, status: int) -> bool:
+        """As `Outcome.again`. Where it is, ``_delay`` says after how many seconds."""
+        tried, settings = self._tried, self._inquiry.state.settings.resilience
+        rule = RULES.get(status)
+        if tried is None or self._counts or not settings.retries or (status and (rule is None or not rule.again)):
+            return False
+        if tried.request is None or tried.following is not None or not may_follow(tried, rule is None or rule.taken):
+            return False
+        now = perf_counter()
+        rest = tried.provider.resting(tried.upstream.model, now)[0]
+        delay = rest + random.uniform(0.0, min(BACKOFF_S * 2**self._retries, MAX_BACKOFF_S))
+        tried.spent = self._retries >= settings.retries
+        if tried.spent or rest > settings.retry_wait_s or delay >= self._deadline.left():
+            return False
+        if not self._desk.budget.take(settings.retry_budget, now):
+            tried.spent = True
+            return False
+        self._retries += 1
+        self._delay = delay
+        return True
+
+    def _ask_again(self) -> None:
+        self._timer = None
+        self._delay = -1.0
+        try:
+            self._begun = perf_counter()
+            self._candidates.again(None, self._begun)
+            self._next()
+        except Exception as defect:  # noqa: BLE001 - of ours: it must not leave a client waiting
+            self._finish(defect)
 
     def _tell(self, failure: AttemptFailed | ProviderError, begun: float, ends: bool) -> None:
         following = None if ends else self._candidates.upstream

@@ -31,6 +31,7 @@ from edge.upstreams.retry import (
     is_kept,
     is_stream,
     returned_headers,
+    without_retry,
 )
 from edge.upstreams.tried import Tried
 from edge.upstreams.wire import Wire
@@ -139,6 +140,8 @@ class Attempt(Receiver):
     def _take_head(self) -> None:
         tried, status = self._tried, self._tried.status
         tried.heed(self._index)
+        if status >= 400 and not tried.others_left:
+            tried.others_left = self._outcome.again(status)
         if is_stream(status, self._index, self._inquiry.payload.stream):
             self._enter(HOLD)
             self._relay = EventRelay(self._crossing())
@@ -285,7 +288,7 @@ class Attempt(Receiver):
         self._deadline.stop()
         desk.accounts.settle(inquiry, self._tried, None, body if status == 200 else None)
         headers = self._crossing().headers(returned_headers(self._headers, self._index))
-        desk.replies.whole(inquiry, status, headers, body)
+        desk.replies.whole(inquiry, status, without_retry(headers) if self._tried.spent else headers, body)
         self._pass(failure)
 
     # A stream.

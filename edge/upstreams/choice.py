@@ -171,10 +171,11 @@ class Candidates:
         self.full = None
         self._take(choice, place, now)
 
-    def again(self, account: Account, now: float) -> None:
-        """The same upstream once more, by another of its provider's accounts."""
+    def again(self, account: Account | None, now: float) -> None:
+        """The same upstream once more, by another of its provider's accounts, None: as before."""
         assert self.upstream is not None  # noqa: S101 - it was asked
-        self.account = account
+        if account is not None or not self._tenant:
+            self.account = account
         self._begin(self.upstream, now, True)
 
     def left(self, now: float) -> bool:

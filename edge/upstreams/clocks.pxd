@@ -31,6 +31,7 @@ cdef class Deadline:
     cpdef Deadline for_attempts(self, bint stream, double total_s=*, int share=*)
     cpdef keep_alive(self, Call call, object send)
     cpdef bint over(self)
+    cpdef double left(self) except? -1.0
     cpdef next_bytes(self)
     cpdef whole(self)
     cpdef taken(self)

@@ -176,6 +176,10 @@ class Deadline:
         """Whether there is no time for another attempt."""
         return self._loop.time() >= self._total
 
+    def left(self) -> float:
+        """Seconds that are left for all attempts."""
+        return self._total - self._loop.time()
+
     def keep_alive(self, call: Call, send: Callable[[Call], None]) -> None:
         """Call `send` whenever a client's call was told nothing for ``stream_keepalive_s``."""
         keepalive_s = self._times.keepalive_s

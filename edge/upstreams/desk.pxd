@@ -12,7 +12,7 @@ cdef class Buffers:
 
 
 cdef class Desk:
-    cdef readonly object hooks, meter, accounts, replies, slices
+    cdef readonly object budget, hooks, meter, accounts, replies, slices
     cdef readonly Buffers buffers
     cdef readonly Sweep sweep
     cdef object _asked
@@ -23,3 +23,4 @@ cdef class Desk:
 cdef class Outcome:
     cpdef passed(self, object failure)
     cpdef failed(self, object error)
+    cpdef bint again(self, int status) except -1

@@ -12,6 +12,7 @@ from edge.hooks import Add, Hooks, Meter
 from edge.inquiry import Inquiry
 from edge.memo import Memo
 from edge.slices import Slices
+from edge.upstreams.budget import RetryBudget
 from edge.upstreams.clocks import Sweep
 from edge.upstreams.retry import AttemptFailed, code_of_attempt
 from edge.upstreams.tried import Tried
@@ -75,6 +76,7 @@ class Desk:
         buffers: Buffers,
         slices: Slices,
         sweep: Sweep,
+        budget: RetryBudget,
     ) -> None:
         self.hooks = hooks
         self.meter = meter
@@ -83,6 +85,7 @@ class Desk:
         self.buffers = buffers
         self.slices = slices
         self.sweep = sweep
+        self.budget = budget
         self._asked: Memo[tuple[str, str, int], Add] = Memo()
 
     def asked(self, tried: Tried, label: str, error: Exception | None) -> None:
@@ -104,6 +107,12 @@ class Outcome:
 
     def passed(self, failure: AttemptFailed | None) -> None:
         """The client has its answer; `failure` is that of the provider which it tells of."""
+        raise NotImplementedError
+
+    def again(self, status: int) -> bool:
+        """Whether the upstream is asked again after a failure of this status, 0 where no answer came. It is decided
+        once for each attempt.
+        """
         raise NotImplementedError
 
     def failed(self, error: Exception) -> None:

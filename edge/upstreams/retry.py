@@ -53,6 +53,7 @@ __all__ = [
     "may_follow",
     "returned_headers",
     "unavailable",
+    "without_retry",
 ]
 
 CREDENTIALS = frozenset([status for status, rule in RULES.items() if rule.key and not rule.again])
@@ -252,6 +253,11 @@ def returned_headers(headers: Headers, index: dict[bytes, bytes]) -> Headers:
     if upstream_id:
         returned.append((b"x-edge-upstream-request-id", upstream_id[:256]))
     return returned
+
+
+def without_retry(headers: Headers) -> Headers:
+    """The same, but that a client is told to make no retries of its own."""
+    return [*(pair for pair in headers if pair[0] != b"x-should-retry"), (b"x-should-retry", b"false")]
 
 
 def is_stream(status: int, index: dict[bytes, bytes], asked: bool) -> bool:

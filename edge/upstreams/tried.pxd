@@ -7,7 +7,8 @@ cdef class Tried:
     cdef readonly object upstream, trial
     cdef readonly Provider provider
     cdef readonly Account account, following
-    cdef readonly bint names, others_left
+    cdef readonly bint names
+    cdef public bint others_left, spent
     cdef public Crossing crossing
     cdef public UpstreamRequest request
     cdef public object usage, gate

@@ -1,0 +1,101 @@
+"""An upstream that has failed is asked again where there is no other."""
+
+from __future__ import annotations
+
+import time
+
+import httpx2
+import pytest
+
+from tests.harness import Canned, Edge, answer, running
+
+ANSWER = answer(
+    b'{"id":"c","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}'
+)
+DOWN = b'{"error":{"message":"down"}}'
+
+
+class Failing(Canned):
+    """Gives `replies` one after the other, then answers."""
+
+    def __init__(self):
+        self.replies: list[bytes] = []
+        super().__init__(lambda seen, number: self.replies.pop(0) if self.replies else ANSWER)
+
+
+@pytest.fixture(scope="module")
+def upstream():
+    with Failing() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def edge(upstream, front, tmp_path_factory):
+    config = {
+        "providers": {"p": {"dialect": "openai", "base_url": f"{upstream.url}/v1"}},
+        "resilience": {"retries": 2, "breaker": {"failures": 1_000_000}},
+    }
+    made = Edge(tmp_path_factory.mktemp("edge"), config, front=front)
+    with running(made):
+        yield made
+
+
+def ask(edge, model, path="chat/completions", **more):
+    body = {"model": model, "messages": [{"role": "user", "content": "hi"}], **more}
+    return httpx2.post(f"{edge.url}/v1/{path}", json=body, timeout=20)
+
+
+@pytest.mark.parametrize("status", [408, 500, 502, 503])
+def test_a_lone_failure_is_mended(edge, upstream, status):
+    before = len(upstream.seen)
+    upstream.replies[:] = [answer(DOWN, status)]
+    got = ask(edge, f"m-{status}")
+    assert (got.status_code, got.headers["x-edge-attempts"]) == (200, "2")
+    assert len(upstream.seen) - before == 2
+
+
+def test_a_short_wait_is_waited_for(edge, upstream):
+    upstream.replies[:] = [answer(DOWN, 429, retry_after_ms="400")]
+    begun = time.monotonic()
+    got = ask(edge, "waits")
+    assert (got.status_code, got.headers["x-edge-attempts"]) == (200, "2")
+    assert time.monotonic() - begun >= 0.4
+
+
+def test_a_long_one_is_the_clients(edge, upstream):
+    upstream.replies[:] = [answer(DOWN, 429, retry_after="7")]
+    got = ask(edge, "long")
+    assert (got.status_code, got.headers["retry-after"], got.headers["x-edge-attempts"]) == (429, "7", "1")
+    assert got.content == DOWN
+
+
+def test_once_the_retries_are_spent_the_client_makes_none(edge, upstream):
+    upstream.replies[:] = [answer(DOWN, 500)] * 3
+    got = ask(edge, "spent")
+    assert (got.status_code, got.content) == (500, DOWN)
+    assert (got.headers["x-edge-attempts"], got.headers["x-should-retry"]) == ("3", "false")
+    assert not upstream.replies
+
+
+@pytest.mark.parametrize("status", [400, 404, 422, 501])
+def test_what_is_said_against_the_request_is_said_once(edge, upstream, status):
+    upstream.replies[:] = [answer(DOWN, status)]
+    got = ask(edge, "m")
+    assert (got.status_code, got.headers["x-edge-attempts"]) == (status, "1")
+
+
+def test_work_that_is_kept_is_not_asked_for_twice(edge, upstream):
+    upstream.replies[:] = [answer(DOWN, 500)]
+    assert ask(edge, "m", "responses", input="hi").status_code == 500
+
+
+def test_when_everything_fails_the_calls_stay_within_the_budget(edge, upstream):
+    before = len(upstream.seen)
+    upstream.replies[:] = [answer(DOWN, 500)] * 1000
+    with httpx2.Client() as client:
+        body = {"model": "all", "messages": []}
+        for _ in range(100):
+            assert client.post(f"{edge.url}/v1/chat/completions", json=body, timeout=20).status_code == 500
+    calls = len(upstream.seen) - before
+    print(f"100 requests, {calls} calls")
+    assert calls <= 120
