@@ -78,9 +78,10 @@ class Tried:
 
     def refuse(self, now: float) -> None:
         """The account is of no use, whatever the status of the answer that says so."""
-        if self.account is not None and self.following is None:
+        if self.account is not None:
             self.account.cooling.avoid(ANY, now + REFUSED_S, now)
-            self._follow()
+            if self.following is None:
+                self._follow()
 
     def _follow(self) -> None:
         if self.provider.takes_turns and not self.names:

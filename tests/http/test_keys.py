@@ -51,7 +51,15 @@ def ask(edge, model="x"):
     return httpx2.post(f"{edge.url}/v1/chat/completions", json=body, timeout=10)
 
 
-@pytest.mark.parametrize("reply", [answer(b"{}", 401), answer(b"{}", 403), answer(SPENT, 429), answer(b"{}", 429)])
+DEAD = {
+    "unknown": answer(b"{}", 401),
+    "forbidden": answer(b"{}", 403),
+    "spent": answer(SPENT, 429),
+    "limited": answer(b"{}", 429, retry_after="60"),
+}
+
+
+@pytest.mark.parametrize("reply", DEAD.values(), ids=DEAD)
 def test_of_three_keys_two_are_dead(edge, accounts, reply):
     accounts.refused = {"sk-one": reply, "sk-three": reply}
     got = [ask(edge) for _ in range(20)]
