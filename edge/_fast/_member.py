@@ -165,6 +165,11 @@ class Member:
         if self._ready < until <= _MAX_TIME:
             self._ready = until
 
+    def ripen(self, now: cython.double) -> None:
+        """It has been seen to answer otherwise: an open breaker lets its probes through from now on."""
+        if self._state == _OPEN and self._ready > now:
+            self._ready = now
+
     def drain(self) -> None:
         """Let nothing through until `restore`; what is under way ends as it would."""
         self._drained = True

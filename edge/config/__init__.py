@@ -28,6 +28,7 @@ from edge.config.model import (
     Telemetry,
     Tls,
     Translation,
+    Watch,
     is_loopback,
 )
 
@@ -59,5 +60,6 @@ __all__ = [
     "Telemetry",
     "Tls",
     "Translation",
+    "Watch",
     "is_loopback",
 ]

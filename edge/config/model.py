@@ -164,6 +164,13 @@ class Price(Settings, frozen=True, kw_only=True):
     factors: dict[str, Annotated[float, Meta(ge=0, le=1000)]] | None = None
 
 
+class Watch(Settings, frozen=True, kw_only=True):
+    """A request that shows whether a provider is there, made whether anybody asks or not."""
+
+    interval_s: Annotated[float, Meta(ge=1, le=3600)] = 10.0
+    path: Annotated[str, Meta(pattern=r"^/[!-~]*$(?!\n)", description="a path, with a / first")] = "/models"
+
+
 class Provider(Settings, frozen=True, kw_only=True):
     dialect: Literal["openai", "anthropic"]
     base_url: str
@@ -182,6 +189,7 @@ class Provider(Settings, frozen=True, kw_only=True):
     max_waiting: Annotated[int, Meta(ge=0, le=65535)] = 64
     max_wait_s: Annotated[float, Meta(ge=0, le=60)] = 1.0
     http2: bool = False
+    health: Watch | None = None
     prices: dict[str, Price] = field(default_factory=dict)
     priced_as: Literal["openai", "anthropic"] | None = None
 

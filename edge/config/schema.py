@@ -19,6 +19,7 @@ SECTIONS = {
     "auth": "who may use the edge",
     "auth.keys": "the keys of its clients",
     "providers": "accounts at vendors, by a name of yours: where requests go",
+    "providers.NAME.health": "a request that shows whether it is there, made whether anybody asks or not",
     "providers.NAME.prices": "your own prices, by patterns of models",
     "providers.NAME.prices.MODEL.long_context": "what is charged instead above a size of input",
     "models": "names of your own for models: aliases",

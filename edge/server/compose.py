@@ -83,7 +83,7 @@ def compose(
     hooks = Fanout(metrics, logs) if trace is None else Fanout(metrics, logs, trace)
     gateway = Gateway(state, hooks, metrics, answers, limits, None if trace is None else trace.call_done)
     notices = Notices(shared.notices, shared.region - 1)
-    health = Health(lambda: gateway.state.fleet, notices, metrics, logs.log)
+    health = Health(lambda: gateway.state, notices, metrics, logs.log)
     return Edge(gateway, metrics, logs, health, trace)
 
 

@@ -40,6 +40,7 @@ DECIDED_HERE: dict[str, object] = {
     "adaptive": False,
     "max_waiting": 64,
     "max_wait_s": 1.0,
+    "health": None,
 }
 """Settings of a provider that say what this gateway does, and nothing of where it asks, or as whom."""
 

@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 
 from edge._fast import Member
-from edge.errors import UNREADABLE, InvalidRequest, UnsupportedRoute
+from edge.config import Config, Watch
+from edge.errors import UNREADABLE, EdgeError, InvalidRequest, UnsupportedRoute
 from edge.hooks import Meter
 from edge.upstreams.fleet import Fleet
 from edge.upstreams.notices import DRAINED, OPENED, RESTORED, Notices
+from edge.upstreams.provider import Provider
+from edge.upstreams.wire import whole
 
 __all__ = ["LOOK_S", "Health", "UpstreamHealth", "UpstreamOrder"]
 
 ORDERS = 'What is to be done is said so: {"upstream": "provider/model", "action": "drain"}, or "restore".'
+MAX_BYTES = 8 << 20
+WATCH_S = 5.0
 LOOK_S = 0.25
 """An opening is told at the next look, and heard at the one after it."""
 
@@ -46,25 +51,51 @@ class UpstreamHealth(msgspec.Struct):
     retry_after_s: float
 
 
-class Health:
-    """One process's view. `fleet` gives that of the configuration in force; `log` takes what changes."""
+class InForce(Protocol):
+    """What is asked of an `edge.state.State`."""
 
-    def __init__(self, fleet: Callable[[], Fleet], notices: Notices, meter: Meter, log: Any) -> None:
-        self._fleet = fleet
+    settings: Config
+    fleet: Fleet
+
+    @property
+    def providers(self) -> dict[str, Provider]:
+        """By their names."""
+        ...
+
+
+class Watched:
+    """A provider that is watched: when to ask it next, who is at it, and how often it was not there in a row."""
+
+    def __init__(self) -> None:
+        self.due = 0.0
+        self.failures = 0
+        self.asking: asyncio.Task[None] | None = None
+
+
+class Health:
+    """One process's view. `state` gives what is in force; `log` takes what changes."""
+
+    def __init__(self, state: Callable[[], InForce], notices: Notices, meter: Meter, log: Any) -> None:
+        self._state = state
         self._notices = notices
         self._meter = meter
         self._log = log
         self._seen: dict[Member, tuple[str, int]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._watched: dict[str, Watched] = {}
 
     def start(self) -> None:
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(LOOK_S, self.start)
         self.look(perf_counter())
+        self._watch(perf_counter())
 
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        for watched in self._watched.values():
+            if watched.asking is not None:
+                watched.asking.cancel()
 
     def look(self, now: float) -> None:
         """Tell what has changed here, and hear what has elsewhere."""
@@ -91,6 +122,39 @@ class Health:
                 log = self._log.info if state in ("closed", "half_open") else self._log.warning
                 log("upstream", provider=provider, model=model, state=state)
         self._seen = seen
+
+    def _watch(self, now: float) -> None:
+        """Ask those providers that are to be watched, when it is time."""
+        for name, provider in self._state().providers.items():
+            settings = self._state().settings.providers[name].health
+            watched = self._watched.setdefault(name, Watched())
+            if settings is not None and now >= watched.due and watched.asking is None:
+                watched.due = now + settings.interval_s
+                watched.asking = asyncio.create_task(self._ask(provider, settings, watched))
+
+    async def _ask(self, provider: Provider, settings: Watch, watched: Watched) -> None:
+        there = False
+        try:
+            async with asyncio.timeout(min(settings.interval_s, WATCH_S)):
+                status, _ = await whole(provider.transport, provider.watch_request(settings.path), MAX_BYTES)
+            there = status < 500
+        except (EdgeError, TimeoutError):
+            pass  # which is what is to be found out
+        finally:
+            watched.asking = None
+        self.heard(provider, watched, there, perf_counter())
+
+    def heard(self, provider: Provider, watched: Watched, there: bool, now: float) -> None:
+        """What a watch has shown. Who is there may be probed at once; who was not, so often as opens a breaker, is not
+        asked.
+        """
+        watched.failures = 0 if there else watched.failures + 1
+        breaker = self._state().settings.resilience.breaker
+        for _, member in provider.site.members():
+            if there:
+                member.ripen(now)
+            elif watched.failures >= breaker.failures:
+                member.hold(now + breaker.open_s)
 
     def upstreams(self) -> list[UpstreamHealth]:
         """All that the configuration names, and those that were asked besides."""
@@ -130,7 +194,7 @@ class Health:
         raise UnsupportedRoute("There is no such upstream.", param="upstream")
 
     def _members(self) -> Iterator[tuple[str, str, Member, bool]]:
-        for name, site in self._fleet().sites.items():
+        for name, site in self._state().fleet.sites.items():
             for model, member in site.members():
                 yield name, model, member, model in site.configured
 

@@ -217,6 +217,11 @@ class Provider:
             target += (b"&" if b"?" in target else b"?") + b"limit=1000"
         return UpstreamRequest(b"GET", target, self._next_account().own + lines_of(headers), b"")
 
+    def watch_request(self, path: str) -> UpstreamRequest:
+        """What shows whether the provider is there."""
+        headers = [(b"anthropic-version", DEFAULT_VERSION.encode())] if self._versioned else []
+        return UpstreamRequest(b"GET", self._target(path, b""), self._next_account().own + lines_of(headers), b"")
+
     def _next_account(self) -> Account:
         """Whose turn it is."""
         accounts = self._accounts

@@ -228,3 +228,31 @@ def test_check_prints_of_each_alias_whom_it_asks(tmp_path):
     assert "after any failure: n\n" in told
     assert "after a refusal of its length: n\n" in told
     assert "model      n -> latency: a/d, a/e  (chat" in told
+
+
+def test_a_provider_that_is_watched_is_known_to_be_away_before_anybody_asks(tmp_path):
+    with Canned(answer(b"{}", 503)) as away:
+        provider = {"dialect": "openai", "base_url": f"{away.url}/v1", "health": {"interval_s": 1, "path": "/up"}}
+        config = {
+            "providers": {"b": provider},
+            "models": {"m": {"upstreams": [{"to": "b/m"}]}},
+            "resilience": {"breaker": {"failures": 2}},
+        }
+        made = Edge(tmp_path, config)
+        with running(made):
+            upstreams = []
+            for _ in range(100):
+                upstreams = httpx2.get(f"{made.url}/admin/api/upstreams").json()["upstreams"]
+                if upstreams[0]["state"] == "open":
+                    break
+                time.sleep(0.1)
+            assert upstreams[0]["state"] == "open"
+            assert {seen.target for seen in away.seen} == {"/v1/up"}
+            away.reply = answer(b"{}")
+            for _ in range(100):
+                if httpx2.get(f"{made.url}/admin/api/upstreams").json()["upstreams"][0]["retry_after_s"] == 0:
+                    break
+                time.sleep(0.1)
+            away.reply = answer(CHAT)
+            assert httpx2.post(f"{made.url}/v1/chat/completions", json={"model": "m", **said("hi")}).status_code == 200
+            assert httpx2.get(f"{made.url}/admin/api/upstreams").json()["upstreams"][0]["state"] == "closed"

@@ -8,7 +8,7 @@ import pytest
 
 from edge.errors import UnsupportedRoute
 from edge.guard.auth import ANYONE
-from edge.upstreams.health import Health
+from edge.upstreams.health import Health, Watched
 from edge.upstreams.notices import DRAINED, KEPT, OPENED, Notices, notices_size
 from tests.unit.test_choice import fail
 from tests.unit.test_grant import CHAT, state
@@ -31,7 +31,7 @@ class Told:
 
 def worker(memory=None, place=0):
     made, told = state(), Told()
-    health = Health(lambda: made.fleet, Notices(memory, place), told, told)
+    health = Health(lambda: made, Notices(memory, place), told, told)
     health.look(0.0)
     return SimpleNamespace(state=made, told=told, health=health, member=lambda name: member(made, name))
 
@@ -105,3 +105,18 @@ def test_a_reader_that_was_away_hears_the_latest_in_their_order():
     assert [notice.at for notice in heard] == sorted(notice.at for notice in heard)
     assert heard[-1] == (KEPT + 9.0, KEPT + 9, OPENED, KEPT + 39.0)
     assert [notice.key for notice in one.news()] == [7], "one's own are no news"
+
+
+def test_a_provider_that_is_watched_is_not_asked_while_it_is_away_and_probed_once_it_is_back():
+    one = worker()
+    watched, provider = Watched(), one.state.providers["c"]
+    for _ in range(4):
+        one.health.heard(provider, watched, False, 1.0)
+    assert one.member("last").state == "closed"
+    one.health.heard(provider, watched, False, 1.0)
+    assert (one.member("last").state, one.member("last").ready) == ("open", 31.0)
+    one.health.heard(provider, watched, True, 2.0)
+    assert watched.failures == 0
+    probe = one.member("last").begin(2.0)
+    assert probe.is_probe
+    assert one.member("last").begin(2.0) is None
