@@ -17,8 +17,8 @@ __all__ = ["BYPASS", "JOINED", "MEMORY", "MISS", "REDIS", "UNCACHED", "Ledger", 
 
 
 class Verdict(Enum):
-    """How the cache was involved. ``word`` is for logs, metrics and ``x-edge-cache``; ``status`` is the value of
-    ``Cache-Status`` (RFC 9211), b"" where a stored answer, which has a time to live to tell of, is served, or nothing.
+    """How the cache was involved. ``word`` is for logs and metrics; ``fields`` are the reply's: ``x-edge-cache``, and
+    ``Cache-Status`` (RFC 9211) but where that has the time to live of the stored answer in it.
     """
 
     UNCACHED = ("", b"")
@@ -30,7 +30,8 @@ class Verdict(Enum):
 
     def __init__(self, word: str, status: bytes) -> None:
         self.word = word
-        self.status = status
+        told = ((b"x-edge-cache", word.encode("ascii")), (b"cache-status", status))
+        self.fields = tuple([field for field in told if field[1]])
 
 
 # An enumeration's members are dear to look up in their class.

@@ -12,7 +12,7 @@ from edge.dialects import anthropic, openai
 from edge.dialects.crossing import stream_of
 from edge.errors import ClientClosedRequest, EdgeError, Headers, UpstreamBadResponse, kind_of_status
 from edge.inquiry import Inquiry
-from edge.ledger import JOINED, MISS, REDIS, UNCACHED, Verdict
+from edge.ledger import JOINED, MISS, REDIS, Verdict
 
 __all__ = [
     "JSON_TYPE",
@@ -32,6 +32,8 @@ JSON_TYPE = (b"content-type", b"application/json")
 STREAM_TYPE = (b"content-type", b"text/event-stream; charset=utf-8")
 STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 OF_STREAMS = frozenset({b"content-type", b"cache-control", b"x-accel-buffering"})
+ATTEMPTS = tuple([(b"x-edge-attempts", b"%d" % count) for count in range(4)])
+"""Those of nearly all replies."""
 STREAMED = frozenset({"chat", "completions", "messages", "responses"})
 """Requests whose ``stream`` certainly asks for events, by ``Route.api``."""
 COMMENT = b": keep-alive\n"
@@ -185,12 +187,9 @@ def _start(call: Call, status: int, headers: Headers, size: int | None) -> None:
     ledger = call.ledger
     if ledger.upstream is not None and not call.early:
         headers += ledger.upstream.headers
-        headers.append((b"x-edge-attempts", b"%d" % ledger.attempts))
-    cache = ledger.cache
-    if cache is not UNCACHED:
-        headers.append((b"x-edge-cache", cache.word.encode("ascii")))
-        if cache.status:
-            headers.append((b"cache-status", cache.status))
+        attempts = ledger.attempts
+        headers.append(ATTEMPTS[attempts] if attempts < len(ATTEMPTS) else (b"x-edge-attempts", b"%d" % attempts))
+    headers += ledger.cache.fields
     if ledger.attempt is not None and not call.early and (dropped := ledger.attempt.dropped):
         headers.append((b"x-edge-dropped", ", ".join(dropped).encode("ascii")))
     if call.pii:
@@ -203,7 +202,7 @@ def _start(call: Call, status: int, headers: Headers, size: int | None) -> None:
         if ledger.estimated:
             headers.append((b"x-edge-estimated", b"true"))
     upstream_ms = hundredths(ledger.upstream_s * 1000)
-    headers.append((b"server-timing", b"edge;dur=" + edge_ms + b", upstream;dur=" + upstream_ms))
+    headers.append((b"server-timing", b"".join((b"edge;dur=", edge_ms, b", upstream;dur=", upstream_ms))))
     call.status = status
     if call.restorer is not None:
         call.restorer.stream = is_stream(headers)
