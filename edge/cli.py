@@ -168,6 +168,31 @@ def explain(file: BinaryIO, path: str | None, key_id: str | None, endpoint: str 
 
 
 @main.command()
+@click.argument("trace", type=click.File("rb"))
+@click.option("-c", "--config", "paths", multiple=True, required=True, help="A configuration to go by; several.")
+@click.option("--seed", default=1, show_default=True, help="Of what is drawn where the trace says nothing.")
+@click.option("--json", "as_json", is_flag=True, help="The same as one object.")
+def replay(trace: BinaryIO, paths: tuple[str, ...], seed: int, as_json: bool) -> None:
+    """Tell what the requests of TRACE, a telemetry.trace_file, would have come to under other configurations.
+
+    They go at their times through the real routing, limits, breakers and cache, on a virtual clock; nothing is sent.
+    """
+    from edge.whatif import read_trace, recorded, table
+    from edge.whatif import replay as run_again
+
+    try:
+        lines = read_trace(trace.read())
+        columns = {"recorded": recorded(lines)}
+        for path in paths:
+            columns[path] = run_again(lines, read(path, secrets=False).config, seed)
+    except (ConfigError, OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    told = [msgspec.json.format(msgspec.json.encode(columns)).decode()] if as_json else table(columns)
+    for line in told:
+        click.echo(line)
+
+
+@main.command()
 @click.argument("path", default="edge.yaml")
 def init(path: str) -> None:
     """Write a commented configuration to begin with."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from edge._fast import Limits, Slots
@@ -74,17 +76,22 @@ def compose(
     if logs is None:
         logs = Logs(config.telemetry.log.level, config.telemetry.log.format)
     metrics = Metrics(shared.slots, shared.region, since=shared.since)
-    state = build_state(config, keys, loopback_only=loopback_only)
+    seed = random.getrandbits(63)
+    state = build_state(config, keys, loopback_only=loopback_only, seed=seed)
     answers = Answers(config.cache, metrics, shared.generation, logs.log)
     limits = KeyLimits(shared.limits, shared.region, metrics)
     trace = None
     if config.telemetry.trace_file is not None:
-        trace = TraceFile(config.telemetry, lambda lost: logs.log.warning("trace lines were dropped", count=lost))
+        trace = TraceFile(config.telemetry, shared.region, seed, partial(lost_lines, logs.log))
     hooks = Fanout(metrics, logs) if trace is None else Fanout(metrics, logs, trace)
     gateway = Gateway(state, hooks, metrics, answers, limits, None if trace is None else trace.call_done)
     notices = Notices(shared.notices, shared.region - 1)
     health = Health(lambda: gateway.state, notices, metrics, logs.log)
     return Edge(gateway, metrics, logs, health, trace)
+
+
+def lost_lines(log: Any, count: int) -> None:
+    log.warning("trace lines were dropped", count=count)
 
 
 def tell_notes(notes: list[str], log: Any) -> None:

@@ -23,10 +23,18 @@ from edge.telemetry.lines import readable
 from edge.telemetry.writer import LineWriter, write_all
 from edge.upstreams.likeness import number_of, prefix_of
 
-__all__ = ["Attempted", "RotatedFile", "TraceFile", "Traced"]
+__all__ = ["Attempted", "Began", "RotatedFile", "TraceFile", "Traced"]
 
 LIMITS = (b"max_completion_tokens", b"max_tokens", b"max_output_tokens")
 _encode = msgspec.json.Encoder().encode
+
+
+class Began(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="began"):
+    """A worker began at ``at``, in seconds of the wall clock. ``seed`` is that of the dice that pick upstreams."""
+
+    at: float
+    worker: int
+    seed: int
 
 
 class Traced(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event", tag="request"):
@@ -41,6 +49,7 @@ class Traced(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
 
     at: float
     id: str
+    worker: int
     endpoint: str
     status: int
     outcome: str
@@ -125,13 +134,16 @@ class RotatedFile:
 class TraceFile:
     """An `edge.hooks.Observer`, which is told of each finished call besides. `tell` gets the number of lost lines."""
 
-    def __init__(self, settings: config.Telemetry, tell: Callable[[int], object]) -> None:
-        """`settings` name a file."""
+    def __init__(self, settings: config.Telemetry, worker: int, seed: int, tell: Callable[[int], object]) -> None:
+        """`settings` name a file; `seed` is that of `edge.state.build_state`."""
+        self._began = worker, seed
         self._writer = LineWriter(RotatedFile(settings.trace_file or "", settings.trace_max_bytes), tell)
 
     def start(self) -> None:
         """From here on, lines are written by a thread."""
         self._writer.start()
+        worker, seed = self._began
+        self._writer.put(_encode(Began(at=time(), worker=worker, seed=seed)))
 
     def stop(self) -> None:
         """Write what is queued."""
@@ -143,6 +155,7 @@ class TraceFile:
         traced = Traced(
             at=time() - (perf_counter() - call.received_at),
             id=record.request_id,
+            worker=self._began[0],
             endpoint=record.endpoint,
             status=record.status,
             outcome=record.outcome,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from edge.money.pricing import ModelPrice
     from edge.payload import Payload
 
-__all__ = ["number_of", "prefix_of", "price_of", "size_of"]
+__all__ = ["number_of", "prefix_of", "price_of", "size_for", "size_of"]
 
 BLOCK = 4096
 """Bytes. Both providers cache prompts from 1,024 tokens on (https://platform.openai.com/docs/guides/prompt-caching,
@@ -88,7 +88,12 @@ def size_of(inquiry: Inquiry) -> int:
     output = ANSWER
     for name in LIMITS:
         output = min(output, number_of(payload, name))
-    return rounded(len(payload.body) // BYTES_A_TOKEN) * MILLION + rounded(output)
+    return size_for(len(payload.body), output)
+
+
+def size_for(size: int, output: int) -> int:
+    """The same, of a body of `size` bytes that lets so many tokens be written (0: it says nothing)."""
+    return rounded(size // BYTES_A_TOKEN) * MILLION + rounded(min(output or ANSWER, ANSWER))
 
 
 def price_of(price: ModelPrice | None, size: int) -> float:

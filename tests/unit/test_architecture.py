@@ -25,6 +25,7 @@ MODULES = {
 LAYERS = [
     {"edge.__main__"},
     {"edge.cli"},
+    {"edge.whatif"},
     {"edge.server", "edge.doctor", "edge.bench"},
     {"edge.telemetry"},
     {"edge.gateway", "edge.explain"},
@@ -62,7 +63,7 @@ LAYERS = [
     {"edge"},
     {"edge._fast"},
 ]
-MAY_IMPORT_TELEMETRY = {"edge.cli", "edge.server"}
+MAY_IMPORT_TELEMETRY = {"edge.cli", "edge.server", "edge.whatif"}
 HOMES = {
     "blacksheep": {"edge.server.asgi"},
     "uvicorn": {f"edge.server.{name}" for name in ("worker", "protocol", "turns", "asgi_turn", "lane")},

@@ -1,0 +1,446 @@
+"""What a trace of requests would have come to under another configuration.
+
+Its requests go, at their times, through the real grants, limits, balancers, breakers and cache, on a virtual clock.
+What providers answered is taken from the trace: an upstream that was asked for the same request answers as it did; one
+that was not gives one of its own answers, or, if it was never asked, anybody's, drawn by a seed. So the same trace,
+configuration and seed give the same result.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import count
+
+import msgspec
+from xxhash import xxh3_64_intdigest
+
+from edge import config
+from edge._fast import Attempt, LFUCache, Limits
+from edge.cache.key import owner_of
+from edge.errors import EdgeError
+from edge.grant import Grant
+from edge.guard.auth import ANYONE, Key
+from edge.hooks import Usage
+from edge.money.pricing import PICO
+from edge.routes import match
+from edge.state import State, build_state
+from edge.telemetry.trace_file import Attempted, Began, Traced
+from edge.upstreams.choice import Choice
+from edge.upstreams.likeness import price_of, size_for
+from edge.upstreams.router import Upstream
+from edge.upstreams.rules import RULES
+
+__all__ = ["Outcome", "read_trace", "recorded", "replay", "table"]
+
+CELLS = 1 << 12
+MINUTE_NS, SECOND_NS = 60_000_000_000, 1_000_000_000
+HIT_S = 0.001
+"""What an answer from memory takes."""
+BYTES_A_TOKEN, AROUND = 4, 600
+"""An answer's size, for the cache: of each token, and of what stands around the text."""
+
+Line = Began | Traced | Attempted
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an upstream answered: ``status`` is 0 where none came, ``seconds`` until its end or its failure."""
+
+    status: int
+    seconds: float
+    first_content_s: float = 0.0
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """``same`` of ``compared`` requests were answered as recorded: by the same upstream after as many attempts, from
+    the cache, or with the same status. ``shares`` are the parts of the answers that each upstream gave. Times are in
+    seconds, of the requests that were answered.
+    """
+
+    requests: int
+    answered: int
+    refused_429: int
+    failed: int
+    hits: int
+    joined: int
+    attempts: int
+    cost_usd: float
+    p50_s: float
+    p99_s: float
+    shares: dict[str, float]
+    same: int
+    compared: int
+
+
+@dataclass(slots=True)
+class Tally:
+    durations: list[float] = field(default_factory=list)
+    answers: Counter[str] = field(default_factory=Counter)
+    cost: int = 0
+    attempts: int = 0
+    hits: int = 0
+    joined: int = 0
+    refused: int = 0
+    failed: int = 0
+    same: int = 0
+    compared: int = 0
+
+    def outcome(self, requests: int) -> Outcome:
+        durations, given = sorted(self.durations), sum(self.answers.values()) or 1
+        return Outcome(
+            requests=requests,
+            answered=len(durations),
+            refused_429=self.refused,
+            failed=self.failed,
+            hits=self.hits,
+            joined=self.joined,
+            attempts=self.attempts,
+            cost_usd=self.cost / PICO,
+            p50_s=percentile(durations, 0.5),
+            p99_s=percentile(durations, 0.99),
+            shares={name: number / given for name, number in sorted(self.answers.items())},
+            same=self.same,
+            compared=self.compared,
+        )
+
+
+def read_trace(data: bytes) -> list[Line]:
+    """The lines of a trace. One that is cut off at the end is left out; raises ValueError for one that is none."""
+    decoder = msgspec.json.Decoder(Line)
+    found: list[Line] = []
+    lines = data.splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            found.append(decoder.decode(line))
+        except msgspec.DecodeError:
+            if number < len(lines):
+                raise ValueError(f"line {number} is none of a trace") from None
+    return found
+
+
+def recorded(lines: Iterable[Line]) -> Outcome:
+    """What the trace itself came to."""
+    tally, requests = Tally(), 0
+    for line in lines:
+        if not isinstance(line, Traced):
+            continue
+        requests += 1
+        tally.attempts += 0 if line.cache == "joined" else line.attempts
+        tally.cost += max(0, line.cost)
+        tally.hits += line.cache in ("memory", "redis")
+        tally.joined += line.cache == "joined"
+        if line.status == 429:
+            tally.refused += 1
+        elif line.status != 200:
+            tally.failed += 1
+        else:
+            tally.durations.append(line.duration_s)
+            if line.attempts and line.cache != "joined":
+                tally.answers[f"{line.provider}/{line.upstream_model}"] += 1
+    return tally.outcome(requests)
+
+
+class Recorded:
+    """The providers, as the trace has them."""
+
+    def __init__(self, lines: Iterable[Line], seed: int) -> None:
+        self._seed = seed
+        self._of_request: dict[tuple[str, str], list[Answer]] = defaultdict(list)
+        self._of_upstream: dict[str, list[Answer]] = defaultdict(list)
+        self._all: list[Answer] = []
+        waited: dict[str, float] = defaultdict(float)
+        failed: Counter[str] = Counter()
+        for line in lines:
+            if isinstance(line, Attempted):
+                waited[line.id] += line.waited_s
+                failed[line.id] += 1
+                self._note(line.id, line.provider, line.upstream_model, Answer(line.status, line.waited_s))
+            elif isinstance(line, Traced) and line.cache != "joined" and line.attempts > failed.pop(line.id, 0):
+                first = max(0.0, line.first_content_s - waited[line.id])
+                answer = Answer(line.status, max(0.0, line.upstream_s - waited.pop(line.id, 0)), first)
+                self._note(line.id, line.provider, line.upstream_model, answer)
+
+    def _note(self, request: str, provider: str, model: str, answer: Answer) -> None:
+        name = f"{provider}/{model}"
+        self._of_request[request, name].append(answer)
+        self._of_upstream[name].append(answer)
+        self._all.append(answer)
+
+    def asked(self, request: str, upstream: str, times: int) -> bool:
+        """Whether it was asked more often than so many times: by another key, say, or after a wait."""
+        return times < len(self._of_request.get((request, upstream), []))
+
+    def ask(self, request: str, upstream: str, times: int) -> Answer:
+        """What an upstream answers to a request, which has asked it so many times before."""
+        told = self._of_request.get((request, upstream), [])
+        if times < len(told):
+            return told[times]
+        known = self._of_upstream.get(upstream) or self._all or [Answer(200, 0.0)]
+        return random.Random(f"{self._seed}/{request}/{upstream}/{times}").choice(known)
+
+
+@dataclass(slots=True)
+class Running:
+    """A request under way."""
+
+    line: Traced
+    key: Key
+    grant: Grant
+    attempts: int = 0
+    tried: list[tuple[Choice, int]] = field(default_factory=list)
+    times: Counter[str] = field(default_factory=Counter)
+    digest: bytes = b""
+    upstream: Upstream | None = None
+    trial: Attempt | None = None
+    followers: list[Traced] = field(default_factory=list)
+
+
+class Worker:
+    """One worker's state, cache and flights."""
+
+    def __init__(self, settings: config.Config, seed: int) -> None:
+        self.state: State = build_state(settings, seed=seed)
+        self.cache = LFUCache(settings.cache.memory.max_bytes)
+        self.flights: dict[bytes, Running] = {}
+
+
+class Replay:
+    """One run of a trace under a configuration."""
+
+    def __init__(self, lines: list[Line], settings: config.Config, seed: int) -> None:
+        self._settings = settings
+        self._requests = [line for line in lines if isinstance(line, Traced)]
+        self._runs: dict[str, tuple[int, int]] = {}
+        """By requests: their worker, and the seed that it had. One that began again has another."""
+        seeds: dict[int, int] = {}
+        for line in lines:
+            if isinstance(line, Began):
+                seeds[line.worker] = line.seed
+            elif isinstance(line, Traced):
+                self._runs[line.id] = line.worker, seeds.get(line.worker, seed)
+        self._providers = Recorded(lines, seed)
+        self._workers: dict[tuple[int, int], Worker] = {}
+        self._keys: dict[str, Key | None] = {}
+        most = max([1, *(line.worker for line in self._requests)])
+        self._limits = Limits(bytearray(Limits.size(CELLS, most) + 16), CELLS, most)
+        self._events: list[tuple[float, int, Running | Traced, Answer | None]] = []
+        self._order = count()
+        self._tally = Tally()
+
+    def run(self) -> Outcome:
+        for line in self._requests:
+            heapq.heappush(self._events, (line.at, next(self._order), line, None))
+        while self._events:
+            now, _, what, answer = heapq.heappop(self._events)
+            if isinstance(what, Traced):
+                self._arrive(what, now)
+            else:
+                assert answer is not None  # noqa: S101 - of who is under way
+                self._answered(what, answer, now)
+        return self._tally.outcome(len(self._requests))
+
+    def _worker(self, line: Traced) -> Worker:
+        run = self._runs[line.id]
+        if run not in self._workers:
+            self._workers[run] = Worker(self._settings, run[1])
+        return self._workers[run]
+
+    def _key(self, worker: Worker, key_id: str) -> Key | None:
+        if worker.state.auth.open:
+            return ANYONE
+        if key_id not in self._keys:
+            self._keys[key_id] = worker.state.auth.named(key_id)
+        return self._keys[key_id]
+
+    def _arrive(self, line: Traced, now: float) -> None:
+        worker = self._worker(line)
+        key = self._key(worker, line.key)
+        if key is None:
+            self._end(line, now, 401)
+            return
+        if not self._admits(line, key, now):
+            self._end(line, now, 429)
+            return
+        found = match(line.endpoint.encode())
+        if found is None or not line.model or (not line.provider and line.status in (400, 404, 405, 413, 415)):
+            self._leave(line, key)
+            self._end(line, now + line.duration_s, line.status)
+            return
+        try:
+            grant = worker.state.grant(key, line.model, found.route)
+        except EdgeError as error:
+            self._leave(line, key)
+            self._end(line, now, error.status)
+            return
+        running = Running(line, key, grant)
+        if grant.cache != "off" and line.cache != "bypass" and line.body:
+            owner = owner_of(self._settings.cache.scope, key.tenant, key.id)
+            named = f"{owner}/{line.endpoint}/{line.model}/{line.cache_key or line.body}"
+            running.digest = xxh3_64_intdigest(named.encode()).to_bytes(8, "big") * 4
+            if worker.cache.get(running.digest, now) is not None:
+                self._tally.hits += 1
+                self._leave(line, key)
+                self._end(line, now + HIT_S, 200, cache="memory")
+                return
+            flight = worker.flights.get(running.digest)
+            if flight is not None and self._settings.cache.join:
+                flight.followers.append(line)
+                return
+            worker.flights[running.digest] = running
+        if not self._next(running, now):
+            self._over(running, now, 503)
+
+    def _admits(self, line: Traced, key: Key, now: float) -> bool:
+        """Take of the key's limits."""
+        if key.concurrency is not None:
+            mark = xxh3_64_intdigest(b"concurrency:" + key.id.encode())
+            if self._limits.acquire(line.worker, mark, key.concurrency) is not True:
+                return False
+        if key.requests_per_minute is not None:
+            mark = xxh3_64_intdigest(b"requests:" + key.id.encode())
+            interval = max(1, MINUTE_NS // key.requests_per_minute)
+            if self._limits.take(mark, interval, key.requests_per_minute, 1, int(now * SECOND_NS)):
+                self._leave(line, key)
+                return False
+        return True
+
+    def _leave(self, line: Traced, key: Key) -> None:
+        if key.concurrency is not None:
+            self._limits.release(line.worker, xxh3_64_intdigest(b"concurrency:" + key.id.encode()))
+
+    def _next(self, running: Running, now: float) -> bool:
+        """Ask the next upstream, as `edge.upstreams.choice.Candidates` does."""
+        line = running.line
+        for panic in (False, True) if not running.tried else (False,):
+            for choice in running.grant.choices:
+                tried = tried_of(running.tried, choice)
+                if choice.strategy == "cost":
+                    size = size_for(line.size, line.most_tokens)
+                    choice.group.balancer.reprice([price_of(each.price, size) for each in choice.group.upstreams])
+                prefix = int(line.prefix or "0", 16)
+                place = choice.least_bad(now, tried) if panic else choice.pick(now, tried, prefix)
+                if place >= 0:
+                    self._ask(running, choice, place, now)
+                    return True
+        return False
+
+    def _ask(self, running: Running, choice: Choice, place: int, now: float) -> None:
+        running.tried.append((choice, place))
+        upstream = running.upstream = choice.group.upstreams[place]
+        running.attempts += 1
+        running.trial = choice.members[place].begin(now, True)
+        name = upstream.names[0]
+        answer = self._providers.ask(running.line.id, name, running.times[name])
+        running.times[name] += 1
+        self._tally.attempts += 1
+        heapq.heappush(self._events, (now + answer.seconds, next(self._order), running, answer))
+
+    def _answered(self, running: Running, answer: Answer, now: float) -> None:
+        trial, status = running.trial, answer.status
+        if trial is not None:
+            if not status or status >= 500:
+                trial.failed(now)
+            elif status >= 400:
+                trial.neutral(now)
+            else:
+                begun = now - answer.seconds
+                if answer.first_content_s:
+                    trial.first_content(begun + min(answer.first_content_s, answer.seconds))
+                trial.finished(now, max(0, running.line.output_tokens), answer.seconds - answer.first_content_s)
+        rule, line = RULES.get(status), running.line
+        if status and (rule is None or not rule.other):
+            self._over(running, now, status)
+        elif running.upstream is not None and self._is_asked_again(running, running.upstream):
+            choice, place = running.tried.pop()
+            self._ask(running, choice, place, now)
+        elif not self._next(running, now):
+            # What a client is told where all have failed is what it was told.
+            told = line.status if line.status >= 400 and running.attempts == line.attempts else status or 502
+            self._over(running, now, told)
+
+    def _is_asked_again(self, running: Running, upstream: Upstream) -> bool:
+        name = upstream.names[0]
+        return self._providers.asked(running.line.id, name, running.times[name])
+
+    def _over(self, running: Running, now: float, status: int) -> None:
+        line, worker, upstream = running.line, self._worker(running.line), running.upstream
+        self._leave(line, running.key)
+        if status == 200 and upstream is not None:
+            self._tally.answers[upstream.names[0]] += 1
+            if upstream.price is not None and line.input_tokens >= 0:
+                usage = Usage(line.input_tokens, max(0, line.output_tokens), max(0, line.cached_tokens))
+                self._tally.cost += upstream.price.cost(usage)
+        self._end(line, now, status, running)
+        if running.digest:
+            worker.flights.pop(running.digest, None)
+            if status == 200:
+                size = 2 * (BYTES_A_TOKEN * max(0, line.output_tokens) + AROUND)
+                worker.cache.put(running.digest, line.id, size, now + self._settings.cache.memory.ttl_s, now)
+        for follower in running.followers:
+            self._tally.joined += 1
+            self._leave(follower, running.key)
+            self._end(follower, now, status, cache="joined")
+
+    def _end(
+        self, line: Traced, now: float, status: int, running: Running | None = None, *, cache: str = "miss"
+    ) -> None:
+        tally = self._tally
+        if status == 429:
+            tally.refused += 1
+        elif status != 200:
+            tally.failed += 1
+        else:
+            tally.durations.append(now - line.at)
+        tally.compared += 1
+        if status != 200 or line.status != 200:
+            tally.same += status == line.status
+        elif running is None:
+            tally.same += line.cache == cache
+        elif running.upstream is not None:
+            asked = running.upstream.provider.name, running.upstream.model, running.attempts
+            tally.same += line.attempts > 0 and asked == (line.provider, line.upstream_model, line.attempts)
+
+
+def replay(lines: list[Line], settings: config.Config, seed: int = 1) -> Outcome:
+    """What a trace comes to under a configuration. Raises OSError as `edge.state.build_state`."""
+    return Replay(lines, settings, seed).run()
+
+
+def tried_of(asked: list[tuple[Choice, int]], choice: Choice) -> int:
+    """The bits of a choice's upstreams that were asked there or elsewhere."""
+    members = [other.members[place] for other, place in asked]
+    return sum(1 << n for n, member in enumerate(choice.members) if any(member is each for each in members))
+
+
+def percentile(ordered: list[float], part: float) -> float:
+    return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else 0.0
+
+
+def table(columns: dict[str, Outcome]) -> list[str]:
+    """The outcomes side by side, under their names."""
+    outcomes = list(columns.values())
+    rows: list[tuple[str, list[str]]] = [
+        ("requests", [str(each.requests) for each in outcomes]),
+        ("answered", [str(each.answered) for each in outcomes]),
+        ("refused, 429", [str(each.refused_429) for each in outcomes]),
+        ("failed", [str(each.failed) for each in outcomes]),
+        ("hits", [str(each.hits) for each in outcomes]),
+        ("joined", [str(each.joined) for each in outcomes]),
+        ("attempts", [str(each.attempts) for each in outcomes]),
+        ("cost, USD", [f"{each.cost_usd:.6f}" for each in outcomes]),
+        ("p50, ms", [f"{each.p50_s * 1000:.0f}" for each in outcomes]),
+        ("p99, ms", [f"{each.p99_s * 1000:.0f}" for each in outcomes]),
+    ]
+    names = sorted({name for each in outcomes for name in each.shares})
+    rows += [(name, [f"{each.shares.get(name, 0.0):.1%}" for each in outcomes]) for name in names]
+    rows.append(("as recorded", [f"{each.same} of {each.compared}" for each in outcomes]))
+    first = max(len(what) for what, _ in rows)
+    widths = [max(len(name), *(len(row[n]) for _, row in rows)) for n, name in enumerate(columns)]
+    lines = ["  ".join(["".ljust(first), *(name.rjust(width) for name, width in zip(columns, widths, strict=True))])]
+    for what, row in rows:
+        lines.append("  ".join([what.ljust(first), *(each.rjust(w) for each, w in zip(row, widths, strict=True))]))
+    return lines

@@ -1,0 +1,106 @@
+"""A trace replayed under other configurations, on a virtual clock."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from edge import config
+from edge.telemetry.trace_file import Attempted, Began, Traced
+from edge.whatif import read_trace, recorded, replay, table
+
+LOCAL = "http://127.0.0.1:1/v1"
+
+
+def settings(*models: str, strategy="failover", **more) -> config.Config:
+    return config.Config(
+        providers={"a": config.Provider(dialect="openai", base_url=LOCAL)},
+        models={
+            "m": config.Model(
+                strategy=strategy, upstreams=[config.Target(to=f"a/{name}") for name in models or ("one",)]
+            )
+        },
+        **more,
+    )
+
+
+def line(number: int, at: float, **fields) -> Traced:
+    told = {"model": "m", "alias": "m", "size": 400, "body": f"{number:032x}", "provider": "a", "upstream_model": "one"}
+    told |= {"attempts": 1, "input_tokens": 100, "output_tokens": 50, "duration_s": 1.0, "upstream_s": 1.0}
+    told |= {"id": f"r{number}", "worker": 1, "endpoint": "/v1/chat/completions", "status": 200, "outcome": "ok"}
+    return Traced(at=at, **(told | fields))
+
+
+def trace(*lines) -> list:
+    encoded = b"".join(msgspec.json.encode(each) + b"\n" for each in (Began(at=0.0, worker=1, seed=7), *lines))
+    return read_trace(encoded)
+
+
+def test_what_is_written_is_read_and_a_line_that_is_cut_off_at_the_end_is_left_out():
+    encoded = msgspec.json.encode(line(1, 1.0)) + b"\n"
+    assert read_trace(encoded + encoded[:40]) == [line(1, 1.0)]
+    with pytest.raises(ValueError, match="line 1 is none"):
+        read_trace(b"{}\n" + encoded)
+
+
+def test_the_same_is_decided_again_and_times_are_those_of_the_trace():
+    lines = trace(*(line(n, 10.0 + n, duration_s=n + 1.0, upstream_s=n + 1.0) for n in range(10)))
+    before, again = recorded(lines), replay(lines, settings())
+    assert (again.same, again.compared) == (10, 10)
+    assert (again.p50_s, again.p99_s) == pytest.approx((before.p50_s, before.p99_s))
+    assert again.shares == before.shares == {"a/one": 1.0}
+
+
+@pytest.mark.parametrize("strategy", ["round_robin", "latency", "least_busy", "cost", "affinity"])
+def test_the_same_seed_gives_the_same_and_each_strategy_spreads_as_it_says(strategy):
+    lines = trace(*(line(n, n * 0.1, prefix=f"{n % 7:016x}") for n in range(300)))
+    found = replay(lines, settings("one", "two", strategy=strategy), 3)
+    assert found == replay(lines, settings("one", "two", strategy=strategy), 3)
+    assert sum(found.shares.values()) == pytest.approx(1.0)
+    if strategy == "round_robin":
+        assert found.shares == {"a/one": 0.5, "a/two": 0.5}
+
+
+def test_a_stored_answer_is_a_hit_until_its_time_is_over_and_one_on_its_way_is_shared():
+    same = "f" * 32
+    cached = settings(cache=config.Cache(mode="all", memory=config.Memory(ttl_s=10.0)))
+    lines = trace(*(line(n, at, body=same) for n, at in enumerate((0.0, 0.5, 2.0, 10.9, 11.5))))
+    found = replay(lines, cached)
+    assert (found.attempts, found.joined, found.hits) == (2, 1, 2)
+
+
+def test_a_keys_limits_hold_on_the_virtual_clock():
+    digest = "sha256:" + "0" * 64
+    key = config.Key(id="k", digests=[digest], requests_per_minute=6)
+    limited = settings(auth=config.Auth(keys=[key]))
+    lines = trace(*(line(n, 1.0 + n, key="k") for n in range(120)))
+    found = replay(lines, limited)
+    assert found.answered == 6 + 11  # the burst, and one each ten seconds
+    assert found.refused_429 == 120 - 17
+    held = settings(auth=config.Auth(keys=[config.Key(id="k", digests=[digest], concurrency=2)]))
+    assert replay(trace(*(line(n, 1.0, key="k") for n in range(5))), held).answered == 2
+
+
+def test_a_breaker_opens_for_an_upstream_that_fails_and_attempts_are_saved():
+    lines = []
+    for n in range(50):
+        lines.append(Attempted(at=n + 0.2, id=f"r{n}", provider="a", upstream_model="one", status=503, waited_s=0.2))
+        lines.append(line(n, float(n), upstream_model="two", attempts=2))
+    patient = config.Resilience(breaker=config.Breaker(failures=5, open_s=1000.0, max_open_s=1000.0))
+    found = replay(trace(*lines), settings("one", "two", resilience=patient))
+    assert (found.answered, found.attempts) == (50, 55)
+    never = config.Resilience(breaker=config.Breaker(failures=1000))
+    assert replay(trace(*lines), settings("one", "two", resilience=never)).attempts == 100
+
+
+def test_what_was_refused_before_it_was_read_stays_refused():
+    lines = trace(line(1, 1.0, provider="", upstream_model="", attempts=0, status=400, outcome="error", model=""))
+    found = replay(lines, settings())
+    assert (found.failed, found.same, found.attempts) == (1, 1, 0)
+
+
+def test_people_read_it_side_by_side():
+    lines = trace(line(1, 1.0))
+    text = "\n".join(table({"recorded": recorded(lines), "new.yaml": replay(lines, settings())}))
+    assert "recorded  new.yaml" in text
+    assert "a/one" in text
