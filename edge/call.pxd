@@ -11,7 +11,7 @@ cdef class Call(Inquiry):
     # What the stages find out.
     cdef public object lease, lookup
     cdef public str pii
-    cdef public object restorer
+    cdef public object restorer, unseen
     # The reply.
     cdef public object errand, answered
     cdef public bint admitted, gone, settled

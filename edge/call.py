@@ -19,6 +19,7 @@ from edge.inquiry import UNREAD, Inquiry
 if TYPE_CHECKING:
     from edge.cache.policy import Lookup
     from edge.guard.limits import Lease
+    from edge.guard.pii import Policy
     from edge.guard.restore import Restorer
     from edge.state import State
 
@@ -40,8 +41,9 @@ class Call(Inquiry):
     """``peer`` is the client's address or "", ``received_at`` a reading of ``time.perf_counter()`` at the end of the
     head, ``body`` what has come of its body.
 
-    ``pii`` says what was found in its body (``email=2,card=1``); ``restorer`` puts what was pseudonyms back into the
-    reply, for this client alone, so who writes to the client asks it last.
+    ``unseen`` is the policy by which its body is still to be looked through. ``pii`` says what was found in it
+    (``email=2,card=1``); ``restorer`` puts what was pseudonyms back into the reply, for this client alone, so who
+    writes to the client asks it last.
 
     ``latest`` is what was last written of the reply. ``gone``: the client left. ``errand`` is what is under way for it,
     and ``answered`` is called when it is over, with what should not have happened if it did.
@@ -65,6 +67,7 @@ class Call(Inquiry):
         self.lookup: Lookup | None = None
         self.pii = ""
         self.restorer: Restorer | None = None
+        self.unseen: Policy | None = None
         self.admitted = False
         self.errand: Errand | None = None
         self.answered: Callable[[Exception | None], None] | None = None

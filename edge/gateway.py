@@ -31,7 +31,7 @@ from edge.errors import (
 from edge.guard.auth import refuse_model
 from edge.guard.key_table import KeyTable
 from edge.guard.limits import KeyLimits
-from edge.guard.pii import Redacted, redact, redact_now
+from edge.guard.pii import AT_ONCE, Policy, Redacted, redact, redact_now
 from edge.guard.restore import Restorer
 from edge.guard.validate import Reading, check_body
 from edge.hooks import Hooks, Meter, RequestRecord
@@ -162,6 +162,9 @@ class Gateway:
             self._grant(call, reading)
             grant = call.grant
             if grant.pii is not None:
+                if len(call.body) > AT_ONCE:
+                    call.unseen = grant.pii  # that takes longer, and is left to `fetch`
+                    return
                 redacted = redact_now(grant.pii, call.payload.body, call.key.tenant)
                 if self._is_changed(call, redacted):
                     check_body(call, Reading(redacted.body))
@@ -234,6 +237,8 @@ class Gateway:
             reading = Reading(call.body)
             read = partial(self._read_large, call, reading)
             call.errand = reading.in_slices(self._slices, read, digest=caches_for(call))
+        elif call.unseen is not None:
+            self._redact(call, call.unseen)
         else:
             self._send(call)
 
@@ -243,15 +248,19 @@ class Gateway:
             return
         try:
             self._grant(call, reading)
-            grant = call.grant
-            if grant.pii is not None:
-                work = Work(redact(grant.pii, call.payload.body, call.key.tenant))
-                call.errand = self._slices.add(work.step, partial(self._redacted_large, call, work))
-                return
         except Exception as defect:  # noqa: BLE001 - of ours, if it is not an EdgeError: no client is left waiting
             self._fetched(call, defect)
             return
-        self._go_on(call)
+        grant = call.grant
+        if grant.pii is not None:
+            self._redact(call, grant.pii)
+        else:
+            self._go_on(call)
+
+    def _redact(self, call: Call, policy: Policy) -> None:
+        """Look a body through that takes more than a millisecond or two."""
+        work = Work(redact(policy, call.payload.body, call.key.tenant))
+        call.errand = self._slices.add(work.step, partial(self._redacted_large, call, work))
 
     def _redacted_large(self, call: Call, work: Work[Redacted], error: Exception | None) -> None:
         try:

@@ -19,10 +19,13 @@ __all__ = ["JSON", "KEY", "NUMBER", "PIECE", "TEXT", "Leaf", "leaves"]
 PIECE = 65536
 """Bytes of a string that are looked at in one go."""
 
+TOKENS = 512
+"""Of them too."""
 TEXT, NUMBER, KEY, JSON = range(4)
 """What a leaf is: a string; a number; the key of a member; a string that most likely has JSON in it."""
 
-TOKEN = re.compile(rb'["{}\[\]]|-?[0-9][0-9.eE+-]*|true|false|null')
+TOKEN = re.compile(rb'"(?:([^"\\]{0,1000}+)"([ \t\n\r]*+:)?)?|[{}\[\]]|-?[0-9][0-9.eE+-]*|true|false|null')
+"""A short string without escapes is one, with the colon behind it; of another, its first quotation mark."""
 STRING = re.compile(
     rb'[^"\\]*+(?:\\(?:[^u]|u(?![dD][89abAB])[0-9a-fA-F]{4}|u[dD][89abAB][0-9a-fA-F]{2}\\u[0-9a-fA-F]{4})[^"\\]*+)*+'
 )
@@ -79,27 +82,37 @@ def leaves(body: bytes, *, data: bool = False) -> Iterator[Leaf | None]:
     """The texts of JSON that has been found sound; None now and then, in long ones. With `data`, all of it is a
     caller's own.
     """
-    at, size, number = 0, len(body), 0
+    at, size, number, left = 0, len(body), 0, TOKENS
     frames: list[_Frame] = []
     frame = _Frame(False, b"", IN_DATA if data else IN_API, 0)
     while True:
         token = TOKEN.search(body, at, size)
         if token is None:
             return
+        left -= 1
+        if not left:
+            left = TOKENS
+            yield None
         first = body[token.start()]
         at = token.end()
         if first == 0x22:
-            cuts = [at]
-            while True:
-                at = _piece_end(body, at, size)
-                cuts.append(at)
-                if body[at] == 0x22:
-                    break
-                yield None
-            at += 1
-            if frame.keyed and not frame.key and (colon := COLON.match(body, at)):
+            short, is_key = token[1], token[2] is not None
+            if short is not None:
+                start = token.start() + 1
+                cuts = [start, start + len(short)]
+            else:
+                cuts = [at]
+                while True:
+                    at = _piece_end(body, at, size)
+                    cuts.append(at)
+                    if body[at] == 0x22:
+                        break
+                    yield None
+                at += 1
+                if colon := COLON.match(body, at):
+                    at, is_key = colon.end(), True
+            if is_key:
                 frame.key = _name(body[cuts[0] : cuts[-1]])
-                at = colon.end()
                 if frame.zone == IN_DATA:
                     yield Leaf(KEY, cuts, frame.number)
                 continue

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge import config
 from edge.guard.leaves import PIECE
-from edge.guard.pii import Policy, mode_for, redact_now
+from edge.guard.pii import Policy, mode_for, redact, redact_now
 
 EMAIL, CARD, PHONE, IP = "alice.smith@example.com", "4111 1111 1111 1111", "+1 415 555 0100", "203.0.113.7"
 KEY = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789"
@@ -251,3 +251,16 @@ def test_json_in_a_text_stays_json(text):
 
 def test_what_follows_a_backslash_in_code_is_found():
     assert masked(messages(f'print("\\n{CARD}")')) == messages('print("\\n[CARD]")')
+
+
+def test_a_large_body_of_small_values_is_looked_through_in_short_steps():
+    body = json.dumps({"input": [list(range(2000))] * 50, "messages": [EMAIL] * 2000}).encode()
+    steps = 0
+    work = redact(policy(), body)
+    try:
+        while True:
+            next(work)
+            steps += 1
+    except StopIteration as end:
+        assert end.value.told == "email=2000"
+    assert steps > 200
