@@ -183,7 +183,8 @@ class Dispatch(Outcome):
 
     def _conclude(self, error: Exception | None) -> None:
         """For the upstream's record. A time that the client has set says nothing of the upstream."""
-        if isinstance(error, UpstreamTimeout) and self._inquiry.payload.deadline_ms and self._deadline.over():
+        late = error is not None and isinstance(error, UpstreamTimeout)
+        if late and self._inquiry.payload.deadline_ms and self._deadline.over():
             error = ClientClosedRequest()
         tried = self._tried
         if tried is None:

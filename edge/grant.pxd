@@ -2,4 +2,5 @@ cdef class Grant:
     cdef readonly str alias, label, cache
     cdef readonly tuple choices, context_length, content_policy, upstreams
     cdef readonly bytes identity
+    cdef readonly bint alone
     cdef readonly object pii

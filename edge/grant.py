@@ -14,8 +14,9 @@ class Grant:
     """``alias`` is the configured name that was asked for, "" where it was none; ``label`` the model's in metrics, of
     which there are only so many. ``choices`` are the upstreams of the name, and those to fall back to in turn, each
     with the bits of those that the key may use and that serve the endpoint; ``upstreams`` are all of them, in the order
-    in which they stand. ``context_length`` and ``content_policy`` are the choices to go on with where a provider
-    refuses a request for its length, or for what it says.
+    in which they stand, ``alone`` where it is one, by the one key of its provider. ``context_length`` and
+    ``content_policy`` are the choices to go on with where a provider refuses a request for its length, or for what it
+    says.
 
     ``pii`` is what is done about personal data in the request, None for nothing. ``cache`` says how the answers are
     cached, with ``identity`` as the part of their cache key that is not the request. It never changes.
@@ -41,3 +42,4 @@ class Grant:
         self.identity = identity
         self.pii = pii
         self.upstreams: tuple[Upstream, ...] = tuple([each for choice in choices for each in choice.upstreams])
+        self.alone = len(self.upstreams) == 1 and not self.upstreams[0].provider.takes_turns

@@ -117,8 +117,9 @@ class Candidates:
     """
 
     def __init__(self, inquiry: Inquiry) -> None:
+        grant = inquiry.grant
         self._inquiry = inquiry
-        self._choices = inquiry.grant.choices
+        self._choices = grant.choices
         self._asked: list[tuple[Choice, int]] = []
         self._tenant = ""
         self._targets: list[Target] = []
@@ -127,14 +128,17 @@ class Candidates:
         self.trial: Attempt | None = None
         self.gate: Gate | None = None
         self.full: tuple[Choice, int] | None = None
-        upstreams = inquiry.grant.upstreams
-        self.size = len(upstreams)
-        tie = FREE if self.size == 1 and not upstreams[0].provider.takes_turns else tie_of(inquiry)
+        self.names = False
+        if grant.alone:
+            self.size = 1
+            return
+        self.size = len(grant.upstreams)
+        tie = tie_of(inquiry)
         self.names = tie == NAMES
         if tie != FREE:
             self._tenant = inquiry.key.tenant or inquiry.key.id
         if self.names:
-            self._targets = targets_of(upstreams, self._tenant)
+            self._targets = targets_of(grant.upstreams, self._tenant)
             self.size = len(self._targets)
 
     def next(self, now: float, panic: bool = False) -> bool:

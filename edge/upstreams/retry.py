@@ -167,19 +167,20 @@ def conclude(inquiry: Inquiry, tried: Tried, error: Exception | None) -> None:
     if tried.request is None:
         trial.cancelled(now)
         return
-    if isinstance(error, AttemptFailed):
-        status = error.status
-    elif isinstance(error, ProviderError):
-        status = status if 400 <= status < 500 else 500
-    elif error is not None:
-        status = 0
+    if error is not None:
+        if isinstance(error, AttemptFailed):
+            status = error.status
+        elif isinstance(error, ProviderError):
+            status = status if 400 <= status < 500 else 500
+        else:
+            status = 0
     if status >= 500:
         trial.failed(now)
     elif status >= 400:
         trial.neutral(now)
     elif status:
         usage = inquiry.ledger.usage
-        tokens = usage.output if usage is not None and usage.output > 0 else 0
+        tokens = max(usage.output, 0) if usage is not None else 0
         trial.finished(now, tokens, inquiry.ledger.upstream_s - tried.content_s if tried.content_s >= 0.0 else -1.0)
     else:
         trial.cancelled(now)
