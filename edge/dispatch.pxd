@@ -16,7 +16,7 @@ cdef class Dispatch(Outcome):
     cdef Deadline _deadline
     cdef object _done, _job, _place, _timer
     cdef Candidates _candidates
-    cdef int _keys, _retries
+    cdef int _keys, _retries, _turns
     cdef double _delay
     cdef bint _failed, _counts
     cdef double _begun

@@ -26,7 +26,16 @@ from edge.upstreams.choice import Candidates
 from edge.upstreams.clocks import Deadline
 from edge.upstreams.desk import Desk, Outcome
 from edge.upstreams.gate import Place
-from edge.upstreams.retry import AttemptFailed, conclude, failed_attempt, may_follow, unavailable, without_retry
+from edge.upstreams.retry import (
+    LENGTH,
+    POLICY,
+    AttemptFailed,
+    conclude,
+    failed_attempt,
+    may_follow,
+    unavailable,
+    without_retry,
+)
 from edge.upstreams.rules import RULES
 from edge.upstreams.tried import Tried
 
@@ -57,6 +66,8 @@ class Dispatch(Outcome):
         self._keys = 0
         self._retries = 0
         self._delay = -1.0
+        grant = inquiry.grant
+        self._turns = (LENGTH if grant.context_length else 0) | (POLICY if grant.content_policy else 0)
         self._begun = 0.0
         self._tried: Tried | None = None
         self._attempt: Attempt | None = None
@@ -155,6 +166,8 @@ class Dispatch(Outcome):
             upstream, candidates.account, candidates.trial, candidates.names, others_left
         )
         tried.gate = candidates.gate
+        if self._turns and not (candidates.names or self._counts):
+            tried.turns = self._turns
         attempt = self._attempt = Attempt(self._desk, inquiry, self._deadline, self, tried)
         attempt.start()
 
@@ -219,7 +232,12 @@ class Dispatch(Outcome):
             self._begun = perf_counter()
             if isinstance(error, UpstreamCredentials) and tried is not None:
                 tried.refuse(self._begun)
-            if tried is not None and tried.following is not None and self._keys < MAX_KEYS:
+            if isinstance(error, AttemptFailed) and error.turn:
+                self._turns &= ~error.turn
+                grant = inquiry.grant
+                self._candidates.turn_to(grant.context_length if error.turn == LENGTH else grant.content_policy)
+                follows = self._candidates.next(self._begun, True)
+            elif tried is not None and tried.following is not None and self._keys < MAX_KEYS:
                 self._keys += 1
                 self._candidates.again(tried.following, self._begun)
             else:

@@ -23,7 +23,7 @@ from typing import Any
 
 from edge.dialects import anthropic, openai
 
-__all__ = ["is_spent", "to_anthropic", "to_openai"]
+__all__ = ["is_blocked", "is_spent", "is_too_long", "to_anthropic", "to_openai"]
 
 CONTEXT_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error", "context_window_exceeded"})
 QUOTA_CODES = frozenset(
@@ -37,6 +37,7 @@ OVERLOAD_CODES = frozenset(
     ("overloaded", "overloaded_error", "server_overloaded", "server_is_overloaded", "engine_overloaded", "slow_down")
 )
 CONTENT = "content_policy_violation"
+CONTENT_CODES = frozenset({CONTENT, "content_filter", "moderation_blocked"})
 TOO_LONG = re.compile(
     r"prompt is too long|exceed context limit|maximum context length|model'?s context length"
     r"|exceeds? the (?:available )?context (?:size|window)|tokens exceed the configured limit",
@@ -92,6 +93,20 @@ def is_spent(status: int, words: Iterable[str], message: str) -> bool:
         or not QUOTA_CODES.isdisjoint(words)
         or (status in (400, 403) and BALANCE.match(message) is not None)
     )
+
+
+def is_too_long(status: int, words: Iterable[str], message: str) -> bool:
+    """Whether an error, by its type and code or its message, says that the request has more tokens than the model can
+    take.
+    """
+    return 400 <= status <= 500 and (
+        not CONTEXT_CODES.isdisjoint(words) or (status in (400, 413, 422, 500) and TOO_LONG.search(message) is not None)
+    )
+
+
+def is_blocked(status: int, words: Iterable[str], message: str) -> bool:
+    """Whether it says that the provider's policy does not allow what the request says."""
+    return status in (400, 403) and (not CONTENT_CODES.isdisjoint(words) or BLOCKED.search(message) is not None)
 
 
 def to_anthropic(status: int, error: dict[str, Any], message: str) -> tuple[int, dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 
 from edge._fast import select_fields
-from edge.dialects.error_translation import is_spent
+from edge.dialects.error_translation import is_blocked, is_spent, is_too_long
 from edge.dialects.failures import is_json
 from edge.errors import (
     UNREADABLE,
@@ -59,6 +59,8 @@ __all__ = [
 CREDENTIALS = frozenset([status for status, rule in RULES.items() if rule.key and not rule.again])
 RETRYABLE = frozenset([status for status, rule in RULES.items() if rule.again])
 NOT_TAKEN = frozenset([status for status, rule in RULES.items() if not rule.taken])
+LENGTH, POLICY = 1, 2
+"""What a refusal may be for that another upstream need not make: bits of ``Tried.turns``."""
 NO_SUCH_PATH = "The provider does not know the path that this route stands for: its 'base_url' may be wrong."
 
 RETURNED = frozenset({b"content-type", b"openai-processing-ms", b"x-should-retry"})
@@ -78,10 +80,13 @@ class _Count(msgspec.Struct):
 
 
 class AttemptFailed(Exception):
-    """A provider answered with an error that is its own failure. ``said`` is what is known of its body."""
+    """A provider answered with an error that is its own failure, or, where ``turn`` is not 0, with a refusal for which
+    there are upstreams to turn to: `LENGTH` or `POLICY`. ``said`` is what is known of its body.
+    """
 
-    def __init__(self, status: int, said: bytes) -> None:
+    def __init__(self, status: int, said: bytes, turn: int = 0) -> None:
         super().__init__(status)
+        self.turn = turn
         self.status = status
         self.said = said
         self.kind = kind_of_status(status)
@@ -99,6 +104,12 @@ def check_status(tried: Tried, endpoint: str, status: int, body: bytes) -> None:
     """
     if 200 <= status < 300:
         return
+    if tried.turns and 400 <= status <= 500:
+        words, message = read(body)
+        if tried.turns & LENGTH and is_too_long(status, words, message):
+            raise AttemptFailed(status, body, LENGTH)
+        if tried.turns & POLICY and is_blocked(status, words, message):
+            raise AttemptFailed(status, body, POLICY)
     if status in CREDENTIALS or is_spent(status, *read(body)):
         raise told(UpstreamCredentials(), body)
     if 300 <= status < 400:

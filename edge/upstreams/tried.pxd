@@ -12,7 +12,7 @@ cdef class Tried:
     cdef public Crossing crossing
     cdef public UpstreamRequest request
     cdef public object usage, gate
-    cdef public int status
+    cdef public int status, turns
     cdef public double content_s
     cdef public bint charged
 

@@ -28,7 +28,8 @@ class Tried:
     """``upstream``, a model of ``provider``, is asked by the credentials of ``account``, None for those whose turn it
     is. ``trial`` takes the outcome, for the upstream's breaker; None where that is not heard. ``names``: the request
     names what an account keeps, so others do not know it (`edge.upstreams.ties`); ``others_left``: another upstream can
-    be asked if this one fails, or this one again; ``spent``: it has been, as often as may be.
+    be asked if this one fails, or this one again; ``spent``: it has been, as often as may be. ``turns``:
+    the refusals (`edge.upstreams.retry`) for which there are upstreams to turn to.
 
     ``crossing`` is how the request and its answer cross, None before that is known; ``request`` what is sent, None
     before; ``status`` that of the answer, 0 before; ``following`` another account of the provider that may do better;
@@ -49,6 +50,7 @@ class Tried:
         self.crossing: Crossing | None = None
         self.request: UpstreamRequest | None = None
         self.status = 0
+        self.turns = 0
         self.spent = False
         self.following: Account | None = None
         self.content_s = -1.0
