@@ -177,7 +177,8 @@ def replay(trace: BinaryIO, paths: tuple[str, ...], seed: int, as_json: bool) ->
 
     They go at their times through the real routing, limits, breakers and cache, on a virtual clock; nothing is sent.
     """
-    from edge.whatif import read_trace, recorded, table
+    from edge.trace import read_trace
+    from edge.whatif import recorded, table
     from edge.whatif import replay as run_again
 
     try:

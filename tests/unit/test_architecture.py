@@ -26,6 +26,7 @@ LAYERS = [
     {"edge.__main__"},
     {"edge.cli"},
     {"edge.whatif"},
+    {"edge.trace"},
     {"edge.server", "edge.doctor", "edge.bench"},
     {"edge.telemetry"},
     {"edge.gateway", "edge.explain"},
@@ -63,7 +64,7 @@ LAYERS = [
     {"edge"},
     {"edge._fast"},
 ]
-MAY_IMPORT_TELEMETRY = {"edge.cli", "edge.server", "edge.whatif"}
+MAY_IMPORT_TELEMETRY = {"edge.cli", "edge.server", "edge.trace", "edge.whatif"}
 HOMES = {
     "blacksheep": {"edge.server.asgi"},
     "uvicorn": {f"edge.server.{name}" for name in ("worker", "protocol", "turns", "asgi_turn", "lane")},

@@ -7,7 +7,8 @@ import pytest
 
 from edge import config
 from edge.telemetry.trace_file import Attempted, Began, Traced
-from edge.whatif import read_trace, recorded, replay, table
+from edge.trace import read_trace
+from edge.whatif import recorded, replay, table
 
 LOCAL = "http://127.0.0.1:1/v1"
 
@@ -41,6 +42,13 @@ def test_what_is_written_is_read_and_a_line_that_is_cut_off_at_the_end_is_left_o
     assert read_trace(encoded + encoded[:40]) == [line(1, 1.0)]
     with pytest.raises(ValueError, match="line 1 is none"):
         read_trace(b"{}\n" + encoded)
+
+
+def test_requests_that_their_client_gave_one_id_are_each_answered_as_they_were():
+    lines = trace(*(line(n, 10.0 * n, id="same", duration_s=n + 1.0, upstream_s=n + 1.0) for n in range(3)))
+    before, again = recorded(lines), replay(lines, settings())
+    assert (again.same, again.attempts) == (3, 3)
+    assert (again.p50_s, again.p99_s) == pytest.approx((before.p50_s, before.p99_s))
 
 
 def test_the_same_is_decided_again_and_times_are_those_of_the_trace():
