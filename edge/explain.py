@@ -203,7 +203,7 @@ def _redact(call: Call, grant: Grant) -> None:
     """What is done about personal data in it. Raises PiiBlocked."""
     if grant.pii is None:
         return
-    redacted = redact_now(grant.pii, call.payload.body)
+    redacted = redact_now(grant.pii, call.payload.body, call.key.tenant)
     call.pii = redacted.told
     refusal = redacted.refusal()
     if refusal is not None:
