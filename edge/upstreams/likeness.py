@@ -23,7 +23,7 @@ LOOKED_AT = 65536
 """Bytes of the messages in which their first turn is looked for."""
 FIXED = (b"tools", b"system", b"instructions")
 TURNS = (b"messages", b"input", b"prompt")
-PIECES = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{\]}]')
+SIGNS = re.compile(rb'["[{\]}]')
 OF_ALL = re.compile(rb'"role"\s*:\s*"(?:system|developer)"')
 LIMITS = (b"max_tokens", b"max_completion_tokens", b"max_output_tokens")
 BYTES_A_TOKEN = 4
@@ -64,20 +64,31 @@ def first_turn(messages: bytes) -> bytes:
     if not messages.startswith(b"["):
         return messages[:BLOCK]
     depth, begun = 0, 1
-    for piece in PIECES.finditer(messages):
-        sign = piece[0]
-        if sign in b"[{":
-            depth += 1
-        elif sign in b"]}":
-            depth -= 1
+    found = SIGNS.search(messages)
+    while found is not None:
+        sign, end = found[0], found.end()
+        if sign == b'"':
+            end = string_end(messages, end)
         else:
-            continue
-        if depth == 1 and sign in b"]}":
-            end = piece.end()
-            if OF_ALL.search(messages, begun, end) is None:
-                return messages[: min(end, begun + BLOCK)]
-            begun = end
+            depth += 1 if sign in b"[{" else -1
+            if depth == 1 and sign in b"]}":
+                if OF_ALL.search(messages, begun, end) is None:
+                    return messages[: min(end, begun + BLOCK)]
+                begun = end
+        found = SIGNS.search(messages, end)
     return messages[: begun + BLOCK]
+
+
+def string_end(text: bytes, at: int) -> int:
+    """Where a string of JSON ends that has begun before `at`: after the first quote that no backslash escapes."""
+    while (at := text.find(b'"', at)) >= 0:
+        back = at
+        while text[back - 1] == 0x5C:
+            back -= 1
+        at += 1
+        if (at - back) % 2:
+            return at
+    return len(text)
 
 
 def size_of(inquiry: Inquiry) -> int:
