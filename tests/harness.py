@@ -195,6 +195,10 @@ def running(*made: Any) -> Iterator[None]:
             each.process.stop()
 
 
+PATIENT = {"breaker": {"failures": 1_000_000}}
+"""Settings of ``resilience`` for an edge that many tests share: what one has an upstream do says nothing to the next."""
+
+
 def providers(url: str, **more: Any) -> dict[str, Any]:
     """Both dialects at one address."""
     return {

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.harness import Client, Edge
+from tests.harness import PATIENT, Client, Edge
 
 APIS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "chat": ("/v1/chat/completions", "openai", {"messages": [{"role": "user", "content": "hi"}]}),
@@ -143,7 +143,6 @@ def scripted_edge(folder: Path, front: str, first: str, second: str, **settings:
             to = [{"to": f"{name}{kind}/{alias}{kind}"} for name in ("a", "b")]
             models[alias + kind] = {"strategy": "failover", "upstreams": to}
         models[f"joined{kind}"]["cache"] = "all"
-    # Each test says itself what fails, and how often: what one has left behind decides nothing in the next.
-    resilience = {"breaker": {"failures": 1_000_000}} | settings.pop("resilience", {})
+    resilience = {**PATIENT, **settings.pop("resilience", {})}
     config = {"providers": made, "models": models, "resilience": resilience, **settings}
     return Edge(folder, config, front=front)

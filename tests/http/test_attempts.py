@@ -11,7 +11,7 @@ import time
 import httpx2
 import pytest
 
-from tests.harness import Canned, Edge, answer, chunked, free_port, minimal, running
+from tests.harness import PATIENT, Canned, Edge, answer, chunked, free_port, minimal, running
 
 SECRET = "sk-upstream-do-not-tell-0123456789"
 CHAT = json.dumps(
@@ -144,7 +144,7 @@ def edge(a, b, front, tmp_path_factory):
     config = {
         "providers": providers,
         "models": models,
-        "resilience": {"connect_s": 1, "first_content_s": 0.6, "attempt_s": 0.6, "idle_s": 1, "total_s": 3},
+        "resilience": {**PATIENT, "connect_s": 1, "first_content_s": 0.6, "attempt_s": 0.6, "idle_s": 1, "total_s": 3},
     }
     made = Edge(tmp_path_factory.mktemp("edge"), config, front=front)
     with running(made):

@@ -210,7 +210,8 @@ def test_failures_are_not_kept(ask, simulator, model, stream):
     for _ in range(2):
         got = ask(model=f"openai/{model}", stream=stream)
         assert got.headers.get("x-edge-cache", "miss") == "miss"
-    assert simulator.count() == before + 2
+    # A key that met a limit is left alone for a while, so there is one call.
+    assert simulator.count() == before + (1 if model == "sim-429" else 2)
 
 
 def test_a_stream_cut_at_any_byte_is_not_kept(front, tmp_path):
