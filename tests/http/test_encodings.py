@@ -201,9 +201,11 @@ WAITS = {
 
 @pytest.mark.parametrize("name", ["retry-after", "retry-after-ms"])
 def test_a_time_to_wait_is_one_or_is_left_out(edge, first, name):
-    for value, passes in WAITS.items():
-        first.script["wait"] = answer(b'{"error":{"message":"slow down"}}', 429, **{name.replace("-", "_"): value})
+    for number, (value, passes) in enumerate(WAITS.items()):
+        model = f"wait-{number}-{name}"  # of its own, since a key is left alone with the model that it is to wait with
+        said = answer(b'{"error":{"message":"slow down"}}', 429, **{name.replace("-", "_"): value})
+        first.script |= {f"{model}-{api}": said for api in ("chat", "messages")}
         for api in ("chat", "messages"):
-            status, headers, _ = ask(edge, api, "a/wait", False)
+            status, headers, _ = ask(edge, api, f"a/{model}-{api}", False)
             assert status == 429
             assert headers.get(name) == (value.lower() if passes else None), value
