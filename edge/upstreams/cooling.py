@@ -19,29 +19,30 @@ MAX_MODELS = 256
 
 
 class Cooling:
-    """One key's. Times are those of a monotonic clock, in seconds. It outlives configurations, as a site does."""
+    """One key's. Times are those of a monotonic clock, in seconds. It outlives configurations, as a site does.
+    ``noted``: something was ever noted, so that there can be anything to ask it.
+    """
 
-    __slots__ = ("_avoided", "_resting")
+    __slots__ = ("_avoided", "_resting", "noted")
 
     def __init__(self) -> None:
+        self.noted = False
         self._resting: dict[str, tuple[float, int]] = {}
         self._avoided: dict[str, float] = {}
-
-    def __bool__(self) -> bool:
-        """Whether there can be anything to ask it."""
-        return bool(self._resting or self._avoided)
 
     def rest(self, model: str, until: float, status: int, now: float) -> None:
         """Ask nothing before `until`, which came with this status. The later of two times stands."""
         if until > self._resting.get(model, (now, 0))[0]:
             make_room(self._resting, {name for name, (end, _) in self._resting.items() if end <= now})
             self._resting[model] = until, status
+            self.noted = True
 
     def avoid(self, model: str, until: float, now: float) -> None:
         """Ask others first, before `until`."""
         if until > self._avoided.get(model, now):
             make_room(self._avoided, {name for name, end in self._avoided.items() if end <= now})
             self._avoided[model] = until
+            self.noted = True
 
     def resting(self, model: str, now: float) -> tuple[float, int]:
         """Seconds for which nothing is to be asked, and the status that asked for it; ``(0.0, 0)`` for none."""

@@ -152,11 +152,11 @@ class Provider:
         clock of ``time.perf_counter``.
         """
         if account is not None:
-            if account.cooling and account.cooling.resting(model, now)[0]:
+            if account.cooling.noted and account.cooling.resting(model, now)[0]:
                 raise resting(*account.cooling.resting(model, now))
             return account
         found = self._next_account()
-        if not found.cooling:
+        if not found.cooling.noted:
             return found
         if not found.cooling.resting(model, now)[0] and not found.cooling.avoided(model, now):
             return found
@@ -173,7 +173,9 @@ class Provider:
         """The next account that neither rests nor had better be avoided; None where there is none."""
         for _ in self._accounts:
             found = self._next_account()
-            if not found.cooling or not (found.cooling.resting(model, now)[0] or found.cooling.avoided(model, now)):
+            if not found.cooling.noted or not (
+                found.cooling.resting(model, now)[0] or found.cooling.avoided(model, now)
+            ):
                 return found
         return None
 
@@ -187,7 +189,7 @@ class Provider:
             if status in HEEDED:
                 note(self._accounts, account, self.site.member(model), model, status, index)
             return
-        if account.cooling:
+        if account.cooling.noted:
             account.cooling.answered(model)
         for name in self._remaining:
             if index.get(name) == b"0":

@@ -9,7 +9,7 @@ from edge.upstreams.cooling import ANY, MAX_MODELS, Cooling
 
 def test_a_key_rests_for_one_model_until_the_later_time():
     cooling = Cooling()
-    assert not cooling
+    assert not cooling.noted
     cooling.rest("m", 12.0, 429, 10.0)
     cooling.rest("m", 11.0, 503, 10.0)
     assert cooling.resting("m", 10.5) == (1.5, 429)
@@ -21,7 +21,7 @@ def test_a_time_that_is_over_is_no_rest():
     cooling = Cooling()
     cooling.rest("m", 10.0, 429, 10.0)
     cooling.avoid("m", 9.0, 10.0)
-    assert not cooling
+    assert not cooling.noted
 
 
 def test_what_was_refused_is_avoided_for_all_models_until_it_has_answered():
