@@ -31,7 +31,12 @@ STRING = re.compile(
 )
 """What of a string can be read without cutting an escape, or a pair of them, that ends beyond the end."""
 COLON = re.compile(rb"[ \t\n\r]*:")
-BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_="
+LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+BASE64 = (LETTERS + b"+/", LETTERS + b"-_")
+"""The two alphabets (RFC 4648, sections 4 and 5). What has signs of both is neither."""
+PADDING = re.compile(rb"=*(?:\\r|\\n)*\Z")
+WRAPPED = 60
+"""Letters of a line of base64, at least (64 in PEM, 76 in MIME): what has shorter lines is a list of something."""
 DATA_URL = re.compile(rb"data:[^,\"\\]{0,256};base64,")
 LONG = 256
 """Bytes of base64 that cannot be a text: it has no space in it."""
@@ -197,9 +202,16 @@ def _is_sealed(body: bytes, key: bytes, kind: bytes, cuts: list[int]) -> bool:
 
 
 def _is_base64(body: bytes, begin: int, cuts: list[int]) -> bool:
+    alphabets = list(BASE64)
     for end in cuts[1:]:
         part = body[begin:end].replace(b"\\/", b"/") if end > begin else b""
-        if part.translate(None, BASE64) and part.replace(b"\\n", b"").replace(b"\\r", b"").translate(None, BASE64):
+        if end == cuts[-1]:
+            part = PADDING.sub(b"", part)
+        lines = part.replace(b"\\r", b"").split(b"\\n")
+        if any(len(line) < WRAPPED for line in lines[begin > cuts[0] : -1]):
+            return False
+        alphabets = [each for each in alphabets if not any(line.translate(None, each) for line in lines)]
+        if not alphabets:
             return False
         begin = max(begin, end)
     return True

@@ -163,7 +163,7 @@ def _changed(made: Redacted, body: bytes, *, data: bool) -> Steps[bytes | None]:
     edits: list[tuple[int, int, bytes]] = []
     plain: list[tuple[int, int]] = []
     waiting = 0
-    keys: dict[int, set[bytes]] = {}
+    keys: dict[int, dict[bytes, int]] = {}
     for leaf in leaves(body, data=data):
         if leaf is None:
             yield
@@ -271,7 +271,7 @@ def _long(made: Redacted, body: bytes, cuts: list[int]) -> Steps[list[tuple[int,
     return [(cuts[0], cuts[-1], b"".join(parts))] if changed else []
 
 
-def _whole(made: Redacted, body: bytes, leaf: Leaf, keys: dict[int, set[bytes]]) -> list[tuple[int, int, bytes]]:
+def _whole(made: Redacted, body: bytes, leaf: Leaf, keys: dict[int, dict[bytes, int]]) -> list[tuple[int, int, bytes]]:
     """Of a key, or of a number, which a text stands for afterwards."""
     start, end = leaf.cuts[0], leaf.cuts[-1]
     if leaf.what == NUMBER:
@@ -280,13 +280,14 @@ def _whole(made: Redacted, body: bytes, leaf: Leaf, keys: dict[int, set[bytes]])
                 return [(start, end, _encode(new))]
         return []
     edits = _escaped(made, body, start, end)
-    taken = keys.setdefault(leaf.siblings, set())
+    taken = keys.setdefault(leaf.siblings, {})  # with the number that the next of the name begins at
     for index, (first, last, written) in enumerate(edits):
-        number, name = 1, written
+        number, name = taken.get(written, 1), written
         while name in taken:  # two keys must not become one
             number += 1
             name = written + b" %d" % number
-        taken.add(name)
+        taken[name] = taken.get(name, 1)
+        taken[written] = number
         edits[index] = (first, last, name)
     return edits
 

@@ -68,7 +68,7 @@ class Restorer:
         if not self.stream:
             self._waiting += data
             return b""
-        if data.startswith(b":") and not self._waiting:
+        if data.startswith(b":") and not self._waiting and not EVENT_END.search(data):
             return data  # a comment, which no blank line need follow
         data = self._waiting + data
         parts: list[bytes] = []

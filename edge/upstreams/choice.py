@@ -70,7 +70,7 @@ class Choice:
         self.members = group.members
         self.strategy = group.strategy
         self.gates = group.gates
-        self.mask = mask & (1 << len(group.upstreams)) - 1
+        self.mask = mask & (BITS >> (64 - len(group.upstreams)))  # not 1 << n, which is C's int where this is compiled
         self._balancer = group.balancer
         self._barred = BITS & ~self.mask
 

@@ -345,7 +345,7 @@ async def anthropic_errors(ai):
         assert error.request_id
     for status in (529, 503):
         try:
-            await settled(ai.messages.create(model=f"sim-{status}", max_tokens=9, messages=SAID))
+            await settled(ai.messages.create(model=f"sim-{status}-noretry", max_tokens=9, messages=SAID))
         except anthropic.APIStatusError as error:
             assert error.status_code == status
         else:

@@ -17,7 +17,7 @@ from edge.money.pricing import ModelPrice
 from edge.payload import Payload
 from edge.routes import match
 from edge.state import State
-from edge.upstreams.choice import Candidates
+from edge.upstreams.choice import Candidates, Choice
 from edge.upstreams.likeness import prefix_of, price_of, size_of
 from edge.upstreams.request import UpstreamRequest
 from edge.upstreams.retry import AttemptFailed, conclude
@@ -171,3 +171,9 @@ def test_costs_are_those_of_the_requests_size(tokens, best):
     assert min(costs, key=costs.__getitem__) == best
     assert costs["cheap to ask"] == pytest.approx(10 * tokens + 90 * 512, rel=1 / 8)
     assert price_of(None, size) == float("inf")
+
+
+@pytest.mark.parametrize("size", [1, 31, 32, 33, 63, 64])
+def test_an_alias_has_as_many_upstreams_as_it_names(size):
+    group = SimpleNamespace(members=(), strategy="failover", gates=(), upstreams=(None,) * size, balancer=None)
+    assert Choice(group).mask == (1 << size) - 1  # type: ignore[arg-type]

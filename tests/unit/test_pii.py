@@ -264,3 +264,27 @@ def test_a_large_body_of_small_values_is_looked_through_in_short_steps():
     except StopIteration as end:
         assert end.value.told == "email=2000"
     assert steps > 200
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["4111-1111-1111-1111", "219-09-9999", "+14155552671", "GB33BUKB20201555555555", KEY, f"OPENAI_API_KEY={KEY}"],
+)
+def test_a_list_of_values_is_no_base64(line):
+    made = redact_now(policy(), json.dumps(messages("\n".join([line] * 40))).encode())
+    assert line.encode() not in made.body
+
+
+@pytest.mark.parametrize("line", ["A4+/" * 16, "Ab9_" * 19])
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
+def test_base64_is_left_alone(line, ending):
+    body = json.dumps(messages(ending.join([line] * 20) + "==" + ending)).encode()
+    assert redact_now(policy(), body).body == body
+
+
+def test_keys_that_become_one_name_are_numbered():
+    keys = {f"user{number}@example.com": number for number in range(300)}
+    found = masked(messages([{"type": "tool_use", "name": "f", "input": keys}]))
+    given = found["messages"][0]["content"][0]["input"]
+    assert len(given) == 300
+    assert list(given)[:3] == ["[EMAIL]", "[EMAIL] 2", "[EMAIL] 3"]

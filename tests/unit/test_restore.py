@@ -238,3 +238,12 @@ def test_thinking_in_a_stream_keeps_its_pseudonyms():
     told = event("content_block_delta", index=0, delta={"type": "thinking_delta", "thinking": A})
     made = Restorer(ORIGINALS, stream=True).feed(told)
     assert next(data_of(made))["delta"]["thinking"] == A
+
+
+def test_what_comes_with_a_comment_is_restored():
+    events = b": PROCESSING\n\n" + chunk(content=f"to {A}")
+    made = Restorer(ORIGINALS)
+    made.stream = True
+    given = made.feed(events) + made.end()
+    assert given.startswith(b": PROCESSING\n\ndata: {")
+    assert f'"to {EMAIL}"'.encode() in given
