@@ -167,7 +167,11 @@ class Dispatch(Outcome):
         )
         tried.gate = candidates.gate
         if self._turns and not (candidates.names or self._counts):
-            tried.turns = self._turns
+            grant = inquiry.grant
+            if self._turns & LENGTH and candidates.leads(grant.context_length, self._begun):
+                tried.turns |= LENGTH
+            if self._turns & POLICY and candidates.leads(grant.content_policy, self._begun):
+                tried.turns |= POLICY
         attempt = self._attempt = Attempt(self._desk, inquiry, self._deadline, self, tried)
         attempt.start()
 
@@ -196,18 +200,20 @@ class Dispatch(Outcome):
 
     def _conclude(self, error: Exception | None) -> None:
         """For the upstream's record. A time that the client has set says nothing of the upstream."""
-        late = error is not None and isinstance(error, UpstreamTimeout)
-        if late and self._inquiry.payload.deadline_ms and self._deadline.over():
-            error = ClientClosedRequest()
         tried = self._tried
         if tried is None:
             return
+        if error is not None and isinstance(error, UpstreamTimeout):
+            # Nor does one that the client has drawn out, or the short one of a count.
+            theirs = self._inquiry.payload.deadline_ms or tried.content_s >= 0.0
+            if self._counts or (theirs and self._deadline.over()):
+                error = ClientClosedRequest()
         conclude(self._inquiry, tried, error)
         gate, tried.gate = tried.gate, None
         if gate is not None:
             now, content_at = perf_counter(), self._inquiry.ledger.content_at
             refused = tried.status in TOO_MANY or isinstance(error, UpstreamTimeout)
-            answered = error is None and 200 <= tried.status < 300
+            answered = error is None and 200 <= tried.status < 300 and not self._counts
             gate.leave(now, (content_at or now) - self._begun if answered else 0.0, refused)
 
     def _judge(self, error: Exception) -> None:

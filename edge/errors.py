@@ -314,7 +314,7 @@ class RateLimited(PolicyError):
 class ProviderError(EdgeError):
     """``refused``: the provider has said that it did not take the request, so that another may be asked even for work
     that providers keep; ``absent``: because it does not have the route at all. ``said`` is what is known of the body of
-    its answer: for the log, never for the client.
+    its answer: for the log, never for the client. ``ours``: it says nothing of the provider, who was not asked.
     """
 
     status = 502
@@ -323,6 +323,7 @@ class ProviderError(EdgeError):
     message = "The provider gave no usable answer."
     refused = False
     absent = False
+    ours = False
     said = b""
 
 

@@ -180,6 +180,7 @@ class Member:
         self._state = _CLOSED
         self._failures = 0
         self._next_open_s = self._open_s
+        self._ready = 0.0
 
     @property
     def key(self) -> int:

@@ -28,6 +28,7 @@ cdef class Candidates:
 
     cpdef bint next(self, double now, bint panic=*) except -1
     cpdef turn_to(self, tuple choices)
+    cpdef bint leads(self, tuple choices, double now) except -1
     cpdef come(self, double now)
     cpdef again(self, object account, double now)
     cpdef bint left(self, double now) except -1

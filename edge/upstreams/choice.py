@@ -168,6 +168,11 @@ class Candidates:
         """Ask only those of `choices` from here on, which are for what the last one has refused."""
         self._choices = choices
 
+    def leads(self, choices: tuple[Choice, ...], now: float) -> bool:
+        """Whether one of `choices` can be asked; changes nothing."""
+        places = [choice.least_bad(now, self._barred(choice)) for choice in choices]
+        return max(places, default=-1) >= 0
+
     def come(self, now: float) -> None:
         """The gate of the one that was full has given a place."""
         assert self.full is not None  # noqa: S101 - who has not waited does not come

@@ -46,7 +46,7 @@ class Adaptive:
 
     def __init__(self, most: int = MAX_LIMIT) -> None:
         self.most = most
-        self.limit = FIRST
+        self.limit = min(FIRST, most)
         self._base = self._recent = 0.0
         self._slow_start = True
         self._samples: list[float] = []
@@ -54,14 +54,14 @@ class Adaptive:
         self._used = 0
         self._since = -1.0
         self._dip_at = 0.0
-        self._before_dip = 0
+        self.before_dip = 0
 
     def sample(self, now: float, seconds: float, in_flight: int) -> None:
         """An answer's first content came after `seconds`, while so many requests were under way."""
         self._begin(now)
         self._samples.append(seconds)
         self._used = max(self._used, in_flight)
-        if len(self._samples) >= (4 * SAMPLES if self._before_dip else SAMPLES) and now - self._since >= WINDOW_S:
+        if len(self._samples) >= (4 * SAMPLES if self.before_dip else SAMPLES) and now - self._since >= WINDOW_S:
             self._close(now)
 
     def refused(self, now: float) -> None:
@@ -79,13 +79,13 @@ class Adaptive:
 
     def _close(self, now: float) -> None:
         seconds, used = median(self._samples), self._used
-        if self._before_dip:
+        if self.before_dip:
             self._base = seconds
-            self.limit, self._before_dip = self._before_dip, 0
+            self.limit, self.before_dip = self.before_dip, 0
         else:
             self._move(seconds, used)
             if now >= self._dip_at and self.limit > FIRST:
-                self._before_dip, self.limit = self.limit, max(FIRST, self.limit // 2)
+                self.before_dip, self.limit = self.limit, max(FIRST, self.limit // 2)
                 self._dip_at = now + DIP_EVERY_S
         self._samples.clear()
         self._refused, self._used, self._since = False, 0, now
@@ -138,6 +138,7 @@ class Gate:
 
     def __init__(self, max_in_flight: int | None, adaptive: bool, max_waiting: int, max_wait_s: float) -> None:
         self.in_flight = 0
+        self._telling = False
         self.adaptive: Adaptive | None = None
         self.configure(max_in_flight, adaptive, max_waiting, max_wait_s)
         self._waiting: list[Place] = []
@@ -155,6 +156,7 @@ class Gate:
         else:
             self.adaptive.most = self.most
             self.adaptive.limit = min(self.adaptive.limit, self.most)
+            self.adaptive.before_dip = min(self.adaptive.before_dip, self.most)
 
     @property
     def limit(self) -> int:
@@ -199,5 +201,11 @@ class Gate:
             elif seconds > 0.0:
                 self.adaptive.sample(now, seconds, self.in_flight)
         self.in_flight -= 1
-        while self._waiting and self.in_flight < self.limit:
-            self._waiting.pop(0).come(True)
+        if self._telling:  # who was told has left again on the spot; the loop that tells goes on
+            return
+        self._telling = True
+        try:
+            while self._waiting and self.in_flight < self.limit:
+                self._waiting.pop(0).come(True)
+        finally:
+            self._telling = False

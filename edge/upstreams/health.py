@@ -11,7 +11,7 @@ import msgspec
 
 from edge._fast import Member
 from edge.config import Config, Watch
-from edge.errors import UNREADABLE, EdgeError, InvalidRequest, UnsupportedRoute
+from edge.errors import UNREADABLE, EdgeError, InvalidRequest, ProviderError, UnsupportedRoute
 from edge.hooks import Meter
 from edge.upstreams.fleet import Fleet
 from edge.upstreams.notices import DRAINED, OPENED, RESTORED, Notices
@@ -138,8 +138,9 @@ class Health:
             async with asyncio.timeout(min(settings.interval_s, WATCH_S)):
                 status, _ = await whole(provider.transport, provider.watch_request(settings.path), MAX_BYTES)
             there = status < 500
-        except (EdgeError, TimeoutError):
-            pass  # which is what is to be found out
+        except (EdgeError, TimeoutError) as error:  # which is what is to be found out
+            if isinstance(error, ProviderError) and error.ours:
+                return
         finally:
             watched.asking = None
         self.heard(provider, watched, there, perf_counter())

@@ -210,7 +210,9 @@ def _translated(error: Exception) -> EdgeError:
     if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
         return UpstreamUnreachable()
     if isinstance(error, httpx2.PoolTimeout):
-        return UpstreamUnreachable("All connections to the provider are busy.")
+        busy = UpstreamUnreachable("All connections to the provider are busy.")
+        busy.ours = True
+        return busy
     if isinstance(error, httpx2.TimeoutException):
         return UpstreamTimeout()
     if isinstance(error, httpx2.RemoteProtocolError):

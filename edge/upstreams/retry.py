@@ -170,7 +170,8 @@ def conclude(inquiry: Inquiry, tried: Tried, error: Exception | None) -> None:
     says anything of the upstream.
 
     The provider is at fault where it cannot be reached, answers with a status of 500 or above, says so inside a stream,
-    or gives what is no answer. A 429, a refused key, and a client's own 4xx say nothing of its health.
+    or gives what is no answer; not where all our connections to it are busy. A 429, a refused key, and a client's own
+    4xx say nothing of its health.
     """
     trial, now, status = tried.trial, perf_counter(), tried.status
     if trial is None:
@@ -182,7 +183,7 @@ def conclude(inquiry: Inquiry, tried: Tried, error: Exception | None) -> None:
         if isinstance(error, AttemptFailed):
             status = error.status
         elif isinstance(error, ProviderError):
-            status = status if 400 <= status < 500 else 500
+            status = 0 if error.ours else status if 400 <= status < 500 else 500
         else:
             status = 0
     if status >= 500:

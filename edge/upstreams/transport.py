@@ -147,11 +147,11 @@ class Pool:
 
     def _give_up(self, sending: Sending) -> None:
         if self._waiting.pop(sending, None) is not None:
-            sending.fail(
-                UpstreamUnreachable(
-                    "All connections to the provider are busy.", status=503, headers=[(b"retry-after", b"1")]
-                )
+            error = UpstreamUnreachable(
+                "All connections to the provider are busy.", status=503, headers=[(b"retry-after", b"1")]
             )
+            error.ours = True
+            sending.fail(error)
 
     # Giving back.
 

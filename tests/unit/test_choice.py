@@ -106,6 +106,10 @@ def test_what_an_account_keeps_is_asked_for_whatever_the_breakers_say():
     assert seen[-1] == ("c/four", True, False)
 
 
+BUSY = UpstreamUnreachable()
+BUSY.ours = True
+
+
 @pytest.mark.parametrize(
     ("status", "error", "failed", "heard"),
     [
@@ -114,6 +118,7 @@ def test_what_an_account_keeps_is_asked_for_whatever_the_breakers_say():
         (200, AttemptFailed(429, b""), False, False),
         (200, UpstreamStreamBroken(), True, True),
         (0, UpstreamUnreachable(), True, True),
+        (0, BUSY, False, False),
         (500, AttemptFailed(500, b""), True, True),
         (429, AttemptFailed(429, b""), False, False),
         (401, UpstreamCredentials(), False, False),

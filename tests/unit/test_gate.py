@@ -87,6 +87,22 @@ def test_a_place_that_nobody_takes_is_offered_to_the_next():
     assert gate.in_flight == 1
 
 
+def test_who_leaves_on_the_spot_lets_the_next_come_however_many_wait():
+    gate, told = made(most=1, queue=5000), []
+
+    def come(_):
+        gate.enter()
+        told.append(gate.in_flight)
+        gate.leave(0.0)
+
+    gate.enter()
+    for _ in range(5000):
+        gate.wait(0, come)
+    gate.leave(0.0)
+    assert told == [1] * 5000
+    assert (gate.in_flight, gate.waiting) == (0, 0)
+
+
 def test_other_settings_keep_what_is_under_way():
     gate = made(most=1)
     gate.enter()
