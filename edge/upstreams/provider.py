@@ -31,6 +31,8 @@ __all__ = ["Account", "Provider", "resting"]
 HEEDED = frozenset([status for status, rule in RULES.items() if rule.key or rule.rests])
 UNSAID_S = 1.0
 """A key that met a 429 which says nothing of a wait is avoided for so long."""
+EARLY_S = 0.01
+"""So much before its time a key may be asked again: who comes when it was told comes by a clock of its own."""
 FORWARDED_QUERY = ("beta",)
 TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
 
@@ -271,14 +273,14 @@ def note(
     elif status == 429:
         wait = wait_s(index, clock)
         if wait > 0.0:
-            account.cooling.rest(model, now + wait, status, now)
+            account.cooling.rest(model, now + wait - EARLY_S, status, now)
         else:
             account.cooling.avoid(model, now + UNSAID_S, now)
     elif status >= 400:
         wait = asked_s(index, clock)
         if wait > 0.0:
             for each in accounts:
-                each.cooling.rest(model, now + wait, status, now)
+                each.cooling.rest(model, now + wait - EARLY_S, status, now)
     else:
         account.cooling.avoid(model, now + exhausted_s(index, clock), now)
     if soonest := min([each.cooling.resting(model, now)[0] for each in accounts]):
