@@ -248,7 +248,8 @@ class Dispatch(Outcome):
                 self._candidates.again(tried.following, self._begun)
             else:
                 follows = self._candidates.next(self._begun, tried is not None and tried.others_left)
-            if not follows and (self._delay >= 0.0 or self.again(0)):
+            mends = not isinstance(error, (UpstreamCredentials, InvalidRequest))
+            if not follows and mends and (self._delay >= 0.0 or self.again(0)):
                 follows = True
                 self._timer = asyncio.get_running_loop().call_later(self._delay, self._ask_again)
         if isinstance(error, (AttemptFailed, ProviderError)):

@@ -318,7 +318,8 @@ class Replay:
                 worker.cache.put(running.digest, line.id, size, now + self._settings.cache.memory.ttl_s, now)
         for follower in running.followers:
             self._tally.joined += 1
-            self._leave(follower, running.key)
+            if (key := self._key(worker, follower.key)) is not None:
+                self._leave(follower, key)
             self._end(follower, now, status, cache="joined")
 
     def _end(

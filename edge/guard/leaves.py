@@ -196,7 +196,7 @@ def _is_sealed(body: bytes, key: bytes, kind: bytes, cuts: list[int]) -> bool:
     if kind == b"text":
         return False
     head = DATA_URL.match(body, cuts[0], cuts[-1])
-    if key == b"result" and cuts[-1] - cuts[0] < LONG:
+    if not head and key in FILES and kind not in (b"base64", b"redacted_thinking") and cuts[-1] - cuts[0] < LONG:
         return False
     return _is_base64(body, head.end() if head else cuts[0], cuts)
 

@@ -98,8 +98,8 @@ LEFT_ALONE = {
     "a picture": messages([{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": B64}}]),
     "a data url": messages([{"type": "image_url", "image_url": {"url": "data:image/png;base64," + B64}}]),
     "responses' picture": {"input": [{"content": [{"type": "input_image", "image_url": "data:image/png;base64," + B64}]}]},
-    "a sound": messages([{"type": "input_audio", "input_audio": {"data": "4111111111111111", "format": "wav"}}]),
-    "a file": messages([{"type": "file", "file": {"filename": "a.pdf", "file_data": "4111111111111111"}}]),
+    "a sound": messages([{"type": "input_audio", "input_audio": {"data": "4111111111111111" * 16, "format": "wav"}}]),
+    "a file": messages([{"type": "file", "file": {"filename": "a.pdf", "file_data": "4111111111111111" * 16}}]),
     "a picture that was made": {"input": [{"type": "image_generation_call", "id": "ig", "result": B64}]},
     "a model": {"model": "4111111111111111"},
     "credentials of a provider's tool": {"tools": [{"type": "mcp", "headers": {"Authorization": f"Bearer {KEY}"}}]},
@@ -288,3 +288,9 @@ def test_keys_that_become_one_name_are_numbered():
     given = found["messages"][0]["content"][0]["input"]
     assert len(given) == 300
     assert list(given)[:3] == ["[EMAIL]", "[EMAIL] 2", "[EMAIL] 3"]
+
+
+@pytest.mark.parametrize("key", ["data", "file_data", "b64_json", "result"])
+def test_a_short_value_is_no_file_whatever_its_key(key):
+    written = json.dumps(messages([{"type": "tool_use", "name": "f", "input": {key: "4111111111111111"}}])).encode()
+    assert b"4111111111111111" not in redact_now(policy(), written).body
