@@ -14,6 +14,7 @@ behaviour sanitizers of gcc: ``make sanitize`` (tests/sanitize.py) makes it, in 
 """
 
 import os
+import re
 import shutil
 import sys
 import sysconfig
@@ -112,7 +113,12 @@ PATH_MODULES = [
 COMPILED = Path("edge/_compiled")
 KEPT = Path("build/modules")
 """Compiled modules by what they are made of: the next build, and a wheel, compile what has changed."""
-MOST_KEPT = 400
+MOST_KEPT = 1000
+
+CIMPORT = re.compile(
+    r"^\s*(?:from\s+|cimport\s+)(?:cython\.cimports\.)?(edge[\w.]*)(?:\s+c?import\s+(\([^)]*\)|.*))?", re.MULTILINE
+)
+"""``from edge.head cimport Head``, ``from cython.cimports.edge._fast._bytes import (...)``, ``cimport edge.head``."""
 
 TRUE = {"1", "true", "yes", "on"}
 PURE = os.environ.get("EDGE_PURE_PYTHON", "").lower() in TRUE
@@ -157,6 +163,7 @@ class BuildOrSay(build_ext):
         if kept.exists():
             made.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(kept, made)
+            kept.touch()
             return
         super().build_extension(ext)
         KEPT.mkdir(parents=True, exist_ok=True)
@@ -199,49 +206,54 @@ def extensions() -> list[Extension]:
     return [*compiled(hot, "-O3", {}), *compiled(path, "-O2", {"annotation_typing": False, "nonecheck": True})]
 
 
+def declarations(source: Path, name: str) -> set[Path]:
+    """The files that a module is made of: its source, its ``.pxd``, and those that these import, and so on."""
+    found: set[Path] = set()
+    asked = {source, Path(name.replace(".", "/")).with_suffix(".pxd")}
+    while asked:
+        path = asked.pop()
+        if path in found or not path.exists():
+            continue
+        found.add(path)
+        for package, names in CIMPORT.findall(path.read_text()):
+            folder = Path(package.replace(".", "/"))
+            asked.add(folder.with_suffix(".pxd"))
+            asked.update(folder / f"{each}.pxd" for each in re.findall(r"\w+", names))
+    return found
+
+
 def compiled(files: dict[str, str], optimized: str, directives: dict[str, object]) -> list[Extension]:
     import Cython
     from Cython.Build import cythonize
 
-    # Cython does not notice that directives have changed: each build keeps its own C files. Nor does it notice all that
-    # a .pxd which is imported by another has to do with a module.
-    folder = Path("build/cython-sanitize" if SANITIZE else "build/cython")
-    newest = max(path.stat().st_mtime for path in Path("edge").rglob("*.pxd"))
-    for file in files.values():
-        made = (folder / file).with_suffix(".c")
-        if made.exists() and made.stat().st_mtime < newest:
-            made.unlink()
-    told = repr((optimized, directives, SANITIZE, Cython.__version__, sys.version, sysconfig.get_platform()))
+    arguments = [
+        *(["-O1", "-g", *SANITIZERS] if SANITIZE else [optimized, "-g0"]),
+        # Where the processor has a fused multiply-add (ARM), contraction would round differently from Python.
+        "-ffp-contract=off",
+        "-Wall",
+        "-Wno-unused-function",
+    ]
+    linked = SANITIZERS if SANITIZE else []
+    directives = {"language_level": "3", "embedsignature": True} | directives | (CHECKS if SANITIZE else {})
+    told = repr((arguments, linked, directives, Cython.__version__, sys.version, sysconfig.get_platform()))
     told += repr([os.environ.get(name) for name in ("CC", "CFLAGS", "CPPFLAGS", "LDFLAGS")])
-    common = sha256(told.encode() + Path("setup.py").read_bytes())
-    for path in sorted(Path("edge").rglob("*.pxd")):
-        common.update(path.read_bytes())
+    common = sha256(told.encode())
     modules = [
-        Extension(
-            name,
-            [file],
-            depends=["setup.py"],
-            extra_compile_args=[
-                *(["-O1", "-g", *SANITIZERS] if SANITIZE else [optimized, "-g0"]),
-                # Where the processor has a fused multiply-add (ARM), contraction would round differently from Python.
-                "-ffp-contract=off",
-                "-Wall",
-                "-Wno-unused-function",
-            ],
-            extra_link_args=SANITIZERS if SANITIZE else [],
-        )
-        for name, file in files.items()
+        Extension(name, [file], extra_compile_args=arguments, extra_link_args=linked) for name, file in files.items()
     ]
     for module in modules:
         whole = common.copy()
-        whole.update(module.name.encode() + Path(module.sources[0]).read_bytes())
+        whole.update(module.name.encode())
+        for path in sorted(declarations(Path(module.sources[0]), module.name)):
+            whole.update(path.read_bytes())
         module.kept = whole.hexdigest()
     old = [module for module in modules if (KEPT / f"{module.kept}.so").exists()]
     new = [module for module in modules if module not in old]
     found: list[Extension] = cythonize(
         new,
-        build_dir=str(folder),
-        compiler_directives={"language_level": "3", "embedsignature": True} | directives | (CHECKS if SANITIZE else {}),
+        force=True,  # what is not kept has changed, which Cython does not always notice
+        build_dir="build/cython-sanitize" if SANITIZE else "build/cython",
+        compiler_directives=directives,
         show_all_warnings=False,
     )
     names = {module.name: module.kept for module in new}
