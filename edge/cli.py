@@ -24,6 +24,7 @@ from edge.config.rules import problems
 from edge.config.schema import json_schema
 from edge.errors import EdgeError
 from edge.guard.auth import new_key
+from edge.migration.commands import migrate
 from edge.server.descriptors import open_standard_streams
 
 __all__ = ["main"]
@@ -36,6 +37,8 @@ def main() -> None:
     """LLM Edge Agent: one fast, observable edge in front of OpenAI, Anthropic and every compatible API."""
     open_standard_streams()
 
+
+main.add_command(migrate)
 
 ANNOUNCED = "[edge demo: a simulator answers, no model]"
 

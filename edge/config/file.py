@@ -26,7 +26,7 @@ from edge.config.rules import UNKNOWN, Problem, problems, the_base_url
 from edge.config.words import explain, hints_of, json_words, meant, unknown_key
 from edge.config.yaml import Lines, PathKey, dotted, line_of, read_yaml
 
-__all__ = ["ConfigError", "Reading", "from_environment", "load", "parse", "read", "resolve"]
+__all__ = ["ConfigError", "Reading", "from_environment", "load", "parse", "read", "read_text", "resolve"]
 
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}")
 Adjust = Callable[[Config], Config]
@@ -116,7 +116,7 @@ def load(
     adjust: Adjust = unchanged,
 ) -> Config:
     """Read one file. Raises ConfigError, also for a file that is missing or cannot be read."""
-    return parse(_text(path), path, os.environ if environ is None else environ, insecure=insecure, adjust=adjust)
+    return parse(read_text(path), path, os.environ if environ is None else environ, insecure=insecure, adjust=adjust)
 
 
 @contextlib.contextmanager
@@ -145,13 +145,14 @@ def read(
     that are not here are taken for granted. Raises ConfigError.
     """
     walk = _Walk(os.environ if environ is None else environ, secrets=secrets)
-    config, node = _parse(walk, _text(path), path, insecure=insecure, adjust=adjust)
+    config, node = _parse(walk, read_text(path), path, insecure=insecure, adjust=adjust)
     told = {where for where, _ in walk.notes}
     said = itertools.chain(walk.notes, ((where, what) for where, what in notes(config) if where not in told))
     return Reading(_with_base_urls(config), _lines(node, list(itertools.islice(said, most))))
 
 
-def _text(path: str) -> str:
+def read_text(path: str) -> str:
+    """Raises ConfigError for a file that is missing or cannot be read."""
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:

@@ -17,7 +17,7 @@ import yaml
 from edge.config.lists import Item, Run, put_back, shortened
 from edge.config.words import yaml_words
 
-__all__ = ["Lines", "PathKey", "dotted", "line_of", "read_yaml"]
+__all__ = ["Lines", "PathKey", "dotted", "line_of", "read_yaml", "write_yaml"]
 
 PathKey = tuple[str | int, ...]
 """Where a setting is: keys, and indexes in lists."""
@@ -200,3 +200,15 @@ def dotted(path: PathKey) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text or "the file"
+
+
+class _Writer(yaml.SafeDumper):
+    """Writes what is there twice twice: nobody wants to edit an anchor."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+def write_yaml(data: object) -> str:
+    """Plain data as a configuration is written, in the order that it has."""
+    return yaml.dump(data, Dumper=_Writer, sort_keys=False, allow_unicode=True, width=110)

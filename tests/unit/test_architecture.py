@@ -27,7 +27,7 @@ LAYERS = [
     {"edge.cli"},
     {"edge.whatif"},
     {"edge.trace"},
-    {"edge.server", "edge.doctor", "edge.bench"},
+    {"edge.server", "edge.doctor", "edge.bench", "edge.migration"},
     {"edge.telemetry"},
     {"edge.gateway", "edge.explain"},
     {"edge.joining"},
@@ -72,7 +72,7 @@ HOMES = {
     "redis": {"edge.redis.client", "edge.redis.link"},
     "prometheus_client": {"edge.telemetry.metrics"},
     "structlog": {"edge.telemetry.logs"},
-    "click": {"edge.cli"},
+    "click": {"edge.cli", "edge.migration.commands"},
     "yaml": {"edge.config.lists", "edge.config.yaml"},
 }
 HOT_MAY_IMPORT = {"bisect", "collections", "cython", "decimal", "fcntl", "hashlib", "json", "math", "re", "typing"}

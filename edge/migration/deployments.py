@@ -1,0 +1,265 @@
+"""LiteLLM's ``model_list`` as providers and aliases: deployments of one name are the upstreams of one alias."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from edge.config import is_loopback
+from edge.migration import reasons
+from edge.migration.draft import Account, Draft, Setting
+from edge.migration.source import FROM_THE_ENVIRONMENT, Section, reference
+from edge.migration.vendors import ELSEWHERE, VENDORS, Vendor, vendor_of
+
+__all__ = ["STRATEGIES", "Deployments"]
+
+STRATEGIES = {
+    "simple-shuffle": "round_robin",
+    "least-busy": "least_busy",
+    "latency-based-routing": "latency",
+    "cost-based-routing": "cost",
+    "usage-based-routing": "least_busy",
+    "usage-based-routing-v2": "least_busy",
+}
+PRICES = {
+    "input_cost_per_token": "input",
+    "output_cost_per_token": "output",
+    "cache_read_input_token_cost": "cache_read",
+    "cache_creation_input_token_cost": "cache_write",
+}
+"""USD for a token there, USD for a million here."""
+UNSERVED = {"audio_transcription", "audio_speech", "batch", "realtime", "video_generation"}
+MOST_UPSTREAMS = 64
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """``shares`` are the figures by which LiteLLM's simple-shuffle picks: weight, requests and tokens a minute."""
+
+    params: Section
+    model: str
+    account: Account
+    shares: tuple[float | None, float | None, float | None]
+    order: float | None
+    price: tuple[tuple[str, float], ...]
+
+
+class Deployments:
+    """Puts the providers and aliases of a ``model_list`` into a draft."""
+
+    def __init__(self, draft: Draft, model_list: list[Section], credentials: list[Section]) -> None:
+        self._draft = draft
+        self._credentials: dict[str, Section] = {}
+        for each in credentials:
+            values = each.section("credential_values")
+            values.read_later("api_key", "api_base")
+            values.leave({})
+            self._credentials[each.text("credential_name") or ""] = values
+            each.section("credential_info").ignore()
+            each.leave({})
+        self._groups: dict[str, list[Deployment]] = {}
+        # A pattern decides how a provider has to be called, so patterns come first.
+        for entry in sorted(model_list, key=lambda entry: "*" not in (entry.text("model_name") or "")):
+            self._add(entry)
+
+    def aliases(self, strategy: str) -> None:
+        """Make an alias of each name."""
+        for name, group in self._groups.items():
+            if len(group) > MOST_UPSTREAMS:
+                group[MOST_UPSTREAMS].params.note(None, f"is more than the {MOST_UPSTREAMS} upstreams of an alias")
+                del group[MOST_UPSTREAMS:]
+            ordered = any(each.order is not None for each in group)
+            if ordered:
+                group.sort(key=lambda each: float("inf") if each.order is None else each.order)
+            weights = _weights(group)
+            upstreams: list[Setting] = []
+            for each, weight in zip(group, weights, strict=True):
+                target: dict[str, Setting] = {"to": f"{self._draft.provider(each.account)}/{each.model}"}
+                if weight != 1:
+                    target["weight"] = weight
+                upstreams.append(target)
+            alias: dict[str, Setting] = {}
+            if len(group) > 1 and (ordered or strategy != "round_robin"):
+                alias["strategy"] = "failover" if ordered else strategy
+            alias["upstreams"] = upstreams
+            prices = {each.price for each in group}
+            if len(prices) == 1 and group[0].price:
+                alias["price"] = dict(group[0].price)
+            elif len(prices) > 1:
+                group[0].params.note(
+                    None, f"the deployments of '{name}' have several prices: set providers.NAME.prices"
+                )
+            self._draft.models[name] = alias
+
+    def rename(self, name: str, target: str) -> bool:
+        """Let a name stand for what another does. False if there is no such other."""
+        if target in self._draft.models:
+            self._draft.models[name] = dict(self._draft.models[target])
+        return target in self._draft.models
+
+    def fall_back(self, kind: str, lists: list[Section]) -> None:
+        """``[{name: [names]}]``, for failures of a kind."""
+        for each in lists:
+            for name in each.names():
+                if name == "*":
+                    self.fall_back_by_default(each, "*")
+                elif name not in self._draft.models:
+                    each.texts(name)
+                    each.note(name, "is no model of the list")
+                else:
+                    self._append(name, kind, self._known(each, name))
+
+    def fall_back_by_default(self, section: Section, key: str) -> None:
+        """A list of names, for every model that has no fallbacks of its own."""
+        targets = self._known(section, key)
+        for name, alias in self._draft.models.items():
+            if "fallbacks" not in alias:
+                self._append(name, "any", targets)
+
+    def _known(self, section: Section, key: str) -> list[str]:
+        found = []
+        for target in section.texts(key):
+            if target in self._draft.models:
+                found.append(target)
+            else:
+                section.note(key, f"falls back to '{target}', which is no model of the list")
+        return found
+
+    def _append(self, name: str, kind: str, targets: list[str]) -> None:
+        alias = self._draft.models[name]
+        others: list[Setting] = [target for target in targets if target != name]
+        if not others:
+            return
+        held = alias.get("fallbacks")
+        kinds: dict[str, Setting] = {"any": held} if isinstance(held, list) else held if isinstance(held, dict) else {}
+        kinds = {**kinds, kind: others}
+        alias["fallbacks"] = others if list(kinds) == ["any"] else kinds
+
+    def _add(self, entry: Section) -> None:
+        name, params = entry.text("model_name"), entry.section("litellm_params")
+        info = entry.section("model_info")
+        model = params.text("model")
+        if name is None or model is None:
+            entry.note(None, "has no model_name or no litellm_params.model, and was left out")
+            return
+        if (mode := info.text("mode")) in UNSERVED:
+            info.note("mode", f"'{mode}' is asked on routes that are not served")
+        vendor = params.text("custom_llm_provider")
+        prefix, model = vendor_of(model if vendor is None or model.startswith(f"{vendor}/") else f"{vendor}/{model}")
+        if (why := ELSEWHERE.get(prefix)) is not None:
+            params.note("model", f"'{prefix}' {why}")
+            for section in (params, info, entry):
+                section.ignore()
+            return
+        account = self._account(params, prefix, name)
+        if account is None:
+            for section in (params, info, entry):
+                section.ignore()
+            return
+        shares = (params.number("weight"), _per_minute(params, entry, "rpm"), _per_minute(params, entry, "tpm"))
+        deployment = Deployment(params, model, account, shares, params.number("order"), _price(params, info))
+        params.leave(reasons.PARAMS)
+        info.leave(reasons.INFO)
+        entry.leave({})
+        if "*" in name:
+            self._claim(entry, name, deployment)
+        elif len(name) > 128 or any(ord(letter) < 33 or ord(letter) == 127 for letter in name):
+            entry.note("model_name", "an alias is 1 to 128 printable characters without spaces")
+        else:
+            self._groups.setdefault(name, []).append(deployment)
+
+    def _claim(self, entry: Section, name: str, found: Deployment) -> None:
+        """Names by a pattern. Those of the form ``provider/*`` lead to the provider of that name by themselves."""
+        if name == found.model:
+            self._draft.claim(found.account, name)
+        elif not (name.endswith("/*") and found.model == "*" and self._draft.provider(found.account) == name[:-2]):
+            entry.note("model_name", f"a pattern cannot be renamed: names would have to be those of '{found.model}'")
+
+    def _account(self, params: Section, prefix: str, name: str) -> Account | None:
+        given = self._credentials.get(params.text("litellm_credential_name") or "")
+        base = params.text("api_base") or params.text("base_url") or (given.text("api_base") if given else None)
+        vendor = VENDORS.get(prefix) or (VENDORS["openai_like"] if base is not None else None)
+        if vendor is None:
+            params.note("model", "does not tell which vendor has it: write VENDOR/MODEL, or an api_base")
+            return None
+        base_url = self._base_url(params, vendor, base)
+        if base_url is None:
+            params.note(
+                "model", f"'{prefix}' has an address of its own for each customer, which api_base does not name"
+            )
+            return None
+        key = params.text("api_key") or (given.text("api_key") if given else None)
+        if key is None:
+            key = "${" + vendor.variable + "}" if vendor.variable else ""
+        elif key.startswith(FROM_THE_ENVIRONMENT):
+            key = reference(key)
+        else:
+            key = self._draft.variable(key, vendor.variable or "PROVIDER_API_KEY")
+            params.note("api_key", f"is a secret, which is not copied: put it into the environment as {key[2:-1]}")
+        headers = {}
+        for field in ("extra_headers", "headers"):
+            section = params.section(field)
+            headers.update({each: reference(section.text(each) or "") for each in section.names()})
+        if organization := params.text("organization"):
+            headers["openai-organization"] = reference(organization)
+        limit = params.number("max_parallel_requests")
+        return Account(
+            name[:-2] if name.endswith("/*") else _called(vendor, prefix, base_url),
+            vendor.dialect,
+            base_url,
+            key,
+            vendor.auth,
+            tuple(sorted(headers.items())),
+            int(limit) if limit and limit >= 1 else None,
+        )
+
+    def _base_url(self, params: Section, vendor: Vendor, base: str | None) -> str | None:
+        if base is None:
+            return vendor.base_url or None
+        base = reference(base).rstrip("/")
+        if vendor.behind and not base.endswith((vendor.behind, "/v1")):
+            base += vendor.behind
+        elif not base.startswith("${") and not urlsplit(base).path:
+            params.note("api_base", "has no path, so it is asked at /v1 below it")
+        return base
+
+
+def _called(vendor: Vendor, prefix: str, base_url: str) -> str:
+    """What to call a provider: the vendor, but for an address that is not the vendor's own."""
+    if not vendor.base_url or base_url == vendor.base_url:
+        return vendor.name or prefix
+    host = urlsplit(base_url).hostname if not base_url.startswith("${") else None
+    if host is None:
+        return vendor.name or prefix
+    return "local" if is_loopback(host) else host.removeprefix("api.").removeprefix("www.").partition(".")[0]
+
+
+def _per_minute(params: Section, entry: Section, key: str) -> float | None:
+    """What a deployment takes in a minute; it may stand in either mapping."""
+    for section in (params, entry):
+        if value := section.number(key):
+            section.note(key, "is the upstream's weight, not a limit: a vendor that refuses more is asked again later")
+            return value
+    return None
+
+
+def _weights(group: list[Deployment]) -> list[float]:
+    """Weights as simple-shuffle has them: by the first figure that any deployment has, the smallest of them as 1."""
+    for figure in zip(*(each.shares for each in group), strict=True):
+        given = [value for value in figure if value]
+        if given and len(group) > 1:
+            least = min(given)
+            shares = [round(min((value or least) / least, 1000), 3) for value in figure]
+            return [int(share) if share == int(share) else share for share in shares]
+    return [1] * len(group)
+
+
+def _price(params: Section, info: Section) -> tuple[tuple[str, float], ...]:
+    """USD for a million tokens; nothing unless both of input and output are given."""
+    found: dict[str, float] = {}
+    for key, ours in PRICES.items():
+        ours_there = params.number(key)
+        value = info.number(key) if ours_there is None else ours_there
+        if value is not None and value >= 0:
+            found[ours] = round(value * 1e6, 9)
+    return tuple(found.items()) if {"input", "output"} <= found.keys() else ()

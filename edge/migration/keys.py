@@ -1,0 +1,72 @@
+"""The virtual keys of LiteLLM's database, which holds their SHA-256 as this program does: clients keep their keys.
+
+Read is what ``GET /key/list?return_full_object=true`` answers, or the table ``LiteLLM_VerificationToken`` as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from edge.migration.draft import NOT_IN_A_NAME, Setting
+from edge.migration.source import Section, Source, SourceError
+
+__all__ = ["import_keys"]
+
+DIGEST = re.compile(r"[0-9a-f]{64}")
+ALL = {"all-proxy-models", "all-team-models", "*"}
+LIMITS = {"rpm_limit": "requests_per_minute", "max_parallel_requests": "concurrency"}
+TOLD = {
+    "tpm_limit": "was not carried",
+    "max_budget": "was not carried",
+    "model_max_budget": "was not carried",
+    "expires": "was not carried: the key goes on working until it is taken out",
+}
+"""What changes who may do what, of which a note tells; of the other columns there is nothing to say."""
+
+
+def import_keys(text: str) -> tuple[list[Setting], list[str]]:
+    """The settings of the keys, and a note for each that is not as it was. Raises SourceError."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        raise SourceError(["the keys are no JSON"]) from None
+    source = Source(data if isinstance(data, dict) else {"keys": data}, None)
+    keys: list[Setting] = []
+    names: set[str] = set()
+    digests: set[str] = set()
+    for entry in source.root.sections("keys"):
+        digest = entry.text("token") or ""
+        if not DIGEST.fullmatch(digest):
+            entry.note("token", "is no digest of 64 hexadecimal digits, and the key was left out")
+        elif entry.flag("blocked"):
+            entry.note("blocked", "is set, and the key was left out")
+        elif digest in digests:
+            entry.note("token", "is that of another key, and was left out")
+        else:
+            digests.add(digest)
+            keys.append(_key(entry, digest, names))
+    return keys, source.told()
+
+
+def _key(entry: Section, digest: str, names: set[str]) -> Setting:
+    wanted = NOT_IN_A_NAME.sub("-", (entry.text("key_alias") or f"key-{digest[:8]}").lower()).strip("-_")[:56]
+    wanted = wanted or f"key-{digest[:8]}"
+    name = wanted if wanted not in names else f"{wanted}-{digest[:8]}"
+    names.add(name)
+    key: dict[str, Setting] = {"id": name}
+    if tenant := entry.text("team_id") or entry.text("user_id"):
+        key["tenant"] = tenant
+    key["digests"] = [f"sha256:{digest}"]
+    models = entry.texts("models")
+    if models and not ALL & set(models):
+        key["models"] = list(models)
+    elif "all-team-models" in models:
+        entry.note("models", "are those of its team, which are not here: it may use all")
+    for theirs, ours in LIMITS.items():
+        if limit := entry.number(theirs):
+            key[ours] = max(int(limit), 1)
+    for name, what in TOLD.items():
+        if name in entry:
+            entry.note(name, what)
+    return key

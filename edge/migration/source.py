@@ -1,0 +1,172 @@
+"""Another program's configuration, read a setting at a time. What nobody asked for is told in the end, with its line.
+
+A value of the wrong type is told of and counts as absent, so that one mistake does not hide the rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from edge.config.yaml import Lines, PathKey, dotted, line_of, read_yaml
+
+__all__ = ["FROM_THE_ENVIRONMENT", "NO_COUNTERPART", "Section", "Source", "SourceError", "reference"]
+
+NO_COUNTERPART = "has no counterpart here"
+FROM_THE_ENVIRONMENT = "os.environ/"
+"""What LiteLLM begins the name of a variable with."""
+
+
+def reference(text: str) -> str:
+    """``os.environ/NAME`` as it is written here; another text as it is."""
+    if not text.startswith(FROM_THE_ENVIRONMENT):
+        return text
+    return "${" + text.removeprefix(FROM_THE_ENVIRONMENT) + "}"
+
+
+class SourceError(Exception):
+    """``problems`` has a line for each reason why the file cannot be read."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problems))
+
+
+@dataclass
+class Source:
+    """What a file says, and what is to be told of it."""
+
+    data: Mapping[object, object]
+    lines: Lines | None
+    notes: list[tuple[PathKey, str]] = field(default_factory=list)
+
+    @classmethod
+    def parse(cls, text: str) -> Source:
+        """Raises SourceError for what is no YAML, or no mapping."""
+        try:
+            data, lines, problems = read_yaml(text)
+        except (ValueError, RecursionError):
+            raise SourceError(["is no text, is nested too deeply, or refers to itself"]) from None
+        if problems:
+            raise SourceError(problems)
+        if not isinstance(data, dict):
+            raise SourceError(["is not a mapping of settings"])
+        return cls(data, lines)
+
+    @property
+    def root(self) -> Section:
+        return Section(self, self.data, ())
+
+    def told(self) -> list[str]:
+        """The notes, in the order of the file."""
+
+        def line(path: PathKey) -> int:
+            return line_of(self.lines, path) if self.lines is not None else 0
+
+        placed = sorted(((line(path), dotted(path), what) for path, what in self.notes), key=lambda note: note[0])
+        return [f"line {at}: {path}: {what}" if at else f"{path}: {what}" for at, path, what in placed]
+
+
+class Section:
+    """A mapping in a source. Each ``get`` marks a setting as read."""
+
+    def __init__(self, source: Source, data: Mapping[object, object], path: PathKey) -> None:
+        self.source = source
+        self.path = path
+        self._data = data
+        self._read: set[str] = set()
+
+    def __contains__(self, key: str) -> bool:
+        return self._data.get(key) is not None
+
+    def note(self, key: str | None, what: str) -> None:
+        self.source.notes.append((self.path if key is None else (*self.path, key), what))
+
+    def text(self, key: str) -> str | None:
+        """A word or a number, as text; "" counts as absent."""
+        value = self._value(key)
+        if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+            return str(value) or None
+        self._wrong(key, value, "a text")
+        return None
+
+    def number(self, key: str) -> float | None:
+        """A finite number, also one that is written as text."""
+        value = self._value(key)
+        number = None
+        if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+            with contextlib.suppress(ValueError):
+                number = float(value)
+        if number is None or not abs(number) < 1e15:  # nor what is no number
+            self._wrong(key, value, "a number")
+            return None
+        return int(number) if number.is_integer() else number
+
+    def flag(self, key: str) -> bool:
+        value = self._value(key)
+        if isinstance(value, str) and value.lower() in ("true", "false", "yes", "no", "on", "off"):
+            return value.lower() in ("true", "yes", "on")
+        if not isinstance(value, bool):
+            self._wrong(key, value, "true or false")
+        return value is True
+
+    def texts(self, key: str) -> list[str]:
+        """A list of texts, or one."""
+        value = self._value(key)
+        items = value if isinstance(value, list) else [] if value is None else [value]
+        if not all(isinstance(item, str) for item in items):
+            self._wrong(key, items, "a list of texts alone")
+        return [item for item in items if isinstance(item, str)]
+
+    def section(self, key: str) -> Section:
+        """A mapping; an empty one where there is none."""
+        value = self._value(key)
+        if not isinstance(value, dict):
+            self._wrong(key, value, "a mapping")
+            value = {}
+        return Section(self.source, value, (*self.path, key))
+
+    def sections(self, key: str) -> list[Section]:
+        """A list of mappings."""
+        value = self._value(key)
+        if not isinstance(value, list):
+            self._wrong(key, value, "a list")
+            return []
+        found = []
+        for index, item in enumerate(value):
+            path = (*self.path, key, index)
+            if isinstance(item, dict):
+                found.append(Section(self.source, item, path))
+            else:
+                self.source.notes.append((path, "is not a mapping, and was left out"))
+        return found
+
+    def names(self) -> list[str]:
+        return [str(key) for key in self._data]
+
+    def is_section(self, key: str) -> bool:
+        return isinstance(self._data.get(key), dict)
+
+    def read_later(self, *keys: str) -> None:
+        """These are read where they are needed, and are not left out."""
+        self._read.update(keys)
+
+    def ignore(self) -> None:
+        """Of what is in it nothing more is told, since all of it was left out."""
+        self._read.update(self.names())
+
+    def leave(self, reasons: Mapping[str, str]) -> None:
+        """Tell of every setting that says something and that nobody asked for, with the reason that is known."""
+        for key, value in self._data.items():
+            name = str(key)
+            if name not in self._read and value not in (None, False, "", [], {}):
+                self.note(name, reasons.get(name, NO_COUNTERPART))
+
+    def _value(self, key: str) -> object:
+        self._read.add(key)
+        return self._data.get(key)
+
+    def _wrong(self, key: str, value: object, wanted: str) -> None:
+        if value is not None and value != "":
+            self.note(key, f"is not {wanted}, and was left out")

@@ -1,0 +1,315 @@
+"""Configurations of LiteLLM, and the environment, as configurations of this program.
+
+The examples are written after public ones, made small: wildcards, Azure with several regions, tests of a proxy.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from hashlib import sha256
+from itertools import pairwise
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.config import Config
+from edge.config.file import ConfigError, read
+from edge.migration.environment import import_environment
+from edge.migration.litellm import Imported, import_litellm
+from edge.migration.source import SourceError
+
+MASTER = "sk-master-canary-1234"
+BALANCED = """
+model_list:
+  - model_name: fast
+    litellm_params:
+      model: azure/gpt-35-1
+      api_base: https://canada.openai.azure.com/
+      api_key: secret-canary-one
+      api_version: "2024-02-01"
+      rpm: 480
+  - model_name: fast
+    litellm_params: {model: azure/gpt-35-2, api_base: "https://europe.openai.azure.com", api_key: secret-canary-two, rpm: 960}
+  - model_name: fast
+    litellm_params: {model: gpt-4o-mini, api_key: os.environ/OPENAI_API_KEY, rpm: 480, temperature: 0.1}
+    model_info: {base_model: gpt-4o-mini}
+  - model_name: large
+    litellm_params: {model: anthropic/claude-sonnet-4-5, api_key: os.environ/ANTHROPIC_API_KEY}
+litellm_settings:
+  drop_params: true
+  num_retries: 4
+  request_timeout: 90
+  allowed_fails: 2
+  cooldown_time: 45
+  fallbacks: [{fast: [large]}]
+  context_window_fallbacks: [{fast: [large]}]
+  json_logs: true
+router_settings: {routing_strategy: latency-based-routing, model_group_alias: {gpt-4: fast, hidden: {model: large, hidden: true}}}
+general_settings: {master_key: sk-master-canary-1234, global_max_parallel_requests: 900, max_request_size_mb: 8}
+"""
+WILDCARDS = """
+model_list:
+  - model_name: "*"
+    litellm_params: {model: openai/*, api_key: os.environ/OPENAI_API_KEY}
+  - model_name: anthropic/*
+    litellm_params: {model: anthropic/*, api_key: os.environ/ANTHROPIC_API_KEY}
+  - model_name: groq/*
+    litellm_params: {model: groq/*}
+  - model_name: eu/*
+    litellm_params: {model: openai/*, api_base: https://eu.example.com/v1}
+  - model_name: fine
+    litellm_params: {model: bedrock/us.anthropic.claude-haiku, aws_region_name: us-west-2}
+  - model_name: mini
+    litellm_params: {model: gpt-5-mini, region_name: eu}
+"""
+LOCAL = """
+credential_list:
+  - credential_name: ours
+    credential_values: {api_key: os.environ/OURS, api_base: "http://10.0.0.7:8000/v1"}
+    credential_info: {description: the machine in the cellar}
+model_list:
+  - model_name: cellar
+    litellm_params: {model: hosted_vllm/llama-3, litellm_credential_name: ours, max_parallel_requests: 4, order: 2}
+  - model_name: cellar
+    litellm_params: {model: ollama/llama3, order: 1, extra_headers: {x-team: a}}
+    model_info: {input_cost_per_token: 0, output_cost_per_token: 0}
+  - model_name: paid
+    litellm_params: {model: openrouter/meta/llama-3, input_cost_per_token: 0.00000025, output_cost_per_token: 1.0e-6}
+litellm_settings:
+  cache: true
+  cache_params: {type: redis, host: os.environ/REDIS_HOST, port: 6380, password: canary-of-redis, ttl: 600, ssl: true}
+  default_fallbacks: [paid]
+"""
+
+
+def carried(
+    text: str, tmp_path, environ: dict[str, str] | None = None, keys: str | None = None
+) -> tuple[Config, Imported]:
+    """What is made of a text, as `edge check --without-secrets` reads it."""
+    imported = import_litellm(text, environ or {}, keys)
+    path = tmp_path / "edge.yaml"
+    path.write_text(imported.yaml)
+    return read(str(path), {}, secrets=False).config, imported
+
+
+def upstreams(config: Config, alias: str) -> list[tuple[str, float]]:
+    return [(target.to, target.weight) for target in config.models[alias].upstreams]
+
+
+def noted(imported: Imported, *words: str) -> bool:
+    return any(all(word in note for word in words) for note in imported.notes)
+
+
+def test_deployments_of_one_name_become_the_upstreams_of_an_alias(tmp_path):
+    config, imported = carried(BALANCED, tmp_path)
+    assert upstreams(config, "fast") == [("azure/gpt-35-1", 1), ("azure-2/gpt-35-2", 2), ("openai/gpt-4o-mini", 1)]
+    assert config.models["fast"].strategy == "latency"
+    azure = config.providers["azure-2"]
+    assert (azure.base_url, azure.auth) == ("https://europe.openai.azure.com/openai/v1", "api-key")
+    assert config.providers["anthropic"].dialect == "anthropic"
+    assert noted(imported, "line 8", "api_version")
+    assert noted(imported, "line 13", "temperature", "each request")
+    assert not noted(imported, "routing_strategy")
+
+
+def test_a_name_may_stand_for_another(tmp_path):
+    config, _ = carried(BALANCED, tmp_path)
+    assert upstreams(config, "gpt-4") == upstreams(config, "fast")
+    assert upstreams(config, "hidden") == [("anthropic/claude-sonnet-4-5", 1)]
+
+
+def test_fallbacks_keep_what_they_are_for(tmp_path):
+    config, _ = carried(BALANCED, tmp_path)
+    assert config.models["fast"].falls_back.any == ["large"]
+    assert config.models["fast"].falls_back.context_length == ["large"]
+    assert config.models["large"].falls_back.any == []
+    config, _ = carried(LOCAL, tmp_path)
+    assert config.models["cellar"].falls_back.any == ["paid"]
+    assert config.models["paid"].falls_back.any == []
+
+
+def test_a_fallback_that_is_no_model_is_told(tmp_path):
+    config, imported = carried(BALANCED.replace("{fast: [large]}", "{fast: [gone], never: [fast]}", 1), tmp_path)
+    assert config.models["fast"].falls_back.any == []
+    assert noted(imported, "'gone'", "no model of the list")
+    assert noted(imported, "never", "no model of the list")
+
+
+def test_clocks_retries_and_breakers_are_carried(tmp_path):
+    config, _ = carried(BALANCED, tmp_path)
+    kept = config.resilience
+    assert (kept.retries, kept.attempt_s, kept.breaker.failures, kept.breaker.open_s) == (4, 90, 3, 45)
+    assert (config.server.port, config.server.max_in_flight, config.server.max_body_bytes) == (4000, 900, 8 << 20)
+    assert config.telemetry.log.format == "json"
+
+
+def test_no_secret_of_the_file_is_written_and_each_has_a_variable_of_its_own(tmp_path):
+    config, imported = carried(BALANCED, tmp_path)
+    told = imported.yaml + "".join(imported.notes)
+    for secret in ("secret-canary-one", "secret-canary-two", MASTER):
+        assert secret not in told
+    assert imported.variables == ["AZURE_API_KEY_2", "AZURE_API_KEY_3"]  # AZURE_API_KEY may hold another already
+    assert noted(imported, "line 7", "AZURE_API_KEY_2")
+    assert config.auth.keys[0].digests == [f"sha256:{sha256(MASTER.encode()).hexdigest()}"]
+    assert config.auth.keys[0].admin
+
+
+@pytest.mark.parametrize(("master", "environ"), [("os.environ/MASTER", {}), ("sk-1234", {})])
+def test_nobody_is_let_in_where_the_master_key_cannot_be_carried(tmp_path, master, environ):
+    with pytest.raises(ConfigError, match="auth"):
+        carried(BALANCED.replace(MASTER, master), tmp_path, environ)
+    assert noted(import_litellm(BALANCED.replace(MASTER, master), environ), "master_key", "edge key new")
+
+
+def test_a_master_key_of_the_environment_is_written_as_its_digest(tmp_path):
+    config, imported = carried(BALANCED.replace(MASTER, "os.environ/MASTER"), tmp_path, {"MASTER": MASTER})
+    assert config.auth.keys[0].digests == [f"sha256:{sha256(MASTER.encode()).hexdigest()}"]
+    assert MASTER not in imported.yaml
+
+
+def test_patterns_claim_names_and_who_takes_any_name_is_asked_last(tmp_path):
+    config, imported = carried(WILDCARDS, tmp_path)
+    assert list(config.providers)[-1] == "openai"
+    assert config.providers["openai"].models == ["*"]
+    assert {"anthropic", "groq", "eu"} <= set(config.providers)
+    assert config.providers["eu"].base_url == "https://eu.example.com/v1"
+    assert "fine" not in config.models
+    assert noted(imported, "line 12", "'bedrock'", "signed requests")
+    assert not noted(imported, "aws_region_name")  # nothing more to say of what was left out
+    assert upstreams(config, "mini") == [("openai/gpt-5-mini", 1)]
+
+
+def test_a_pattern_that_would_rename_models_is_told():
+    imported = import_litellm("model_list: [{model_name: 'fast-*', litellm_params: {model: openai/gpt-*}}]", {})
+    assert noted(imported, "model_name", "cannot be renamed")
+
+
+def test_credentials_order_limits_headers_and_prices(tmp_path):
+    config, _ = carried(LOCAL, tmp_path)
+    assert upstreams(config, "cellar") == [("ollama/llama3", 1), ("vllm/llama-3", 1)]
+    assert config.models["cellar"].strategy == "failover"
+    vllm, ollama = config.providers["vllm"], config.providers["ollama"]
+    assert (vllm.base_url, vllm.max_in_flight) == ("http://10.0.0.7:8000/v1", 4)
+    assert (ollama.base_url, ollama.api_keys, ollama.headers) == ("http://localhost:11434/v1", [], {"x-team": "a"})
+    price = config.models["paid"].price
+    assert price is not None
+    assert (price.input, price.output) == (0.25, 1.0)
+
+
+def test_a_cache_in_redis_is_carried_without_its_password(tmp_path):
+    imported = import_litellm(LOCAL, {})
+    made = yaml.safe_load(imported.yaml)["cache"]
+    assert made == {
+        "mode": "all",
+        "memory": {"ttl_s": 600},
+        "redis": {"url": "rediss://:${REDIS_PASSWORD}@${REDIS_HOST}:6380", "ttl_s": 600},
+    }
+    assert "canary" not in imported.yaml
+
+
+VIRTUAL = [
+    {
+        "token": "a" * 64,
+        "key_alias": "Team A / prod",
+        "team_id": "team-a",
+        "models": ["fast", "large"],
+        "rpm_limit": 60,
+        "max_parallel_requests": 5,
+        "spend": 1.5,
+    },
+    {"token": "b" * 64, "key_alias": "Team A / prod", "models": ["all-proxy-models"]},
+    {"token": "c" * 64, "blocked": True},
+    {"token": "sk-canary-not-hashed"},
+]
+
+
+@pytest.mark.parametrize("form", [VIRTUAL, {"keys": VIRTUAL, "total_count": 4}], ids=["table", "api"])
+def test_virtual_keys_go_on_working_by_their_digests(tmp_path, form):
+    config, imported = carried(BALANCED, tmp_path, keys=json.dumps(form))
+    _, first, second = config.auth.keys
+    assert (first.id, first.tenant, first.models) == ("team-a-prod", "team-a", ["fast", "large"])
+    assert (first.digests, first.requests_per_minute, first.concurrency) == (["sha256:" + "a" * 64], 60, 5)
+    assert (second.id, second.models) == ("team-a-prod-bbbbbbbb", None)
+    assert noted(imported, "blocked", "left out")
+    assert noted(imported, "token", "no digest")
+    assert "canary-not-hashed" not in imported.yaml + "".join(imported.notes)
+
+
+@pytest.mark.parametrize("text", ["- a\n- list", "", "a: {b: 1", "a: 1\na: 2", "*gone", "\0"])
+def test_what_is_no_configuration_is_refused_in_words(text):
+    try:
+        imported = import_litellm(text, {})
+    except SourceError as error:
+        assert all(error.problems)
+    else:
+        assert text == ""
+        assert "providers" not in imported.yaml
+
+
+def mappings(data: object) -> list[dict]:
+    """Every mapping in some data."""
+    inner = data.values() if isinstance(data, dict) else data if isinstance(data, list) else []
+    return [*([data] if isinstance(data, dict) else []), *(found for each in inner for found in mappings(each))]
+
+
+FREE = ("extra_headers", "credential_info", "model_group_alias", "fallbacks", "context_window_fallbacks")
+"""Mappings whose keys are the user's own; and those of deployments that were left out as a whole."""
+
+
+@pytest.mark.parametrize("text", [BALANCED, LOCAL], ids=["balanced", "local"])
+def test_whatever_is_not_known_is_told_wherever_it_stands(text):
+    data = yaml.safe_load(text)
+    free = [each for found in mappings(data) for key, value in found.items() if key in FREE for each in mappings(value)]
+    told = 0
+    for index, where in enumerate(mappings(data)):
+        if any(where is each for each in free):
+            continue
+        changed = copy.deepcopy(data)
+        mappings(changed)[index]["never_heard_of"] = "canary-value"
+        imported = import_litellm(yaml.safe_dump(changed, sort_keys=False), {})
+        assert noted(imported, "never_heard_of", "no counterpart"), where
+        assert "canary-value" not in "".join(imported.notes)
+        told += 1
+    assert told >= 8
+
+
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_values_of_any_type_anywhere_are_told_or_carried_but_never_an_accident(data):
+    changed = yaml.safe_load(data.draw(st.sampled_from([BALANCED, LOCAL, WILDCARDS])))
+    for _ in range(data.draw(st.integers(1, 3))):
+        where = data.draw(st.sampled_from(mappings(changed)))
+        if where:
+            where[data.draw(st.sampled_from(sorted(where, key=str)))] = data.draw(ODD)
+    imported = import_litellm(json.dumps(changed), {}, json.dumps(data.draw(ODD)))
+    assert isinstance(yaml.safe_load(imported.yaml), dict)
+
+
+def test_notes_come_in_the_order_of_the_file():
+    lines = [int(note.split(":")[0].removeprefix("line ")) for note in import_litellm(BALANCED, {}).notes]
+    assert all(above <= below for above, below in pairwise(lines))
+
+
+def test_the_environment_makes_a_provider_of_each_vendor_whose_key_it_has(tmp_path):
+    environ = {"OPENAI_API_KEY": "sk-canary", "GROQ_API_KEY": "gsk-canary", "ANTHROPIC_API_KEY": " "}
+    made = import_environment(environ | {"OPENAI_BASE_URL": "http://127.0.0.1:1/v1"})
+    assert "canary" not in made
+    path = tmp_path / "edge.yaml"
+    path.write_text(made)
+    config = read(str(path), environ).config
+    assert config.providers["openai"].base_url == "http://127.0.0.1:1/v1"
+    assert "gpt-*" in (config.providers["openai"].models or [])
+    assert config.providers["groq"].models == []
+    assert config.providers["groq"].api_keys[0].reveal() == "gsk-canary"
+    assert "anthropic" not in config.providers
+    assert import_environment({"PATH": "/bin"}) == ""
