@@ -1,4 +1,4 @@
-"""A TCP proxy that does to a connection what networks do: latency, drip, slices, resets, black holes, half-closes.
+"""A TCP proxy that does to a connection what networks do: latency, throttling, slices, resets, black holes, half-closes.
 
 asyncio in a thread of its own; the faults are attributes and may change while connections are open.
 """
@@ -17,15 +17,16 @@ LINGER_RESET = b"\x01\x00\x00\x00\x00\x00\x00\x00"
 @dataclass
 class Faults:
     """``latency_s`` before each piece, and up to ``jitter_s`` more, mostly much less, before those towards the client, of which
-    ``reset_share`` are a reset instead; pieces of at most ``slice_bytes``, ``reset_after`` bytes towards the client a reset,
-    ``cut_after`` bytes an end, ``black_hole``: take everything, pass nothing; ``half_close``: pass the upstream's end on as a
-    half-close instead of closing; ``refuse``: reset on accept.
+    ``reset_share`` are a reset instead; pieces of at most ``slice_bytes``, towards the client no more than ``bytes_per_s``;
+    ``reset_after`` bytes towards the client a reset, ``cut_after`` bytes an end, ``black_hole``: take everything, pass
+    nothing; ``half_close``: an end is passed on as a half-close instead of closing; ``refuse``: reset on accept.
     """
 
     latency_s: float = 0.0
     jitter_s: float = 0.0
     reset_share: float = 0.0
     slice_bytes: int = 65536
+    bytes_per_s: float = 0.0
     reset_after: int | None = None
     cut_after: int | None = None
     black_hole: bool = False
@@ -46,6 +47,7 @@ class FaultProxy:
 
     def __enter__(self) -> FaultProxy:
         self._loop = asyncio.new_event_loop()
+        self._gone: list[socket.socket] = []
         ready = threading.Event()
 
         async def start() -> None:
@@ -72,6 +74,28 @@ class FaultProxy:
         self._loop.call_soon_threadsafe(self._server.close)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
+        for sock in self._gone:
+            sock.close()
+
+    def vanish(self) -> None:
+        """From now on no connection is answered, as by a host that is gone: the queue of the listener is full, so the
+        kernel drops each SYN. What is connected falls silent.
+        """
+        self.faults = Faults(black_hole=True)
+        asyncio.run_coroutine_threadsafe(self._stop_listening(), self._loop).result(5)
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", self.port))
+        listener.listen(0)
+        self._gone.append(listener)
+        for _ in range(4):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", self.port))
+            self._gone.append(filler)
+
+    async def _stop_listening(self) -> None:
+        self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -108,6 +132,8 @@ class FaultProxy:
                         self._reset(writer)
                         return
                     latency_s = faults.latency_s + (faults.jitter_s * random.random() ** 8 if to_client else 0.0)
+                    if to_client and faults.bytes_per_s:
+                        latency_s += len(piece) / faults.bytes_per_s
                     if latency_s:
                         await asyncio.sleep(latency_s)
                     if faults.black_hole:
@@ -121,6 +147,8 @@ class FaultProxy:
                         if faults.reset_after is not None:
                             await asyncio.sleep(0.02)
                             self._reset(writer)
+                        elif faults.half_close:
+                            writer.write_eof()
                         return
                     writer.write(piece)
                     await writer.drain()

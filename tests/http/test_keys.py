@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
+from email.utils import formatdate
 
 import httpx2
 import pytest
+import uvloop
 
+from tests.asker import Asker, Steady, request
 from tests.harness import Canned, Edge, answer, running
 
 KEYS = ["sk-one", "sk-two", "sk-three"]
@@ -84,3 +88,61 @@ def test_a_key_rests_for_as_long_as_it_was_told_to(edge, accounts):
     assert ask(edge, "p/other").status_code == 200, "another model has limits of its own"
     time.sleep(max(told + 2.05 - time.monotonic(), 0))
     assert ask(edge).status_code == 200
+
+
+FORMS = {
+    "seconds": lambda until: {"retry_after": "2"},
+    "milliseconds": lambda until: {"retry_after_ms": "2000"},
+    "date": lambda until: {"retry_after": formatdate(until, usegmt=True)},
+    "quota": lambda until: {"x_ratelimit_remaining_requests": "0", "x_ratelimit_reset_requests": "2s"},
+}
+"""How a 429 says that it is to be left alone for two seconds, or until a Unix time."""
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("keys", [1, 3])
+def test_cooling_is_honoured_to_the_second_whoever_asks(form, keys, tmp_path, stalls):
+    """A hundred requests a second meet a provider that asks to be left alone: none reaches it before its time."""
+    calls: list[float] = []
+    ends: list[float] = []
+
+    def serve(_seen, _connection):
+        calls.append(time.time())
+        if len(calls) > keys:
+            return answer(ANSWER)
+        # A date is of whole seconds, and says the second that begins.
+        ends.append(float(int(calls[-1]) + 3) if form == "date" else calls[-1] + 2.0)
+        return answer(b'{"error":{}}', 429, **FORMS[form](ends[-1]))
+
+    async def main(edge) -> list:
+        asker = Asker(edge.port)
+        assert (await asker.ask(request("chat", "x", "hi"))).status == 429
+        asker.leave()
+        load = Steady(edge.port, 100, lambda _: request("chat", "x", "hi"))
+        task = asyncio.ensure_future(load.run())
+        await asyncio.sleep(4.5)
+        load.stopped = True
+        await task
+        return [each for _, each in load.answers]
+
+    with Canned(serve) as upstream:
+        config = {
+            "providers": {"p": {"dialect": "openai", "base_url": f"{upstream.url}/v1", "api_keys": KEYS[:keys]}},
+            "models": {"x": {"upstreams": [{"to": "p/m"}]}},
+            "resilience": {"retries": 0},
+        }
+        edge = Edge(tmp_path, config)
+        with running(edge):
+            answers = uvloop.run(main(edge))
+    early = [each for each in calls[keys:] if each < min(ends) - 0.02]  # 10 ms of it are for clients' own clocks
+    late_s = calls[keys] - min(ends)
+    told = Counter(each.status for each in answers)
+    waits = [each.head for each in answers if each.status == 429]
+    print(
+        f"\ncooling, {form}, {keys} keys: N={len(answers)}, {len(early)} calls before the time, the first {late_s * 1000:.0f} ms "
+        f"after it; {dict(told)}"
+    )
+    assert early == []
+    assert late_s <= 0.1 + stalls.granted_s
+    assert set(told) == {200, 429}
+    assert all(b"\r\nretry-after: " in head for head in waits)
