@@ -120,7 +120,7 @@ def test_cooling_is_honoured_to_the_second_whoever_asks(form, keys, tmp_path, st
         asker.leave()
         load = Steady(edge.port, 100, lambda _: request("chat", "x", "hi"))
         task = asyncio.ensure_future(load.run())
-        await asyncio.sleep(4.5)
+        await asyncio.sleep(3.6)
         load.stopped = True
         await task
         return [each for _, each in load.answers]
