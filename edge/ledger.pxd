@@ -6,6 +6,7 @@ cdef class Ledger:
     cdef public int attempts
     cdef public bint estimated
     cdef public double content_at, upstream_s
+    cdef double _counted
     cdef public object cache, stored, error
     cdef public str kind
 

@@ -67,8 +67,8 @@ class Ledger:
     unknown) and ``estimated`` are those of all attempts.
 
     ``content_at`` is the reading of ``time.perf_counter()`` at which the first content of a stream was there, 0.0
-    before; ``upstream_s`` the seconds in which there was nothing to do but to wait upstream. ``stored`` is the stored
-    answer that was given, ``cache`` how the cache was involved.
+    before; ``upstream_s`` the seconds in which there was nothing to do but to wait upstream, or for the time to ask
+    there. ``stored`` is the stored answer that was given, ``cache`` how the cache was involved.
 
     ``error`` is what the client was told by this edge, ``kind`` that of a failure which was told inside a stream.
     """
@@ -81,15 +81,19 @@ class Ledger:
         self.cost = -1
         self.estimated = False
         self.content_at = 0.0
-        self.upstream_s = 0.0
+        self.upstream_s = self._counted = 0.0
         self.cache = UNCACHED
         self.stored: Entry | None = None
         self.error: EdgeError | None = None
         self.kind = ""
 
     def waited(self, since: float) -> None:
-        """Since this reading of ``time.perf_counter()`` there was nothing to do but to wait upstream."""
-        self.upstream_s += perf_counter() - since
+        """Since this reading of ``time.perf_counter()`` there was nothing to do but to wait, upstream or for the time
+        to ask there. Waits that overlap count once.
+        """
+        now = perf_counter()
+        self.upstream_s += now - max(since, self._counted)
+        self._counted = now
 
     def recalled(self, entry: Entry, tier: Verdict) -> None:
         """A stored answer is given."""

@@ -37,6 +37,8 @@ cdef class Attempt(Receiver):
     cdef _ends(self, object end)
     cdef _take_end(self)
     cdef _collect(self, bytes data)
+    cdef _hold(self, Py_ssize_t size)
+    cdef _check(self, int status, bytes body)
     cdef bytes _whole(self)
     cpdef _judge(self, bytes body)
     cdef _decide(self, bytes body, bytes seen)

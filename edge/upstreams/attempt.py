@@ -77,7 +77,7 @@ class Attempt(Receiver):
         self._tried = tried
         self._since = 0.0
         self._state = NEW
-        self._held = self._inquiry.buffered
+        self._held = 0
         self._wire: Wire | None = None
         self._job: Job | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -141,7 +141,7 @@ class Attempt(Receiver):
         tried, status = self._tried, self._tried.status
         tried.heed(self._index)
         if status >= 400 and not tried.others_left:
-            tried.others_left = self._outcome.again(status)
+            self._outcome.again(tried, status)
         if is_stream(status, self._index, self._inquiry.payload.stream):
             self._enter(HOLD)
             self._relay = EventRelay(self._crossing())
@@ -221,13 +221,12 @@ class Attempt(Receiver):
         if self._body is None and not self._first:
             self._first = data
             return
-        buffers = self._desk.buffers
         if self._body is None:
             # Not a bytearray: this one gives its bytes away without a copy.
             self._body = BytesIO()
-            buffers.hold(self._inquiry, self._body.write(self._first))
+            self._hold(self._body.write(self._first))
             self._first = b""
-        buffers.hold(self._inquiry, self._body.write(data))
+        self._hold(self._body.write(data))
         if self._body.tell() > MAX_ANSWER:
             raise UpstreamBadResponse(f"The provider's answer is larger than {MAX_ANSWER >> 20} MiB.")
 
@@ -235,9 +234,13 @@ class Attempt(Receiver):
         whole = self._first if self._body is None else self._body.getvalue()
         if not self._framed:
             if self._body is None:
-                self._desk.buffers.hold(self._inquiry, len(whole))
+                self._hold(len(whole))
             check_end(whole)
         return whole
+
+    def _hold(self, size: int) -> None:
+        self._held += size
+        self._desk.buffers.hold(self._inquiry, size)
 
     def _look_at_excerpt(self) -> None:
         """The beginning of a body that is for the log only."""
@@ -268,7 +271,7 @@ class Attempt(Receiver):
             except NoAnswer as found:
                 tried.usage = found.usage if status == 200 else None
                 raise found.error from None
-        check_status(tried, route.endpoint, status, body)
+        self._check(status, body)
         self._waited()
         failure = failure_of(status, body)
         if route.counts:
@@ -278,6 +281,13 @@ class Attempt(Receiver):
             self._answer(status, body, failure)
         else:
             self._translate_large(status, body, failure)
+
+    def _check(self, status: int, body: bytes) -> None:
+        """Raises what `check_status` does. An error inside a 200 has the `status` that it should have had."""
+        tried = self._tried
+        if status >= 400 and 200 <= tried.status < 300 and not tried.others_left:
+            self._outcome.again(tried, status)
+        check_status(tried, self._inquiry.head.route.endpoint, status, body)
 
     def _translate_large(self, status: int, body: bytes, failure: AttemptFailed | None) -> None:
         work = Work(self._crossing().large_answer(body))
@@ -303,10 +313,10 @@ class Attempt(Receiver):
         headers = crossing.headers(returned_headers(self._headers, self._index))
         if stream.failed and not stream.content:
             said = stream.early_error()[0]  # what it means is the provider's word, before it is translated
-            check_status(self._tried, inquiry.head.route.endpoint, said, stream.error_data)
+            self._check(said, stream.error_data)
             status, body = crossing.early_error()
             headers = [JSON_TYPE, *(pair for pair in headers if pair[0] != b"content-type")]
-            self._desk.replies.whole(inquiry, status, headers, body)
+            self._desk.replies.whole(inquiry, status, without_retry(headers) if self._tried.spent else headers, body)
             self._pass(failure_of(said, stream.error_data))
             return
         inquiry.ledger.content_at = perf_counter()
@@ -420,7 +430,7 @@ class Attempt(Receiver):
     def _pass(self, failure: AttemptFailed | None) -> None:
         outcome = self._outcome
         self._close(None)
-        outcome.passed(failure)
+        outcome.passed(self._tried, failure)
 
     def fail(self, error: Exception) -> None:
         """It cannot go on. Nothing if it is over: what went wrong after the outcome is the outcome's."""
@@ -428,7 +438,7 @@ class Attempt(Receiver):
             return
         outcome = self._outcome
         self._close(error)
-        outcome.failed(error)
+        outcome.failed(self._tried, error)
 
     def _close(self, error: Exception | None) -> None:
         inquiry, tried = self._inquiry, self._tried
@@ -436,7 +446,7 @@ class Attempt(Receiver):
         self._deadline.stop()
         self._waited()
         inquiry.when_room(None)
-        self._desk.buffers.let_go(inquiry, self._held)
+        self._desk.buffers.let_go(inquiry, max(0, inquiry.buffered - self._held))
         if not tried.charged:
             self._desk.accounts.settle(inquiry, tried, inquiry.ledger.error if error is None else error)
         if tried.request is not None:

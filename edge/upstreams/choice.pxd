@@ -18,22 +18,21 @@ cdef class Choice:
 
 
 cdef class Candidates:
-    cdef object _inquiry
+    cdef object _inquiry, _waits
     cdef tuple _choices
     cdef list _asked, _targets
     cdef str _tenant
-    cdef readonly bint names
+    cdef readonly bint names, tied
     cdef readonly int size
     cdef readonly object upstream, account, trial, gate, full
 
     cpdef bint next(self, double now, bint panic=*) except -1
     cpdef turn_to(self, tuple choices)
     cpdef bint leads(self, tuple choices, double now) except -1
-    cpdef come(self, double now)
-    cpdef again(self, object account, double now)
+    cpdef bint come(self, double now) except -1
+    cpdef bint again(self, object upstream, object account, double now) except -1
     cpdef bint left(self, double now) except -1
-    cdef _begin(self, object upstream, double now, bint panic)
-    cdef bint _next_target(self, double now) except -1
+    cdef bint _begin(self, double now) except -1
     cdef bint _take(self, Choice choice, int place, double now) except -1
     cdef int _pick(self, Choice choice, double now, unsigned long long barred) except -2
     cdef unsigned long long _barred(self, Choice choice) except? 0

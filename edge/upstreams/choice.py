@@ -107,13 +107,15 @@ class Choice:
 
 class Candidates:
     """Whom a dispatch may ask: of each choice of its grant what its strategy picks, the name's own first, an upstream
-    as often as it stands there. After `next` they are ``upstream``, ``account`` (None: whose turn it is) and ``trial``,
-    which takes the outcome (None: its breaker is not heard); ``gate`` has given the request its place, which the
-    outcome gives back (None: there is no bound). ``size`` is how many there were. ``full``: where nobody was left, one
-    that has as many requests under way as it may, for whose gate to wait.
+    as often as it stands there. Once `next`, `again` or `come` say so they are ``upstream``, ``account`` (None: whose
+    turn it is) and ``trial``, which takes the outcome (None: its breaker is not heard); ``gate`` has given the request
+    its place, which the outcome gives back (None: there is no bound). ``size`` is how many there were.
+
+    ``full``: where they have said no, the gate of ``upstream``, which lets requests through but has as many under way
+    as it may; None where there is nobody to wait for.
 
     ``names``: the request names what an account keeps, so its accounts are asked in their order, whatever the breakers
-    say: nobody else knows it.
+    say: nobody else knows it. ``tied``: it goes by those accounts which its tenant always has.
     """
 
     def __init__(self, inquiry: Inquiry) -> None:
@@ -123,13 +125,14 @@ class Candidates:
         self._asked: list[tuple[Choice, int]] = []
         self._tenant = ""
         self._targets: list[Target] = []
+        self._waits: tuple[Choice, int] | None = None
         self.upstream: Upstream | None = None
         self.account: Account | None = None
         self.trial: Attempt | None = None
         self.gate: Gate | None = None
-        self.full: tuple[Choice, int] | None = None
-        self.names = False
-        if grant.alone:
+        self.full: Gate | None = None
+        self.names = self.tied = False
+        if grant.alone and not (grant.context_length or grant.content_policy):
             self.size = 1
             return
         self.size = len(grant.upstreams)
@@ -137,6 +140,7 @@ class Candidates:
         self.names = tie == NAMES
         if tie != FREE:
             self._tenant = inquiry.key.tenant or inquiry.key.id
+            self.tied = True
         if self.names:
             self._targets = targets_of(grant.upstreams, self._tenant)
             self.size = len(self._targets)
@@ -145,8 +149,12 @@ class Candidates:
         """Whom to ask now; False where nobody is left. In `panic` the least bad is asked where no breaker lets a
         request through: better than nobody.
         """
+        self.full = self._waits = None
         if self.names:
-            return self._next_target(now)
+            if not self._targets:
+                return False
+            self.upstream, self.account = self._targets.pop(0)
+            return self._begin(now)
         for choice in self._choices:
             place = self._pick(choice, now, self._barred(choice))
             if place >= 0:
@@ -156,11 +164,11 @@ class Candidates:
                 place = choice.least_bad(now, self._barred(choice))
                 if place >= 0:
                     return self._take(choice, place, now)
-        self.full = None
         for choice in self._choices:
             place = self._pick(choice, now, self._tried(choice)) if choice.gates else -1
             if place >= 0:
-                self.full = (choice, place)
+                self._waits = choice, place
+                self.upstream, self.full = choice.group.upstreams[place], choice.gates[place]
                 break
         return False
 
@@ -173,19 +181,23 @@ class Candidates:
         places = [choice.least_bad(now, self._barred(choice)) for choice in choices]
         return max(places, default=-1) >= 0
 
-    def come(self, now: float) -> None:
-        """The gate of the one that was full has given a place."""
-        assert self.full is not None  # noqa: S101 - who has not waited does not come
-        choice, place = self.full
-        self.full = None
-        self._take(choice, place, now)
+    def come(self, now: float) -> bool:
+        """The gate that was full has a place. False where its upstream lets nothing through any more: then the place is
+        not taken, and whom to ask is to be found anew.
+        """
+        waits, self.full, self._waits = self._waits, None, None
+        if waits is None:
+            return self._begin(now)
+        choice, place = waits
+        return choice.members[place].allows(now) and self._take(choice, place, now)
 
-    def again(self, account: Account | None, now: float) -> None:
-        """The same upstream once more, by another of its provider's accounts, None: as before."""
-        assert self.upstream is not None  # noqa: S101 - it was asked
-        if account is not None or not self._tenant:
-            self.account = account
-        self._begin(self.upstream, now, True)
+    def again(self, upstream: Upstream, account: Account | None, now: float) -> bool:
+        """One that was asked once more, by this account, None: whose turn it is. False where it has no place for it, or
+        lets nothing through.
+        """
+        self._waits = None
+        self.upstream, self.account = upstream, account
+        return self._begin(now)
 
     def left(self, now: float) -> bool:
         """Whether another upstream can be asked if this one fails."""
@@ -200,19 +212,20 @@ class Candidates:
                     return True
         return False
 
-    def _next_target(self, now: float) -> bool:
-        if not self._targets:
+    def _begin(self, now: float) -> bool:
+        """Ask ``upstream``, whoever else could be."""
+        assert self.upstream is not None  # noqa: S101 - one was named
+        provider, model = self.upstream.provider, self.upstream.model
+        gate = self.gate = provider.gate(model)
+        self.full = gate if gate is not None and gate.full else None
+        if self.full is not None:
             return False
-        self.upstream, self.account = self._targets.pop(0)
-        self._begin(self.upstream, now, False)
+        self.trial = provider.site.member(model).begin(now, not self.names)
+        if self.trial is None and not self.names:
+            return False
+        if gate is not None:
+            gate.enter()
         return True
-
-    def _begin(self, upstream: Upstream, now: float, panic: bool) -> None:
-        provider = upstream.provider
-        self.trial = provider.site.member(upstream.model).begin(now, panic)
-        self.gate = provider.gate(upstream.model)
-        if self.gate is not None:
-            self.gate.enter()
 
     def _take(self, choice: Choice, place: int, now: float) -> bool:
         upstream, member = choice.group.upstreams[place], choice.members[place]

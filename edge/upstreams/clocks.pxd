@@ -39,5 +39,6 @@ cdef class Deadline:
     cpdef expire(self)
     cpdef listen(self, double now)
     cpdef start(self)
+    cpdef wait(self)
     cpdef stop(self)
     cpdef close(self)

@@ -109,8 +109,9 @@ class Sweep:
 
 
 class Deadline:
-    """The clocks of one request. Between `start` and `stop`, once per attempt, who waits is told when its time is over:
-    by UpstreamTimeout, or ClientClosedRequest where it was the client that did not take its answer.
+    """The clocks of one request. Between `start` and `stop`, once per attempt, and from `wait` on, who waits is told
+    when its time is over: by UpstreamTimeout, or ClientClosedRequest where it was the client that did not take its
+    answer.
 
     ``listed``, ``before`` and ``after`` are its sweep's.
     """
@@ -243,6 +244,13 @@ class Deadline:
     def start(self) -> None:
         self._phase = self._awaited
         self.when = min(self._loop.time() + self._begin_s, self._total)
+        self._sweep.add(self)
+
+    def wait(self) -> None:
+        """No attempt is under way: a place is awaited, or the time to ask again. All attempts together have their time
+        all the same, and the client its keep-alives.
+        """
+        self.whole()
         self._sweep.add(self)
 
     def stop(self) -> None:

@@ -21,6 +21,6 @@ cdef class Desk:
 
 
 cdef class Outcome:
-    cpdef passed(self, object failure)
-    cpdef failed(self, object error)
-    cpdef bint again(self, int status) except -1
+    cpdef passed(self, Tried tried, object failure)
+    cpdef failed(self, Tried tried, object error)
+    cpdef bint again(self, Tried tried, int status) except -1

@@ -103,18 +103,18 @@ class Desk:
 
 
 class Outcome:
-    """Who tries."""
+    """Who tries. Each of these is told with what the attempt is made of."""
 
-    def passed(self, failure: AttemptFailed | None) -> None:
+    def passed(self, tried: Tried, failure: AttemptFailed | None) -> None:
         """The client has its answer; `failure` is that of the provider which it tells of."""
         raise NotImplementedError
 
-    def again(self, status: int) -> bool:
+    def again(self, tried: Tried, status: int) -> bool:
         """Whether the upstream is asked again after a failure of this status, 0 where no answer came. It is decided
         once for each attempt.
         """
         raise NotImplementedError
 
-    def failed(self, error: Exception) -> None:
+    def failed(self, tried: Tried, error: Exception) -> None:
         """AttemptFailed, an EdgeError, or what should not happen."""
         raise NotImplementedError

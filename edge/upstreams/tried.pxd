@@ -8,12 +8,13 @@ cdef class Tried:
     cdef readonly Provider provider
     cdef readonly Account account, following
     cdef readonly bint names
-    cdef public bint others_left, spent
+    cdef public bint left, spent
     cdef public Crossing crossing
     cdef public UpstreamRequest request
     cdef public object usage, gate
     cdef public int status, turns
-    cdef public double content_s
+    cdef readonly double begun
+    cdef public double content_s, delay
     cdef public bint charged
 
     cpdef has_content(self, double now, double upstream_s)

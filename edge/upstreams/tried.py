@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from edge.upstreams.provider import Account, Provider
     from edge.upstreams.router import Upstream
 
-__all__ = ["Tried"]
+__all__ = ["NEVER", "UNDECIDED", "Tried"]
+
+UNDECIDED, NEVER = -1.0, -2.0
+"""In place of the seconds after which an upstream is asked again."""
 
 OF_KEYS = frozenset([status for status, rule in RULES.items() if rule.key])
 NO_WARNINGS: frozenset[str] = frozenset()
@@ -27,26 +30,36 @@ NO_WARNINGS: frozenset[str] = frozenset()
 class Tried:
     """``upstream``, a model of ``provider``, is asked by the credentials of ``account``, None for those whose turn it
     is. ``trial`` takes the outcome, for the upstream's breaker; None where that is not heard. ``names``: the request
-    names what an account keeps, so others do not know it (`edge.upstreams.ties`); ``others_left``: another upstream can
-    be asked if this one fails, or this one again; ``spent``: it has been, as often as may be. ``turns``:
-    the refusals (`edge.upstreams.retry`) for which there are upstreams to turn to.
+    names what an account keeps, so others do not know it (`edge.upstreams.ties`). ``begun`` is when it was picked.
+
+    Who can be asked if it fails: ``left``, another upstream; ``following``, this one by another account; ``delay`` is
+    after how many seconds this one by the same, `UNDECIDED` before that is known and `NEVER` where it is not;
+    ``others_left``: any of these. ``spent``: this one has been asked as often as may be. ``turns``: the refusals
+    (`edge.upstreams.retry`) for which there are upstreams to turn to.
 
     ``crossing`` is how the request and its answer cross, None before that is known; ``request`` what is sent, None
-    before; ``status`` that of the answer, 0 before; ``following`` another account of the provider that may do better;
-    ``content_s`` how long the inquiry had waited upstream when a stream's first content came, -1.0 before; ``usage``
-    what a whole answer said of its tokens. ``charged``: they are in the books. ``gate``: where it has a place, until
-    that is given back.
+    before; ``status`` that of the answer, 0 before; ``content_s`` how long the inquiry had waited upstream when a
+    stream's first content came, -1.0 before; ``usage`` what a whole answer said of its tokens. ``charged``: they are in
+    the books. ``gate``: where it has a place, until that is given back.
     """
 
     def __init__(
-        self, upstream: Upstream, account: Account | None, trial: Trial | None, names: bool, others_left: bool
+        self,
+        upstream: Upstream,
+        account: Account | None,
+        trial: Trial | None,
+        names: bool = False,
+        left: bool = False,
+        begun: float = 0.0,
     ) -> None:
         self.upstream = upstream
         self.provider: Provider = upstream.provider
         self.account = account
         self.trial = trial
         self.names = names
-        self.others_left = others_left
+        self.left = left
+        self.begun = begun
+        self.delay = UNDECIDED
         self.crossing: Crossing | None = None
         self.request: UpstreamRequest | None = None
         self.status = 0
@@ -70,9 +83,7 @@ class Tried:
         return self.account
 
     def heed(self, index: dict[bytes, bytes]) -> None:
-        """The headers of the answer say when to ask next by the account. Where another may do better, somebody is left
-        to be asked.
-        """
+        """The headers of the answer say when to ask next by the account, and whether another may do better."""
         if self.account is not None:
             self.provider.heed(self.account, self.upstream.model, self.status, index)
             if self.status in OF_KEYS:
@@ -88,7 +99,10 @@ class Tried:
     def _follow(self) -> None:
         if self.provider.takes_turns and not self.names:
             self.following = self.provider.fresh(self.upstream.model, perf_counter())
-            self.others_left = self.others_left or self.following is not None
+
+    @property
+    def others_left(self) -> bool:
+        return self.left or self.following is not None or self.delay >= 0.0
 
     @property
     def sent(self) -> bool:

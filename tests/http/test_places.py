@@ -77,12 +77,12 @@ def served(busy, front, tmp_path):
         edge = Edge(tmp_path, config, front=front)
         with running(edge), ThreadPoolExecutor(16) as pool:
 
-            def ask(name: str, key: str = LOW, model: str = "gpt-4o"):
+            def ask(name: str, key: str = LOW, model: str = "gpt-4o", **headers: str):
                 return pool.submit(
                     httpx2.post,
                     f"{edge.url}/v1/chat/completions",
                     json={"model": model, "messages": [{"role": "user", "content": name}]},
-                    headers={"authorization": f"Bearer {key}"},
+                    headers={"authorization": f"Bearer {key}", **headers},
                     timeout=20,
                 )
 
@@ -133,3 +133,16 @@ def test_who_waits_for_too_long_gets_a_503_and_its_place_in_the_queue_is_free(se
     busy.let_go()
     assert again.result().status_code == 200
     assert busy.names == ["0", "1", "again"] or busy.names == ["1", "0", "again"]
+
+
+def test_who_waits_does_so_for_no_longer_than_its_client_says(served, busy):
+    asked = [served(str(number)) for number in range(2)]
+    until(lambda: len(busy.names) == 2)
+    begun = time.monotonic()
+    late = served("late", **{"x-edge-timeout-ms": "400"}).result()
+    took = time.monotonic() - begun
+    assert (late.status_code, late.json()["error"]["code"]) == (504, "timeout")
+    assert took < 8  # and not max_wait_s, which is 10
+    busy.let_go(2)
+    assert [each.result().status_code for each in asked] == [200, 200]
+    assert len(busy.names) == 2

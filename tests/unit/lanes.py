@@ -24,6 +24,9 @@ ANSWER = b'{"id":"c","choices":[{"index":0,"message":{"role":"assistant","conten
 FRESH = (b"age", b"cache-status", b"server-timing", b"x-edge-overhead-ms", b"x-request-id", b"date")
 
 
+QUIET = Telemetry(log=Log(level="error"))
+
+
 class Wire:
     """Keeps what is written."""
 
@@ -91,16 +94,12 @@ class Worker:
     """One worker's gateway, asked without sockets. ``hits``: answers from memory."""
 
     def __init__(self, upstream: str, mode: CacheMode = "all", **server: int) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.config = Config(
-            server=Server(**server),
-            providers={
-                "openai": Provider(dialect="openai", base_url=f"{upstream}/v1"),
-                "anthropic": Provider(dialect="anthropic", base_url=f"{upstream}/v1"),
-            },
-            cache=Cache(mode=mode),
-            telemetry=Telemetry(log=Log(level="error")),
-        )
+        providers = {name: Provider(dialect=name, base_url=f"{upstream}/v1") for name in ("openai", "anthropic")}
+        self.serve(Config(server=Server(**server), providers=providers, cache=Cache(mode=mode), telemetry=QUIET))
+
+    def serve(self, settings: Config, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self.loop = asyncio.new_event_loop() if loop is None else loop
+        self.config = settings
         shared = Shared()
         self.generation = shared.generation
         edge = compose(self.config, shared=shared)

@@ -1,0 +1,268 @@
+"""Dispatches by hand: waits for a place and for the time to ask again, and whom is asked after whom."""
+
+from __future__ import annotations
+
+import pytest
+
+from edge.dispatch import FOLLOWS, Dispatch
+from edge.guard.auth import ANYONE
+from tests.unit.lanes import ANSWER, field
+from tests.unit.test_grant import CHAT
+from tests.unit.timed import EVENTS, JSON, Timed, told
+
+DOWN = b'{"error":{"message":"down"}}'
+CONTENT = b'data: {"choices":[{"index":0,"delta":{"content":"hi"}}]}\n\n'
+DONE = b"data: [DONE]\n\n"
+KEEP_ALIVE = b": keep-alive\n"
+
+
+def provider(**more):
+    return {"dialect": "openai", "base_url": "http://127.0.0.1:9/v1", "models": [], "api_keys": ["key-one"], **more}
+
+
+@pytest.fixture
+def made(monkeypatch):
+    workers = []
+
+    def make(providers, models=None, **resilience):
+        upstreams = [{"to": f"{name}/m"} for name in providers]
+        models = models or {"smart": {"strategy": "failover", "upstreams": upstreams}}
+        breaker = {"breaker": {"failures": 1_000_000}}
+        settings = {"providers": providers, "models": models, "resilience": {"retries": 2, **breaker, **resilience}}
+        workers.append(Timed(settings, monkeypatch))
+        return workers[-1]
+
+    yield make
+    for worker in workers:
+        worker.close()
+
+
+def test_the_table_leads_everywhere_and_always_to_the_end():
+    first, last = min(FOLLOWS), max(FOLLOWS)
+    reached, new = {first}, [first]
+    while new:
+        new = [state for state in FOLLOWS[new.pop()] if state not in reached] + new
+        reached |= set(new)
+    assert reached == set(FOLLOWS)
+    assert not FOLLOWS[last]
+    assert all(last in follows for state, follows in FOLLOWS.items() if state != last)
+
+
+def test_a_way_that_is_not_in_the_table_is_an_error():
+    for state, follows in FOLLOWS.items():
+        for other in FOLLOWS.keys() - set(follows):
+            dispatch = Dispatch.__new__(Dispatch)
+            dispatch._state = state
+            with pytest.raises(AssertionError):
+                dispatch._enter(other)
+
+
+# Waiting for a place.
+
+
+def busy(made, **more):
+    """A worker whose one upstream has as many requests under way as it may."""
+    worker = made({"a": provider(max_in_flight=1, max_waiting=4, max_wait_s=30)}, **more)
+    worker.ask("smart")
+    return worker
+
+
+def test_who_waits_for_a_place_does_so_for_no_longer_than_all_of_the_request_may_take(made):
+    worker = busy(made, total_s=5)
+    lane = worker.ask("smart")
+    worker.after(4.8)
+    assert told(lane) == b""
+    worker.after(0.4)
+    assert told(lane).startswith(b"HTTP/1.1 504 ")
+
+
+def test_who_waits_for_a_place_does_so_for_no_longer_than_its_client_says(made):
+    worker = busy(made)
+    lane = worker.ask("smart", "x-edge-timeout-ms: 700")
+    worker.after(0.6)
+    assert told(lane) == b""
+    worker.after(0.3)
+    assert told(lane).startswith(b"HTTP/1.1 504 ")
+    assert worker.count("a") == 1
+    worker.run(worker.sent("a").answers, 200, JSON, ANSWER)
+    assert worker.count("a") == 1
+    assert worker.idle()
+
+
+def test_the_client_of_a_stream_hears_while_it_waits_for_a_place(made):
+    worker = busy(made, stream_keepalive_s=1)
+    lane = worker.ask("smart", stream=True)
+    worker.after(2.5)
+    assert told(lane).count(KEEP_ALIVE) == 2
+    worker.run(worker.sent("a").answers, 200, JSON, ANSWER)
+    assert worker.count("a") == 2
+    worker.run(worker.sent("a").answers, 200, EVENTS, CONTENT, DONE)
+    assert told(lane).endswith(b"0\r\n\r\n")
+    assert CONTENT in told(lane)
+
+
+def test_the_wait_for_a_place_is_not_the_edges_own(made):
+    worker = busy(made)
+    lane = worker.ask("smart")
+    worker.after(2)
+    worker.run(worker.sent("a").answers, 200, JSON, ANSWER)
+    worker.run(worker.sent("a").answers, 200, JSON, ANSWER)
+    assert float(field(told(lane), b"x-edge-overhead-ms")[0]) < 1
+
+
+def test_who_is_given_a_place_at_one_that_was_drained_meanwhile_asks_another(made):
+    full = {"max_in_flight": 1, "max_wait_s": 30}
+    worker = made({"a": provider(**full), "b": provider(**full)})
+    worker.ask("smart")
+    worker.ask("smart")
+    lane = worker.ask("smart")
+    assert (worker.count("a"), worker.count("b")) == (1, 1)
+    (choice,) = worker.gateway.state.grant(ANYONE, "smart", CHAT).choices
+    choice.members[0].drain()
+    worker.run(worker.sent("b").answers, 200, JSON, ANSWER)
+    worker.run(worker.sent("a").answers, 200, JSON, ANSWER)
+    assert (worker.count("a"), worker.count("b")) == (1, 2)
+    worker.run(worker.sent("b").answers, 200, JSON, ANSWER)
+    assert told(lane).startswith(b"HTTP/1.1 200 ")
+    assert worker.idle()
+
+
+# Waiting for the time to ask again.
+
+
+def test_the_client_of_a_stream_hears_before_the_same_upstream_is_asked_again(made):
+    worker = made({"a": provider()}, stream_keepalive_s=1)
+    lane = worker.ask("smart", stream=True)
+    worker.run(worker.sent("a").answers, 429, [*JSON, (b"retry-after", b"3")], DOWN)
+    worker.after(2.5)
+    assert (worker.count("a"), told(lane).count(KEEP_ALIVE)) == (1, 2)
+    worker.after(1)
+    worker.run(worker.sent("a").answers, 200, EVENTS, CONTENT, DONE)
+    assert worker.count("a") == 2
+    assert CONTENT in told(lane)
+
+
+def test_a_client_that_has_less_time_than_that_is_told_at_once(made):
+    worker = made({"a": provider()})
+    lane = worker.ask("smart", "x-edge-timeout-ms: 2000")
+    worker.run(worker.sent("a").answers, 429, [*JSON, (b"retry-after", b"3")], DOWN)
+    assert told(lane).startswith(b"HTTP/1.1 429 ")
+    assert worker.idle()
+
+
+def test_that_wait_is_not_the_edges_own(made):
+    worker = made({"a": provider()})
+    lane = worker.ask("smart")
+    worker.run(worker.sent("a").answers, 429, [*JSON, (b"retry-after", b"2")], DOWN)
+    worker.after(3)
+    worker.run(worker.sent("a").answers, 200, JSON, ANSWER)
+    assert told(lane).startswith(b"HTTP/1.1 200 ")
+    assert float(field(told(lane), b"x-edge-overhead-ms")[0]) < 1
+
+
+def test_a_client_that_leaves_before_the_same_upstream_is_asked_again_is_forgotten(made):
+    worker = made({"a": provider()})
+    lane = worker.ask("smart")
+    worker.run(worker.sent("a").answers, 429, [*JSON, (b"retry-after", b"2")], DOWN)
+    worker.run(lane.connection_lost, None)
+    worker.after(3)
+    assert worker.count("a") == 1
+    assert worker.idle()
+
+
+def test_one_that_is_asked_again_waits_for_its_place_as_any_does(made):
+    worker = made({"a": provider(max_in_flight=1, max_wait_s=30)})
+    first = worker.ask("smart")
+    worker.run(worker.sent("a").answers, 500, JSON, DOWN)
+    second = worker.ask("smart")
+    assert worker.count("a") == 2
+    worker.after(1)
+    assert worker.count("a") == 2
+    worker.run(worker.sent("a").answers, 200, JSON, ANSWER)
+    assert worker.count("a") == 3
+    worker.run(worker.sent("a").answers, 200, JSON, ANSWER)
+    assert told(first).startswith(b"HTTP/1.1 200 ")
+    assert told(second).startswith(b"HTTP/1.1 200 ")
+    assert worker.idle()
+
+
+def test_one_that_was_drained_meanwhile_is_not_asked_again(made):
+    worker = made({"a": provider()})
+    lane = worker.ask("smart")
+    worker.run(worker.sent("a").answers, 500, JSON, DOWN)
+    (choice,) = worker.gateway.state.grant(ANYONE, "smart", CHAT).choices
+    choice.members[0].drain()
+    worker.after(1)
+    assert worker.count("a") == 1
+    assert told(lane).startswith(b"HTTP/1.1 503 ")
+
+
+# Who is asked again.
+
+
+@pytest.mark.parametrize("status", [301, 302, 404, 405])
+def test_an_address_that_is_wrong_is_not_asked_again(made, status):
+    worker = made({"a": provider()})
+    lane = worker.ask("smart")
+    body = b"<html><title>404 Not Found</title></html>" if status >= 400 else b""
+    worker.run(worker.sent("a").answers, status, [(b"content-type", b"text/html")], body)
+    worker.after(3)
+    assert worker.count("a") == 1
+    assert told(lane).startswith(b"HTTP/1.1 502 ")
+
+
+@pytest.mark.parametrize(("code", "status"), [("server_error", 500), ("overloaded", 503), ("rate_limit_exceeded", 429)])
+@pytest.mark.parametrize("streams", [True, False])
+def test_a_failure_inside_a_200_is_asked_again_as_its_status_would_be(made, code, status, streams):
+    worker = made({"a": provider()})
+    lane = worker.ask("smart", stream=streams)
+    failure = b'{"error":{"message":"down","code":"%b"}}' % code.encode()
+    said = (EVENTS, b"data: " + failure + b"\n\n") if streams else (JSON, failure)
+    worker.run(worker.sent("a").answers, 200, *said)
+    for _ in range(2):
+        worker.after(3)
+        worker.run(worker.sent("a").answers, 200, *said)
+    assert worker.count("a") == 3
+    assert told(lane).startswith(b"HTTP/1.1 %d " % status)
+    assert field(told(lane), b"x-should-retry") == [b"false"]
+    assert worker.idle()
+
+
+def test_what_a_200_has_against_the_request_is_said_once(made):
+    worker = made({"a": provider()})
+    lane = worker.ask("smart", stream=True)
+    failure = b'data: {"error":{"message":"no","code":"invalid_prompt"}}\n\n'
+    worker.run(worker.sent("a").answers, 200, EVENTS, failure)
+    worker.after(3)
+    assert worker.count("a") == 1
+    assert told(lane).startswith(b"HTTP/1.1 400 ")
+
+
+def test_each_attempt_decides_anew_whether_its_upstream_is_asked_again(made):
+    worker = made({"a": provider(api_keys=["key-one", "key-two"])}, retries=1)
+    lane = worker.ask("smart")
+    worker.run(worker.sent("a").answers, 500, JSON, DOWN)
+    worker.after(1)
+    worker.run(worker.sent("a").answers, 401, JSON, DOWN)
+    worker.run(worker.sent("a").answers, 500, JSON, DOWN)
+    worker.after(3)
+    assert worker.count("a") == 3
+    assert told(lane).startswith(b"HTTP/1.1 500 ")
+    assert field(told(lane), b"x-should-retry") == [b"false"]
+
+
+def test_what_an_account_keeps_is_not_turned_to_others_for_its_length(made):
+    models = {
+        "smart": {"upstreams": [{"to": "a/m"}], "fallbacks": {"context_length": ["long"]}},
+        "long": {"upstreams": [{"to": "b/m"}]},
+    }
+    too_long = b'{"error":{"message":"too long","code":"context_length_exceeded"}}'
+    worker = made({"a": provider(), "b": provider()}, models)
+    audio = [{"role": "assistant", "audio": {"id": "audio_1"}}]
+    lane = worker.ask("smart", messages=audio)
+    worker.run(worker.sent("a").answers, 400, JSON, too_long)
+    assert (worker.count("a"), worker.count("b")) == (1, 0)
+    assert told(lane).startswith(b"HTTP/1.1 400 ")
+    worker.ask("smart")
+    worker.run(worker.sent("a").answers, 400, JSON, too_long)
+    assert (worker.count("a"), worker.count("b")) == (2, 1)
