@@ -98,6 +98,7 @@ PATH_MODULES = [
     "edge.upstreams.choice",
     "edge.upstreams.client_headers",
     "edge.upstreams.clocks",
+    "edge.upstreams.collected",
     "edge.upstreams.connection",
     "edge.upstreams.desk",
     "edge.upstreams.provider",

@@ -1,6 +1,7 @@
 from edge.dialects.crossing cimport Crossing, is_brief, is_short
 from edge.inquiry cimport Inquiry
 from edge.upstreams.clocks cimport Deadline
+from edge.upstreams.collected cimport Collected
 from edge.upstreams.desk cimport Desk, Outcome
 from edge.upstreams.receiver cimport Receiver
 from edge.upstreams.relay cimport EventRelay
@@ -16,16 +17,15 @@ cdef class Attempt(Receiver):
     cdef Inquiry _inquiry
     cdef Deadline _deadline
     cdef Outcome _outcome
-    cdef object _wire, _job, _timer, _body, _end
+    cdef object _wire, _job, _timer, _end
     cdef EventRelay _relay
     cdef Tried _tried
     cdef public int _state
     cdef double _since
-    cdef Py_ssize_t _held
     cdef bint _framed, _waits
     cdef list _headers
     cdef dict _index
-    cdef bytes _first
+    cdef Collected _collected
     cdef bytearray _ready
 
     cpdef start(self)
@@ -36,10 +36,7 @@ cdef class Attempt(Receiver):
     cdef _take(self, bytes data)
     cdef _ends(self, object end)
     cdef _take_end(self)
-    cdef _collect(self, bytes data)
-    cdef _hold(self, Py_ssize_t size)
     cdef _check(self, int status, bytes body)
-    cdef bytes _whole(self)
     cpdef _judge(self, bytes body)
     cdef _decide(self, bytes body, bytes seen)
     cdef _answer(self, int status, bytes body, object failure)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from io import BytesIO
 from time import perf_counter
 
 from edge.dialects.crossing import Crossing, is_brief, is_short
@@ -17,6 +16,7 @@ from edge.errors import EdgeError, Headers, UpstreamBadResponse, UpstreamStreamB
 from edge.inquiry import Inquiry
 from edge.slices import LARGE, Done, Job, Work, in_thread
 from edge.upstreams.clocks import Deadline
+from edge.upstreams.collected import Collected
 from edge.upstreams.desk import Desk, Outcome
 from edge.upstreams.large import Outline
 from edge.upstreams.receiver import Receiver
@@ -24,7 +24,6 @@ from edge.upstreams.relay import EventRelay
 from edge.upstreams.retry import (
     AttemptFailed,
     check_count,
-    check_end,
     check_status,
     failure_of,
     is_for_nobody,
@@ -39,7 +38,6 @@ from edge.upstreams.wire import Wire
 __all__ = ["Attempt"]
 
 EMPTY = "The provider's stream came to its end without content."
-MAX_ANSWER = 64 << 20
 MAX_PREAMBLE = 1 << 20
 MAX_EXCERPT = 16384
 EXCERPT_S = 0.25
@@ -77,15 +75,13 @@ class Attempt(Receiver):
         self._tried = tried
         self._since = 0.0
         self._state = NEW
-        self._held = 0
         self._wire: Wire | None = None
         self._job: Job | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._headers: Headers = []
         self._index: dict[bytes, bytes] = {}
         self._framed = False
-        self._first = b""
-        self._body: BytesIO | None = None
+        self._collected: Collected | None = None
         self._relay: EventRelay | None = None
         self._ready = bytearray()
         self._waits = False
@@ -150,6 +146,7 @@ class Attempt(Receiver):
             self._timer = asyncio.get_running_loop().call_later(EXCERPT_S, self._look_at_excerpt)
         else:
             self._enter(COLLECT)
+            self._collected = Collected(self._desk.buffers, self._inquiry)
 
     def body(self, data: bytes) -> None:
         if self._state == ENDED:
@@ -177,8 +174,8 @@ class Attempt(Receiver):
 
     def _take(self, data: bytes) -> None:
         state = self._state
-        if state == COLLECT:
-            self._collect(data)
+        if self._collected is not None:
+            self._collected.take(data)
         elif state == RELAY:
             self._pass_on(data)
         elif state == HOLD:
@@ -212,35 +209,10 @@ class Attempt(Receiver):
         elif state == HOLD:
             self._ready += self._events().take_end()
             self._commit()
-        elif state == COLLECT:
-            self._judge(self._whole())
+        elif self._collected is not None:
+            self._judge(self._collected.whole(self._framed))
 
     # An answer that is no stream.
-
-    def _collect(self, data: bytes) -> None:
-        if self._body is None and not self._first:
-            self._first = data
-            return
-        if self._body is None:
-            # Not a bytearray: this one gives its bytes away without a copy.
-            self._body = BytesIO()
-            self._hold(self._body.write(self._first))
-            self._first = b""
-        self._hold(self._body.write(data))
-        if self._body.tell() > MAX_ANSWER:
-            raise UpstreamBadResponse(f"The provider's answer is larger than {MAX_ANSWER >> 20} MiB.")
-
-    def _whole(self) -> bytes:
-        whole = self._first if self._body is None else self._body.getvalue()
-        if not self._framed:
-            if self._body is None:
-                self._hold(len(whole))
-            check_end(whole)
-        return whole
-
-    def _hold(self, size: int) -> None:
-        self._held += size
-        self._desk.buffers.hold(self._inquiry, size)
 
     def _look_at_excerpt(self) -> None:
         """The beginning of a body that is for the log only."""
@@ -446,7 +418,8 @@ class Attempt(Receiver):
         self._deadline.stop()
         self._waited()
         inquiry.when_room(None)
-        self._desk.buffers.let_go(inquiry, max(0, inquiry.buffered - self._held))
+        if self._collected is not None:
+            self._collected.let_go()
         if not tried.charged:
             self._desk.accounts.settle(inquiry, tried, inquiry.ledger.error if error is None else error)
         if tried.request is not None:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import edge.ledger
 from edge.cache.entry import Entry
 from edge.errors import ClientClosedRequest, RateLimited, UpstreamTimeout
 from edge.hooks import Usage
@@ -52,13 +53,17 @@ def test_a_stored_answer_brings_its_tokens_and_costs_nothing():
     assert (ledger.cache, ledger.stored, ledger.usage, ledger.cost) == (REDIS, entry, Usage(7, 3), -1)
 
 
-def test_waiting_adds_up():
-    ledger = Ledger()
-    ledger.waited(-1000.0)
-    once = ledger.upstream_s
-    ledger.waited(-1000.0)
-    assert once > 1000.0
-    assert ledger.upstream_s >= 2 * once
+def test_waiting_adds_up_and_what_overlaps_counts_once(monkeypatch):
+    ledger, now = Ledger(), [1000.0]
+    monkeypatch.setattr(edge.ledger, "perf_counter", lambda: now[0])
+    ledger.waited(990.0)
+    now[0] = 1010.0
+    ledger.waited(1005.0)
+    assert ledger.upstream_s == 15.0
+    now[0] = 1020.0
+    ledger.waited(1008.0)
+    ledger.waited(1008.0)
+    assert ledger.upstream_s == 25.0
 
 
 @pytest.mark.parametrize(
