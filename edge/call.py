@@ -19,8 +19,9 @@ from edge.inquiry import UNREAD, Inquiry
 if TYPE_CHECKING:
     from edge.cache.policy import Lookup
     from edge.guard.limits import Lease
-    from edge.guard.pii import Policy
+    from edge.guard.pii import Redacted
     from edge.guard.restore import Restorer
+    from edge.slices import Work
     from edge.state import State
 
 __all__ = ["Call", "Errand"]
@@ -41,7 +42,7 @@ class Call(Inquiry):
     """``peer`` is the client's address or "", ``received_at`` a reading of ``time.perf_counter()`` at the end of the
     head, ``body`` what has come of its body.
 
-    ``unseen`` is the policy by which its body is still to be looked through. ``pii`` says what was found in it
+    ``unseen`` is the work that is left of looking its body through. ``pii`` says what was found in it
     (``email=2,card=1``); ``restorer`` puts what was pseudonyms back into the reply, for this client alone, so who
     writes to the client asks it last.
 
@@ -67,7 +68,7 @@ class Call(Inquiry):
         self.lookup: Lookup | None = None
         self.pii = ""
         self.restorer: Restorer | None = None
-        self.unseen: Policy | None = None
+        self.unseen: Work[Redacted] | None = None
         self.admitted = False
         self.errand: Errand | None = None
         self.answered: Callable[[Exception | None], None] | None = None

@@ -44,7 +44,7 @@ cdef class Gateway:
     cpdef fetch(self, Call call, object answered)
     @cython.locals(grant=Grant)
     cpdef _read_large(self, Call call, Reading reading, object error)
-    cdef _redact(self, Call call, object policy)
+    cdef _redact(self, Call call, object work)
     cpdef _redacted_large(self, Call call, object work, object error)
     cpdef _reread_large(self, Call call, Reading reading, object error)
     cdef _go_on(self, Call call)

@@ -31,7 +31,7 @@ from edge.errors import (
 from edge.guard.auth import refuse_model
 from edge.guard.key_table import KeyTable
 from edge.guard.limits import KeyLimits
-from edge.guard.pii import AT_ONCE, Policy, Redacted, redact, redact_now
+from edge.guard.pii import Redacted, redact
 from edge.guard.restore import Restorer
 from edge.guard.validate import Reading, check_body
 from edge.hooks import Hooks, Meter, RequestRecord
@@ -162,12 +162,16 @@ class Gateway:
             self._grant(call, reading)
             grant = call.grant
             if grant.pii is not None:
-                if len(call.body) > AT_ONCE:
-                    call.unseen = grant.pii  # that takes longer, and is left to `fetch`
+                work = Work(redact(grant.pii, call.payload.body, call.key.tenant))
+                try:
+                    seen = work.step()
+                except Exception as defect:
+                    raise InternalError from defect  # what has not been looked through is not sent
+                if not seen or len(work.result.body) > LARGE:
+                    call.unseen = work  # that takes longer, and is left to `fetch`
                     return
-                redacted = redact_now(grant.pii, call.payload.body, call.key.tenant)
-                if self._is_changed(call, redacted):
-                    check_body(call, Reading(redacted.body))
+                if self._is_changed(call, work.result):
+                    check_body(call, Reading(work.result.body))
         except EdgeError as error:
             self.refuse(call, error)
         else:
@@ -253,13 +257,12 @@ class Gateway:
             return
         grant = call.grant
         if grant.pii is not None:
-            self._redact(call, grant.pii)
+            self._redact(call, Work(redact(grant.pii, call.payload.body, call.key.tenant)))
         else:
             self._go_on(call)
 
-    def _redact(self, call: Call, policy: Policy) -> None:
+    def _redact(self, call: Call, work: Work[Redacted]) -> None:
         """Look a body through that takes more than a millisecond or two."""
-        work = Work(redact(policy, call.payload.body, call.key.tenant))
         call.errand = self._slices.add(work.step, partial(self._redacted_large, call, work))
 
     def _redacted_large(self, call: Call, work: Work[Redacted], error: Exception | None) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from time import perf_counter
 from typing import Generic, TypeVar
 
-__all__ = ["LARGE", "Done", "Job", "Slices", "Steps", "Work", "in_thread"]
+__all__ = ["LARGE", "Done", "Job", "Slices", "Steps", "Work", "finished", "in_thread"]
 
 LARGE = 262144
 """Bytes of a body that is looked at in one go: a millisecond or two."""
@@ -18,6 +18,18 @@ Steps = Generator[None, None, T]
 """Work that is written as a generator: between two yields is at most a few milliseconds' work, and what is returned is
 its result.
 """
+
+
+def finished(steps: Steps[T]) -> T:
+    """What comes of work that is done in one go."""
+    try:
+        while True:
+            next(steps)
+    except StopIteration as end:
+        made: T = end.value
+        return made
+
+
 Step = Callable[[], bool]
 Done = Callable[[Exception | None], None]
 """Is told how it ended: None for well."""
@@ -86,12 +98,13 @@ class Job:
 
 
 class Work(Generic[T]):
-    """``result`` is there once `step` has returned True."""
+    """``result`` is there once `step` has returned True: it is ``done``."""
 
     result: T
 
     def __init__(self, steps: Steps[T]) -> None:
         self._steps = steps
+        self.done = False
 
     def step(self) -> bool:
         """Go on for about two milliseconds; True when all is done. Raises what the work raises, and then is not to be
@@ -99,13 +112,14 @@ class Work(Generic[T]):
         """
         until = perf_counter() + STEP_S
         try:
-            while True:
+            while not self.done:
                 next(self._steps)
                 if perf_counter() >= until:
                     return False
         except StopIteration as end:
             self.result = end.value
-            return True
+            self.done = True
+        return True
 
 
 def in_thread(work: Callable[[], None], done: Done) -> Job:

@@ -69,6 +69,7 @@ __all__ = [
     "join_chunk",
     "join_fields",
     "join_request",
+    "may_have",
     "request_digest",
     "scan_json",
     "scan_ranges",
@@ -114,7 +115,7 @@ if not TYPE_CHECKING and not _pure:
         from edge._fast._member_c import Attempt, Member
         from edge._fast._numbers_c import hundredths, usd
         from edge._fast._scan_addresses_c import DOMAIN_BYTES, LOCAL_BYTES
-        from edge._fast._scan_c import ALL, KINDS, StreamScanner, scan_ranges, scan_text
+        from edge._fast._scan_c import ALL, KINDS, StreamScanner, may_have, scan_ranges, scan_text
         from edge._fast._scan_numbers_c import is_card, is_iban
         from edge._fast._scan_phones_c import CALLING_CODES
         from edge._fast._scan_secrets_c import SECRET_PREFIXES
@@ -155,7 +156,7 @@ if not COMPILED:
     from edge._fast._marks import chunk_marks
     from edge._fast._member import Attempt, Member
     from edge._fast._numbers import hundredths, usd
-    from edge._fast._scan import ALL, KINDS, StreamScanner, scan_ranges, scan_text
+    from edge._fast._scan import ALL, KINDS, StreamScanner, may_have, scan_ranges, scan_text
     from edge._fast._scan_addresses import DOMAIN_BYTES, LOCAL_BYTES
     from edge._fast._scan_numbers import is_card, is_iban
     from edge._fast._scan_phones import CALLING_CODES

@@ -11,6 +11,8 @@ not looked for, and hides nothing.
 In JSON (`json=True`) the bytes are read as they stand: a backslash and the byte after it are a boundary, and so is a
 quotation mark. A body where `has_unicode_escapes` says yes must be decoded first, since ``\u0040`` hides an ``@``. An
 escaped slash is a boundary too, except within the values that have slashes: after Bearer, and in a PEM block.
+
+Text that may be code, or JSON (`code=True`), has such boundaries where a backslash and a letter may be an escape.
 """
 
 from __future__ import annotations
@@ -29,14 +31,19 @@ if cython.compiled:
     from cython.cimports.edge._fast._scan_numbers_c import number
     from cython.cimports.edge._fast._scan_secrets_c import secret
     from cython.cimports.edge._fast._scan_text_c import (
+        CODE,
         EMAIL,
         IP,
+        JSON,
         LOCAL,
+        PLAIN,
         SECRET,
         VALUE,
         Reader,
+        escapes,
         get,
         has,
+        peek,
         wide_before,
     )
     from cython.cimports.edge._fast._skip import scan_next
@@ -44,10 +51,10 @@ else:
     from edge._fast._scan_addresses import email, ip6
     from edge._fast._scan_numbers import number
     from edge._fast._scan_secrets import secret
-    from edge._fast._scan_text import Reader, get, has, wide_before
-    from edge._fast.scan_tables import EMAIL, IP, LOCAL, SECRET, VALUE
+    from edge._fast._scan_text import Reader, escapes, get, has, peek, wide_before
+    from edge._fast.scan_tables import CODE, EMAIL, IP, JSON, LOCAL, PLAIN, SECRET, VALUE
 
-__all__ = ["ALL", "KINDS", "MIN_HOLD", "StreamScanner", "scan_ranges", "scan_text"]
+__all__ = ["ALL", "KINDS", "MIN_HOLD", "StreamScanner", "may_have", "scan_ranges", "scan_text"]
 
 KINDS: tuple[str, ...] = ("email", "phone", "ssn", "card", "iban", "ip", "secret")
 """Bit i of a mask, and the number i in a span, stand for KINDS[i]."""
@@ -82,7 +89,9 @@ def _recognise(r: Reader, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
         if r.mask & 1 << IP and ip6(r, at):
             return IP
     elif c == 0x5C:
-        r.floor = r.end = min(at + 2, r.size)
+        r.end = at + 1
+        if escapes(r, peek(r, at + 1)):
+            r.floor = r.end = min(at + 2, r.size)
         return -1
     elif r.mask & 1 << SECRET and secret(r, at):
         return SECRET
@@ -98,9 +107,9 @@ def _run(r: Reader, at: cython.Py_ssize_t, final: cython.bint, found: list) -> c
     kind: cython.Py_ssize_t
     while True:
         if cython.compiled:
-            at = scan_next(r.text, at, r.size, r.json)
+            at = scan_next(r.text, at, r.size, r.reading != PLAIN)
         else:
-            match = (_STOPS_JSON if r.json else _STOPS).search(r.data, at, r.size)
+            match = (_STOPS_JSON if r.reading else _STOPS).search(r.data, at, r.size)
             at = match.start() if match else r.size
         if at >= r.size:
             return r.size
@@ -110,6 +119,8 @@ def _run(r: Reader, at: cython.Py_ssize_t, final: cython.bint, found: list) -> c
             r.tried = r.first
             return at
         at = _accept(r, kind, found)
+        if r.loose and kind >= 0:
+            return at
 
 
 @cython.cfunc
@@ -151,28 +162,52 @@ def scan_text(
     """
     found: list = []
     text: bytes = data if isinstance(data, bytes) else bytes(memoryview(data))
-    r: Reader = Reader(text, 0, len(text), 0, mask & ALL, json)
+    r: Reader = Reader(text, 0, len(text), 0, mask & ALL, JSON if json else PLAIN)
     _run(r, 0, True, found)
     return found
 
 
-def scan_ranges(
-    data: bytes | bytearray | memoryview, ranges: list[tuple[int, int]], mask: int = ALL, *, json: bool = False
-) -> list[tuple[int, int, int]]:
-    """`scan_text` of each ``data[start:end]`` for itself, without copying; the spans are offsets in `data`.
+def may_have(data: bytes, mask: int = ALL) -> bool:
+    """Whether JSON may have something in one of its strings and numbers that `scan_ranges` finds, whatever their keys
+    are and whatever else is in it. If not, there is nothing, but for what escapes hide. Linear in ``len(data)``.
+    """
+    found: list = []
+    r: Reader = Reader(data, 0, len(data), 0, mask & ALL, JSON)
+    r.loose = True
+    _run(r, 0, True, found)
+    return bool(found)
 
-    Raises ValueError for a range that is not within the data.
+
+def scan_ranges(
+    data: bytes | bytearray | memoryview,
+    ranges: list[tuple[int, int, int, int]],
+    mask: int = ALL,
+    *,
+    json: bool = False,
+    code: bool = False,
+) -> list[tuple[int, int, int]]:
+    """`scan_text` of each ``data[start:end]`` for itself, without copying; the spans are offsets in `data`. A range
+    is ``(start, end, key_start, key_end)``: before the text stand the words of the key in ``data[key_start:key_end]``
+    (0, 0 for none), and nothing else does.
+
+    Raises ValueError for a range, or a key, that is not within the data.
     """
     found: list = []
     text: bytes = data if isinstance(data, bytes) else bytes(memoryview(data))
     size: cython.Py_ssize_t = len(text)
     start: cython.Py_ssize_t
     end: cython.Py_ssize_t
-    r: Reader
-    for start, end in ranges:
-        if not 0 <= start <= end <= size:
-            raise ValueError(f"{start} to {end} is not within {size} bytes")
-        r = Reader(text, start, end, start, mask & ALL, json)
+    key_start: cython.Py_ssize_t
+    key_end: cython.Py_ssize_t
+    r: Reader = Reader(text, 0, 0, 0, mask & ALL, JSON if json else CODE if code else PLAIN)
+    for start, end, key_start, key_end in ranges:
+        if not (0 <= start <= end <= size and 0 <= key_start <= key_end <= size):
+            raise ValueError(f"{start} to {end}, or {key_start} to {key_end}, is not within {size} bytes")
+        r.first = r.floor = start
+        r.size = end
+        r.key_start = key_start
+        r.key_end = key_end
+        r.tried = 0
         _run(r, start, True, found)
     return found
 
@@ -189,18 +224,21 @@ class StreamScanner:
     the stream. Raises ValueError for a `max_hold` below MIN_HOLD.
     """
 
-    def __init__(self, mask: int = ALL, max_hold: int = 4096) -> None:
+    def __init__(
+        self, mask: int = ALL, max_hold: int = 4096, *, json: bool = False, code: bool = False, key: bytes = b""
+    ) -> None:
+        """The words of `key` stand before the text."""
         if max_hold < MIN_HOLD:
             raise ValueError(f"at least {MIN_HOLD} bytes are held back")
         self._mask = mask & ALL
         self._max_hold = max_hold
+        self._reading = JSON if json else CODE if code else PLAIN
+        self._key = key[-KEPT:] + b" " if key else b""
         self._begin()
 
     def _begin(self) -> None:
-        self._kept = b""
-        self._released = 0
-        self._at = 0
-        self._floor = 0
+        self._kept = self._key
+        self._released = self._at = self._floor = len(self._key)
         self._open = 0
 
     @property
@@ -226,7 +264,7 @@ class StreamScanner:
             if self._open:
                 self._keep(data)
                 return pieces
-        r: Reader = Reader(data, 0, size, self._floor, self._mask, False)
+        r: Reader = Reader(data, 0, size, self._floor, self._mask, self._reading)
         at: cython.Py_ssize_t = self._at
         while True:
             at = _run(r, at, final, found)

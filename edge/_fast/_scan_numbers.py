@@ -25,6 +25,7 @@ if cython.compiled:
         LETTER,
         NO_CARD_WORD,
         PHONE,
+        PLAIN,
         SECRET,
         SSN,
         SSN_WORD,
@@ -50,6 +51,7 @@ else:
         LETTER,
         NO_CARD_WORD,
         PHONE,
+        PLAIN,
         SECRET,
         SSN,
         SSN_WORD,
@@ -210,7 +212,7 @@ def is_card(digits: bytes) -> bool:
     """Whether these bytes, digits alone, are a card number: length, issuer's range and check digit."""
     if not digits.isdigit() or not 12 <= len(digits) <= 19:
         return False
-    r: Reader = Reader(digits, 0, len(digits), 0, 0, False)
+    r: Reader = Reader(digits, 0, len(digits), 0, 0, PLAIN)
     _read(r, 0)
     return bool(_issued(r, len(digits)))
 
@@ -275,7 +277,7 @@ def _checked(r: Reader, at: cython.Py_ssize_t, length: cython.Py_ssize_t, numeri
 
 def is_iban(text: bytes) -> bool:
     """Whether these bytes are an IBAN, with or without separators."""
-    r: Reader = Reader(text, 0, len(text), 0, 0, False)
+    r: Reader = Reader(text, 0, len(text), 0, 0, PLAIN)
     return len(text) > 4 and bool(_iban(r, 2)) and r.end == len(text)
 
 

@@ -17,6 +17,7 @@ if cython.compiled:
     from cython.cimports.edge._fast._scan_text_c import (
         ALNUM,
         DIGIT,
+        JSON,
         LETTER,
         PEM,
         TOKEN,
@@ -29,7 +30,7 @@ if cython.compiled:
     )
 else:
     from edge._fast._scan_text import Reader, get, has, peek, prior
-    from edge._fast.scan_tables import ALNUM, DIGIT, LETTER, PEM, TOKEN, VALUE
+    from edge._fast.scan_tables import ALNUM, DIGIT, JSON, LETTER, PEM, TOKEN, VALUE
 
 __all__ = ["SECRET_PREFIXES"]
 
@@ -252,7 +253,7 @@ def _bearer(r: Reader, at: cython.Py_ssize_t) -> cython.bint:
         if has(r, c, VALUE):
             points += c == 0x2E and has(r, peek(r, q + 1), ALNUM)
             q += 1
-        elif r.json and c == 0x5C and peek(r, q + 1) == 0x2F:
+        elif r.reading and c == 0x5C and peek(r, q + 1) == 0x2F:
             q += 2
         else:
             break
@@ -261,7 +262,12 @@ def _bearer(r: Reader, at: cython.Py_ssize_t) -> cython.bint:
     if q == start:
         return False
     plain = q - start < 24 and points < 2 and not (q - start > 5 and _random(r, start + 1, VALUE))
-    if plain and b"authorization" not in r.data[max(r.first, at - 24) : at].lower():
+    if (
+        plain
+        and not r.loose
+        and b"authorization"
+        not in (r.data[r.key_start : r.key_end] + b" " + r.data[max(r.first, at - 24) : at]).lower()
+    ):
         return False
     r.start, r.end = start, q
     return True
@@ -288,7 +294,7 @@ def _key_block(r: Reader, at: cython.Py_ssize_t) -> cython.bint:
     end = r.data.find(b"-----", q, r.size)
     if end < 0:
         r.short = True
-    elif _here(r, end + 5, b"END ") and (not r.json or r.data.find(b'"', q, end) < 0):
+    elif _here(r, end + 5, b"END ") and (r.reading != JSON or r.data.find(b'"', q, end) < 0):
         close = end + 9
         while close < end + 48 and (has(r, peek(r, close), ALNUM) or peek(r, close) == 0x20):
             close += 1

@@ -14,9 +14,19 @@ except ImportError:
     from edge._fast import _cython as cython
 
 if cython.compiled:
-    from cython.cimports.edge._fast._scan_text_c import ALNUM, LETTER, get, has, peek, prior
+    from cython.cimports.edge._fast._scan_text_c import (
+        ALNUM,
+        JSON,
+        LETTER,
+        PHONE_WORD,
+        SSN_WORD,
+        get,
+        has,
+        peek,
+        prior,
+    )
 else:
-    from edge._fast.scan_tables import ALNUM, LETTER
+    from edge._fast.scan_tables import ALNUM, JSON, LETTER, PHONE_WORD, SSN_WORD
 
 __all__ = ["Reader", "has_unicode_escapes"]
 
@@ -25,13 +35,15 @@ __all__ = ["Reader", "has_unicode_escapes"]
 @cython.cclass
 class Reader:
     """``data[first:size]``, of which what lies before `floor` (where a span or an escape ended) is decided.
+    ``data[key_start:key_end]`` is the key of the member that it is the value of, whose words stand before its own. A
+    `loose` reader takes it that whatever word is needed stands there, and none that is in the way.
 
     A recogniser sets `start` and `end`; a token that begins before `tried` is none. The rest is one number: where each
     group of digits begins (`group`) and ends (`stop`), what stands before it (`gap`), how many digits there are before
     it (`count`), and their values (`digits`).
     """
 
-    def __init__(self, data: bytes, first: int, size: int, floor: int, mask: int, json: bool) -> None:
+    def __init__(self, data: bytes, first: int, size: int, floor: int, mask: int, reading: int) -> None:
         self.data = data
         self.table = CLASSES
         self.text = self.data
@@ -40,7 +52,9 @@ class Reader:
         self.size = size
         self.floor = floor
         self.mask = mask
-        self.json = json
+        self.reading = reading
+        self.loose = False
+        self.key_start = self.key_end = 0
         self.short = False
         self.start = self.end = self.tried = 0
         if not cython.compiled:
@@ -71,6 +85,12 @@ if not cython.compiled:
 
 
 @cython.cfunc
+def escapes(r: Reader, c: cython.uchar) -> cython.bint:
+    """Whether a backslash and `c` after it are an escape."""
+    return r.reading == JSON or c == 0x6E or c == 0x74 or c == 0x72 or c == 0x62 or c == 0x66
+
+
+@cython.cfunc
 def wide_before(r: Reader, p: cython.Py_ssize_t, low: cython.Py_ssize_t) -> cython.bint:
     """Whether a letter of two bytes ends before `p`: Latin, Greek, Cyrillic and other scripts with spaces."""
     return p - 2 >= low and 0x80 <= get(r, p - 1) < 0xC0 and 0xC3 <= get(r, p - 2) < 0xE0
@@ -97,8 +117,21 @@ def joined(r: Reader, p: cython.Py_ssize_t) -> cython.bint:
 
 @cython.cfunc
 def meaning(r: Reader, p: cython.Py_ssize_t, window: cython.Py_ssize_t) -> cython.Py_ssize_t:
-    """What the nearest word of WORDS in the `window` bytes before `p` says of a number, or 0."""
-    low: cython.Py_ssize_t = max(r.first, p - window)
+    """What the nearest word of WORDS in the `window` bytes before `p` says of a number, or 0. Before a text stands its
+    key.
+    """
+    if r.loose:
+        return PHONE_WORD | SSN_WORD
+    said: cython.Py_ssize_t = _nearest(r, p, max(r.first, p - window))
+    left: cython.Py_ssize_t = window - (p - r.first)
+    if not said and r.key_end and left > 0:
+        said = _nearest(r, r.key_end, max(r.key_start, r.key_end - left))
+    return said
+
+
+@cython.cfunc
+def _nearest(r: Reader, p: cython.Py_ssize_t, low: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """What the nearest word of WORDS between `low` and `p` says, or 0."""
     end: cython.Py_ssize_t
     said: cython.Py_ssize_t
     skipped: cython.Py_ssize_t
@@ -117,7 +150,7 @@ def meaning(r: Reader, p: cython.Py_ssize_t, window: cython.Py_ssize_t) -> cytho
             else:
                 break
         if p < end:
-            skipped = 1 if r.json and p > low and get(r, p - 1) == 0x5C else 0
+            skipped = 1 if r.reading and p > low and get(r, p - 1) == 0x5C and escapes(r, get(r, p)) else 0
             said = WORDS.get(r.data[p + skipped : end].lower(), 0)
         else:
             # Words of two characters of three bytes each.

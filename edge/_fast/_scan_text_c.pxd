@@ -20,6 +20,11 @@ cdef enum:
     SECRET = 6
 
 cdef enum:
+    PLAIN = 0
+    JSON = 1
+    CODE = 2
+
+cdef enum:
     PHONE_WORD = 1
     NO_PHONE_WORD = 2
     SSN_WORD = 4
@@ -36,7 +41,10 @@ cdef class Reader:
     cdef Py_ssize_t size
     cdef Py_ssize_t floor
     cdef long long mask
-    cdef bint json
+    cdef int reading
+    cdef bint loose
+    cdef Py_ssize_t key_start
+    cdef Py_ssize_t key_end
     cdef bint short
     cdef Py_ssize_t start
     cdef Py_ssize_t end
@@ -64,6 +72,7 @@ cdef inline unsigned char prior(Reader r, Py_ssize_t p) noexcept:
 cdef inline bint has(Reader r, unsigned char c, unsigned char bits) noexcept:
     return (r.classes[c] & bits) != 0
 
+cdef bint escapes(Reader r, unsigned char c) except? -1
 cdef bint wide_before(Reader r, Py_ssize_t p, Py_ssize_t low) except? -1
 cdef bint joined(Reader r, Py_ssize_t p) except? -1
 cdef Py_ssize_t meaning(Reader r, Py_ssize_t p, Py_ssize_t window) except? -1

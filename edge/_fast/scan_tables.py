@@ -7,6 +7,7 @@ __all__ = [
     "CARD",
     "CARDS",
     "CLASSES",
+    "CODE",
     "CODES",
     "DIGIT",
     "EMAIL",
@@ -15,6 +16,7 @@ __all__ = [
     "IBAN",
     "IBANS",
     "IP",
+    "JSON",
     "LETTER",
     "LOCAL",
     "NO_CARD_WORD",
@@ -22,6 +24,7 @@ __all__ = [
     "PEM",
     "PHONE",
     "PHONE_WORD",
+    "PLAIN",
     "PREFIXES",
     "SECRET",
     "SIDE_WORD",
@@ -38,6 +41,11 @@ EMAIL, PHONE, SSN, CARD, IBAN, IP, SECRET = range(7)
 
 DIGIT, LETTER, HEX, LOCAL, TOKEN, VALUE, PEM = 1, 2, 4, 8, 16, 32, 64
 ALNUM = DIGIT | LETTER
+
+PLAIN, JSON, CODE = range(3)
+"""How backslashes are read: as any byte; as those of JSON, each with the byte after it; as those of text that may be
+code, or JSON: with the letter after it where that may be an escape's.
+"""
 
 
 def _classes() -> bytes:

@@ -9,20 +9,23 @@ arguments, metadata and variables is data: there every string is text, the keys 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections import deque
 
 import msgspec
 
-__all__ = ["JSON", "KEY", "NUMBER", "PIECE", "TEXT", "Leaf", "leaves"]
+from edge._fast import COMPILED
 
-PIECE = 65536
-"""Bytes of a string that are looked at in one go."""
+__all__ = ["END", "JSON", "KEY", "NUMBER", "PAUSE", "PIECE", "TEXT", "Leaf", "Leaves"]
+
+PIECE = 16384 if COMPILED else 1024
+"""Bytes that are looked at in one go: a millisecond or two, for digits at their worst."""
 
 TOKENS = 512
 """Of them too."""
-TEXT, NUMBER, KEY, JSON = range(4)
-"""What a leaf is: a string; a number; the key of a member; a string that most likely has JSON in it."""
+TEXT, NUMBER, KEY, JSON, PAUSE, END, NOTHING, UNSURE, SEALED_LEAF = range(9)
+"""What a leaf is: a string; a number; the key of a member; a string that most likely has JSON in it; none yet; none any
+more. To be left alone is what is nothing, what is unsure before its object's end, or turns out to be sealed there.
+"""
 
 TOKEN = re.compile(rb'"(?:([^"\\]{0,1000}+)"([ \t\n\r]*+:)?)?|[{}\[\]]|-?[0-9][0-9.eE+-]*|true|false|null')
 """A short string without escapes is one, with the colon behind it; of another, its first quotation mark."""
@@ -58,87 +61,184 @@ IN_API, IN_DATA, IN_SCHEMA, IN_CREDENTIALS = range(4)
 _read = msgspec.json.Decoder(str).decode
 
 
-class Leaf(NamedTuple):
+class Leaf:
     """``cuts`` are where it begins and ends, a string's between its quotes, and places between at which it may be cut
-    into pieces of at most `PIECE` bytes. ``siblings`` tells apart the objects that keys are in.
+    into pieces of at most `PIECE` bytes. ``key_start`` and ``key_end`` say where its key stands, or that of the array
+    it is in; 0 for none. ``siblings`` tells apart the objects that keys are in. ``letters`` are those of a string that
+    came in pieces.
     """
 
-    what: int
-    cuts: list[int]
-    siblings: int
+    __slots__ = ("cuts", "key_end", "key_start", "letters", "siblings", "what")
+
+    def __init__(self, what: int, cuts: list[int], key_start: int, key_end: int, siblings: int) -> None:
+        self.what = what
+        self.cuts = cuts
+        self.key_start = key_start
+        self.key_end = key_end
+        self.siblings = siblings
+        self.letters: Letters | None = None
 
 
-class _Frame:
-    """A container that is open. ``key`` is that of the member at hand, b"" for none; in an array, that of the array."""
+PAUSED = Leaf(PAUSE, [], 0, 0, 0)
+ENDED = Leaf(END, [], 0, 0, 0)
 
-    __slots__ = ("key", "keyed", "kind", "late", "number", "zone")
 
-    def __init__(self, keyed: bool, key: bytes, zone: int, number: int) -> None:
+class Frame:
+    """A container that is open. ``key`` is that of the member at hand, b"" for none, and stands where ``key_start`` and
+    ``key_end`` say; in an array, it is that of the array. ``kind`` is the object's type, ``late`` are strings of which
+    that says what they are.
+    """
+
+    __slots__ = ("key", "key_end", "key_start", "keyed", "kind", "late", "number", "zone")
+
+    def __init__(self, keyed: bool, zone: int, number: int) -> None:
         self.keyed = keyed
-        self.key = key
+        self.key = b""
+        self.key_start = self.key_end = 0
         self.zone = zone
         self.number = number
         self.kind = b""
-        # Strings of which the object's type says what they are.
-        self.late: list[tuple[bytes, list[int]]] = []
+        self.late: list[tuple[bytes, Leaf]] | None = None
 
 
-def leaves(body: bytes, *, data: bool = False) -> Iterator[Leaf | None]:
-    """The texts of JSON that has been found sound; None now and then, in long ones. With `data`, all of it is a
-    caller's own.
-    """
-    at, size, number, left = 0, len(body), 0, TOKENS
-    frames: list[_Frame] = []
-    frame = _Frame(False, b"", IN_DATA if data else IN_API, 0)
-    while True:
-        token = TOKEN.search(body, at, size)
-        if token is None:
-            return
-        left -= 1
-        if not left:
-            left = TOKENS
-            yield None
-        first = body[token.start()]
-        at = token.end()
-        if first == 0x22:
-            short, is_key = token[1], token[2] is not None
-            if short is not None:
-                start = token.start() + 1
-                cuts = [start, start + len(short)]
-            else:
-                cuts = [at]
-                while True:
-                    at = _piece_end(body, at, size)
-                    cuts.append(at)
-                    if body[at] == 0x22:
-                        break
-                    yield None
-                at += 1
-                if colon := COLON.match(body, at):
-                    at, is_key = colon.end(), True
-            if is_key:
-                frame.key = _name(body[cuts[0] : cuts[-1]])
-                if frame.zone == IN_DATA:
-                    yield Leaf(KEY, cuts, frame.number)
+class Leaves:
+    """The texts of JSON that has been found sound, in their order. With `data`, all of it is a caller's own."""
+
+    def __init__(self, body: bytes, *, data: bool = False) -> None:
+        self._body = body
+        self._size = len(body)
+        self._at = 0
+        self._number = 0
+        self._left = TOKENS
+        self._frames: list[Frame] = []
+        self._frame = Frame(False, IN_DATA if data else IN_API, 0)
+        # Of a string that goes on, what has been read; of leaves that wait for others before them, which are unsure.
+        self._cuts: list[int] | None = None
+        self._letters: Letters | None = None
+        self._waiting: deque[Leaf] = deque()
+        self._unsure = 0
+
+    def next(self) -> Leaf:
+        """The next one, or `PAUSED` after some work without one; `ENDED` after the last."""
+        while True:
+            if self._waiting and not self._unsure:
+                leaf = self._waiting.popleft()
+                if leaf.what != SEALED_LEAF:
+                    return leaf
+                self._left -= 1
+                if self._left <= 0:
+                    self._left = TOKENS
+                    return PAUSED
                 continue
-            if (what := _what(body, frame, cuts)) is not None:
-                yield Leaf(what, cuts, frame.number)
-        elif first in b"{[":
-            number += 1
-            keyed = first == 0x7B
-            zone = _zone(frame) if keyed else frame.zone
-            frames.append(frame)
-            frame = _Frame(keyed, b"" if keyed else frame.key, zone, number)
-            continue
-        elif first in b"}]":
-            for key, cuts in frame.late:
-                if not _is_sealed(body, key, frame.kind, cuts):
-                    yield Leaf(TEXT, cuts, frame.number)
-            frame = frames.pop()
-        elif frame.zone == IN_DATA and first not in b"tfn":
-            yield Leaf(NUMBER, [token.start(), at], frame.number)
+            leaf = self._read()
+            if leaf.what == PAUSE or not (self._waiting or self._unsure):
+                return leaf
+            self._waiting.append(leaf)
+
+    def _read(self) -> Leaf:
+        body, size = self._body, self._size
+        while True:
+            if self._cuts is not None:
+                leaf = self._go_on()
+                if leaf is not None:
+                    return leaf
+                continue
+            token = TOKEN.search(body, self._at, size)
+            if token is None:
+                return ENDED
+            self._left -= 1
+            if self._left <= 0:
+                self._left = TOKENS
+                return PAUSED  # this token is read again
+            start = token.start()
+            first = body[start]
+            frame = self._frame
+            if first == 0x22:
+                end = token.end(1)
+                if end < 0:
+                    self._cuts = [start + 1]
+                    continue
+                self._at = token.end()
+                leaf = self._string([start + 1, end], token.end(2) >= 0)
+                if leaf is not None:
+                    return leaf
+                continue
+            self._at = token.end()
+            if first == 0x7B or first == 0x5B:
+                self._number += 1
+                keyed = first == 0x7B
+                inner = Frame(keyed, _zone(frame) if keyed else frame.zone, self._number)
+                if not keyed:
+                    inner.key, inner.key_start, inner.key_end = frame.key, frame.key_start, frame.key_end
+                self._frames.append(frame)
+                self._frame = inner
+            elif first == 0x7D or first == 0x5D:
+                self._frame = self._frames.pop()
+                if frame.late is not None:
+                    self._judge(frame, frame.late)
+                    if self._waiting and not self._unsure:
+                        self._value_ended()
+                        return PAUSED
+                self._value_ended()
+            else:
+                leaf = None
+                if frame.zone == IN_DATA and first != 0x74 and first != 0x66 and first != 0x6E:
+                    leaf = Leaf(NUMBER, [start, self._at], frame.key_start, frame.key_end, frame.number)
+                self._value_ended()
+                if leaf is not None:
+                    return leaf
+
+    def _value_ended(self) -> None:
+        frame = self._frame
         if frame.keyed:
             frame.key = b""
+            frame.key_start = frame.key_end = 0
+
+    def _go_on(self) -> Leaf | None:
+        """With a string that is long, or has escapes."""
+        body, cuts = self._body, self._cuts
+        assert cuts is not None  # noqa: S101 - one was begun
+        begin = cuts[-1]
+        at = _piece_end(body, begin, self._size)
+        if self._letters is None and body[at] != 0x22:
+            self._letters = Letters(body, begin, at)
+        if self._letters is not None:
+            self._letters.take(begin, at, body[at] == 0x22)
+        cuts.append(at)
+        if body[at] != 0x22:
+            return PAUSED
+        self._cuts = None
+        self._at = at + 1
+        colon = COLON.match(body, at + 1)
+        if colon is not None:
+            self._at = colon.end()
+        return self._string(cuts, colon is not None)
+
+    def _string(self, cuts: list[int], is_key: bool) -> Leaf | None:
+        """A string, if it is to be looked at."""
+        body, frame = self._body, self._frame
+        start, end = cuts[0], cuts[-1]
+        if is_key:
+            frame.key = _name(body[start:end])
+            frame.key_start, frame.key_end = start, end
+            self._letters = None
+            return Leaf(KEY, cuts, 0, 0, frame.number) if frame.zone == IN_DATA and start != end else None
+        leaf = Leaf(TEXT, cuts, frame.key_start, frame.key_end, frame.number)
+        leaf.letters, self._letters = self._letters, None
+        leaf.what = _what(body, frame, leaf)
+        if leaf.what == UNSURE:
+            if frame.late is None:
+                frame.late = []
+            frame.late.append((frame.key, leaf))
+            self._unsure += 1
+        self._value_ended()
+        return None if leaf.what == NOTHING else leaf
+
+    def _judge(self, frame: Frame, late: list[tuple[bytes, Leaf]]) -> None:
+        """At an object's end it is known what it is."""
+        for key, leaf in late:
+            leaf.what = SEALED_LEAF if _is_sealed(self._body, key, frame.kind, leaf) else TEXT
+        self._unsure -= len(late)
 
 
 def _name(key: bytes) -> bytes:
@@ -146,7 +246,7 @@ def _name(key: bytes) -> bytes:
     return (_read(b'"%b"' % key).encode() if b"\\" in key else key) or b" "
 
 
-def _zone(outer: _Frame) -> int:
+def _zone(outer: Frame) -> int:
     """That of an object in `outer`."""
     key = outer.key
     if outer.zone != IN_API or not outer.keyed:
@@ -165,53 +265,75 @@ def _piece_end(body: bytes, at: int, size: int) -> int:
     return end
 
 
-def _what(body: bytes, frame: _Frame, cuts: list[int]) -> int | None:
-    """What a string is that is a value; None for what is left alone, or is judged at its object's end."""
-    key = frame.key
+def _what(body: bytes, frame: Frame, leaf: Leaf) -> int:
+    """What a string is that is a value."""
+    key, cuts = frame.key, leaf.cuts
     start, end = cuts[0], cuts[-1]
     if start == end or frame.zone == IN_CREDENTIALS:
-        return None
+        return NOTHING
     if frame.zone == IN_API:
         if key == b"type":
             frame.kind = body[start:end]
-            return None
+            return NOTHING
         if key in NAMES or (key.endswith((b"_id", b"_ids")) and key not in OF_PEOPLE):
-            return None
+            return NOTHING
         if key in SEALED or key in FILES or key == b"thinking":
-            frame.late.append((key, cuts))
-            return None
+            return UNSURE
         if key == b"arguments":
             return JSON
-    head = DATA_URL.match(body, start, end)
-    begin = head.end() if head else start
-    if (head or end - start >= LONG) and _is_base64(body, begin, cuts):
-        return None
-    return TEXT
+    return TEXT if _is_short(body, leaf) or not _is_base64(body, leaf) else NOTHING
 
 
-def _is_sealed(body: bytes, key: bytes, kind: bytes, cuts: list[int]) -> bool:
+def _is_short(body: bytes, leaf: Leaf) -> bool:
+    """Whether it could be a text for all its letters: it is short, and in no data URL."""
+    start, end = leaf.cuts[0], leaf.cuts[-1]
+    return end - start < LONG and DATA_URL.match(body, start, end) is None
+
+
+def _is_sealed(body: bytes, key: bytes, kind: bytes, leaf: Leaf) -> bool:
     """Whether a string that may be signed, or a file, in an object of that type, is."""
     if key == b"thinking":
         return kind == b"thinking"
     if kind == b"text":
         return False
-    head = DATA_URL.match(body, cuts[0], cuts[-1])
-    if not head and key in FILES and kind not in (b"base64", b"redacted_thinking") and cuts[-1] - cuts[0] < LONG:
+    if key in FILES and kind not in (b"base64", b"redacted_thinking") and _is_short(body, leaf):
         return False
-    return _is_base64(body, head.end() if head else cuts[0], cuts)
+    return _is_base64(body, leaf)
 
 
-def _is_base64(body: bytes, begin: int, cuts: list[int]) -> bool:
-    alphabets = list(BASE64)
-    for end in cuts[1:]:
-        part = body[begin:end].replace(b"\\/", b"/") if end > begin else b""
-        if end == cuts[-1]:
+def _is_base64(body: bytes, leaf: Leaf) -> bool:
+    letters = leaf.letters
+    if letters is None:
+        letters = Letters(body, leaf.cuts[0], leaf.cuts[-1])
+        letters.take(leaf.cuts[0], leaf.cuts[-1], True)
+    return letters.alphabets != []
+
+
+class Letters:
+    """Whether a string between these places, or what is in its data URL, is base64: what is left of ``alphabets`` after
+    each piece of it.
+    """
+
+    __slots__ = ("_begin", "_body", "_start", "alphabets")
+
+    def __init__(self, body: bytes, start: int, end: int) -> None:
+        head = DATA_URL.match(body, start, end)
+        self.alphabets = list(BASE64)
+        self._body = body
+        self._start = start
+        self._begin = head.end() if head else start
+
+    def take(self, start: int, end: int, last: bool) -> None:
+        begin = max(start, self._begin)
+        if not self.alphabets:
+            return
+        part = self._body[begin:end].replace(b"\\/", b"/")
+        if last:
             part = PADDING.sub(b"", part)
         lines = part.replace(b"\\r", b"").split(b"\\n")
-        if any(len(line) < WRAPPED for line in lines[begin > cuts[0] : -1]):
-            return False
-        alphabets = [each for each in alphabets if not any(line.translate(None, each) for line in lines)]
-        if not alphabets:
-            return False
-        begin = max(begin, end)
-    return True
+        for line in lines[begin > self._start : -1]:
+            if len(line) < WRAPPED:
+                self.alphabets = []
+                return
+        for line in lines:
+            self.alphabets = [each for each in self.alphabets if not line.translate(None, each)]

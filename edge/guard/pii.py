@@ -10,40 +10,38 @@ from __future__ import annotations
 import hmac
 import re
 from codecs import getincrementaldecoder
-from collections.abc import Iterator
 from hashlib import sha256
+from io import BytesIO
 from itertools import pairwise
-from typing import Any
 
 import msgspec
 
 from edge import config
-from edge._fast import KINDS, StreamScanner, scan_ranges, scan_text
-from edge.errors import UNREADABLE, EdgeError, InternalError, PiiBlocked
-from edge.guard.leaves import JSON, KEY, NUMBER, PIECE, Leaf, leaves
-from edge.slices import Steps
+from edge._fast import KINDS, JSONError, JSONScanner, StreamScanner, may_have, scan_ranges
+from edge.errors import EdgeError, PiiBlocked
+from edge.guard.leaves import END, JSON, KEY, NUMBER, PAUSE, PIECE, TEXT, Leaf, Leaves
+from edge.slices import Steps, finished
 
-__all__ = ["AT_ONCE", "Policy", "Redacted", "mode_for", "policies", "redact", "redact_now"]
+__all__ = ["PSEUDONYM", "Policy", "Redacted", "mode_for", "policies", "redact", "redact_now"]
 
-VERSION = b"1"
+VERSION = b"2"
 """Of what is found and of what stands for it: answers to what another version made of a request are another's."""
 LAXEST: tuple[config.PiiMode, ...] = ("off", "detect", "pseudonymize", "mask", "block")
 ALPHABET = "BCDFGHJKLMNPQRSTVWXZ"
 LETTERS = 10
 """Of a pseudonym: 43 bits. No word, and no number, comes of them."""
-AT_ONCE = 16384
-"""Bytes of a body that is looked through in one go: a millisecond or two."""
+PSEUDONYM = re.compile(rf"\[[A-Z]{{2,6}}_[{ALPHABET}]{{{LETTERS}}}\]")
+"""One of any value."""
+AT_A_TIME = 32
+"""Findings for which something is made to stand in one go."""
 PER_LEAF = 512
 """Bytes whose reading takes as long as what is done about any string."""
-MAX_WHOLE = 1 << 20
-"""Bytes of a string that are decoded in one go, if it has to be."""
-Span = tuple[int, int, int]
+Names = dict[int, dict[bytes, int]]
 SPACING = re.compile(r"[\s().\-]+")
 SPACED = frozenset({"phone", "ssn", "card", "iban"})
 """Kinds of which the same value is written with separators and without."""
 
 _read = msgspec.json.Decoder(str).decode
-_decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -60,9 +58,23 @@ class Policy:
         """`secret` is what pseudonyms are derived with."""
         self.mode = mode
         self.secret = secret
+        self._sign(b"")  # the first one has a library to load
         self.mask = sum(1 << KINDS.index(kind) for kind in set(settings.kinds))
         self._allowed = frozenset(text for value in settings.allow for text in (folded(value), closed(value)))
         self.version = sha256(_encode([VERSION.decode(), mode, self.mask, sorted(self._allowed)])).digest()
+
+    def _sign(self, said: bytes) -> int:
+        return int.from_bytes(hmac.digest(self.secret, said, "sha256"), "big")
+
+    def pseudonym(self, kind: int, text: str, tenant: str, number: int) -> str:
+        """The same for the same value of the same tenant, for whoever has the secret; of several, one."""
+        name = KINDS[kind].upper()
+        digest = self._sign(_encode([tenant, name, text, number]))
+        letters = ""
+        for _ in range(LETTERS):
+            digest, letter = divmod(digest, len(ALPHABET))
+            letters += ALPHABET[letter]
+        return f"[{name}_{letters}]"
 
     def allows(self, kind: int, text: str) -> bool:
         """Whether the operator has said that this value is nobody's secret."""
@@ -113,16 +125,9 @@ class Redacted:
         return self._pseudonym(kind, text) if self.policy.mode == "pseudonymize" else f"[{KINDS[kind].upper()}]"
 
     def _pseudonym(self, kind: int, text: str) -> str:
-        """The same for the same value of the same tenant, for whoever has the secret."""
-        name, number = KINDS[kind].upper(), 0
+        number = 0
         while True:
-            said = _encode([self._tenant, name, text, number])
-            digest = int.from_bytes(hmac.digest(self.policy.secret, said, "sha256"), "big")
-            letters = ""
-            for _ in range(LETTERS):
-                digest, letter = divmod(digest, len(ALPHABET))
-                letters += ALPHABET[letter]
-            pseudonym = f"[{name}_{letters}]"
+            pseudonym = self.policy.pseudonym(kind, text, self._tenant, number)
             if self.originals.setdefault(pseudonym, text) == text:
                 return pseudonym
             number += 1
@@ -135,170 +140,231 @@ class Redacted:
 
 
 def redact_now(policy: Policy, body: bytes, tenant: str = "") -> Redacted:
-    """`redact` in one go. Raises InternalError for any defect: what has not been looked through is not sent."""
-    steps = redact(policy, body, tenant)
-    try:
-        while True:
-            next(steps)
-    except StopIteration as end:
-        made: Redacted = end.value
-        return made
-    except Exception as defect:
-        raise InternalError from defect
+    """`redact` in one go."""
+    return finished(redact(policy, body, tenant))
 
 
 def redact(policy: Policy, body: bytes, tenant: str = "") -> Steps[Redacted]:
     """What becomes of a JSON body that has been found sound."""
     made = Redacted(policy, body, tenant)
     # Most have nothing in them, and one pass over the whole says so. Escapes could hide it.
-    if len(body) > PIECE or _hides(body, 0, len(body)) or scan_text(body, policy.mask, json=True):
+    if len(body) > PIECE or _hides(body, 0, len(body)) or may_have(body, policy.mask):
         changed = yield from _changed(made, body, data=False)
         if changed is not None and policy.mode != "detect":
             made.body = changed
     return made
 
 
+class Edited:
+    """A text that is being changed from its beginning to its end."""
+
+    __slots__ = ("_at", "_out", "_text")
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+        self._at = 0
+        self._out: BytesIO | None = None
+
+    def replace(self, start: int, end: int, new: bytes) -> None:
+        if self._out is None:
+            self._out = BytesIO()
+        self._out.write(self._text[self._at : start])
+        self._out.write(new)
+        self._at = end
+
+    def whole(self) -> bytes | None:
+        """The text as it is then; None where nothing was replaced."""
+        if self._out is None:
+            return None
+        self._out.write(self._text[self._at :])
+        return self._out.getvalue()
+
+
 def _changed(made: Redacted, body: bytes, *, data: bool) -> Steps[bytes | None]:
     """JSON with placeholders; None where nothing is to be changed."""
-    edits: list[tuple[int, int, bytes]] = []
-    plain: list[tuple[int, int]] = []
-    waiting = 0
-    keys: dict[int, dict[bytes, int]] = {}
-    for leaf in leaves(body, data=data):
-        if leaf is None:
+    edited = Edited(body)
+    texts = Leaves(body, data=data)
+    plain: list[Leaf] = []
+    names: Names = {}
+    work = start = end = 0
+    while True:
+        leaf = texts.next()
+        what = leaf.what
+        if what == PAUSE:
             yield
             continue
-        cuts = leaf.cuts
-        start, end = cuts[0], cuts[-1]
-        if (leaf.what == JSON or _opens(body, start, end)) and (
-            inner := (yield from _inner(made, body, start, end))
-        ) is not None:
-            edits += inner
-        elif leaf.what == NUMBER or leaf.what == KEY:
-            edits += _whole(made, body, leaf, keys)
-        elif len(cuts) > 2 and (end - start > MAX_WHOLE or body.find(b"\\\\", start, end) < 0):
-            edits += yield from _long(made, body, cuts)
-        elif _hides(body, start, end):
-            edits += _escaped(made, body, start, end)
-        else:
-            plain.append((start, end))
-        waiting += end - start + PER_LEAF
-        if waiting > PIECE:
-            edits += _plain(made, body, plain)
-            plain.clear()
-            waiting = 0
+        if what != END:
+            cuts = leaf.cuts
+            start, end = cuts[0], cuts[-1]
+            work += end - start + PER_LEAF
+        stands = what != END and not _in_parts(body, leaf) and (what == NUMBER or not _hides(body, start, end))
+        if stands:
+            plain.append(leaf)
+        if plain and (work > PIECE or not stands):
+            yield from _plain(made, body, plain, edited, names)
+            plain = []
+        if work > PIECE:
+            work = 0
             yield
-    edits += _plain(made, body, plain)
-    if not edits:
-        return None
-    edits.sort()
-    parts: list[bytes] = []
-    at = 0
-    for start, end, new in edits:
-        parts += (body[at:start], new)
-        at = end
-    parts.append(body[at:])
-    return b"".join(parts)
+        if what == END:
+            return edited.whole()
+        if stands:
+            continue
+        new: bytes | None
+        if what == KEY:
+            new = _renamed(made, body, leaf, names)
+        elif _in_parts(body, leaf):
+            new = yield from _parts(made, body, leaf)
+        else:
+            new = yield from _escaped(made, body, leaf)
+        if new is not None:
+            edited.replace(start, end, new)
 
 
 def _hides(body: bytes, start: int, end: int) -> bool:
     """Whether there are escapes by which text can look like another; a backslash may begin one in JSON within it."""
     if body.find(b"\\", start, end) < 0:
         return False
-    return any(body.find(escape, start, end) >= 0 for escape in (b"\\u", b"\\\\", b"\\/"))
+    for escape in (b"\\u", b"\\\\", b"\\/"):  # noqa: SIM110 - no closure in what is compiled
+        if body.find(escape, start, end) >= 0:
+            return True
+    return False
 
 
-def _opens(body: bytes, start: int, end: int) -> bool:
-    """Whether a string begins as JSON does that is worth being kept as such."""
-    return end - start <= MAX_WHOLE and body[start] in b"{[" and body[end - 1] in b"}]"
+def _in_parts(body: bytes, leaf: Leaf) -> bool:
+    """Whether a string is too long to be looked at in one go, or begins as JSON does, and is kept as such."""
+    what, cuts = leaf.what, leaf.cuts
+    if what == JSON or len(cuts) > 2:
+        return True
+    return what == TEXT and body[cuts[0]] in b"{[" and body[cuts[-1] - 1] in b"}]"
 
 
-def _plain(made: Redacted, body: bytes, ranges: list[tuple[int, int]]) -> Iterator[tuple[int, int, bytes]]:
-    """Of strings as they stand."""
-    for start, end, kind in scan_ranges(body, ranges, made.policy.mask, json=True):
-        new = made.stand_in(kind, _read(b'"%b"' % body[start:end]))
-        if new is not None:
-            yield start, end, new.encode()
-
-
-def _escaped(made: Redacted, body: bytes, start: int, end: int) -> list[tuple[int, int, bytes]]:
-    """Of a string with escapes that could hide something."""
-    text = _read(b'"%b"' % body[start:end]).encode()
-    spans = scan_text(text, made.policy.mask)
-    if b"\\" in text:  # JSON, or code, in which what follows an escape begins a word
-        spans = _joined(spans, scan_text(text, made.policy.mask, json=True))
-    parts: list[str] = []
-    at, changed = 0, False
-    for first, last, kind in spans:
-        found = text[first:last].decode()
-        new = made.stand_in(kind, found)
-        changed = changed or new is not None
-        parts += (text[at:first].decode(), found if new is None else new)
-        at = last
-    if not changed:
-        return []
-    return [(start, end, _encode("".join(parts) + text[at:].decode())[1:-1])]
-
-
-def _joined(one: list[Span], other: list[Span]) -> list[Span]:
-    """What either has found; what both have, in both its extents."""
-    joined: list[Span] = []
-    for start, end, kind in sorted(one + other):
-        if joined and start < joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(end, joined[-1][1]), joined[-1][2])
+def _plain(made: Redacted, body: bytes, leaves: list[Leaf], edited: Edited, names: Names) -> Steps[None]:
+    """Of strings and numbers as they stand."""
+    at, named = 0, -1
+    ranges = [(leaf.cuts[0], leaf.cuts[-1], leaf.key_start, leaf.key_end) for leaf in leaves]
+    for found, (start, end, kind) in enumerate(scan_ranges(body, ranges, made.policy.mask, json=True), 1):
+        while ranges[at][1] < end:
+            at += 1
+        leaf = leaves[at]
+        new: bytes | None = None
+        if leaf.what == KEY:
+            start, end = ranges[at][0], ranges[at][1]
+            if at != named:
+                new = _renamed(made, body, leaf, names)
+            named = at
+        elif leaf.what == NUMBER:
+            if start == ranges[at][0] and end == ranges[at][1]:
+                word = made.stand_in(kind, _text(body, start, end))
+                new = None if word is None else b'"%b"' % word.encode()
         else:
-            joined.append((start, end, kind))
-    return joined
+            word = made.stand_in(kind, _text(body, start, end))
+            new = None if word is None else word.encode()
+        if new is not None:
+            edited.replace(start, end, new)
+        if found % AT_A_TIME == 0:
+            yield
 
 
-def _long(made: Redacted, body: bytes, cuts: list[int]) -> Steps[list[tuple[int, int, bytes]]]:
-    """Of a string that is looked at a piece at a time."""
-    scanner = StreamScanner(made.policy.mask)
-    characters = getincrementaldecoder("utf-8")()
+def _text(body: bytes, start: int, end: int) -> str:
+    """What a string's bytes mean, or a part's of one."""
+    part = body[start:end]
+    return _read(b'"%b"' % part) if b"\\" in part else part.decode()
+
+
+def _escaped(made: Redacted, body: bytes, leaf: Leaf) -> Steps[bytes | None]:
+    """Of a string with escapes that could hide something."""
+    text = _text(body, leaf.cuts[0], leaf.cuts[-1]).encode()
+    key = body[leaf.key_start : leaf.key_end]
+    size = len(key)
+    edited = Edited(text)
+    spans = scan_ranges(key + text, [(size, size + len(text), 0, size)], made.policy.mask, code=True)
+    for found, (start, end, kind) in enumerate(spans, 1):
+        new = made.stand_in(kind, text[start - size : end - size].decode())
+        if new is not None:
+            edited.replace(start - size, end - size, new.encode())
+        if found % AT_A_TIME == 0:
+            yield
+    changed = edited.whole()
+    return None if changed is None else _encode(changed.decode())[1:-1]
+
+
+def _renamed(made: Redacted, body: bytes, leaf: Leaf, names: Names) -> bytes | None:
+    """A key of an object with placeholders: another than all its others, `names` being those with the number that the
+    next of the name begins at.
+    """
+    written = finished(_escaped(made, body, leaf))
+    if written is None:
+        return None
+    taken = names.setdefault(leaf.siblings, {})
+    number, name = taken.get(written, 1), written
+    while name in taken:  # two keys must not become one
+        number += 1
+        name = written + b" %d" % number
+    taken[name] = taken.get(name, 1)
+    taken[written] = number
+    return name
+
+
+def _parts(made: Redacted, body: bytes, leaf: Leaf) -> Steps[bytes | None]:
+    """Of a string that is long, or is JSON itself and is to be JSON afterwards."""
     parts: list[bytes] = []
-    changed, before = False, -1
-    for start, end in [*pairwise(cuts), (0, 0)]:
-        found = scanner.feed(_read(b'"%b"' % body[start:end]).encode()) if end else scanner.flush()
-        for data, kind in found:
+    for start, end in pairwise(leaf.cuts):
+        parts.append(_text(body, start, end).encode())
+        if len(leaf.cuts) > 2:
+            yield
+    text = parts[0] if len(parts) == 1 else b"".join(parts)
+    if (text[:1] in (b"{", b"[") or leaf.what == JSON) and (yield from _is_json(text)):
+        changed = yield from _changed(made, text, data=True)
+        return None if changed is None else (yield from _quoted(changed))
+    if len(parts) == 1:
+        return (yield from _escaped(made, body, leaf))
+    return (yield from _long(made, body[leaf.key_start : leaf.key_end], parts))
+
+
+def _is_json(text: bytes) -> Steps[bool]:
+    """Whether a text is JSON, whatever value it is."""
+    size = len(text)
+    scan = JSONScanner(b'{"":%b}' % text, max_number=size, max_values=size + 1, max_keys=size + 1)
+    try:
+        while not scan.step():
+            yield
+    except JSONError:
+        return False
+    return len(scan.spans) == 1  # it has not ended in the middle, and gone on as another member
+
+
+def _quoted(text: bytes) -> Steps[bytes]:
+    """A text as it stands between the quotes of a JSON string."""
+    out, at = BytesIO(), 0
+    while True:
+        end = min(at + PIECE, len(text))
+        while end < len(text) and text[end] & 0xC0 == 0x80:  # within a character
+            end -= 1
+        out.write(_encode(text[at:end].decode())[1:-1])
+        if end == len(text):
+            return out.getvalue()
+        at = end
+        yield
+
+
+def _long(made: Redacted, key: bytes, parts: list[bytes]) -> Steps[bytes | None]:
+    """Of a string that is looked at a piece at a time."""
+    scanner = StreamScanner(made.policy.mask, code=True, key=key)
+    characters = getincrementaldecoder("utf-8")()
+    out = BytesIO()
+    changed, before, seen = False, -1, 0
+    for part in [*parts, None]:
+        for data, kind in scanner.flush() if part is None else scanner.feed(part):
             text = characters.decode(data)
             if kind >= 0 and kind == before:
                 continue  # more of a secret that is longer than is held back
             new = made.stand_in(kind, text) if kind >= 0 else None
             before = -1 if new is None else kind
             changed = changed or new is not None
-            parts.append(_encode(text if new is None else new)[1:-1])
+            out.write(_encode(text if new is None else new)[1:-1])
+            seen += 1
+            if seen % AT_A_TIME == 0:
+                yield
         yield
-    return [(cuts[0], cuts[-1], b"".join(parts))] if changed else []
-
-
-def _whole(made: Redacted, body: bytes, leaf: Leaf, keys: dict[int, dict[bytes, int]]) -> list[tuple[int, int, bytes]]:
-    """Of a key, or of a number, which a text stands for afterwards."""
-    start, end = leaf.cuts[0], leaf.cuts[-1]
-    if leaf.what == NUMBER:
-        for first, last, kind in scan_text(body[start:end], made.policy.mask):
-            if last - first == end - start and (new := made.stand_in(kind, body[start:end].decode())) is not None:
-                return [(start, end, _encode(new))]
-        return []
-    edits = _escaped(made, body, start, end)
-    taken = keys.setdefault(leaf.siblings, {})  # with the number that the next of the name begins at
-    for index, (first, last, written) in enumerate(edits):
-        number, name = taken.get(written, 1), written
-        while name in taken:  # two keys must not become one
-            number += 1
-            name = written + b" %d" % number
-        taken[name] = taken.get(name, 1)
-        taken[written] = number
-        edits[index] = (first, last, name)
-    return edits
-
-
-def _inner(made: Redacted, body: bytes, start: int, end: int) -> Steps[list[tuple[int, int, bytes]] | None]:
-    """Of a string that is JSON itself, and is to be JSON afterwards; None where it is none."""
-    try:
-        inner: str = _read(b'"%b"' % body[start:end])
-        value: Any = _decode(inner)
-    except UNREADABLE:
-        return None
-    del value
-    changed = yield from _changed(made, inner.encode(), data=True)
-    return [] if changed is None else [(start, end, _encode(changed.decode())[1:-1])]
+    return out.getvalue() if changed else None

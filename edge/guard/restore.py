@@ -9,12 +9,14 @@ the pseudonyms: it is signed, and comes back with the next request.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from edge.errors import UNREADABLE
+from edge.guard.pii import PSEUDONYM
 
 __all__ = ["Restorer"]
 
@@ -26,6 +28,7 @@ SIGNED = frozenset({"thinking", "signature", "encrypted_content"})
 NESTED = frozenset({"arguments", "partial_json"})
 """Keys of strings that are JSON."""
 
+IN_BYTES = re.compile(PSEUDONYM.pattern.encode())
 Channel = tuple[object, ...]
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -51,8 +54,7 @@ class Restorer:
         """`originals` are what the pseudonyms stand for."""
         self.stream = stream
         self._originals = originals
-        self._pattern = re.compile("|".join(map(re.escape, originals)))
-        self._bytes = re.compile(self._pattern.pattern.encode())
+        self._sorted = sorted(originals)
         self._plainly = all(_encode(each)[1:-1] == each.encode() for each in originals.values())
         self._longest = max(map(len, originals))
         self._waiting = b""
@@ -83,29 +85,33 @@ class Restorer:
         data, self._waiting = self._waiting, b""
         if self.stream:
             return self._let_go() + data
-        if b"[" not in data or not self._pattern.search(data.decode("utf-8", "replace")):
-            return data
-        return self._restored(data)
+        return self._restored(data) if self._is_in(data) else data
+
+    def _is_in(self, data: bytes) -> bool:
+        """Whether one of the pseudonyms is."""
+        return any(match[0].decode() in self._originals for match in IN_BYTES.finditer(data))
 
     # Whole strings.
 
     def _restored(self, data: bytes) -> bytes:
         """JSON, byte for byte but for the pseudonyms, if what they stand for is written in the same way everywhere."""
         if self._plainly and not any(b'"%b"' % key.encode() in data for key in SIGNED):
-            return self._bytes.sub(self._written, data)
+            return IN_BYTES.sub(self._written, data)
         try:
             return _encode(self._value(_decode(data)))
         except (*UNREADABLE, OverflowError):
-            return self._bytes.sub(self._written, data)
+            return IN_BYTES.sub(self._written, data)
 
     def _written(self, match: re.Match[bytes]) -> bytes:
-        return _encode(self._originals[match[0].decode()])[1:-1]
+        original = self._originals.get(match[0].decode())
+        return match[0] if original is None else _encode(original)[1:-1]
 
     def _plain(self, match: re.Match[str]) -> str:
-        return self._originals[match[0]]
+        return self._originals.get(match[0], match[0])
 
     def _escaped(self, match: re.Match[str]) -> str:
-        return _encode(self._originals[match[0]])[1:-1].decode()
+        original = self._originals.get(match[0])
+        return match[0] if original is None else _encode(original)[1:-1].decode()
 
     def _value(self, value: Any, key: str = "") -> Any:
         """A value with what is meant in all its strings."""
@@ -113,7 +119,7 @@ class Restorer:
             if key in SIGNED or "[" not in value:
                 return value
             nested = key in NESTED or _is_json(value)
-            return self._pattern.sub(self._escaped if nested else self._plain, value)
+            return PSEUDONYM.sub(self._escaped if nested else self._plain, value)
         if isinstance(value, list):
             return [self._value(each, key) for each in value]
         if isinstance(value, dict):
@@ -134,7 +140,7 @@ class Restorer:
             return self._let_go() + event
         deltas = list(_deltas(told)) if isinstance(told, dict) else []
         released = b"" if _goes_on(told) else self._let_go()
-        if not deltas and b"[" in data and self._pattern.search(data.decode()):
+        if not deltas and self._is_in(data):
             event = _joined(before, self._restored(data), after)
         changed = False
         for holder, key, channel, nested, last in deltas:
@@ -143,7 +149,7 @@ class Restorer:
             if text.nested is None and whole:
                 text.nested = whole.startswith(("{", "[{", '["'))
             done, held = (whole, "") if last else self._cut(whole)
-            made = self._pattern.sub(self._escaped if text.nested else self._plain, done)
+            made = PSEUDONYM.sub(self._escaped if text.nested else self._plain, done)
             changed = changed or made != holder[key]
             holder[key] = made
             text.held = held
@@ -161,9 +167,13 @@ class Restorer:
     def _cut(self, text: str) -> tuple[str, str]:
         """A text up to what may be the beginning of a pseudonym, and that."""
         at = text.rfind("[", max(0, len(text) - self._longest + 1))
-        if at < 0 or not any(each.startswith(text[at:]) and len(text) - at < len(each) for each in self._originals):
+        if at < 0:
             return text, ""
-        return text[:at], text[at:]
+        begun = text[at:]
+        place = bisect_left(self._sorted, begun)
+        if place == len(self._sorted) or not self._sorted[place].startswith(begun) or self._sorted[place] == begun:
+            return text, ""
+        return text[:at], begun
 
     def _let_go(self, index: object = None) -> bytes:
         """Events with what is held of all texts, or of those with that index, which have ended."""

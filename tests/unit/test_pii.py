@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import time
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge import config
 from edge.guard.leaves import PIECE
 from edge.guard.pii import Policy, mode_for, redact, redact_now
+from edge.slices import Work
 
 EMAIL, CARD, PHONE, IP = "alice.smith@example.com", "4111 1111 1111 1111", "+1 415 555 0100", "203.0.113.7"
 KEY = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789"
@@ -228,6 +231,7 @@ VALUES = st.recursive(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(value=VALUES, ascii_only=st.booleans())
 def test_nothing_that_was_put_in_gets_through(value, ascii_only):
     for body in (
@@ -294,3 +298,118 @@ def test_keys_that_become_one_name_are_numbered():
 def test_a_short_value_is_no_file_whatever_its_key(key):
     written = json.dumps(messages([{"type": "tool_use", "name": "f", "input": {key: "4111111111111111"}}])).encode()
     assert b"4111111111111111" not in redact_now(policy(), written).body
+
+
+SSN, BARE_PHONE = "536459872", "6505550123"
+KEYED = [
+    ({"ssn": SSN}, {"ssn": "[SSN]"}),
+    ({"ssn": int(SSN)}, {"ssn": "[SSN]"}),
+    ({"socialSecurity": [SSN, 1, SSN]}, {"socialSecurity": ["[SSN]", 1, "[SSN]"]}),
+    ({"ssn": {"a": "x"}, "b": SSN}, {"ssn": {"a": "x"}, "b": SSN}),
+    ({"note": "his ssn", "b": SSN}, {"note": "his ssn", "b": SSN}),
+    ({"phone": "x", "at": [SSN]}, {"phone": "x", "at": [SSN]}),
+    ({"phone_number": BARE_PHONE}, {"phone_number": "[PHONE]"}),
+    ({"phone": int(BARE_PHONE)}, {"phone": "[PHONE]"}),
+    ({"order": "4111111111111111"}, {"order": "4111111111111111"}),
+    ({"order": 1, "x": "4111111111111111"}, {"order": 1, "x": "[CARD]"}),
+    ({"version": "10.1.2.3"}, {"version": "10.1.2.3"}),
+    ({"ssn": f"caf\u00e9 \\u {SSN}"}, {"ssn": "caf\u00e9 \\u [SSN]"}),
+    ({"ssn": "x " * PIECE + SSN, "x": "y " * PIECE + SSN}, {"ssn": "x " * PIECE + SSN, "x": "y " * PIECE + SSN}),
+    ({"ssn": SSN + " x" * PIECE}, {"ssn": "[SSN]" + " x" * PIECE}),
+]
+
+
+@pytest.mark.parametrize(("given_", "expected"), KEYED)
+def test_a_values_own_key_says_what_it_is_and_nothing_else_does(given_, expected):
+    for ascii_only in (True, False):
+        arguments = json.dumps(given_, ensure_ascii=ascii_only)
+        called = messages(None, tool_calls=[{"function": {"name": "f", "arguments": arguments}}])
+        assert json.loads(masked(called)["messages"][0]["tool_calls"][0]["function"]["arguments"]) == expected
+        used = messages([{"type": "tool_use", "name": "f", "input": given_}])
+        assert masked(used) == messages([{"type": "tool_use", "name": "f", "input": expected}])
+        result = messages([{"type": "tool_result", "content": arguments}])
+        assert json.loads(masked(result)["messages"][0]["content"][0]["content"]) == expected
+
+
+LARGE_TEXT = "words and more \\ of them. " * 12_000
+
+
+@pytest.mark.parametrize("hidden", [f"\\n{CARD}", f"C:\\{CARD}", f"\\t{EMAIL}", f'"{EMAIL}"', f"\\/{IP}"])
+def test_what_escapes_hide_in_a_text_of_a_megabyte_is_found(hidden):
+    text = f"{LARGE_TEXT}{hidden} {LARGE_TEXT}"
+    said = hidden.replace(CARD, "[CARD]").replace(EMAIL, "[EMAIL]").replace(IP, "[IP]")
+    assert masked(messages(text)) == messages(text.replace(hidden, said))
+
+
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_json_in_a_string_of_megabytes_is_json_afterwards(ascii_only):
+    rows = [{"ssn": int(SSN), "note": f"\n{EMAIL} \u00e9 \U0001f600", "n": number} for number in range(20_000)]
+    arguments = json.dumps({"rows": rows}, ensure_ascii=ascii_only)
+    called = messages(None, tool_calls=[{"function": {"name": "f", "arguments": arguments}}])
+    made = masked(json.dumps(called, ensure_ascii=ascii_only).encode())
+    told = json.loads(made["messages"][0]["tool_calls"][0]["function"]["arguments"])["rows"]
+    assert told == [{**row, "ssn": "[SSN]", "note": row["note"].replace(EMAIL, "[EMAIL]")} for row in rows]
+
+
+@pytest.mark.parametrize(
+    "arguments", ['{"a": "\\ud800"}', '{"a": "x', "{}}", '1,"a":2', "{" * 300, '{"a":\\u0031}', "\\ud83d"]
+)
+def test_arguments_that_are_no_json_are_a_text(arguments):
+    text = f"{arguments} {EMAIL} {'x ' * PIECE}"
+    called = messages(None, tool_calls=[{"function": {"arguments": text}}])
+    expected = messages(None, tool_calls=[{"function": {"arguments": text.replace(EMAIL, "[EMAIL]")}}])
+    assert masked(called) == expected
+
+
+HEAVY = {
+    "findings": {"input": "a@b.co " * 12_000},
+    "findings in short strings": {"input": ["a@b.co"] * 12_000},
+    "findings that are keys": messages([{"type": "tool_use", "input": {f"u{n}@b.co": n for n in range(12_000)}}]),
+    "escapes": {"input": "\\\u0001\\\\n" * 12_000},
+    "escapes in short strings": {"input": ["\\\u0001"] * 12_000},
+    "arguments": messages(None, tool_calls=[{"function": {"arguments": json.dumps({"a": ["a@b.co", 1] * 12_000})}}]),
+    "base64": messages([{"type": "image", "source": {"type": "base64", "data": "A4+/" * 500_000}}]),
+    "strings that are sealed": {"input": [{"signature": "A4+/"}] * 12_000},
+    "strings that are judged last": {"input": [{"data": "a@b.co", "x": [{"result": "b@c.co"}] * 20_000}]},
+    "one long text": {"input": "words 12 " * 100_000},
+    "one long text of digits": {"input": "4111 1111 1111 1112 " * 10_000},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", HEAVY)
+@pytest.mark.parametrize("mode", ["mask", "pseudonymize"])
+def test_no_step_takes_long(what, mode):
+    """In time of this thread: the machine may be busy."""
+    body = json.dumps(HEAVY[what]).encode()
+    work = Work(redact(policy(mode), body))
+    longest, ended = 0.0, False
+    gc.disable()  # which goes through all that the tests have left
+    try:
+        while not ended:
+            begun = time.thread_time()
+            ended = work.step()
+            longest = max(longest, time.thread_time() - begun)
+    finally:
+        gc.enable()
+    print(f"{what}, {mode}, {len(body)} bytes: the longest step took {longest * 1000:.1f} ms")
+    assert longest <= 0.01
+    assert work.step()
+
+
+NUMBERS = st.sampled_from([SSN, BARE_PHONE, "4111111111111111", "10.1.2.3", "536-45-9872", "0123456789", "4155550100"])
+NAMES = st.sampled_from(
+    ["ssn", "phone", "order", "id", "version", "x", "call me", "input", "arguments", "data", "type"]
+)
+ROWS = st.recursive(
+    st.one_of(NUMBERS, NUMBERS.filter(lambda n: n.isdigit() and n[0] != "0").map(int), NAMES),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(NAMES, inner, max_size=4)),
+    max_leaves=10,
+)
+
+
+@settings(deadline=None)
+@given(value=ROWS, indent=st.sampled_from([None, 1]))
+def test_a_body_in_which_there_may_be_nothing_has_nothing(value, indent):
+    body = json.dumps({"input": value}, indent=indent).encode()
+    longer = json.dumps({"input": value, "z": "x" * PIECE}, indent=indent).encode()  # which is never passed over
+    assert redact_now(policy(), body).told == redact_now(policy(), longer).told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from itertools import pairwise
 
 import pytest
@@ -181,7 +182,7 @@ def pieces_of(text, cuts):
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("originals", [ORIGINALS, WITH_PEM], ids=["plain", "escaped"])
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(words=st.lists(WORDS, max_size=8), cuts=st.lists(st.integers(0, 120), max_size=20), data=st.data())
 def test_any_split_of_any_stream_restores_exactly(dialect, originals, words, cuts, data):
     nested = dialect in ("calls", "partial", "function")
@@ -247,3 +248,25 @@ def test_what_comes_with_a_comment_is_restored():
     given = made.feed(events) + made.end()
     assert given.startswith(b": PROCESSING\n\ndata: {")
     assert f'"to {EMAIL}"'.encode() in given
+
+
+def test_an_answer_of_many_pseudonyms_takes_time_in_proportion():
+    """As many as a body may have: one pattern of all of them would take seconds to compile, and to look for."""
+    values = " ".join(f"user{number}@example.com" for number in range(20_000))
+    made = pseudonymize({"a": values})
+    begun = time.thread_time()
+    restorer = Restorer(made.originals)
+    assert json.loads(restorer.whole(made.body, stream=False)) == {"a": values}
+    stream = Restorer(made.originals, stream=True)
+    told = [stream.feed(chunk(content=each)) for each in json.loads(made.body)["a"][:20_000]]
+    assert joined(b"".join(told) + stream.end(), "chat") == meant(json.loads(made.body)["a"][:20_000], made.originals)
+    assert time.thread_time() - begun < 3
+
+
+def test_what_only_looks_like_a_pseudonym_stays():
+    for text in ("[EMAIL_BBBBBBBBBB]", "[EMAIL]", "[EMAIL_BCDFGHJKL", "[WHATEVER_BCDFGHJKLM]"):
+        body = json.dumps({"a": f"{text} {A}"}).encode()
+        assert json.loads(Restorer(ORIGINALS).whole(body, stream=False)) == {"a": f"{text} {EMAIL}"}
+        restorer = Restorer(ORIGINALS, stream=True)
+        told = restorer.feed(chunk(content=text)) + restorer.feed(chunk(content=f" {A}")) + restorer.end()
+        assert joined(told, "chat") == f"{text} {EMAIL}"

@@ -162,19 +162,19 @@ def test_types_are_checked_and_buffers_taken(scan_module):
     data = b"to john@x.com"
     for kind in (bytes, bytearray, memoryview):
         assert scan_module.scan_text(kind(data)) == [(3, 13, 0)]
-        assert scan_module.scan_ranges(kind(data), [(3, 13)]) == [(3, 13, 0)]
+        assert scan_module.scan_ranges(kind(data), [(3, 13, 0, 0)]) == [(3, 13, 0)]
     for wrong in ("text", None, 5):
         with pytest.raises(TypeError):
             scan_module.scan_text(wrong)
     for span in ((-1, 3), (4, 3), (0, 14)):
         with pytest.raises(ValueError, match="not within"):
-            scan_module.scan_ranges(data, [span])
+            scan_module.scan_ranges(data, [(*span, 0, 0)])
     assert scan_module.scan_text(b"") == scan_module.scan_ranges(data, []) == []
 
 
 def test_ranges_are_scanned_each_for_itself(scan_module):
     data = b"john@x.com john@x.com"
-    assert scan_module.scan_ranges(data, [(0, 4), (5, 10), (12, 21), (0, 7)]) == [(12, 21, 0)]
+    assert scan_module.scan_ranges(data, [(0, 4, 0, 0), (5, 10, 0, 0), (12, 21, 0, 0), (0, 7, 0, 0)]) == [(12, 21, 0)]
 
 
 @pytest.mark.parametrize("build", EACH_BUILD)
@@ -199,6 +199,6 @@ def test_there_are_calling_codes_and_limits(scan_module):
 def test_the_numbers_of_the_compiled_build_are_those_of_the_tables():
     text = Path(scan_tables.__file__).with_name("_scan_text_c.pxd").read_text()
     numbers = re.findall(r"^    ([A-Z_]+) = (\d+)$", text, re.MULTILINE)
-    assert len(numbers) == 21
+    assert len(numbers) == 24
     for name, number in numbers:
         assert getattr(scan_tables, name) == int(number), name

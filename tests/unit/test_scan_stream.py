@@ -54,7 +54,7 @@ def test_a_range_is_scanned_as_its_copy_is(build, data, start, size, in_json):
     start = min(start, len(data))
     end = min(start + size, len(data))
     wanted = [(s + start, e + start, kind) for s, e, kind in scan.scan_text(data[start:end], json=in_json)]
-    assert scan.scan_ranges(data, [(start, end)], json=in_json) == wanted
+    assert scan.scan_ranges(data, [(start, end, 0, 0)], json=in_json) == wanted
 
 
 def streamed(module, chunks, mask=127, max_hold=4096) -> tuple[bytes, list[tuple[int, int, int]]]:
