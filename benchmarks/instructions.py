@@ -33,6 +33,7 @@ from benchmarks.callgrind import Counted
 from benchmarks.load import CHAT, FOUR_HEADERS, SIXTEEN_HEADERS
 from benchmarks.lockstep import Asked, Upstream, ask, post
 from benchmarks.process import CannotStart
+from benchmarks.routing import UPSTREAMS, aliases
 from benchmarks.subjects import CHAT_PATH, Redis, free_port
 from benchmarks.yardsticks import nginx_command, version
 
@@ -138,6 +139,7 @@ def rows() -> tuple[Row, ...]:
         Row("forward-16", "forward, the SDKs' 16 headers", "edge", always(CHAT_PATH, sdk)),
         Row("limits", "forward, a key with limits", "edge", always(CHAT_PATH, signed(FOUR_HEADERS, LIMITED))),
         Row("translated", "forward, translated", "edge", always(CHAT_PATH, few, json.dumps(TRANSLATED))),
+        *routed(),
         Row("401", "401, known head", "edge", always(CHAT_PATH, signed(FOUR_HEADERS, "lea_nobody")), b"401"),
         Row("401-new", "401, a new key each time", "edge", strangers, b"401"),
         Row("404", "404, known head", "edge", always("/v1/files", few), b"404"),
@@ -150,6 +152,17 @@ def rows() -> tuple[Row, ...]:
     )
 
 
+def routed() -> Iterator[Row]:
+    """By an alias of one upstream, and of ten, by each strategy."""
+    for name in (*aliases(1), *aliases(UPSTREAMS)):
+        strategy, _, number = name.rpartition("-")
+        if number == "1" and strategy != "round_robin":
+            continue  # there is nothing to choose
+        title = f"forward, `{strategy}`, {number} upstreams" if number != "1" else "forward, an alias of one upstream"
+        body = json.dumps({**json.loads(CHAT), "model": name})
+        yield Row(name, title, "edge", always(CHAT_PATH, signed(FOUR_HEADERS), body))
+
+
 def configuration(upstream: str, cache: dict | None) -> dict:
     """Everything on that has a price: keys, limits, the log, prices."""
     provider = {"base_url": f"{upstream}/v1", "api_keys": ["sk-upstream-upstream"], "max_connections": 64}
@@ -159,6 +172,7 @@ def configuration(upstream: str, cache: dict | None) -> dict:
             "openai": {**provider, "dialect": "openai", "priced_as": "openai"},
             "anthropic": {**provider, "dialect": "anthropic", "priced_as": "anthropic"},
         },
+        "models": {**aliases(1), **aliases(UPSTREAMS)},
         "auth": {
             "keys": [
                 {"id": name, "digests": [f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"], **more}

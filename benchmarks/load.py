@@ -95,11 +95,12 @@ def wrk(
     headers: dict[str, str] | None = None,
     refused: bool = False,
     connections: int = 64,
+    body: str = CHAT,
 ) -> Load:
-    """Post `CHAT` to one URL for some seconds after a warm-up; with `refused`, a status below 400 is an error."""
+    """Post `body` to one URL for some seconds after a warm-up; with `refused`, a status below 400 is an error."""
     if shutil.which("wrk") is None:
         raise CannotStart("wrk is needed (Debian: apt-get install wrk)")
-    lines = ['wrk.method = "POST"', f"wrk.body = {json.dumps(CHAT)}"]
+    lines = ['wrk.method = "POST"', f"wrk.body = {json.dumps(body)}"]
     lines += [f'wrk.headers["{name}"] = "{value}"' for name, value in (headers or FOUR_HEADERS).items()]
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write("\n".join(lines) + REPORT)

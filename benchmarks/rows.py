@@ -13,6 +13,7 @@ from benchmarks.idle import idle
 from benchmarks.load import CHAT, FOUR_HEADERS, SIXTEEN_HEADERS, Load, Paced, streams, wrk
 from benchmarks.peers import peers
 from benchmarks.process import CannotStart, Server
+from benchmarks.routing import routing_section
 from benchmarks.subjects import CHAT_PATH, Edge, Simulator
 from benchmarks.table import Report, mark
 from benchmarks.translation import translation_section
@@ -191,5 +192,6 @@ SECTIONS: dict[str, Section] = {
     "idle": idle_section,
     "translation": translation_section,
     "cache": cache_section,
+    "routing": routing_section,
     "peers": peers_section,
 }

@@ -56,12 +56,22 @@ class Redis(Server):
 class Edge(Server):
     """One worker in front of `upstream` (a URL): compiled or pure, open or with keys."""
 
-    def __init__(self, upstream: str, *, pure: bool = False, keys: bool = False, cache: dict | None = None) -> None:
-        """`cache` is the configuration's section."""
+    def __init__(
+        self,
+        upstream: str,
+        *,
+        pure: bool = False,
+        keys: bool = False,
+        cache: dict | None = None,
+        models: dict | None = None,
+    ) -> None:
+        """`cache` and `models` are the configuration's sections; a name that is no alias goes to ``openai``."""
         provider = {"dialect": "openai", "base_url": f"{upstream}/v1", "max_connections": 2048}
         config = {"providers": {"openai": provider}, "telemetry": {"log": {"level": "warning"}}}
         if cache is not None:
             config["cache"] = cache
+        if models is not None:
+            config["models"] = models
         if keys:
             config["auth"] = {"keys": [{"id": "nobody", "digests": [DIGEST]}]}
         with tempfile.TemporaryDirectory() as folder:
