@@ -29,6 +29,7 @@
         ModelNotAllowed           403 model_not_allowed
         PiiBlocked                403 pii_blocked
         RateLimited               429 rate_limit_exceeded
+        BudgetExceeded            429 insufficient_quota
       ProviderError               the provider failed us
         UpstreamCredentials       503 upstream_credentials_exhausted
         UpstreamUnreachable       502 upstream_unreachable
@@ -55,28 +56,11 @@ from typing import Any, Self
 Headers = list[tuple[bytes, bytes]]
 
 KINDS = (
-    "client_invalid",
-    "client_auth",
-    "client_cancelled",
-    "client_too_large",
-    "policy_rate_limited",
-    "policy_budget",
-    "policy_model_denied",
-    "policy_pii_blocked",
-    "provider_auth",
-    "provider_billing",
-    "provider_rate_limited",
-    "provider_overloaded",
-    "provider_error",
-    "provider_timeout",
-    "provider_connect",
-    "provider_bad_response",
-    "provider_stream_broken",
-    "edge_no_route",
-    "edge_circuit_open",
-    "edge_shed",
-    "edge_internal",
-    "_other",
+    *("client_invalid", "client_auth", "client_cancelled", "client_too_large"),
+    *("policy_rate_limited", "policy_budget", "policy_model_denied", "policy_pii_blocked"),
+    *("provider_auth", "provider_billing", "provider_rate_limited", "provider_overloaded"),
+    *("provider_error", "provider_timeout", "provider_connect", "provider_bad_response", "provider_stream_broken"),
+    *("edge_no_route", "edge_circuit_open", "edge_shed", "edge_internal", "_other"),
 )
 """The closed vocabulary of ``kind``, prefixed by whose fault it is."""
 
@@ -300,7 +284,7 @@ class PiiBlocked(PolicyError):
 
 
 class RateLimited(PolicyError):
-    """`wait_ns` is the time after which it may be tried again."""
+    """`wait_ns` is the time after which it may be tried again; 0 where no waiting helps."""
 
     status = 429
     code = "rate_limit_exceeded"
@@ -308,7 +292,21 @@ class RateLimited(PolicyError):
     message = "This key has asked too often."
 
     def __init__(self, message: str | None = None, *, wait_ns: int = 1_000_000_000) -> None:
-        super().__init__(message, headers=wait_headers(-(-wait_ns // 1_000_000)))
+        headers = wait_headers(-(-wait_ns // 1_000_000)) if wait_ns else [(b"x-should-retry", b"false")]
+        super().__init__(message, headers=headers)
+
+
+class BudgetExceeded(PolicyError):
+    """`wait_s` is the time after which there is money again; clients are not to wait for more than a minute."""
+
+    status = 429
+    code = "insufficient_quota"
+    kind = "policy_budget"
+    message = "This key has spent its budget."
+
+    def __init__(self, message: str | None = None, *, wait_s: int = 1) -> None:
+        headers = wait_headers(wait_s * 1000)
+        super().__init__(message, headers=headers if wait_s <= 60 else [*headers, (b"x-should-retry", b"false")])
 
 
 class ProviderError(EdgeError):

@@ -20,13 +20,13 @@ from edge.dialects.estimate import estimate_input
 from edge.errors import UNREADABLE, EdgeError, Headers, InvalidRequest, RequestTooLarge, UnsupportedRoute
 from edge.grant import Grant
 from edge.guard.auth import Key, refuse_model
+from edge.guard.expected import most_output
 from edge.guard.limits import KeyLimits
 from edge.guard.pii import redact_now
 from edge.guard.validate import Reading, check_body
 from edge.head import Head, varying_of
 from edge.hooks import Usage
 from edge.money.pricing import PICO
-from edge.payload import Payload
 from edge.routes import match
 from edge.slices import LARGE
 from edge.state import State, granted_of
@@ -39,7 +39,6 @@ __all__ = ["MAX_BYTES", "Explanation", "explain", "path_for", "table"]
 
 MAX_BYTES = 1 << 20
 """Of a body that is explained: it is read at once."""
-LIMITS = (b"max_completion_tokens", b"max_tokens", b"max_output_tokens")
 """What a request says of the tokens of its answer, in the three APIs; the first that is given counts."""
 
 For = Literal["", "any", "context_length", "content_policy"]
@@ -191,7 +190,7 @@ def explain(
             concurrency=key.concurrency,
         ),
         input_tokens=estimate_input(found.route.upstream, body),
-        output_tokens=_most_output(call.payload),
+        output_tokens=most_output(call.payload),
         candidates=candidates,
         cache=cached,
         pii=call.pii,
@@ -250,7 +249,7 @@ def _of_choice(call: Call, choice: Choice, purpose: For) -> list[Candidate]:
         group.reprice(call)
     scores = group.balancer.scores(now, prefix_of(call) if group.strategy == "affinity" else 0)
     granted, full = granted_of(call.key, Choice(group)), choice.full()
-    tokens, most = estimate_input(call.head.route.upstream, call.payload.body), _most_output(call.payload)
+    tokens, most = estimate_input(call.head.route.upstream, call.payload.body), most_output(call.payload)
     found = []
     for place, upstream in enumerate(group.upstreams):
         member, price = group.members[place], upstream.price
@@ -338,27 +337,6 @@ def _first(call: Call, candidates: list[Candidate]) -> int:
                 return before + int(found)
             before += size
     return -1
-
-
-def _most_output(payload: Payload) -> int | None:
-    """How many tokens may be written, all choices together."""
-    choices = _whole(payload, b"n") or 1
-    for name in LIMITS:
-        most = _whole(payload, name)
-        if most is not None:
-            return most * choices
-    return None
-
-
-def _whole(payload: Payload, name: bytes) -> int | None:
-    span = payload.span(name)
-    if span is None:
-        return None
-    try:
-        value = msgspec.json.decode(payload.body[span[0] : span[1]], type=int)
-    except UNREADABLE:
-        return None
-    return value if 0 < value < 1 << 40 else None
 
 
 def table(found: Explanation) -> list[str]:

@@ -6,6 +6,7 @@ from edge.cache.policy cimport Lookup, Plan
 from edge.call cimport Call
 from edge.grant cimport Grant
 from edge.guard.limits cimport KeyLimits
+from edge.guard.reservation cimport Counts, Reservation
 from edge.guard.validate cimport Reading
 from edge.head cimport Head
 from edge.money.accounting cimport Accounts
@@ -22,6 +23,7 @@ cdef class Gateway:
     cdef readonly Answers answers
     cdef readonly Accounts accounts
     cdef readonly KeyLimits limits
+    cdef readonly Counts counts
     cdef public Sweep _sweep
     cdef public Buffers _buffers
     cdef public Py_ssize_t _in_flight

@@ -29,9 +29,11 @@ from edge.errors import (
     Overloaded,
 )
 from edge.guard.auth import refuse_model
+from edge.guard.expected import expected
 from edge.guard.key_table import KeyTable
 from edge.guard.limits import KeyLimits
 from edge.guard.pii import Redacted, redact
+from edge.guard.reservation import Counts, Reservation
 from edge.guard.restore import Restorer
 from edge.guard.validate import Reading, check_body
 from edge.hooks import Hooks, Meter, RequestRecord
@@ -65,6 +67,7 @@ class Gateway:
         meter: Meter,
         answers: Answers,
         limits: KeyLimits,
+        counts: Counts,
         trace: Trace | None = None,
     ) -> None:
         self.state = state
@@ -73,6 +76,7 @@ class Gateway:
         self.answers = answers
         self.accounts = Accounts(meter)
         self.limits = limits
+        self.counts = counts
         self._sweep = Sweep()
         self._slices = Slices()
         self._buffers = Buffers()
@@ -203,6 +207,8 @@ class Gateway:
     def _look_up(self, call: Call) -> None:
         """Is its answer here?"""
         grant = call.grant
+        if grant.quotas is not None and not call.head.route.counts:
+            call.reservation = Reservation(self.counts, grant.quotas)
         try:
             if caches_for(call):
                 plan = self.answers.plan(call, grant.cache, grant.identity)
@@ -305,6 +311,8 @@ class Gateway:
         fetched = partial(self._fetched, call)
         errand: Listing | Joining | Dispatch
         try:
+            if call.reservation is not None:
+                call.reservation.take(*expected(call))
             if call.head.route.api == "models":
                 errand = Listing(call, fetched)
             elif call.lookup is not None:
@@ -363,6 +371,8 @@ class Gateway:
             self._tell_in_flight(self._in_flight)
         if call.lease is not None:
             call.lease.end()
+        if call.reservation is not None:
+            call.reservation.end()
         record = call.record()
         self.hooks.request_done(record)
         if self._trace is not None:

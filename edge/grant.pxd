@@ -1,6 +1,10 @@
+from edge.guard.quotas cimport Quotas
+
+
 cdef class Grant:
     cdef readonly str alias, label, cache
     cdef readonly tuple choices, context_length, content_policy, upstreams
     cdef readonly bytes identity
     cdef readonly bint alone
     cdef readonly object pii
+    cdef readonly Quotas quotas

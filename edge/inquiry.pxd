@@ -16,6 +16,7 @@ cdef class Inquiry:
     cdef public Payload payload
     # What comes of it.
     cdef public Ledger ledger
+    cdef public object reservation
     cdef public Py_ssize_t buffered
     # The reply.
     cdef public int status

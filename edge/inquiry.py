@@ -14,6 +14,7 @@ from edge.payload import Payload
 if TYPE_CHECKING:
     from edge.grant import Grant
     from edge.guard.auth import Key
+    from edge.guard.reservation import Reservation
     from edge.state import State
 
 __all__ = ["Inquiry"]
@@ -24,7 +25,8 @@ UNREAD = Payload(b"", JSONScanner(b""), "", False, False, 0)
 class Inquiry:
     """``state`` is the configuration that it is answered by, ``key`` who asks. ``varying`` is what of the head is this
     request's alone (`edge.head.varying_of`), ``payload`` what the body says, once it is read, ``grant`` what its key
-    gets for that. ``ledger`` is what has become of it. ``buffered`` counts the bytes that are held for it, of the
+    gets for that. ``ledger`` is what has become of it; ``reservation`` what it may come to, where that
+    counts. ``buffered`` counts the bytes that are held for it, of the
     request's body and of the answer's.
 
     ``started`` and ``ended`` say how far the reply is; ``early``: nothing but a head that says "a stream" and
@@ -43,6 +45,7 @@ class Inquiry:
         self.payload = payload
         self.grant = grant
         self.ledger = Ledger()
+        self.reservation: Reservation | None = None
         self.buffered = 0
         # The reply so far.
         self.status = 0

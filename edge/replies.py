@@ -176,8 +176,10 @@ def start_reply(call: Call, status: int, headers: Headers, size: int | None = No
 
 
 def _start(call: Call, status: int, headers: Headers, size: int | None) -> None:
-    if call.lease is not None:
-        ours = call.lease.headers(call.head.dialect)
+    if call.lease is not None or call.reservation is not None:
+        ours = call.lease.headers(call.head.dialect) if call.lease is not None else []
+        if call.reservation is not None:
+            ours += call.reservation.headers(call.head.dialect)
         names = {name for name, _ in ours}
         headers = [pair for pair in headers if pair[0] not in names] + ours
     request_id = call.request_id.encode("ascii")

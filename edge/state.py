@@ -12,7 +12,10 @@ from edge.grant import Grant
 from edge.guard import pii
 from edge.guard.auth import NOBODY, Auth, Key
 from edge.guard.key_table import KeyTable
+from edge.guard.quotas import Quotas, quotas_of
+from edge.hooks import Usage
 from edge.memo import Memo
+from edge.money.pricing import ModelPrice
 from edge.routes import Route
 from edge.upstreams.catalog import Catalog
 from edge.upstreams.choice import Choice
@@ -88,7 +91,8 @@ class State:
         modes = [settings.models[each].pii for each in aliases if each]
         asked = [each.request for each in modes if each is not None]
         policy = self._policies[pii.mode_for(settings.pii.request, key.pii, *asked)]
-        grant = Grant(alias, label, choices, context_length=longer, content_policy=freer, pii=policy)
+        quotas = self._quotas(key, alias, label, choices)
+        grant = Grant(alias, label, choices, context_length=longer, content_policy=freer, pii=policy, quotas=quotas)
         mode = mode_for(settings.cache.mode, key.cache, settings.models[alias].cache if alias else None)
         if mode == "off" or not grant.upstreams:
             return grant
@@ -99,7 +103,16 @@ class State:
         ]
         owner = owner_of(settings.cache.scope, key.tenant, key.id)
         told = identity(settings.cache.scope, owner, settings.translation.strict, targets)
-        return Grant(alias, label, choices, mode, told, longer, freer, policy)
+        return Grant(alias, label, choices, mode, told, longer, freer, policy, quotas)
+
+    def _quotas(self, key: Key, alias: str, label: str, choices: tuple[Choice, ...]) -> Quotas | None:
+        """What the requests count against. They may cost as much as at the dearest upstream that is asked first."""
+        every = quotas_of(self.settings, key, alias)
+        if not every:
+            return None
+        prices = [upstream.price for upstream in choices[0].upstreams if upstream.price is not None]
+        dearest = max(prices, key=standard_cost, default=None)
+        return Quotas(every, dearest, key.id, key.tenant, label)
 
     def _label(self, upstreams: tuple[Upstream, ...]) -> str:
         """The metric label of a model that no alias names, but its own name: if the configuration spells it out, as it
@@ -115,6 +128,11 @@ class State:
     @property
     def providers(self) -> dict[str, Provider]:
         return self.router.providers
+
+
+def standard_cost(price: ModelPrice) -> int:
+    """By which prices are compared: of a request of the usual size."""
+    return price.cost(Usage(1000, 500))
 
 
 def granted_of(key: Key, choice: Choice) -> Choice:

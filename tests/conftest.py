@@ -51,6 +51,7 @@ member_module = both_builds("member")
 key_module = both_builds("key")
 scan_module = both_builds("scan")
 slots_module = both_builds("slots")
+spend_module = both_builds("spend")
 sse_module = both_builds("sse")
 usual_module = both_builds("usual")
 

@@ -13,12 +13,15 @@ import os
 from typing import TYPE_CHECKING
 
 __all__ = [
+    "ADMITTED",
     "ALL",
     "CALLING_CODES",
     "COMPILED",
     "COUNTER",
+    "CROWDED",
     "DOMAIN_BYTES",
     "ENTRY_BYTES",
+    "EXHAUSTED",
     "FORMAT_VERSION",
     "GAUGE",
     "GAUGE_MAX",
@@ -34,6 +37,7 @@ __all__ = [
     "SECRET_PREFIXES",
     "STRATEGIES",
     "TABLE_FULL",
+    "UNCOUNTED",
     "AnswerReader",
     "Attempt",
     "Balancer",
@@ -56,6 +60,7 @@ __all__ = [
     "SSELimitError",
     "SlotWriter",
     "Slots",
+    "Spend",
     "StreamScanner",
     "UsualAnswer",
     "Walk",
@@ -121,6 +126,7 @@ if not TYPE_CHECKING and not _pure:
         from edge._fast._scan_secrets_c import SECRET_PREFIXES
         from edge._fast._scan_text_c import has_unicode_escapes
         from edge._fast._slots_c import COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Counter, Histogram, Slots, SlotWriter
+        from edge._fast._spend_c import ADMITTED, CROWDED, EXHAUSTED, UNCOUNTED, Spend
         from edge._fast._sse_c import SSEDecoder, SSELimitError
         from edge._fast._usual_c import UsualAnswer
         from edge._fast._walk_c import Walk
@@ -163,6 +169,7 @@ if not COMPILED:
     from edge._fast._scan_secrets import SECRET_PREFIXES
     from edge._fast._scan_text import has_unicode_escapes
     from edge._fast._slots import COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Counter, Histogram, Slots, SlotWriter
+    from edge._fast._spend import ADMITTED, CROWDED, EXHAUSTED, UNCOUNTED, Spend
     from edge._fast._sse import SSEDecoder, SSELimitError
     from edge._fast._usual import UsualAnswer
     from edge._fast._walk import Walk

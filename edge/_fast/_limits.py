@@ -56,9 +56,9 @@ HELD = cython.declare(cython.Py_ssize_t, 4096)
 LONGEST = cython.declare(cython.longlong, 1 << 60)
 """ns, 36 years: no cost and no burst is longer. A time before LATEST plus three of these is below 2**63."""
 LATEST = cython.declare(cython.longlong, 1 << 62)
-STRAY = cython.declare(cython.longlong, 60_000_000_000)
+STRAY = cython.declare(cython.longlong, 3_600_000_000_000)
 """ns: a TAT further ahead than the burst and this is of a clock that went back, or of a limit that was lowered, and is
-cut. By less, it may be of a process whose clock was read later: a process can be stopped after it has read it."""
+cut. By less, it may be of what was used beyond a limit, or of a process that stood still behind the others."""
 
 # Words of 8 bytes: two counters, alone in their cache line, the cells, the workers' regions of {fingerprint, count}. Of
 # both there are 8 more than numbers name, so that no key's 8 pass the end.
@@ -131,15 +131,16 @@ class Limits:
         finally:
             self._alone(False)
 
-    def give_back(
-        self, key: cython.ulonglong, interval_ns: cython.longlong, cost: cython.longlong, now_ns: cython.longlong
+    def settle(
+        self, key: cython.ulonglong, interval_ns: cython.longlong, more: cython.longlong, now_ns: cython.longlong
     ) -> None:
-        """Give back units that were taken and not used; never more than a full burst comes of it."""
+        """Take units that were used already, whatever the limit, up to an hour's; below 0 give back what was not."""
         fingerprint: cython.longlong = _fingerprint(key)
-        _check(interval_ns, cost, now_ns)
+        _check(interval_ns, abs(more), now_ns)
+        amount: cython.longlong = _product(interval_ns, abs(more))
         self._alone(True)
         try:
-            self._move(fingerprint, -_product(interval_ns, cost), now_ns)
+            self._move(fingerprint, min(amount, STRAY) if more > 0 else -amount, now_ns)
         finally:
             self._alone(False)
 

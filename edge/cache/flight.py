@@ -148,7 +148,7 @@ class Follower:
 
 
 class Flight(Inquiry):
-    """Asks what the call of its first client asks, which it is made from; ``plan`` is that one's.
+    """Asks what the call of its first client asks, which it is made from; ``plan`` is that one's, and so is its cost.
 
     ``failure`` is what ended it, None for a flight that ended well; ``held`` is the answer where it was stored already;
     ``lease`` the token of the right to fetch it before other workers and machines do, ``turns`` whether to ask for it;
@@ -157,6 +157,7 @@ class Flight(Inquiry):
 
     def __init__(self, first: Call, plan: Plan, begin: Begin) -> None:
         self.asks(first.head, first.varying, first.request_id, first.state, first.key, first.payload, first.grant)
+        self.reservation = first.reservation
         self.plan = plan
         self.failure: BaseException | None = None
         self.held: Held | None = None

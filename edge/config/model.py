@@ -109,12 +109,31 @@ class Pii(Settings, frozen=True, kw_only=True):
     on_error: Literal["refuse"] = "refuse"
 
 
+Tokens = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+
+
+class Budget(Settings, frozen=True, kw_only=True):
+    """US dollars of a day, or a month, by UTC."""
+
+    usd: Annotated[float, Meta(gt=0, le=1_000_000)]
+    per: Literal["day", "month"] = "month"
+
+
+class Tenant(Settings, frozen=True, kw_only=True):
+    """What all keys of one tenant may use together."""
+
+    tokens_per_minute: Tokens | None = None
+    budget: Budget | None = None
+
+
 class Key(Settings, frozen=True, kw_only=True):
     id: Name
     tenant: str = ""
     digests: Annotated[list[Digest], Meta(min_length=1, max_length=2)]
     models: list[str] | None = None
     requests_per_minute: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
+    tokens_per_minute: Tokens | None = None
+    budget: Budget | None = None
     concurrency: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     priority: Annotated[int, Meta(ge=-100, le=100)] = 0
     cache: CacheMode | None = None
@@ -125,6 +144,7 @@ class Key(Settings, frozen=True, kw_only=True):
 class Auth(Settings, frozen=True, kw_only=True):
     mode: Literal["keys", "none"] | None = None
     keys: list[Key] = field(default_factory=list)
+    tenants: dict[str, Tenant] = field(default_factory=dict)
 
     @property
     def open(self) -> bool:
@@ -216,6 +236,8 @@ class Model(Settings, frozen=True, kw_only=True):
     fallbacks: list[str] | Fallbacks = field(default_factory=list)
     cache: CacheMode | None = None
     pii: PiiModes | None = None
+    tokens_per_minute: Tokens | None = None
+    budget: Budget | None = None
     price: Price | None = None
     display_name: str | None = None
 

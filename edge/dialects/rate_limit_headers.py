@@ -4,6 +4,8 @@
     anthropic-ratelimit-{requests,tokens}-{limit,remaining}       x-ratelimit-{limit,remaining}-{requests,tokens}
     anthropic-ratelimit-{requests,tokens}-reset, a time           x-ratelimit-reset-{requests,tokens}, a duration
 
+The edge's own ``usd`` has the forms of both.
+
 Anthropic gives the time of a reset by RFC 3339, OpenAI what is left till then as ``1s`` or ``6m0s``:
 https://platform.claude.com/docs/en/api/rate-limits#response-headers,
 https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers. A reset that cannot be read is left out; all
@@ -23,7 +25,7 @@ __all__ = ["anthropic_to_openai", "openai_to_anthropic"]
 
 OPENAI_NAMES = {
     b"anthropic-ratelimit-%b-%b" % (what, field): b"x-ratelimit-%b-%b" % (field, what)
-    for what in (b"requests", b"tokens")
+    for what in (b"requests", b"tokens", b"usd")
     for field in (b"limit", b"remaining", b"reset")
 }
 ANTHROPIC_NAMES = {openai: anthropic for anthropic, openai in OPENAI_NAMES.items()}

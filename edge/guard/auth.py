@@ -53,6 +53,8 @@ class Key:
     cache: config.CacheMode | None = None
     pii: config.PiiMode | None = None
     priority: int = 0
+    tokens_per_minute: int | None = None
+    budget: config.Budget | None = None
     limited: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -172,6 +174,8 @@ def key_from(entry: config.Key) -> Key:
         entry.cache,
         entry.pii.request if entry.pii is not None else None,
         entry.priority,
+        entry.tokens_per_minute,
+        entry.budget,
     )
 
 

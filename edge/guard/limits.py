@@ -11,14 +11,14 @@ from time import monotonic_ns, time
 
 import xxhash
 
-from edge._fast import TABLE_FULL, Limits
+from edge._fast import TABLE_FULL, Limits, Spend
 from edge.dialects.rate_limit_headers import openai_to_anthropic
 from edge.errors import Headers, RateLimited
 from edge.guard.auth import Key
 from edge.hooks import Meter
 from edge.routes import Dialect
 
-__all__ = ["KeyLimits", "Lease", "limits_size", "shared_limits"]
+__all__ = ["KeyLimits", "Lease", "limits_size", "shared_limits", "shared_spend", "spend_size"]
 
 CELLS = 1 << 16
 MINUTE_NS = 60_000_000_000
@@ -37,6 +37,16 @@ def shared_limits(processes: int, lock: int | None = None, memory: mmap | None =
     keep them apart; `memory` is of the size that `limits_size` says.
     """
     return Limits(mmap(-1, limits_size(processes)) if memory is None else memory, CELLS, processes, lock)
+
+
+def spend_size(processes: int) -> int:
+    """Bytes of memory that money takes, which is counted for so many processes."""
+    return Spend.size(CELLS, processes)
+
+
+def shared_spend(processes: int, lock: int | None = None, memory: mmap | None = None) -> Spend:
+    """Where so many processes count money; the parameters are those of `shared_limits`."""
+    return Spend(mmap(-1, spend_size(processes)) if memory is None else memory, CELLS, processes, lock)
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,7 +161,8 @@ class Accounts:
     def settle(self, inquiry: Inquiry, tried: Tried, error: Exception | None, answer: bytes | None = None) -> None:
         """Charge what the provider has answered to an attempt for `inquiry`, if it has and is not charged yet.
 
-        Sets ``usage``, ``estimated`` and ``cost`` of its ledger; the cost adds up over its attempts. `error` is what
+        Sets ``usage``, ``estimated`` and ``cost`` of its ledger; the cost adds up over its attempts. What is reserved
+        for it is told of each. `error` is what
         ended the attempt, `answer` the body of a whole answer of status 200.
         """
         crossing = tried.crossing
@@ -181,6 +182,8 @@ class Accounts:
         if charge is None:
             return
         ledger.usage, cost = charge
+        if inquiry.reservation is not None:
+            inquiry.reservation.used(ledger.usage, cost)
         if estimated:
             ledger.estimated = True
             self._count("edge_estimated_requests_total", upstream.provider.name)

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from edge._fast import Limits, Slots
+from edge._fast import Limits, Slots, Spend
 from edge.cache.answers import Answers
 from edge.cache.memory import Generation
 from edge.config import Config
 from edge.gateway import Gateway
 from edge.guard.key_table import KeyTable
-from edge.guard.limits import KeyLimits, shared_limits
+from edge.guard.limits import KeyLimits, shared_limits, shared_spend
+from edge.guard.reservation import Counts
 from edge.state import build_state
 from edge.telemetry import Fanout
 from edge.telemetry.logs import Logs
@@ -34,6 +35,10 @@ def _limits() -> Limits:
     return shared_limits(1)
 
 
+def _spend() -> Spend:
+    return shared_spend(1)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
     """The memory that the processes of an edge share, and which region of it is this process's own, from 1; ``since``
@@ -42,6 +47,7 @@ class Shared:
 
     slots: Slots = field(default_factory=_slots)
     limits: Limits = field(default_factory=_limits)
+    spend: Spend = field(default_factory=_spend)
     generation: Generation = field(default_factory=Generation)
     notices: Any = None
     region: int = 1
@@ -80,11 +86,12 @@ def compose(
     state = build_state(config, keys, loopback_only=loopback_only, seed=seed)
     answers = Answers(config.cache, metrics, shared.generation, logs.log)
     limits = KeyLimits(shared.limits, shared.region, metrics)
+    counts = Counts(shared.limits, shared.spend, shared.region, metrics)
     trace = None
     if config.telemetry.trace_file is not None:
         trace = TraceFile(config.telemetry, shared.region, seed, partial(lost_lines, logs.log))
     hooks = Fanout(metrics, logs) if trace is None else Fanout(metrics, logs, trace)
-    gateway = Gateway(state, hooks, metrics, answers, limits, None if trace is None else trace.call_done)
+    gateway = Gateway(state, hooks, metrics, answers, limits, counts, None if trace is None else trace.call_done)
     notices = Notices(shared.notices, shared.region - 1)
     health = Health(lambda: gateway.state, notices, metrics, logs.log)
     return Edge(gateway, metrics, logs, health, trace)

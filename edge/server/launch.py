@@ -27,7 +27,7 @@ from edge.cache.memory import Generation
 from edge.config import Config, Server, is_loopback
 from edge.config.file import ConfigError, Reading
 from edge.guard.key_table import KeyTable
-from edge.guard.limits import limits_size, shared_limits
+from edge.guard.limits import limits_size, shared_limits, shared_spend, spend_size
 from edge.server import handover, tls
 from edge.server.asgi import EdgeApplication
 from edge.server.children import ELSEWHERE, Slot, Worker
@@ -114,6 +114,7 @@ def launch(
     metric_slots = shared_slots(places(server.workers), memory.metrics.view)
     generation = Generation(memory.generation.view)
     table = shared_limits(places(server.workers), memory.lock, memory.limits.view)
+    spend = shared_spend(places(server.workers), memory.lock, memory.spend.view)
     since = time.time()
     descriptors = raise_limit()
     if server.max_connections is not None and server.max_connections > bounds(server, descriptors)[0]:
@@ -136,6 +137,7 @@ def launch(
         shared = Shared(
             slots=metric_slots,
             limits=table,
+            spend=spend,
             generation=generation,
             notices=memory.notices.view,
             region=orders.place + 1,
@@ -167,6 +169,7 @@ def launch(
         """What a worker leaves behind: its counts are kept, its requests have ended."""
         metric_slots.fold(place + 1)
         table.clear_worker(place + 1)
+        spend.clear_worker(place + 1)
 
     def hand_over(left_slots: list[LeftSlot]) -> Handover:
         return Handover(os.getpid(), bound, left_slots, memory.left())
@@ -245,8 +248,8 @@ class Reloading:
 
 
 class Memory:
-    """What the processes share: beats, metrics, limits, the generation of the caches, notices of upstreams, and for the
-    pure build a lock.
+    """What the processes share: beats, metrics, limits, money, the generation of the caches, notices of upstreams, and
+    for the pure build a lock.
     """
 
     def __init__(self, workers: int, left: Handover | None) -> None:
@@ -261,6 +264,7 @@ class Memory:
         self.beats = share("beats", BEAT.size * count, layout, given.get("beats"))
         self.metrics = share("metrics", Slots.size(count), layout, given.get("metrics"))
         self.limits = share("limits", limits_size(count), layout, given.get("limits"))
+        self.spend = share("spend", spend_size(count), layout, given.get("spend"))
         self.generation = share("generation", PAGESIZE, layout, given.get("generation"))
         self.notices = share("notices", notices_size(count), layout, given.get("notices"))
         self._lock = None if COMPILED else share("lock", PAGESIZE, layout, given.get("lock"))
@@ -281,6 +285,7 @@ class Memory:
             "beats": self.beats,
             "metrics": self.metrics,
             "limits": self.limits,
+            "spend": self.spend,
             "generation": self.generation,
             "notices": self.notices,
         }

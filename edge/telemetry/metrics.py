@@ -112,7 +112,7 @@ FAMILIES = (
     Family(
         COUNTER,
         "edge_limit_decisions_total",
-        "Requests that a limit of their key decided on; full: too many keys at once to be counted apart.",
+        "Requests that a limit decided on; full: too many are limited at once to be counted apart.",
         ("limit", "decision"),
     ),
     Family(

@@ -136,7 +136,7 @@ def test_a_stream_that_crashes_says_so(monkeypatch):
 
     async def both():
         monkeypatch.setattr(edge.joining, "Dispatch", Crashing)
-        gateway, failures = Gateway(build_state(settings), hooks, NoMeter(), answers(), None), []
+        gateway, failures = Gateway(build_state(settings), hooks, NoMeter(), answers(), None, None), []
         got = [one(gateway, failures), one(gateway, failures)]
         await asyncio.sleep(0.01)
         assert [type(failure) for failure in failures] == [ZeroDivisionError] * 2  # for the log

@@ -63,14 +63,20 @@ class Model:
     def take(self, key, interval, burst, cost, now):
         if cost > burst:
             return -2
-        tat = max(self.tat.get(key, 0), now) + cost * interval
+        tat = self.tat.get(key, 0)
+        tat = tat if tat <= now + burst * interval + 3600 * 10**9 else now + burst * interval
+        tat = max(tat, now) + cost * interval
         if tat - burst * interval > now:
             return tat - burst * interval - now
         self.tat[key] = tat
         return 0
 
-    def give_back(self, key, interval, cost, now):
-        self.tat[key] = max(self.tat.get(key, 0) - cost * interval, 0)
+    def settle(self, key, interval, more, now):
+        tat = self.tat.get(key, 0)
+        if more:
+            self.tat[key] = (
+                max(tat, now) + min(more * interval, 3600 * 10**9) if more > 0 else max(tat + more * interval, 0)
+            )
 
     def remaining(self, key, interval, burst, now):
         ahead = max(self.tat.get(key, 0) - now, 0)
@@ -79,7 +85,7 @@ class Model:
 
 keys = st.integers(1, 5).map(lambda number: number * 0x9E3779B97F4A7C15 % 2**64)
 steps = st.tuples(
-    st.sampled_from(["take", "take", "take", "give_back", "remaining"]),
+    st.sampled_from(["take", "take", "take", "settle", "give_back", "remaining"]),
     keys,
     st.integers(0, 12),
     st.integers(0, 5000) | st.integers(0, 10**11),
@@ -94,7 +100,9 @@ def test_any_operations_give_what_the_definition_gives(build, limits, operations
     for name, key, cost, later in operations:
         now += later
         interval, burst = limits.get(key, (1000, 5))
-        arguments = (key, interval, cost, now) if name == "give_back" else (key, interval, burst, now)
+        more = -cost if name == "give_back" else cost
+        name = "settle" if name == "give_back" else name
+        arguments = (key, interval, more, now) if name == "settle" else (key, interval, burst, now)
         arguments = (key, interval, burst, cost, now) if name == "take" else arguments
         assert getattr(limited, name)(*arguments) == getattr(model, name)(*arguments), (name, arguments)
 
@@ -107,11 +115,24 @@ def test_a_limit_of_ten_a_second_with_a_burst_of_three(limits_module):
     assert limited.take(7, second // 10, 3, 2, START) == second // 5
     assert limited.take(7, second // 10, 3, 1, START + second // 10 - 1) == 1
     assert limited.take(7, second // 10, 3, 1, START + second // 10) == 0
-    limited.give_back(7, second // 10, 1, START + second // 10)
+    limited.settle(7, second // 10, -1, START + second // 10)
     assert limited.take(7, second // 10, 3, 1, START + second // 10) == 0
-    limited.give_back(7, second // 10, 1000, START + second // 10)
+    limited.settle(7, second // 10, -1000, START + second // 10)
     assert limited.remaining(7, second // 10, 3, START + second // 10) == (3, 0)
     assert limited.take(7, second // 10, 3, 4, START) == limits_module.NEVER
+
+
+def test_what_was_used_beyond_the_limit_has_to_come_back_first_up_to_an_hour(limits_module):
+    limited, second = made(limits_module), 10**9
+    limited.settle(7, second, 0, START)
+    assert limited.remaining(7, second, 60, START) == (60, 0)
+    assert limited.take(7, second, 60, 10, START) == 0
+    limited.settle(7, second, 650, START)
+    assert limited.remaining(7, second, 60, START) == (0, 660 * second)
+    assert limited.take(7, second, 60, 1, START) == 601 * second
+    assert limited.take(7, second, 60, 1, START + 601 * second) == 0
+    limited.settle(8, second, 10**6, START)
+    assert limited.remaining(8, second, 60, START) == (0, 3600 * second)
 
 
 def test_a_cost_of_nothing_asks_whether_the_limit_is_kept_and_needs_no_cell(limits_module):
@@ -132,7 +153,7 @@ def test_a_full_table_denies_and_counts_and_no_key_is_admitted_on_anothers_cell(
     assert [limited.take(key, 1000, 2, 1, START) for key in colliding[:8]] == [0] * 8
     assert [limited.take(key, 1000, 2, 1, START) for key in colliding[:8]] == [1000] * 8
     assert limited.remaining(colliding[9], 1000, 2, START) == (2, 0)
-    limited.give_back(colliding[9], 1000, 1, START)
+    limited.settle(colliding[9], 1000, -1, START)
     assert [limited.remaining(key, 1000, 2, START)[0] for key in colliding[:8]] == [0] * 8
 
 
@@ -161,7 +182,7 @@ def test_huge_numbers_are_cut_and_never_wrap(limits_module):
         assert limited.take(2**63 - 1, 1, huge, huge, now) == 0
         assert limited.remaining(2**63 - 1, 1, huge, now)[0] == 0
         for _ in range(5):
-            limited.give_back(2**63 - 1, huge, huge, now)
+            limited.settle(2**63 - 1, huge, -huge, now)
         assert limited.remaining(2**63 - 1, 1000, 10, now) == (10, 0)
         assert limited.take(2**63, 2**31, 2**40, 2**29, now) == 0
 
@@ -171,12 +192,12 @@ def test_a_key_of_0_is_a_key(limits_module):
     assert [limited.take(0, 1000, 1, 1, START) for _ in range(2)] == [0, 1000]
 
 
-def test_a_clock_that_goes_back_costs_no_more_than_a_minute(limits_module):
+def test_a_clock_that_goes_back_costs_no_more_than_an_hour(limits_module):
     limited, second = made(limits_module), 10**9
     assert limited.take(5, second, 2, 2, START) == 0
     assert limited.take(5, second, 2, 1, START - 30 * second) == 31 * second
     assert limited.take(5, second, 2, 1, START) == second
-    assert limited.take(5, second, 2, 1, START - 3600 * second) == second
+    assert limited.take(5, second, 2, 1, START - 7200 * second) == second
     assert limited.take(5, second, 2, 1, START - 3599 * second) == 0
 
 
@@ -189,9 +210,9 @@ def test_numbers_outside_their_ranges_are_errors_and_change_nothing(limits_modul
     key, interval, burst, cost, now = arguments
     with pytest.raises(ValueError, match="at least"):
         limited.take(*arguments)
-    with pytest.raises(ValueError, match="at least"):
-        limited.give_back(key, interval, cost, now)
     if cost >= 0:
+        with pytest.raises(ValueError, match="at least"):
+            limited.settle(key, interval, cost, now)
         with pytest.raises(ValueError, match="at least"):
             limited.remaining(key, interval, burst, now)
     for wrong in (-1, 2**64):

@@ -1,0 +1,46 @@
+"""How many tokens a request may come to: an estimate, before anybody is asked."""
+
+from __future__ import annotations
+
+import re
+
+from edge.call import Call
+from edge.dialects.estimate import estimate_input
+from edge.payload import Payload
+
+__all__ = ["expected", "most_output"]
+
+MOST = (b"max_completion_tokens", b"max_tokens", b"max_output_tokens")
+WITHOUT_OUTPUT = "/embeddings"
+WHOLE = re.compile(rb"[1-9][0-9]{0,11}")
+
+
+def expected(call: Call) -> tuple[int, int]:
+    """Tokens of input, as they are estimated, and of output: the most that the request lets be written, where it says
+    that; else what the answers under its grant usually have, for each choice.
+    """
+    payload, path, quotas = call.payload, call.head.route.upstream, call.grant.quotas
+    tokens = estimate_input(path, payload.body)
+    if path == WITHOUT_OUTPUT:
+        return tokens, 0
+    most = most_output(payload)
+    if most is None:
+        most = (quotas.usual.output if quotas is not None else 0) * (_whole(payload, b"n") or 1)
+    return tokens, most
+
+
+def most_output(payload: Payload) -> int | None:
+    """How many tokens may be written, all choices together; None where the request does not say."""
+    for name in MOST:
+        most = _whole(payload, name)
+        if most is not None:
+            return most * (_whole(payload, b"n") or 1)
+    return None
+
+
+def _whole(payload: Payload, name: bytes) -> int | None:
+    span = payload.span(name)
+    if span is None:
+        return None
+    text = payload.body[span[0] : span[1]]
+    return int(text) if WHOLE.fullmatch(text) is not None else None

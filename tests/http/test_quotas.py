@@ -1,0 +1,284 @@
+"""Tokens a minute and money a day, with real processes: counted once for all workers, whatever becomes of a request."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.harness import PATIENT, Canned, Edge, answer, chunked, running, until
+
+TOKENS = 20
+PRICE = {"input": 1000, "output": 1000}
+"""USD for a million tokens: an answer of 20 costs 0.02."""
+COST = TOKENS * 1000 / 1_000_000
+
+
+def token(name: str) -> str:
+    return f"lea_{name}_0123456789abcdef"
+
+
+def key(name: str, **limits):
+    digest = "sha256:" + sha256(token(name).encode()).hexdigest()
+    return {"id": name, "digests": [digest], **limits}
+
+
+def usage(tokens: int = TOKENS // 2) -> dict[str, int]:
+    return {"prompt_tokens": tokens, "completion_tokens": tokens, "total_tokens": 2 * tokens}
+
+
+def whole(tokens: int = TOKENS // 2) -> bytes:
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "a"}}
+    told = {"id": "c", "object": "chat.completion", "model": "m", "choices": [choice], "usage": usage(tokens)}
+    return json.dumps(told).encode()
+
+
+def streamed() -> list[bytes]:
+    parts = [
+        {"choices": [{"index": 0, "delta": {"content": "a"}}]},
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+        {"choices": [], "usage": usage()},
+    ]
+    return [*(b"data: %b\n\n" % json.dumps({"id": "c", **part}).encode() for part in parts), b"data: [DONE]\n\n"]
+
+
+class Provider(Canned):
+    """Answers by the model it is asked for. What asks ``slow`` waits until it is ``released``."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+        self.lock = threading.Lock()
+        self.answered = 0
+        super().__init__(self.serve)
+
+    def serve(self, seen, _):
+        asked = json.loads(seen.body)
+        with self.lock:
+            self.answered += 1
+        if asked["model"] == "slow":
+            self.released.wait(30)
+        if asked["model"] == "broken":
+            return answer(b"{}", 500)
+        if asked["model"] == "dear":
+            return answer(whole(500))
+        return chunked(streamed()) if asked.get("stream") else answer(whole())
+
+
+@pytest.fixture
+def provider():
+    with Provider() as made:
+        yield made
+        made.released.set()
+
+
+def configuration(provider, *keys, workers=1, **more):
+    return {
+        "server": {"workers": workers},
+        "auth": {"keys": list(keys), **more.pop("auth", {})},
+        "providers": {
+            "p": {"dialect": "openai", "base_url": f"{provider.url}/v1", "api_keys": ["sk"], "prices": {"*": PRICE}}
+        },
+        "models": {name: {"upstreams": [{"to": f"p/{name}"}]} for name in ("m", "slow", "broken", "dear")},
+        "resilience": PATIENT,
+        **more,
+    }
+
+
+def body(model="m", **more):
+    return {"model": model, "max_tokens": 10, "messages": [{"role": "user", "content": "hello, world, again"}], **more}
+
+
+def ask(edge, name="k", model="m", client=httpx2, **more):
+    headers = {"authorization": f"Bearer {token(name)}"}
+    return client.post(f"{edge.url}/v1/chat/completions", json=body(model, **more), headers=headers, timeout=30)
+
+
+def left(edge, name="k", **more) -> float:
+    """Dollars that are left, by an answer that costs nothing."""
+    return float(ask(edge, name, "broken", **more).headers["x-ratelimit-remaining-usd"])
+
+
+def workers_of(edge) -> list[int]:
+    pid = edge.process.pid
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def asked_by_many(edges, requests: int, name="k", threads=16) -> list[int]:
+    """The statuses of so many requests, from many clients, to all edges in turn."""
+
+    def some(number: int) -> list[int]:
+        with httpx2.Client() as client:
+            return [
+                ask(edges[(number + turn) % len(edges)], name, client=client).status_code
+                for turn in range(requests // threads)
+            ]
+
+    with ThreadPoolExecutor(threads) as pool:
+        return [status for statuses in pool.map(some, range(threads)) for status in statuses]
+
+
+def test_each_answer_is_settled_by_what_it_cost(provider, front, tmp_path):
+    edge = Edge(
+        tmp_path,
+        configuration(provider, key("k", tokens_per_minute=100_000, budget={"usd": 1, "per": "day"})),
+        front=front,
+    )
+    with running(edge):
+        got = ask(edge)
+        assert got.status_code == 200
+        assert got.headers["x-ratelimit-limit-usd"] == "1.000000"
+        assert got.headers["x-ratelimit-limit-tokens"] == "100000"
+        assert got.headers["x-edge-cost-usd"] == "0.02"
+        assert left(edge) == pytest.approx(0.98 - 0.016, abs=0.006), "but for what that request had reserved itself"
+        assert ask(edge, stream=True, stream_options={"include_usage": True}).text.endswith("[DONE]\n\n")
+        assert ask(edge, model="dear").status_code == 200
+        # 0.02 twice, and once 1 USD for what was expected to cost a 50th of that: beyond the budget, by that much.
+        refused = ask(edge)
+        assert refused.status_code == 429
+        assert refused.json()["error"]["code"] == "insufficient_quota"
+        assert refused.headers["x-should-retry"] == "false"
+        assert 0 < int(refused.headers["retry-after"]) <= 86400
+        assert refused.headers["x-ratelimit-remaining-usd"] == "0.000000"
+
+
+def test_a_request_that_fails_gives_back_what_it_had_reserved(provider, front, tmp_path):
+    limited = key("k", tokens_per_minute=1000, budget={"usd": 0.5, "per": "month"})
+    edge = Edge(tmp_path, configuration(provider, limited), front=front)
+    with running(edge):
+        got = [ask(edge, model="broken") for _ in range(100)]
+        assert {each.status_code for each in got} <= {500, 502, 503}
+        assert ask(edge, max_tokens=300).status_code == 200
+
+
+def test_a_client_that_leaves_gives_back_what_its_request_had_reserved(provider, front, tmp_path):
+    edge = Edge(tmp_path, configuration(provider, key("k", budget={"usd": 1, "per": "day"})), front=front)
+    with running(edge):
+        before = left(edge)
+        with pytest.raises(httpx2.TimeoutException):
+            httpx2.post(
+                f"{edge.url}/v1/chat/completions",
+                json=body("slow", max_tokens=500),
+                headers={"authorization": f"Bearer {token('k')}"},
+                timeout=0.3,
+            )
+        # Its input is charged, since the provider was at work; the output is not known.
+        until(lambda: before - 0.02 <= left(edge) < before)
+
+
+def test_an_answer_from_the_cache_and_one_that_is_joined_cost_nothing(provider, front, tmp_path):
+    limited = [key(name, budget={"usd": 1, "per": "day"}, tenant="t") for name in ("k", "other")]
+    edge = Edge(tmp_path, configuration(provider, *limited, cache={"mode": "all"}), front=front)
+    with running(edge), ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(ask, edge, "k" if not number else "other", "slow") for number in range(8)]
+        until(lambda: provider.answered)
+        time.sleep(0.5)
+        provider.released.set()
+        assert [each.result().status_code for each in asked] == [200] * 8
+        assert provider.answered == 1
+        assert ask(edge, "other", "slow").headers["x-edge-cache"] == "memory"
+        rest = sorted(left(edge, name) for name in ("k", "other"))
+        assert rest[0] == pytest.approx(0.98 - 0.016, abs=0.006)
+        assert rest[1] == pytest.approx(1 - 0.016, abs=0.006)
+
+
+def test_a_tenant_s_and_an_alias_s_limits_count_for_all_their_keys(provider, front, tmp_path):
+    config = configuration(
+        provider,
+        *[key(name, tenant="t") for name in ("a", "b")],
+        key("c"),
+        auth={"tenants": {"t": {"budget": {"usd": 0.1, "per": "day"}}}},
+    )
+    config["models"]["m"]["tokens_per_minute"] = 400
+    edge = Edge(tmp_path, config, front=front)
+    with running(edge):
+        begun = time.monotonic()
+        got = [ask(edge, name) for name in "abababab"]
+        assert [each.status_code for each in got].count(200) in (4, 5)
+        assert "The tenant 't' may spend 0.1 USD a day" in got[-1].json()["error"]["message"]
+        got = [ask(edge, "c") for _ in range(30)]
+        took = time.monotonic() - begun
+        assert (
+            400 - TOKENS < [each.status_code for each in got].count(200) * TOKENS + 80 <= 400 * (1 + took / 60) + TOKENS
+        )
+        assert "The model 'm' may use 400 tokens a minute" in got[-1].json()["error"]["message"]
+        assert got[-1].json()["error"]["code"] == "rate_limit_exceeded"
+
+
+def test_anthropic_s_route_has_its_own_words(provider, front, tmp_path):
+    edge = Edge(
+        tmp_path, configuration(provider, key("k", tokens_per_minute=50, budget={"usd": 1, "per": "day"})), front=front
+    )
+    with running(edge):
+        headers = {"x-api-key": token("k"), "anthropic-version": "2023-06-01"}
+        got = [httpx2.post(f"{edge.url}/v1/messages", json=body(), headers=headers) for _ in range(4)]
+        assert got[0].status_code == 200, got[0].text
+        assert got[0].headers["anthropic-ratelimit-tokens-limit"] == "50"
+        assert got[0].headers["anthropic-ratelimit-usd-limit"] == "1.000000"
+        assert got[-1].status_code == 429
+        assert got[-1].json()["error"]["type"] == "rate_limit_error"
+
+
+def test_four_workers_spend_a_budget_to_the_end_and_not_beyond(provider, front, tmp_path):
+    budget = 8.0
+    edge = Edge(
+        tmp_path, configuration(provider, key("k", budget={"usd": budget, "per": "day"}), workers=4), front=front
+    )
+    with running(edge):
+        statuses = asked_by_many([edge], 640)
+        admitted = statuses.count(200)
+        print(f"4 workers, {len(statuses)} requests: {admitted} admitted, {admitted * COST:.2f} of {budget} USD spent")
+        assert set(statuses) == {200, 429}
+        assert budget * 0.98 <= admitted * COST <= budget
+
+
+def test_four_workers_admit_the_tokens_of_a_minute(provider, front, tmp_path, stalls):
+    limit = 8000
+    edge = Edge(tmp_path, configuration(provider, key("k", tokens_per_minute=limit), workers=4), front=front)
+    with running(edge):
+        begun = time.monotonic()
+        statuses = asked_by_many([edge], 800)
+        took = time.monotonic() - begun
+        admitted, allowed = statuses.count(200) * TOKENS, limit * (1 + took / 60)
+        print(f"4 workers, {len(statuses)} requests in {took:.1f} s: {admitted} tokens of {allowed:.0f} admitted")
+        assert limit * 0.98 <= admitted <= allowed * 1.02
+
+
+def test_a_killed_worker_loses_no_budget_and_leaks_no_reservation(provider, front, tmp_path):
+    edge = Edge(tmp_path, configuration(provider, key("k", budget={"usd": 10, "per": "day"}), workers=2), front=front)
+    with running(edge):
+        spent = [ask(edge).status_code for _ in range(20)].count(200) * COST
+        threads = [threading.Thread(target=lose, args=(edge,)) for _ in range(12)]
+        for each in threads:
+            each.start()
+        until(lambda: provider.answered >= 32)
+        assert left(edge) < 10 - spent - 5, "half a dollar is reserved by each"
+        for pid in workers_of(edge):
+            os.kill(pid, signal.SIGKILL)
+        for each in threads:
+            each.join(10)
+        until(lambda: alive(edge))
+        rest = left(edge)
+        print(f"20 answers and 12 killed requests: {rest} of 10 USD left, {spent:.2f} were spent")
+        assert rest == pytest.approx(10 - spent - 0.016, abs=0.006)
+
+
+def lose(edge):
+    try:
+        ask(edge, model="slow", max_tokens=500)
+    except httpx2.TransportError:
+        pass
+
+
+def alive(edge) -> bool:
+    try:
+        return httpx2.get(f"{edge.url}/health/ready").status_code == 200
+    except httpx2.TransportError:
+        return False
