@@ -51,8 +51,10 @@ HOT_MODULES = [
     "slots",
     "spend",
     "sse",
+    "turns",
     "usual",
     "walk",
+    "words",
 ]
 
 PATH_MODULES = [
@@ -105,6 +107,7 @@ PATH_MODULES = [
     "edge.upstreams.collected",
     "edge.upstreams.connection",
     "edge.upstreams.desk",
+    "edge.upstreams.likeness",
     "edge.upstreams.provider",
     "edge.upstreams.receiver",
     "edge.upstreams.relay",

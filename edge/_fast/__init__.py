@@ -64,8 +64,10 @@ __all__ = [
     "StreamScanner",
     "UsualAnswer",
     "Walk",
+    "Words",
     "canonical",
     "chunk_marks",
+    "first_turn_end",
     "has_unicode_escapes",
     "hundredths",
     "index_fields",
@@ -128,8 +130,10 @@ if not TYPE_CHECKING and not _pure:
         from edge._fast._slots_c import COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Counter, Histogram, Slots, SlotWriter
         from edge._fast._spend_c import ADMITTED, CROWDED, EXHAUSTED, UNCOUNTED, Spend
         from edge._fast._sse_c import SSEDecoder, SSELimitError
+        from edge._fast._turns_c import first_turn_end
         from edge._fast._usual_c import UsualAnswer
         from edge._fast._walk_c import Walk
+        from edge._fast._words_c import Words
     except ImportError as error:
         if REQUIRED:
             raise ImportError("EDGE_REQUIRE_COMPILED is set, but the compiled modules are not here") from error
@@ -171,5 +175,7 @@ if not COMPILED:
     from edge._fast._slots import COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Counter, Histogram, Slots, SlotWriter
     from edge._fast._spend import ADMITTED, CROWDED, EXHAUSTED, UNCOUNTED, Spend
     from edge._fast._sse import SSEDecoder, SSELimitError
+    from edge._fast._turns import first_turn_end
     from edge._fast._usual import UsualAnswer
     from edge._fast._walk import Walk
+    from edge._fast._words import Words

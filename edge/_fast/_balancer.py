@@ -148,19 +148,8 @@ class Balancer:
         and `slack` more: of a few requests chance alone gives one member more than that.
 
     `weights` are 1.0 each unless given, `prices` 0.0 (any unit; ``inf`` where unknown). `seed` should differ from
-    process to process. Raises ValueError.
+    process to process. The types of its fields are in ``_balancer_c.pxd``. Raises ValueError.
     """
-
-    _members: list
-    _size: cython.Py_ssize_t
-    _strategy: cython.Py_ssize_t
-    _weights: cython.double[64]
-    _prices: cython.double[64]
-    _turns: cython.double[64]
-    _load_factor: cython.double
-    _slack: cython.double
-    _dice: cython.ulonglong
-    _since_trial: cython.Py_ssize_t
 
     def __init__(
         self,
@@ -296,6 +285,7 @@ class Balancer:
         return min([member.retry_after(now) for member in self._members])
 
     @cython.cfunc
+    @cython.exceptval(check=False)
     def _eligible(self, now: cython.double, exclude: cython.ulonglong) -> cython.ulonglong:
         """The members that let a request through and are not excluded, as bits."""
         mask: cython.ulonglong = 0
@@ -336,6 +326,7 @@ class Balancer:
         return best
 
     @cython.cfunc
+    @cython.exceptval(-2, check=False)
     def _by_latency(self, mask: cython.ulonglong, now: cython.double) -> cython.Py_ssize_t:
         count: cython.ulonglong = _count(mask)
         if count == 1:
@@ -366,6 +357,7 @@ class Balancer:
         return i if load <= other_load else j
 
     @cython.cfunc
+    @cython.exceptval(-2, check=False)
     def _least_busy(self, mask: cython.ulonglong, by_price: cython.bint) -> cython.Py_ssize_t:
         """Of those that are equal, the first from a random one on."""
         best: cython.Py_ssize_t = -1
@@ -387,6 +379,7 @@ class Balancer:
         return best
 
     @cython.cfunc
+    @cython.exceptval(-2, check=False)
     def _by_affinity(self, mask: cython.ulonglong, prefix_hash: cython.ulonglong) -> cython.Py_ssize_t:
         best: cython.Py_ssize_t = -1
         best_score: cython.double = 0.0

@@ -307,18 +307,12 @@ class Attempt:
 
     It takes one outcome: `finished`, `failed`, `neutral` or `cancelled`. Each frees what the attempt holds and returns
     True; a second one changes nothing and returns False. One that is dropped without an outcome counts as cancelled, so
-    that no mistake of a caller keeps a probe's place.
+    that no mistake of a caller keeps a probe's place. The types of its fields are in ``_member_c.pxd``.
     """
 
-    _member: Member
-    _generation: cython.Py_ssize_t
-    _at: cython.double
-    _open: cython.bint
-    _probe: cython.bint
-    _content: cython.bint
-
     def __init__(self) -> None:
-        self._open = self._probe = False
+        self._open = self._probe = self._content = False
+        self._at = 0.0
 
     @property
     def is_probe(self) -> bool:
@@ -375,6 +369,7 @@ class Attempt:
             self._settle(_CANCEL, 0.0)
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def _settle(self, outcome: cython.Py_ssize_t, now: cython.double) -> cython.bint:
         if not self._open:
             return False

@@ -16,5 +16,23 @@ cdef class Member:
     # The latest time seen.
     cdef double _latest
 
+    cpdef bint allows(self, double now) except -1
+    cpdef Attempt begin(self, double now, bint panic=*)
+    cpdef object cool_down(self, double until)
     cdef bint _allows(self, double now) noexcept
     cdef bint _may_try(self, double now) noexcept
+
+
+cdef class Attempt:
+    cdef Member _member
+    cdef Py_ssize_t _generation
+    cdef double _at
+    cdef bint _open, _probe, _content
+
+    cpdef bint first_content(self, double now) except -1
+    cpdef bint finished(self, double now, double tokens=*, double seconds=*) except -1
+    cpdef bint failed(self, double now) except -1
+    cpdef bint neutral(self, double now) except -1
+    cpdef bint cancelled(self, double now) except -1
+    cdef bint _settle(self, Py_ssize_t outcome, double now) except -1
+    cdef object _tell(self, Py_ssize_t event, double now)

@@ -58,6 +58,9 @@ def can_cross(route: Route, dialect: Dialect) -> bool:
     return route.dialect is None or route.dialect == dialect or route.api in TRANSLATORS or route.counts
 
 
+_encode = msgspec.json.Encoder().encode
+
+
 def stream_of(route: Route) -> Stream:
     """A reader of the streams that a route's clients get."""
     return STREAMS.get(route.api, openai.OtherStream)()
@@ -92,15 +95,18 @@ class Crossing:
             self._change(payload, model, route.dialect == "anthropic")
 
     def _change(self, payload: Payload, model: str, signs: bool) -> None:
-        changed: list[tuple[int, int, bytes]] = []
-        if model != payload.model:
-            changed.append((*(payload.span(b"model") or (0, 0)), msgspec.json.encode(model)))
+        body, start, signed = payload.body, 0, None
+        size = len(body)
         if signs and not anthropic_model(model).unsigned_thinking:
             start, end = payload.span(b"messages") or (0, 0)
-            if (signed := without_unsigned(payload.body, start, end)) is not None:
-                changed.append((start, end, signed))
-        for start, end, value in sorted(changed, reverse=True):
-            self.body = b"%b%b%b" % (self.body[:start], value, self.body[end:])
+            if (signed := without_unsigned(body, start, end)) is not None:
+                body = b"".join((body[:start], signed, body[end:]))
+        if model != payload.model:
+            named = payload.span(b"model") or (0, 0)
+            # Where the messages come first, the name stands elsewhere now.
+            moved = len(body) - size if signed is not None and start < named[0] else 0
+            body = b"".join((body[: named[0] + moved], _encode(model), body[named[1] + moved :]))
+        self.body = body
 
     def prepare(self) -> Steps[None]:
         """Raises InvalidRequest."""

@@ -1,39 +1,69 @@
-from edge.upstreams.ties cimport targets_of
+cimport cython
+
+from edge._fast._balancer_c cimport Balancer as Picker
+from edge._fast._member_c cimport Attempt as Begun
+from edge._fast._member_c cimport Member as Known
+from edge.inquiry cimport Inquiry
+from edge.upstreams.likeness cimport prefix_of, size_of
+from edge.upstreams.provider cimport Account, Provider
+from edge.upstreams.ties cimport targets_of, tie_of
 
 cdef int FREE, NAMES
 cdef object BITS
 
 
+cdef class Group:
+    cdef readonly str alias, strategy
+    cdef readonly list weights
+    cdef readonly tuple upstreams, members, gates
+    cdef readonly Picker balancer
+    cdef object _priced
+    cdef dict _prices
+
+    cpdef reprice(self, Inquiry inquiry)
+
+
 cdef class Choice:
-    cdef readonly object group
+    cdef readonly Group group
     cdef readonly str strategy
     cdef readonly tuple members, gates
     cdef readonly unsigned long long mask
+    cdef readonly bint heeds
     cdef unsigned long long _barred
-    cdef object _balancer
+    cdef Picker _balancer
 
-    cpdef int pick(self, double now, unsigned long long tried=*, unsigned long long prefix=*) except -2
-    cpdef int least_bad(self, double now, unsigned long long tried=*) except -2
+    cpdef Py_ssize_t pick(self, double now, unsigned long long tried=*, unsigned long long prefix=*) except -2
+    cpdef Py_ssize_t least_bad(self, double now, unsigned long long tried=*) except -2
+    @cython.locals(n=int, one=cython.ulonglong, full=cython.ulonglong)
     cpdef unsigned long long full(self) except? 0
 
 
 cdef class Candidates:
-    cdef object _inquiry, _waits
-    cdef tuple _choices
+    cdef Inquiry _inquiry
+    cdef tuple _choices, _waits
     cdef list _asked, _targets
     cdef str _tenant
     cdef readonly bint names, tied
     cdef readonly int size
-    cdef readonly object upstream, account, trial, gate, full
+    cdef readonly object upstream, gate, full
+    cdef readonly Account account
+    cdef readonly Begun trial
 
+    @cython.locals(choice=Choice, place=Py_ssize_t)
     cpdef bint next(self, double now, bint panic=*) except -1
     cpdef turn_to(self, tuple choices)
     cpdef bint leads(self, tuple choices, double now) except -1
+    @cython.locals(choice=Choice, place=Py_ssize_t, member=Known)
     cpdef bint come(self, double now) except -1
     cpdef bint again(self, object upstream, object account, double now) except -1
+    @cython.locals(choice=Choice, free=cython.ulonglong, member=Known, n=int)
     cpdef bint left(self, double now) except -1
+    @cython.locals(provider=Provider, member=Known)
     cdef bint _begin(self, double now) except -1
-    cdef bint _take(self, Choice choice, int place, double now) except -1
-    cdef int _pick(self, Choice choice, double now, unsigned long long barred) except -2
+    @cython.locals(member=Known)
+    cdef bint _take(self, Choice choice, Py_ssize_t place, double now) except -1
+    @cython.locals(prefix=cython.ulonglong)
+    cdef Py_ssize_t _pick(self, Choice choice, double now, unsigned long long barred) except -2
     cdef unsigned long long _barred(self, Choice choice) except? 0
+    @cython.locals(tried=cython.ulonglong, other=Choice, place=Py_ssize_t, n=int)
     cdef unsigned long long _tried(self, Choice choice) except? 0

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from edge._fast import Attempt, Balancer, Member
+from edge.inquiry import Inquiry
 from edge.upstreams.likeness import prefix_of, price_of, size_of
 from edge.upstreams.ties import FREE, NAMES, Target, targets_of, tie_of
 
 if TYPE_CHECKING:
     from edge.config import Strategy
-    from edge.inquiry import Inquiry
     from edge.upstreams.gate import Gate
     from edge.upstreams.provider import Account
     from edge.upstreams.router import Upstream
@@ -63,12 +63,15 @@ class Group:
 
 
 class Choice:
-    """A group, and in ``mask`` a bit for each of its upstreams that may be asked, the lowest for the first."""
+    """A group, and in ``mask`` a bit for each of its upstreams that may be asked, the lowest for the first. ``heeds``:
+    its strategy goes by what the request says.
+    """
 
     def __init__(self, group: Group, mask: int = BITS) -> None:
         self.group = group
         self.members = group.members
         self.strategy = group.strategy
+        self.heeds = group.strategy in ("affinity", "cost")
         self.gates = group.gates
         self.mask = mask & (BITS >> (64 - len(group.upstreams)))  # not 1 << n, which is C's int where this is compiled
         self._balancer = group.balancer
@@ -240,10 +243,11 @@ class Candidates:
 
     def _pick(self, choice: Choice, now: float, barred: int) -> int:
         prefix = 0
-        if choice.strategy == "affinity":
-            prefix = prefix_of(self._inquiry)
-        elif choice.strategy == "cost":
-            choice.group.reprice(self._inquiry)
+        if choice.heeds:
+            if choice.strategy == "affinity":
+                prefix = prefix_of(self._inquiry)
+            else:
+                choice.group.reprice(self._inquiry)
         return choice.pick(now, barred, prefix)
 
     def _barred(self, choice: Choice) -> int:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from xxhash import xxh3_64
 
+from edge._fast import first_turn_end
 from edge.hooks import Usage
+from edge.inquiry import Inquiry
+from edge.payload import Payload
 
 if TYPE_CHECKING:
-    from edge.inquiry import Inquiry
     from edge.money.pricing import ModelPrice
-    from edge.payload import Payload
 
 __all__ = ["number_of", "prefix_of", "price_of", "size_for", "size_of"]
 
@@ -23,8 +23,6 @@ LOOKED_AT = 65536
 """Bytes of the messages in which their first turn is looked for."""
 FIXED = (b"tools", b"system", b"instructions")
 TURNS = (b"messages", b"input", b"prompt")
-SIGNS = re.compile(rb'["[{\]}]')
-OF_ALL = re.compile(rb'"role"\s*:\s*"(?:system|developer)"')
 LIMITS = (b"max_tokens", b"max_completion_tokens", b"max_output_tokens")
 BYTES_A_TOKEN = 4
 ANSWER = 512
@@ -44,51 +42,19 @@ def prefix_of(inquiry: Inquiry) -> int:
         digest.update(session)
         return digest.intdigest()
     payload, found = inquiry.payload, False
+    body = payload.body
     for name in FIXED:
         span = payload.span(name)
         if span is not None:
-            digest.update(memoryview(payload.body)[span[0] : span[1]])
+            digest.update(memoryview(body)[span[0] : span[1]])
             found = True
     for name in TURNS:
         span = payload.span(name)
         if span is not None:
-            digest.update(first_turn(payload.body[span[0] : min(span[1], span[0] + LOOKED_AT)]))
+            start = span[0]
+            digest.update(body[start : first_turn_end(body, start, min(span[1], start + LOOKED_AT), BLOCK)])
             found = True
     return digest.intdigest() if found else 0
-
-
-def first_turn(messages: bytes) -> bytes:
-    """The beginning of a list of messages, or of what stands for it: what is for all turns, and a block of the first
-    one that is somebody's.
-    """
-    if not messages.startswith(b"["):
-        return messages[:BLOCK]
-    depth, begun = 0, 1
-    found = SIGNS.search(messages)
-    while found is not None:
-        sign, end = found[0], found.end()
-        if sign == b'"':
-            end = string_end(messages, end)
-        else:
-            depth += 1 if sign in b"[{" else -1
-            if depth == 1 and sign in b"]}":
-                if OF_ALL.search(messages, begun, end) is None:
-                    return messages[: min(end, begun + BLOCK)]
-                begun = end
-        found = SIGNS.search(messages, end)
-    return messages[: begun + BLOCK]
-
-
-def string_end(text: bytes, at: int) -> int:
-    """Where a string of JSON ends that has begun before `at`: after the first quote that no backslash escapes."""
-    while (at := text.find(b'"', at)) >= 0:
-        back = at
-        while text[back - 1] == 0x5C:
-            back -= 1
-        at += 1
-        if (at - back) % 2:
-            return at
-    return len(text)
 
 
 def size_of(inquiry: Inquiry) -> int:

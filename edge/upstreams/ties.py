@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from edge._fast import Words
 from edge.inquiry import Inquiry
 from edge.upstreams.refusal import read
 
@@ -32,13 +33,10 @@ FIELDS: dict[str, tuple[bytes, ...]] = {
     "messages": (b"container",),
 }
 """Fields at the top of a body that name a thing where they are given."""
-MADE_BY: dict[str, tuple[bytes, ...]] = {
-    "chat": (b'"modalities"',),
-    "messages": (b'"code_execution_',),
-}
-"""What a body has that makes one. Of the Responses API every answer is, or has, something to come back to."""
 VALUE, ITEM = re.compile(rb'\s*:\s*(?:"[^"]|\[\s*"|\{\s*"id")'), re.compile(rb"\s*[^\s:]")
-NAMED: dict[str, tuple[tuple[bytes, re.Pattern[bytes]], ...]] = {
+MAKING = re.compile(b"")
+"""The form of what names nothing: the word says that something is made."""
+WORDS: dict[str, tuple[tuple[bytes, re.Pattern[bytes]], ...]] = {
     "responses": (
         (b'"encrypted_content"', VALUE),
         (b'"file_id"', VALUE),
@@ -50,10 +48,12 @@ NAMED: dict[str, tuple[tuple[bytes, re.Pattern[bytes]], ...]] = {
         (b'"reasoning"', ITEM),
         (b'"compaction"', ITEM),
     ),
-    "chat": ((b'"file_id"', VALUE), (b'"audio"', VALUE)),
-    "messages": ((b'"file_id"', VALUE),),
+    "chat": ((b'"file_id"', VALUE), (b'"audio"', VALUE), (b'"modalities"', MAKING)),
+    "messages": ((b'"file_id"', VALUE), (b'"code_execution_', MAKING)),
 }
-"""Anywhere in a body: a key and the form of a value that names something, or the type of an item that does."""
+"""Anywhere in a body: a key and the form of a value that names something, or the type of an item that does; and words
+of a body that has something made. Of the Responses API every answer is, or has, something to come back to.
+"""
 THING = (
     r"(previous[_ ]response|response|conversation|container|file|vector[_ ]store|item|audio|prompt"
     r"|encrypted[_ ]content)"
@@ -64,23 +64,40 @@ UNKNOWN_THING = re.compile(
 )
 
 
+class Signs:
+    """What ties a request of one API to an account: ``fields`` of `FIELDS`, and the ``words`` of `WORDS` with their
+    ``forms``.
+    """
+
+    def __init__(self, api: str) -> None:
+        self.fields = FIELDS.get(api, ())
+        words = WORDS[api]
+        self.words = Words([word for word, _ in words])
+        self.forms = tuple([form for _, form in words])
+        self.otherwise = MAKES if api == "responses" else FREE
+
+
+SIGNS = {api: Signs(api) for api in WORDS}
+
+
 def tie_of(inquiry: Inquiry) -> int:
     """Whether a request makes (MAKES) or names (NAMES) what an account keeps."""
-    api, payload = inquiry.head.route.api, inquiry.payload
+    signs = SIGNS.get(inquiry.head.route.api)
+    if signs is None:
+        return FREE
+    payload, tie, at = inquiry.payload, signs.otherwise, 0
     body = payload.body
-    for field in FIELDS.get(api, ()):
+    for field in signs.fields:
         span = payload.span(field)
         if span is not None and body[span[0] : span[1]] not in (b"null", b'""', b"{}"):
             return NAMES
-    for mark, form in NAMED.get(api, ()):
-        at = body.find(mark)
-        while at >= 0:
-            if form.match(body, at + len(mark)):
-                return NAMES
-            at = body.find(mark, at + len(mark))
-    if api == "responses" or any(mark in body for mark in MADE_BY.get(api, ())):
-        return MAKES
-    return FREE
+    while (at := signs.words.find(body, at)) >= 0:
+        form = signs.forms[signs.words.which]
+        if form is MAKING:
+            tie = MAKES
+        elif form.match(body, at):
+            return NAMES
+    return tie
 
 
 def targets_of(upstreams: tuple[Upstream, ...], tenant: str) -> list[Target]:

@@ -1,10 +1,12 @@
+from edge._fast._member_c cimport Attempt as Begun
 from edge.dialects.crossing cimport Crossing
 from edge.upstreams.provider cimport Account, Provider
 from edge.upstreams.request cimport UpstreamRequest
 
 
 cdef class Tried:
-    cdef readonly object upstream, trial
+    cdef readonly object upstream
+    cdef readonly Begun trial
     cdef readonly Provider provider
     cdef readonly Account account, following
     cdef readonly bint names

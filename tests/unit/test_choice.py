@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import re
-from types import SimpleNamespace
 
 import pytest
 
-from edge._fast import JSONScanner
 from edge.errors import UpstreamBadResponse, UpstreamCredentials, UpstreamStreamBroken, UpstreamUnreachable
 from edge.guard.auth import ANYONE, Key
 from edge.inquiry import Inquiry
 from edge.ledger import Ledger
 from edge.money.pricing import ModelPrice
-from edge.payload import Payload
 from edge.routes import match
 from edge.state import State
-from edge.upstreams.choice import Candidates, Choice
+from edge.upstreams.choice import Candidates, Choice, Group
 from edge.upstreams.likeness import prefix_of, price_of, size_of
 from edge.upstreams.request import UpstreamRequest
 from edge.upstreams.retry import AttemptFailed, conclude
 from edge.upstreams.tried import Tried
+from tests.unit import calls
 from tests.unit.test_grant import CHAT, state
 
 RESPONSES = match(b"/v1/responses").route  # type: ignore[union-attr]
 
 
 def candidates(made: State, name: str = "smart", key: Key = ANYONE, route=CHAT, body: bytes = b"") -> Candidates:
-    payload = SimpleNamespace(body=body, span=lambda field: None)
-    inquiry = SimpleNamespace(
-        grant=made.grant(key, name, route), key=key, head=SimpleNamespace(route=route), payload=payload
-    )
-    return Candidates(inquiry)  # type: ignore[arg-type]
+    inquiry = calls.asked(body or {"model": name}, route.endpoint)
+    inquiry.grant, inquiry.key = made.grant(key, name, route), key
+    return Candidates(inquiry)
 
 
 def asked(found: Candidates, now: float = 1.0) -> list[str]:
@@ -97,7 +92,7 @@ def test_others_are_left_as_long_as_one_lets_a_request_through():
 def test_what_an_account_keeps_is_asked_for_whatever_the_breakers_say():
     made = state()
     fail(made, "c/four")
-    found = candidates(made, "smart", route=RESPONSES, body=b'"encrypted_content":"x"')
+    found = candidates(made, "smart", route=RESPONSES, body=b'{"model":"smart","encrypted_content":"x"}')
     assert found.names
     assert found.size == 4  # Those of the dialect that has it
     seen = []
@@ -147,11 +142,7 @@ def test_a_breaker_hears_of_failures_of_the_upstream_and_of_answers(status, erro
 
 def test_a_conversation_has_one_prefix_whatever_is_said_later_and_another_ones_is_another():
     def prefix(*said, **more):
-        body = json.dumps({"model": "m", "messages": said, **more}).encode()
-        scan = JSONScanner(body)
-        scan.step()
-        payload = Payload(body, scan, "m", False, False, 0)
-        return prefix_of(SimpleNamespace(payload=payload, varying={}, key=ANYONE))  # type: ignore[arg-type]
+        return prefix_of(calls.asked({"model": "m", "messages": said, **more}))
 
     system = {"role": "system", "content": 'You "help" [them]. ' * 1000}
     first, other = ({"role": "user", "content": f'{n} \\\\" }}]'} for n in range(2))
@@ -170,8 +161,7 @@ def test_costs_are_those_of_the_requests_size(tokens, best):
         "cheap to answer": ModelPrice("b", 20, 10),
         "long": ModelPrice("c", [100, [200_000, 1]], 100),
     }
-    inquiry = SimpleNamespace(payload=SimpleNamespace(body=b"x" * (4 * tokens), span=lambda name: None))
-    size = size_of(inquiry)  # type: ignore[arg-type]
+    size = size_of(calls.asked({"model": "m", "messages": [{"role": "user", "content": "x" * (4 * tokens)}]}))
     costs = {name: price_of(price, size) for name, price in prices.items()}
     assert min(costs, key=costs.__getitem__) == best
     assert costs["cheap to ask"] == pytest.approx(10 * tokens + 90 * 512, rel=1 / 8)
@@ -180,5 +170,5 @@ def test_costs_are_those_of_the_requests_size(tokens, best):
 
 @pytest.mark.parametrize("size", [1, 31, 32, 33, 63, 64])
 def test_an_alias_has_as_many_upstreams_as_it_names(size):
-    group = SimpleNamespace(members=(), strategy="failover", gates=(), upstreams=(None,) * size, balancer=None)
-    assert Choice(group).mask == (1 << size) - 1  # type: ignore[arg-type]
+    (upstream,) = state().grant(ANYONE, "last", CHAT).upstreams
+    assert Choice(Group("many", (upstream,) * size)).mask == (1 << size) - 1

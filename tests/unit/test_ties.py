@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
 from edge._fast import JSONScanner
 from edge.payload import Payload
 from edge.upstreams.ties import FREE, MAKES, NAMES, tie_of
+from tests.unit.calls import unread
 
+PATHS = {
+    "responses": "/v1/responses",
+    "chat": "/v1/chat/completions",
+    "messages": "/v1/messages",
+    "embeddings": "/v1/embeddings",
+}
 CASES = [
     ("responses", b'{"input":"hi"}', MAKES),
     ("responses", b'{"input":"hi","store":false}', MAKES),
@@ -44,6 +49,6 @@ def test_a_request_is_tied_by_what_it_makes_or_names(api, body, tie):
     scan = JSONScanner(body)
     while not scan.step():
         pass
-    payload = Payload(body, scan, "m", False, False, 0)
-    call = SimpleNamespace(head=SimpleNamespace(route=SimpleNamespace(api=api)), payload=payload)
+    call = unread(PATHS[api])
+    call.payload = Payload(body, scan, "m", False, False, 0)
     assert tie_of(call) == tie
