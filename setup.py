@@ -91,6 +91,7 @@ PATH_MODULES = [
     "edge.money.pricing",
     "edge.payload",
     "edge.replies",
+    "edge.reply",
     "edge.server.heads",
     "edge.server.lane",
     "edge.server.protocol",

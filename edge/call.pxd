@@ -11,13 +11,10 @@ cdef class Call(Inquiry):
     # What the stages find out.
     cdef public object lease, lookup
     cdef public str pii
-    cdef public object restorer, unseen
-    # The reply.
+    cdef public object unseen
     cdef public object errand, answered
-    cdef public bint admitted, gone, settled
-    cdef public bytes latest
+    cdef public bint admitted, settled
 
     cpdef arrive(self, Head head, dict varying, str peer, double received_at, object state)
     cpdef double overhead_s(self)
     cpdef object record(self)
-    cpdef interject(self, bytes data)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from edge.cache.policy import Lookup
     from edge.guard.limits import Lease
     from edge.guard.pii import Redacted
-    from edge.guard.restore import Restorer
     from edge.slices import Work
     from edge.state import State
 
@@ -43,11 +42,8 @@ class Call(Inquiry):
     head, ``body`` what has come of its body.
 
     ``unseen`` is the work that is left of looking its body through. ``pii`` says what was found in it
-    (``email=2,card=1``); ``restorer`` puts what was pseudonyms back into the reply, for this client alone, so who
-    writes to the client asks it last.
-
-    ``latest`` is what was last written of the reply. ``gone``: the client left. ``errand`` is what is under way for it,
-    and ``answered`` is called when it is over, with what should not have happened if it did.
+    (``email=2,card=1``). ``errand`` is what is under way for it, and ``answered`` is called when it is over, with what
+    should not have happened if it did.
     """
 
     def __init__(self, head: Head, varying: Varying, peer: str, received_at: float, state: State) -> None:
@@ -67,13 +63,10 @@ class Call(Inquiry):
         self.lease: Lease | None = None
         self.lookup: Lookup | None = None
         self.pii = ""
-        self.restorer: Restorer | None = None
         self.unseen: Work[Redacted] | None = None
         self.admitted = False
         self.errand: Errand | None = None
         self.answered: Callable[[Exception | None], None] | None = None
-        self.latest = b""
-        self.gone = False
         self.settled = False
 
     def overhead_s(self) -> float:
@@ -87,7 +80,8 @@ class Call(Inquiry):
         ledger, grant, payload, key = self.ledger, self.grant, self.payload, self.key
         attempt, upstream, stored, error = ledger.attempt, ledger.upstream, ledger.stored, ledger.error
         duration_s = perf_counter() - self.received_at
-        model, kind = payload.model, ledger.failure(self.status)
+        status = self.reply.status
+        model, kind = payload.model, ledger.failure(status)
         # In the order of the record's fields: by name they would cost eight times as much.
         return RequestRecord(
             self.request_id,
@@ -99,7 +93,7 @@ class Call(Inquiry):
             ledger.attempts,
             key.id,
             key.tenant,
-            self.status or (error.status if error is not None else 0),
+            status or (error.status if error is not None else 0),
             payload.stream,
             "cancelled" if kind == "client_cancelled" else "error" if kind else "ok",
             error.code if error is not None else "",
@@ -120,10 +114,3 @@ class Call(Inquiry):
             self.peer,
             self.pii,
         )
-
-    # The sink, beside what any has.
-
-    def interject(self, data: bytes) -> None:
-        """Write while the fetching task is waiting for something else; nothing where the client takes nothing."""
-        if not self.congested():
-            self.write(data)

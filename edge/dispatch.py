@@ -315,7 +315,7 @@ class Dispatch(Outcome):
         """Whether anybody may be asked after this."""
         if isinstance(error, ProviderError) and not self._counts:
             return (
-                (not self._inquiry.started or self._inquiry.early)
+                not self._inquiry.reply.has_answer()
                 and not self._deadline.over()
                 and (error.absent or may_follow(tried, not error.refused))
             )

@@ -2,7 +2,7 @@
 
 ``open`` at the end of the headers and ``admit`` at the end of the body are synchronous: what can be refused or answered
 there is answered there. ``fetch`` is what must wait, without a task: what it waits for calls back. After each of the
-three, a call that has ``ended`` is answered.
+three, a call whose reply is over is answered.
 
 The gateway knows no server: a front makes a `Call`, calls these three in order, and ``cancel`` when its client
 leaves.
@@ -83,7 +83,7 @@ class Gateway:
         common = (self._buffers, self._slices, self._sweep, RetryBudget())
         replies = Replies(cast("Begin", start_stream), cast("Tell", reply), keep_alive)
         self._desk = Desk(hooks, meter, self.accounts, replies, *common)
-        shared = Replies(cast("Begin", Flight.start), cast("Tell", Flight.whole), keep_alive)
+        shared = Replies(cast("Begin", Flight.stream), cast("Tell", Flight.whole), keep_alive)
         flights = Desk(hooks, meter, self.accounts, shared, *common)
         self._in_flight = 0
         self._tell_in_flight = meter.bind("edge_requests_in_flight")
@@ -200,7 +200,7 @@ class Gateway:
         if redacted.body is call.payload.body:
             return False
         if redacted.originals:
-            call.restorer = Restorer(redacted.originals)
+            call.reply.restorer = Restorer(redacted.originals)
         self.hold(call, len(redacted.body))
         return True
 
@@ -302,7 +302,7 @@ class Gateway:
         except Exception as defect:  # noqa: BLE001 - of ours: it must not leave a client waiting
             self._fetched(call, defect)
             return
-        if call.ended:
+        if call.reply.over():
             self._over(call, None)
         else:
             self._send(call)

@@ -4,10 +4,10 @@
 from edge.head cimport Head
 from edge.ledger cimport Ledger
 from edge.payload cimport Payload
+from edge.reply cimport Reply, Sink
 
 
-cdef class Inquiry:
-    cdef object __weakref__
+cdef class Inquiry(Sink):
     # The request.
     cdef public Head head
     cdef public dict varying
@@ -18,16 +18,8 @@ cdef class Inquiry:
     cdef public Ledger ledger
     cdef public object reservation
     cdef public Py_ssize_t buffered
-    # The reply.
-    cdef public int status
-    cdef public bint started, early, ended
+    cdef public Reply reply
 
     cpdef asks(
         self, Head head, dict varying, str request_id, object state, object key, Payload payload, object grant
     )
-    cpdef start(self, int status, list headers, object size=*)
-    cpdef write(self, bytes data)
-    cpdef end(self)
-    cpdef abort(self)
-    cpdef bint congested(self)
-    cpdef when_room(self, object room)

@@ -166,7 +166,7 @@ class Joining:
             self._finish(failure)
             return
         try:
-            told = call.ended or serve_flight(call, flight)
+            told = call.reply.over() or serve_flight(call, flight)
         except Exception as error:  # noqa: BLE001 - as in `start`
             self._finish(error)
             return
@@ -177,7 +177,7 @@ class Joining:
             self._streams = False
             self.start()
             return
-        if call.ledger.cache is not MISS and call.status == 200:
+        if call.ledger.cache is not MISS and call.reply.status == 200:
             cost = flight.ledger.cost if flight.held is None else flight.held.entry.cost
             self._table.accounts.saved_by(call, cost)
         self._finish(None)
@@ -235,7 +235,6 @@ class Flying:
         self._turns = None
         flight = self._flight
         if flight.held is not None:
-            flight.end()
             self._land(None)
         elif flight.plan.only:
             self._land(NotCached())
@@ -278,8 +277,6 @@ class Flying:
             error = InternalError()
             flight.failure = failure
         flight.ledger.error = error
-        if flight.ended:
-            return
-        if flight.started:
-            flight.write(error_event(flight, error))
-        flight.end()
+        if flight.reply.begun():
+            flight.reply.write(error_event(flight, error))
+            flight.reply.end()

@@ -48,9 +48,9 @@ class Paced:
         """Write what is due, and wait for what is next: the client, or the time."""
         call = self._call
         while self._done is not None:
-            if call.congested():
+            if call.reply.congested():
                 self._deadline.taken()
-                call.when_room(self._room)
+                call.reply.when_room(self._room)
                 return
             try:
                 self._next = self._next or next(self._events, None)
@@ -58,14 +58,14 @@ class Paced:
                 self._finish(error)
                 return
             if self._next is None:
-                call.end()
+                call.reply.end()
                 self._finish(None)
                 return
             wait_s = self._begun + self._next[0] / 1000 - perf_counter()
             if wait_s > 0:
                 self._timer = asyncio.get_running_loop().call_later(wait_s, self._go_on)
                 return
-            call.write(self._next[1])
+            call.reply.write(self._next[1])
             self._next = None
 
     def _room(self) -> None:
@@ -80,7 +80,7 @@ class Paced:
 
     def _stop(self) -> None:
         self._deadline.stop()
-        self._call.when_room(None)
+        self._call.reply.when_room(None)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -13,6 +13,7 @@ from edge.dialects.crossing import stream_of
 from edge.errors import ClientClosedRequest, EdgeError, Headers, UpstreamBadResponse, kind_of_status
 from edge.inquiry import Inquiry
 from edge.ledger import JOINED, MISS, REDIS, Verdict
+from edge.reply import is_stream
 
 __all__ = [
     "JSON_TYPE",
@@ -49,15 +50,18 @@ def fail(call: Call, error: EdgeError) -> None:
 
     A reply that is complete stays as it is: a flight may have ended it while its follower's own end was on the way.
     """
-    if call.ended:
+    told = call.reply
+    if told.ended():
         return
     call.ledger.error = error if error.__traceback__ is None else error.bare()
     if isinstance(error, ClientClosedRequest):
-        call.abort()
+        told.abort()
         return
-    if call.started:
-        call.write(error_event(call, error))
-        call.end()
+    if told.begun():
+        if told.promised():
+            told.start(200, [])
+        told.write(error_event(call, error))
+        told.end()
     elif call.head.dialect == "anthropic":
         reply(call, error.status, [JSON_TYPE, *error.headers], anthropic.error_body(error, call.request_id))
     else:
@@ -72,24 +76,21 @@ def error_event(inquiry: Inquiry, error: EdgeError) -> bytes:
 
 def reply(call: Call, status: int, headers: Headers, body: bytes) -> None:
     """A whole answer at once; as events, where the client has been told already that a stream will come."""
-    if call.early:
-        call.early = False
+    told = call.reply
+    if told.promised():
         if status >= 400:
             call.ledger.kind = kind_of_status(status)
             body = stream_of(call.head.route).refusal_event(body) or error_event(call, UpstreamBadResponse())
         elif STREAM_TYPE not in headers:
             body = streamed(call, body)
+        told.start(status, headers)
     else:
-        restorer, call.restorer = call.restorer, None
+        restorer, told.restorer = told.restorer, None
         if restorer is not None:
             body = restorer.whole(body, stream=is_stream(headers))
         start_reply(call, status, headers, len(body))
-    call.write(body)
-    call.end()
-
-
-def is_stream(headers: Headers) -> bool:
-    return any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers)
+    told.write(body)
+    told.end()
 
 
 def streamed(call: Call, body: bytes) -> bytes:
@@ -109,17 +110,17 @@ def keep_alive(call: Call) -> None:
     Before the reply has begun that is its head, with what is known by then; the provider, who may still be another, is
     not. Only whole events have been written, so this stands between two of them.
     """
-    if call.ended:
+    told = call.reply
+    if told.over():
         return
-    if not call.started:
+    if told.new():
         if not call.payload.stream or call.head.route.api not in STREAMED:
             return
-        call.early = True
-        _start(call, 200, [STREAM_TYPE, *STREAM_HEADERS], None)
-    told = PING if call.head.dialect == "anthropic" else COMMENT
-    if call.latest.endswith(b"\r"):
-        told = told.replace(b"\n", b"\r")  # the LF that may belong to that CR is still to come, and must not be a line
-    call.interject(told)
+        told.promise(200, with_ours(call, [STREAM_TYPE, *STREAM_HEADERS], None, False))
+    said = PING if call.head.dialect == "anthropic" else COMMENT
+    if told.latest.endswith(b"\r"):
+        said = said.replace(b"\n", b"\r")  # the LF that may belong to that CR is still to come, and must not be a line
+    told.interject(said)
 
 
 def serve(call: Call, held: Held, form: bytes, tier: Verdict) -> None:
@@ -137,7 +138,7 @@ def serve_flight(call: Call, flight: Flight) -> bool:
         return form is not None
     if not flight.kept:
         return False
-    status, headers, body = flight.reply()
+    status, headers, body = flight.told()
     if flight.streamed:
         form = Held(flight.entry(0)).form(stream=False, include_usage=False)
         if form is None:
@@ -169,13 +170,13 @@ def start_shared(call: Call, status: int, headers: Headers, size: int | None) ->
 
 def start_reply(call: Call, status: int, headers: Headers, size: int | None = None) -> None:
     """The head of the reply, with the headers that every reply has; if it has not gone out with a keep-alive."""
-    if call.early:
-        call.early = False
-    else:
-        _start(call, status, headers, size)
+    if not call.reply.promised():
+        headers = with_ours(call, headers, size, True)
+    call.reply.start(status, headers, size)
 
 
-def _start(call: Call, status: int, headers: Headers, size: int | None) -> None:
+def with_ours(call: Call, headers: Headers, size: int | None, answered: bool) -> Headers:
+    """The headers of a reply with ours; who has `answered` is known, or is not yet."""
     if call.lease is not None or call.reservation is not None:
         ours = call.lease.headers(call.head.dialect) if call.lease is not None else []
         if call.reservation is not None:
@@ -187,12 +188,12 @@ def _start(call: Call, status: int, headers: Headers, size: int | None) -> None:
     if call.head.dialect == "anthropic":
         headers.append((b"request-id", request_id))
     ledger = call.ledger
-    if ledger.upstream is not None and not call.early:
+    if ledger.upstream is not None and answered:
         headers += ledger.upstream.headers
         attempts = ledger.attempts
         headers.append(ATTEMPTS[attempts] if attempts < len(ATTEMPTS) else (b"x-edge-attempts", b"%d" % attempts))
     headers += ledger.cache.fields
-    if ledger.attempt is not None and not call.early and (dropped := ledger.attempt.dropped):
+    if ledger.attempt is not None and answered and (dropped := ledger.attempt.dropped):
         headers.append((b"x-edge-dropped", ", ".join(dropped).encode("ascii")))
     if call.pii:
         headers.append((b"x-edge-pii", call.pii.encode("ascii")))
@@ -205,8 +206,4 @@ def _start(call: Call, status: int, headers: Headers, size: int | None) -> None:
             headers.append((b"x-edge-estimated", b"true"))
     upstream_ms = hundredths(ledger.upstream_s * 1000)
     headers.append((b"server-timing", b"".join((b"edge;dur=", edge_ms, b", upstream;dur=", upstream_ms))))
-    call.status = status
-    if call.restorer is not None:
-        call.restorer.stream = is_stream(headers)
-        size = None  # what is put back has another
-    call.start(status, headers, size)
+    return headers

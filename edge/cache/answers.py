@@ -208,7 +208,12 @@ class Answers:
     def keep(self, flight: Flight) -> None:
         """Store the answer of a flight that ended well, if it is one to be stored."""
         plan, settings = flight.plan, self._settings
-        if not plan.store or not flight.short or flight.status != 200 or flight.generation != self._generation.value:
+        if (
+            not plan.store
+            or not flight.short
+            or flight.reply.status != 200
+            or flight.generation != self._generation.value
+        ):
             return
         ttl_s = settings.memory.ttl_s if settings.redis is None else max(settings.memory.ttl_s, settings.redis.ttl_s)
         if plan.ttl_s is not None:

@@ -29,6 +29,7 @@ cdef class Flight(Inquiry):
     cdef public object generation
     cdef public bytes lease
     cdef public bint turns, open
+    cdef readonly bint landed
     cdef object _begin, _room
     cdef list _followers, _chunks, _times
     cdef tuple _head
@@ -40,10 +41,11 @@ cdef class Flight(Inquiry):
     cpdef cancel(self)
     cdef _start_follower(self, Follower follower)
     cpdef make_room(self)
+    cpdef stream(self, int status, list headers)
     cpdef whole(self, int status, list headers, bytes body)
     cdef _forget(self)
     cpdef land(self)
-    cpdef tuple reply(self)
+    cpdef tuple told(self)
     cpdef object entry(self, double ttl_s)
 
 

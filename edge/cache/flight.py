@@ -72,8 +72,8 @@ class Follower:
         """The next bytes of the flight, for a follower that is ready."""
         self.position += 1
         self.taken += len(data)
-        self.call.write(data)
-        if self.call.congested():
+        self.call.reply.write(data)
+        if self.call.reply.congested():
             self.wake()
 
     def wake(self) -> None:
@@ -93,10 +93,10 @@ class Follower:
         """Take what is there, as far as the client takes it."""
         call, flight = self.call, self._flight
         while flight is not None and not self._waits:
-            if call.started and call.congested():
+            if call.reply.begun() and call.reply.congested():
                 self._waits = True
                 self._clock.taken()
-                call.when_room(self._room)
+                call.reply.when_room(self._room)
             elif not self.whole and self.position < flight.count:
                 chunk = flight.chunk(self.position)
                 if chunk is None:
@@ -105,8 +105,8 @@ class Follower:
                     return
                 self.position += 1
                 self.taken += len(chunk)
-                call.write(chunk)
-            elif flight.ended:
+                call.reply.write(chunk)
+            elif flight.landed:
                 self._land(flight)
                 return
             else:
@@ -122,11 +122,11 @@ class Follower:
 
     def _land(self, flight: Flight) -> None:
         call = self.call
-        if flight.started and not self.whole:
+        if flight.reply.over() and not self.whole:
             if flight.ledger.error is not None:
                 call.ledger.error = flight.ledger.error
-            if not call.ended:
-                call.end()
+            if not call.reply.over():
+                call.reply.end()
             if isinstance(flight.failure, EdgeError):
                 self._end(None)  # it was told in the reply
                 return
@@ -144,7 +144,7 @@ class Follower:
             self._flight = self._done = None
             self.ready = False
             self.waited()
-            self.call.when_room(None)
+            self.call.reply.when_room(None)
 
 
 class Flight(Inquiry):
@@ -152,7 +152,7 @@ class Flight(Inquiry):
 
     ``failure`` is what ended it, None for a flight that ended well; ``held`` is the answer where it was stored already;
     ``lease`` the token of the right to fetch it before other workers and machines do, ``turns`` whether to ask for it;
-    ``on_cancel`` is there while it is under way.
+    ``on_cancel`` is there while it is under way, and it has ``landed`` when it is over.
     """
 
     def __init__(self, first: Call, plan: Plan, begin: Begin) -> None:
@@ -165,6 +165,7 @@ class Flight(Inquiry):
         self.lease = b""
         self.turns = True
         self.open = True
+        self.landed = False
         self.on_cancel: Callable[[], None] | None = None
         self._begin = begin
         self._followers: list[Follower] = []
@@ -196,7 +197,7 @@ class Flight(Inquiry):
         """From now on a call gets the reply, from its beginning to its end."""
         follower = Follower(self, call, clock, done)
         self._followers.append(follower)
-        if self.started:
+        if self.reply.has_answer():
             self._start_follower(follower)
         return follower
 
@@ -209,7 +210,7 @@ class Flight(Inquiry):
         if self._followers:
             self.make_room()
             return False
-        if self.ended or self.on_cancel is None:
+        if self.reply.over() or self.on_cancel is None:
             return False
         self.open = False
         return True
@@ -222,7 +223,7 @@ class Flight(Inquiry):
     def _start_follower(self, follower: Follower) -> None:
         call = follower.call
         headers, size = self._head
-        if call.early and size is not None:
+        if call.reply.begun() and size is not None:
             follower.whole = True  # it was told that a stream will come, and this is none: it is made one at the end
         if follower.whole:
             return
@@ -232,7 +233,7 @@ class Flight(Inquiry):
         ledger.accounts_for(self.ledger)
         if call.payload.stream:
             ledger.content_at = perf_counter()
-        self._begin(call, self.status, list(headers), size)
+        self._begin(call, self.reply.status, list(headers), size)
 
     def make_room(self) -> None:
         """A follower may take more."""
@@ -242,17 +243,21 @@ class Flight(Inquiry):
             # Not at once: what is told then may be told to the follower whose turn this is.
             asyncio.get_running_loop().call_soon(room)
 
-    # As a sink.
+    # What providers have answered.
+
+    def stream(self, status: int, headers: Headers) -> None:
+        """The head of an answer that is a stream."""
+        self.reply.start(status, headers)
 
     def whole(self, status: int, headers: Headers, body: bytes) -> None:
         """The answer at once."""
-        self.start(status, headers, len(body))
-        self.write(body)
-        self.end()
+        self.reply.start(status, headers, len(body))
+        self.reply.write(body)
+        self.reply.end()
+
+    # As a sink.
 
     def start(self, status: int, headers: Headers, size: int | None = None) -> None:
-        self.started = True
-        self.status = status
         self._head = (headers, size)
         for follower in self._followers:
             self._start_follower(follower)
@@ -284,18 +289,18 @@ class Flight(Inquiry):
             self._dropped += passed
 
     def end(self) -> None:
-        self.ended = True
         # Until its answer is stored, one that comes now gets it here.
         self.open = self.open and self.failure is None
         for follower in self._followers:
             # Who has everything is done, or the end of its own time could come between.
-            if follower.call.started and not follower.whole and follower.position == self.count:
+            if follower.call.reply.begun() and not follower.whole and follower.position == self.count:
                 if self.ledger.error is not None:
                     follower.call.ledger.error = self.ledger.error
-                follower.call.end()
+                follower.call.reply.end()
 
     def land(self) -> None:
         """It is over: its followers take what they have not got yet, and are done."""
+        self.landed = True
         for follower in list(self._followers):
             follower.wake()
 
@@ -318,11 +323,11 @@ class Flight(Inquiry):
     @property
     def streamed(self) -> bool:
         """Whether the answer is a stream of events, and complete."""
-        return self.status == 200 and self._head[1] is None
+        return self.reply.status == 200 and self._head[1] is None
 
-    def reply(self) -> tuple[int, Headers, bytes]:
+    def told(self) -> tuple[int, Headers, bytes]:
         """The whole of an answer that is kept: status, headers and body."""
-        return self.status, list(self._head[0]), b"".join(self._chunks)
+        return self.reply.status, list(self._head[0]), b"".join(self._chunks)
 
     @property
     def short(self) -> bool:

@@ -85,15 +85,14 @@ class AsgiCall(Call):
         self._head: dict[str, Any] | None = None
         self._body: list[bytes] = []
         self._complete = False
-        self._interjecting: asyncio.Task[None] | None = None
+        self._pushing: asyncio.Task[None] | None = None
         self._draining: asyncio.Task[None] | None = None
         self._room: Callable[[], None] | None = None
         self._sending = asyncio.Lock()
-        self.aborted = False
+        self._whole = self._aborted = False
         self.closes = False
 
     def start(self, status: int, headers: Headers, size: int | None = None) -> None:
-        self.started = True
         if size is not None:
             headers.append((b"content-length", b"%d" % size))
         if self.closes or self._app.draining:
@@ -101,23 +100,20 @@ class AsgiCall(Call):
         self._head = {"type": "http.response.start", "status": status, "headers": headers}
 
     def write(self, data: bytes) -> None:
-        self.latest = data
-        self._body.append(data if self.restorer is None else self.restorer.feed(data))
+        self._body.append(data)
 
     def end(self) -> None:
-        restorer, self.restorer = self.restorer, None
-        if restorer is not None:
-            self._body.append(restorer.end())
-        self.ended = True
+        self._whole = True
 
     def abort(self) -> None:
-        self.aborted = True
+        self._aborted = True
 
-    def interject(self, data: bytes) -> None:
-        if not self._body and not self._sending.locked():
-            self.write(data)
-            self._interjecting = asyncio.create_task(self.drain())
-            self._interjecting.add_done_callback(seen)
+    def push(self) -> None:
+        self._pushing = asyncio.create_task(self.drain())
+        self._pushing.add_done_callback(seen)
+
+    def idle(self) -> bool:
+        return not self._body and not self._sending.locked()
 
     def congested(self) -> bool:
         return bool(self._body) or self._head is not None or self._sending.locked()
@@ -128,28 +124,35 @@ class AsgiCall(Call):
             self._draining = asyncio.create_task(self.drain())
             self._draining.add_done_callback(self._drained)
 
+    def left(self) -> None:
+        """The client has left."""
+        if not self.reply.over():
+            self.reply.lost()
+        self._app.gateway.cancel(self, ClientClosedRequest())
+
     def _drained(self, draining: asyncio.Task[None]) -> None:
         self._draining = None
         room, self._room = self._room, None
         if draining.cancelled() or draining.exception() is not None:
-            self.gone = True  # a server that says so by an error
-            self._app.gateway.cancel(self, ClientClosedRequest())
+            self.left()  # a server that says so by an error
         elif room is not None:
             room()
 
     async def drain(self) -> None:
         """Hand over what was written; waits while the client does not take it."""
+        if self.reply.broken() and not self._aborted:
+            return
         async with self._sending:  # what was interjected may still be on its way
             if self._head is not None:
                 head, self._head = self._head, None
                 await self._send(head)
             body, self._body = self._body, []
             data = body[0] if len(body) == 1 else b"".join(body)
-            if self._complete or self.aborted:
+            if self._complete or self._aborted:
                 return
-            if data or self.ended:
-                self._complete = self.ended
-                await self._send({"type": "http.response.body", "body": data, "more_body": not self.ended})
+            if data or self._whole:
+                self._complete = self._whole
+                await self._send({"type": "http.response.body", "body": data, "more_body": not self._whole})
 
 
 class EdgeApplication:
@@ -198,11 +201,11 @@ class EdgeApplication:
         size = call.declared
         call.closes = size is None or size > DRAINED
         gateway.open(call)
-        if not call.ended and await self._receive_body(call, receive, size):
+        if not call.reply.over() and await self._receive_body(call, receive, size):
             gateway.admit(call)
-        if call.gone:
+        if call.reply.broken():
             return
-        if call.ended:
+        if call.reply.over():
             await call.drain()
             return
         await self._fetch(call, receive)
@@ -217,8 +220,7 @@ class EdgeApplication:
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
-                call.gone = True
-                self.gateway.cancel(call, ClientClosedRequest())
+                call.left()
                 return False
             data: bytes = message.get("body", b"")
             received += len(data)
@@ -248,8 +250,7 @@ class EdgeApplication:
         try:
             self.fetch(call, over.set)
             await over.wait()
-            if not call.gone:
-                await call.drain()
+            await call.drain()
         finally:
             watching.cancel()
 
@@ -257,9 +258,8 @@ class EdgeApplication:
         """Cancel what is fetched when the client leaves."""
         while (await receive())["type"] != "http.disconnect":
             pass
-        if not call.ended:
-            call.gone = True
-            self.gateway.cancel(call, ClientClosedRequest())
+        if not call.reply.over():
+            call.left()
 
     def fetch(self, call: Call, over: Callable[[], None] | None = None) -> None:
         """Have the gateway get the answer, and call `over` when that has come to its end."""
@@ -295,7 +295,7 @@ class EdgeApplication:
     def interrupt(self) -> None:
         """End what is still running: streams in an error event, other answers with a 503."""
         for call in list(self._running):
-            if not call.ended:
+            if not call.reply.over():
                 self.gateway.cancel(call, ShuttingDown())
 
     # Beside the API.

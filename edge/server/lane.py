@@ -156,11 +156,15 @@ class LaneCall(Call):
 
     # As a turn.
 
+    @property
+    def ended(self) -> bool:
+        return self.reply.ended()
+
     def begin(self) -> None:
         self._begun = True
         gateway = self.lane.gateway
         gateway.open(self)
-        if self.ended:
+        if self.reply.over():
             return
         state: State = self.state
         limit = state.max_body_bytes
@@ -206,9 +210,9 @@ class LaneCall(Call):
             self._admit()
 
     def lost(self) -> None:
-        if self.ended or self.gone:
+        if self.reply.over():
             return
-        self.gone = True
+        self.reply.lost()
         self.lane.gateway.cancel(self, ClientClosedRequest())
 
     def _admit(self) -> None:
@@ -217,13 +221,12 @@ class LaneCall(Call):
             self._parts = None
         edge = self.lane.edge
         edge.gateway.admit(self)
-        if not self.ended:
+        if not self.reply.over():
             edge.fetch(self)
 
     # As a sink.
 
     def start(self, status: int, headers: Headers, size: int | None = None) -> None:
-        self.started = True
         lane = self.lane
         if not self.complete and (self.declared is None or self.declared > DRAINED):
             self.closes = True
@@ -243,11 +246,6 @@ class LaneCall(Call):
         self._fields = [*lane.server_state.default_headers, *headers]
 
     def write(self, data: bytes) -> None:
-        self.latest = data
-        if self.gone:
-            return
-        if self.restorer is not None:
-            data = self.restorer.feed(data)
         if self._chunked and data:
             data = join_chunk(data)
         if self._fields is not None:
@@ -259,12 +257,6 @@ class LaneCall(Call):
         self.lane.transport.write(data)
 
     def end(self) -> None:
-        self.ended = True
-        if self.gone:
-            return
-        restorer, self.restorer = self.restorer, None
-        if restorer is not None and (rest := restorer.end()):
-            self.write(rest)
         if self._fields is not None:
             self.write(b"")
         if self._chunked:
@@ -272,7 +264,6 @@ class LaneCall(Call):
         self.lane.answered()
 
     def abort(self) -> None:
-        self.gone = True
         self.lane.transport.abort()
 
     def congested(self) -> bool:

@@ -296,7 +296,7 @@ class Attempt(Receiver):
         self._desk.replies.stream(inquiry, self._tried.status, headers)
         ready, self._ready = bytes(self._ready), bytearray()
         self._enter(RELAY)
-        inquiry.write(ready)
+        inquiry.reply.write(ready)
         self._deadline.next_bytes()
         if self._end is True:
             self._finish_stream()
@@ -307,22 +307,22 @@ class Attempt(Receiver):
     def _pass_on(self, data: bytes) -> None:
         inquiry, relay = self._inquiry, self._events()
         if ready := relay.take(data):
-            inquiry.write(ready)
+            inquiry.reply.write(ready)
         self._deadline.heard |= relay.moved
-        if relay.stream.finished or relay.stream.failed or inquiry.congested():
+        if relay.stream.finished or relay.stream.failed or inquiry.reply.congested():
             self._go_on()
 
     def _go_on(self) -> None:
         """What is next, once the client has taken what it has?"""
         inquiry, stream = self._inquiry, self._events().stream
-        if inquiry.congested():
+        if inquiry.reply.congested():
             if not self._waits:
                 self._waits = True
                 if self._wire is not None:
                     self._wire.pause()
                 self._waited()
                 self._deadline.taken()
-                inquiry.when_room(self._room)
+                inquiry.reply.when_room(self._room)
         elif stream.finished or stream.failed:
             self._waited()
             self._enter(REST)
@@ -335,7 +335,7 @@ class Attempt(Receiver):
         elif self._end:
             self._waited()
             if ready := self._events().take_end():
-                inquiry.write(ready)
+                inquiry.reply.write(ready)
             self._finish_stream()
 
     def _room(self) -> None:
@@ -351,12 +351,12 @@ class Attempt(Receiver):
     def _finish_stream(self) -> None:
         inquiry, relay, stream = self._inquiry, self._events(), self._events().stream
         if self._state == REST and (rest := relay.rest(bytes(self._ready))):
-            inquiry.write(rest)
+            inquiry.reply.write(rest)
         if not stream.failed and not relay.complete:
             raise UpstreamStreamBroken
         self._deadline.stop()
         self._desk.accounts.settle(inquiry, self._tried, None)
-        inquiry.end()
+        inquiry.reply.end()
         self._pass(AttemptFailed(stream.early_error()[0], stream.error_data) if stream.failed else None)
 
     def _events(self) -> EventRelay:
@@ -417,7 +417,7 @@ class Attempt(Receiver):
         self._enter(ENDED)
         self._deadline.stop()
         self._waited()
-        inquiry.when_room(None)
+        inquiry.reply.when_room(None)
         if self._collected is not None:
             self._collected.let_go()
         if not tried.charged:

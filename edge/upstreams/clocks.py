@@ -187,7 +187,7 @@ class Deadline:
         if keepalive_s:
             self._call = call
             self._keep_alive = send
-            self._latest = call.latest
+            self._latest = call.reply.latest
             self._speak_at = self._made + keepalive_s
 
     def next_bytes(self) -> None:
@@ -233,12 +233,12 @@ class Deadline:
         call = self._call
         if call is None:
             return
-        silent = call.latest is self._latest
+        silent = call.reply.latest is self._latest
         if silent and now < self._speak_at:
             return
         if silent:
             self._keep_alive(call)
-        self._latest = call.latest
+        self._latest = call.reply.latest
         self._speak_at = now + self._times.keepalive_s
 
     def start(self) -> None:

@@ -119,5 +119,5 @@ def facts(call) -> tuple:
         (call.body, call.payload.model) if answered else call.ledger.error.code,
         given if call.request_id == given else len(call.request_id),
         [getattr(call, name, None) for name in ("chunks", "received")] if answered else None,
-        (call.key and call.key.id, call.status, call.admitted, call.settled, call.gone),
+        (call.key and call.key.id, call.reply.status, call.admitted, call.settled, call.reply.state),
     )

@@ -61,9 +61,9 @@ def test_what_is_too_long_to_be_joined_is_not_stored_either():
         made, flight = answers(), a_flight(False)
         body = json.dumps({"choices": [{"finish_reason": "stop", "message": {"content": "x" * size}}]}).encode()
         flight.add(asked(CHAT), NoClock(), lambda error: None)
-        flight.start(200, [], len(body))
-        flight.write(body)
-        flight.end()
+        flight.reply.start(200, [], len(body))
+        flight.reply.write(body)
+        flight.reply.end()
         made.keep(flight)
         assert (made.memory.get(flight.plan.digest) is not None) is stored
 
@@ -72,11 +72,11 @@ def test_a_stream_is_kept_for_who_wants_json_as_far_as_json_may_go():
     flight, event = a_flight(True), b"data: " + bytes(1 << 20) + b"\n\n"
     follower = flight.add(asked(CHAT), NoClock(), lambda error: None)
     assert follower.whole
-    flight.start(200, [])
+    flight.reply.start(200, [])
     for number in range(1, 80):
-        flight.write(event)
+        flight.reply.write(event)
         assert flight.kept is (number * len(event) <= MAX_WHOLE)
-    assert len(flight.reply()[2]) <= len(event)
+    assert len(flight.told()[2]) <= len(event)
 
 
 class NoClock:
@@ -93,13 +93,12 @@ class Sink(Asked):
         self.ends = 0
 
     def start(self, status, headers, size=None):
-        self.started = True
+        pass
 
     def write(self, data):
         self.body_written += data
 
     def end(self):
-        self.ended = True
         self.ends += 1
 
 
@@ -111,8 +110,8 @@ class Crashing(Dispatch):
         call.ledger.attempt = SimpleNamespace(
             error_event=lambda error, _: error.code.encode(), broke=False, dropped=(), warnings=frozenset()
         )
-        call.start(200, [])
-        call.write(b"a word, ")
+        call.reply.start(200, [])
+        call.reply.write(b"a word, ")
         asyncio.get_running_loop().call_soon(self._finish, ZeroDivisionError())
 
 

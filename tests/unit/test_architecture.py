@@ -40,7 +40,7 @@ LAYERS = [
     {"edge.redis.link", "edge.redis.node"},
     {"edge.call"},
     {"edge.inquiry"},
-    {"edge.ledger"},
+    {"edge.ledger", "edge.reply"},
     {"edge.head"},
     {"edge.config.file", "edge.config.schema"},
     {"edge.config.notes"},
@@ -79,7 +79,7 @@ HOT_MAY_IMPORT = {"bisect", "collections", "cython", "decimal", "fcntl", "hashli
 STANDALONE = "edge.simulator"
 
 
-HOLD_WHAT_IS_MADE_ABOVE = {"edge.call", "edge.inquiry", "edge.ledger"}
+HOLD_WHAT_IS_MADE_ABOVE = {"edge.call", "edge.inquiry", "edge.ledger", "edge.reply"}
 """What all stages write into: they name the types of that, for the type checker alone, and do nothing with it."""
 
 

@@ -1,0 +1,48 @@
+# How far a reply is, as compiled modules know it.
+
+cdef int NEW, EARLY, STARTED, ENDED, BROKEN
+cdef int PROMISE, START, WRITE, INTERJECT, END, BREAK, FORBIDDEN
+cdef bytes TABLE
+
+
+cdef class Sink:
+    cdef object __weakref__
+
+    cpdef start(self, int status, list headers, object size=*)
+    cpdef write(self, bytes data)
+    cpdef end(self)
+    cpdef abort(self)
+    cpdef push(self)
+    cpdef bint idle(self) except -1
+    cpdef bint congested(self) except -1
+    cpdef when_room(self, object room)
+
+
+cdef class Reply:
+    cdef readonly int state, status
+    cdef readonly bytes latest
+    cdef public object restorer
+    cdef Sink _sink
+
+    cdef int _step(self, int step) except -1
+    cpdef promise(self, int status, list headers)
+    cpdef start(self, int status, list headers, object size=*)
+    cpdef write(self, bytes data)
+    cpdef interject(self, bytes data)
+    cdef _put(self, bytes data)
+    cpdef end(self)
+    cpdef abort(self)
+    cpdef lost(self)
+    cdef _let_go(self)
+    cpdef bint new(self)
+    cpdef bint promised(self)
+    cpdef bint ended(self)
+    cpdef bint broken(self)
+    cpdef bint over(self)
+    cpdef bint begun(self)
+    cpdef bint has_answer(self)
+    cpdef bint congested(self) except -1
+    cpdef when_room(self, object room)
+
+
+cpdef bint is_stream(list headers) except -1
