@@ -113,4 +113,6 @@ class Call(Inquiry):
             model if model and model in self.state.settings.models else "",
             self.peer,
             self.pii,
+            len(self.body),
+            self.reply.sent,
         )

@@ -366,6 +366,7 @@ class Dispatch(Outcome):
         if tried.spent or rest > settings.retry_wait_s or delay >= self._deadline.left():
             return False
         if not self._desk.budget.take(settings.retry_budget, now):
+            self._desk.meter.count("edge_retry_budget_exhausted_total", tried.provider.name)
             tried.spent = True
             return False
         self._retries += 1

@@ -239,6 +239,8 @@ class RequestRecord:
         alias: str = "",
         peer: str = "",
         pii: str = "",
+        request_bytes: int = 0,
+        response_bytes: int = 0,
     ) -> None:
         self.request_id = request_id
         self.endpoint = endpoint
@@ -269,6 +271,8 @@ class RequestRecord:
         self.alias = alias
         self.peer = peer
         self.pii = pii
+        self.request_bytes = request_bytes
+        self.response_bytes = response_bytes
 
     def kind(self) -> tuple[object, ...]:
         """What it has in common with others, for which the same is to be counted and logged but for the numbers."""
@@ -333,7 +337,7 @@ class Observer(Protocol):
 class Meter(Protocol):
     """What is counted beside requests. As hooks, these must not wait and must not raise.
 
-    `metric` is a name that `edge/telemetry/metrics.py` lists, `labels` are the values of its labels in their order;
+    `metric` is a name that `edge/telemetry/families.py` lists, `labels` are the values of its labels in their order;
     they come from a closed set, never from a client.
     """
 

@@ -21,6 +21,7 @@ cdef class Sink:
 cdef class Reply:
     cdef readonly int state, status
     cdef readonly bytes latest
+    cdef readonly Py_ssize_t sent
     cdef public object restorer
     cdef Sink _sink
 

@@ -72,8 +72,9 @@ class Sink:
 
 
 class Reply:
-    """``status`` is that of its head, 0 before there is one; ``latest`` what was last written. ``restorer`` puts what
-    were pseudonyms back into it, for this client alone, so what is written passes it last.
+    """``status`` is that of its head, 0 before there is one; ``latest`` what was last written, ``sent`` how many bytes
+    of its body were. ``restorer`` puts what were pseudonyms back into it, for this client alone, so what is written
+    passes it last.
 
     It lets go of its sink, which may hold it, when it is over.
     """
@@ -82,6 +83,7 @@ class Reply:
         self.state = NEW
         self.status = 0
         self.latest = b""
+        self.sent = 0
         self.restorer: Restorer | None = None
         self._sink: Sink | None = sink
 
@@ -130,6 +132,7 @@ class Reply:
         if self.restorer is not None:
             data = self.restorer.feed(data)
         if self._sink is not None:
+            self.sent += len(data)
             self._sink.write(data)
 
     def end(self) -> None:
@@ -139,6 +142,7 @@ class Reply:
             return
         restorer, self.restorer = self.restorer, None
         if restorer is not None and (rest := restorer.end()):
+            self.sent += len(rest)
             sink.write(rest)
         self._let_go()
         sink.end()

@@ -116,6 +116,11 @@ class Answers:
         self._generation.bump()
         return result
 
+    @property
+    def queued(self) -> int:
+        """Answers that are still to be written to Redis."""
+        return 0 if self._remote is None else int(self._remote.queued)
+
     # Finding.
 
     def exact(self, call: Call) -> Exact:

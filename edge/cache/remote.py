@@ -247,6 +247,11 @@ class RemoteCache:
     def _written(self, result: str) -> None:
         self._meter.count("edge_cache_writes_total", "redis", result)
 
+    @property
+    def queued(self) -> int:
+        """Answers that are still to be written."""
+        return len(self._queue)
+
     async def close(self) -> None:
         """Write what is queued, for a second at most. The client is closed after this, by its owner."""
         self._closed = True

@@ -304,6 +304,7 @@ class Log(Settings, frozen=True, kw_only=True):
 
 class Telemetry(Settings, frozen=True, kw_only=True):
     log: Log = field(default_factory=Log)
+    genai_metrics: bool = True
     trace_file: Annotated[str, Meta(min_length=1)] | None = None
     trace_max_bytes: Annotated[int, Meta(ge=65536, le=1 << 40)] = 67108864
 

@@ -12,15 +12,11 @@ from io import BytesIO
 from time import perf_counter
 from typing import Any
 
-import msgspec
-from blacksheep import Application, Content, Request, Response, Router
+from blacksheep import Application
 
-from edge import __version__
-from edge._fast import COMPILED
 from edge.call import Call
 from edge.config import Config, is_loopback
 from edge.config.file import resolve
-from edge.dialects import openai
 from edge.errors import (
     AdminRequired,
     ClientClosedRequest,
@@ -29,15 +25,14 @@ from edge.errors import (
     InvalidApiKey,
     RequestTooLarge,
     ShuttingDown,
-    UnsupportedRoute,
 )
 from edge.gateway import Load
 from edge.head import Head, varying_of
-from edge.routes import EXISTING, PROBES, UNKNOWN, Match, match
+from edge.routes import PROBES, UNKNOWN, Match, match
 from edge.server.compose import Edge, compose, tell_notes
-from edge.server.explaining import what_if_sent
+from edge.server.levels import Levels
+from edge.server.pages import PUBLIC, build_pages
 from edge.telemetry.logs import where
-from edge.telemetry.metrics import CONTENT_TYPE, PERIOD_S
 
 __all__ = ["EdgeApplication", "create_app"]
 
@@ -45,14 +40,7 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-PAGES = (
-    "GET /health, GET /metrics, GET /admin/api/savings, GET /admin/api/upstreams, POST /admin/api/upstreams/order, "
-    "POST /admin/api/cache/clear, POST /admin/api/explain"
-)
 ALL_METHODS = ((b"allow", b"GET, HEAD, POST, OPTIONS"), (b"content-length", b"0"))
-ALIVE = ("/health", "/health/live", "/healthz", "/livez")
-READY = ("/health/ready", "/readyz")
-PUBLIC = frozenset(path.encode() for path in (*ALIVE, *READY))
 DRAINED = 65536
 """A refused request's unread body is read off up to this many bytes, to keep the connection; for a larger one the
 connection is closed."""
@@ -160,13 +148,13 @@ class EdgeApplication:
 
     def __init__(self, edge: Edge) -> None:
         self.gateway, self.metrics, self.logs = edge.gateway, edge.metrics, edge.logs
-        self.health, self._trace = edge.health, edge.trace
+        self._health, self._trace = edge.health, edge.trace
         self.ready = False
         self.draining = False
         self._running: set[Call] = set()
         self._reloading: set[asyncio.Task[None]] = set()
-        self._looking: asyncio.TimerHandle | None = None
-        self._pages = self._build_pages()
+        self.levels = Levels(edge.gateway, edge.metrics, edge.logs)
+        self._pages = build_pages(self, edge)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -320,91 +308,19 @@ class EdgeApplication:
             return False
         return True
 
-    def _build_pages(self) -> Application:
-        app = Application(router=Router())
-        app.show_error_details = False  # whatever the environment says
-        app.on_start(self._start)
-        app.on_stop(self._stop)
-        build = "compiled" if COMPILED else "pure"
-
-        async def health() -> Response:
-            return json_response(200, {"status": "ok", "version": __version__, "build": build})
-
-        async def health_ready() -> Response:
-            available, configured = self.health.available()
-            told = {"status": "ready" if self.ready else "draining", "upstreams": configured, "available": available}
-            return json_response(200 if self.ready else 503, told)
-
-        async def metrics() -> Response:
-            return Response(200, content=Content(CONTENT_TYPE.encode(), self.metrics.render()))
-
-        async def savings() -> Response:
-            return json_response(200, self.metrics.savings())
-
-        async def clear_cache() -> Response:
-            shared = await self.gateway.answers.clear()
-            return json_response(200, {"memory": "cleared", "redis": shared})
-
-        async def explained(request: Request) -> Response:
-            try:
-                told = await what_if_sent(self.gateway, request.url.query, list(request.headers), request.stream())
-            except EdgeError as error:
-                return refusal(error)
-            return json_response(200, told)
-
-        async def upstreams() -> Response:
-            return json_response(200, {"upstreams": self.health.upstreams()})
-
-        async def order(request: Request) -> Response:
-            try:
-                return json_response(200, self.health.obey(await request.read() or b""))
-            except EdgeError as error:
-                return refusal(error)
-
-        async def unknown(_: Request) -> Response:
-            error = UnsupportedRoute(f"This route does not exist. There are: {EXISTING}, {PAGES}.")
-            return refusal(error)
-
-        async def anybody_there() -> Response:
-            return Response(200)
-
-        reads = ("GET", "HEAD")
-        pages: dict[str, tuple[tuple[str, ...], Callable[..., Awaitable[Response]]]] = {
-            **dict.fromkeys(ALIVE, (reads, health)),
-            **dict.fromkeys(READY, (reads, health_ready)),
-            "/": (("HEAD",), anybody_there),
-            "/metrics": (reads, metrics),
-            "/admin/api/savings": (reads, savings),
-            "/admin/api/upstreams": (reads, upstreams),
-            "/admin/api/cache/clear": (("POST",), clear_cache),
-            "/admin/api/explain": (("POST",), explained),
-            "/admin/api/upstreams/order": (("POST",), order),
-        }
-        for path, (methods, page) in pages.items():
-            for method in methods:
-                app.router.add(method, path, page)
-            app.router.add("OPTIONS", path, options((*methods, "OPTIONS")))
-        app.router.fallback = unknown
-        return app
-
-    async def _start(self, _: Application) -> None:
+    async def start(self, _: Application) -> None:
         self.logs.start()
         if self._trace is not None:
             self._trace.start()
         await self.gateway.answers.start()
-        self.health.start()
-        self._look(asyncio.get_running_loop())
+        self._health.start()
+        self.levels.start()
         self.ready = True
 
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.metrics.look()
-        self._looking = loop.call_later(PERIOD_S, self._look, loop)
-
-    async def _stop(self, _: Application) -> None:
+    async def stop(self, _: Application) -> None:
         self.ready = False
-        self.health.stop()
-        if self._looking is not None:
-            self._looking.cancel()
+        self._health.stop()
+        self.levels.stop()
         for task in self._reloading:
             task.cancel()
         await self.gateway.close()
@@ -412,15 +328,6 @@ class EdgeApplication:
         if self._trace is not None:
             self._trace.stop()
         self.logs.stop()
-
-
-def options(methods: tuple[str, ...]) -> Callable[[], Awaitable[Response]]:
-    """What answers OPTIONS of a page."""
-
-    async def answer() -> Response:
-        return Response(200, [(b"allow", ", ".join(methods).encode())], Content(b"text/plain", b""))
-
-    return answer
 
 
 def is_public(path: bytes) -> bool:
@@ -438,11 +345,3 @@ def declared_size(head: Head, headers: Headers) -> int | None:
     if b"transfer-encoding" in head.index:
         return None
     return next((int(value) for name, value in headers if name == b"content-length" and value), 0)
-
-
-def refusal(error: EdgeError) -> Response:
-    return Response(error.status, content=Content(b"application/json", openai.error_body(error)))
-
-
-def json_response(status: int, data: Any) -> Response:
-    return Response(status, content=Content(b"application/json", msgspec.json.encode(data)))

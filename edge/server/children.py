@@ -11,7 +11,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-__all__ = ["ELSEWHERE", "HANDLED", "Slot", "Worker", "fork", "how", "send", "tell", "text"]
+__all__ = [
+    "ELSEWHERE",
+    "HANDLED",
+    "Slot",
+    "Worker",
+    "counts",
+    "fork",
+    "how",
+    "reason",
+    "send",
+    "tell",
+    "text",
+]
 
 ELSEWHERE = -1
 """The place of a worker of the program before this one, where its memory could not be taken over."""
@@ -57,6 +69,18 @@ class Slot:
     def close(self) -> None:
         for listener in self.listeners:
             listener.close()
+
+
+def counts(slots: list[Slot]) -> dict[str, int]:
+    """How many workers are doing what: one that is ``missing`` has ended, and its successor waits for its turn."""
+    found = {"missing": 0, "starting": 0, "ready": 0, "retiring": 0}
+    for slot in slots:
+        found["retiring"] += len(slot.retiring)
+        if slot.worker is not None:
+            found["ready" if slot.worker.ready else "starting"] += 1
+        elif not slot.leaving:
+            found["missing"] += 1
+    return found
 
 
 def fork(work: Callable[[], int]) -> int:
@@ -106,6 +130,13 @@ def tell(pid: int, number: int) -> None:
 def text(file: int, begin: int) -> str:
     """A part of what a helper has written."""
     return os.pread(file, COMPLAINT, max(begin, 0)).decode("utf-8", "replace")
+
+
+def reason(worker: Worker, status: int) -> str:
+    """Why a worker is gone, in a word: for a metric."""
+    if worker.stacks_at is not None:
+        return "stalled"
+    return "signal" if os.WIFSIGNALED(status) else "exit"
 
 
 def how(status: int) -> str:

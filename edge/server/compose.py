@@ -18,6 +18,7 @@ from edge.guard.limits import KeyLimits, shared_limits, shared_spend
 from edge.guard.reservation import Counts
 from edge.state import build_state
 from edge.telemetry import Fanout
+from edge.telemetry.genai import vendor
 from edge.telemetry.logs import Logs
 from edge.telemetry.metrics import Metrics, shared_slots
 from edge.telemetry.trace_file import TraceFile
@@ -81,9 +82,15 @@ def compose(
     shared = Shared() if shared is None else shared
     if logs is None:
         logs = Logs(config.telemetry.log.level, config.telemetry.log.format)
-    metrics = Metrics(shared.slots, shared.region, since=shared.since)
     seed = random.getrandbits(63)
     state = build_state(config, keys, loopback_only=loopback_only, seed=seed)
+
+    def vendor_of(name: str) -> str:
+        known = gateway.state.settings.providers.get(name)
+        return name if known is None else vendor(name, known.base_url)
+
+    vendors = vendor_of if config.telemetry.genai_metrics else None
+    metrics = Metrics(shared.slots, shared.region, since=shared.since, vendors=vendors)
     answers = Answers(config.cache, metrics, shared.generation, logs.log)
     limits = KeyLimits(shared.limits, shared.region, metrics)
     counts = Counts(shared.limits, shared.spend, shared.region, metrics)

@@ -45,6 +45,7 @@ from edge.state import build_state
 from edge.telemetry.logs import Logs, where
 from edge.telemetry.metrics import LAYOUT as METRICS_LAYOUT
 from edge.telemetry.metrics import shared_slots
+from edge.telemetry.supervision import Supervision
 from edge.upstreams.notices import notices_size
 
 __all__ = ["StartError", "launch"]
@@ -111,7 +112,7 @@ def launch(
         for slot in slots:
             for worker in slot.retiring:
                 worker.place = ELSEWHERE
-    metric_slots = shared_slots(places(server.workers), memory.metrics.view)
+    metric_slots = shared_slots(places(server.workers) + 1, memory.metrics.view)
     generation = Generation(memory.generation.view)
     table = shared_limits(places(server.workers), memory.lock, memory.limits.view)
     spend = shared_spend(places(server.workers), memory.lock, memory.spend.view)
@@ -198,6 +199,7 @@ def launch(
         drain_delay_s=server.drain_delay_s,
         configuration=settings,
         worker_gone=worker_gone,
+        watcher=Supervision(metric_slots, places(server.workers) + 1),
         hand_over=hand_over if can_upgrade else None,
         before_execution=logs.stop,
         after_failure=logs.start,
@@ -262,7 +264,7 @@ class Memory:
                 os.close(file)
             given = {}
         self.beats = share("beats", BEAT.size * count, layout, given.get("beats"))
-        self.metrics = share("metrics", Slots.size(count), layout, given.get("metrics"))
+        self.metrics = share("metrics", Slots.size(count + 1), layout, given.get("metrics"))
         self.limits = share("limits", limits_size(count), layout, given.get("limits"))
         self.spend = share("spend", spend_size(count), layout, given.get("spend"))
         self.generation = share("generation", PAGESIZE, layout, given.get("generation"))

@@ -23,14 +23,28 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from mmap import mmap
-from typing import Any, Protocol
+from typing import Any
 
-from edge.server.children import COMPLAINT, ELSEWHERE, HANDLED, Slot, Worker, fork, how, send, tell, text
+from edge.server.children import (
+    COMPLAINT,
+    ELSEWHERE,
+    HANDLED,
+    Slot,
+    Worker,
+    counts,
+    fork,
+    how,
+    reason,
+    send,
+    tell,
+    text,
+)
 from edge.server.handover import Handover, LeftSlot, LeftWorker, execute, rehearse
 from edge.server.memory import open_file
+from edge.server.oversight import Configuration, Watcher
 from edge.server.worker import BEAT, CONFIGURATION, READY, UNREADY, Orders
 
-__all__ = ["Configuration", "Supervisor", "places"]
+__all__ = ["Supervisor", "places"]
 
 STALL_S = 3.0
 """A worker whose loop has not turned for this long is stalled. Found within a tick, so in less than 5 s."""
@@ -44,20 +58,6 @@ HEALTHY_S = 5.0
 
 Serve = Callable[[Orders], None]
 Log = Any
-
-
-class Configuration(Protocol):
-    """How the supervisor has a configuration read."""
-
-    def read(self, file: int) -> bool:
-        """In a process of its own: write to `file` what workers need of it, and return True; or why it cannot be
-        used, line by line, and return False.
-        """
-        ...
-
-    def adopt(self, file: int) -> None:
-        """Serve by what `read` has written, from the next worker on."""
-        ...
 
 
 @dataclass(slots=True)
@@ -93,6 +93,7 @@ class Supervisor:
         drain_delay_s: float = 0.0,
         configuration: Configuration,
         worker_gone: Callable[[int], None],
+        watcher: Watcher,
         hand_over: Callable[[list[LeftSlot]], Handover] | None = None,
         before_execution: Callable[[], None] = lambda: None,
         after_failure: Callable[[], None] = lambda: None,
@@ -106,6 +107,7 @@ class Supervisor:
         self._configuration = configuration
         self._latest = -1
         self._worker_gone = worker_gone
+        self._watcher = watcher
         self._hand_over = hand_over
         self._before_execution = before_execution
         self._after_failure = after_failure
@@ -153,6 +155,7 @@ class Supervisor:
                 self._watch()
                 self._retire()
                 self._help()
+                self._watcher.workers(counts(self._slots))
         finally:
             signal.set_wakeup_fd(-1)
             if self._helper is not None:
@@ -259,16 +262,19 @@ class Supervisor:
             errors = text(file, 0).splitlines() if os.WIFEXITED(status) else [f"reading it ended by {how(status)}"]
             self._log.error("reload refused, the old configuration stays", errors=errors)
             os.close(file)
+            self._watcher.reloaded(False)
             return
         try:
             self._configuration.adopt(file)
         except Exception as error:  # noqa: BLE001 - whatever it is, the old configuration still serves
+            self._watcher.reloaded(False)
             self._log.error("reload refused, the old configuration stays", errors=[type(error).__name__])
             os.close(file)
             return
         if self._latest >= 0:
             os.close(self._latest)
         self._latest = file
+        self._watcher.reloaded(True)
         for slot in self._slots:
             if slot.worker is not None:  # those of the program before this one may not understand it
                 self._give(slot.worker)
@@ -379,6 +385,7 @@ class Supervisor:
             slot.failures = 0 if now - worker.started > HEALTHY_S else slot.failures + 1
             slot.start_at = now + BACKOFF_S[min(max(slot.failures - 1, 0), len(BACKOFF_S) - 1)]
             if self._draining_since is None:
+                self._watcher.replaced(reason(worker, status))
                 self._log.error("worker ended", worker=pid, how=how(status))
 
     def _hopeless(self) -> bool:

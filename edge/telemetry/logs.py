@@ -67,6 +67,11 @@ class Logs:
         """Lines that were lost in this process, because the queue was full or could not be written."""
         return self._writer.dropped
 
+    @property
+    def queued(self) -> int:
+        """Bytes of lines that are still to be written."""
+        return self._writer.queued
+
     def _tell_of_drops(self, count: int) -> None:
         self.log.warning("log lines were dropped", count=count)
 

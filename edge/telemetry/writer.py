@@ -75,6 +75,11 @@ class LineWriter:
         """Lines that were lost: they found no room, or could not be written."""
         return int(self._refused + self._lost)
 
+    @property
+    def queued(self) -> int:
+        """Bytes that nobody has taken yet."""
+        return int(self._handed - self._taken + self.lines.size)
+
     def put(self, line: bytes) -> None:
         """Write a line, which has no end yet. May be called by any thread."""
         if self.full():

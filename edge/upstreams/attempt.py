@@ -278,7 +278,7 @@ class Attempt(Receiver):
     def _commit(self) -> None:
         """Content, an error or the end has come: from here on the client has this upstream's answer, or none."""
         inquiry, relay = self._inquiry, self._events()
-        crossing, stream = self._crossing(), relay.stream
+        crossing, stream, since = self._crossing(), relay.stream, self._since
         if not (stream.content or stream.failed):
             raise UpstreamBadResponse(EMPTY) if relay.complete else UpstreamStreamBroken
         self._waited()
@@ -292,7 +292,7 @@ class Attempt(Receiver):
             self._pass(failure_of(said, stream.error_data))
             return
         inquiry.ledger.content_at = perf_counter()
-        self._tried.has_content(inquiry.ledger.content_at, inquiry.ledger.upstream_s)
+        self._tried.has_content(inquiry.ledger.content_at, inquiry.ledger.upstream_s, since)
         self._desk.replies.stream(inquiry, self._tried.status, headers)
         ready, self._ready = bytes(self._ready), bytearray()
         self._enter(RELAY)
@@ -424,6 +424,8 @@ class Attempt(Receiver):
             self._desk.accounts.settle(inquiry, tried, inquiry.ledger.error if error is None else error)
         if tried.request is not None:
             self._desk.asked(tried, inquiry.grant.label, error)
+            if tried.first_s >= 0.0:
+                self._desk.streamed(tried, inquiry.grant.label, inquiry.ledger.upstream_s)
         if self._timer is not None:
             self._timer.cancel()
         if self._job is not None:

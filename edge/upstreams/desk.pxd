@@ -15,9 +15,10 @@ cdef class Desk:
     cdef readonly object budget, hooks, meter, accounts, replies, slices
     cdef readonly Buffers buffers
     cdef readonly Sweep sweep
-    cdef object _asked
+    cdef object _asked, _streamed
 
     cpdef asked(self, Tried tried, str label, object error)
+    cpdef streamed(self, Tried tried, str label, double upstream_s)
 
 
 cdef class Outcome:

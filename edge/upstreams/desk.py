@@ -87,6 +87,7 @@ class Desk:
         self.sweep = sweep
         self.budget = budget
         self._asked: Memo[tuple[str, str, int], Add] = Memo()
+        self._streamed: Memo[tuple[str, str], tuple[Add, Add]] = Memo()
 
     def asked(self, tried: Tried, label: str, error: Exception | None) -> None:
         """Count a request to a provider for a model of this label, which ended with `error`, if with one."""
@@ -100,6 +101,25 @@ class Desk:
             bound = self.meter.bind("edge_upstream_requests_total", provider, label, code_of_attempt(status, None))
             add = self._asked.keep(key, bound)
         add(1.0)
+
+    def streamed(self, tried: Tried, label: str, upstream_s: float) -> None:
+        """Tell how long a stream of a model of this label took, whose inquiry has waited upstream for `upstream_s`."""
+        key = (tried.provider.name, label)
+        found = self._streamed.get(key)
+        if found is None:
+            bind = self.meter.bind
+            found = self._streamed.keep(
+                key,
+                (
+                    bind("edge_upstream_time_to_first_chunk_seconds", *key),
+                    bind("edge_upstream_time_per_output_chunk_seconds", *key),
+                ),
+            )
+        first, between = found
+        first(tried.first_s)
+        stream = tried.crossing.stream if tried.crossing is not None else None
+        if stream is not None and stream.deltas > 1:
+            between((upstream_s - tried.content_s) / (stream.deltas - 1))
 
 
 class Outcome:

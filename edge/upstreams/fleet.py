@@ -106,6 +106,11 @@ class Site:
             found = self._gates.setdefault(model, made)
         return found
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a place at an upstream here."""
+        return sum(gate.waiting for gate in list(self._gates.values()))
+
     def bound(self, settings: config.Provider) -> None:
         """Other bounds of the places at all upstreams here."""
         for gate in list(self._gates.values()):

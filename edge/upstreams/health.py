@@ -13,6 +13,7 @@ from edge._fast import Member
 from edge.config import Config, Watch
 from edge.errors import UNREADABLE, EdgeError, InvalidRequest, ProviderError, UnsupportedRoute
 from edge.hooks import Meter
+from edge.upstreams.breaker_levels import TAKES, BreakerLevels
 from edge.upstreams.fleet import Fleet
 from edge.upstreams.notices import DRAINED, OPENED, RESTORED, Notices
 from edge.upstreams.provider import Provider
@@ -78,7 +79,7 @@ class Health:
     def __init__(self, state: Callable[[], InForce], notices: Notices, meter: Meter, log: Any) -> None:
         self._state = state
         self._notices = notices
-        self._meter = meter
+        self._levels = BreakerLevels(meter)
         self._log = log
         self._seen: dict[Member, tuple[str, int]] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -108,7 +109,7 @@ class Health:
                 if notice.what == OPENED and member in self._seen:
                     self._seen[member] = self._seen[member][0], member.opened
         seen: dict[Member, tuple[str, int]] = {}
-        for provider, model, member, configured in members:
+        for provider, model, member, _ in members:
             state, opened = state_of(member), member.opened
             before, openings = self._seen.get(member, ("", 0))
             seen[member] = state, opened
@@ -116,12 +117,12 @@ class Health:
                 self._notices.tell(member.key, OPENED, member.ready, now)
             if state == before:
                 continue
-            if configured:
-                self._meter.level("edge_upstream_unavailable", float(state in ("open", "drained")), provider, model)
             if before or state != "closed":
-                log = self._log.info if state in ("closed", "half_open") else self._log.warning
+                log = self._log.info if state in TAKES else self._log.warning
                 log("upstream", provider=provider, model=model, state=state)
         self._seen = seen
+        named = {(provider, model): seen[member] for provider, model, member, configured in members if configured}
+        self._levels.tell(named, self._state().fleet.sites)
 
     def _watch(self, now: float) -> None:
         """Ask those providers that are to be watched, when it is time."""
@@ -177,7 +178,7 @@ class Health:
     def available(self) -> tuple[int, int]:
         """How many of the upstreams that the configuration names let requests through, and how many there are."""
         found = [state_of(member) for _, _, member, configured in self._members() if configured]
-        return sum(state in ("closed", "half_open") for state in found), len(found)
+        return sum(state in TAKES for state in found), len(found)
 
     def obey(self, body: bytes) -> UpstreamOrder:
         """Do what an operator orders. Raises InvalidRequest, UnsupportedRoute where there is no such upstream."""

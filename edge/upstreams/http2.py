@@ -82,6 +82,9 @@ class HttpxTransport:
         sending.add_done_callback(self._sent)
         return stream
 
+    def connections(self) -> None:
+        """httpx2 does not say."""
+
     def retire(self) -> None:
         self._keeps = False
         self._close_if_over()

@@ -21,6 +21,7 @@ cdef class Pool:
     cpdef bytes start_of(self, UpstreamRequest request)
     cpdef stale(self, Sending sending)
     cpdef withdraw(self, Sending sending)
+    cpdef connections(self)
     cpdef retire(self)
     cdef Connection _take_idle(self)
     cdef _open_or_wait(self, Sending sending)

@@ -18,7 +18,7 @@ from edge.memo import Memo
 from edge.upstreams.connection import Connection, Sending
 from edge.upstreams.receiver import Receiver
 from edge.upstreams.request import UpstreamRequest
-from edge.upstreams.wire import NO_DESCRIPTORS
+from edge.upstreams.wire import NO_DESCRIPTORS, Connections
 
 __all__ = ["Pool"]
 
@@ -102,6 +102,10 @@ class Pool:
         connecting = self._connecting.pop(sending, None)
         if connecting is not None:
             connecting.cancel()
+
+    def connections(self) -> Connections:
+        idle = len(self._idle)
+        return Connections(len(self._all) - idle, idle, self._opening, len(self._waiting))
 
     def retire(self) -> None:
         """Keep no connection beyond its answer from now on."""

@@ -16,10 +16,10 @@ cdef class Tried:
     cdef public object usage, gate
     cdef public int status, turns
     cdef readonly double begun
-    cdef public double content_s, delay
+    cdef public double content_s, delay, first_s
     cdef public bint charged
 
-    cpdef has_content(self, double now, double upstream_s)
+    cpdef has_content(self, double now, double upstream_s, double since)
     cpdef Account ready(self, double now)
     cpdef heed(self, dict index)
     cpdef refuse(self, double now)

@@ -39,8 +39,9 @@ class Tried:
 
     ``crossing`` is how the request and its answer cross, None before that is known; ``request`` what is sent, None
     before; ``status`` that of the answer, 0 before; ``content_s`` how long the inquiry had waited upstream when a
-    stream's first content came, -1.0 before; ``usage`` what a whole answer said of its tokens. ``charged``: they are in
-    the books. ``gate``: where it has a place, until that is given back.
+    stream's first content came, ``first_s`` how long that was from sending, both -1.0 before; ``usage`` what a whole
+    answer said of its tokens. ``charged``: they are in the books. ``gate``: where it has a place, until that is given
+    back.
     """
 
     def __init__(
@@ -67,13 +68,15 @@ class Tried:
         self.spent = False
         self.following: Account | None = None
         self.content_s = -1.0
+        self.first_s = -1.0
         self.usage: Usage | None = None
         self.charged = False
         self.gate: Gate | None = None
 
-    def has_content(self, now: float, upstream_s: float) -> None:
-        """A stream's first content is here."""
+    def has_content(self, now: float, upstream_s: float, since: float) -> None:
+        """The first content of a stream that was asked for `since` is here."""
         self.content_s = upstream_s
+        self.first_s = now - since
         if self.trial is not None:
             self.trial.first_content(now)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import zlib
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from edge.errors import EdgeError, Headers, UpstreamBadResponse
 from edge.upstreams.receiver import Receiver
@@ -55,11 +55,24 @@ class Wire(Protocol):
         ...
 
 
+class Connections(NamedTuple):
+    """Of a pool: with a request, without one, being opened; and how many requests wait for one."""
+
+    busy: int
+    idle: int
+    opening: int
+    waiting: int
+
+
 class Transport(Protocol):
     """A pool of connections to one origin."""
 
     def send(self, request: UpstreamRequest, receiver: Receiver) -> Wire:
         """Send, and tell `receiver` what comes of it."""
+        ...
+
+    def connections(self) -> Connections | None:
+        """How many there are; None where that is not known."""
         ...
 
     def retire(self) -> None:

@@ -409,7 +409,7 @@ def test_metrics_count_requests_tokens_and_time(edge_with_traffic):
         r'edge_requests_total{code="200",endpoint="/v1/chat/completions",model="smart",provider="openai",stream="false",tenant=""} \d',
         r'edge_requests_total{code="200",endpoint="/v1/messages",model="wise",provider="anthropic",stream="true",tenant=""} \d',
         r'edge_request_duration_seconds_count{endpoint="/v1/messages",outcome="ok",stream="true"} \d',
-        r'edge_overhead_seconds_count{endpoint="/v1/chat/completions"} \d',
+        r'edge_overhead_seconds_count{cache="",endpoint="/v1/chat/completions"} \d',
         r'edge_upstream_duration_seconds_count{model="smart",provider="openai"} \d',
         r'edge_tokens_total{model="smart",provider="openai",tenant="",type="input"} \d',
         r'edge_tokens_total{model="wise",provider="anthropic",tenant="",type="output"} \d',

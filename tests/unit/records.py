@@ -8,7 +8,8 @@ FIELDS = (
     *("request_id", "endpoint", "dialect", "provider", "model", "upstream_model", "attempts", "key_id", "tenant"),
     *("status", "stream", "outcome", "error_code", "error_kind", "duration_s", "upstream_s", "overhead_s"),
     *("time_to_first_content_s", "usage", "warnings", "cost", "estimated", "cache", "stored_provider"),
-    *("stored_model", "asked", "alias", "peer"),
+    *("stored_model", "asked", "alias", "peer", "pii"),
+    *("request_bytes", "response_bytes"),
 )
 
 USAGE = (

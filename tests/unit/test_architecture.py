@@ -66,11 +66,10 @@ LAYERS = [
 ]
 MAY_IMPORT_TELEMETRY = {"edge.cli", "edge.server", "edge.trace", "edge.whatif"}
 HOMES = {
-    "blacksheep": {"edge.server.asgi"},
+    "blacksheep": {"edge.server.asgi", "edge.server.pages"},
     "uvicorn": {f"edge.server.{name}" for name in ("worker", "protocol", "turns", "asgi_turn", "lane")},
     "httpx2": {"edge.upstreams.http2", "edge.cli"},
     "redis": {"edge.redis.client", "edge.redis.link"},
-    "prometheus_client": {"edge.telemetry.metrics"},
     "structlog": {"edge.telemetry.logs"},
     "click": {"edge.cli", "edge.migration.commands"},
     "yaml": {"edge.config.lists", "edge.config.yaml"},

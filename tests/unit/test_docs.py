@@ -20,8 +20,8 @@ from edge.config.schema import json_schema
 from edge.hooks import RequestRecord, Usage
 from edge.simulator import plan
 from edge.telemetry import Fanout
+from edge.telemetry.families import DROPPED, FAMILIES
 from edge.telemetry.logs import Logs
-from edge.telemetry.metrics import DROPPED, FAMILIES
 
 ROOT = Path(__file__).parents[2]
 NAME = re.compile(r"[a-z][a-z0-9]*((-[a-z0-9]+)+-?|-)")

@@ -26,6 +26,9 @@ class Log:
     def info(self, *args, **more): pass
     warning = error = info
 
+class Watcher:
+    def workers(self, counts): pass
+
 os.fork = fork
 listener = socket.create_server(("127.0.0.1", 0))
 supervisor = Supervisor(
@@ -36,6 +39,7 @@ supervisor = Supervisor(
     drain_s=20,
     configuration=None,
     worker_gone=lambda place: None,
+    watcher=Watcher(),
 )
 sys.exit(supervisor.run())
 """

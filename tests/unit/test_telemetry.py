@@ -59,7 +59,7 @@ def test_a_request_is_counted_once_everywhere():
         f'edge_request_duration_seconds_bucket{{{chat},le="0.025",outcome="ok",stream="false"}}': 1,
         f'edge_request_duration_seconds_bucket{{{chat},le="+Inf",outcome="ok",stream="false"}}': 1,
         f'edge_request_duration_seconds_sum{{{chat},outcome="ok",stream="false"}}': 0.0123,
-        f"edge_overhead_seconds_count{{{chat}}}": 3,
+        f'edge_overhead_seconds_count{{cache="",{chat}}}': 3,
         'edge_upstream_duration_seconds_count{model="smart",provider="openai"}': 2,
         'edge_errors_total{error_type="client_invalid",model="_other",provider=""}': 1,
         'edge_errors_total{error_type="provider_error",model="smart",provider="openai"}': 1,

@@ -1,0 +1,85 @@
+"""How full a worker is and how long it stands still, for the metrics: looked at now and then, so that a request does
+nothing for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from time import perf_counter
+
+from edge.gateway import Gateway
+from edge.telemetry.logs import Logs
+from edge.telemetry.metrics import PERIOD_S, Metrics
+
+__all__ = ["Levels"]
+
+LAG_S = 0.25
+"""A timer of this length tells by how late it comes how long the loop did something else."""
+
+
+class Levels:
+    """One worker's. Everything that is under way ends with ``stop``."""
+
+    def __init__(self, gateway: Gateway, metrics: Metrics, logs: Logs) -> None:
+        self._gateway = gateway
+        self._metrics = metrics
+        self._logs = logs
+        self._lag = metrics.bind("edge_event_loop_lag_seconds")
+        self._told: set[str] = set()
+        self._begun = 0.0
+        self._timers: list[asyncio.TimerHandle] = []
+
+    def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        gc.callbacks.append(self._collected)
+        self._timers = [loop.call_soon(self._look, loop), self._set(loop)]  # type: ignore[list-item]
+
+    def stop(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        if self._collected in gc.callbacks:
+            gc.callbacks.remove(self._collected)
+
+    def _set(self, loop: asyncio.AbstractEventLoop) -> asyncio.TimerHandle:
+        return loop.call_later(LAG_S, self._late, loop, loop.time() + LAG_S)
+
+    def _late(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        self._lag(max(loop.time() - due, 0.0))
+        self._timers[1] = self._set(loop)
+
+    def _collected(self, phase: str, found: dict[str, int]) -> None:
+        """As one of ``gc.callbacks``."""
+        now = perf_counter()
+        if phase == "start":
+            self._begun = now
+        elif self._begun:
+            self._metrics.observe("edge_gc_pause_seconds", now - self._begun, str(found["generation"]))
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timers[0] = loop.call_later(PERIOD_S, self._look, loop)
+        self.look()
+
+    def look(self) -> None:
+        """Tell how it is now."""
+        level = self._metrics.level
+        self._metrics.look()
+        waiting, places = 0, 0
+        told: set[str] = set()
+        for name, site in self._gateway.state.fleet.sites.items():
+            places += site.waiting
+            counted = site.transport.connections()
+            if counted is None:
+                continue
+            told.add(name)
+            waiting += counted.waiting
+            for state, number in (("busy", counted.busy), ("idle", counted.idle), ("opening", counted.opening)):
+                level("edge_upstream_connections", number, name, state)
+        for name in self._told - told:  # of a configuration before this one
+            for state in ("busy", "idle", "opening"):
+                level("edge_upstream_connections", 0.0, name, state)
+        self._told = told
+        level("edge_queue_length", waiting, "connections")
+        level("edge_queue_length", places, "places")
+        level("edge_queue_length", self._gateway.answers.queued, "redis_writes")
+        level("edge_log_queue_bytes", self._logs.queued)
