@@ -15,6 +15,7 @@ cdef class Follower:
 
     cpdef write(self, bytes data)
     cpdef wake(self)
+    cpdef finish(self)
     cpdef go_on(self)
     cpdef _room(self)
     cdef _land(self, Flight flight)

@@ -89,6 +89,11 @@ class Follower:
             self.call.ledger.waited(self._since)
         self._since = perf_counter() if self.ready else 0.0
 
+    def finish(self) -> None:
+        """It has all, so its reply ends: nobody is told of room in it any more, and it waits for none."""
+        self._waits = False
+        self.call.reply.end()
+
     def go_on(self) -> None:
         """Take what is there, as far as the client takes it."""
         call, flight = self.call, self._flight
@@ -296,7 +301,7 @@ class Flight(Inquiry):
             if follower.call.reply.begun() and not follower.whole and follower.position == self.count:
                 if self.ledger.error is not None:
                     follower.call.ledger.error = self.ledger.error
-                follower.call.reply.end()
+                follower.finish()
 
     def land(self) -> None:
         """It is over: its followers take what they have not got yet, and are done."""
