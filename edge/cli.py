@@ -11,21 +11,24 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+from urllib.parse import urlencode
 
 import click
 import msgspec
 
 from edge import __version__
 from edge._fast import COMPILED
-from edge.config import DEFAULT_MODELS, Cache, Config, Provider
+from edge.config import Cache, Config, Provider
 from edge.config.file import ConfigError, Reading, read, resolve
 from edge.config.rules import problems
 from edge.config.schema import json_schema
 from edge.errors import EdgeError
 from edge.guard.auth import new_key
 from edge.migration.commands import migrate
+from edge.resolved import resolved
 from edge.server.descriptors import open_standard_streams
+from edge.usage_lines import lines
 
 __all__ = ["main"]
 
@@ -285,18 +288,36 @@ def cache() -> None:
 @click.option("--key", "token", envvar="EDGE_ADMIN_KEY", help="A key with 'admin: true'; else EDGE_ADMIN_KEY.")
 def cache_clear(url: str, token: str | None) -> None:
     """Forget all stored answers: in the memory of every worker, and in Redis for all who share it."""
+    found = said("POST", f"{url.rstrip('/')}/admin/api/cache/clear", token)
+    click.echo(f"memory: {found['memory']}, redis: {found['redis']}")
+    sys.exit(found["redis"] == "failed")
+
+
+def said(method: str, url: str, token: str | None) -> Any:
+    """What a running edge answers to its administrator."""
     import httpx2
 
     headers = {"content-type": "application/json"} | ({"x-api-key": token} if token else {})
     try:
-        answer = httpx2.post(f"{url.rstrip('/')}/admin/api/cache/clear", headers=headers, content=b"{}", timeout=10)
+        answer = httpx2.request(method, url, headers=headers, content=b"{}" if method == "POST" else None, timeout=10)
         found = answer.json()
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
         raise click.ClickException(f"no edge answers at {url}: {type(error).__name__}") from None
     if answer.status_code != 200:
         raise click.ClickException(found.get("error", {}).get("message", f"status {answer.status_code}"))
-    click.echo(f"memory: {found['memory']}, redis: {found['redis']}")
-    sys.exit(found["redis"] == "failed")
+    return found
+
+
+@main.command()
+@click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="Where the edge serves.")
+@click.option("--key", "token", envvar="EDGE_ADMIN_KEY", help="A key with 'admin: true'; else EDGE_ADMIN_KEY.")
+@click.option("--days", default=1, show_default=True, help="So many days, today among them.")
+@click.option("--by", default="key,tenant,model", show_default=True, help="Of day, key, tenant and model.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def usage(url: str, token: str | None, days: int, by: str, as_json: bool) -> None:
+    """Tell what was used and spent, and what is left of the limits."""
+    found = said("GET", f"{url.rstrip('/')}/admin/api/usage?{urlencode({'days': days, 'by': by})}", token)
+    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(lines(found)))
 
 
 @main.group()
@@ -327,37 +348,6 @@ def version() -> None:
 def simulator(arguments: tuple[str, ...]) -> None:
     """Serve fake OpenAI and Anthropic providers; see 'edge simulator --help'."""
     os.execv(sys.executable, [sys.executable, "-m", "edge.simulator", *arguments])  # noqa: S606 - our own module
-
-
-FAILURES = {"any": "any failure", "context_length": "a refusal of its length", "content_policy": "a refusal by policy"}
-
-
-def resolved(config: Config) -> list[str]:
-    """What each name leads to, in the order in which names are looked up."""
-    endpoints = {
-        "openai": "chat, completions, responses, embeddings; messages by translation",
-        "anthropic": "messages, count_tokens; chat by translation",
-    }
-    lines = []
-    for alias, model in config.models.items():
-        targets = ", ".join(
-            target.to + (f" (weight {target.weight:g})" if target.weight != 1 else "") for target in model.upstreams
-        )
-        dialect = config.providers[model.upstreams[0].to.partition("/")[0]].dialect
-        several = f"{model.strategy}: " if len(model.upstreams) > 1 else ""
-        lines.append(f"model      {alias} -> {several}{targets}  ({endpoints[dialect]})")
-        for kind, others in msgspec.structs.asdict(model.falls_back).items():
-            if others:
-                lines.append(f"             after {FAILURES[kind]}: {', '.join(others)}")
-    for name, provider in config.providers.items():
-        lines.append(f"model      {name}/* -> {name}  ({endpoints[provider.dialect]})")
-        patterns = DEFAULT_MODELS[provider.dialect] if provider.models is None else provider.models
-        lines += [f"model      {pattern} -> {name}" for pattern in patterns]
-    for dialect in ("openai", "anthropic"):
-        rest = [name for name, p in config.providers.items() if p.dialect == dialect and p.models is None]
-        if len(rest) == 1:
-            lines.append(f"model      any other, in the {dialect} dialect -> {rest[0]}")
-    return lines
 
 
 def listening(config: Config, host: str | None, port: int | None, workers: int | None) -> Config:

@@ -108,7 +108,7 @@ class State:
     def _quotas(self, key: Key, alias: str, label: str, choices: tuple[Choice, ...]) -> Quotas | None:
         """What the requests count against. They may cost as much as at the dearest upstream that is asked first."""
         every = quotas_of(self.settings, key, alias)
-        if not every:
+        if not every and self.settings.limits.usage != "all":
             return None
         prices = [upstream.price for upstream in choices[0].upstreams if upstream.price is not None]
         dearest = max(prices, key=standard_cost, default=None)

@@ -155,6 +155,13 @@ class Auth(Settings, frozen=True, kw_only=True):
 Dollars = Annotated[float, Meta(ge=0, le=1_000_000)]
 
 
+class Limits(Settings, frozen=True, kw_only=True):
+    """How what is used is counted."""
+
+    usage: Literal["limited", "all"] = "limited"
+    file: Annotated[str, Meta(min_length=1)] | None = None
+
+
 class LongContext(Settings, frozen=True, kw_only=True):
     """What is charged instead for all tokens of a request with more than ``above`` tokens of input."""
 
@@ -314,6 +321,7 @@ class Config(Settings, frozen=True, kw_only=True):
     auth: Auth = field(default_factory=Auth)
     providers: dict[Name, Provider] = field(default_factory=dict)
     models: dict[str, Model] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
     cache: Cache = field(default_factory=Cache)
     pii: Pii = field(default_factory=Pii)
     resilience: Resilience = field(default_factory=Resilience)

@@ -18,6 +18,7 @@ SECTIONS = {
     "server.tls": "certificates, to be met by https",
     "auth": "who may use the edge",
     "auth.keys": "the keys of its clients",
+    "limits": "how what is used is counted, and where that is kept",
     "auth.tenants": "what the keys of a tenant may use together, by its name",
     "auth.keys[].budget": "the money that the key may spend",
     "auth.tenants.NAME.budget": "the money that they may spend together",

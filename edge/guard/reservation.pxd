@@ -5,10 +5,11 @@ from edge.hooks cimport Usage
 
 
 cdef class Counts:
-    cdef readonly object limits, spend, count, now_ns, wall
+    cdef readonly object limits, spend, usage, count, now_ns, wall
     cdef readonly int worker
 
     cpdef long long today(self) except? -1
+    cpdef book(self, Quotas quotas, object used)
 
 
 cdef class Part:

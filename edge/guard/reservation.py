@@ -22,6 +22,7 @@ from edge.errors import BudgetExceeded, EdgeError, Headers, RateLimited
 from edge.guard.quotas import DAY_S, Quota, Quotas, begins
 from edge.hooks import Meter, Usage
 from edge.money.pricing import PICO
+from edge.money.usage_table import Row, UsageTable, Used
 from edge.routes import Dialect
 
 __all__ = ["Counts", "Reservation"]
@@ -31,6 +32,7 @@ SECOND_NS = 1_000_000_000
 MOST = 10**16
 """In 1e-12 USD, 10,000 USD: what one request is taken to cost at most."""
 MOST_TOKENS = 1 << 40
+ANSWERED = Used(1, 0, 0, 0)
 
 # The states, and the events by which one follows the other.
 NEW, HELD, ENDED = 0, 1, 2
@@ -43,12 +45,13 @@ MAY_FOLLOW = bytes(new in FOLLOWS[state] for state in FOLLOWS for new in FOLLOWS
 
 
 class Counts:
-    """Where one worker counts: the rates and the money of all workers, its number there, and two clocks."""
+    """Where one worker counts: the rates, the money and the books of all workers, its number there, and two clocks."""
 
     def __init__(
         self,
         limits: Limits,
         spend: Spend,
+        usage: UsageTable,
         worker: int,
         meter: Meter,
         now_ns: Callable[[], int] = monotonic_ns,
@@ -56,6 +59,7 @@ class Counts:
     ) -> None:
         self.limits = limits
         self.spend = spend
+        self.usage = usage
         self.worker = worker
         self.count = meter.count
         self.now_ns = now_ns
@@ -64,6 +68,15 @@ class Counts:
     def today(self) -> int:
         """The day by UTC, since 1970-01-01."""
         return int(self.wall()) // DAY_S
+
+    def tokens_left(self, quota: Quota) -> int:
+        """How many may be used at once now."""
+        left: int = self.limits.remaining(quota.tokens_mark, quota.interval_ns, quota.tokens, self.now_ns())[0]
+        return left
+
+    def book(self, quotas: Quotas, used: Used) -> None:
+        """What was used today."""
+        self.usage.add(Row(self.today(), quotas.key, quotas.tenant, quotas.model), used)
 
 
 class Part:
@@ -156,6 +169,8 @@ class Reservation:
         """An answer was charged: its tokens, and its cost in 1e-12 USD, -1 where that is not known."""
         counts, quotas = self._counts, self._quotas
         tokens = tokens_of(usage)
+        output = max(usage.output, 0)
+        counts.book(quotas, Used(0, tokens - output, output, max(cost, 0)))
         if usage.output > 0:
             quotas.usual.note(usage.output)
         if cost > 0 and quotas.budgeted:
@@ -183,6 +198,7 @@ class Reservation:
         if self._state == ENDED:
             return
         self._enter(ENDED)
+        self._counts.book(self._quotas, ANSWERED)
         for part in self._parts:
             self._settle_tokens(part, self._used)
             self._let_go(part)

@@ -16,6 +16,7 @@ from edge.gateway import Gateway
 from edge.guard.key_table import KeyTable
 from edge.guard.limits import KeyLimits, shared_limits, shared_spend
 from edge.guard.reservation import Counts
+from edge.money.usage_table import UsageTable
 from edge.state import build_state
 from edge.telemetry import Fanout
 from edge.telemetry.genai import vendor
@@ -36,6 +37,10 @@ def _limits() -> Limits:
     return shared_limits(1)
 
 
+def _usage() -> UsageTable:
+    return UsageTable(bytearray(UsageTable.size(1)), 1, 1)
+
+
 def _spend() -> Spend:
     return shared_spend(1)
 
@@ -49,6 +54,7 @@ class Shared:
     slots: Slots = field(default_factory=_slots)
     limits: Limits = field(default_factory=_limits)
     spend: Spend = field(default_factory=_spend)
+    usage: UsageTable = field(default_factory=_usage)
     generation: Generation = field(default_factory=Generation)
     notices: Any = None
     region: int = 1
@@ -93,7 +99,7 @@ def compose(
     metrics = Metrics(shared.slots, shared.region, since=shared.since, vendors=vendors)
     answers = Answers(config.cache, metrics, shared.generation, logs.log)
     limits = KeyLimits(shared.limits, shared.region, metrics)
-    counts = Counts(shared.limits, shared.spend, shared.region, metrics)
+    counts = Counts(shared.limits, shared.spend, shared.usage, shared.region, metrics)
     trace = None
     if config.telemetry.trace_file is not None:
         trace = TraceFile(config.telemetry, shared.region, seed, partial(lost_lines, logs.log))

@@ -28,6 +28,8 @@ from edge.config import Config, Server, is_loopback
 from edge.config.file import ConfigError, Reading
 from edge.guard.key_table import KeyTable
 from edge.guard.limits import limits_size, shared_limits, shared_spend, spend_size
+from edge.money.spend_file import SpendFileError
+from edge.money.usage_table import UsageTable
 from edge.server import handover, tls
 from edge.server.asgi import EdgeApplication
 from edge.server.children import ELSEWHERE, Slot, Worker
@@ -35,6 +37,7 @@ from edge.server.compose import Shared, compose, tell_notes
 from edge.server.crowd import Crowd, bounds
 from edge.server.descriptors import raise_limit
 from edge.server.handover import Handover, LeftSlot
+from edge.server.keeper import Keeper, path_of, wanted
 from edge.server.listening import address_of, given_by_systemd, listen, more_of, only_loopback, spread
 from edge.server.memory import open_file, share
 from edge.server.snapshot import read_snapshot, write_snapshot
@@ -116,6 +119,18 @@ def launch(
     generation = Generation(memory.generation.view)
     table = shared_limits(places(server.workers), memory.lock, memory.limits.view)
     spend = shared_spend(places(server.workers), memory.lock, memory.spend.view)
+    keeper = Keeper(
+        spend,
+        UsageTable(memory.usage.view, places(server.workers)),
+        path_of(config),
+        logs.log,
+        begins=not memory.taken_over,
+    )
+    if wanted(config):
+        try:
+            keeper.open()
+        except SpendFileError as error:
+            raise StartError(str(error)) from None
     since = time.time()
     descriptors = raise_limit()
     if server.max_connections is not None and server.max_connections > bounds(server, descriptors)[0]:
@@ -139,6 +154,7 @@ def launch(
             slots=metric_slots,
             limits=table,
             spend=spend,
+            usage=UsageTable(memory.usage.view, places(server.workers), orders.place + 1),
             generation=generation,
             notices=memory.notices.view,
             region=orders.place + 1,
@@ -172,6 +188,10 @@ def launch(
         table.clear_worker(place + 1)
         spend.clear_worker(place + 1)
 
+    def before_execution() -> None:
+        keeper.write()
+        logs.stop()
+
     def hand_over(left_slots: list[LeftSlot]) -> Handover:
         return Handover(os.getpid(), bound, left_slots, memory.left())
 
@@ -201,12 +221,14 @@ def launch(
         worker_gone=worker_gone,
         watcher=Supervision(metric_slots, places(server.workers) + 1),
         hand_over=hand_over if can_upgrade else None,
-        before_execution=logs.stop,
+        each_turn=keeper.look,
+        before_execution=before_execution,
         after_failure=logs.start,
     )
     try:
         return supervisor.run()
     finally:
+        keeper.write()
         logs.stop()
 
 
@@ -239,7 +261,8 @@ class Reloading:
             os.write(file, "\n".join(errors).encode("utf-8", "replace"))
             return False
         old = self.snapshot.config
-        kept = msgspec.structs.replace(new, server=keep(old, new), telemetry=old.telemetry)
+        limits = msgspec.structs.replace(new.limits, file=old.limits.file)
+        kept = msgspec.structs.replace(new, server=keep(old, new), telemetry=old.telemetry, limits=limits)
         write_snapshot(file, kept, restart_needed(old, new), reading.notes)
         return True
 
@@ -267,6 +290,7 @@ class Memory:
         self.metrics = share("metrics", Slots.size(count + 1), layout, given.get("metrics"))
         self.limits = share("limits", limits_size(count), layout, given.get("limits"))
         self.spend = share("spend", spend_size(count), layout, given.get("spend"))
+        self.usage = share("usage", UsageTable.size(count), layout, given.get("usage"))
         self.generation = share("generation", PAGESIZE, layout, given.get("generation"))
         self.notices = share("notices", notices_size(count), layout, given.get("notices"))
         self._lock = None if COMPILED else share("lock", PAGESIZE, layout, given.get("lock"))
@@ -288,6 +312,7 @@ class Memory:
             "metrics": self.metrics,
             "limits": self.limits,
             "spend": self.spend,
+            "usage": self.usage,
             "generation": self.generation,
             "notices": self.notices,
         }
@@ -357,6 +382,8 @@ def taken_over(number: int, left: LeftSlot) -> Slot:
 def restart_needed(old: Config, new: Config) -> list[str]:
     """The settings whose change only a restart brings about."""
     changed = [f"server.{name}" for name in NEEDS_RESTART if getattr(old.server, name) != getattr(new.server, name)]
+    if old.limits.file != new.limits.file:
+        changed.append("limits.file")
     if old.telemetry != new.telemetry:
         changed.append("telemetry")
     if (old.server.tls is None) != (new.server.tls is None):

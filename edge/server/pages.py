@@ -17,13 +17,14 @@ from edge.routes import EXISTING
 from edge.server.compose import Edge
 from edge.server.explaining import what_if_sent
 from edge.server.levels import Levels
+from edge.server.usage import usage_of
 from edge.telemetry.exposition import OPEN, OPEN_TYPE, TEXT_TYPE
 
 __all__ = ["PUBLIC", "build_pages"]
 
 PAGES = (
-    "GET /health, GET /metrics, GET /admin/api/savings, GET /admin/api/upstreams, POST /admin/api/upstreams/order, "
-    "POST /admin/api/cache/clear, POST /admin/api/explain"
+    "GET /health, GET /metrics, GET /admin/api/savings, GET /admin/api/usage, GET /admin/api/upstreams, "
+    "POST /admin/api/upstreams/order, POST /admin/api/cache/clear, POST /admin/api/explain"
 )
 ALIVE = ("/health", "/health/live", "/healthz", "/livez")
 READY = ("/health/ready", "/readyz")
@@ -78,6 +79,13 @@ def build_pages(front: Front, edge: Edge) -> Application:
             return refusal(error)
         return json_response(200, told)
 
+    async def used(request: Request) -> Response:
+        try:
+            told = await asyncio.to_thread(usage_of, edge.gateway, request.url.query)
+        except EdgeError as error:
+            return refusal(error)
+        return json_response(200, told)
+
     async def upstreams() -> Response:
         return json_response(200, {"upstreams": edge.health.upstreams()})
 
@@ -101,6 +109,7 @@ def build_pages(front: Front, edge: Edge) -> Application:
         "/": (("HEAD",), anybody_there),
         "/metrics": (reads, metrics),
         "/admin/api/savings": (reads, savings),
+        "/admin/api/usage": (reads, used),
         "/admin/api/upstreams": (reads, upstreams),
         "/admin/api/cache/clear": (("POST",), clear_cache),
         "/admin/api/explain": (("POST",), explained),

@@ -79,7 +79,7 @@ class Supervisor:
     """``serve(orders)`` runs in each forked worker; ``worker_gone(place)`` tells of each process that has ended, before
     another takes its place; `hand_over` makes of the slots what `edge.server.handover` leaves, None where the program
     cannot be executed anew. Slots may come with workers, of the program before this one: they retire when new ones are
-    ready.
+    ready. ``each_turn()`` is called a few times a second.
     """
 
     def __init__(
@@ -95,6 +95,7 @@ class Supervisor:
         worker_gone: Callable[[int], None],
         watcher: Watcher,
         hand_over: Callable[[list[LeftSlot]], Handover] | None = None,
+        each_turn: Callable[[], None] = lambda: None,
         before_execution: Callable[[], None] = lambda: None,
         after_failure: Callable[[], None] = lambda: None,
     ) -> None:
@@ -109,6 +110,7 @@ class Supervisor:
         self._worker_gone = worker_gone
         self._watcher = watcher
         self._hand_over = hand_over
+        self._each_turn = each_turn
         self._before_execution = before_execution
         self._after_failure = after_failure
         self._wake_read, self._wake_write = os.pipe()
@@ -140,6 +142,7 @@ class Supervisor:
                 self._wait()
                 self._handle_signals()
                 self._reap()
+                self._each_turn()
                 if self._draining_since is not None:
                     if not any(self._workers()):
                         return 0

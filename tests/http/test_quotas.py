@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -13,7 +14,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from click.testing import CliRunner
 
+from edge.cli import main
 from tests.harness import PATIENT, Canned, Edge, answer, chunked, running, until
 
 TOKENS = 20
@@ -57,6 +60,7 @@ class Provider(Canned):
         self.released = threading.Event()
         self.lock = threading.Lock()
         self.answered = 0
+        self.file = ""
         super().__init__(self.serve)
 
     def serve(self, seen, _):
@@ -73,8 +77,9 @@ class Provider(Canned):
 
 
 @pytest.fixture
-def provider():
+def provider(tmp_path):
     with Provider() as made:
+        made.file = str(tmp_path / "spend.sqlite")
         yield made
         made.released.set()
 
@@ -88,6 +93,7 @@ def configuration(provider, *keys, workers=1, **more):
         },
         "models": {name: {"upstreams": [{"to": f"p/{name}"}]} for name in ("m", "slow", "broken", "dear")},
         "resilience": PATIENT,
+        "limits": {"file": provider.file},
         **more,
     }
 
@@ -282,3 +288,85 @@ def alive(edge) -> bool:
         return httpx2.get(f"{edge.url}/health/ready").status_code == 200
     except httpx2.TransportError:
         return False
+
+
+def test_a_restart_keeps_what_was_spent_and_used(provider, tmp_path):
+    limited = key("k", tenant="t", budget={"usd": 1, "per": "month"})
+    config = configuration(provider, limited, key("boss", admin=True), workers=2)
+    edge = Edge(tmp_path, config)
+    with running(edge):
+        assert [ask(edge).status_code for _ in range(20)] == [200] * 20
+    edge = Edge(tmp_path, config)
+    with running(edge):
+        assert left(edge) == pytest.approx(0.6 - 0.016, abs=0.006)
+        assert [ask(edge).status_code for _ in range(5)] == [200] * 5
+        told = used(edge)
+        assert told["kept"] is True
+        (line,) = [line for line in told["usage"] if line["model"] == "m"]
+        assert (line["key"], line["tenant"], line["model"]) == ("k", "t", "m")
+        assert (line["requests"], line["input_tokens"], line["output_tokens"]) == (25, 250, 250)
+        assert line["cost_usd"] == pytest.approx(0.5)
+        (limit,) = told["limits"]
+        assert (limit["scope"], limit["name"], limit["budget_usd"], limit["per"]) == ("key", "k", 1.0, "month")
+        assert (limit["spent_usd"], limit["reserved_usd"], limit["left_usd"]) == (0.5, 0.0, 0.5)
+        # The edge is killed with all its workers: what was spent a second ago is in the file.
+        time.sleep(1.5)
+        workers = workers_of(edge)
+        edge.process.stop(signal.SIGKILL)
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    edge = Edge(tmp_path, config)
+    with running(edge):
+        assert left(edge) == pytest.approx(0.5 - 0.016, abs=0.006)
+
+
+def test_an_upgrade_goes_on_with_what_was_spent(provider, tmp_path):
+    edge = Edge(tmp_path, configuration(provider, key("k", budget={"usd": 1, "per": "day"}), key("boss", admin=True)))
+    with running(edge):
+        assert [ask(edge).status_code for _ in range(10)] == [200] * 10
+        before = workers_of(edge)
+        os.kill(edge.process.pid, signal.SIGUSR2)
+        until(lambda: not set(before) & set(workers_of(edge)), 30)
+        assert left(edge) == pytest.approx(0.8 - 0.016, abs=0.006)
+        assert [ask(edge).status_code for _ in range(5)] == [200] * 5
+        assert [line["requests"] for line in used(edge)["usage"] if line["model"] == "m"] == [15]
+
+
+def test_a_file_that_is_another_edge_s_is_an_error_at_the_start(provider, tmp_path):
+    config = configuration(provider, key("k", budget={"usd": 1, "per": "day"}))
+    edge = Edge(tmp_path, config)
+    with running(edge), pytest.raises(AssertionError, match=r"is another edge.s: limits\.file names one for this edge"):
+        Edge(tmp_path, config)
+
+
+def test_edge_usage_tells_people_and_machines(provider, tmp_path):
+    limits = {"tokens_per_minute": 1000, "budget": {"usd": 1, "per": "day"}}
+    edge = Edge(tmp_path, configuration(provider, key("k", tenant="t", **limits), key("boss", admin=True)))
+    with running(edge):
+        assert [ask(edge).status_code for _ in range(3)] == [200] * 3
+        common = ["usage", "--url", edge.url, "--key", token("boss")]
+        got = CliRunner().invoke(main, common)
+        assert got.exit_code == 0, got.output
+        assert re.search(r"^k +t +m +3 +30 +30 +0\.060000$", got.output, re.MULTILINE)
+        assert re.search(r"^key +k +1000 +9\d\d +1 a day +0\.060000 +0\.000000 +0\.940000$", got.output, re.MULTILINE)
+        told = json.loads(CliRunner().invoke(main, [*common, "--json", "--by", "day", "--days", "7"]).output)
+        assert [(set(line), line["requests"]) for line in told["usage"]] == [
+            ({"day", "requests", "input_tokens", "output_tokens", "cost_usd"}, 3)
+        ]
+        wrong = CliRunner().invoke(main, [*common, "--by", "colour"])
+        assert wrong.exit_code == 1
+        assert "'by' is of day, key, tenant, model" in wrong.output
+        assert httpx2.get(f"{edge.url}/admin/api/usage", headers={"x-api-key": token("k")}).status_code == 403
+
+
+def test_what_all_requests_use_is_kept_where_that_is_wanted(provider, tmp_path):
+    config = configuration(provider, key("k"), key("boss", admin=True))
+    for wanted, lines in (("limited", 0), ("all", 1)):
+        config["limits"]["usage"] = wanted
+        edge = Edge(tmp_path, config)
+        with running(edge):
+            assert ask(edge).status_code == 200
+            assert len(used(edge)["usage"]) == lines
+
+
+def used(edge, query=""):
+    return httpx2.get(f"{edge.url}/admin/api/usage{query}", headers={"x-api-key": token("boss")}).json()

@@ -25,6 +25,7 @@ MODULES = {
 LAYERS = [
     {"edge.__main__"},
     {"edge.cli"},
+    {"edge.resolved", "edge.usage_lines"},
     {"edge.whatif"},
     {"edge.trace"},
     {"edge.server", "edge.doctor", "edge.bench", "edge.migration"},
@@ -36,7 +37,7 @@ LAYERS = [
     {"edge.replies", "edge.state"},
     {"edge.grant"},
     {"edge.guard", "edge.cache", "edge.upstreams", "edge.money"},
-    {"edge.dialects", "edge.money.pricing", "edge.redis"},
+    {"edge.dialects", "edge.money.pricing", "edge.money.usage_table", "edge.redis"},
     {"edge.redis.link", "edge.redis.node"},
     {"edge.call"},
     {"edge.inquiry"},

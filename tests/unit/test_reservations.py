@@ -13,6 +13,7 @@ from edge.guard.quotas import Quota, Quotas, last_day, quotas_of
 from edge.guard.reservation import ENDED, FOLLOWS, HELD, NEW, Counts, Reservation, tokens_of
 from edge.hooks import Usage
 from edge.money.pricing import PICO, ModelPrice
+from edge.money.usage_table import UsageTable
 from tests.unit.calls import asked
 from tests.unit.test_accounting import Tally
 
@@ -30,7 +31,8 @@ class Clocked(Counts):
         self.tally = Tally()
         limits = limits if limits is not None else shared_limits(2)
         spend = spend if spend is not None else shared_spend(2)
-        super().__init__(limits, spend, worker, self.tally, lambda: self.at_ns, lambda: self.at_s)
+        usage = UsageTable(bytearray(UsageTable.size(2)), 2, worker)
+        super().__init__(limits, spend, usage, worker, self.tally, lambda: self.at_ns, lambda: self.at_s)
         self.at_ns, self.at_s = 10**15, float(NOON)
 
     at_ns = 0

@@ -1,0 +1,162 @@
+"""What was used and spent, and what is left, for a page of the application."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from edge.errors import InvalidRequest
+from edge.gateway import Gateway
+from edge.guard.auth import Key
+from edge.guard.quotas import DAY_S, Quota, quotas_of
+from edge.money.pricing import PICO
+from edge.money.spend_file import SpendFile, SpendFileError
+from edge.money.usage_table import Row, Used
+from edge.server.keeper import path_of
+
+__all__ = ["Usage", "usage_of"]
+
+FIELDS = ("day", "key", "tenant", "model")
+MAX_DAYS = 400
+EPOCH = date(1970, 1, 1)
+MAX_KEYS = 1000
+"""Whose limits are told: each is looked for among all keys."""
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was used by all that have these in common; "" where they were added up."""
+
+    day: str = ""
+    key: str = ""
+    tenant: str = ""
+    model: str = ""
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float
+
+
+class Left(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one limit of a key, a tenant or a model; None where there is none of that kind. ``resets_at`` is when the
+    budget's next period begins.
+    """
+
+    scope: str
+    name: str
+    tokens_per_minute: int | None
+    tokens_left: int | None
+    budget_usd: float | None
+    per: str | None
+    spent_usd: float | None
+    reserved_usd: float | None
+    left_usd: float | None
+    resets_at: str | None
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """From the day ``since`` on, by UTC. ``kept``: what is in no file is forgotten when the edge ends."""
+
+    since: str
+    kept: bool
+    usage: list[Line]
+    limits: list[Left]
+
+
+def usage_of(gateway: Gateway, query: bytes | None) -> Usage:
+    """The answer to ``days=N&by=FIELD,...``, by default of today, by all of its fields. To be called in a thread.
+
+    Raises InvalidRequest.
+    """
+    asked = dict(parse_qsl((query or b"").decode("latin-1")))
+    days = asked.get("days", "1")
+    if not days.isascii() or not days.isdigit() or not 1 <= int(days) <= MAX_DAYS:
+        raise InvalidRequest(f"'days' is a number from 1 to {MAX_DAYS}.", param="days")
+    by = asked.get("by", ",".join(FIELDS)).split(",")
+    if not set(by) <= set(FIELDS):
+        raise InvalidRequest(f"'by' is of {', '.join(FIELDS)}, with commas between.", param="by")
+    counts, state = gateway.counts, gateway.state
+    today = counts.today()
+    since = today - int(days) + 1
+    found = {row: used for row, used in counts.usage.unwritten().items() if row.day >= since}
+    kept, path = False, path_of(state.settings)
+    if path.exists():
+        try:
+            for row, used in SpendFile(path).usage(since).items():
+                found[row] = used.plus(found[row]) if row in found else used
+            kept = True
+        except SpendFileError:
+            kept = False
+    return Usage(since=told(since), kept=kept, usage=summed(found, by), limits=limits(gateway, found))
+
+
+def summed(found: dict[Row, Used], by: list[str]) -> list[Line]:
+    sums: dict[tuple[str, ...], Used] = {}
+    for row, used in found.items():
+        names = (told(row.day), row.key, row.tenant, row.model)
+        group = tuple(name if field in by else "" for field, name in zip(FIELDS, names, strict=True))
+        sums[group] = used.plus(sums[group]) if group in sums else used
+    return [
+        Line(
+            day=day,
+            key=key,
+            tenant=tenant,
+            model=model,
+            requests=used.requests,
+            input_tokens=used.input,
+            output_tokens=used.output,
+            cost_usd=used.cost / PICO,
+        )
+        for (day, key, tenant, model), used in sorted(sums.items())
+    ]
+
+
+def limits(gateway: Gateway, found: Iterable[Row]) -> list[Left]:
+    """Those of tenants and aliases, and of the keys that have used something."""
+    quotas: dict[tuple[str, str], Quota] = {}
+    state = gateway.state
+    rows = [*found]
+    for name in sorted({row.key for row in rows if row.key})[:MAX_KEYS]:
+        key = state.auth.named(name)
+        if key is not None:
+            add(quotas, quotas_of(state.settings, key, ""))
+    for tenant in state.settings.auth.tenants:
+        add(quotas, quotas_of(state.settings, of_tenant(tenant), ""))
+    for alias in state.settings.models:
+        add(quotas, quotas_of(state.settings, state.nobody, alias))
+    return [left(gateway, quotas[name]) for name in sorted(quotas)]
+
+
+def of_tenant(tenant: str) -> Key:
+    """Somebody who has nothing but a tenant."""
+    return Key(id="", tenant=tenant, models=(), admin=False)
+
+
+def add(quotas: dict[tuple[str, str], Quota], more: Iterable[Quota]) -> None:
+    for quota in more:
+        quotas[quota.scope, quota.name] = quota
+
+
+def left(gateway: Gateway, quota: Quota) -> Left:
+    counts, today = gateway.counts, gateway.counts.today()
+    mark = quota.mark(today)
+    spent, held = counts.spend.spent(mark), counts.spend.held(mark)
+    budgeted = quota.budget >= 0
+    return Left(
+        scope=quota.scope,
+        name=quota.name,
+        tokens_per_minute=quota.tokens or None,
+        tokens_left=counts.tokens_left(quota) if quota.tokens else None,
+        budget_usd=quota.budget / PICO if budgeted else None,
+        per=quota.per if budgeted else None,
+        spent_usd=spent / PICO if budgeted else None,
+        reserved_usd=held / PICO if budgeted else None,
+        left_usd=max(0, quota.budget - spent - held) / PICO if budgeted else None,
+        resets_at=datetime.fromtimestamp(quota.ends(today) * DAY_S, UTC).isoformat() if budgeted else None,
+    )
+
+
+def told(day: int) -> str:
+    return (EPOCH + timedelta(days=day)).isoformat()

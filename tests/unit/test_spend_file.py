@@ -1,0 +1,171 @@
+"""What was spent and used is in memory that workers share and, a second later, in a file that outlives them."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+
+from edge.guard.limits import shared_spend
+from edge.money.spend_file import SpendFile, SpendFileError, default_path
+from edge.money.usage_table import OTHER, ROWS, Row, UsageTable, Used
+from edge.server.keeper import DAY_S, Keeper
+
+TODAY = int(time.time()) // DAY_S
+ROW = Row(TODAY, "key", "tenant", "model")
+MARK = 0xFEDC_BA98_7654 << 16 | TODAY & 0xFFFF
+
+
+class Log:
+    def __init__(self):
+        self.said = []
+
+    def error(self, event, **_):
+        self.said.append(event)
+
+    info = error
+
+
+def table(regions=2):
+    memory = bytearray(UsageTable.size(regions))
+    return [UsageTable(memory, regions, region) for region in range(regions + 1)]
+
+
+def keeper(path, spend=None, usage=None, *, begins=True):
+    usage = table()[0] if usage is None else usage
+    return Keeper(shared_spend(2) if spend is None else spend, usage, path, Log(), begins=begins)
+
+
+def test_each_worker_adds_to_rows_of_its_own_and_whoever_looks_sees_the_sum():
+    looks, first, second = table()
+    first.add(ROW, Used(1, 10, 20, 300))
+    second.add(ROW, Used(1, 1, 2, 3))
+    second.add(Row(TODAY, "other", "", "ü" * 40), Used(1, 0, 0, 0))
+    assert looks.unwritten() == {
+        ROW: Used(2, 11, 22, 303),
+        Row(TODAY, "other", "", "ü" * 40): Used(1, 0, 0, 0),
+    }
+
+
+def test_what_is_in_the_file_is_unwritten_no_more():
+    looks, first, _ = table()
+    first.add(ROW, Used(1, 10, 20, 300))
+    changes = looks.changes()
+    first.add(ROW, Used(1, 1, 1, 1))
+    looks.written(changes)
+    assert looks.unwritten() == {ROW: Used(1, 1, 1, 1)}
+    assert [used for _, _, used in looks.changes()] == [Used(1, 1, 1, 1)]
+    assert looks.changes() == [], "nothing has changed since"
+    looks.again()
+    assert len(looks.changes()) == 1
+
+
+def test_who_takes_the_place_of_a_killed_worker_goes_on_with_its_rows():
+    memory = bytearray(UsageTable.size(1))
+    UsageTable(memory, 1, 1).add(ROW, Used(1, 1, 1, 1))
+    after = UsageTable(memory, 1, 1)
+    after.add(ROW, Used(1, 1, 1, 1))
+    assert UsageTable(memory, 1).unwritten() == {ROW: Used(2, 2, 2, 2)}
+
+
+def test_rows_are_bounded_and_those_of_days_that_are_over_are_used_again():
+    looks, first, _ = table()
+    for number in range(ROWS + 10):
+        first.add(Row(TODAY, f"k{number}", "t", "m"), Used(1, 0, 0, 0))
+    found = looks.unwritten()
+    assert len(found) == ROWS
+    assert found[Row(TODAY, OTHER, OTHER, OTHER)] == Used(11, 0, 0, 0)
+    assert sum(used.requests for used in found.values()) == ROWS + 10
+    first.add(Row(TODAY + 1, "k", "t", "m"), Used(1, 0, 0, 0))
+    assert looks.unwritten()[Row(TODAY + 1, OTHER, OTHER, OTHER)] == Used(1, 0, 0, 0), "yesterday is still looked at"
+    first.add(Row(TODAY + 2, "k", "t", "m"), Used(1, 0, 0, 0))
+    assert looks.unwritten()[Row(TODAY + 2, "k", "t", "m")] == Used(1, 0, 0, 0)
+
+
+def test_what_was_spent_outlives_the_edge(tmp_path):
+    path = tmp_path / "state" / "spend.sqlite"
+    spend, (looks, first, _) = shared_spend(2), table()
+    spend.add(MARK, 10**17 + 1, TODAY)
+    spend.add(5 << 16 | (TODAY - 1) & 0xFFFF, 3, TODAY)
+    first.add(ROW, Used(1, 10, 20, 10**17 + 1))
+    kept = keeper(path, spend, looks)
+    kept.look()
+    assert path.stat().st_mode & 0o777 == 0o600
+    first.add(ROW, Used(1, 1, 1, 1))
+    spend.add(MARK, 1, TODAY)
+    kept.look()
+    assert SpendFile(path).usage(TODAY) == {ROW: Used(1, 10, 20, 10**17 + 1)}, "once a second at most"
+    kept.write()
+    assert SpendFile(path).usage(TODAY) == {ROW: Used(2, 11, 21, 10**17 + 2)}
+    assert SpendFile(path).usage(TODAY + 1) == {}
+    later = shared_spend(2)
+    keeper(path, later).open()
+    assert later.spent(MARK) == 10**17 + 2
+    assert later.cells(TODAY) == {MARK: 10**17 + 2}
+
+
+def test_memory_that_was_taken_over_has_what_the_file_has_already(tmp_path):
+    path = tmp_path / "spend.sqlite"
+    spend, (looks, first, _) = shared_spend(2), table()
+    spend.add(MARK, 7, TODAY)
+    first.add(ROW, Used(1, 0, 0, 7))
+    keeper(path, spend, looks).write()
+    keeper(path, spend, looks, begins=False).open()
+    assert spend.spent(MARK) == 7
+
+
+def test_what_cannot_be_written_now_is_written_later_and_told_once(tmp_path):
+    path = tmp_path / "spend.sqlite"
+    spend, (looks, first, _) = shared_spend(2), table()
+    kept = keeper(path, spend, looks)
+    kept.open()
+    first.add(ROW, Used(1, 1, 1, 1))
+    with sqlite3.connect(path) as holds:
+        holds.execute("BEGIN IMMEDIATE")
+        kept.write()
+        kept.write()
+        assert kept._log.said == ["what was spent cannot be kept"]
+        holds.rollback()
+    kept.write()
+    assert kept._log.said == ["what was spent cannot be kept", "what was spent is kept again"]
+    assert SpendFile(path).usage(TODAY) == {ROW: Used(1, 1, 1, 1)}
+
+
+def test_a_file_that_is_none_is_refused(tmp_path):
+    path = tmp_path / "spend.sqlite"
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(SpendFileError, match=r"limits\.file"):
+        SpendFile(path).open()
+    with pytest.raises(SpendFileError, match="cannot be used"):
+        SpendFile(path / "below").open()
+    newer = tmp_path / "newer.sqlite"
+    with sqlite3.connect(newer) as connection:
+        connection.execute("PRAGMA user_version = 7")
+    with pytest.raises(SpendFileError, match="another version"):
+        SpendFile(newer).open()
+
+
+def test_a_file_is_one_edge_s(tmp_path):
+    path = tmp_path / "spend.sqlite"
+    file = SpendFile(path)
+    file.open()
+    other = (
+        f"from pathlib import Path; from edge.money.spend_file import SpendFile; SpendFile(Path({str(path)!r})).open()"
+    )
+    got = subprocess.run([sys.executable, "-c", other], capture_output=True, text=True, check=False)
+    assert got.returncode == 1
+    assert "another edge's" in got.stderr
+    os.close(file._lock)
+    subprocess.run([sys.executable, "-c", other], check=True)
+
+
+def test_the_file_is_in_the_folder_for_state(monkeypatch, tmp_path):
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/edge:/other")
+    assert str(default_path()) == "/var/lib/edge/spend.sqlite"
+    monkeypatch.delenv("STATE_DIRECTORY")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert default_path() == tmp_path / "llm-edge-agent" / "spend.sqlite"
