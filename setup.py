@@ -75,6 +75,7 @@ PATH_MODULES = [
     "edge.gateway",
     "edge.grant",
     "edge.guard.auth",
+    "edge.guard.counts",
     "edge.guard.expected",
     "edge.guard.key_table",
     "edge.guard.limits",

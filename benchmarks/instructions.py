@@ -65,7 +65,7 @@ print(json.dumps([platform.python_implementation(), platform.python_version(), p
 # Where the edge is installed it must not be taken from the folder that this is called in.
 SAFE = "-P"
 
-PLAIN, LIMITED = "lea_plain_instructions", "lea_limited_instructions"
+PLAIN, LIMITED, METERED = "lea_plain_instructions", "lea_limited_instructions", "lea_metered_instructions"
 TRANSLATED = {**json.loads(CHAT), "model": "claude-haiku-4-5"}
 
 
@@ -138,6 +138,7 @@ def rows() -> tuple[Row, ...]:
         Row("forward", "forward, 4 headers", "edge", asked),
         Row("forward-16", "forward, the SDKs' 16 headers", "edge", always(CHAT_PATH, sdk)),
         Row("limits", "forward, a key with limits", "edge", always(CHAT_PATH, signed(FOUR_HEADERS, LIMITED))),
+        Row("quotas", "the same, of tokens and money too", "edge", always(CHAT_PATH, signed(FOUR_HEADERS, METERED))),
         Row("translated", "forward, translated", "edge", always(CHAT_PATH, few, json.dumps(TRANSLATED))),
         *routed(),
         Row("401", "401, known head", "edge", always(CHAT_PATH, signed(FOUR_HEADERS, "lea_nobody")), b"401"),
@@ -167,6 +168,8 @@ def configuration(upstream: str, cache: dict | None) -> dict:
     """Everything on that has a price: keys, limits, the log, prices."""
     provider = {"base_url": f"{upstream}/v1", "api_keys": ["sk-upstream-upstream"], "max_connections": 64}
     limits = {"requests_per_minute": 1_000_000_000, "concurrency": 1000}
+    quotas = {"tokens_per_minute": 1_000_000_000, "budget": {"usd": 1_000_000, "per": "day"}}
+    keys = (("plain", PLAIN, {}), ("limited", LIMITED, limits), ("metered", METERED, {**limits, **quotas}))
     config = {
         "providers": {
             "openai": {**provider, "dialect": "openai", "priced_as": "openai"},
@@ -176,7 +179,7 @@ def configuration(upstream: str, cache: dict | None) -> dict:
         "auth": {
             "keys": [
                 {"id": name, "digests": [f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"], **more}
-                for name, key, more in (("plain", PLAIN, {}), ("limited", LIMITED, limits))
+                for name, key, more in keys
             ]
         },
         "telemetry": {"log": {"level": "info", "format": "json"}},
@@ -217,7 +220,8 @@ class Servers:
             self._stack.callback(store.stop)
             cache = {"mode": "all", "memory": {"max_bytes": 0}, "redis": {"url": store.url}}
         path = self._folder / f"{name}.json"
-        path.write_text(json.dumps(configuration(self._upstream, cache)))
+        kept = {"limits": {"file": str(self._folder / f"{name}.sqlite")}}
+        path.write_text(json.dumps(configuration(self._upstream, cache) | kept))
         port = free_port()
         command = [self._python, SAFE, "-m", "edge", "serve", "-c", str(path), "--port", str(port)]
         # The supervisor's only child is the worker.

@@ -20,9 +20,12 @@ from edge.dialects.estimate import estimate_input
 from edge.errors import UNREADABLE, EdgeError, Headers, InvalidRequest, RequestTooLarge, UnsupportedRoute
 from edge.grant import Grant
 from edge.guard.auth import Key, refuse_model
+from edge.guard.counts import Counts
 from edge.guard.expected import most_output
+from edge.guard.left import Left, left_of
 from edge.guard.limits import KeyLimits
 from edge.guard.pii import redact_now
+from edge.guard.quotas import quotas_of
 from edge.guard.validate import Reading, check_body
 from edge.head import Head, varying_of
 from edge.hooks import Usage
@@ -79,11 +82,14 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """None: no such limit; ``requests_left`` is None too where no running edge was asked."""
+    """None: no such limit; ``requests_left`` is None too where no running edge was asked. ``quotas`` are of tokens and
+    money.
+    """
 
     requests_per_minute: int | None
     requests_left: int | None
     concurrency: int | None
+    quotas: list[Left]
 
 
 class Cached(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,8 +152,9 @@ def explain(
     *,
     answers: Answers | None = None,
     limits: KeyLimits | None = None,
+    counts: Counts | None = None,
 ) -> Explanation:
-    """What would become of a POST of `body` to `path` by `key`. `answers` and `limits` are those of a running edge.
+    """What would become of a POST of `body` to `path` by `key`. `answers`, `limits` and `counts` are a running edge's.
 
     Raises UnsupportedRoute for a path to which nothing is posted, RequestTooLarge for a body of more than 1 MiB.
     """
@@ -188,6 +195,7 @@ def explain(
             requests_per_minute=key.requests_per_minute,
             requests_left=None if limits is None else limits.lease(key).left(),
             concurrency=key.concurrency,
+            quotas=[left_of(quota, counts) for quota in quotas_of(state.settings, key, call.grant.alias)],
         ),
         input_tokens=estimate_input(found.route.upstream, body),
         output_tokens=most_output(call.payload),
@@ -346,6 +354,7 @@ def table(found: Explanation) -> list[str]:
         f"{limits.requests_per_minute} requests a minute" if limits.requests_per_minute is not None else "",
         f"{limits.requests_left} left" if limits.requests_left is not None else "",
         f"{limits.concurrency} at a time" if limits.concurrency is not None else "",
+        *[quota_said(each) for each in limits.quotas],
     ]
     out = "" if found.output_tokens is None else f", at most {found.output_tokens} out"
     lines = [
@@ -382,3 +391,15 @@ def _standing(each: Candidate) -> str:
 
 def dollars(amount: float) -> str:
     return f"${usd(round(amount * PICO)).decode()}"
+
+
+def quota_said(quota: Left) -> str:
+    """A limit on tokens or money in a few words."""
+    said = []
+    if quota.tokens_per_minute is not None:
+        left = f" ({quota.tokens_left} left)" if quota.tokens_left is not None else ""
+        said.append(f"{quota.tokens_per_minute} tokens a minute{left}")
+    if quota.budget_usd is not None:
+        left = f" ({quota.left_usd:.6f} left)" if quota.left_usd is not None else ""
+        said.append(f"{quota.budget_usd:g} USD a {quota.per}{left}")
+    return f"{' and '.join(said)} of the {quota.scope} '{quota.name}'"

@@ -6,7 +6,8 @@ from edge.cache.policy cimport Lookup, Plan
 from edge.call cimport Call
 from edge.grant cimport Grant
 from edge.guard.limits cimport KeyLimits
-from edge.guard.reservation cimport Counts, Reservation
+from edge.guard.counts cimport Counts
+from edge.guard.reservation cimport Reservation
 from edge.guard.validate cimport Reading
 from edge.head cimport Head
 from edge.money.accounting cimport Accounts
@@ -51,6 +52,8 @@ cdef class Gateway:
     cpdef _reread_large(self, Call call, Reading reading, object error)
     cdef _go_on(self, Call call)
     cdef _send(self, Call call)
+    cpdef _reserved(self, Call call, object refusal)
+    cdef _ask(self, Call call)
     cpdef _fetched(self, Call call, object error)
     cpdef _over(self, Call call, object error)
     cpdef cancel(self, Call call, object error)

@@ -29,11 +29,12 @@ from edge.errors import (
     Overloaded,
 )
 from edge.guard.auth import refuse_model
+from edge.guard.counts import Counts
 from edge.guard.expected import expected
 from edge.guard.key_table import KeyTable
 from edge.guard.limits import KeyLimits
 from edge.guard.pii import Redacted, redact
-from edge.guard.reservation import Counts, Reservation
+from edge.guard.reservation import Reservation
 from edge.guard.restore import Restorer
 from edge.guard.validate import Reading, check_body
 from edge.hooks import Hooks, Meter, RequestRecord
@@ -308,11 +309,27 @@ class Gateway:
             self._send(call)
 
     def _send(self, call: Call) -> None:
+        """Once it is within its limits, which Redis may have to tell."""
+        reservation = call.reservation
+        try:
+            if reservation is not None and not reservation.take(*expected(call), partial(self._reserved, call)):
+                call.errand = reservation
+                return
+        except Exception as error:  # noqa: BLE001 - a refusal, or a defect of ours
+            self._fetched(call, error)
+            return
+        self._ask(call)
+
+    def _reserved(self, call: Call, refusal: EdgeError | None) -> None:
+        if refusal is not None:
+            self._fetched(call, refusal)
+        elif not call.settled:
+            self._ask(call)
+
+    def _ask(self, call: Call) -> None:
         fetched = partial(self._fetched, call)
         errand: Listing | Joining | Dispatch
         try:
-            if call.reservation is not None:
-                call.reservation.take(*expected(call))
             if call.head.route.api == "models":
                 errand = Listing(call, fetched)
             elif call.lookup is not None:

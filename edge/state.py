@@ -30,6 +30,8 @@ MODEL_OTHER = "_other"
 
 
 NOTHING = Grant("", "", ())
+HELD_S = 60.0
+"""How much longer a reservation lasts in Redis than a request may take."""
 
 
 class State:
@@ -112,7 +114,9 @@ class State:
             return None
         prices = [upstream.price for upstream in choices[0].upstreams if upstream.price is not None]
         dearest = max(prices, key=standard_cost, default=None)
-        return Quotas(every, dearest, key.id, key.tenant, label)
+        settings = self.settings
+        hold_s = settings.resilience.total_s + HELD_S
+        return Quotas(every, dearest, key.id, key.tenant, label, hold_s, settings.limits.on_redis_loss == "refuse")
 
     def _label(self, upstreams: tuple[Upstream, ...]) -> str:
         """The metric label of a model that no alias names, but its own name: if the configuration spells it out, as it

@@ -7,7 +7,7 @@ from edge.payload cimport Payload
 
 cdef class Answers:
     cdef object _settings, _meter, _log, _client, _redis, _changing
-    cdef public object _remote, _plans
+    cdef public object _remote, _plans, shares
     cdef readonly Generation _generation
     cdef readonly MemoryCache memory
     cdef readonly Flights flights

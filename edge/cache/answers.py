@@ -45,7 +45,7 @@ Asked = tuple[bytes, bool, bool, int]
 
 class Answers:
     """The caches and flights of one worker. `generation` is shared by all workers; `log` gets a line when Redis comes
-    or goes.
+    or goes. ``shares`` is told which client there is, with its settings, None for none.
     """
 
     def __init__(self, settings: config.Cache, meter: Meter, generation: Generation, log: Log | None = None) -> None:
@@ -56,6 +56,7 @@ class Answers:
         self.memory = MemoryCache(settings.memory, meter, generation)
         self.flights = Flights()
         self._client: RedisClient | None = None
+        self.shares: Callable[[RedisClient | None, config.Redis | None], None] = nobody
         self._remote: RemoteCache | None = None
         self._redis: config.Redis | None = None
         self._changing = asyncio.Lock()
@@ -80,6 +81,7 @@ class Answers:
                 self._log.warning("the certificates to trust for redis cannot be read", error=type(error).__name__)
             return
         self._client, self._remote = client, RemoteCache(client, redis, self._meter, self._generation.bump)
+        self.shares(client, redis)
         await client.start()
 
     async def adjust(self, settings: config.Cache) -> None:
@@ -97,6 +99,7 @@ class Answers:
         """Write what is still to be written to Redis, and leave it."""
         client, remote = self._client, self._remote
         self._client = self._remote = None
+        self.shares(None, None)
         if client is not None and remote is not None:
             await remote.close()
             await client.close()
@@ -241,3 +244,7 @@ class Answers:
         """Note when a flight began: an answer from before a clearing is not stored after it."""
         flight.generation = self._generation.value
         return flight
+
+
+def nobody(_client: RedisClient | None, _settings: config.Redis | None) -> None:
+    """Nobody else has to do with Redis."""

@@ -158,6 +158,7 @@ Dollars = Annotated[float, Meta(ge=0, le=1_000_000)]
 class Limits(Settings, frozen=True, kw_only=True):
     """How what is used is counted."""
 
+    on_redis_loss: Literal["divide", "refuse"] = "divide"
     usage: Literal["limited", "all"] = "limited"
     file: Annotated[str, Meta(min_length=1)] | None = None
 

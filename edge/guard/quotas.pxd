@@ -18,6 +18,7 @@ cdef class Usual:
 cdef class Quotas:
     cdef readonly tuple all
     cdef readonly object price
-    cdef readonly bint budgeted
+    cdef readonly bint budgeted, refuses
+    cdef readonly long long hold_ms
     cdef readonly str key, tenant, model
     cdef readonly Usual usual

@@ -77,16 +77,28 @@ class Usual:
 class Quotas:
     """All that a grant's requests count against, ``all``; it may be nothing, where they are to be booked alone.
     ``price`` is that of the dearest upstream that is asked first, None where none is known; ``key``, ``tenant`` and
-    ``model`` are the names in the books; ``usual`` is what its answers have, as far as this worker knows.
+    ``model`` are the names in the books. A reservation lasts for ``hold_ms`` in Redis; ``refuses``: nothing is
+    let through without that. ``usual`` is what its answers have, as far as this worker knows.
     """
 
-    def __init__(self, every: tuple[Quota, ...], price: ModelPrice | None, key: str, tenant: str, model: str) -> None:
+    def __init__(
+        self,
+        every: tuple[Quota, ...],
+        price: ModelPrice | None,
+        key: str,
+        tenant: str,
+        model: str,
+        hold_s: float = 660.0,
+        refuses: bool = False,
+    ) -> None:
         self.all = every
         self.price = price
         self.budgeted = max([quota.budget for quota in every], default=-1) >= 0
         self.key = key
         self.tenant = tenant
         self.model = model
+        self.hold_ms = int(hold_s * 1000)
+        self.refuses = refuses
         self.usual = Usual()
 
 

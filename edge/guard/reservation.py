@@ -13,81 +13,58 @@ what is spent is added before what was reserved is let go of.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import ceil
-from time import monotonic_ns, time
 
-from edge._fast import ADMITTED, CROWDED, NEVER, TABLE_FULL, UNCOUNTED, Limits, Spend
+from edge._fast import ADMITTED, CROWDED, EXHAUSTED, NEVER, TABLE_FULL, UNCOUNTED
 from edge.dialects.rate_limit_headers import openai_to_anthropic
-from edge.errors import BudgetExceeded, EdgeError, Headers, RateLimited
+from edge.errors import BudgetExceeded, EdgeError, Headers, Overloaded, RateLimited
+from edge.guard.counts import Counts
 from edge.guard.quotas import DAY_S, Quota, Quotas, begins
-from edge.hooks import Meter, Usage
+from edge.guard.shared_quotas import Taken
+from edge.hooks import Usage
 from edge.money.pricing import PICO
-from edge.money.usage_table import Row, UsageTable, Used
+from edge.money.usage_table import Used
 from edge.routes import Dialect
 
-__all__ = ["Counts", "Reservation"]
+__all__ = ["Reservation"]
+
+Told = Callable[["EdgeError | None"], None]
+UNKNOWN = "Whether the request is within its limits cannot be looked up now; ask again."
 
 DECISIONS = "edge_limit_decisions_total"
 SECOND_NS = 1_000_000_000
 MOST = 10**16
 """In 1e-12 USD, 10,000 USD: what one request is taken to cost at most."""
 MOST_TOKENS = 1 << 40
+LIMITLESS = 1 << 60
 ANSWERED = Used(1, 0, 0, 0)
 
 # The states, and the events by which one follows the other.
-NEW, HELD, ENDED = 0, 1, 2
+NEW, ASKED, HELD, ENDED = 0, 1, 2, 3
 FOLLOWS = {
-    NEW: (HELD, ENDED),
+    NEW: (ASKED, HELD, ENDED),
+    ASKED: (HELD, ENDED),
     HELD: (ENDED,),
     ENDED: (),
 }
 MAY_FOLLOW = bytes(new in FOLLOWS[state] for state in FOLLOWS for new in FOLLOWS)  # a row of each state
 
 
-class Counts:
-    """Where one worker counts: the rates, the money and the books of all workers, its number there, and two clocks."""
-
-    def __init__(
-        self,
-        limits: Limits,
-        spend: Spend,
-        usage: UsageTable,
-        worker: int,
-        meter: Meter,
-        now_ns: Callable[[], int] = monotonic_ns,
-        wall: Callable[[], float] = time,
-    ) -> None:
-        self.limits = limits
-        self.spend = spend
-        self.usage = usage
-        self.worker = worker
-        self.count = meter.count
-        self.now_ns = now_ns
-        self.wall = wall
-
-    def today(self) -> int:
-        """The day by UTC, since 1970-01-01."""
-        return int(self.wall()) // DAY_S
-
-    def tokens_left(self, quota: Quota) -> int:
-        """How many may be used at once now."""
-        left: int = self.limits.remaining(quota.tokens_mark, quota.interval_ns, quota.tokens, self.now_ns())[0]
-        return left
-
-    def book(self, quotas: Quotas, used: Used) -> None:
-        """What was used today."""
-        self.usage.add(Row(self.today(), quotas.key, quotas.tenant, quotas.model), used)
-
-
 class Part:
-    """What is reserved of one quota: tokens, which are back at ``until_ns`` at the latest, and money, by ``mark``."""
+    """What is reserved of one quota: tokens, which are back at ``until_ns`` at the latest, and money, by ``mark``.
+    ``taken`` is what is asked of Redis, None where that counts nothing; ``held``: it is reserved.
+    """
 
     def __init__(self, quota: Quota) -> None:
         self.quota = quota
         self.tokens = 0
         self.until_ns = 0
+        self.interval_ns = quota.interval_ns
         self.mark = 0
         self.money = 0
+        self.taken: Taken | None = None
+        self.held = False
 
 
 class Reservation:
@@ -98,72 +75,176 @@ class Reservation:
         self._quotas = quotas
         self._state = NEW
         self._parts: list[Part] = []
+        self._least = 0
+        self._tokens = 0
+        self._cost = 0
         self._used = 0
+        self._spent = 0
+        self._waiting = 0
+        self._refusal: EdgeError | None = None
+        self._told: Told | None = None
 
-    def take(self, input_tokens: int, output_tokens: int) -> None:
-        """Reserve what the request may come to. Raises RateLimited, BudgetExceeded, and then nothing is reserved."""
-        quotas = self._quotas
-        cost = 0
+    def take(self, input_tokens: int, output_tokens: int, told: Told | None) -> bool:
+        """Reserve what the request may come to: True where it is. Where Redis has to be asked, False, and `told` is
+        called once, with what refuses the request or None. Raises RateLimited, BudgetExceeded, Overloaded. Where the
+        request is refused nothing is reserved.
+        """
+        counts, quotas = self._counts, self._quotas
         if quotas.budgeted and quotas.price is not None:
-            cost = min(quotas.price.cost(Usage(input_tokens, output_tokens)), MOST)
-        tokens = min(input_tokens + output_tokens, MOST_TOKENS)
-        refusal: EdgeError | None = None
+            self._cost = min(quotas.price.cost(Usage(input_tokens, output_tokens)), MOST)
+        self._least = input_tokens
+        self._tokens = min(input_tokens + output_tokens, MOST_TOKENS)
+        shared = counts.shared
+        if shared is None:
+            for quota in quotas.all:
+                part = Part(quota)
+                self._parts.append(part)
+                self._count(part, 1)
+                if self._refusal is not None:
+                    break
+            self._decide()
+            return True
+        self._enter(ASKED)
+        self._told = told
+        today = counts.today()
         for quota in quotas.all:
             part = Part(quota)
-            if quota.tokens:
-                refusal = self._take_tokens(part, input_tokens, tokens)
-            if quota.budget >= 0 and refusal is None:
-                refusal = self._take_money(part, cost)
-                if refusal is not None:
-                    self._settle_tokens(part, 0)
-            if refusal is not None:
-                for taken in self._parts:
-                    self._settle_tokens(taken, 0)
-                    self._let_go(taken)
-                self._parts = []
-                self._enter(ENDED)
-                raise refusal
             self._parts.append(part)
-        self._enter(HELD)
+            if quota.tokens and input_tokens > quota.tokens:
+                self._refuse(too_long(quota, input_tokens), "tokens")
+                continue
+            wanted = min(self._tokens, quota.tokens)
+            taken = Taken(quota, today, wanted, self._cost if quota.budget >= 0 else 0, quotas.hold_ms)
+            if shared.take(taken, partial(self._answered, part)):
+                part.taken = taken
+                self._waiting += 1
+            else:
+                self._go_alone(part)
+        if self._waiting:
+            return False
+        self._told = None
+        self._decide()
+        return True
 
-    def _take_tokens(self, part: Part, least: int, tokens: int) -> EdgeError | None:
+    def cancel(self) -> None:
+        """Nobody waits for it any more; its end follows."""
+        self._told = None
+
+    def _answered(self, part: Part, taken: Taken, words: list[bytes] | None) -> None:
+        """What Redis says, None for nothing."""
+        counts, quota, shared = self._counts, part.quota, self._counts.shared
+        self._waiting -= 1
+        if words is None or self._state == ENDED:
+            # If it was done and the word of it lost, it is undone; as is what nobody waits for any more.
+            part.taken = None
+            if shared is not None and (words is None or words[0] == b"taken"):
+                taken.until = int(words[1]) if words is not None else 0
+                shared.settle(taken, 0, 0)
+            if self._state == ENDED:
+                return
+            self._go_alone(part)
+        elif words[0] == b"taken":
+            taken.until, taken.total, taken.left = int(words[1]), int(words[2]), int(words[3])
+            self._hold(part, taken)
+        else:
+            part.taken = None
+            if words[0] == b"tokens":
+                self._refuse(too_fast(quota, int(words[1]) * 1000), "tokens")
+            else:
+                self._refuse(too_dear(counts, quota, CROWDED if words[0] == b"crowded" else EXHAUSTED), "budget")
+        told = self._told
+        if self._waiting or told is None:
+            return
+        self._told = None
+        try:
+            self._decide()
+        except EdgeError as refusal:
+            told(refusal)
+        else:
+            told(None)
+
+    def _hold(self, part: Part, taken: Taken) -> None:
+        """What is reserved in Redis counts here too, for the time when that is gone."""
+        counts, quota = self._counts, part.quota
+        part.held = True
+        if quota.tokens:
+            now = counts.now_ns()
+            part.tokens = taken.tokens
+            counts.limits.settle(quota.tokens_mark, quota.interval_ns, taken.tokens, now)
+            part.until_ns = now + counts.limits.remaining(quota.tokens_mark, quota.interval_ns, quota.tokens, now)[1]
+            counts.count(DECISIONS, "tokens", "admitted")
+        if quota.budget >= 0:
+            part.mark, part.money = quota.mark(taken.day), taken.money
+            counts.spend.reserve(counts.worker, part.mark, part.money, LIMITLESS, counts.today())
+            counts.heard(part.mark, quota.budget, taken.total)
+            counts.count(DECISIONS, "budget", "admitted")
+
+    def _go_alone(self, part: Part) -> None:
+        """Without Redis: a machine's part of the limit, or nothing."""
+        counts = self._counts
+        if self._quotas.refuses:
+            self._refuse(Overloaded(UNKNOWN), "redis")
+        elif self._refusal is None:
+            counts.count(DECISIONS, "redis", "alone")
+            self._count(part, counts.shared.machines if counts.shared is not None else 1)
+
+    def _refuse(self, refusal: EdgeError, limit: str, decision: str = "refused") -> None:
+        self._counts.count(DECISIONS, limit, decision)
+        if self._refusal is None:
+            self._refusal = refusal
+
+    def _decide(self) -> None:
+        """All have said what they say. Raises what one of them has refused it by, and gives all back."""
+        refusal, self._refusal = self._refusal, None
+        if refusal is None:
+            self._enter(HELD)
+            return
+        self._enter(ENDED)
+        parts, self._parts = self._parts, []
+        for part in parts:
+            self._settle(part)
+        raise refusal
+
+    def _count(self, part: Part, machines: int) -> None:
+        """Reserve here, of the limits as so many machines share them."""
+        quota = part.quota
+        if quota.tokens:
+            self._take_tokens(part, machines)
+        if quota.budget >= 0 and self._refusal is None:
+            limit = quota.budget
+            if self._counts.shared is not None:
+                limit = self._counts.alone(quota.mark(self._counts.today()), limit)
+            self._take_money(part, limit)
+        part.held = True
+
+    def _take_tokens(self, part: Part, machines: int) -> None:
         """At most what the quota has, if the input alone is not more."""
         counts, quota = self._counts, part.quota
-        if least > quota.tokens:
-            counts.count(DECISIONS, "tokens", "refused")
-            asked = f"{quota.whose} may use {quota.tokens} tokens a minute (tokens_per_minute)"
-            return RateLimited(f"{asked}; the request alone has about {least}.", wait_ns=0)
-        wanted, now = min(tokens, quota.tokens), counts.now_ns()
-        wait_ns = counts.limits.take(quota.tokens_mark, quota.interval_ns, quota.tokens, wanted, now)
-        if not wait_ns:
-            counts.count(DECISIONS, "tokens", "admitted")
-            part.tokens = wanted
-            part.until_ns = now + counts.limits.remaining(quota.tokens_mark, quota.interval_ns, quota.tokens, now)[1]
-            return None
-        full = wait_ns in (TABLE_FULL, NEVER)
-        counts.count(DECISIONS, "tokens", "full" if full else "refused")
-        wait_ns = SECOND_NS if full else wait_ns
-        seconds = max(1, ceil(wait_ns / SECOND_NS))
-        allowed = f"{quota.whose} may use {quota.tokens} tokens a minute (tokens_per_minute)"
-        return RateLimited(f"{allowed}; try again in {seconds} s.", wait_ns=wait_ns)
+        if self._least > quota.tokens:
+            self._refuse(too_long(quota, self._least), "tokens")
+            return
+        limit = max(1, quota.tokens // machines)
+        interval_ns, wanted, now = quota.interval_ns * machines, min(self._tokens, limit), counts.now_ns()
+        wait_ns = counts.limits.take(quota.tokens_mark, interval_ns, limit, wanted, now)
+        if wait_ns:
+            full = wait_ns in (TABLE_FULL, NEVER)
+            refusal = too_fast(quota, SECOND_NS if full else wait_ns)
+            self._refuse(refusal, "tokens", "full" if full else "refused")
+            return
+        counts.count(DECISIONS, "tokens", "admitted")
+        part.tokens, part.interval_ns = wanted, interval_ns
+        part.until_ns = now + counts.limits.remaining(quota.tokens_mark, interval_ns, limit, now)[1]
 
-    def _take_money(self, part: Part, cost: int) -> EdgeError | None:
+    def _take_money(self, part: Part, limit: int) -> None:
         counts, quota = self._counts, part.quota
         today = counts.today()
         mark = quota.mark(today)
-        answer = counts.spend.reserve(counts.worker, mark, cost, quota.budget, today)
-        if answer == ADMITTED:
-            counts.count(DECISIONS, "budget", "admitted")
-            part.mark, part.money = mark, cost
-            return None
-        counts.count(DECISIONS, "budget", "full" if answer == UNCOUNTED else "refused")
-        allowed = f"{quota.whose} may spend {quota.budget / PICO:g} USD a {quota.per} (budget)"
-        if answer in (CROWDED, UNCOUNTED):
-            return BudgetExceeded(f"{allowed}; requests under way may need the rest.", wait_s=1)
-        ends = quota.ends(today)
-        return BudgetExceeded(
-            f"{allowed}; the next begins at {begins(ends)}.", wait_s=max(1, ceil(ends * DAY_S - counts.wall()))
-        )
+        answer = counts.spend.reserve(counts.worker, mark, self._cost, limit, today)
+        if answer != ADMITTED:
+            self._refuse(too_dear(counts, quota, answer), "budget", "full" if answer == UNCOUNTED else "refused")
+            return
+        counts.count(DECISIONS, "budget", "admitted")
+        part.mark, part.money = mark, self._cost
 
     def used(self, usage: Usage, cost: int) -> None:
         """An answer was charged: its tokens, and its cost in 1e-12 USD, -1 where that is not known."""
@@ -180,16 +261,19 @@ class Reservation:
                     counts.spend.add(self._mark(quota, today), cost, today)
         if self._state != ENDED:
             self._used += tokens
+            self._spent += max(cost, 0)
             return
         now = counts.now_ns()
         for quota in quotas.all:
             if quota.tokens:
                 counts.limits.settle(quota.tokens_mark, quota.interval_ns, tokens, now)
+            if counts.shared is not None:
+                counts.shared.add(quota, counts.today(), tokens, cost)
 
     def _mark(self, quota: Quota, today: int) -> int:
         """The period that a cost belongs to: that in which it was reserved, else today's."""
         for part in self._parts:
-            if part.quota is quota:
+            if part.quota is quota and part.mark:
                 return part.mark
         return quota.mark(today)
 
@@ -200,29 +284,38 @@ class Reservation:
         self._enter(ENDED)
         self._counts.book(self._quotas, ANSWERED)
         for part in self._parts:
-            self._settle_tokens(part, self._used)
-            self._let_go(part)
+            self._settle(part)
 
-    def _settle_tokens(self, part: Part, used: int) -> None:
-        quota, counts = part.quota, self._counts
-        if not quota.tokens or not part.tokens:
+    def _settle(self, part: Part) -> None:
+        """What was used counts, and what was reserved does not any more: here, and in Redis."""
+        quota, counts, shared = part.quota, self._counts, self._counts.shared
+        if not part.held:
             return
-        more, now = used - part.tokens, counts.now_ns()
-        if more > 0:
-            counts.limits.settle(quota.tokens_mark, quota.interval_ns, more, now)
-        elif more < 0:
-            back = min(-more, max(0, part.until_ns - now) // quota.interval_ns)
-            counts.limits.settle(quota.tokens_mark, quota.interval_ns, -back, now)
-
-    def _let_go(self, part: Part) -> None:
-        if part.quota.budget >= 0:
-            self._counts.spend.release(self._counts.worker, part.mark, part.money)
+        if part.tokens:
+            more, now = self._used - part.tokens, counts.now_ns()
+            if more < 0:
+                more = -min(-more, max(0, part.until_ns - now) // part.interval_ns)
+            if more:
+                counts.limits.settle(quota.tokens_mark, part.interval_ns, more, now)
+        if part.money:
+            counts.spend.release(counts.worker, part.mark, part.money)
+        if shared is not None:
+            if part.taken is not None:
+                shared.settle(part.taken, self._used, self._spent)
+            else:
+                shared.add(quota, counts.today(), self._used, self._spent)
 
     def _enter(self, state: int) -> None:
         assert MAY_FOLLOW[self._state * (ENDED + 1) + state], (self._state, state)  # noqa: S101 - a defect of ours
         self._state = state
 
     # What is told.
+
+    def _taken(self, quota: Quota) -> Taken | None:
+        for part in self._parts:
+            if part.quota is quota:
+                return part.taken
+        return None
 
     def headers(self, dialect: Dialect) -> Headers:
         """What is left, in the words of a dialect: of the quota that has the least left, as a part of what it may."""
@@ -236,11 +329,17 @@ class Reservation:
                 left, full_ns = counts.limits.remaining(
                     quota.tokens_mark, quota.interval_ns, quota.tokens, counts.now_ns()
                 )
+                taken = self._taken(quota)
+                if taken is not None and taken.left < left:
+                    left, full_ns = taken.left, (quota.tokens - taken.left) * quota.interval_ns
                 if least is None or left / quota.tokens < least[0]:
                     least = (left / quota.tokens, quota, left, full_ns)
             if quota.budget >= 0:
                 mark = quota.mark(today)
                 rest = max(0, quota.budget - counts.spend.spent(mark) - counts.spend.held(mark))
+                taken = self._taken(quota)
+                if taken is not None:
+                    rest = max(0, min(rest, quota.budget - taken.total))
                 part = rest / (quota.budget or 1)
                 if poorest is None or part < poorest[0]:
                     poorest = (part, quota, rest)
@@ -258,6 +357,27 @@ class Reservation:
                 (b"x-ratelimit-reset-usd", b"%ds" % seconds),
             ]
         return openai_to_anthropic(told, counts.wall()) if dialect == "anthropic" else told
+
+
+def too_long(quota: Quota, tokens: int) -> EdgeError:
+    allowed = f"{quota.whose} may use {quota.tokens} tokens a minute (tokens_per_minute)"
+    return RateLimited(f"{allowed}; the request alone has about {tokens}.", wait_ns=0)
+
+
+def too_fast(quota: Quota, wait_ns: int) -> EdgeError:
+    seconds = max(1, ceil(wait_ns / SECOND_NS))
+    allowed = f"{quota.whose} may use {quota.tokens} tokens a minute (tokens_per_minute)"
+    return RateLimited(f"{allowed}; try again in {seconds} s.", wait_ns=wait_ns)
+
+
+def too_dear(counts: Counts, quota: Quota, answer: int) -> EdgeError:
+    """`answer` is that of `Spend.reserve`."""
+    allowed = f"{quota.whose} may spend {quota.budget / PICO:g} USD a {quota.per} (budget)"
+    if answer != EXHAUSTED:
+        return BudgetExceeded(f"{allowed}; requests under way may need the rest.", wait_s=1)
+    ends = quota.ends(counts.today())
+    wait_s = max(1, ceil(ends * DAY_S - counts.wall()))
+    return BudgetExceeded(f"{allowed}; the next begins at {begins(ends)}.", wait_s=wait_s)
 
 
 def tokens_of(usage: Usage) -> int:

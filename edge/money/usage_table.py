@@ -18,9 +18,10 @@ SIZE = 512
 COUNTS = 4
 OTHER = "_other"
 
-# Of a region: its header, of which the words are how many rows are in use and how often one has changed; its rows. Of a
+# Of a region: its header, of which the words are how many rows are in use, how often one has changed and, in the first,
+# how often writing to the file has begun or ended; its rows. Of a
 # row: the day (0: free), the counts, as much of them as is in the file, the length of the names, the names.
-USED, CHANGES = 0, 1
+USED, CHANGES, WRITES = 0, 1, 2
 DAY, FIRST, WRITTEN, LENGTH, TEXT = 0, 1, 1 + COUNTS, 1 + 2 * COUNTS, 2 + 2 * COUNTS
 WORDS = SIZE // 8
 MAX_TEXT = SIZE - 8 * TEXT
@@ -135,10 +136,15 @@ class UsageTable:
                     found[row] = used.plus(found[row]) if row in found else used
         return found
 
+    @property
+    def writes(self) -> int:
+        """Odd while what is new is being written to the file; another number when it has been."""
+        return int(self._words[WRITES])
+
     # Of the supervisor.
 
     def changes(self) -> list[tuple[int, Row, Used]]:
-        """What is not in the file yet, row by row, if there is any since the last time; `written` is to follow."""
+        """What is not in the file yet, row by row, if there is more than before; `written` follows, or `again`."""
         found: list[tuple[int, Row, Used]] = []
         words = self._words
         for region in range(self._regions):
@@ -150,6 +156,8 @@ class UsageTable:
                 used = Used(*[words[at + FIRST + n] - words[at + WRITTEN + n] for n in range(COUNTS)])
                 if any(used):
                     found.append((at, row, used))
+        if found:
+            words[WRITES] += 1
         return found
 
     def written(self, changes: list[tuple[int, Row, Used]]) -> None:
@@ -157,7 +165,9 @@ class UsageTable:
         for at, _, used in changes:
             for number, amount in enumerate(used):
                 self._words[at + WRITTEN + number] += amount
+        self._words[WRITES] += 1
 
     def again(self) -> None:
         """They are not: look at everything the next time."""
+        self._words[WRITES] += 1
         self._seen = [-1] * self._regions

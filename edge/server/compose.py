@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from dataclasses import dataclass, field
@@ -13,9 +14,9 @@ from edge.cache.answers import Answers
 from edge.cache.memory import Generation
 from edge.config import Config
 from edge.gateway import Gateway
+from edge.guard.counts import Counts
 from edge.guard.key_table import KeyTable
 from edge.guard.limits import KeyLimits, shared_limits, shared_spend
-from edge.guard.reservation import Counts
 from edge.money.usage_table import UsageTable
 from edge.state import build_state
 from edge.telemetry import Fanout
@@ -26,7 +27,12 @@ from edge.telemetry.trace_file import TraceFile
 from edge.upstreams.health import Health
 from edge.upstreams.notices import Notices
 
-__all__ = ["Edge", "Shared", "compose", "tell_notes"]
+__all__ = ["Edge", "Shared", "compose", "machine_id", "tell_notes"]
+
+
+def machine_id() -> bytes:
+    """By which the processes of one machine are known to others."""
+    return os.urandom(8).hex().encode()
 
 
 def _slots() -> Slots:
@@ -48,7 +54,8 @@ def _spend() -> Spend:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
     """The memory that the processes of an edge share, and which region of it is this process's own, from 1; ``since``
-    is when the first of them began, in seconds of the wall clock. By default: memory of a process that is alone.
+    is when the first of them began, in seconds of the wall clock, ``machine`` what tells them from those of others. By
+    default: memory of a process that is alone.
     """
 
     slots: Slots = field(default_factory=_slots)
@@ -59,6 +66,7 @@ class Shared:
     notices: Any = None
     region: int = 1
     since: float = field(default_factory=time.time)
+    machine: bytes = field(default_factory=machine_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +107,8 @@ def compose(
     metrics = Metrics(shared.slots, shared.region, since=shared.since, vendors=vendors)
     answers = Answers(config.cache, metrics, shared.generation, logs.log)
     limits = KeyLimits(shared.limits, shared.region, metrics)
-    counts = Counts(shared.limits, shared.spend, shared.usage, shared.region, metrics)
+    counts = Counts(shared.limits, shared.spend, shared.usage, shared.region, metrics, shared.machine)
+    answers.shares = counts.share
     trace = None
     if config.telemetry.trace_file is not None:
         trace = TraceFile(config.telemetry, shared.region, seed, partial(lost_lines, logs.log))

@@ -38,4 +38,6 @@ async def what_if_sent(
             raise RequestTooLarge(f"The body is larger than {MAX_BYTES} bytes.")
     whole = bytes(read)
     path = asked.get("path") or path_for(whole)
-    return explain(state, key, path, whole, headers, answers=gateway.answers, limits=gateway.limits)
+    return explain(
+        state, key, path, whole, headers, answers=gateway.answers, limits=gateway.limits, counts=gateway.counts
+    )

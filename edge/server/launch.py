@@ -33,7 +33,7 @@ from edge.money.usage_table import UsageTable
 from edge.server import handover, tls
 from edge.server.asgi import EdgeApplication
 from edge.server.children import ELSEWHERE, Slot, Worker
-from edge.server.compose import Shared, compose, tell_notes
+from edge.server.compose import Shared, compose, machine_id, tell_notes
 from edge.server.crowd import Crowd, bounds
 from edge.server.descriptors import raise_limit
 from edge.server.handover import Handover, LeftSlot
@@ -131,7 +131,7 @@ def launch(
             keeper.open()
         except SpendFileError as error:
             raise StartError(str(error)) from None
-    since = time.time()
+    since, machine = time.time(), machine_id()
     descriptors = raise_limit()
     if server.max_connections is not None and server.max_connections > bounds(server, descriptors)[0]:
         logs.log.warning("server.max_connections is more than this process may open", descriptors=descriptors)
@@ -159,6 +159,7 @@ def launch(
             notices=memory.notices.view,
             region=orders.place + 1,
             since=since,
+            machine=machine,
         )
         edge = compose(current.config, current.keys, loopback_only=loopback_only, shared=shared, logs=logs)
         app = EdgeApplication(edge)

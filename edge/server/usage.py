@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
+from pathlib import Path
+from time import sleep
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -11,10 +13,11 @@ import msgspec
 from edge.errors import InvalidRequest
 from edge.gateway import Gateway
 from edge.guard.auth import Key
-from edge.guard.quotas import DAY_S, Quota, quotas_of
+from edge.guard.left import Left, left_of
+from edge.guard.quotas import Quota, quotas_of
 from edge.money.pricing import PICO
 from edge.money.spend_file import SpendFile, SpendFileError
-from edge.money.usage_table import Row, Used
+from edge.money.usage_table import Row, UsageTable, Used
 from edge.server.keeper import path_of
 
 __all__ = ["Usage", "usage_of"]
@@ -22,6 +25,7 @@ __all__ = ["Usage", "usage_of"]
 FIELDS = ("day", "key", "tenant", "model")
 MAX_DAYS = 400
 EPOCH = date(1970, 1, 1)
+ATTEMPTS, PAUSE_S = 200, 0.005
 MAX_KEYS = 1000
 """Whose limits are told: each is looked for among all keys."""
 
@@ -37,23 +41,6 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     input_tokens: int
     output_tokens: int
     cost_usd: float
-
-
-class Left(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one limit of a key, a tenant or a model; None where there is none of that kind. ``resets_at`` is when the
-    budget's next period begins.
-    """
-
-    scope: str
-    name: str
-    tokens_per_minute: int | None
-    tokens_left: int | None
-    budget_usd: float | None
-    per: str | None
-    spent_usd: float | None
-    reserved_usd: float | None
-    left_usd: float | None
-    resets_at: str | None
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,16 +67,28 @@ def usage_of(gateway: Gateway, query: bytes | None) -> Usage:
     counts, state = gateway.counts, gateway.state
     today = counts.today()
     since = today - int(days) + 1
-    found = {row: used for row, used in counts.usage.unwritten().items() if row.day >= since}
-    kept, path = False, path_of(state.settings)
-    if path.exists():
+    kept, found = together(counts.usage, path_of(state.settings), since)
+    return Usage(since=told(since), kept=kept, usage=summed(found, by), limits=limits(gateway, found))
+
+
+def together(table: UsageTable, path: Path, since: int) -> tuple[bool, dict[Row, Used]]:
+    """What is in the file and what is not yet, and whether there is one. While it is written, neither is known."""
+    kept, found = False, {}
+    for _ in range(ATTEMPTS):
+        writes = table.writes
+        found = {row: used for row, used in table.unwritten().items() if row.day >= since}
+        if not path.exists():
+            return False, found
         try:
             for row, used in SpendFile(path).usage(since).items():
                 found[row] = used.plus(found[row]) if row in found else used
             kept = True
         except SpendFileError:
-            kept = False
-    return Usage(since=told(since), kept=kept, usage=summed(found, by), limits=limits(gateway, found))
+            return False, found
+        if writes % 2 == 0 and table.writes == writes:
+            break
+        sleep(PAUSE_S)
+    return kept, found
 
 
 def summed(found: dict[Row, Used], by: list[str]) -> list[Line]:
@@ -126,7 +125,7 @@ def limits(gateway: Gateway, found: Iterable[Row]) -> list[Left]:
         add(quotas, quotas_of(state.settings, of_tenant(tenant), ""))
     for alias in state.settings.models:
         add(quotas, quotas_of(state.settings, state.nobody, alias))
-    return [left(gateway, quotas[name]) for name in sorted(quotas)]
+    return [left_of(quotas[name], gateway.counts) for name in sorted(quotas)]
 
 
 def of_tenant(tenant: str) -> Key:
@@ -137,25 +136,6 @@ def of_tenant(tenant: str) -> Key:
 def add(quotas: dict[tuple[str, str], Quota], more: Iterable[Quota]) -> None:
     for quota in more:
         quotas[quota.scope, quota.name] = quota
-
-
-def left(gateway: Gateway, quota: Quota) -> Left:
-    counts, today = gateway.counts, gateway.counts.today()
-    mark = quota.mark(today)
-    spent, held = counts.spend.spent(mark), counts.spend.held(mark)
-    budgeted = quota.budget >= 0
-    return Left(
-        scope=quota.scope,
-        name=quota.name,
-        tokens_per_minute=quota.tokens or None,
-        tokens_left=counts.tokens_left(quota) if quota.tokens else None,
-        budget_usd=quota.budget / PICO if budgeted else None,
-        per=quota.per if budgeted else None,
-        spent_usd=spent / PICO if budgeted else None,
-        reserved_usd=held / PICO if budgeted else None,
-        left_usd=max(0, quota.budget - spent - held) / PICO if budgeted else None,
-        resets_at=datetime.fromtimestamp(quota.ends(today) * DAY_S, UTC).isoformat() if budgeted else None,
-    )
 
 
 def told(day: int) -> str:

@@ -368,5 +368,18 @@ def test_what_all_requests_use_is_kept_where_that_is_wanted(provider, tmp_path):
             assert len(used(edge)["usage"]) == lines
 
 
+def test_edge_explain_tells_what_is_left(provider, tmp_path):
+    limits = {"tokens_per_minute": 1000, "budget": {"usd": 1, "per": "day"}}
+    edge = Edge(tmp_path, configuration(provider, key("k", **limits), key("boss", admin=True)))
+    with running(edge):
+        assert ask(edge).status_code == 200
+        url = f"{edge.url}/admin/api/explain?key=k"
+        told = httpx2.post(url, json=body(), headers={"x-api-key": token("boss")}).json()
+        (quota,) = told["limits"]["quotas"]
+        assert (quota["scope"], quota["name"], quota["tokens_per_minute"], quota["per"]) == ("key", "k", 1000, "day")
+        assert 980 <= quota["tokens_left"] <= 1000
+        assert (quota["spent_usd"], quota["left_usd"]) == (0.02, 0.98)
+
+
 def used(edge, query=""):
     return httpx2.get(f"{edge.url}/admin/api/usage{query}", headers={"x-api-key": token("boss")}).json()

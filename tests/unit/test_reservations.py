@@ -7,10 +7,11 @@ import pytest
 from edge import config
 from edge.errors import BudgetExceeded, RateLimited
 from edge.guard.auth import key_from
+from edge.guard.counts import Counts
 from edge.guard.expected import expected, most_output
 from edge.guard.limits import shared_limits, shared_spend
 from edge.guard.quotas import Quota, Quotas, last_day, quotas_of
-from edge.guard.reservation import ENDED, FOLLOWS, HELD, NEW, Counts, Reservation, tokens_of
+from edge.guard.reservation import ASKED, ENDED, FOLLOWS, HELD, NEW, Reservation, tokens_of
 from edge.hooks import Usage
 from edge.money.pricing import PICO, ModelPrice
 from edge.money.usage_table import UsageTable
@@ -32,7 +33,7 @@ class Clocked(Counts):
         limits = limits if limits is not None else shared_limits(2)
         spend = spend if spend is not None else shared_spend(2)
         usage = UsageTable(bytearray(UsageTable.size(2)), 2, worker)
-        super().__init__(limits, spend, usage, worker, self.tally, lambda: self.at_ns, lambda: self.at_s)
+        super().__init__(limits, spend, usage, worker, self.tally, b"machine", lambda: self.at_ns, lambda: self.at_s)
         self.at_ns, self.at_s = 10**15, float(NOON)
 
     at_ns = 0
@@ -55,7 +56,7 @@ class Counting:
 
     def taken(self, input_tokens, output_tokens):
         made = self.reservation()
-        made.take(input_tokens, output_tokens)
+        made.take(input_tokens, output_tokens, None)
         return made
 
     def tokens_left(self):
@@ -76,10 +77,10 @@ def budget(dollars, scope="key", per="day"):
 
 
 def test_the_states_follow_each_other_as_they_are_written_down():
-    assert FOLLOWS == {NEW: (HELD, ENDED), HELD: (ENDED,), ENDED: ()}
+    assert FOLLOWS == {NEW: (ASKED, HELD, ENDED), ASKED: (HELD, ENDED), HELD: (ENDED,), ENDED: ()}
     made = Counting(tokens(100)).taken(1, 1)
     with pytest.raises(AssertionError):
-        made.take(1, 1)
+        made.take(1, 1, None)
 
 
 def test_what_was_not_needed_is_given_back():

@@ -64,6 +64,19 @@ def test_what_is_in_the_file_is_unwritten_no_more():
     assert len(looks.changes()) == 1
 
 
+def test_whoever_looks_can_tell_that_what_is_new_is_being_written():
+    looks, first, _ = table()
+    assert (looks.changes(), looks.writes) == ([], 0)
+    first.add(ROW, Used(1, 1, 1, 1))
+    changes = looks.changes()
+    assert looks.writes == 1
+    looks.again()
+    assert looks.writes == 2
+    changes = looks.changes()
+    looks.written(changes)
+    assert looks.writes == 4
+
+
 def test_who_takes_the_place_of_a_killed_worker_goes_on_with_its_rows():
     memory = bytearray(UsageTable.size(1))
     UsageTable(memory, 1, 1).add(ROW, Used(1, 1, 1, 1))

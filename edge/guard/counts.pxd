@@ -1,0 +1,15 @@
+from edge.guard.quotas cimport Quota, Quotas
+
+
+cdef class Counts:
+    cdef readonly object limits, spend, usage, count, now_ns, wall, machine
+    cdef public object shared
+    cdef readonly int worker
+    cdef dict _shares
+
+    cpdef share(self, object client, object settings)
+    cpdef heard(self, object mark, object budget, object total)
+    cpdef object alone(self, object mark, object budget)
+    cpdef long long today(self) except? -1
+    cpdef object tokens_left(self, Quota quota)
+    cpdef book(self, Quotas quotas, object used)

@@ -1,0 +1,80 @@
+"""Where one worker counts what is used: in memory that all workers share, and in Redis where machines share that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic_ns, time
+from typing import TYPE_CHECKING
+
+from edge import config
+from edge._fast import Limits, Spend
+from edge.guard.quotas import DAY_S, Quota, Quotas
+from edge.guard.shared_quotas import SharedQuotas
+from edge.hooks import Meter
+from edge.money.usage_table import Row, UsageTable, Used
+
+if TYPE_CHECKING:
+    from edge.redis.client import RedisClient
+
+__all__ = ["Counts"]
+
+MAX_HEARD = 65536
+
+
+class Counts:
+    """Where one worker counts: the rates, the money and the books of all workers, its number there, and two clocks."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        spend: Spend,
+        usage: UsageTable,
+        worker: int,
+        meter: Meter,
+        machine: bytes,
+        now_ns: Callable[[], int] = monotonic_ns,
+        wall: Callable[[], float] = time,
+    ) -> None:
+        self.limits = limits
+        self.spend = spend
+        self.usage = usage
+        self.worker = worker
+        self.count = meter.count
+        self.machine = machine
+        self.shared: SharedQuotas | None = None
+        self._shares: dict[int, int] = {}
+        self.now_ns = now_ns
+        self.wall = wall
+
+    def share(self, client: RedisClient | None, settings: config.Redis | None) -> None:
+        """From now on count in Redis as well, or here alone."""
+        self.shared = None
+        if client is not None and settings is not None:
+            self.shared = SharedQuotas(client, settings, self.machine)
+
+    def heard(self, mark: int, budget: int, total: int) -> None:
+        """Redis has told that so much is spent and reserved: of the rest, each machine may spend a part without it."""
+        machines = self.shared.machines if self.shared is not None else 1
+        if len(self._shares) >= MAX_HEARD:
+            self._shares.clear()
+        self._shares[mark] = self.spend.spent(mark) + self.spend.held(mark) + max(0, budget - total) // machines
+
+    def alone(self, mark: int, budget: int) -> int:
+        """What this machine may spend without Redis, of a budget."""
+        share = self._shares.get(mark)
+        if share is not None:
+            return min(share, budget)
+        return budget // (self.shared.machines if self.shared is not None else 1)
+
+    def today(self) -> int:
+        """The day by UTC, since 1970-01-01."""
+        return int(self.wall()) // DAY_S
+
+    def tokens_left(self, quota: Quota) -> int:
+        """How many may be used at once now."""
+        left: int = self.limits.remaining(quota.tokens_mark, quota.interval_ns, quota.tokens, self.now_ns())[0]
+        return left
+
+    def book(self, quotas: Quotas, used: Used) -> None:
+        """What was used today."""
+        self.usage.add(Row(self.today(), quotas.key, quotas.tenant, quotas.model), used)
