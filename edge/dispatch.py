@@ -272,7 +272,8 @@ class Dispatch(Outcome):
             now, content_at = perf_counter(), self._inquiry.ledger.content_at
             refused = tried.status in TOO_MANY or isinstance(error, UpstreamTimeout)
             answered = error is None and 200 <= tried.status < 300 and not self._counts
-            gate.leave(now, (content_at or now) - tried.begun if answered else 0.0, refused)
+            seconds = (content_at or now) - tried.begun if answered else 0.0
+            gate.leave(now, seconds, content_at > 0.0, refused)
 
     def _judge(self, tried: Tried, error: Exception) -> None:
         """Whom to ask next, or what to tell."""

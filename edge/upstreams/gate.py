@@ -34,34 +34,72 @@ DIP_EVERY_S = 30.0
 """So often one window runs at half the limit, to see again how fast answers are unhindered."""
 
 
+FEW = SAMPLES // 4
+"""A median of fewer says nothing; they wait for the next window."""
+
+
+class Pace:
+    """How long answers of one form take: ``base`` seconds unhindered, ``recent`` now, both 0.0 before they are known;
+    ``samples`` are those of the window.
+    """
+
+    __slots__ = ("base", "recent", "samples")
+
+    def __init__(self) -> None:
+        self.base = self.recent = 0.0
+        self.samples: list[float] = []
+
+    def rebase(self) -> None:
+        """The samples were taken with nothing in the way."""
+        self.base = median(self.samples)
+        self.samples.clear()
+
+    def move(self, smooth: float) -> None:
+        """The samples' median, since prompts differ, moves the base, and by the share `smooth` what is recent."""
+        seconds = median(self.samples)
+        base, recent = self.base or seconds, self.recent or seconds
+        self.base = base + (seconds - base) * (DOWN if seconds < base else UP)
+        self.recent = recent + (seconds - recent) * smooth
+        self.samples.clear()
+
+    @property
+    def waiting(self) -> float:
+        """The share of an answer's time that it waits for others."""
+        return 1.0 - self.base / self.recent if self.recent > self.base else 0.0
+
+
 class Adaptive:
     """Finds how many requests an upstream serves at a time, by the time to first content.
 
     TCP Vegas (Brakmo, O'Malley, Peterson, SIGCOMM 1994), as Netflix's concurrency-limits (VegasLimit) has it for
     services: with answers that take `base` seconds unhindered and `now` take `m`, ``limit * (1 - base / m)`` requests
-    stand in the upstream's queue. Up to `LOW` of the limit there is room for more, above `HIGH` there are too many. A
-    window's sample is its median, since prompts differ; the base is measured anew every 30 seconds, at half the limit,
-    as Envoy's adaptive concurrency does in its minRTT window.
+    stand in the upstream's queue. Up to `LOW` of the limit there is room for more, above `HIGH` there are too many. The
+    base is measured anew every 30 seconds, at half the limit, as in the minRTT window of Envoy's adaptive concurrency.
+
+    A whole answer takes as long as a stream's first content and all that follows it, so each form has a pace of its
+    own; they count by the number of their samples.
     """
 
     def __init__(self, most: int = MAX_LIMIT) -> None:
         self.most = most
         self.limit = min(FIRST, most)
-        self._base = self._recent = 0.0
+        self._paces = (Pace(), Pace())
         self._slow_start = True
-        self._samples: list[float] = []
         self._refused = False
         self._used = 0
         self._since = -1.0
         self._dip_at = 0.0
         self.before_dip = 0
 
-    def sample(self, now: float, seconds: float, in_flight: int) -> None:
-        """An answer's first content came after `seconds`, while so many requests were under way."""
+    def sample(self, now: float, seconds: float, in_flight: int, streamed: bool) -> None:
+        """An answer's first content came after `seconds`, or all of one that is not `streamed`, while so many requests
+        were under way.
+        """
         self._begin(now)
-        self._samples.append(seconds)
+        self._paces[streamed].samples.append(seconds)
         self._used = max(self._used, in_flight)
-        if len(self._samples) >= (4 * SAMPLES if self.before_dip else SAMPLES) and now - self._since >= WINDOW_S:
+        taken = sum([len(pace.samples) for pace in self._paces])
+        if taken >= (4 * SAMPLES if self.before_dip else SAMPLES) and now - self._since >= WINDOW_S:
             self._close(now)
 
     def refused(self, now: float) -> None:
@@ -78,31 +116,31 @@ class Adaptive:
             self._dip_at = self._dip_at or now + DIP_EVERY_S
 
     def _close(self, now: float) -> None:
-        seconds, used = median(self._samples), self._used
+        known = [pace for pace in self._paces if len(pace.samples) >= FEW]
         if self.before_dip:
-            self._base = seconds
+            for pace in known:
+                pace.rebase()
             self.limit, self.before_dip = self.before_dip, 0
         else:
-            self._move(seconds, used)
+            self._move(known)
             if now >= self._dip_at and self.limit > FIRST:
                 self.before_dip, self.limit = self.limit, max(FIRST, self.limit // 2)
                 self._dip_at = now + DIP_EVERY_S
-        self._samples.clear()
         self._refused, self._used, self._since = False, 0, now
 
-    def _move(self, seconds: float, used: int) -> None:
-        base = self._base or seconds
-        self._base = base + (seconds - base) * (DOWN if seconds < base else UP)
-        recent = self._recent or seconds
-        self._recent = seconds if self._slow_start else recent + (seconds - recent) * SMOOTH
-        queued = self.limit * (1.0 - self._base / self._recent) if self._recent > self._base else 0.0
+    def _move(self, known: list[Pace]) -> None:
+        counts = [len(pace.samples) for pace in known]
+        for pace in known:
+            pace.move(1.0 if self._slow_start else SMOOTH)
+        waiting = sum([pace.waiting * count for pace, count in zip(known, counts, strict=True)]) / sum(counts)
+        queued = self.limit * waiting
         step = max(1, round(self.limit * STEP))
         if self._refused:
             return  # the limit went down when that came
         if queued > max(2.0, self.limit * HIGH):
             self._slow_start = False
             self.limit = max(1, self.limit - step)
-        elif used < self.limit:
+        elif self._used < self.limit:
             return  # nobody has asked for more
         elif self._slow_start:
             self.limit = min(self.most, self.limit * 2)
@@ -191,15 +229,16 @@ class Gate:
         if place in self._waiting:
             self._waiting.remove(place)
 
-    def leave(self, now: float, seconds: float = 0.0, refused: bool = False) -> None:
-        """A request is over, and its place goes to the first in the queue. Its first content came after `seconds`, 0.0
-        if none did; `refused`: the upstream turned it away as one too many, or did not answer in time.
+    def leave(self, now: float, seconds: float = 0.0, streamed: bool = False, refused: bool = False) -> None:
+        """A request is over, and its place goes to the first in the queue. Its first content came after `seconds`, or
+        all of an answer that is not `streamed`, 0.0 if none did; `refused`: the upstream turned it away as one too
+        many, or did not answer in time.
         """
         if self.adaptive is not None:
             if refused:
                 self.adaptive.refused(now)
             elif seconds > 0.0:
-                self.adaptive.sample(now, seconds, self.in_flight)
+                self.adaptive.sample(now, seconds, self.in_flight, streamed)
         self.in_flight -= 1
         if self._telling:  # who was told has left again on the spot; the loop that tells goes on
             return

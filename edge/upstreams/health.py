@@ -17,6 +17,7 @@ from edge.upstreams.breaker_levels import TAKES, BreakerLevels
 from edge.upstreams.fleet import Fleet
 from edge.upstreams.notices import DRAINED, OPENED, RESTORED, Notices
 from edge.upstreams.provider import Provider
+from edge.upstreams.rules import UNSERVED
 from edge.upstreams.wire import whole
 
 __all__ = ["LOOK_S", "Health", "UpstreamHealth", "UpstreamOrder"]
@@ -138,7 +139,7 @@ class Health:
         try:
             async with asyncio.timeout(min(settings.interval_s, WATCH_S)):
                 status, _ = await whole(provider.transport, provider.watch_request(settings.path), MAX_BYTES)
-            there = status < 500
+            there = status < 500 or status in UNSERVED
         except (EdgeError, TimeoutError) as error:  # which is what is to be found out
             if isinstance(error, ProviderError) and error.ours:
                 return

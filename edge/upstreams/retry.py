@@ -34,7 +34,7 @@ from edge.routes import OTHER
 from edge.upstreams.provider import resting
 from edge.upstreams.refusal import is_unknown_path, read, words_of
 from edge.upstreams.router import Upstream
-from edge.upstreams.rules import RULES
+from edge.upstreams.rules import RULES, UNSERVED
 from edge.upstreams.ties import is_unknown_thing
 from edge.upstreams.tried import Tried
 
@@ -171,7 +171,8 @@ def conclude(inquiry: Inquiry, tried: Tried, error: Exception | None) -> None:
 
     The provider is at fault where it cannot be reached, answers with a status of 500 or above, says so inside a stream,
     or gives what is no answer; not where all our connections to it are busy. A 429, a refused key, and a client's own
-    4xx say nothing of its health.
+    4xx say nothing of its health, nor does a status by which it says that it does no such thing, or whatever it answers
+    on a path that a client has chosen: anybody could open a model's breaker by asking for what is not there.
     """
     trial, now, status = tried.trial, perf_counter(), tried.status
     if trial is None:
@@ -186,10 +187,11 @@ def conclude(inquiry: Inquiry, tried: Tried, error: Exception | None) -> None:
             status = 0 if error.ours else status if 400 <= status < 500 else 500
         else:
             status = 0
-    if status >= 500:
-        trial.failed(now)
-    elif status >= 400:
+    chosen = tried.status != 0 and inquiry.head.route.endpoint == OTHER
+    if status >= 400 and (status < 500 or chosen or tried.status in UNSERVED):
         trial.neutral(now)
+    elif status >= 400:
+        trial.failed(now)
     elif status:
         usage = inquiry.ledger.usage
         tokens = max(usage.output, 0) if usage is not None else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["RULES", "Rule"]
+__all__ = ["RULES", "UNSERVED", "Rule"]
 
 
 class Rule(NamedTuple):
@@ -36,3 +36,7 @@ RULES = {
 }
 """Statuses that say nothing against the request itself; any other is the client's answer. RFC 9110, section 15; RFC
 8470 (425); 529 is Anthropic's for an overload (https://platform.claude.com/docs/en/api/errors)."""
+
+UNSERVED = frozenset({501, 505})
+"""Statuses by which a provider says that it does no such thing: they say nothing of how it does. RFC 9110, sections
+15.6.2 and 15.6.6."""

@@ -93,9 +93,11 @@ class Tried:
                 self._follow()
 
     def refuse(self, now: float) -> None:
-        """The account is of no use, whatever the status of the answer that says so."""
+        """The account is of no use, whatever the status of the answer that says so; for this model alone where that is
+        a 403: what a key may do is a matter of the model.
+        """
         if self.account is not None:
-            self.account.cooling.avoid(ANY, now + REFUSED_S, now)
+            self.account.cooling.avoid(self.upstream.model if self.status == 403 else ANY, now + REFUSED_S, now)
             if self.following is None:
                 self._follow()
 

@@ -90,6 +90,24 @@ def test_a_key_rests_for_as_long_as_it_was_told_to(edge, accounts):
     assert ask(edge).status_code == 200
 
 
+def test_a_key_that_may_not_use_a_model_is_used_for_others(edge, accounts):
+    """A 403 is a matter of the model, a 401 of the key."""
+    accounts.refused = {"sk-one": answer(b'{"error":{"message":"not yours"}}', 403)}
+    assert [ask(edge).status_code for _ in range(3)] == [200] * 3
+    accounts.refused.clear()
+    accounts.asked.clear()
+    assert [ask(edge).status_code for _ in range(6)] == [200] * 6
+    assert "sk-one" not in accounts.asked
+    assert [ask(edge, "p/other").status_code for _ in range(6)] == [200] * 6
+    assert accounts.asked.count("sk-one") == 2
+    accounts.refused = {"sk-one": answer(b"{}", 401)}
+    assert [ask(edge, "p/third").status_code for _ in range(3)] == [200] * 3
+    accounts.refused.clear()
+    accounts.asked.clear()
+    assert [ask(edge, "p/fourth").status_code for _ in range(6)] == [200] * 6
+    assert "sk-one" not in accounts.asked
+
+
 FORMS = {
     "seconds": lambda until: {"retry_after": "2"},
     "milliseconds": lambda until: {"retry_after_ms": "2000"},

@@ -8,7 +8,6 @@ import pytest
 
 from edge.errors import UpstreamBadResponse, UpstreamCredentials, UpstreamStreamBroken, UpstreamUnreachable
 from edge.guard.auth import ANYONE, Key
-from edge.inquiry import Inquiry
 from edge.ledger import Ledger
 from edge.money.pricing import ModelPrice
 from edge.routes import match
@@ -121,9 +120,31 @@ BUSY.ours = True
         (302, UpstreamBadResponse(), True, True),
         (400, None, False, False),
         (0, RuntimeError(), False, False),
+        (501, None, False, False),
+        (505, AttemptFailed(505, b""), False, False),
     ],
 )
 def test_a_breaker_hears_of_failures_of_the_upstream_and_of_answers(status, error, failed, heard):
+    hears(CHAT.endpoint, status, error, failed, heard)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "failed", "heard"),
+    [
+        (200, None, False, True),
+        (404, None, False, False),
+        (405, None, False, False),
+        (500, AttemptFailed(500, b""), False, False),
+        (503, None, False, False),
+        (0, UpstreamUnreachable(), True, True),
+    ],
+)
+def test_nobody_opens_a_breaker_by_asking_for_a_path_that_is_not_there(status, error, failed, heard):
+    hears("/v1/odd", status, error, failed, heard)
+
+
+def hears(path, status, error, failed, heard):
+    """Whether the fifth failure in a row is one."""
     made = state()
     found = candidates(made, "last")
     fail(made, "last", 4)
@@ -133,7 +154,7 @@ def test_a_breaker_hears_of_failures_of_the_upstream_and_of_answers(status, erro
     tried = Tried(found.upstream, None, found.trial, False, False)
     tried.request = UpstreamRequest(b"POST", b"/", b"", b"")
     tried.status = status
-    inquiry = Inquiry()
+    inquiry = calls.asked({"model": "last"}, path)
     inquiry.ledger = Ledger()
     conclude(inquiry, tried, error)
     assert (member.state, member.in_flight) == ("open" if failed else "closed", 0)

@@ -119,17 +119,19 @@ def test_other_settings_keep_what_is_under_way():
 class Server:
     """Serves `slots` requests at a time, others wait for a slot; in virtual time, with as many clients as ask."""
 
-    def __init__(self, slots: int, seed: int, most: int = 1000) -> None:
+    def __init__(self, slots: int, seed: int, most: int = 1000, streams: float = 0.0) -> None:
+        """`streams`: the share of the answers whose first content comes after a tenth of the time they take."""
+        self.streams = streams
         self.gate = Gate(most, True, 0, 1.0)
         self.slots = slots
         self.random = random.Random(seed)
         self.now = 0.0
-        self.busy: list[tuple[float, float]] = []  # ends, began
+        self.busy: list[tuple[float, float, bool]] = []  # ends, first content after, is a stream
 
     def run(self, clients: int, until: float) -> list[int]:
         """The limit, once a second."""
         busy = self.busy
-        free = ([end for end, _ in busy] + [self.now] * self.slots)[: self.slots]
+        free = ([end for end, _, _ in busy] + [self.now] * self.slots)[: self.slots]
         heapq.heapify(free)
         limits = []
         tick = self.now
@@ -137,11 +139,13 @@ class Server:
             while len(busy) < clients and not self.gate.full:
                 self.gate.enter()
                 begins = max(self.now, heapq.heappop(free))
-                ends = begins + self.random.uniform(0.05, 0.15)
+                takes = self.random.uniform(0.05, 0.15)
+                ends, streamed = begins + takes, self.random.random() < self.streams
                 heapq.heappush(free, ends)
-                heapq.heappush(busy, (ends, self.now))
-            self.now, began = heapq.heappop(busy)
-            self.gate.leave(self.now, self.now - began)
+                content_s = begins - self.now + (takes / 10 if streamed else takes)
+                heapq.heappush(busy, (ends, content_s, streamed))
+            self.now, content_s, streamed = heapq.heappop(busy)
+            self.gate.leave(self.now, content_s, streamed)
             if self.now >= tick:
                 limits.append(self.gate.limit)
                 tick += 1.0
@@ -153,6 +157,21 @@ class Server:
 def test_it_finds_how_many_an_upstream_serves_at_a_time(slots, seed):
     usual = median(Server(slots, seed).run(clients=400, until=200.0)[-60:])
     assert 0.8 * slots <= usual <= max(1.2 * slots, slots + 2)
+
+
+@pytest.mark.parametrize("streams", [0.05, 0.5, 0.95])
+@pytest.mark.parametrize("seed", range(3))
+def test_streams_and_whole_answers_are_not_compared_with_each_other(streams, seed):
+    """The first content of a stream comes long before a whole answer has ended."""
+    usual = median(Server(24, seed, streams=streams).run(clients=400, until=200.0)[-60:])
+    assert 19 <= usual <= 29
+
+
+def test_the_forms_may_change_places():
+    server = Server(24, 4, streams=1.0)
+    server.run(400, 100.0)
+    server.streams = 0.0
+    assert 19 <= median(server.run(400, 400.0)[-100:]) <= 29
 
 
 def test_it_follows_an_upstream_that_gets_slower_and_one_that_grows():
