@@ -82,8 +82,9 @@ class Member:
     """One upstream; several balancers may share it. The types of its fields are in ``_member_c.pxd``.
 
     `key` tells it from others for affinity: 64 bits that stay the same over restarts, say a hash of its name. `decay_s`
-    is the time constant of the averages (Finagle's default is 10 s, for answers that take milliseconds). Raises
-    ValueError for settings that make no sense.
+    is the time constant of the averages (Finagle's default is 10 s, for answers that take milliseconds). A member whose
+    breaker changes, or that is drained or restored, appends itself to `changes`, and not again before `heard` is
+    called: who tells of members need not look at all of them. Raises ValueError for settings that make no sense.
     """
 
     def __init__(
@@ -94,8 +95,11 @@ class Member:
         max_open_s: float = 300.0,
         probes: int = 1,
         decay_s: float = 60.0,
+        changes: list[Member] | None = None,
     ) -> None:
         self._key = key & 0xFFFFFFFFFFFFFFFF
+        self._changes = changes
+        self._changed = False
         self._state = _CLOSED
         self._drained = False
         self._generation = self._failures = self._probing = self._in_flight = self._measured = 0
@@ -162,6 +166,7 @@ class Member:
             self._state = _OPEN
             self._generation += 1
             self._failures = 0
+            _change(self)
         if self._ready < until <= _MAX_TIME:
             self._ready = until
 
@@ -173,6 +178,7 @@ class Member:
     def drain(self) -> None:
         """Let nothing through until `restore`; what is under way ends as it would."""
         self._drained = True
+        _change(self)
 
     def restore(self) -> None:
         """Let requests through, as if it had never failed; not before a Retry-After is over."""
@@ -181,6 +187,11 @@ class Member:
         self._failures = 0
         self._next_open_s = self._open_s
         self._ready = 0.0
+        _change(self)
+
+    def heard(self) -> None:
+        """What has changed is known."""
+        self._changed = False
 
     @property
     def key(self) -> int:
@@ -252,6 +263,15 @@ def _tick(member: Member, now: cython.double) -> cython.double:
 
 
 @cython.cfunc
+def _change(member: Member) -> object:
+    """Something of it is to be told."""
+    if member._changes is not None and not member._changed:
+        member._changed = True
+        member._changes.append(member)
+    return None
+
+
+@cython.cfunc
 def _move(member: Member, event: cython.Py_ssize_t, now: cython.double) -> object:
     """What an event does to the breaker."""
     table: tuple = _NEXT
@@ -266,6 +286,7 @@ def _move(member: Member, event: cython.Py_ssize_t, now: cython.double) -> objec
     if state != member._state:
         member._state = state
         member._failures = 0
+        _change(member)
         if event in (_TRIP, _FAILURE):
             member._generation += 1
             member._ready = max(member._ready, now + member._next_open_s)

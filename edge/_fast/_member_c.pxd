@@ -15,6 +15,9 @@ cdef class Member:
     cdef double _ttfc, _ttfc_at, _pace, _pace_at, _error_rate
     # The latest time seen.
     cdef double _latest
+    # Where it says that something has changed, and whether it has.
+    cdef list _changes
+    cdef bint _changed
 
     cpdef bint allows(self, double now) except -1
     cpdef Attempt begin(self, double now, bint panic=*)

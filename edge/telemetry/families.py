@@ -157,6 +157,12 @@ FAMILIES = (
         "Workers that send no requests to an upstream of the configuration: its breaker is open, or it is drained.",
         ("provider", "model"),
     ),
+    Family(
+        GAUGE,
+        "edge_upstream_keys",
+        "Keys of providers, of each worker, that are left alone for a model or for all, by why.",
+        ("provider", "state"),
+    ),
     Family(GAUGE, "edge_requests_in_flight", "Requests that were let in and have not ended.", ()),
     Family(GAUGE, "edge_redis_ready", "Workers that can use Redis.", ()),
     Family(COUNTER, "process_cpu_seconds_total", "CPU time that a worker has spent.", ("worker",)),

@@ -8,8 +8,9 @@ times of its own; what was refused is so for all of them.
 
 from __future__ import annotations
 
-__all__ = ["ANY", "REFUSED_S", "Cooling"]
+__all__ = ["ANY", "AVOIDED", "REFUSED_S", "RESTING", "Cooling"]
 
+RESTING, AVOIDED = "resting", "avoided"
 ANY = ""
 """In place of a model: all of them."""
 REFUSED_S = 60.0
@@ -51,6 +52,17 @@ class Cooling:
 
     def avoided(self, model: str, now: float) -> bool:
         return self._avoided.get(model, 0.0) > now or self._avoided.get(ANY, 0.0) > now
+
+    def state(self, now: float) -> str:
+        """`RESTING` or `AVOIDED` where the key is so for any model, "" where it is for none; forgets what is over."""
+        if not self.noted:
+            return ""
+        for name in [name for name, (end, _) in self._resting.items() if end <= now]:
+            del self._resting[name]
+        for name in [name for name, end in self._avoided.items() if end <= now]:
+            del self._avoided[name]
+        self.noted = bool(self._resting or self._avoided)
+        return RESTING if self._resting else AVOIDED if self._avoided else ""
 
     def answered(self, model: str) -> None:
         """It was not in vain to ask."""

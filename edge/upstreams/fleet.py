@@ -12,6 +12,7 @@ import hashlib
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -50,18 +51,23 @@ Identity = tuple[config.Provider, float, bytes]
 
 class Site:
     """``transport`` is its connections; ``cooling`` when each of its keys may be asked, in the order of the
-    configuration; ``configured`` the models that a configuration names, whose members stay.
+    configuration; ``configured`` the models that a configuration names, whose members stay. ``told`` is what has been
+    told of each model's member last: its state, and how often it had opened.
     """
 
     __slots__ = (
         "__weakref__",
         "_breaker",
+        "_changes",
         "_gates",
+        "_heard",
         "_members",
+        "_names",
         "configured",
         "cooling",
         "identity",
         "name",
+        "told",
         "transport",
     )
 
@@ -71,7 +77,11 @@ class Site:
         self.transport = transport
         self.cooling = [Cooling() for _ in identity[0].api_keys or (None,)]
         self.configured: frozenset[str] = frozenset()
+        self.told: dict[str, tuple[str, int]] = {}
         self._members: dict[str, Member] = {}
+        self._names: dict[int, str] = {}
+        self._changes: list[Member] = []
+        self._heard: dict[int, float] = {}
         self._gates: dict[str, Gate] = {}
         self._breaker = breaker
 
@@ -91,9 +101,46 @@ class Site:
             # Another configuration is read in a thread of its own, and finds its upstreams' members meanwhile.
             key = xxh3_64_intdigest(f"{self.name}/{model}".encode())
             of = self._breaker
-            made = Member(key, of.failures, of.open_s, of.max_open_s, of.probes)
+            made = Member(key, of.failures, of.open_s, of.max_open_s, of.probes, changes=self._changes)
             found = self._members.setdefault(model, made)
+            self._names[key] = model
+            until = self._heard.pop(key, 0.0)
+            if until:
+                hold(found, until)
+                self.told[model] = "closed", found.opened  # who has told of it need not be told
         return found
+
+    def changed(self) -> list[tuple[str, Member]]:
+        """The members whose breakers have changed since this was called last, or that were drained or restored."""
+        found = []
+        while self._changes:
+            member = self._changes.pop()
+            member.heard()
+            model = self._names.get(member.key, "")
+            if self._members.get(model) is member:
+                found.append((model, member))
+        return found
+
+    def known(self, key: int) -> Member | None:
+        """The member of that key, if there is one."""
+        return self._members.get(self._names.get(key, ""))
+
+    def has(self, model: str) -> bool:
+        """Whether the configuration names it, or somebody has asked for it."""
+        return model in self.configured or model in self._members
+
+    def model_of(self, member: Member) -> str:
+        return self._names[member.key]
+
+    def hear(self, key: int, until: float) -> None:
+        """A sibling holds an upstream that nobody has asked for here, to that time, 0.0: not any more. Whoever asks for
+        it first finds it so.
+        """
+        self._heard.pop(key, None)
+        if until:
+            if len(self._heard) >= MAX_MEMBERS:
+                del self._heard[min(self._heard, key=self._heard.__getitem__)]
+            self._heard[key] = until
 
     def gate(self, model: str, settings: config.Provider) -> Gate | None:
         """The places at that upstream, None where there is no bound; remembered as members are."""
@@ -123,11 +170,30 @@ class Site:
         yield from list(self._members.items())
 
     def _forget(self) -> None:
-        """Clients name so many models: their members go, but for those that are asked just now."""
-        for model, member in list(self._members.items()):
+        """Clients name so many models: their members go, but for those that are asked just now, or let nothing through.
+        Of the latter those that are drained stay; open breakers, of which clients can make any number, go where that is
+        not enough.
+        """
+        closed = [model for model, member in self._members.items() if not member.drained and member.state == "closed"]
+        self._drop(closed)
+        if len(self._members) > (MAX_MEMBERS + len(self.configured)) // 2:
+            self._drop([model for model, member in self._members.items() if not member.drained])
+
+    def _drop(self, models: list[str]) -> None:
+        for model in models:
+            member = self._members[model]
             if model not in self.configured and not member.in_flight:
-                del self._members[model]
+                del self._members[model], self._names[member.key]
                 self._gates.pop(model, None)
+                self.told.pop(model, None)
+
+
+def hold(member: Member, until: float) -> None:
+    """Send nothing there to that time; infinity: it is drained."""
+    if until == inf:
+        member.drain()
+    else:
+        member.hold(until)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from math import inf
 from time import perf_counter
 from typing import Any, Literal, Protocol
 
@@ -14,8 +15,9 @@ from edge.config import Config, Watch
 from edge.errors import UNREADABLE, EdgeError, InvalidRequest, ProviderError, UnsupportedRoute
 from edge.hooks import Meter
 from edge.upstreams.breaker_levels import TAKES, BreakerLevels
-from edge.upstreams.fleet import Fleet
-from edge.upstreams.notices import DRAINED, OPENED, RESTORED, Notices
+from edge.upstreams.cooling import AVOIDED, RESTING
+from edge.upstreams.fleet import Fleet, Site
+from edge.upstreams.notices import DRAINED, OPENED, RESTORED, Notice, Notices
 from edge.upstreams.provider import Provider
 from edge.upstreams.rules import UNSERVED
 from edge.upstreams.wire import whole
@@ -24,6 +26,8 @@ __all__ = ["LOOK_S", "Health", "UpstreamHealth", "UpstreamOrder"]
 
 ORDERS = 'What is to be done is said so: {"upstream": "provider/model", "action": "drain"}, or "restore".'
 MAX_BYTES = 8 << 20
+NEVER = ("closed", 0)
+"""What is known of one that nothing was told of."""
 WATCH_S = 5.0
 LOOK_S = 0.25
 """An opening is told at the next look, and heard at the one after it."""
@@ -80,9 +84,11 @@ class Health:
     def __init__(self, state: Callable[[], InForce], notices: Notices, meter: Meter, log: Any) -> None:
         self._state = state
         self._notices = notices
+        self._meter = meter
         self._levels = BreakerLevels(meter)
         self._log = log
-        self._seen: dict[Member, tuple[str, int]] = {}
+        self._fleet: Fleet | None = None
+        self._keys: dict[tuple[str, int], str] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._watched: dict[str, Watched] = {}
 
@@ -100,30 +106,67 @@ class Health:
                 watched.asking.cancel()
 
     def look(self, now: float) -> None:
-        """Tell what has changed here, and hear what has elsewhere."""
-        members = list(self._members())
-        known = {member.key: member for _, _, member, _ in members}
+        """Tell what has changed here, and hear what has elsewhere. Only who has changed is looked at: clients may have
+        named thousands of models.
+        """
+        fleet = self._state().fleet
+        self._hear(fleet, now)
+        news = fleet is not self._fleet
+        for site in fleet.sites.values():
+            for model, member in site.changed():
+                self._tell(site, model, member, now)
+                news = news or model in fleet.configured[site.name]
+        if news:
+            self._fleet = fleet
+            self._levels.tell(
+                {(name, model): (state_of(member), member.opened) for name, model, member in configured(fleet)},
+                fleet.sites,
+            )
+        self._look_at_keys(fleet, now)
+
+    def _hear(self, fleet: Fleet, now: float) -> None:
+        """What others have told."""
         for notice in self._notices.news():
-            member = known.get(notice.key)
-            if member is not None:
+            for site in fleet.sites.values():
+                member = site.known(notice.key)
+                if member is None:
+                    site.hear(notice.key, until_of(notice, now))
+                    continue
                 apply(member, notice.what, notice.until, now)
-                if notice.what == OPENED and member in self._seen:
-                    self._seen[member] = self._seen[member][0], member.opened
-        seen: dict[Member, tuple[str, int]] = {}
-        for provider, model, member, _ in members:
-            state, opened = state_of(member), member.opened
-            before, openings = self._seen.get(member, ("", 0))
-            seen[member] = state, opened
-            if opened > openings and state == "open":
-                self._notices.tell(member.key, OPENED, member.ready, now)
-            if state == before:
-                continue
-            if before or state != "closed":
-                log = self._log.info if state in TAKES else self._log.warning
-                log("upstream", provider=provider, model=model, state=state)
-        self._seen = seen
-        named = {(provider, model): seen[member] for provider, model, member, configured in members if configured}
-        self._levels.tell(named, self._state().fleet.sites)
+                if notice.what == OPENED:
+                    state, _ = site.told.get(site.model_of(member), NEVER)
+                    site.told[site.model_of(member)] = state, member.opened
+
+    def _tell(self, site: Site, model: str, member: Member, now: float) -> None:
+        """Tell of one that has changed."""
+        state, opened = state_of(member), member.opened
+        before, openings = site.told.get(model, NEVER)
+        site.told[model] = state, opened
+        if opened > openings and state == "open":
+            self._notices.tell(member.key, OPENED, member.ready, now)
+        if state == before:
+            return
+        log = self._log.info if state in TAKES else self._log.warning
+        log("upstream", provider=site.name, model=model, state=state)
+
+    def _look_at_keys(self, fleet: Fleet, now: float) -> None:
+        """Which keys are left alone, or were refused."""
+        states = {
+            (name, number): cooling.state(now)
+            for name, site in fleet.sites.items()
+            for number, cooling in enumerate(site.cooling, 1)
+        }
+        if states == self._keys:
+            return
+        before, self._keys = self._keys, states
+        for name in {name for name, _ in before.keys() | states.keys()}:
+            found = [state for (provider, _), state in states.items() if provider == name]
+            for state in (RESTING, AVOIDED):
+                self._meter.level("edge_upstream_keys", float(found.count(state)), name, state)
+        for (name, number), state in states.items():
+            if state != before.get((name, number), ""):
+                log = self._log.warning if state else self._log.info
+                log("upstream key", provider=name, key_number=number, state=state or "usable")
 
     def _watch(self, now: float) -> None:
         """Ask those providers that are to be watched, when it is time."""
@@ -173,12 +216,13 @@ class Health:
                 member.opened,
                 round(member.retry_after(now), 3),
             )
-            for provider, model, member, _ in self._members()
+            for provider, site in self._state().fleet.sites.items()
+            for model, member in site.members()
         ]
 
     def available(self) -> tuple[int, int]:
         """How many of the upstreams that the configuration names let requests through, and how many there are."""
-        found = [state_of(member) for _, _, member, configured in self._members() if configured]
+        found = [state_of(member) for _, _, member in configured(self._state().fleet)]
         return sum(state in TAKES for state in found), len(found)
 
     def obey(self, body: bytes) -> UpstreamOrder:
@@ -188,18 +232,30 @@ class Health:
         except UNREADABLE:
             raise InvalidRequest(ORDERS) from None
         now, what = perf_counter(), DRAINED if asked.action == "drain" else RESTORED
-        for provider, model, member, _ in self._members():
-            if f"{provider}/{model}" == asked.upstream:
-                apply(member, what, 0.0, now)
-                self._notices.tell(member.key, what, 0.0, now)
-                self.look(now)
-                return asked
-        raise UnsupportedRoute("There is no such upstream.", param="upstream")
+        name, _, model = asked.upstream.partition("/")
+        site, provider = self._state().fleet.sites.get(name), self._state().providers.get(name)
+        # Which of the models that clients name have been asked for is a matter of the worker that is told of it here.
+        if site is None or provider is None or not (site.has(model) or provider.claims(model)):
+            raise UnsupportedRoute("There is no such upstream.", param="upstream")
+        member = site.member(model)
+        apply(member, what, 0.0, now)
+        self._notices.tell(member.key, what, 0.0, now)
+        self.look(now)
+        return asked
 
-    def _members(self) -> Iterator[tuple[str, str, Member, bool]]:
-        for name, site in self._state().fleet.sites.items():
-            for model, member in site.members():
-                yield name, model, member, model in site.configured
+
+def configured(fleet: Fleet) -> Iterator[tuple[str, str, Member]]:
+    """Provider, model and member of each upstream that the configuration names."""
+    for name, models in fleet.configured.items():
+        for model in models:
+            yield name, model, fleet.sites[name].member(model)
+
+
+def until_of(notice: Notice, now: float) -> float:
+    """To which time an upstream is held by a notice: infinity where it is drained, 0.0 for not at all."""
+    if notice.what == DRAINED:
+        return inf
+    return notice.until if notice.what == OPENED and notice.until > now else 0.0
 
 
 def state_of(member: Member) -> str:

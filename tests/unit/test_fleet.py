@@ -174,6 +174,23 @@ def test_names_of_clients_are_forgotten_before_they_are_too_many_but_none_that_i
     attempt.cancelled(2.0)
 
 
+def test_what_lets_nothing_through_is_not_forgotten_unless_clients_make_too_much_of_it():
+    site = Site("main", Fleet.of(SETTINGS).sites["main"].identity, Transport())
+    drained, away = site.member("drained"), site.member("away")
+    drained.drain()
+    away.hold(31.0)
+    for number in range(2 * module.MAX_MEMBERS):
+        site.member(f"m{number}")
+    assert site.member("drained") is drained
+    assert site.member("away") is away
+    for number in range(2 * module.MAX_MEMBERS):
+        site.member(f"away{number}").hold(31.0)
+        assert len(site._members) <= module.MAX_MEMBERS
+    assert site.member("drained") is drained
+    assert site.member("away") is not away
+    assert len(site._names) == len(site._members)
+
+
 def test_models_that_are_configured_no_more_count_as_names_of_clients():
     state = build_state(SETTINGS)
     new = build_state(msgspec.structs.replace(SETTINGS, models={}), old=state)

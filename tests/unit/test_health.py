@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from edge.errors import UnsupportedRoute
 from edge.guard.auth import ANYONE
+from edge.state import build_state
+from edge.upstreams import health
+from edge.upstreams.fleet import MAX_MEMBERS
 from edge.upstreams.health import Health, Watched
 from edge.upstreams.notices import DRAINED, KEPT, OPENED, Notices, notices_size
 from tests.unit.test_choice import fail
-from tests.unit.test_grant import CHAT, state
+from tests.unit.test_grant import CHAT, SETTINGS, state
 
 
 class Told:
@@ -21,12 +25,12 @@ class Told:
         self.lines, self.levels = [], {}
 
     def info(self, event, **fields):
-        self.lines.append((fields["model"], fields["state"]))
+        self.lines.append((fields["model"] if event == "upstream" else fields["key_number"], fields["state"]))
 
     warning = info
 
     def level(self, metric, value, *labels):
-        if metric == "edge_upstream_unavailable":
+        if metric in ("edge_upstream_unavailable", "edge_upstream_keys"):
             self.levels[labels] = value
 
     def count(self, metric, *labels, amount=1.0):
@@ -35,9 +39,9 @@ class Told:
 
 def worker(memory=None, place=0):
     made, told = state(), Told()
-    health = Health(lambda: made, Notices(memory, place), told, told)
-    health.look(0.0)
-    return SimpleNamespace(state=made, told=told, health=health, member=lambda name: member(made, name))
+    looks = Health(lambda: made, Notices(memory, place), told, told)
+    looks.look(0.0)
+    return SimpleNamespace(state=made, told=told, health=looks, member=lambda name: member(made, name))
 
 
 def member(made, name):
@@ -124,3 +128,77 @@ def test_a_provider_that_is_watched_is_not_asked_while_it_is_away_and_probed_onc
     probe = one.member("last").begin(2.0)
     assert probe.is_probe
     assert one.member("last").begin(2.0) is None
+
+
+def test_an_order_holds_for_models_that_a_sibling_does_not_know_yet_and_for_workers_to_come():
+    memory = bytearray(notices_size(3))
+    one, other = (worker(memory, place) for place in range(2))
+    one.health.obey(b'{"upstream":"c/c-new","action":"drain"}')
+    other.health.look(1.0)
+    for n in range(3 * KEPT):  # openings push out no order
+        one.health._notices.tell(n + 1, OPENED, n + 30.0, float(n))
+    late = worker(memory, 2)
+    for each in (other, late):
+        assert each.state.fleet.sites["c"].has("c-new") is False
+        assert each.member("c-new").drained
+    one.health.obey(b'{"upstream":"c/c-new","action":"restore"}')
+    later = worker(bytearray(memory), 2)
+    other.health.look(2.0)
+    for each in (one, other, later):
+        assert not each.member("c-new").drained
+
+
+def test_an_opening_is_heard_for_a_model_that_is_asked_for_later_and_is_not_told_again():
+    memory = bytearray(notices_size(2))
+    one, other = (worker(memory, place) for place in range(2))
+    fail(one.state, "c-new", now=1.0)
+    one.health.look(1.1)
+    other.health.look(1.2)
+    assert (other.member("c-new").state, other.member("c-new").ready) == ("open", 31.0)
+    other.health.look(1.3)
+    assert other.told.lines == [("c-new", "open")]
+    assert one.health._notices.news() == []
+
+
+def test_a_look_is_at_what_has_changed_however_many_models_clients_have_named(monkeypatch):
+    one = worker()
+    site = one.state.fleet.sites["c"]
+    members = [site.member(f"c-{n}") for n in range(MAX_MEMBERS)]
+    one.health.look(1.0)
+    looked = []
+    monkeypatch.setattr(health, "state_of", lambda member: looked.append(member) or "open")
+    one.health.look(2.0)
+    assert looked == []
+    members[7].hold(30.0)
+    members[7].hold(31.0)
+    one.health.look(3.0)
+    assert looked == [members[7]]
+
+
+def test_what_is_configured_no_more_is_not_unavailable_any_more():
+    one = worker()
+    one.state.fleet.sites["c"].member("four").drain()
+    one.health.look(1.0)
+    assert one.told.levels["c", "four"] == 1.0
+    new = build_state(msgspec.structs.replace(SETTINGS, models={}), old=one.state)
+    new.fleet.succeed(one.state.fleet)
+    one.health._state = lambda: new
+    one.health.look(2.0)
+    assert one.told.levels["c", "four"] == 0.0
+
+
+def test_keys_that_are_left_alone_are_counted_and_told_of_once():
+    one = worker()
+    (key,) = one.state.fleet.sites["a"].cooling
+    assert (one.told.levels["a", "resting"], one.told.levels["a", "avoided"]) == (0.0, 0.0)
+    key.rest("one", 10.0, 429, 1.0)
+    key.rest("two", 20.0, 429, 1.0)
+    key.avoid("three", 30.0, 1.0)
+    for now in (1.0, 2.0, 11.0):
+        one.health.look(now)
+        assert (one.told.levels["a", "resting"], one.told.levels["a", "avoided"]) == (1.0, 0.0)
+    one.health.look(21.0)
+    assert (one.told.levels["a", "resting"], one.told.levels["a", "avoided"]) == (0.0, 1.0)
+    one.health.look(31.0)
+    assert one.told.lines == [(1, "resting"), (1, "avoided"), (1, "usable")]
+    assert not key.noted
