@@ -42,6 +42,7 @@ HOT_MODULES = [
     "marks",
     "member",
     "numbers",
+    "quantile",
     "scan",
     "scan_addresses",
     "scan_numbers",

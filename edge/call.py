@@ -115,4 +115,5 @@ class Call(Inquiry):
             self.pii,
             len(self.body),
             self.reply.sent,
+            ledger.hedge,
         )

@@ -138,6 +138,9 @@ def check(path: str, strict: bool, without_secrets: bool) -> None:
         click.echo(f"provider   {name}: {provider.dialect} at {provider.base_url}, {keys}{priced}")
     for line in resolved(config):
         click.echo(line)
+    hedge = config.resilience.hedge
+    if hedge.enabled:
+        click.echo(f"hedging    beside what is late, at most {hedge.budget:.3g} for each request")
 
 
 @main.command()

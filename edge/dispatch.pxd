@@ -1,47 +1,54 @@
-from edge.call cimport Call
+cimport cython
+
 from edge.inquiry cimport Inquiry
 from edge.upstreams.attempt cimport Attempt
 from edge.upstreams.choice cimport Candidates
 from edge.upstreams.clocks cimport Deadline
 from edge.upstreams.desk cimport Desk, Outcome
-from edge.upstreams.retry cimport conclude, may_follow
+from edge.upstreams.retry cimport conclude, may_go_on, said_of
 from edge.upstreams.tried cimport Tried
 
-cdef int NEW, QUEUED, ASKING, RESTING, ESTIMATING, ENDED
+cdef int NEW, QUEUED, ASKING, HEDGED, RESTING, ESTIMATING, ENDED
 cdef bytes MAY_FOLLOW
 
 
 cdef class Dispatch(Outcome):
     cdef Desk _desk
     cdef public Inquiry _inquiry
-    cdef Tried _tried
-    cdef Attempt _attempt
-    cdef Deadline _deadline
-    cdef object _done, _job, _place, _timer
+    cdef Tried _tried, _second_tried
+    cdef Attempt _attempt, _second
+    cdef Deadline _deadline, _second_deadline
+    cdef object _done, _job, _waiting, _timer
     cdef Candidates _candidates
     cdef public int _state
     cdef int _keys, _retries, _turns
-    cdef double _since, _queued_s
-    cdef bint _failed, _counts
+    cdef bint _failed, _counts, _hedges
 
     cpdef start(self)
     cpdef cancel(self)
     cpdef _enter(self, int state)
-    cdef Deadline _begin(self)
     cdef _queue(self, double now)
-    cdef _rest(self, double now, double delay)
+    cdef object _wait(self)
     cpdef _came(self, bint came)
     cpdef _rested(self)
-    cdef _stop_waiting(self)
+    cdef _go_on(self, Tried again)
+    cdef _stop_timer(self)
     cdef bint _again(self, Tried tried, object account, double now) except -1
     cdef _ask(self, double now)
+    cdef Tried _picked(self, double now)
+    cpdef _late(self)
+    @cython.locals(attempt=Attempt, other=Tried, deadline=Deadline)
+    cdef tuple _leave(self, Tried tried)
+    cdef _hedged(self, str outcome)
+    @cython.locals(left=Tried)
+    cdef _failed_beside(self, Tried tried, object error)
     cdef _conclude(self, Tried tried, object error)
     cdef _judge(self, Tried tried, object error)
     cdef _refusal(self, object error)
-    cdef bint _may_follow(self, Tried tried, object error) except -1
     cdef int _following(self, Tried tried, object error, double now) except -1
     cdef _tell(self, Tried tried, object failure, object following)
     cpdef _expired(self, object error)
+    cpdef _second_expired(self, object error)
     cdef _estimate_uncounted(self)
     cdef _estimate(self)
     cpdef _finish(self, object error)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from edge.call import Call
 from edge.dialects.provider_state import refuse_state_in
 from edge.errors import (
     ClientClosedRequest,
@@ -17,29 +14,32 @@ from edge.errors import (
     NothingAvailable,
     Overloaded,
     ProviderError,
+    Superseded,
     UpstreamCredentials,
     UpstreamTimeout,
 )
 from edge.inquiry import Inquiry
 from edge.own_answers import estimate_count
 from edge.slices import Done, Job
+from edge.upstreams.again import delay_s
 from edge.upstreams.attempt import Attempt
 from edge.upstreams.choice import Candidates
 from edge.upstreams.clocks import Deadline
 from edge.upstreams.desk import Desk, Outcome
-from edge.upstreams.gate import Place
 from edge.upstreams.retry import (
     LENGTH,
     POLICY,
     AttemptFailed,
     conclude,
     failed_attempt,
-    may_follow,
+    may_go_on,
+    may_hedge,
+    said_of,
     unavailable,
     without_retry,
 )
-from edge.upstreams.rules import RULES
 from edge.upstreams.tried import NEVER, UNDECIDED, Tried
+from edge.upstreams.waiting import Waiting
 
 if TYPE_CHECKING:
     from edge.upstreams.provider import Account
@@ -47,32 +47,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Dispatch"]
 
-TOO_MANY = frozenset({429, 503, 529})
-"""Statuses by which a provider says that it has more requests under way than it can serve."""
 FULL = "The upstreams of this model have as many requests under way as they may; ask again."
 
 MAX_KEYS = 8
 """Of one request: so often it is asked by another key of the same provider."""
-BACKOFF_S, MAX_BACKOFF_S = 0.25, 2.0
-"""Before the same upstream is asked again: any time up to the first, which doubles up to the second. "Full jitter":
-https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/."""
-# The states, by what is under way: nothing yet; a wait for a place at an upstream; an attempt; a wait before the same
-# upstream is asked again; an estimate of the tokens; nothing any more.
-NEW, QUEUED, ASKING, RESTING, ESTIMATING, ENDED = 0, 1, 2, 3, 4, 5
+# The states, by what is under way: nothing yet; a wait for a place at an upstream; an attempt; two attempts; a wait
+# before the same upstream is asked again; an estimate of the tokens; nothing any more.
+NEW, QUEUED, ASKING, HEDGED, RESTING, ESTIMATING, ENDED = 0, 1, 2, 3, 4, 5, 6
 FOLLOWS = {
     NEW: (QUEUED, ASKING, ESTIMATING, ENDED),
     QUEUED: (QUEUED, ASKING, ENDED),
-    ASKING: (QUEUED, ASKING, RESTING, ESTIMATING, ENDED),
+    ASKING: (QUEUED, ASKING, HEDGED, RESTING, ESTIMATING, ENDED),
+    HEDGED: (ASKING, ENDED),
     RESTING: (QUEUED, ASKING, ENDED),
     ESTIMATING: (ENDED,),
     ENDED: (),
 }
 MAY_FOLLOW = bytes(new in FOLLOWS[state] for state in FOLLOWS for new in FOLLOWS)  # a row of each state
-
-LATE_S = 0.005
-"""Clocks differ: so much later than it has asked for is an upstream asked again."""
-COUNT_S = 4.0
-"""What providers have to count the tokens of a request, all of them together. Clients wait for it before a turn."""
 
 
 class Dispatch(Outcome):
@@ -91,25 +82,17 @@ class Dispatch(Outcome):
         self._turns = (LENGTH if grant.context_length else 0) | (POLICY if grant.content_policy else 0)
         self._tried: Tried | None = None
         self._attempt: Attempt | None = None
+        # Beside the first.
+        self._second_tried: Tried | None = None
+        self._second: Attempt | None = None
+        self._second_deadline: Deadline | None = None
         self._job: Job | None = None
-        self._place: Place | None = None
+        self._waiting: Waiting | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._since = 0.0
-        self._queued_s = 0.0
         self._counts = self._inquiry.head.route.counts
-        self._deadline = self._begin()
-
-    def _begin(self) -> Deadline:
-        desk, inquiry = self._desk, self._inquiry
-        payload = inquiry.payload
-        deadline = Deadline(desk.sweep, inquiry.state.settings.resilience, self._expired, payload.deadline_ms)
-        if self._counts:
-            deadline.for_attempts(False, COUNT_S, self._candidates.size)
-        else:
-            deadline.for_attempts(payload.stream)
-        if isinstance(inquiry, Call):  # the clients of a flight have clocks of their own
-            deadline.keep_alive(inquiry, desk.replies.keep_alive)
-        return deadline
+        self._deadline = desk.deadline(inquiry, self._expired, self._candidates.size)
+        self._hedges = inquiry.state.settings.resilience.hedge.enabled and may_hedge(inquiry)
+        desk.hedges.requests += int(self._hedges)
 
     def start(self) -> None:
         """Ask the first upstream."""
@@ -124,11 +107,12 @@ class Dispatch(Outcome):
     def cancel(self) -> None:
         """Nobody waits for the answer any more: what is under way is closed. `done` is not called."""
         if self._done is not None:
-            attempt, tried = self._attempt, self._tried
+            under_way = ((self._attempt, self._tried), (self._second, self._second_tried))
             self._end()
-            if attempt is not None and tried is not None:
-                attempt.cancel()
-                self._conclude(tried, ClientClosedRequest())
+            for attempt, tried in under_way:
+                if attempt is not None and tried is not None:
+                    attempt.cancel()
+                    self._conclude(tried, ClientClosedRequest())
 
     def _enter(self, state: int) -> None:
         assert MAY_FOLLOW[self._state * (ENDED + 1) + state], (self._state, state)  # noqa: S101 - a defect of ours
@@ -143,61 +127,39 @@ class Dispatch(Outcome):
         if gate is None:
             self._finish(unavailable(self._inquiry.grant.upstreams, now))
             return
-        place = gate.wait(self._inquiry.key.priority, self._came)
-        if place is None:
-            self._finish(Overloaded(FULL))
-            return
         self._enter(QUEUED)
-        self._place = place
-        self._wait(now, max(0.0, gate.max_wait_s - self._queued_s), self._came, False)
+        if not self._wait().for_place(self._deadline, gate, self._inquiry.key.priority, self._came):
+            self._finish(Overloaded(FULL))
 
-    def _rest(self, now: float, delay: float) -> None:
-        """Ask the same upstream again, a little later."""
-        self._enter(RESTING)
-        self._wait(now, delay, self._rested)
-
-    def _wait(self, now: float, seconds: float, then: Callable[..., None], *arguments: object) -> None:
-        self._since = now
-        self._deadline.wait()
-        self._timer = asyncio.get_running_loop().call_later(seconds, then, *arguments)
+    def _wait(self) -> Waiting:
+        waiting = self._waiting
+        if waiting is None:
+            waiting = self._waiting = Waiting(self._inquiry.ledger)
+        return waiting
 
     def _came(self, came: bool) -> None:
         """A place, or the end of the wait for it."""
-        self._queued_s += perf_counter() - self._since
-        self._stop_waiting()
-        if not came:
+        if came:
+            self._go_on(None)
+        else:
             self._finish(Overloaded(FULL))
-            return
-        try:
-            now = perf_counter()
-            if self._candidates.come(now) or self._candidates.next(now, True):
-                self._ask(now)
-            else:
-                self._queue(now)
-        except Exception as defect:  # noqa: BLE001 - of ours: it must not leave a client waiting
-            self._finish(defect)
 
     def _rested(self) -> None:
-        tried = self._tried
-        self._stop_waiting()
+        self._wait().stop()
+        self._go_on(self._tried)
+
+    def _go_on(self, again: Tried | None) -> None:
+        """Ask the same upstream `again`, or the one that has a place."""
+        candidates = self._candidates
         try:
             now = perf_counter()
-            found = tried is not None and self._again(tried, None, now)
-            if found or (self._candidates.full is None and self._candidates.next(now, True)):
+            found = candidates.come(now) if again is None else self._again(again, None, now)
+            if found or (candidates.full is None and candidates.next(now, True)):
                 self._ask(now)
             else:
                 self._queue(now)
         except Exception as defect:  # noqa: BLE001 - of ours: it must not leave a client waiting
             self._finish(defect)
-
-    def _stop_waiting(self) -> None:
-        """What was waited is not the edge's own time."""
-        place, timer, self._place, self._timer = self._place, self._timer, None, None
-        if timer is not None:
-            timer.cancel()
-            self._inquiry.ledger.waited(self._since)
-        if place is not None:
-            place.leave()
 
     # Asking.
 
@@ -211,9 +173,8 @@ class Dispatch(Outcome):
         """Ask the one that was picked."""
         inquiry, candidates = self._inquiry, self._candidates
         upstream = candidates.upstream
-        assert upstream is not None  # noqa: S101 - one was picked
         inquiry.ledger.attempts += 1
-        if self._counts and not upstream.provider.speaks(inquiry.head.route):
+        if self._counts and upstream is not None and not upstream.provider.speaks(inquiry.head.route):
             inquiry.ledger.upstream = upstream
             if candidates.trial is not None:
                 candidates.trial.cancelled(now)
@@ -221,20 +182,106 @@ class Dispatch(Outcome):
                 candidates.gate.leave(now)
             self._estimate_uncounted()
             return
+        tried = self._tried = inquiry.ledger.attempt = self._picked(now)
+        self._enter(ASKING)
+        attempt = self._attempt = Attempt(self._desk, inquiry, self._deadline, self, tried)
+        attempt.start()
+        if self._hedges and self._attempt is attempt:
+            late_s = tried.provider.site.member(tried.upstream.model).late_s(inquiry.payload.stream)
+            if late_s >= 0.0:
+                self._timer = asyncio.get_running_loop().call_later(late_s, self._late)
+
+    def _picked(self, now: float) -> Tried:
+        """What the attempt at the one that was picked is made of."""
+        grant, candidates = self._inquiry.grant, self._candidates
         left = self._counts or candidates.left(now)
-        tried = self._tried = inquiry.ledger.attempt = Tried(
-            upstream, candidates.account, candidates.trial, candidates.names, left, now
-        )
+        assert candidates.upstream is not None  # noqa: S101 - one was picked
+        tried = Tried(candidates.upstream, candidates.account, candidates.trial, candidates.names, left, now)
         tried.gate = candidates.gate
         if self._turns and not (candidates.names or self._counts):
-            grant = inquiry.grant
             if self._turns & LENGTH and candidates.leads(grant.context_length, now):
                 tried.turns |= LENGTH
             if self._turns & POLICY and candidates.leads(grant.content_policy, now):
                 tried.turns |= POLICY
+        return tried
+
+    # A second attempt, beside one that is later than nearly all answers of its upstream.
+
+    def _late(self) -> None:
+        self._timer = None
+        first, tried, budget = self._attempt, self._tried, self._inquiry.state.settings.resilience.hedge.budget
+        if first is None or tried is None or not self._desk.hedges.left(budget):
+            return
+        try:
+            now = perf_counter()
+            if not self._candidates.beside(now):
+                return
+            self._desk.hedges.take()
+            self._hedges = False
+            self._inquiry.ledger.attempts += 1
+            second = self._second_tried = self._picked(now)
+            tried.beside = second.beside = True
+            first.split()
+            deadline = self._second_deadline = self._deadline.beside(self._second_expired)
+            self._enter(HEDGED)
+            attempt = self._second = Attempt(self._desk, self._inquiry, deadline, self, second)
+            attempt.start()
+        except Exception as defect:  # noqa: BLE001 - of ours: it must not leave a client waiting
+            done = self._done
+            self.cancel()
+            if done is not None:
+                done(defect)
+
+    def wins(self, tried: Tried) -> None:
+        self._stop_timer()
+        if self._state == HEDGED:
+            self._hedged("won" if tried is self._second_tried else "lost")
+            other, lost = self._leave(tried)
+            other.lose()
+            self._conclude(lost, Superseded())
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _leave(self, tried: Tried) -> tuple[Attempt, Tried]:
+        """Only this attempt is left; returns the other one."""
+        attempt, other, deadline = self._second, self._second_tried, self._second_deadline
+        self._second = self._second_tried = self._second_deadline = None
+        if other is tried:
+            attempt, self._attempt = self._attempt, attempt
+            other, self._tried = self._tried, other
+            deadline, self._deadline = self._deadline, deadline
+            self._deadline.take_over(deadline)
+        assert attempt is not None and other is not None and deadline is not None  # noqa: S101, PT018 - there are two
+        deadline.close()
         self._enter(ASKING)
-        attempt = self._attempt = Attempt(self._desk, inquiry, self._deadline, self, tried)
-        attempt.start()
+        tried.beside = False
+        ledger = self._inquiry.ledger
+        ledger.upstream, ledger.attempt = tried.upstream, tried
+        return attempt, other
+
+    def _hedged(self, outcome: str) -> None:
+        second = self._second_tried
+        assert second is not None  # noqa: S101 - it has an outcome
+        self._inquiry.ledger.hedge = outcome
+        self._desk.meter.count("edge_hedges_total", second.provider.name, outcome)
+
+    def _failed_beside(self, tried: Tried, error: Exception) -> None:
+        """One of two has failed; the other goes on."""
+        left = self._tried if tried is self._second_tried else self._second_tried
+        assert left is not None  # noqa: S101 - there are two
+        self._hedged("failed" if tried is self._second_tried else "won")
+        self._leave(left)
+        self._conclude(tried, error)
+        now = perf_counter()
+        left.left = self._candidates.left(now)
+        if isinstance(error, UpstreamCredentials):
+            tried.refuse(now)
+        if isinstance(error, (AttemptFailed, ProviderError)):
+            self._failed = True
+            self._tell(tried, error, left.upstream)
 
     # As the outcome of an attempt.
 
@@ -252,7 +299,11 @@ class Dispatch(Outcome):
         self._finish(defect)
 
     def failed(self, tried: Tried, error: Exception) -> None:
+        if self._state == HEDGED:
+            self._failed_beside(tried, error)
+            return
         self._attempt = None
+        self._stop_timer()
         try:
             self._conclude(tried, error)
             self._judge(tried, error)
@@ -267,20 +318,14 @@ class Dispatch(Outcome):
             if self._counts or (theirs and self._deadline.over()):
                 error = ClientClosedRequest()
         conclude(self._inquiry, tried, error)
-        gate, tried.gate = tried.gate, None
-        if gate is not None:
-            now, content_at = perf_counter(), self._inquiry.ledger.content_at
-            refused = tried.status in TOO_MANY or isinstance(error, UpstreamTimeout)
-            answered = error is None and 200 <= tried.status < 300 and not self._counts
-            seconds = (content_at or now) - tried.begun if answered else 0.0
-            gate.leave(now, seconds, content_at > 0.0, refused)
 
     def _judge(self, tried: Tried, error: Exception) -> None:
         """Whom to ask next, or what to tell."""
         if self._done is None:
             return
         inquiry, candidates, now = self._inquiry, self._candidates, perf_counter()
-        state = self._following(tried, error, now) if self._may_follow(tried, error) else ENDED
+        goes_on = may_go_on(inquiry, tried, error, self._deadline.over())
+        state = self._following(tried, error, now) if goes_on else ENDED
         if isinstance(error, (AttemptFailed, ProviderError)):
             self._failed = True
             self._tell(tried, error, candidates.upstream if state != ENDED else None)
@@ -291,7 +336,8 @@ class Dispatch(Outcome):
         elif state == QUEUED:
             self._queue(now)
         elif state == RESTING:
-            self._rest(now, tried.delay)
+            self._enter(RESTING)
+            self._wait().for_time(self._deadline, tried.delay, self._rested)
         elif self._counts and isinstance(error, (AttemptFailed, ProviderError)):
             # Only where tokens are to be counted: whoever asks for that can do with an estimate.
             inquiry.ledger.attempt = None
@@ -311,19 +357,6 @@ class Dispatch(Outcome):
         if isinstance(error, InvalidRequest) and self._failed and error.details is None:
             return NothingAvailable()
         return error
-
-    def _may_follow(self, tried: Tried, error: Exception) -> bool:
-        """Whether anybody may be asked after this."""
-        if isinstance(error, ProviderError) and not self._counts:
-            return (
-                not self._inquiry.reply.has_answer()
-                and not self._deadline.over()
-                and (error.absent or may_follow(tried, not error.refused))
-            )
-        if isinstance(error, (AttemptFailed, ProviderError)):
-            return not self._deadline.over()
-        # What cannot be said in that provider's dialect another may be told, who speaks the client's.
-        return isinstance(error, InvalidRequest)
 
     def _following(self, tried: Tried, error: Exception, now: float) -> int:
         """The state to go on in. Where it is ASKING, the next one is named."""
@@ -351,37 +384,28 @@ class Dispatch(Outcome):
 
     def again(self, tried: Tried, status: int) -> bool:
         """As `Outcome.again`. Where it is, ``Tried.delay`` says after how many seconds."""
+        settings, left_s, now = self._inquiry.state.settings.resilience, self._deadline.left(), perf_counter()
         tried.delay = NEVER
-        settings = self._inquiry.state.settings.resilience
-        rule = RULES.get(status)
-        if self._counts or not settings.retries or (status and (rule is None or not rule.again)):
-            return False
-        if tried.request is None or tried.following is not None or not may_follow(tried, rule is None or rule.taken):
-            return False
-        now = perf_counter()
-        rest = tried.provider.resting(tried.upstream.model, now)[0]
-        delay = random.uniform(0.0, min(BACKOFF_S * 2**self._retries, MAX_BACKOFF_S))
-        if rest:
-            delay += rest + LATE_S
-        tried.spent = self._retries >= settings.retries
-        if tried.spent or rest > settings.retry_wait_s or delay >= self._deadline.left():
-            return False
-        if not self._desk.budget.take(settings.retry_budget, now):
+        if not self._counts:
+            tried.delay = delay_s(tried, status, self._retries, settings, self._desk.budget, left_s, now)
+        if tried.spent and self._retries < settings.retries:
             self._desk.meter.count("edge_retry_budget_exhausted_total", tried.provider.name)
-            tried.spent = True
-            return False
-        self._retries += 1
-        tried.delay = delay
-        return True
+        self._retries += tried.delay >= 0.0
+        return tried.delay >= 0.0
 
     def _tell(self, tried: Tried, failure: AttemptFailed | ProviderError, following: Upstream | None) -> None:
         self._desk.hooks.attempt_failed(failed_attempt(self._inquiry, tried, failure, tried.begun, following))
 
     def _expired(self, error: EdgeError) -> None:
-        if self._state == ASKING and self._attempt is not None:
+        if self._state in (ASKING, HEDGED) and self._attempt is not None:
             self._attempt.fail(error)
         elif self._state in (QUEUED, RESTING):
             self._finish(error)
+
+    def _second_expired(self, error: EdgeError) -> None:
+        attempt = self._second if self._state == HEDGED else self._attempt
+        if attempt is not None:
+            attempt.fail(error)
 
     # Where nobody counts tokens.
 
@@ -413,17 +437,14 @@ class Dispatch(Outcome):
             done(error)
 
     def _end(self) -> None:
+        self._stop_timer()
+        if self._waiting is not None:
+            self._waiting.stop()
         if self._state != ENDED:
             self._enter(ENDED)
         self._deadline.close()
-        self._stop_waiting()
-        job, self._job, self._attempt, self._done = self._job, None, None, None
+        if self._second_deadline is not None:
+            self._second_deadline.close()
+        job, self._job, self._attempt, self._second, self._done = self._job, None, None, None, None
         if job is not None:
             job.cancel()
-
-
-def said_of(tried: Tried, error: AttemptFailed | ProviderError) -> int:
-    """The status of what an attempt failed with, 0 where it is no answer."""
-    if isinstance(error, AttemptFailed):
-        return error.status
-    return 0 if 200 <= tried.status < 300 else tried.status

@@ -25,6 +25,7 @@
         ClientTooSlow             408 client_too_slow (inside streams only)
         NotCached                 504 not_cached
         ClientClosedRequest       499 client_closed_request (never sent: for logs and metrics)
+          Superseded              499 superseded (the same)
       PolicyError                 a rule of the operator refuses it
         ModelNotAllowed           403 model_not_allowed
         PiiBlocked                403 pii_blocked
@@ -248,6 +249,13 @@ class ClientClosedRequest(ClientError):
     code = "client_closed_request"
     kind = "client_cancelled"
     message = "The client left before the answer was complete."
+
+
+class Superseded(ClientClosedRequest):
+    """What an attempt ends with where another one beside it was faster."""
+
+    code = "superseded"
+    message = "Another upstream was faster."
 
 
 class ClientTooSlow(ClientError):

@@ -35,6 +35,7 @@ from edge.slices import LARGE
 from edge.state import State, granted_of
 from edge.upstreams.choice import Choice
 from edge.upstreams.likeness import prefix_of
+from edge.upstreams.retry import may_hedge
 from edge.upstreams.router import Upstream
 from edge.upstreams.ties import NAMES, targets_of, tie_of
 
@@ -57,9 +58,10 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     ``endpoint``, the ``key`` may not use it, an operator has ``drained`` it, its provider has asked for a wait
     (``resting``), its ``breaker`` lets nothing through, it has as many requests under way as it may (``full``), or the
     request cannot be said in its dialect (``translation``); ``detail`` says more. ``ready_s`` are the seconds until
-    then. ``fallback`` is the failure that it is for, "" for an upstream of the name itself. ``score`` is what the
-    ``strategy`` of the alias compares, the lowest is taken. Costs in USD, None where the price or the bound is not
-    known.
+    then. ``late_s``: after so many seconds without an answer another one is asked beside it, None where that is not
+    done, or not known yet. ``fallback`` is the failure that it is for, "" for an upstream of the name itself. ``score``
+    is what the ``strategy`` of the alias compares, the lowest is taken. Costs in USD, None where the price or the bound
+    is not known.
     """
 
     upstream: str
@@ -77,6 +79,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     error_rate: float
     first_content_s: float | None
     seconds_per_token: float | None
+    late_s: float | None
     input_usd: float | None
     at_most_usd: float | None
 
@@ -258,6 +261,7 @@ def _of_choice(call: Call, choice: Choice, purpose: For) -> list[Candidate]:
     scores = group.balancer.scores(now, prefix_of(call) if group.strategy == "affinity" else 0)
     granted, full = granted_of(call.key, Choice(group)), choice.full()
     tokens, most = estimate_input(call.head.route.upstream, call.payload.body), most_output(call.payload)
+    hedges = call.state.settings.resilience.hedge.enabled and len(group.upstreams) > 1 and may_hedge(call)
     found = []
     for place, upstream in enumerate(group.upstreams):
         member, price = group.members[place], upstream.price
@@ -280,6 +284,7 @@ def _of_choice(call: Call, choice: Choice, purpose: For) -> list[Candidate]:
                 error_rate=member.error_rate,
                 first_content_s=member.ttfc,
                 seconds_per_token=member.seconds_per_token,
+                late_s=late_s if hedges and (late_s := member.late_s(call.payload.stream)) >= 0.0 else None,
                 input_usd=None if price is None else price.cost(Usage(tokens, 0)) / PICO,
                 at_most_usd=None if price is None or most is None else price.cost(Usage(tokens, most)) / PICO,
             )

@@ -45,7 +45,7 @@ from edge.own_answers import Listing
 from edge.replies import fail, keep_alive, reply, serve, start_stream
 from edge.slices import LARGE, Slices, Work
 from edge.state import State, build_state
-from edge.upstreams.budget import RetryBudget
+from edge.upstreams.budget import HedgeBudget, RetryBudget
 from edge.upstreams.clocks import Sweep
 from edge.upstreams.desk import Begin, Buffers, Desk, Replies, Tell
 
@@ -81,7 +81,7 @@ class Gateway:
         self._sweep = Sweep()
         self._slices = Slices()
         self._buffers = Buffers()
-        common = (self._buffers, self._slices, self._sweep, RetryBudget())
+        common = (self._buffers, self._slices, self._sweep, RetryBudget(), HedgeBudget())
         replies = Replies(cast("Begin", start_stream), cast("Tell", reply), keep_alive)
         self._desk = Desk(hooks, meter, self.accounts, replies, *common)
         shared = Replies(cast("Begin", Flight.stream), cast("Tell", Flight.whole), keep_alive)

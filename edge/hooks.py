@@ -205,7 +205,7 @@ class RequestRecord:
 
     ``asked`` is the model as the client named it, ``alias`` the same where the configuration has such an alias, and
     ``peer`` the client's address: fit for a log, and for no label. ``pii`` is what was found in its body, as kinds and
-    counts.
+    counts; ``hedge`` what became of a second attempt beside another (`edge.ledger.Ledger`).
     """
 
     def __init__(
@@ -241,6 +241,7 @@ class RequestRecord:
         pii: str = "",
         request_bytes: int = 0,
         response_bytes: int = 0,
+        hedge: str = "",
     ) -> None:
         self.request_id = request_id
         self.endpoint = endpoint
@@ -273,13 +274,14 @@ class RequestRecord:
         self.pii = pii
         self.request_bytes = request_bytes
         self.response_bytes = response_bytes
+        self.hedge = hedge
 
     def kind(self) -> tuple[object, ...]:
         """What it has in common with others, for which the same is to be counted and logged but for the numbers."""
         return (
             *(self.endpoint, self.model, self.provider, self.status, self.stream, self.error_kind, self.tenant),
             *(self.key_id, self.asked, self.alias, self.upstream_model, self.stored_provider, self.stored_model),
-            *(self.attempts, self.error_code, self.cache, self.outcome),
+            *(self.attempts, self.error_code, self.cache, self.outcome, self.hedge),
         )
 
 

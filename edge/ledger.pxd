@@ -8,7 +8,7 @@ cdef class Ledger:
     cdef public double content_at, upstream_s
     cdef double _counted
     cdef public object cache, stored, error
-    cdef public str kind
+    cdef public str hedge, kind
 
     cpdef waited(self, double since)
     cpdef recalled(self, object entry, object tier)

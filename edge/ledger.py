@@ -70,6 +70,7 @@ class Ledger:
     before; ``upstream_s`` the seconds in which there was nothing to do but to wait upstream, or for the time to ask
     there. ``stored`` is the stored answer that was given, ``cache`` how the cache was involved.
 
+    ``hedge`` is what became of a second attempt beside another: it ``won``, or ``lost``, or ``failed``; "" for none.
     ``error`` is what the client was told by this edge, ``kind`` that of a failure which was told inside a stream.
     """
 
@@ -84,6 +85,7 @@ class Ledger:
         self.upstream_s = self._counted = 0.0
         self.cache = UNCACHED
         self.stored: Entry | None = None
+        self.hedge = ""
         self.error: EdgeError | None = None
         self.kind = ""
 
@@ -105,6 +107,7 @@ class Ledger:
         """The answer is that of a flight."""
         self.upstream = flight.upstream
         self.attempts = flight.attempts
+        self.hedge = flight.hedge
         self.attempt = flight.attempt
 
     def accounts_for(self, flight: Ledger) -> None:

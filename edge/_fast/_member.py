@@ -18,9 +18,12 @@ except ImportError:
     from edge._fast import _cython as cython
 
 if cython.compiled:
+    from cython.cimports.edge._fast._quantile_c import Quantile
     from cython.cimports.libc.math import exp
 else:
     from math import exp
+
+    from edge._fast._quantile import Quantile
 
 __all__ = ["EVENTS", "STATES", "TRANSITIONS", "Attempt", "Member"]
 
@@ -66,6 +69,9 @@ _TRIP = cython.declare(cython.Py_ssize_t, 4)
 _NEUTRAL = cython.declare(cython.Py_ssize_t, 5)
 _CANCEL = cython.declare(cython.Py_ssize_t, 6)
 
+LATE = 0.95
+"""Later than this share of an upstream's answers is late."""
+
 _MAX_TIME = cython.declare(cython.double, 1e12)
 _MAX_SAMPLE_S = cython.declare(cython.double, 86400.0)
 # How long a client waits where all probes are under way: their outcome may come at any time.
@@ -104,6 +110,8 @@ class Member:
         self._drained = False
         self._generation = self._failures = self._probing = self._in_flight = self._measured = 0
         self._ready = self._cool = self._latest = self._open_s = self._next_open_s = 0.0
+        self._firsts = Quantile(LATE)
+        self._wholes = Quantile(LATE)
         self._ttfc = self._ttfc_at = self._pace = self._pace_at = self._error_rate = 0.0
         self.configure(failures, open_s, max_open_s, probes, decay_s)
 
@@ -235,6 +243,17 @@ class Member:
         """Average seconds per token after first content, drawn to its peaks; None before it is known."""
         return self._pace if self._measured & 2 else None
 
+    def took(self, stream: cython.bint, seconds: cython.double) -> None:
+        """An answer took so long: to the first content of a `stream`, or to the end of one that is none."""
+        if stream:
+            self._firsts.add(seconds)
+        else:
+            self._wholes.add(seconds)
+
+    def late_s(self, stream: cython.bint) -> float:
+        """Seconds that all but one in twenty of its latest answers took; -1.0 before that is known."""
+        return self._firsts.value() if stream else self._wholes.value()
+
     @property
     def error_rate(self) -> float:
         """Between 0 and 1, of the latest outcomes that were successes or failures."""
@@ -334,6 +353,10 @@ class Attempt:
     def __init__(self) -> None:
         self._open = self._probe = self._content = False
         self._at = 0.0
+
+    @property
+    def member(self) -> Member:
+        return self._member
 
     @property
     def is_probe(self) -> bool:

@@ -1,5 +1,8 @@
 # What the compiled modules know of a member: they reach its fields as those of a C struct.
 
+from edge._fast._quantile_c cimport Quantile
+
+
 cdef class Member:
     cdef unsigned long long _key
     # Settings.
@@ -13,6 +16,8 @@ cdef class Member:
     cdef bint _drained
     cdef Py_ssize_t _in_flight, _measured
     cdef double _ttfc, _ttfc_at, _pace, _pace_at, _error_rate
+    # How long nearly all take: to first content of a stream, and to the end of an answer that is none.
+    cdef Quantile _firsts, _wholes
     # The latest time seen.
     cdef double _latest
     # Where it says that something has changed, and whether it has.

@@ -288,6 +288,11 @@ class Breaker(Settings, frozen=True, kw_only=True):
     probes: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
 
 
+class Hedge(Settings, frozen=True, kw_only=True):
+    enabled: bool = False
+    budget: Annotated[float, Meta(gt=0, le=1)] = 0.05
+
+
 class Resilience(Settings, frozen=True, kw_only=True):
     connect_s: Seconds = 3.0
     first_content_s: Seconds = 120.0
@@ -299,6 +304,7 @@ class Resilience(Settings, frozen=True, kw_only=True):
     retry_budget: Annotated[float, Meta(ge=0, le=1)] = 0.2
     retry_wait_s: Annotated[float, Meta(ge=0, le=60)] = 3.0
     breaker: Breaker = field(default_factory=Breaker)
+    hedge: Hedge = field(default_factory=Hedge)
 
 
 class Translation(Settings, frozen=True, kw_only=True):

@@ -39,6 +39,7 @@ SECTIONS = {
     "cache.redis": "those in Redis, shared by all workers and machines",
     "resilience": "how long is waited, and what for",
     "resilience.breaker": "when an upstream that fails is let alone",
+    "resilience.hedge": "a second attempt beside one that is late",
     "translation": "between the two APIs",
     "telemetry": "what is told of the service",
     "telemetry.log": "lines on standard error",

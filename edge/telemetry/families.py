@@ -152,6 +152,12 @@ FAMILIES = (
         ("from_provider", "to_provider", "reason"),
     ),
     Family(
+        COUNTER,
+        "edge_hedges_total",
+        "Second attempts beside a late one: that won, lost, or failed. The provider is that of the second.",
+        ("provider", "outcome"),
+    ),
+    Family(
         GAUGE,
         "edge_upstream_unavailable",
         "Workers that send no requests to an upstream of the configuration: its breaker is open, or it is drained.",

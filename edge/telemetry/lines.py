@@ -67,6 +67,7 @@ class RequestLine(Recorder):
             "provider": provider,
             "model": model if provider else "",
             "attempts": record.attempts if record.attempts > 1 else 0,
+            "hedge": record.hedge,
             "stream": record.stream,
             "error": kind and (record.error_code or kind),
             "kind": kind,

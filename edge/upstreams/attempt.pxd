@@ -21,7 +21,7 @@ cdef class Attempt(Receiver):
     cdef EventRelay _relay
     cdef Tried _tried
     cdef public int _state
-    cdef double _since
+    cdef double _since, _sent_at
     cdef bint _framed, _waits
     cdef list _headers
     cdef dict _index
@@ -30,6 +30,8 @@ cdef class Attempt(Receiver):
 
     cpdef start(self)
     cpdef cancel(self)
+    cpdef lose(self)
+    cpdef split(self)
     cpdef cross(self)
     cpdef send(self)
     cpdef _take_head(self)

@@ -12,7 +12,7 @@ from time import perf_counter
 
 from edge.dialects.crossing import Crossing, is_brief, is_short
 from edge.dialects.failures import Failed, NoAnswer
-from edge.errors import EdgeError, Headers, UpstreamBadResponse, UpstreamStreamBroken
+from edge.errors import EdgeError, Headers, Superseded, UpstreamBadResponse, UpstreamStreamBroken
 from edge.inquiry import Inquiry
 from edge.slices import LARGE, Done, Job, Work, in_thread
 from edge.upstreams.clocks import Deadline
@@ -73,7 +73,7 @@ class Attempt(Receiver):
         self._deadline = deadline
         self._outcome = outcome
         self._tried = tried
-        self._since = 0.0
+        self._since = self._sent_at = 0.0
         self._state = NEW
         self._wire: Wire | None = None
         self._job: Job | None = None
@@ -110,6 +110,16 @@ class Attempt(Receiver):
         """The answer is wanted no more. To be called before it has ended."""
         self._close(None)
 
+    def lose(self) -> None:
+        """Another one was faster."""
+        self._close(Superseded())
+
+    def split(self) -> None:
+        """From here on another one is waited for as well."""
+        if self._since:
+            self._waited()
+            self._since = perf_counter()
+
     # Sending.
 
     def cross(self) -> None:
@@ -118,7 +128,7 @@ class Attempt(Receiver):
 
     def send(self) -> None:
         inquiry, tried = self._inquiry, self._tried
-        self._since = perf_counter()
+        self._since = self._sent_at = perf_counter()
         account = tried.ready(self._since)
         tried.request = tried.provider.request(inquiry, self._crossing(), account, is_kept(inquiry))
         self._enter(HEAD)
@@ -267,6 +277,7 @@ class Attempt(Receiver):
 
     def _answer(self, status: int, body: bytes, failure: AttemptFailed | None) -> None:
         inquiry, desk = self._inquiry, self._desk
+        self._outcome.wins(self._tried)
         self._deadline.stop()
         desk.accounts.settle(inquiry, self._tried, None, body if status == 200 else None)
         headers = self._crossing().headers(returned_headers(self._headers, self._index))
@@ -278,7 +289,7 @@ class Attempt(Receiver):
     def _commit(self) -> None:
         """Content, an error or the end has come: from here on the client has this upstream's answer, or none."""
         inquiry, relay = self._inquiry, self._events()
-        crossing, stream, since = self._crossing(), relay.stream, self._since
+        crossing, stream = self._crossing(), relay.stream
         if not (stream.content or stream.failed):
             raise UpstreamBadResponse(EMPTY) if relay.complete else UpstreamStreamBroken
         self._waited()
@@ -286,13 +297,15 @@ class Attempt(Receiver):
         if stream.failed and not stream.content:
             said = stream.early_error()[0]  # what it means is the provider's word, before it is translated
             self._check(said, stream.error_data)
+            self._outcome.wins(self._tried)
             status, body = crossing.early_error()
             headers = [JSON_TYPE, *(pair for pair in headers if pair[0] != b"content-type")]
             self._desk.replies.whole(inquiry, status, without_retry(headers) if self._tried.spent else headers, body)
             self._pass(failure_of(said, stream.error_data))
             return
+        self._outcome.wins(self._tried)
         inquiry.ledger.content_at = perf_counter()
-        self._tried.has_content(inquiry.ledger.content_at, inquiry.ledger.upstream_s, since)
+        self._tried.has_content(inquiry.ledger.content_at, inquiry.ledger.upstream_s, self._sent_at)
         self._desk.replies.stream(inquiry, self._tried.status, headers)
         ready, self._ready = bytes(self._ready), bytearray()
         self._enter(RELAY)

@@ -6,13 +6,15 @@ Finagle's retry budget (https://twitter.github.io/finagle/guide/Clients.html#ret
 
 from __future__ import annotations
 
-__all__ = ["RetryBudget"]
+__all__ = ["HedgeBudget", "RetryBudget"]
 
 FLOOR = 10.0
 """Retries at once where nothing has succeeded yet."""
 FLOOR_PER_S = 1.0
 MOST = 500.0
 """What a long time without failures leaves for the next outage."""
+MOST_HEDGES = 20.0
+"""So few that an upstream which has become slow as a whole is not asked twice for long."""
 
 
 class RetryBudget:
@@ -33,3 +35,21 @@ class RetryBudget:
         allowed = tokens >= 1.0
         self._tokens = tokens - 1.0 if allowed else tokens
         return allowed
+
+
+class HedgeBudget:
+    """How many second attempts there may be: a share of the requests, each of which adds to ``requests``."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self._tokens = 0.0
+
+    def left(self, share: float) -> bool:
+        """Whether there may be one more."""
+        self._tokens = min(self._tokens + self.requests * share, MOST_HEDGES)
+        self.requests = 0
+        return self._tokens >= 1.0
+
+    def take(self) -> None:
+        """One of those that are left."""
+        self._tokens -= 1.0

@@ -55,6 +55,7 @@ cdef class Candidates:
     cpdef bint leads(self, tuple choices, double now) except -1
     @cython.locals(choice=Choice, place=Py_ssize_t, member=Known)
     cpdef bint come(self, double now) except -1
+    cpdef bint beside(self, double now) except -1
     cpdef bint again(self, object upstream, object account, double now) except -1
     @cython.locals(choice=Choice, free=cython.ulonglong, member=Known, n=int)
     cpdef bint left(self, double now) except -1

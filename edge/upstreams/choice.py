@@ -194,6 +194,16 @@ class Candidates:
         choice, place = waits
         return choice.members[place].allows(now) and self._take(choice, place, now)
 
+    def beside(self, now: float) -> bool:
+        """Another one of those that the last was picked among, to be asked at the same time; False where none lets a
+        request through, or has a place.
+        """
+        if self.names or not self._asked:
+            return False
+        choice = self._asked[-1][0]
+        place = self._pick(choice, now, self._barred(choice))
+        return place >= 0 and self._take(choice, place, now)
+
     def again(self, upstream: Upstream, account: Account | None, now: float) -> bool:
         """One that was asked once more, by this account, None: whose turn it is. False where it has no place for it, or
         lets nothing through.

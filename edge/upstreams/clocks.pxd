@@ -1,3 +1,5 @@
+cimport cython
+
 from edge.call cimport Call
 
 
@@ -30,6 +32,9 @@ cdef class Deadline:
 
     cpdef Deadline for_attempts(self, bint stream, double total_s=*, int share=*)
     cpdef keep_alive(self, Call call, object send)
+    @cython.locals(other=Deadline)
+    cpdef Deadline beside(self, object expired)
+    cpdef take_over(self, Deadline other)
     cpdef bint over(self)
     cpdef double left(self) except? -1.0
     cpdef next_bytes(self)

@@ -159,6 +159,9 @@ class Deadline:
         self.before: Deadline | None = None
         self.after: Deadline | None = None
         self._call: Call | None = None
+        self._keep_alive: Callable[[Call], None] | None = None
+        self._latest = b""
+        self._speak_at = 0.0
         self._phase = ""
 
     def for_attempts(self, stream: bool, total_s: float = NEVER, share: int = 1) -> Self:
@@ -172,6 +175,18 @@ class Deadline:
             self._total = min(self._total, self._loop.time() + total_s)
             self._begin_s = min(self._begin_s, total_s / share)
         return self
+
+    def beside(self, expired: Callable[[EdgeError], None]) -> Deadline:
+        """The clocks of another attempt beside this one's: the same, from now on, within the same total."""
+        other = Deadline(self._sweep, self._times.settings, expired)
+        other._begin_s, other._awaited, other._total = self._begin_s, self._awaited, self._total
+        return other
+
+    def take_over(self, other: Deadline) -> None:
+        """From here on this one tells the client what that one would have."""
+        if other._call is not None:
+            self._call, other._call = other._call, None
+            self._keep_alive, self._latest, self._speak_at = other._keep_alive, other._latest, other._speak_at
 
     def over(self) -> bool:
         """Whether there is no time for another attempt."""
@@ -236,7 +251,7 @@ class Deadline:
         silent = call.reply.latest is self._latest
         if silent and now < self._speak_at:
             return
-        if silent:
+        if silent and self._keep_alive is not None:
             self._keep_alive(call)
         self._latest = call.reply.latest
         self._speak_at = now + self._times.keepalive_s

@@ -1,5 +1,5 @@
 from edge.inquiry cimport Inquiry
-from edge.upstreams.clocks cimport Sweep
+from edge.upstreams.clocks cimport Deadline, Sweep
 from edge.upstreams.retry cimport code_of_attempt
 from edge.upstreams.tried cimport Tried
 
@@ -12,16 +12,18 @@ cdef class Buffers:
 
 
 cdef class Desk:
-    cdef readonly object budget, hooks, meter, accounts, replies, slices
+    cdef readonly object budget, hedges, hooks, meter, accounts, replies, slices
     cdef readonly Buffers buffers
     cdef readonly Sweep sweep
     cdef object _asked, _streamed
 
+    cpdef Deadline deadline(self, Inquiry inquiry, object expired, int upstreams)
     cpdef asked(self, Tried tried, str label, object error)
     cpdef streamed(self, Tried tried, str label, double upstream_s)
 
 
 cdef class Outcome:
     cpdef passed(self, Tried tried, object failure)
+    cpdef wins(self, Tried tried)
     cpdef failed(self, Tried tried, object error)
     cpdef bint again(self, Tried tried, int status) except -1

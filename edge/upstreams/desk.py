@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edge.call import Call
-from edge.errors import Headers, Overloaded
+from edge.errors import EdgeError, Headers, Overloaded
 from edge.hooks import Add, Hooks, Meter
 from edge.inquiry import Inquiry
 from edge.memo import Memo
 from edge.slices import Slices
-from edge.upstreams.budget import RetryBudget
-from edge.upstreams.clocks import Sweep
+from edge.upstreams.budget import HedgeBudget, RetryBudget
+from edge.upstreams.clocks import Deadline, Sweep
 from edge.upstreams.retry import AttemptFailed, code_of_attempt
 from edge.upstreams.tried import Tried
 
 __all__ = ["Begin", "Buffers", "Desk", "Outcome", "Replies", "Tell"]
 
+COUNT_S = 4.0
+"""What providers have to count the tokens of a request, all of them together. Clients wait for it before a turn."""
 
 Begin = Callable[[Inquiry, int, Headers], None]
 Tell = Callable[[Inquiry, int, Headers, bytes], None]
@@ -77,6 +79,7 @@ class Desk:
         slices: Slices,
         sweep: Sweep,
         budget: RetryBudget,
+        hedges: HedgeBudget,
     ) -> None:
         self.hooks = hooks
         self.meter = meter
@@ -86,8 +89,21 @@ class Desk:
         self.slices = slices
         self.sweep = sweep
         self.budget = budget
+        self.hedges = hedges
         self._asked: Memo[tuple[str, str, int], Add] = Memo()
         self._streamed: Memo[tuple[str, str], tuple[Add, Add]] = Memo()
+
+    def deadline(self, inquiry: Inquiry, expired: Callable[[EdgeError], None], upstreams: int) -> Deadline:
+        """The clocks of all attempts at an inquiry, for which there are so many `upstreams`."""
+        payload = inquiry.payload
+        deadline = Deadline(self.sweep, inquiry.state.settings.resilience, expired, payload.deadline_ms)
+        if inquiry.head.route.counts:
+            deadline.for_attempts(False, COUNT_S, upstreams)
+        else:
+            deadline.for_attempts(payload.stream)
+        if isinstance(inquiry, Call):  # the clients of a flight have clocks of their own
+            deadline.keep_alive(inquiry, self.replies.keep_alive)
+        return deadline
 
     def asked(self, tried: Tried, label: str, error: Exception | None) -> None:
         """Count a request to a provider for a model of this label, which ended with `error`, if with one."""
@@ -133,6 +149,10 @@ class Outcome:
         """Whether the upstream is asked again after a failure of this status, 0 where no answer came. It is decided
         once for each attempt.
         """
+        raise NotImplementedError
+
+    def wins(self, tried: Tried) -> None:
+        """Its answer goes to the client from here on: what was asked beside it is given up."""
         raise NotImplementedError
 
     def failed(self, tried: Tried, error: Exception) -> None:

@@ -16,16 +16,20 @@ import msgspec
 from edge._fast import select_fields
 from edge.dialects.error_translation import is_blocked, is_spent, is_too_long
 from edge.dialects.failures import is_json
+from edge.dialects.hosted_tools import has_hosted_tools
 from edge.errors import (
     UNREADABLE,
     ClientClosedRequest,
     EdgeError,
     Headers,
+    InvalidRequest,
     NothingAvailable,
     ProviderError,
+    Superseded,
     UpstreamBadResponse,
     UpstreamCredentials,
     UpstreamStreamBroken,
+    UpstreamTimeout,
     kind_of_status,
 )
 from edge.hooks import FailedAttempt
@@ -51,7 +55,10 @@ __all__ = [
     "is_kept",
     "is_stream",
     "may_follow",
+    "may_go_on",
+    "may_hedge",
     "returned_headers",
+    "said_of",
     "unavailable",
     "without_retry",
 ]
@@ -61,6 +68,8 @@ RETRYABLE = frozenset([status for status, rule in RULES.items() if rule.again])
 NOT_TAKEN = frozenset([status for status, rule in RULES.items() if not rule.taken])
 LENGTH, POLICY = 1, 2
 """What a refusal may be for that another upstream need not make: bits of ``Tried.turns``."""
+TOO_MANY = frozenset({429, 503, 529})
+"""Statuses by which a provider says that it has more requests under way than it can serve."""
 NO_SUCH_PATH = "The provider does not know the path that this route stands for: its 'base_url' may be wrong."
 
 RETURNED = frozenset({b"content-type", b"openai-processing-ms", b"x-should-retry"})
@@ -120,6 +129,8 @@ def check_status(tried: Tried, endpoint: str, status: int, body: bytes) -> None:
         error = UpstreamBadResponse(NO_SUCH_PATH, headers=[(b"x-should-retry", b"false")])
         error.refused = error.absent = True
         raise told(error, body)
+    if tried.beside:
+        raise AttemptFailed(status, body)  # what another one is asked meanwhile may have a better answer
     if tried.others_left and tried.names and is_unknown_thing(status, body):
         raise AttemptFailed(status, body)
     if tried.others_left and status in RETRYABLE and may_follow(tried, status not in NOT_TAKEN):
@@ -165,9 +176,28 @@ def may_follow(tried: Tried, taken: bool = True) -> bool:
     return not taken and (stream is None or not stream.accepted)
 
 
+def may_go_on(inquiry: Inquiry, tried: Tried, error: Exception, over: bool) -> bool:
+    """Whether anybody may be asked after an attempt that failed with this. `over`: there is no time left."""
+    counts = inquiry.head.route.counts
+    if isinstance(error, ProviderError) and not counts:
+        return not inquiry.reply.has_answer() and not over and (error.absent or may_follow(tried, not error.refused))
+    if isinstance(error, (AttemptFailed, ProviderError)):
+        return not over
+    # What cannot be said in that provider's dialect another may be told, who speaks the client's.
+    return isinstance(error, InvalidRequest)
+
+
+def may_hedge(inquiry: Inquiry) -> bool:
+    """Whether a request may be asked of two upstreams at a time: not where an answer is kept, or a provider runs tools
+    for it, since that is then done twice.
+    """
+    route = inquiry.head.route
+    return not (route.counts or is_kept(inquiry) or has_hosted_tools(route.api, inquiry.payload))
+
+
 def conclude(inquiry: Inquiry, tried: Tried, error: Exception | None) -> None:
     """Tell the upstream's breaker and averages what came of an attempt: an answer, what it failed with, or nothing that
-    says anything of the upstream.
+    says anything of the upstream. Its place is given back.
 
     The provider is at fault where it cannot be reached, answers with a status of 500 or above, says so inside a stream,
     or gives what is no answer; not where all our connections to it are busy. A 429, a refused key, and a client's own
@@ -175,6 +205,13 @@ def conclude(inquiry: Inquiry, tried: Tried, error: Exception | None) -> None:
     on a path that a client has chosen: anybody could open a model's breaker by asking for what is not there.
     """
     trial, now, status = tried.trial, perf_counter(), tried.status
+    gate, tried.gate = tried.gate, None
+    if gate is not None:
+        content_at, counts = inquiry.ledger.content_at, inquiry.head.route.counts
+        refused = status in TOO_MANY or isinstance(error, UpstreamTimeout)
+        answered = error is None and 200 <= status < 300 and not counts
+        seconds = (content_at or now) - tried.begun if answered else 0.0
+        gate.leave(now, seconds, content_at > 0.0, refused)
     if trial is None:
         return
     if tried.request is None:
@@ -193,11 +230,25 @@ def conclude(inquiry: Inquiry, tried: Tried, error: Exception | None) -> None:
     elif status >= 400:
         trial.failed(now)
     elif status:
+        if not (inquiry.payload.stream or inquiry.head.route.counts):
+            trial.member.took(False, now - tried.begun)
         usage = inquiry.ledger.usage
         tokens = max(usage.output, 0) if usage is not None else 0
         trial.finished(now, tokens, inquiry.ledger.upstream_s - tried.content_s if tried.content_s >= 0.0 else -1.0)
     else:
+        if isinstance(error, Superseded):
+            # How long it would have taken is not known; that it was late is.
+            late_s, seconds = trial.member.late_s(inquiry.payload.stream), now - tried.begun
+            if seconds >= late_s >= 0.0:
+                trial.member.took(inquiry.payload.stream, seconds)
         trial.cancelled(now)
+
+
+def said_of(tried: Tried, error: AttemptFailed | ProviderError) -> int:
+    """The status of what an attempt failed with, 0 where it is no answer."""
+    if isinstance(error, AttemptFailed):
+        return error.status
+    return 0 if 200 <= tried.status < 300 else tried.status
 
 
 def unavailable(upstreams: tuple[Upstream, ...], now: float) -> ProviderError:

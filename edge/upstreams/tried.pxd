@@ -10,7 +10,7 @@ cdef class Tried:
     cdef readonly Provider provider
     cdef readonly Account account, following
     cdef readonly bint names
-    cdef public bint left, spent
+    cdef public bint left, beside, spent
     cdef public Crossing crossing
     cdef public UpstreamRequest request
     cdef public object usage, gate

@@ -34,8 +34,8 @@ class Tried:
 
     Who can be asked if it fails: ``left``, another upstream; ``following``, this one by another account; ``delay`` is
     after how many seconds this one by the same, `UNDECIDED` before that is known and `NEVER` where it is not;
-    ``others_left``: any of these. ``spent``: this one has been asked as often as may be. ``turns``: the refusals
-    (`edge.upstreams.retry`) for which there are upstreams to turn to.
+    ``beside``: another attempt is under way; ``others_left``: any of these. ``spent``: this one has been asked as often
+    as may be. ``turns``: the refusals (`edge.upstreams.retry`) for which there are upstreams to turn to.
 
     ``crossing`` is how the request and its answer cross, None before that is known; ``request`` what is sent, None
     before; ``status`` that of the answer, 0 before; ``content_s`` how long the inquiry had waited upstream when a
@@ -59,6 +59,7 @@ class Tried:
         self.trial = trial
         self.names = names
         self.left = left
+        self.beside = False
         self.begun = begun
         self.delay = UNDECIDED
         self.crossing: Crossing | None = None
@@ -79,6 +80,7 @@ class Tried:
         self.first_s = now - since
         if self.trial is not None:
             self.trial.first_content(now)
+            self.trial.member.took(True, now - self.begun)
 
     def ready(self, now: float) -> Account:
         """The account that is asked. Raises what `Provider.usable` does."""
@@ -107,7 +109,7 @@ class Tried:
 
     @property
     def others_left(self) -> bool:
-        return self.left or self.following is not None or self.delay >= 0.0
+        return self.left or self.beside or self.following is not None or self.delay >= 0.0
 
     @property
     def sent(self) -> bool:

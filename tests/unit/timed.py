@@ -16,6 +16,7 @@ import edge.upstreams.attempt
 import edge.upstreams.provider
 import edge.upstreams.retry
 import edge.upstreams.tried
+import edge.upstreams.waiting
 from edge.config import Config
 from edge.config.file import parse
 from edge.errors import UpstreamUnreachable
@@ -34,6 +35,7 @@ CLOCKS = (
     edge.upstreams.provider,
     edge.upstreams.retry,
     edge.upstreams.tried,
+    edge.upstreams.waiting,
 )
 
 

@@ -1,0 +1,8 @@
+# A running quantile for compiled modules.
+
+cdef class Quantile:
+    cdef double _share
+    cdef Py_ssize_t _total
+    cdef unsigned short _counts[168]
+
+    cpdef double value(self)

@@ -1,0 +1,63 @@
+"""The waits of a request between its attempts: for a place at an upstream, and for the time to ask again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import perf_counter
+
+from edge.ledger import Ledger
+from edge.upstreams.clocks import Deadline
+from edge.upstreams.gate import Gate, Place
+
+__all__ = ["Waiting"]
+
+
+class Waiting:
+    """One wait at a time, in which a deadline runs; what was waited is not the edge's own time. All waits for places
+    together last as long as one may.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._place: Place | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._since = 0.0
+        self._queued_s = 0.0
+        self._came: Callable[[bool], None] | None = None
+
+    def for_place(self, deadline: Deadline, gate: Gate, priority: int, came: Callable[[bool], None]) -> bool:
+        """Call `came` with True once there is a place, with False where none has come in time. False where there is no
+        room to wait.
+        """
+        self._place = gate.wait(priority, self._told)
+        if self._place is None:
+            return False
+        self._came = came
+        self._begin(deadline, max(0.0, gate.max_wait_s - self._queued_s), self._told, False)
+        return True
+
+    def for_time(self, deadline: Deadline, seconds: float, then: Callable[[], None]) -> None:
+        """Call `then` after so long."""
+        self._begin(deadline, seconds, then)
+
+    def stop(self) -> None:
+        """It waits no more."""
+        place, timer, self._place, self._timer, self._came = self._place, self._timer, None, None, None
+        if timer is not None:
+            timer.cancel()
+            self._ledger.waited(self._since)
+        if place is not None:
+            self._queued_s += perf_counter() - self._since
+            place.leave()
+
+    def _begin(self, deadline: Deadline, seconds: float, then: Callable[..., None], *arguments: object) -> None:
+        self._since = perf_counter()
+        deadline.wait()
+        self._timer = asyncio.get_running_loop().call_later(seconds, then, *arguments)
+
+    def _told(self, came: bool) -> None:
+        told = self._came
+        self.stop()
+        if told is not None:
+            told(came)
