@@ -13,7 +13,7 @@ cdef class Call(Inquiry):
     cdef public str pii
     cdef public object unseen
     cdef public object errand, answered
-    cdef public bint admitted, settled
+    cdef public bint admitted, closes, settled
 
     cpdef arrive(self, Head head, dict varying, str peer, double received_at, object state)
     cpdef double overhead_s(self)

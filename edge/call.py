@@ -43,7 +43,7 @@ class Call(Inquiry):
 
     ``unseen`` is the work that is left of looking its body through. ``pii`` says what was found in it
     (``email=2,card=1``). ``errand`` is what is under way for it, and ``answered`` is called when it is over, with what
-    should not have happened if it did.
+    should not have happened if it did. ``closes``: the connection ends with it.
     """
 
     def __init__(self, head: Head, varying: Varying, peer: str, received_at: float, state: State) -> None:
@@ -67,6 +67,7 @@ class Call(Inquiry):
         self.admitted = False
         self.errand: Errand | None = None
         self.answered: Callable[[Exception | None], None] | None = None
+        self.closes = False
         self.settled = False
 
     def overhead_s(self) -> float:

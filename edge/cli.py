@@ -19,12 +19,12 @@ import msgspec
 
 from edge import __version__
 from edge._fast import COMPILED
+from edge.cli_keys import key
 from edge.config import Cache, Config, Provider
 from edge.config.file import ConfigError, Reading, read, resolve
 from edge.config.rules import problems
 from edge.config.schema import json_schema
 from edge.errors import EdgeError
-from edge.guard.auth import new_key
 from edge.migration.commands import migrate
 from edge.resolved import resolved
 from edge.server.descriptors import open_standard_streams
@@ -323,21 +323,7 @@ def usage(url: str, token: str | None, days: int, by: str, as_json: bool) -> Non
     click.echo(json.dumps(found, indent=2) if as_json else "\n".join(lines(found)))
 
 
-@main.group()
-def key() -> None:
-    """Keys of this gateway's clients."""
-
-
-@key.command("new")
-@click.argument("id")
-def key_new(id: str) -> None:
-    """Make a key and print it, once, with the configuration line that holds its digest."""
-    try:
-        token, digest = new_key(id)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from None
-    click.echo(f"key (shown once): {token}")
-    click.echo(f'config line:      - {{id: {id}, digests: ["{digest}"]}}')
+main.add_command(key)
 
 
 @main.command()

@@ -13,6 +13,8 @@
         OriginNotAllowed          403 origin_not_allowed
         HostNotAllowed            403 host_not_allowed
         AdminRequired             403 admin_required
+        RouteNotAllowed           403 route_not_allowed
+        TooManyFailedLogins       429 too_many_failed_logins
         ModelNotFound             404 model_not_found
         UnsupportedRoute          404 unsupported_route (400 where the route exists, but not for this model)
         MethodNotAllowed          405 method_not_allowed
@@ -185,6 +187,25 @@ class AdminRequired(ClientError):
     code = "admin_required"
     kind = "client_auth"
     message = "This needs a key with 'admin: true'."
+
+
+class RouteNotAllowed(ClientError):
+    status = 403
+    code = "route_not_allowed"
+    kind = "client_auth"
+    message = "This key may not use this route."
+
+
+class TooManyFailedLogins(ClientError):
+    """`wait_s` is the time after which the address may fail again."""
+
+    status = 429
+    code = "too_many_failed_logins"
+    kind = "client_auth"
+    message = "No valid API key was given, too often from this address. Mend the key before you try again."
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(headers=[*wait_headers(math.ceil(wait_s * 1000)), (b"x-should-retry", b"false")])
 
 
 class ModelNotFound(ClientError):
@@ -432,18 +453,3 @@ class InternalError(EdgeError):
 def wait_headers(ms: int) -> Headers:
     """When it is worth asking again, in both forms, rounded up."""
     return [(b"retry-after", b"%d" % -(-ms // 1000)), (b"retry-after-ms", b"%d" % ms)]
-
-
-def kind_of_status(status: int) -> str:
-    """The kind of failure a provider's own error status stands for; "" for a success."""
-    if status < 400:
-        return ""
-    if status == 402:
-        return "provider_billing"
-    if status == 429:
-        return "provider_rate_limited"
-    if status in (503, 529):
-        return "provider_overloaded"
-    if status in (408, 504):
-        return "provider_timeout"
-    return "provider_error" if status >= 500 or status == 425 else "client_invalid"

@@ -28,17 +28,19 @@ cdef class Gateway:
     cdef public Sweep _sweep
     cdef public Buffers _buffers
     cdef public Py_ssize_t _in_flight
-    cdef object _slices, _tell_in_flight, _hit, _missed, _count, _changing, _table, _trace
+    cdef object _failed_logins, _slices, _tell_in_flight, _hit, _missed, _count, _changing, _table, _trace
     cdef Desk _desk
 
     @cython.locals(state=State, head=Head)
     cpdef open(self, Call call)
+    cpdef no_key(self, Call call)
     cpdef hold(self, Call call, Py_ssize_t size)
     cpdef admit(self, Call call)
     @cython.locals(grant=Grant)
     cdef _admit(self, Call call, Reading reading)
     @cython.locals(state=State, grant=Grant)
     cdef _grant(self, Call call, Reading reading)
+    cdef _identify_anew(self, Call call)
     cdef bint _is_changed(self, Call call, object redacted) except? -1
     @cython.locals(grant=Grant, plan=Plan)
     cdef _look_up(self, Call call)

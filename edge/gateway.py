@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from time import monotonic
 from typing import cast
 
 from edge import config
@@ -27,12 +28,15 @@ from edge.errors import (
     InternalError,
     InvalidApiKey,
     Overloaded,
+    RouteNotAllowed,
+    TooManyFailedLogins,
 )
 from edge.guard.auth import refuse_model
 from edge.guard.counts import Counts
 from edge.guard.expected import expected
 from edge.guard.key_table import KeyTable
 from edge.guard.limits import KeyLimits
+from edge.guard.logins import FailedLogins
 from edge.guard.pii import Redacted, redact
 from edge.guard.reservation import Reservation
 from edge.guard.restore import Restorer
@@ -93,6 +97,7 @@ class Gateway:
         self._missed = meter.bind("edge_cache_requests_total", "memory", "miss")
         self._count = meter.count
         self._changing = asyncio.Lock()
+        self._failed_logins = FailedLogins()
         self._table = Table(answers, self.accounts, self._desk, flights)
 
     async def reload(self, load: Load, prepared: Callable[[config.Config], None] = lambda _: None) -> None:
@@ -130,7 +135,7 @@ class Gateway:
             if not head.asks_methods or state.auth.open:
                 key = state.auth.identify(head, call.varying)
                 if key is None:
-                    self.refuse(call, NO_KEY)
+                    self.refuse(call, self.no_key(call))
                     return
                 call.key = key
             if head.objection is not None:
@@ -140,6 +145,8 @@ class Gateway:
                 reply(call, 200, [(b"allow", ", ".join((*head.route.methods, "OPTIONS")).encode())], b"")
                 self._settle(call)
                 return
+            if call.key.routes is not None and head.route.endpoint not in call.key.routes:
+                raise RouteNotAllowed
             if self._in_flight >= state.max_in_flight:
                 raise Overloaded
             call.admitted = True
@@ -150,6 +157,17 @@ class Gateway:
                 call.lease.take()
         except EdgeError as error:
             self.refuse(call, error)
+
+    def no_key(self, call: Call) -> EdgeError:
+        """What a request without a valid key is told: the same for one that never was and one that is no more. Its
+        connection ends where its address has failed too often.
+        """
+        per_minute = call.state.auth.failures_per_minute
+        wait_s = self._failed_logins.failed(call.peer, per_minute, monotonic()) if call.peer else 0.0
+        if not wait_s:
+            return NO_KEY
+        call.closes = True
+        return TooManyFailedLogins(wait_s)
 
     # While the body comes, and at its end.
 
@@ -184,11 +202,19 @@ class Gateway:
 
     def _grant(self, call: Call, reading: Reading) -> None:
         """Set the call's payload and its grant. Raises what is wrong with the body, and what the key may not."""
+        if call.state is not self.state:
+            self._identify_anew(call)
         check_body(call, reading)
         state, model = call.state, call.payload.model
         grant = call.grant = state.grant(call.key, model, call.head.route)
         if not grant.upstreams:
             raise refuse_model(model)
+
+    def _identify_anew(self, call: Call) -> None:
+        """Keys have changed while a body came, which may take minutes. Raises InvalidApiKey where it has none now."""
+        key = self.state.auth.identify(call.head, call.varying)
+        if key is None or key.id != call.key.id:
+            raise InvalidApiKey
 
     def _is_changed(self, call: Call, redacted: Redacted) -> bool:
         """Tell what was found in the call's body; whether another is to be its payload, whole. Raises PiiBlocked."""

@@ -6,14 +6,14 @@ from enum import Enum
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
-from edge.errors import EdgeError, kind_of_status
+from edge.errors import EdgeError
 from edge.hooks import Usage
 
 if TYPE_CHECKING:
     from edge.cache.entry import Entry
     from edge.upstreams.router import Upstream
 
-__all__ = ["BYPASS", "JOINED", "MEMORY", "MISS", "REDIS", "UNCACHED", "Ledger", "Tried", "Verdict"]
+__all__ = ["BYPASS", "JOINED", "MEMORY", "MISS", "REDIS", "UNCACHED", "Ledger", "Tried", "Verdict", "kind_of_status"]
 
 
 class Verdict(Enum):
@@ -124,3 +124,18 @@ class Ledger:
         if not kind and self.attempt is not None and self.attempt.broke:
             return "provider_stream_broken"
         return kind
+
+
+def kind_of_status(status: int) -> str:
+    """The kind of failure a provider's own error status stands for; "" for a success."""
+    if status < 400:
+        return ""
+    if status == 402:
+        return "provider_billing"
+    if status == 429:
+        return "provider_rate_limited"
+    if status in (503, 529):
+        return "provider_overloaded"
+    if status in (408, 504):
+        return "provider_timeout"
+    return "provider_error" if status >= 500 or status == 425 else "client_invalid"

@@ -10,9 +10,9 @@ from edge.cache.memory import Held
 from edge.call import Call
 from edge.dialects import anthropic, openai
 from edge.dialects.crossing import stream_of
-from edge.errors import ClientClosedRequest, EdgeError, Headers, UpstreamBadResponse, kind_of_status
+from edge.errors import ClientClosedRequest, EdgeError, Headers, UpstreamBadResponse
 from edge.inquiry import Inquiry
-from edge.ledger import JOINED, MISS, REDIS, Verdict
+from edge.ledger import JOINED, MISS, REDIS, Verdict, kind_of_status
 from edge.reply import is_stream
 
 __all__ = [

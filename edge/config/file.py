@@ -1,7 +1,6 @@
 """Reads a configuration file: YAML, TOML or JSON, references resolved, every error at once with its path and line.
 
-msgspec stops at the first error, so the structs' type information is walked here and only the leaves are converted
-by msgspec.
+How plain data becomes settings: `edge.config.walk`.
 """
 
 from __future__ import annotations
@@ -11,24 +10,35 @@ import gc
 import itertools
 import json
 import os
-import re
+import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Any
 
 import msgspec
 
-from edge.config.model import Config, Provider, Secret, Settings
-from edge.config.notes import NOT_REPLACED, UNEXPANDED, notes
-from edge.config.rules import UNKNOWN, Problem, problems, the_base_url
-from edge.config.words import explain, hints_of, json_words, meant, unknown_key
+from edge.config.keys_file import KeysFile
+from edge.config.model import Config, Key, Provider, Secret
+from edge.config.notes import notes
+from edge.config.rules import Problem, problems, the_base_url
+from edge.config.walk import Walk, secrets_of
+from edge.config.words import json_words
 from edge.config.yaml import Lines, PathKey, dotted, line_of, read_yaml
 
-__all__ = ["ConfigError", "Reading", "from_environment", "load", "parse", "read", "read_text", "resolve"]
+__all__ = [
+    "ConfigError",
+    "Reading",
+    "from_environment",
+    "load",
+    "parse",
+    "read",
+    "read_text",
+    "renewed",
+    "resolve",
+    "watched",
+]
 
-REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}")
 Adjust = Callable[[Config], Config]
 NOTES = 50
 """So many are told where a configuration is served: a hundred thousand keys may have one each."""
@@ -48,10 +58,14 @@ class ConfigError(Exception):
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """What a file says: ``notes`` are of what is allowed, and hardly meant."""
+    """What a file says: ``notes`` are of what is allowed, and hardly meant. The last ``issued`` keys are those of
+    ``auth.keys_file``. It says what all files said at ``begun``, by the wall clock, or later.
+    """
 
     config: Config
     notes: list[str]
+    issued: int = 0
+    begun: float = 0.0
 
 
 def resolve(
@@ -144,11 +158,75 @@ def read(
     """Read one file, and look for what is hardly meant: all of it, or the first so many notes. Without `secrets`, those
     that are not here are taken for granted. Raises ConfigError.
     """
-    walk = _Walk(os.environ if environ is None else environ, secrets=secrets)
-    config, node = _parse(walk, read_text(path), path, insecure=insecure, adjust=adjust)
+    begun = time.time()
+    walk = Walk(os.environ if environ is None else environ, secrets=secrets)
+    config, node, issued = _parse(walk, read_text(path), path, insecure=insecure, adjust=adjust)
     told = {where for where, _ in walk.notes}
     said = itertools.chain(walk.notes, ((where, what) for where, what in notes(config) if where not in told))
-    return Reading(_with_base_urls(config), _lines(node, list(itertools.islice(said, most))))
+    lines = _lines(node, list(itertools.islice(said, most)), _of_keys_file(config, issued))
+    return Reading(_with_base_urls(config), lines, issued, begun)
+
+
+@_nothing_collected()
+def renewed(config: Config, own: list[Key]) -> Reading:
+    """A configuration that was read before, with what the secrets' files and the keys' file say now: nothing else is
+    read again. `own` are the keys that stand in the configuration itself. Raises ConfigError.
+    """
+    begun = time.time()
+    walk = Walk({})
+    fresh: Config = walk.reread(Config, config, ())
+    fresh = msgspec.structs.replace(fresh, auth=msgspec.structs.replace(fresh.auth, keys=own))
+    fresh, issued = _with_issued(walk, fresh)
+    told = _of_keys_file(fresh, issued)
+    # Whether the address may be open was decided before, and who is let in by keys is let in by nothing else.
+    if found := [*walk.found, *problems(fresh, insecure=True)]:
+        raise ConfigError("files of the configuration", _lines(None, found, told))
+    return Reading(fresh, [], issued, begun)
+
+
+def watched(config: Config) -> list[str]:
+    """The files that a configuration names and that are read again when they have changed."""
+    files = [] if config.auth.keys_file is None else [config.auth.keys_file]
+    if config.server.tls is not None:
+        tls = config.server.tls
+        files += [tls.cert, tls.key, *([] if tls.client_ca is None else [tls.client_ca])]
+    files += [secret.file for secret in secrets_of(Config, config) if secret.file]
+    return list(dict.fromkeys(files))
+
+
+def _with_issued(walk: Walk, config: Config) -> tuple[Config, int]:
+    """With the keys of its keys file behind its own, and how many those are."""
+    path = config.auth.keys_file
+    if path is None:
+        return config, 0
+    try:
+        data = msgspec.json.decode(Path(path).read_bytes())
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else json_words(error)
+        walk.wrong(str, ("auth", "keys_file"), f"'{path}' cannot be read: {reason}")
+        return config, 0
+    inner = Walk({})
+    issued: list[Key] = inner.struct(KeysFile, data, ()).keys if isinstance(data, dict) else []
+    if not isinstance(data, dict):
+        inner.wrong(str, (), 'must be a mapping, as in {"keys": [...]}')
+    own = len(config.auth.keys)
+    for where, what in inner.found:
+        behind = ("auth", "keys", own + int(where[1]), *where[2:]) if len(where) > 1 else ("auth", "keys_file")
+        walk.wrong(str, behind, what)
+    auth = msgspec.structs.replace(config.auth, keys=[*config.auth.keys, *issued])
+    return msgspec.structs.replace(config, auth=auth), len(issued)
+
+
+def _of_keys_file(config: Config, issued: int) -> Callable[[PathKey], str]:
+    """What tells where a problem is, if that is in the keys file; "" for elsewhere."""
+    own = len(config.auth.keys) - issued
+
+    def told(where: PathKey) -> str:
+        if where[:2] != ("auth", "keys") or len(where) < 3 or not isinstance(where[2], int) or where[2] < own:
+            return ""
+        return f"{config.auth.keys_file}: {dotted(('keys', where[2] - own, *where[3:]))}"
+
+    return told
 
 
 def read_text(path: str) -> str:
@@ -172,19 +250,24 @@ def parse(
 
     Raises ConfigError.
     """
-    config, _ = _parse(_Walk(environ), text, source, insecure=insecure, adjust=adjust)
+    config, _, _ = _parse(Walk(environ), text, source, insecure=insecure, adjust=adjust)
     return _with_base_urls(config)
 
 
 @_nothing_collected()
 def _parse(
-    walk: _Walk, text: str, source: str, *, insecure: bool = False, adjust: Adjust = unchanged
-) -> tuple[Config, Lines | None]:
-    """The configuration as it is written, and what knows its lines. Raises ConfigError with all that is wrong."""
+    walk: Walk, text: str, source: str, *, insecure: bool = False, adjust: Adjust = unchanged
+) -> tuple[Config, Lines | None, int]:
+    """The configuration as it is written, what knows its lines, and how many of its keys are those of its keys file.
+    Raises ConfigError with all that is wrong.
+    """
     data, node, errors = _read(text, source)
     if data is None:
         raise ConfigError(source, errors or ["is empty"])
     config: Config | None = walk.struct(Config, data, ())
+    issued = 0
+    if config is not None:
+        config, issued = _with_issued(walk, config)
     found = walk.found
     if config is not None:
         # The rules are applied to what there is, with something in place of what is wrong; of that nothing is told.
@@ -193,8 +276,9 @@ def _parse(
             (where, what) for where, what in problems(config, insecure=insecure) if not walk.is_broken(where)
         ]
     if found or errors or config is None:
-        raise ConfigError(source, [*errors, *_lines(node, found)])
-    return config, node
+        told = _of_keys_file(config, issued) if config is not None else _nowhere
+        raise ConfigError(source, [*errors, *_lines(node, found, told)])
+    return config, node, issued
 
 
 def _with_base_urls(config: Config) -> Config:
@@ -228,201 +312,15 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return data
 
 
-def _lines(node: Lines | None, found: list[Problem]) -> list[str]:
-    """For people: what was found, where, in the order of the file."""
+def _nowhere(_: PathKey) -> str:
+    return ""
+
+
+def _lines(node: Lines | None, found: list[Problem], elsewhere: Callable[[PathKey], str]) -> list[str]:
+    """For people: what was found, where, in the order of the file; last what is in another, as `elsewhere` tells."""
+    others = [f"{place}: {what}" for path, what in found if (place := elsewhere(path))]
+    found = [(path, what) for path, what in found if not elsewhere(path)]
     if node is None:
-        return [f"{dotted(path)}: {what}" for path, what in found]
+        return [f"{dotted(path)}: {what}" for path, what in found] + others
     placed = sorted(((line_of(node, path), path, what) for path, what in found), key=lambda each: each[0])
-    return [f"line {line}: {dotted(path)}: {what}" for line, path, what in placed]
-
-
-class _MissingError(Exception):
-    """References name environment variables that are not set."""
-
-
-class _Walk:
-    """Converts plain data into the settings structs, leaf by leaf, collecting what is wrong, and what is odd.
-
-    Where something is wrong, or missing, something else of its type is put, so that the rules can be applied to the
-    rest; `is_broken` tells of it.
-    """
-
-    def __init__(self, environ: Mapping[str, str], *, secrets: bool = True) -> None:
-        """Without `secrets`, what is missing in the values of secrets and of headers is no fault."""
-        self.environ = environ
-        self.secrets = secrets
-        self.found: list[Problem] = []
-        self.notes: list[Problem] = []
-        self.broken: set[PathKey] = set()
-
-    def is_broken(self, path: PathKey) -> bool:
-        """Whether a path leads to something, or into it, that stands in for what is wrong."""
-        if path == ("server", "host") and any(where[:1] == ("auth",) for where in self.broken):
-            return True  # whether an open address is safe depends on the keys
-        return any(path[:size] in self.broken for size in range(len(path) + 1))
-
-    def wrong(self, hint: Any, path: PathKey, what: str) -> Any:
-        """Note that; what to put in its place."""
-        self.found.append((path, what))
-        self.broken.add(path)
-        return _stand_in(hint)
-
-    def struct(self, kind: type[Settings], data: Any, path: PathKey) -> Any:
-        if not isinstance(data, dict):
-            return self.wrong(kind, path, explain(kind, data))
-        hints = hints_of(kind)
-        for key in data:
-            if key not in hints:
-                self.found.append(((*path, str(key)), unknown_key(kind, str(key), dotted(path) if path else "")))
-        values = {
-            field.name: self.value(hints[field.name], data[field.name], (*path, field.name))
-            for field in msgspec.structs.fields(kind)
-            if field.name in data
-        }
-        for field in msgspec.structs.fields(kind):
-            if field.required and field.name not in data:
-                self.found.append((path, f"the key '{field.name}' is missing"))
-                self.broken.add((*path, field.name))
-                values[field.name] = _stand_in(hints[field.name])
-        return kind(**values)
-
-    def value(self, hint: Any, data: Any, path: PathKey) -> Any:
-        hint = meant(hint, data)
-        if isinstance(data, dict | list) and not _has_secret(hint) and _is_literal(data):
-            try:
-                return msgspec.convert(data, hint)
-            except msgspec.ValidationError:
-                pass  # somewhere in it; looking at each part finds all that is wrong
-        if isinstance(hint, type) and issubclass(hint, Settings):
-            return self.struct(hint, data, path)
-        base = get_args(hint)[0] if hasattr(hint, "__metadata__") else hint
-        if get_origin(base) is list and isinstance(data, list):
-            (item,) = get_args(base)
-            values = [self.value(item, part, (*path, index)) for index, part in enumerate(data)]
-            self.length(hint, data, path)
-            return values
-        if get_origin(base) is dict and isinstance(data, dict):
-            key_hint, item = get_args(base)
-            made = {}
-            for key, part in data.items():
-                where = (*path, str(key))
-                self.leaf(key_hint, key, where)
-                made[str(key)] = self.value(item, part, where)
-            return made
-        options = get_args(hint)
-        if type(None) in options:
-            if data is None:
-                return None
-            (inner,) = [option for option in options if option is not type(None)]
-            return self.value(inner, data, path)
-        return self.leaf(hint, data, path)
-
-    def length(self, hint: Any, data: list[Any], path: PathKey) -> None:
-        """Are there as many as there may be?"""
-        try:
-            msgspec.convert([None] * len(data), _any_items(hint))
-        except msgspec.ValidationError:
-            self.wrong(hint, path, explain(hint, data))
-
-    def leaf(self, hint: Any, data: Any, path: PathKey) -> Any:
-        if not isinstance(data, str):
-            substituted = False
-            if hint is Secret:
-                return self.wrong(hint, path, explain(hint, data))
-        else:
-            lenient = not self.secrets and (hint is Secret or "headers" in path)
-            try:
-                data, substituted = self.references(data, path, lenient=lenient, secret=hint is Secret)
-                if hint is Secret:
-                    return Secret(self.secret(data, lenient=lenient))
-            except _MissingError as error:
-                return self.wrong(hint, path, str(error))
-            except OSError as error:
-                return self.wrong(hint, path, f"the secret file cannot be read: {error.strerror}")
-            except UnicodeDecodeError:
-                return self.wrong(hint, path, "the secret file is not UTF-8")
-        try:
-            return msgspec.convert(data, hint, strict=not substituted)
-        except msgspec.ValidationError:
-            return self.wrong(hint, path, explain(hint, data, substituted=substituted))
-
-    def references(self, text: str, path: PathKey, *, lenient: bool, secret: bool) -> tuple[str, bool]:
-        """`text` with ``${NAME}`` and ``${NAME:-default}`` replaced, and whether there was one.
-
-        An empty variable counts as unset, and white space around a value is none of it: files and shells leave line
-        ends. Raises _MissingError, but for one who is `lenient`.
-        """
-        missing: list[str] = []
-
-        def replace(match: re.Match[str]) -> str:
-            value = self.environ.get(match[1], "").strip()
-            if value:
-                return value
-            if match[3] is None:
-                missing.append(match[1])
-                return UNKNOWN
-            if secret and match[3] and "api_keys" in path:
-                self.notes.append((path, f"{match[1]} is not set: what stands behind ':-' is sent as the key"))
-            return match[3]
-
-        replaced = REFERENCE.sub(replace, text)
-        if missing and not lenient:
-            raise _MissingError(
-                f"the environment variable {missing[0]} is not set"
-                if len(missing) == 1
-                else f"the environment variables {', '.join(dict.fromkeys(missing))} are not set"
-            )
-        if UNEXPANDED.search(replaced):
-            self.notes.append((path, NOT_REPLACED))
-        return replaced, replaced != text
-
-    @staticmethod
-    def secret(text: str, *, lenient: bool) -> str:
-        """The secret itself, or the content of the file that ``file:/path`` names; without white space around it, which
-        shells and files leave there. Raises OSError, UnicodeDecodeError.
-        """
-        text = text.strip()
-        if not text.startswith("file:"):
-            return text
-        if lenient and not Path(text[5:]).exists():
-            return UNKNOWN
-        return Path(text[5:]).read_text(encoding="utf-8-sig").strip()
-
-
-def _stand_in(hint: Any) -> Any:
-    """Some value of a type."""
-    if type(None) in get_args(hint):
-        return None
-    base = get_args(hint)[0] if hasattr(hint, "__metadata__") else hint
-    if isinstance(base, type) and issubclass(base, Settings):
-        needed = (field.name for field in msgspec.structs.fields(base) if field.required)
-        return base(**{name: _stand_in(hints_of(base)[name]) for name in needed})
-    if base is Secret:
-        return Secret(UNKNOWN)
-    if get_origin(base) is Literal:
-        return get_args(base)[0]
-    return (get_origin(base) or base)()
-
-
-@cache
-def _has_secret(hint: Any) -> bool:
-    """Whether a value of this type has one in it: it is more than it says."""
-    if isinstance(hint, type) and issubclass(hint, Settings):
-        return any(map(_has_secret, hints_of(hint).values()))
-    return hint is Secret or any(map(_has_secret, get_args(hint)))
-
-
-def _is_literal(data: Any) -> bool:
-    """Whether there is no reference in it."""
-    try:
-        return b"${" not in msgspec.json.encode(data)
-    except (TypeError, ValueError, RecursionError):
-        return False
-
-
-def _any_items(hint: Any) -> Any:
-    """A list's type with its length rules, but any items: these have been converted one by one."""
-    if hasattr(hint, "__metadata__"):
-        meta = hint.__metadata__[0]
-        return Annotated[list[Any], meta]
-    return list[Any]
+    return [f"line {line}: {dotted(path)}: {what}" for line, path, what in placed] + others

@@ -7,6 +7,7 @@ structs, `edge.config.rules` has the rules that span several of them.
 from __future__ import annotations
 
 import ipaddress
+from datetime import datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
@@ -17,6 +18,7 @@ Name = Annotated[
 ]
 Seconds = Annotated[float, Meta(gt=0, le=86400)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
+Instant = Annotated[datetime, Meta(tz=True, description="a time with its zone, as 2027-01-31T18:00:00Z")]
 Digest = Annotated[
     str,
     Meta(
@@ -44,12 +46,15 @@ DEFAULT_MODELS: dict[str, tuple[str, ...]] = {
 
 
 class Secret:
-    """A value that never prints. ``reveal()`` gives it to whoever must send it."""
+    """A value that never prints. ``reveal()`` gives it to whoever must send it. ``file`` is the one that it was read
+    from, "" where it stands in the configuration or in the environment.
+    """
 
-    __slots__ = ("_value",)
+    __slots__ = ("_value", "file")
 
-    def __init__(self, value: str) -> None:
+    def __init__(self, value: str, file: str = "") -> None:
         self._value = value
+        self.file = file
 
     def reveal(self) -> str:
         return self._value
@@ -126,11 +131,26 @@ class Tenant(Settings, frozen=True, kw_only=True):
     budget: Budget | None = None
 
 
+RouteName = Literal[
+    "chat/completions",
+    "completions",
+    "embeddings",
+    "responses",
+    "messages",
+    "messages/count_tokens",
+    "models",
+    "other",
+]
+
+
 class Key(Settings, frozen=True, kw_only=True):
     id: Name
     tenant: str = ""
     digests: Annotated[list[Digest], Meta(min_length=1, max_length=2)]
+    not_before: Instant | None = None
+    expires: Instant | None = None
     models: list[str] | None = None
+    allowed_routes: list[RouteName] | None = None
     requests_per_minute: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
     tokens_per_minute: Tokens | None = None
     budget: Budget | None = None
@@ -145,11 +165,13 @@ class Auth(Settings, frozen=True, kw_only=True):
     mode: Literal["keys", "none"] | None = None
     keys: list[Key] = field(default_factory=list)
     tenants: dict[str, Tenant] = field(default_factory=dict)
+    keys_file: Annotated[str, Meta(min_length=1)] | None = None
+    failures_per_minute: Annotated[int, Meta(ge=1, le=1_000_000)] = 60
 
     @property
     def open(self) -> bool:
         """Whether requests need no key."""
-        return self.mode == "none" or (self.mode is None and not self.keys)
+        return self.mode == "none" or (self.mode is None and not self.keys and self.keys_file is None)
 
 
 Dollars = Annotated[float, Meta(ge=0, le=1_000_000)]

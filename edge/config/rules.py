@@ -103,11 +103,11 @@ def _pii_problems(config: Config) -> list[Problem]:
 def _auth_problems(config: Config, insecure: bool) -> list[Problem]:
     found: list[Problem] = []
     auth = config.auth
-    if auth.mode == "none" and auth.keys:
+    if auth.mode == "none" and (auth.keys or auth.keys_file is not None):
         found.append(
             (("auth", "mode"), "is 'none', which lets everybody in, but there are keys: remove one of the two")
         )
-    if auth.mode == "keys" and not auth.keys:
+    if auth.mode == "keys" and not auth.keys and auth.keys_file is None:
         found.append((("auth", "keys"), "mode is 'keys', but there is no key: nobody could use this edge"))
     if auth.open and not insecure and not is_loopback(config.server.host):
         found.append(
@@ -125,6 +125,8 @@ def _auth_problems(config: Config, insecure: bool) -> list[Problem]:
         if key.id in ids:
             found.append((("auth", "keys", index, "id"), f"'{key.id}' is used twice"))
         ids.add(key.id)
+        if key.not_before is not None and key.expires is not None and key.expires <= key.not_before:
+            found.append((("auth", "keys", index, "expires"), "is not after 'not_before': the key would never hold"))
         for position, digest in enumerate(key.digests):
             if digest in digests:
                 found.append((("auth", "keys", index, "digests", position), "this digest is used twice"))

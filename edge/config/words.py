@@ -209,6 +209,8 @@ def _taken_apart(hint: Any) -> tuple[Any, msgspec.Meta | None]:
 def _wanted(kind: Any, meta: msgspec.Meta | None) -> str:
     if kind is bool:
         return "true or false"
+    if kind is datetime.datetime and meta is not None and meta.description:
+        return meta.description
     if kind is int or kind is float:
         return ("a whole number" if kind is int else "a number") + _range(meta)
     if kind is str:
@@ -247,6 +249,8 @@ def _got(kind: Any, data: Any, substituted: bool) -> str:
         return f"got {str(data).lower()}{': put it in quotes' if text_wanted else ''}"
     if isinstance(data, int | float):
         return "" if substituted else f"got {str(data)[:40]}{': put it in quotes' if text_wanted else ''}"
+    if isinstance(data, datetime.datetime) and kind is datetime.datetime:
+        return "it has no zone: Z is UTC"
     if isinstance(data, datetime.date):
         return "got a date: put it in quotes"
     if isinstance(data, dict):

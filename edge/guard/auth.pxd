@@ -6,11 +6,13 @@ cdef class Auth:
     cdef readonly bint open, loopback_only
     cdef KeyTable _table
     cdef public dict _known
-    cdef object _said
+    cdef object _said, _clock
+    cdef readonly long failures_per_minute
 
     cpdef object key_of(self, bytes digest)
     cpdef object identify(self, Head head, dict varying)
     cdef object _find(self, bytes token)
+    cdef bint _holds(self, object key) except? -1
     cpdef check_open(self, Head head)
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import secrets
 import string
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import lru_cache
@@ -26,6 +28,7 @@ from edge.errors import (
 from edge.guard.key_table import KeyTable
 from edge.head import Head, Varying
 from edge.memo import Memo
+from edge.routes import MODEL, OTHER, ROUTES
 
 __all__ = ["ANYONE", "Auth", "Key", "new_key"]
 
@@ -35,13 +38,15 @@ MAX_KNOWN = 65536
 MAX_SAID = 256
 """Bytes of an Authorization that is remembered: who has a key could pad it with blanks."""
 HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
+FOREVER = float("inf")
 ALPHABET = string.ascii_letters + string.digits
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key as the configuration describes it. ``models`` is None for all models; the others are None where nothing is
-    set for it. ``limited``: its requests are counted.
+    """A key as the configuration describes it. ``models`` and ``routes`` (endpoints of `edge.routes`) are None for all;
+    the others are None where nothing is set for it. ``limited``: its requests are counted. It holds from ``begins`` to
+    before ``ends``, in seconds of the wall clock; ``timed``: not always.
     """
 
     id: str
@@ -55,10 +60,15 @@ class Key:
     priority: int = 0
     tokens_per_minute: int | None = None
     budget: config.Budget | None = None
+    routes: frozenset[str] | None = None
+    begins: float = 0.0
+    ends: float = FOREVER
     limited: bool = field(init=False)
+    timed: bool = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "limited", self.requests_per_minute is not None or self.concurrency is not None)
+        object.__setattr__(self, "timed", self.begins > 0 or self.ends < FOREVER)
 
     def grants(self, *names: str) -> bool:
         """Whether one of `names` matches one of the key's patterns."""
@@ -76,10 +86,19 @@ NOBODY = Key(id="", tenant="", models=(), admin=False)
 class Auth:
     """Finds the key of a request. Immutable: a new configuration makes a new one."""
 
-    def __init__(self, settings: config.Auth, keys: KeyTable | None = None, *, loopback_only: bool = True) -> None:
+    def __init__(
+        self,
+        settings: config.Auth,
+        keys: KeyTable | None = None,
+        *,
+        loopback_only: bool = True,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         """`keys` are those of the settings, where they stand elsewhere. `loopback_only` says that, without keys, the
-        server is bound to loopback (and not started --insecure).
+        server is bound to loopback (and not started --insecure). `clock` tells the time that keys hold until.
         """
+        self.failures_per_minute = settings.failures_per_minute
+        self._clock = clock
         self.open = settings.open
         self.loopback_only = loopback_only
         self._table = KeyTable.of(settings.keys) if keys is None else keys
@@ -119,7 +138,7 @@ class Auth:
         given = varying.get(b"x-api-key")
         repeated = head.repeated
         alone = said is not None and given is None and not repeated and len(said) <= MAX_SAID
-        if alone and (known := self._said.get(said)) is not None:
+        if alone and (known := self._said.get(said)) is not None and (not known.timed or self._holds(known)):
             return known
         key = self._find(bearer(said)) if said is not None and b"authorization" not in repeated else None
         if given is not None:
@@ -137,9 +156,13 @@ class Auth:
         takes says nothing about a key.
         """
         key = self.key_of(sha256(token).digest())
-        if key is None or not MIN_TOKEN <= len(token) <= MAX_TOKEN:
+        if key is None or not MIN_TOKEN <= len(token) <= MAX_TOKEN or (key.timed and not self._holds(key)):
             return None
         return key
+
+    def _holds(self, key: Key) -> bool:
+        """Whether its time has come, and is not over."""
+        return key.begins <= self._clock() < key.ends
 
     def check_open(self, head: Head) -> None:
         """Without keys, a web page the user happens to visit must not be able to spend money here.
@@ -176,7 +199,20 @@ def key_from(entry: config.Key) -> Key:
         entry.priority,
         entry.tokens_per_minute,
         entry.budget,
+        None if entry.allowed_routes is None else endpoints(entry.allowed_routes),
+        entry.not_before.timestamp() if entry.not_before is not None else 0.0,
+        entry.expires.timestamp() if entry.expires is not None else FOREVER,
     )
+
+
+def endpoints(names: Iterable[config.RouteName]) -> frozenset[str]:
+    """What the names of a key's routes stand for."""
+    found: set[str] = set()
+    for name in names:
+        found.add(OTHER if name == "other" else ROUTES[name].endpoint)
+        if name == "models":
+            found.add(MODEL.endpoint)
+    return frozenset(found)
 
 
 def bearer(said: bytes) -> bytes:

@@ -7,7 +7,7 @@ read when a request first presents it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Sequence
 from hmac import compare_digest
 
 import msgspec
@@ -16,8 +16,10 @@ from edge import config
 
 __all__ = ["KeyTable"]
 
-HEAD = struct.Struct("=QQ")
-"""How many digests there are, and whether a key has a mode for the cache that keeps answers."""
+HEAD = struct.Struct("=QQQ")
+"""How many digests there are, whether a key has a mode for the cache that keeps answers, and how many bytes of the keys
+are those of the configuration itself.
+"""
 NUMBER = struct.Struct("=Q")
 DIGEST = 32
 NONE = bytes(DIGEST)
@@ -32,8 +34,9 @@ class KeyTable:
 
     def __init__(self, data: bytes | memoryview) -> None:
         self.data = memoryview(data).cast("B")
-        count, caches = HEAD.unpack_from(self.data)
+        count, caches, own = HEAD.unpack_from(self.data)
         self._count: int = count
+        self._own: int = own
         self.caches = bool(caches)
         """Whether some key has a mode of its own in which answers are kept."""
         places = HEAD.size + 8 * self._count
@@ -44,11 +47,14 @@ class KeyTable:
         self._places = self.data[places : self._digests].cast("Q")
 
     @classmethod
-    def of(cls, keys: Iterable[config.Key]) -> KeyTable:
+    def of(cls, keys: Sequence[config.Key], issued: int = 0) -> KeyTable:
+        """The last `issued` ones are those of the keys file."""
         entries: list[tuple[int, bytes, int, int]] = []
         texts: list[bytes] = []
-        at, caches = 0, False
-        for key in keys:
+        at, caches, own = 0, False, 0
+        for number, key in enumerate(keys):
+            if number == len(keys) - issued:
+                own = at
             text = _encode(key)
             texts.append(text)
             caches = caches or key.cache not in (None, "off")
@@ -60,7 +66,7 @@ class KeyTable:
         count = len(entries)
         numbers = [entry[0] for entry in entries]
         places = [place for entry in entries for place in entry[2:]]
-        head = HEAD.pack(count, caches) + struct.pack(f"={3 * count}Q", *numbers, *places)
+        head = HEAD.pack(count, caches, own if issued else at) + struct.pack(f"={3 * count}Q", *numbers, *places)
         return cls(b"".join([head, *(entry[1] for entry in entries), *texts]))
 
     def __len__(self) -> int:
@@ -76,6 +82,15 @@ class KeyTable:
             return None
         begin, end = self._places[2 * place], self._places[2 * place + 1]
         return _decode(self.data[self._keys + begin : self._keys + end])
+
+    def own(self) -> list[config.Key]:
+        """The keys that stand in the configuration itself, in their order."""
+        places = {(self._places[2 * place], self._places[2 * place + 1]) for place in range(self._count)}
+        return [
+            _decode(self.data[self._keys + begin : self._keys + end])
+            for begin, end in sorted(places)
+            if end <= self._own
+        ]
 
     def named(self, key_id: str) -> config.Key | None:
         """The key with this id. Looks through all of them: milliseconds for each ten thousand."""

@@ -22,7 +22,6 @@ from edge.errors import (
     ClientClosedRequest,
     EdgeError,
     Headers,
-    InvalidApiKey,
     RequestTooLarge,
     ShuttingDown,
 )
@@ -78,7 +77,6 @@ class AsgiCall(Call):
         self._room: Callable[[], None] | None = None
         self._sending = asyncio.Lock()
         self._whole = self._aborted = False
-        self.closes = False
 
     def start(self, status: int, headers: Headers, size: int | None = None) -> None:
         if size is not None:
@@ -295,7 +293,7 @@ class EdgeApplication:
         try:
             key = auth.identify(call.head, call.varying)
             if key is None:
-                raise InvalidApiKey
+                raise gateway.no_key(call)
             call.key = key
             if auth.open and call.peer and not is_loopback(call.peer):
                 raise AdminRequired("Without API keys, this answers the gateway's own machine only.")

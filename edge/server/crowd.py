@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import ipaddress
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from typing import Any, Protocol
 
 from edge.config import Server
+from edge.guard.logins import group_of
 from edge.hooks import Meter
 
 __all__ = ["Connection", "Crowd", "Door", "bounds"]
@@ -57,18 +56,6 @@ def bounds(server: Server, descriptors: int) -> tuple[int, int]:
     most = max(descriptors - RESERVED, descriptors // 2, 1)
     total = min(server.max_connections or max(descriptors // 2, 1), most)
     return total, min(server.max_connections_per_address or max(int(total * ONE_ADDRESS), 1), total)
-
-
-@lru_cache(maxsize=4096)
-def group_of(address: str) -> str:
-    """Who is counted together: an IPv4 address, or the 64 bits of an IPv6 address that its owner does not choose."""
-    if ":" not in address:
-        return address
-    try:
-        known = ipaddress.IPv6Address(address.partition("%")[0])
-    except ValueError:
-        return address
-    return str(known.ipv4_mapped or ipaddress.IPv6Network((known, 64), strict=False))
 
 
 class Crowd:

@@ -24,7 +24,7 @@ cdef class Lane(EdgeProtocol):
 cdef class LaneCall(Call):
     cdef readonly Lane lane
     cdef readonly object declared
-    cdef public bint chunks, closes, complete
+    cdef public bint chunks, complete
     cdef object _parts
     cdef public object room
     cdef public Py_ssize_t received

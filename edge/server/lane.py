@@ -144,7 +144,6 @@ class LaneCall(Call):
         self.lane = lane
         self.declared = declared
         self.chunks = True
-        self.closes = False
         self._parts: BytesIO | None = None
         self.received = 0
         self.room: Callable[[], None] | None = None

@@ -25,7 +25,7 @@ from edge import __version__
 from edge._fast import COMPILED, Slots
 from edge.cache.memory import Generation
 from edge.config import Config, Server, is_loopback
-from edge.config.file import ConfigError, Reading
+from edge.config.file import ConfigError, Reading, renewed, watched
 from edge.guard.key_table import KeyTable
 from edge.guard.limits import limits_size, shared_limits, shared_spend, spend_size
 from edge.money.spend_file import SpendFileError
@@ -43,6 +43,7 @@ from edge.server.memory import open_file, share
 from edge.server.snapshot import read_snapshot, write_snapshot
 from edge.server.supervisor import Supervisor, places
 from edge.server.turned_away import TurnedAway
+from edge.server.watch import Watch
 from edge.server.worker import BEAT, Orders, run_worker
 from edge.state import build_state
 from edge.telemetry.logs import Logs, where
@@ -136,7 +137,7 @@ def launch(
     if server.max_connections is not None and server.max_connections > bounds(server, descriptors)[0]:
         logs.log.warning("server.max_connections is more than this process may open", descriptors=descriptors)
     scheme = "http" if context is None else "https"
-    settings = Reloading(config, path, reread, logs.log)
+    settings = Reloading(reading, path, reread, logs.log)
 
     def serve(orders: Orders) -> None:
         logs.start()
@@ -226,6 +227,7 @@ def launch(
         before_execution=before_execution,
         after_failure=logs.start,
     )
+    settings.watch.begin()
     try:
         return supervisor.run()
     finally:
@@ -236,21 +238,37 @@ def launch(
 class Reloading:
     """The configuration that workers begin with, and how another takes its place."""
 
-    def __init__(self, config: Config, path: str | None, reread: Callable[[], Reading], log: Any) -> None:
+    def __init__(self, reading: Reading, path: str | None, reread: Callable[[], Reading], log: Any) -> None:
+        self.watch = Watch()
         self._path = path
         self._reread = reread
         self._log = log
         file = open_file("edge-configuration")
-        write_snapshot(file, config, [], [])
+        write_snapshot(file, reading, [])
         self.snapshot = read_snapshot(file)
         os.close(file)
+        self.watch.watch(watched(reading.config), reading.begun)
 
     def read(self, file: int) -> bool:
         """`edge.server.supervisor.Configuration`'s; everything that takes long or can fail is done here."""
-        try:
+
+        def anew() -> Reading:
             if self._path is None:
                 raise ConfigError("", ["nothing to reload: there is no configuration file"])
-            reading = self._reread()
+            return self._reread()
+
+        return self._write(file, anew)
+
+    def changed(self) -> bool:
+        return self.watch.changed()
+
+    def renew(self, file: int) -> bool:
+        """`edge.server.supervisor.Configuration`'s: what stands in the configuration's file is left as it was read."""
+        return self._write(file, lambda: renewed(self.snapshot.config, self.snapshot.keys.own()))
+
+    def _write(self, file: int, read: Callable[[], Reading]) -> bool:
+        try:
+            reading = read()
             new = reading.config
             if new.server.tls is not None:
                 tls.make_context(new.server.tls)
@@ -264,11 +282,13 @@ class Reloading:
         old = self.snapshot.config
         limits = msgspec.structs.replace(new.limits, file=old.limits.file)
         kept = msgspec.structs.replace(new, server=keep(old, new), telemetry=old.telemetry, limits=limits)
-        write_snapshot(file, kept, restart_needed(old, new), reading.notes)
+        write_snapshot(file, msgspec.structs.replace(reading, config=kept), restart_needed(old, new))
         return True
 
     def adopt(self, file: int) -> None:
         self.snapshot = read_snapshot(file)
+        self.watch.watch(watched(self.snapshot.config), self.snapshot.begun)
+        self.watch.begin()
         self._log.info("reloading", path=self._path, needs_restart=self.snapshot.needs_restart)
         tell_notes(self.snapshot.notes, self._log)
 

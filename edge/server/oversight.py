@@ -32,6 +32,14 @@ class Configuration(Protocol):
         """
         ...
 
+    def changed(self) -> bool:
+        """Whether a file that the configuration names has changed since this was last asked."""
+        ...
+
+    def renew(self, file: int) -> bool:
+        """As `read`, of those files alone."""
+        ...
+
     def adopt(self, file: int) -> None:
         """Serve by what `read` has written, from the next worker on."""
         ...

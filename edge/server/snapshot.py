@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from edge.config import Config, Model, Secret
+from edge.config.file import Reading
 from edge.guard.key_table import KeyTable
 
 __all__ = ["Snapshot", "read_snapshot", "write_snapshot"]
@@ -24,12 +25,13 @@ WORD = 8
 
 class Snapshot(msgspec.Struct):
     """``config`` has no keys, which are in ``keys``. ``needs_restart``: the changed settings that it leaves as they
-    were. ``notes``: of what the file says and hardly means.
+    were. ``notes``: of what the file says and hardly means. ``begun`` is that of `edge.config.file.Reading`.
     """
 
     config: Config
     needs_restart: list[str]
     notes: list[str]
+    begun: float
     keys: KeyTable
 
 
@@ -39,18 +41,19 @@ class _Rest(msgspec.Struct):
     config: Config
     needs_restart: list[str]
     notes: list[str]
+    begun: float
     models: list[bytes]
 
 
 def _reveal(value: Any) -> Any:
     if isinstance(value, Secret):
-        return value.reveal()
+        return [value.reveal(), value.file]
     raise NotImplementedError(f"{type(value).__name__} in a configuration")
 
 
 def _conceal(kind: type, value: Any) -> Any:
     if kind is Secret:
-        return Secret(value)
+        return Secret(*value)
     raise NotImplementedError(f"{kind.__name__} in a configuration")
 
 
@@ -59,13 +62,15 @@ _decode = msgspec.msgpack.Decoder(_Rest, dec_hook=_conceal).decode
 _decode_models = msgspec.msgpack.Decoder(dict[str, Model], dec_hook=_conceal).decode
 
 
-def write_snapshot(file: int, config: Config, needs_restart: list[str], notes: list[str]) -> None:
+def write_snapshot(file: int, reading: Reading, needs_restart: list[str]) -> None:
     """Into an empty file. Raises OSError."""
-    table = KeyTable.of(config.auth.keys)
+    config = reading.config
+    table = KeyTable.of(config.auth.keys, reading.issued)
     auth = msgspec.structs.replace(config.auth, mode="none" if config.auth.open else "keys", keys=[])
     named = list(config.models.items())
     models = [_encode(dict(named[at : at + MODELS])) for at in range(0, len(named), MODELS)]
-    rest = _encode(_Rest(msgspec.structs.replace(config, auth=auth, models={}), needs_restart, notes, models))
+    kept = msgspec.structs.replace(config, auth=auth, models={})
+    rest = _encode(_Rest(kept, needs_restart, reading.notes, reading.begun, models))
     for part in (len(rest).to_bytes(WORD, "little"), rest, bytes(-len(rest) % WORD), table.data):
         left = memoryview(part)
         while left:
@@ -83,4 +88,4 @@ def read_snapshot(file: int) -> Snapshot:
     for part in rest.models:
         models |= _decode_models(part)
     config = msgspec.structs.replace(rest.config, models=models)
-    return Snapshot(config, rest.needs_restart, rest.notes, KeyTable(data[end + -end % WORD :]))
+    return Snapshot(config, rest.needs_restart, rest.notes, rest.begun, KeyTable(data[end + -end % WORD :]))

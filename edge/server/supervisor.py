@@ -2,11 +2,13 @@
 
 Each slot has listening sockets of its own (the same ones for all where the system does not balance) and keeps them open
 so that a worker's death refuses nobody: what arrives meanwhile waits for the replacement. The supervisor starts no loop
-and no thread but that of the log, imports everything once, freezes the collector and forks. It waits for nobody: what
-takes time is done by a child, and a message that a worker does not take is sent again later.
+and no threads but that of the log and one that looks at files, imports everything once, freezes the collector and
+forks. It waits for nobody: what takes time is done by a child, and a message that a worker does not take is sent again
+later.
 
 Signals: SIGTERM and SIGINT first make the edge unready, close its listeners after ``drain_delay_s``, drain, and end
-with code 0; a second one ends at once. SIGHUP reads the configuration again and gives it to every worker. SIGUSR2
+with code 0; a second one ends at once. SIGHUP reads the configuration again and gives it to every worker; files that
+it names, such as that of the keys, are read again by themselves when they have changed. SIGUSR2
 executes the program anew, which begins with new workers on the same sockets before the old ones retire. A worker that
 dies is replaced; one whose event loop stalls shows its stacks, is killed and replaced.
 """
@@ -22,6 +24,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from mmap import mmap
 from typing import Any
 
@@ -235,7 +238,9 @@ class Supervisor:
                 tell(self._helper.pid, signal.SIGKILL)
         elif self._read_wanted:
             self._read_wanted = False
-            self._let(self._read, self._have_read)
+            self._let(partial(self._read, self._configuration.read), self._have_read)
+        elif self._configuration.changed():
+            self._let(partial(self._read, self._configuration.renew), self._have_read)
         elif self._upgrade_wanted and (self._despaired or self._settled):
             self._upgrade_wanted = False
             self._log.info("executing the program anew, after a rehearsal")
@@ -256,9 +261,9 @@ class Supervisor:
         pid = fork(help_out)
         self._helper = _Helper(pid, file, time.monotonic(), done)
 
-    def _read(self, file: int) -> int:
+    def _read(self, read: Callable[[int], bool], file: int) -> int:
         gc.disable()  # what is made here is needed until the end
-        return 0 if self._configuration.read(file) else 1
+        return 0 if read(file) else 1
 
     def _have_read(self, file: int, status: int) -> None:
         if status != 0:

@@ -30,10 +30,10 @@ from edge.errors import (
     UpstreamCredentials,
     UpstreamStreamBroken,
     UpstreamTimeout,
-    kind_of_status,
 )
 from edge.hooks import FailedAttempt
 from edge.inquiry import Inquiry
+from edge.ledger import kind_of_status
 from edge.routes import OTHER
 from edge.upstreams.provider import resting
 from edge.upstreams.refusal import is_unknown_path, read, words_of

@@ -26,6 +26,8 @@ LAYERS = [
     {"edge.__main__"},
     {"edge.cli"},
     {"edge.resolved", "edge.usage_lines"},
+    {"edge.cli_keys"},
+    {"edge.keys"},
     {"edge.whatif"},
     {"edge.trace"},
     {"edge.server", "edge.doctor", "edge.bench", "edge.migration"},
@@ -44,8 +46,9 @@ LAYERS = [
     {"edge.ledger", "edge.reply"},
     {"edge.head"},
     {"edge.config.file", "edge.config.schema"},
+    {"edge.config.walk"},
     {"edge.config.notes"},
-    {"edge.config.rules", "edge.config.yaml"},
+    {"edge.config.keys_file", "edge.config.rules", "edge.config.yaml"},
     {"edge.config.lists", "edge.config.words"},
     {"edge.config"},
     {
@@ -72,7 +75,7 @@ HOMES = {
     "httpx2": {"edge.upstreams.http2", "edge.cli"},
     "redis": {"edge.redis.client", "edge.redis.link"},
     "structlog": {"edge.telemetry.logs"},
-    "click": {"edge.cli", "edge.migration.commands"},
+    "click": {"edge.cli", "edge.cli_keys", "edge.migration.commands"},
     "yaml": {"edge.config.lists", "edge.config.yaml"},
 }
 HOT_MAY_IMPORT = {"bisect", "collections", "cython", "decimal", "fcntl", "hashlib", "json", "math", "re", "typing"}

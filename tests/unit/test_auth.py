@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from edge import config
@@ -46,3 +48,30 @@ def test_a_known_header_beside_another_credential_is_looked_at_with_it(auth):
 def test_a_padded_header_is_taken_each_time(auth):
     for _ in range(2):
         assert identify(auth, ("authorization", f"Bearer {' ' * 4000}{A}")) == "a"
+
+
+class Clock:
+    now = 1_000.0
+
+    def __call__(self):
+        return self.now
+
+
+def at(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def test_a_key_holds_from_its_first_second_to_before_its_last_also_where_its_header_is_known():
+    clock = Clock()
+    keys = [config.Key(id="a", digests=[DIGESTS[0]], not_before=at(1_010), expires=at(1_020))]
+    auth = Auth(config.Auth(keys=keys), clock=clock)
+    held = []
+    for clock.now in (1_000.0, 1_009.999, 1_010.0, 1_015.0, 1_019.999, 1_020.0, 2_000.0):
+        held.append(identify(auth, ("authorization", f"Bearer {A}")))
+        assert identify(auth, ("x-api-key", A)) == held[-1]
+    assert held == [None, None, "a", "a", "a", None, None]
+
+
+def test_both_digests_of_a_key_are_the_key():
+    auth = Auth(config.Auth(keys=[config.Key(id="a", digests=DIGESTS)]))
+    assert identify(auth, ("x-api-key", A)) == identify(auth, ("x-api-key", B)) == "a"

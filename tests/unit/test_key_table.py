@@ -9,6 +9,7 @@ import pytest
 
 from edge import config
 from edge.config import Provider, Secret
+from edge.config.file import Reading
 from edge.guard.auth import Auth
 from edge.guard.key_table import KeyTable
 from edge.server.memory import open_file
@@ -69,7 +70,7 @@ def test_a_configuration_comes_back_from_its_snapshot_and_its_keys_are_in_the_ta
     models = {f"a-{n}": config.Model(upstreams=[config.Target(to="p/m")], fallbacks=[]) for n in range(450)}
     settings = config.Config(auth=config.Auth(keys=keys), providers={"p": provider}, models=models)
     file = open_file("test")
-    write_snapshot(file, settings, ["server.port"], [])
+    write_snapshot(file, Reading(settings, [], issued=len(keys) // 2), ["server.port"])
     got = read_snapshot(file)
     os.close(file)
     assert got.config.providers == settings.providers
@@ -78,4 +79,5 @@ def test_a_configuration_comes_back_from_its_snapshot_and_its_keys_are_in_the_ta
     assert got.config.auth.keys == []
     assert got.needs_restart == ["server.port"]
     assert len(got.keys) == 2 * len(keys)
+    assert got.keys.own() == keys[: len(keys) - len(keys) // 2]
     assert all(got.keys.find(digest(f"token-{n}")) == entry for n, entry in enumerate(keys))

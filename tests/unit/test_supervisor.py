@@ -29,6 +29,9 @@ class Log:
 class Watcher:
     def workers(self, counts): pass
 
+class Unchanged:
+    def changed(self): return False
+
 os.fork = fork
 listener = socket.create_server(("127.0.0.1", 0))
 supervisor = Supervisor(
@@ -37,7 +40,7 @@ supervisor = Supervisor(
     Log(),
     beats=mmap.mmap(-1, mmap.PAGESIZE),
     drain_s=20,
-    configuration=None,
+    configuration=Unchanged(),
     worker_gone=lambda place: None,
     watcher=Watcher(),
 )

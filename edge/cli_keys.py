@@ -1,0 +1,164 @@
+"""``edge key``: its commands. What they do is done by `edge.keys`."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import msgspec
+
+from edge import keys
+from edge.config.file import ConfigError, read
+from edge.guard.auth import new_key
+
+__all__ = ["key"]
+
+WRITTEN = "A running edge that is configured with the file goes by it within 5 seconds."
+
+
+@click.group()
+def key() -> None:
+    """Keys of this gateway's clients, in the file that 'auth.keys_file' names."""
+
+
+def file_options(command: click.decorators.FC) -> click.decorators.FC:
+    command = click.option("-c", "--config", "path", help="Configuration that names the file; else EDGE_CONFIG.")(
+        command
+    )
+    return click.option("--file", help="The keys' file, whatever a configuration says.")(command)
+
+
+def file_of(file: str | None, path: str | None) -> str | None:
+    """The keys' file that was named, None for none."""
+    path = path or os.environ.get("EDGE_CONFIG") or None
+    if file is not None or path is None:
+        return file
+    try:
+        named = read(path, secrets=False, insecure=True).config.auth.keys_file
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from None
+    if named is None:
+        raise click.ClickException(f"{path} has no auth.keys_file: set one, or name a file with --file")
+    return named
+
+
+def needed(file: str | None, path: str | None) -> str:
+    found = file_of(file, path)
+    if found is None:
+        raise click.ClickException("which file? name it with --file, or a configuration with -c")
+    return found
+
+
+def done(error: Exception, file: str) -> click.ClickException:
+    """What to say of a file that could not be changed."""
+    if isinstance(error, OSError):
+        return click.ClickException(f"{file} cannot be changed: {error.strerror}")
+    return click.ClickException(str(error) if isinstance(error, keys.KeysError) else f"{file}: {error}")
+
+
+@key.command("new")
+@click.argument("key_id", metavar="ID")
+@file_options
+@click.option("--tenant", help="Who it belongs to; else the id.")
+@click.option("--models", multiple=True, help="A pattern of models it may use; several.")
+@click.option("--route", "routes", multiple=True, help="A route it may use, such as chat/completions; several.")
+@click.option("--not-before", help="When it begins to hold: 2027-01-31T18:00:00Z, or in 90d, 12h, 30m, 45s.")
+@click.option("--expires", help="When it holds no more, in the same words.")
+@click.option("--requests-per-minute", type=int)
+@click.option("--concurrency", type=int)
+@click.option("--admin", is_flag=True, help="It may read metrics and administer.")
+def new(
+    key_id: str,
+    file: str | None,
+    path: str | None,
+    tenant: str | None,
+    models: tuple[str, ...],
+    routes: tuple[str, ...],
+    not_before: str | None,
+    expires: str | None,
+    requests_per_minute: int | None,
+    concurrency: int | None,
+    admin: bool,
+) -> None:
+    """Make a key, and print it, once. Its digest goes to the keys' file; without one, print the line to configure."""
+    now = datetime.now(UTC)
+    target = file_of(file, path)
+    try:
+        settings: dict[str, Any] = {
+            "tenant": tenant,
+            "models": list(models) or None,
+            "allowed_routes": list(routes) or None,
+            "not_before": keys.moment(not_before, now) if not_before else None,
+            "expires": keys.moment(expires, now) if expires else None,
+            "requests_per_minute": requests_per_minute,
+            "concurrency": concurrency,
+            "admin": admin or None,
+        }
+        settings = {name: value for name, value in settings.items() if value is not None}
+        if target is None:
+            token, digest = new_key(key_id)
+        else:
+            token, digest = keys.issue(target, key_id, settings), ""
+    except (keys.KeysError, OSError, ValueError) as error:
+        raise done(error, target or "edge key new") from None
+    click.echo(f"key (shown once): {token}")
+    if target is None:
+        line = msgspec.json.encode({"id": key_id, "digests": [digest], **settings}).decode()
+        plain = f'{{id: {key_id}, digests: ["{digest}"]}}'
+        click.echo(f"config line:      - {line if settings else plain}")
+    else:
+        click.echo(f"written to {target}. {WRITTEN}")
+
+
+@key.command("rotate")
+@click.argument("key_id", metavar="ID")
+@file_options
+def rotate(key_id: str, file: str | None, path: str | None) -> None:
+    """Make another key for an id, and print it, once. The one before holds too, until 'edge key revoke ID --old'."""
+    target = needed(file, path)
+    try:
+        token = keys.rotate(target, key_id)
+    except (keys.KeysError, OSError, ValueError) as error:
+        raise done(error, target) from None
+    click.echo(f"key (shown once): {token}")
+    click.echo(f"written to {target}. {WRITTEN}")
+
+
+@key.command("revoke")
+@click.argument("key_id", metavar="ID")
+@file_options
+@click.option("--old", is_flag=True, help="Of a key that was rotated, the one before alone.")
+def revoke(key_id: str, file: str | None, path: str | None, old: bool) -> None:
+    """Let a key hold no more. Answers that are under way go on to their end."""
+    target = needed(file, path)
+    try:
+        gone = keys.revoke(target, key_id, old=old)
+    except (keys.KeysError, OSError, ValueError) as error:
+        raise done(error, target) from None
+    click.echo(f"revoked {gone} digest{'s' if gone != 1 else ''} of {key_id} in {target}. {WRITTEN}")
+
+
+@key.command("list")
+@file_options
+@click.option("--json", "as_json", is_flag=True, help="A line of JSON for each.")
+def list_(file: str | None, path: str | None, as_json: bool) -> None:
+    """Show the keys of the file: who they belong to, whether they hold, and how their digests begin."""
+    target = needed(file, path)
+    try:
+        found = list(keys.known(keys.read(target), datetime.now(UTC)))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise click.ClickException(f"{target} cannot be read: {reason}") from None
+    for each in found:
+        if as_json:
+            click.echo(msgspec.json.encode(each).decode())
+            continue
+        span = " ".join(
+            part
+            for part in (each.not_before and f"from {each.not_before}", each.expires and f"until {each.expires}")
+            if part
+        )
+        rest = f"{', '.join(each.digests)}{'  admin' if each.admin else ''}{f'  {span}' if span else ''}"
+        click.echo(f"{each.id:20} {each.tenant:16} {each.state:8} {rest}")

@@ -1,0 +1,50 @@
+"""How often one address may fail to show a valid key: what it asks beyond that is told to wait.
+
+A guess at a key of 190 bits is no danger; a client that tries on and on with a wrong one costs log lines and answers.
+Who has a valid key is served whatever others at the same address do: it may be the proxy that everybody comes through.
+So a guess that is right is told from one that is wrong beyond the limit as well as below it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import lru_cache
+
+__all__ = ["FailedLogins", "group_of"]
+
+MAX_ADDRESSES = 4096
+"""A worker remembers so many, those that failed last."""
+MINUTE_S = 60.0
+
+
+@lru_cache(maxsize=4096)
+def group_of(address: str) -> str:
+    """Who is counted together: an IPv4 address, or the 64 bits of an IPv6 address that its owner does not choose."""
+    if ":" not in address:
+        return address
+    try:
+        known = ipaddress.IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    return str(known.ipv4_mapped or ipaddress.IPv6Network((known, 64), strict=False))
+
+
+class FailedLogins:
+    """Counts by GCRA: an address may fail ``per_minute`` times at once, and so often in each minute from then on."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+        """When an address will have failed no more than it may, by a monotonic clock; the last to fail is last."""
+
+    def failed(self, address: str, per_minute: int, now: float) -> float:
+        """Count a failure; the seconds that the address is to wait, 0 while it is within its limit."""
+        group = group_of(address)
+        known = self._until
+        until = max(known.pop(group, now), now)
+        wait = until + MINUTE_S / per_minute - now - MINUTE_S
+        if wait <= 1e-9:
+            wait, until = 0.0, until + MINUTE_S / per_minute
+        known[group] = until
+        if len(known) > MAX_ADDRESSES:
+            del known[next(iter(known))]
+        return wait
