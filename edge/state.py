@@ -13,6 +13,7 @@ from edge.guard import pii
 from edge.guard.auth import NOBODY, Auth, Key
 from edge.guard.key_table import KeyTable
 from edge.guard.quotas import Quotas, quotas_of
+from edge.guard.tokens import Tokens
 from edge.hooks import Usage
 from edge.memo import Memo
 from edge.money.pricing import ModelPrice
@@ -65,7 +66,7 @@ class State:
 
     def grant(self, key: Key, model: str, route: Route) -> Grant:
         """What `key` gets for a name. Raises ModelNotFound, UnsupportedRoute."""
-        asked = (key.id, model, route.endpoint)
+        asked = (key.rights, model, route.endpoint)
         found = self.grants.get(asked)
         return self.grants.keep(asked, self._grant(key, model, route)) if found is None else found
 
@@ -155,7 +156,8 @@ def build_state(
     old: State | None = None,
     seed: int | None = None,
 ) -> State:
-    """The state for a configuration. Opens no connection; raises OSError for a ``ca_file`` that cannot be read.
+    """The state for a configuration. Opens no connection; raises OSError for a ``ca_file`` that cannot be read,
+    ConfigError for a ``jwks_file``.
 
     `keys` and `loopback_only` are `Auth`'s. Of `old` goes on what is the same: sites with their connections, their
     lists of models and how their upstreams do. `seed` is that of the dice that pick among upstreams, by default one
@@ -163,6 +165,7 @@ def build_state(
     """
     seed = random.getrandbits(64) if seed is None else seed
     keys = KeyTable.of(settings.auth.keys) if keys is None else keys
+    tokens = Tokens.of(settings.auth.jwt, old.auth.tokens if old is not None else None)
     fleet = Fleet.of(settings, old.fleet if old is not None else None)
     providers: dict[str, Provider] = {}
     for name, provider in settings.providers.items():
@@ -170,7 +173,7 @@ def build_state(
     catalog = Catalog(providers, old.catalog if old is not None else None)
     return State(
         settings=settings,
-        auth=Auth(settings.auth, keys, loopback_only=loopback_only),
+        auth=Auth(settings.auth, keys, loopback_only=loopback_only, tokens=tokens),
         fleet=fleet,
         router=Router(settings.models, providers, catalog.known, seed),
         catalog=catalog,

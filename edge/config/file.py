@@ -187,6 +187,8 @@ def renewed(config: Config, own: list[Key]) -> Reading:
 def watched(config: Config) -> list[str]:
     """The files that a configuration names and that are read again when they have changed."""
     files = [] if config.auth.keys_file is None else [config.auth.keys_file]
+    if config.auth.jwt is not None and config.auth.jwt.jwks_file is not None:
+        files.append(config.auth.jwt.jwks_file)
     if config.server.tls is not None:
         tls = config.server.tls
         files += [tls.cert, tls.key, *([] if tls.client_ca is None else [tls.client_ca])]

@@ -161,17 +161,32 @@ class Key(Settings, frozen=True, kw_only=True):
     admin: bool = False
 
 
+class JwtClaims(Settings, frozen=True, kw_only=True):
+    tenant: Annotated[str, Meta(min_length=1)] = "sub"
+    models: Annotated[str, Meta(min_length=1)] | None = None
+
+
+class Jwt(Settings, frozen=True, kw_only=True):
+    issuer: Annotated[str, Meta(min_length=1)]
+    audience: Annotated[str, Meta(min_length=1)]
+    jwks_file: Annotated[str, Meta(min_length=1)] | None = None
+    jwks_url: str | None = None
+    claims: JwtClaims = field(default_factory=JwtClaims)
+
+
 class Auth(Settings, frozen=True, kw_only=True):
     mode: Literal["keys", "none"] | None = None
     keys: list[Key] = field(default_factory=list)
     tenants: dict[str, Tenant] = field(default_factory=dict)
     keys_file: Annotated[str, Meta(min_length=1)] | None = None
     failures_per_minute: Annotated[int, Meta(ge=1, le=1_000_000)] = 60
+    jwt: Jwt | None = None
 
     @property
     def open(self) -> bool:
         """Whether requests need no key."""
-        return self.mode == "none" or (self.mode is None and not self.keys and self.keys_file is None)
+        has_keys = bool(self.keys) or self.keys_file is not None or self.jwt is not None
+        return self.mode == "none" or (self.mode is None and not has_keys)
 
 
 Dollars = Annotated[float, Meta(ge=0, le=1_000_000)]

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-from edge.config.model import Config, LongContext, Price, Provider, Redis, Secret, Server, is_loopback
+from edge.config.model import Config, Jwt, LongContext, Price, Provider, Redis, Secret, Server, is_loopback
 from edge.redis.url import redis_address
 
 __all__ = ["ENDPOINTS", "Problem", "problems", "the_base_url"]
@@ -103,11 +103,11 @@ def _pii_problems(config: Config) -> list[Problem]:
 def _auth_problems(config: Config, insecure: bool) -> list[Problem]:
     found: list[Problem] = []
     auth = config.auth
-    if auth.mode == "none" and (auth.keys or auth.keys_file is not None):
+    if auth.mode == "none" and (auth.keys or auth.keys_file is not None or auth.jwt is not None):
         found.append(
             (("auth", "mode"), "is 'none', which lets everybody in, but there are keys: remove one of the two")
         )
-    if auth.mode == "keys" and not auth.keys and auth.keys_file is None:
+    if auth.mode == "keys" and not auth.keys and auth.keys_file is None and auth.jwt is None:
         found.append((("auth", "keys"), "mode is 'keys', but there is no key: nobody could use this edge"))
     if auth.open and not insecure and not is_loopback(config.server.host):
         found.append(
@@ -119,6 +119,8 @@ def _auth_problems(config: Config, insecure: bool) -> list[Problem]:
                 ),
             )
         )
+    if auth.jwt is not None:
+        found += _jwt_problems(auth.jwt)
     ids: set[str] = set()
     digests: set[str] = set()
     for index, key in enumerate(auth.keys):
@@ -131,6 +133,29 @@ def _auth_problems(config: Config, insecure: bool) -> list[Problem]:
             if digest in digests:
                 found.append((("auth", "keys", index, "digests", position), "this digest is used twice"))
             digests.add(digest)
+    return found
+
+
+def _jwt_problems(jwt: Jwt) -> list[Problem]:
+    found: list[Problem] = []
+    where = ("auth", "jwt")
+    if (jwt.jwks_file is None) == (jwt.jwks_url is None):
+        found.append((where, "needs one of 'jwks_file' and 'jwks_url': where the keys of the issuer are"))
+    if jwt.jwks_url is not None:
+        try:
+            url = urlsplit(jwt.jwks_url)
+            sound = bool(url.hostname) and (url.port is None or url.port > 0) and url.username is None
+        except ValueError:
+            url, sound = urlsplit(""), False
+        if not sound or not URL_TEXT.fullmatch(jwt.jwks_url) or url.scheme not in ("http", "https"):
+            found.append(((*where, "jwks_url"), "must be an https:// URL with a host and without a user"))
+        elif url.scheme == "http" and not is_loopback(url.hostname or ""):
+            found.append(((*where, "jwks_url"), "must be an https:// URL: who changes the keys on the way is let in"))
+    try:
+        import cryptography  # noqa: F401
+        import jwt as _  # noqa: F401
+    except ImportError:
+        found.append((where, "needs the extra: pip install 'llm-edge-agent[jwt]'"))
     return found
 
 

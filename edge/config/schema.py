@@ -23,6 +23,8 @@ SECTIONS = {
     "auth.keys[].budget": "the money that the key may spend",
     "auth.tenants.NAME.budget": "the money that they may spend together",
     "models.ALIAS.budget": "the money that all who ask for it may spend together",
+    "auth.jwt": "tokens of an issuer, in place of keys",
+    "auth.jwt.claims": "what of a token says what",
     "providers": "accounts at vendors, by a name of yours: where requests go",
     "providers.NAME.health": "a request that shows whether it is there, made whether anybody asks or not",
     "providers.NAME.prices": "your own prices, by patterns of models",

@@ -8,6 +8,7 @@ cdef class Auth:
     cdef public dict _known
     cdef object _said, _clock
     cdef readonly long failures_per_minute
+    cdef readonly object tokens
 
     cpdef object key_of(self, bytes digest)
     cpdef object identify(self, Head head, dict varying)

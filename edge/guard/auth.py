@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import lru_cache
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from edge import config
 from edge.config import is_loopback
@@ -29,6 +30,9 @@ from edge.guard.key_table import KeyTable
 from edge.head import Head, Varying
 from edge.memo import Memo
 from edge.routes import MODEL, OTHER, ROUTES
+
+if TYPE_CHECKING:
+    from edge.guard.tokens import Tokens
 
 __all__ = ["ANYONE", "Auth", "Key", "new_key"]
 
@@ -46,7 +50,8 @@ ALPHABET = string.ascii_letters + string.digits
 class Key:
     """A key as the configuration describes it. ``models`` and ``routes`` (endpoints of `edge.routes`) are None for all;
     the others are None where nothing is set for it. ``limited``: its requests are counted. It holds from ``begins`` to
-    before ``ends``, in seconds of the wall clock; ``timed``: not always.
+    before ``ends``, in seconds of the wall clock; ``timed``: not always. Keys with the same ``rights`` may use the same
+    models, as the same tenant: by default these are its id.
     """
 
     id: str
@@ -63,11 +68,14 @@ class Key:
     routes: frozenset[str] | None = None
     begins: float = 0.0
     ends: float = FOREVER
+    rights: str = ""
     limited: bool = field(init=False)
     timed: bool = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "limited", self.requests_per_minute is not None or self.concurrency is not None)
+        if not self.rights:
+            object.__setattr__(self, "rights", self.id)
         object.__setattr__(self, "timed", self.begins > 0 or self.ends < FOREVER)
 
     def grants(self, *names: str) -> bool:
@@ -93,12 +101,15 @@ class Auth:
         *,
         loopback_only: bool = True,
         clock: Callable[[], float] = time.time,
+        tokens: Tokens | None = None,
     ) -> None:
         """`keys` are those of the settings, where they stand elsewhere. `loopback_only` says that, without keys, the
         server is bound to loopback (and not started --insecure). `clock` tells the time that keys hold until.
+        ``tokens`` are taken beside keys, None for none.
         """
         self.failures_per_minute = settings.failures_per_minute
         self._clock = clock
+        self.tokens = tokens
         self.open = settings.open
         self.loopback_only = loopback_only
         self._table = KeyTable.of(settings.keys) if keys is None else keys
@@ -155,7 +166,10 @@ class Auth:
         """The key that a token is. What is looked up is its digest, of which a client can choose nothing: the time that
         takes says nothing about a key.
         """
-        key = self.key_of(sha256(token).digest())
+        digest = sha256(token).digest()
+        key = self.key_of(digest)
+        if key is None and self.tokens is not None and len(token) <= MAX_TOKEN:
+            key = self.tokens.find(token, digest)
         if key is None or not MIN_TOKEN <= len(token) <= MAX_TOKEN or (key.timed and not self._holds(key)):
             return None
         return key

@@ -146,7 +146,7 @@ class EdgeApplication:
 
     def __init__(self, edge: Edge) -> None:
         self.gateway, self.metrics, self.logs = edge.gateway, edge.metrics, edge.logs
-        self._health, self._trace = edge.health, edge.trace
+        self._health, self._issuer, self._trace = edge.health, edge.issuer, edge.trace
         self.ready = False
         self.draining = False
         self._running: set[Call] = set()
@@ -312,12 +312,14 @@ class EdgeApplication:
             self._trace.start()
         await self.gateway.answers.start()
         self._health.start()
+        self._issuer.start()
         self.levels.start()
         self.ready = True
 
     async def stop(self, _: Application) -> None:
         self.ready = False
         self._health.stop()
+        self._issuer.stop()
         self.levels.stop()
         for task in self._reloading:
             task.cancel()

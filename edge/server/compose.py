@@ -15,6 +15,7 @@ from edge.cache.memory import Generation
 from edge.config import Config
 from edge.gateway import Gateway
 from edge.guard.counts import Counts
+from edge.guard.jwks import Fetching
 from edge.guard.key_table import KeyTable
 from edge.guard.limits import KeyLimits, shared_limits, shared_spend
 from edge.money.usage_table import UsageTable
@@ -77,6 +78,7 @@ class Edge:
     metrics: Metrics
     logs: Logs
     health: Health
+    issuer: Fetching
     trace: TraceFile | None
 
 
@@ -116,7 +118,8 @@ def compose(
     gateway = Gateway(state, hooks, metrics, answers, limits, counts, None if trace is None else trace.call_done)
     notices = Notices(shared.notices, shared.region - 1)
     health = Health(lambda: gateway.state, notices, metrics, logs.log)
-    return Edge(gateway, metrics, logs, health, trace)
+    issuer = Fetching(lambda: gateway.state.auth.tokens, logs.log)
+    return Edge(gateway, metrics, logs, health, issuer, trace)
 
 
 def lost_lines(log: Any, count: int) -> None:

@@ -95,6 +95,8 @@ def launch(
         build_state(config, NO_KEYS)
     except OSError as error:
         raise StartError(f"a provider's ca_file cannot be read: {error.strerror or error}") from None
+    except ConfigError as error:
+        raise StartError(str(error)) from None
     if config.cache.redis is not None:
         import_module("edge.redis.client")  # before the fork, so that the workers share it
     if handover.REHEARSAL in os.environ:

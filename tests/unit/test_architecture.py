@@ -74,6 +74,7 @@ HOMES = {
     "uvicorn": {f"edge.server.{name}" for name in ("worker", "protocol", "turns", "asgi_turn", "lane")},
     "httpx2": {"edge.upstreams.http2", "edge.cli"},
     "redis": {"edge.redis.client", "edge.redis.link"},
+    "jwt": {"edge.guard.tokens", "edge.config.rules"},
     "structlog": {"edge.telemetry.logs"},
     "click": {"edge.cli", "edge.cli_keys", "edge.migration.commands"},
     "yaml": {"edge.config.lists", "edge.config.yaml"},
