@@ -28,9 +28,10 @@ from edge.errors import (
 from edge.gateway import Load
 from edge.head import Head, varying_of
 from edge.routes import PROBES, UNKNOWN, Match, match
+from edge.server.access import PUBLIC
 from edge.server.compose import Edge, compose, tell_notes
 from edge.server.levels import Levels
-from edge.server.pages import PUBLIC, build_pages
+from edge.server.pages import build_pages, safely
 from edge.telemetry.logs import where
 
 __all__ = ["EdgeApplication", "create_app"]
@@ -171,7 +172,7 @@ class EdgeApplication:
                 return
             if not is_public(path) and not await self._admits(AsgiCall(self, Match(UNKNOWN, "openai"), scope, send)):
                 return
-        await self._pages(scope, receive, send)
+        await self._pages(scope, receive, safely(send))
 
     # The API.
 

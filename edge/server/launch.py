@@ -31,6 +31,7 @@ from edge.guard.limits import limits_size, shared_limits, shared_spend, spend_si
 from edge.money.spend_file import SpendFileError
 from edge.money.usage_table import UsageTable
 from edge.server import handover, tls
+from edge.server.access import told
 from edge.server.asgi import EdgeApplication
 from edge.server.children import ELSEWHERE, Slot, Worker
 from edge.server.compose import Shared, compose, machine_id, tell_notes
@@ -210,6 +211,7 @@ def launch(
         providers=list(config.providers),
         **({"took_over": sum(len(slot.retiring) for slot in slots)} if left is not None else {}),
     )
+    logs.log.info("routes", **told(open_=config.auth.open))
     if logs.pretty and left is None:  # who reads lines of JSON is a machine
         for line in announce(address):
             logs.msg(line)

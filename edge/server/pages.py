@@ -14,22 +14,16 @@ from edge._fast import COMPILED
 from edge.dialects import openai
 from edge.errors import EdgeError, UnsupportedRoute
 from edge.routes import EXISTING
+from edge.server.access import ACCESS, ALIVE, PAGES, READY, SAFE
 from edge.server.compose import Edge
 from edge.server.explaining import what_if_sent
 from edge.server.levels import Levels
 from edge.server.usage import usage_of
 from edge.telemetry.exposition import OPEN, OPEN_TYPE, TEXT_TYPE
 
-__all__ = ["PUBLIC", "build_pages"]
+__all__ = ["build_pages", "safely"]
 
-PAGES = (
-    "GET /health, GET /metrics, GET /admin/api/savings, GET /admin/api/usage, GET /admin/api/upstreams, "
-    "POST /admin/api/upstreams/order, POST /admin/api/cache/clear, POST /admin/api/explain"
-)
-ALIVE = ("/health", "/health/live", "/healthz", "/livez")
-READY = ("/health/ready", "/readyz")
-PUBLIC = frozenset(path.encode() for path in (*ALIVE, *READY))
-"""Paths that need no key."""
+Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Front(Protocol):
@@ -102,25 +96,37 @@ def build_pages(front: Front, edge: Edge) -> Application:
     async def anybody_there() -> Response:
         return Response(200)
 
-    reads = ("GET", "HEAD")
-    pages: dict[str, tuple[tuple[str, ...], Callable[..., Awaitable[Response]]]] = {
-        **dict.fromkeys(ALIVE, (reads, health)),
-        **dict.fromkeys(READY, (reads, health_ready)),
-        "/": (("HEAD",), anybody_there),
-        "/metrics": (reads, metrics),
-        "/admin/api/savings": (reads, savings),
-        "/admin/api/usage": (reads, used),
-        "/admin/api/upstreams": (reads, upstreams),
-        "/admin/api/cache/clear": (("POST",), clear_cache),
-        "/admin/api/explain": (("POST",), explained),
-        "/admin/api/upstreams/order": (("POST",), order),
+    pages: dict[str, Callable[..., Awaitable[Response]]] = {
+        **dict.fromkeys(ALIVE, health),
+        **dict.fromkeys(READY, health_ready),
+        "/": anybody_there,
+        "/metrics": metrics,
+        "/admin/api/savings": savings,
+        "/admin/api/usage": used,
+        "/admin/api/upstreams": upstreams,
+        "/admin/api/cache/clear": clear_cache,
+        "/admin/api/explain": explained,
+        "/admin/api/upstreams/order": order,
     }
-    for path, (methods, page) in pages.items():
+    assert pages.keys() == ACCESS.keys()  # noqa: S101 - what is not told at the start is not there
+    for path, page in pages.items():
+        methods = ACCESS[path][0]
         for method in methods:
             app.router.add(method, path, page)
         app.router.add("OPTIONS", path, options((*methods, "OPTIONS")))
     app.router.fallback = unknown
     return app
+
+
+def safely(send: Send) -> Send:
+    """Sends what a page answers, with what it says to a browser."""
+
+    async def sending(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *SAFE]}
+        await send(message)
+
+    return sending
 
 
 def options(methods: tuple[str, ...]) -> Callable[[], Awaitable[Response]]:

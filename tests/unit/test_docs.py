@@ -40,7 +40,7 @@ PLAIN |= {
     "via",
 }
 """Names of headers without a hyphen, by which they would be found."""
-NO_HEADERS = {"keep-alive", "no-cache", "no-store", "only-if-cached", "x-gzip"}
+NO_HEADERS = {"no-referrer", "keep-alive", "no-cache", "no-store", "only-if-cached", "x-gzip"}
 """What looks like one: directives of cache-control, an encoding."""
 NOT_HTTP = ("simulator", "_fast")
 
