@@ -8,7 +8,7 @@ cdef class State:
     cdef readonly object nobody
     cdef readonly Grant nothing
     cdef readonly bint caches
-    cdef readonly Py_ssize_t max_in_flight, max_body_bytes
+    cdef readonly Py_ssize_t max_in_flight, max_body_bytes, few
 
     cpdef Grant grant(self, object key, str model, object route)
     cdef Grant _grant(self, object key, str model, object route)

@@ -13,6 +13,7 @@ from edge.guard import pii
 from edge.guard.auth import NOBODY, Auth, Key
 from edge.guard.key_table import KeyTable
 from edge.guard.quotas import Quotas, quotas_of
+from edge.guard.shape import few
 from edge.guard.tokens import Tokens
 from edge.hooks import Usage
 from edge.memo import Memo
@@ -39,7 +40,8 @@ class State:
     """Everything a configuration decides, as one whole, which never changes. A request keeps the one it began with.
 
     ``nobody`` is the key of a request that has not told any, and ``nothing`` what that gets. ``caches``: some key or
-    model has answers that may be cached. ``grants`` are those that were found before, by key, model and endpoint.
+    model has answers that may be cached. ``few``: a request with no more values has too many of nothing. ``grants`` are
+    those that were found before, by key, model and endpoint.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class State:
         self.caches = caches
         self.max_in_flight = settings.server.max_in_flight
         self.max_body_bytes = settings.server.max_body_bytes
+        self.few = few(settings.server)
         self.nobody = NOBODY
         self.nothing = NOTHING
         self._policies = pii.policies(settings.pii, settings.server.secret)

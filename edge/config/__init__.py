@@ -37,6 +37,7 @@ from edge.config.model import (
     Translation,
     Watch,
     is_loopback,
+    is_metadata,
 )
 
 __all__ = [
@@ -76,4 +77,5 @@ __all__ = [
     "Translation",
     "Watch",
     "is_loopback",
+    "is_metadata",
 ]

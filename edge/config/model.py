@@ -90,6 +90,9 @@ class Server(Settings, frozen=True, kw_only=True):
     max_in_flight: Annotated[int, Meta(ge=1, le=1_000_000)] = 4096
     max_buffered_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 40)] = 1 << 29
     max_body_bytes: Annotated[int, Meta(ge=1024, le=1 << 31)] = 35651584
+    max_messages: Annotated[int, Meta(ge=1, le=1_000_000)] = 100_000
+    max_tools: Annotated[int, Meta(ge=1, le=1_000_000)] = 2048
+    max_images: Annotated[int, Meta(ge=1, le=1_000_000)] = 2048
     tls: Tls | None = None
     secret: Secret | None = None
 
@@ -371,6 +374,25 @@ class Config(Settings, frozen=True, kw_only=True):
     resilience: Resilience = field(default_factory=Resilience)
     translation: Translation = field(default_factory=Translation)
     telemetry: Telemetry = field(default_factory=Telemetry)
+
+
+METADATA = tuple(
+    ipaddress.ip_network(each)
+    for each in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32", "100.100.100.200/32", "192.0.0.192/32")
+)
+"""Where clouds tell a machine its own credentials: the link's own addresses (AWS, Google, Azure and others), AWS by
+IPv6, Alibaba and Oracle."""
+
+
+def is_metadata(address: str) -> bool:
+    """Whether an address is one at which a machine would be told its own secrets: nothing is asked there, ever."""
+    try:
+        found = ipaddress.ip_address(address.strip("[]").partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(found, ipaddress.IPv6Address):
+        found = found.ipv4_mapped or found.sixtofour or found
+    return any(found in network for network in METADATA if network.version == found.version)
 
 
 def is_loopback(host: str) -> bool:

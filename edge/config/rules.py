@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-from edge.config.model import Config, Jwt, LongContext, Price, Provider, Redis, Secret, Server, is_loopback
+from edge.config.model import Config, Jwt, LongContext, Price, Provider, Redis, Secret, Server, is_loopback, is_metadata
 from edge.redis.url import redis_address
 
 __all__ = ["ENDPOINTS", "Problem", "problems", "the_base_url"]
@@ -170,6 +170,8 @@ def _provider_problems(name: str, provider: Provider, server: Server) -> list[Pr
         url, port = urlsplit(""), 0
     if url.scheme not in ("http", "https") or not url.hostname or not URL_TEXT.fullmatch(base_url):
         found.append(((*where, "base_url"), "must be an http:// or https:// URL with a host, as https://HOST/v1"))
+    elif is_metadata(url.hostname):
+        found.append(((*where, "base_url"), "is where a machine is told its own credentials: nothing is asked there"))
     elif re.search("(?i)/v1/+v1(/|$)", url.path):
         found.append(((*where, "base_url"), "has /v1 twice: it ends with the first"))
     elif url.username is not None or url.query or url.fragment:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import socket
 import ssl
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
+from edge.config import is_metadata
 from edge.guard.tokens import Tokens
 
 __all__ = ["Fetching", "fetch"]
@@ -78,6 +80,8 @@ def fetch(url: str) -> bytes:
         )
     else:
         connection = http.client.HTTPConnection(host, parts.port, timeout=TIMEOUT_S)
+    if any(is_metadata(str(found[4][0])) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)):
+        raise ValueError("the address is of a kind that is never asked")
     until = monotonic() + TOTAL_S
     try:
         target = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"

@@ -11,6 +11,7 @@ from edge._fast import JSONError, JSONScanner
 from edge.call import Call
 from edge.dialects.refusals import missing, no_boolean, no_string
 from edge.errors import UNREADABLE, DuplicateKey, InvalidJSON, InvalidRequest, InvalidValue
+from edge.guard.shape import check_counts, check_types
 from edge.payload import Payload
 from edge.routes import ON_REQUEST
 from edge.slices import Done, Job, Slices
@@ -72,6 +73,9 @@ def check_body(call: Call, reading: Reading) -> None:
     while not reading.step():
         pass
     body, scan = reading.body, reading.scan
+    check_types(call.head.route.api, call.head.dialect, body, scan)
+    if scan.values > call.state.few:
+        check_counts(call.state.settings.server, body, scan)
     model = scan.text(b"model")
     if model is None:
         model = _odd_model(call, reading)

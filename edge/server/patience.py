@@ -14,6 +14,7 @@ __all__ = [
     "LARGE",
     "LINGER_S",
     "MAX_PIPELINED",
+    "MAX_REQUESTS",
     "MAX_UNREAD",
     "NEVER",
     "REQUEST_LINE",
@@ -36,6 +37,8 @@ BODY_IDLE_S = 15.0
 BODY_RATE = 16384
 """Bytes a second that a body must bring on average, beyond the first `BODY_IDLE_S`."""
 KEEP_ALIVE_S = 75.0
+MAX_REQUESTS = 10_000
+"""Of one connection: what it may have gathered by then goes with it, and clients come back to other workers too."""
 WRITE_STALL_S = 30.0
 LINGER_S = 2.0
 """After the last answer, what the client still sends is read off for this long: closing earlier would reset the

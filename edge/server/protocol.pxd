@@ -9,12 +9,13 @@ cdef class EdgeProtocol(Turns):
     cdef object _collector
     cdef public bytes url, method
     cdef public list headers
-    cdef Py_ssize_t _missing, _segment, _fed, _before_head, _at, _size
+    cdef Py_ssize_t _missing, _segment, _fed, _before_head, _at, _size, _asked
     cdef bytes _good_host
     cdef bint _begins
 
     @cython.locals(at=Py_ssize_t, size=Py_ssize_t, end=Py_ssize_t, come=Py_ssize_t)
     cdef bytes _begin(self, bytes data)
+    cdef _count(self, object turn)
     cdef _serve(self, object turn, bytes body)
     cdef bytes _go_on(self, bytes data)
     cdef _parse(self, object data)

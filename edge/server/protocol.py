@@ -30,6 +30,7 @@ from edge.server.asgi_turn import AsgiTurn
 from edge.server.patience import (
     LARGE,
     MAX_PIPELINED,
+    MAX_REQUESTS,
     MAX_UNREAD,
     REQUEST_LINE,
 )
@@ -72,7 +73,7 @@ class EdgeProtocol(Turns):
         self._good_host: bytes | None = None
         self._begins = False
         self._before_head = 0
-        self._at = self._size = 0
+        self._at = self._size = self._asked = 0
 
     # asyncio's side.
 
@@ -121,6 +122,7 @@ class EdgeProtocol(Turns):
         turn = self.begun_turn(data)
         if turn is None:
             return data
+        self._count(turn)
         self._begins = False  # what follows does not begin with the segment
         at = self._at
         size = self._size
@@ -141,6 +143,11 @@ class EdgeProtocol(Turns):
             self._reading = turn  # the one that the error is about
             raise
         return data[end:] if end < come else b""
+
+    def _count(self, turn: Turn) -> None:
+        self._asked += 1
+        if self._asked >= MAX_REQUESTS:
+            turn.closes = True
 
     def _serve(self, turn: Turn, body: bytes) -> None:
         """Answer a request that has come whole."""
@@ -228,6 +235,7 @@ class EdgeProtocol(Turns):
             self._good_host = checked_host(host)
         self.method = parser.get_method()
         turn = self._reading = self.turn_for(index, version, keeps_alive)
+        self._count(turn)
         if self._running is None and not self._waiting and not self.flow.write_paused:
             self._running = turn
             turn.begin()

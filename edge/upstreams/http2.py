@@ -16,6 +16,7 @@ from typing import Any
 import httpx2
 
 from edge._fast import index_fields
+from edge.config import is_metadata
 from edge.errors import (
     EdgeError,
     Headers,
@@ -65,9 +66,14 @@ class HttpxTransport:
         )
 
     def send(self, request: UpstreamRequest, receiver: Receiver) -> Stream:
-        async def note(event: str, _: Any) -> None:
+        async def note(event: str, told: Any) -> None:
             if event.endswith("send_request_headers.complete"):
                 request.sent = True
+            elif event.endswith("connect_tcp.complete"):
+                address = told["return_value"].get_extra_info("server_addr")
+                if address is not None and is_metadata(str(address[0])):
+                    await told["return_value"].aclose()
+                    raise UpstreamUnreachable
 
         outgoing = httpx2.Request(
             request.method.decode("ascii"),

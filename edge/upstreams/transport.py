@@ -8,11 +8,13 @@ and not one byte came after the answer. Whoever asked next would take such a byt
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import ssl
 from functools import partial
 from typing import cast
 
+from edge.config import is_metadata
 from edge.errors import EdgeError, Overloaded, UpstreamStreamBroken, UpstreamUnreachable
 from edge.memo import Memo
 from edge.upstreams.connection import Connection, Sending
@@ -270,6 +272,9 @@ class Pool:
         loop = asyncio.get_running_loop()
         if not self._addresses or loop.time() - self._resolved_at > RESOLVED_S or not self._resolved_at:
             found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-            self._addresses = list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))
+            named = dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found)
+            self._addresses = [each for each in named if not is_metadata(each[1])]
+            if not self._addresses:
+                raise OSError(errno.EADDRNOTAVAIL, "the host's addresses are of a kind that is never asked")
             self._resolved_at = loop.time()
         return self._addresses

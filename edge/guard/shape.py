@@ -1,0 +1,84 @@
+"""The shape of what an API's requests say: the types of its main fields, and how many of what a request may have.
+
+What a provider takes is the provider's to say, and grows. Here are the types that all of them agree on, which save a
+journey, and the numbers that bound what one request makes everybody do.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from edge import config
+from edge._fast import JSONScanner
+from edge.dialects.refusals import openai_type, refused
+from edge.errors import UNREADABLE, InvalidValue
+from edge.routes import Dialect
+
+__all__ = ["check_counts", "check_types", "few"]
+
+ARRAY, TEXT, NULL = b"[", b'"', b"n"
+SAID = {ARRAY: "an array", TEXT + ARRAY: "a string or an array"}
+"""What is expected, by the bytes that its JSON may begin with."""
+SHAPES: dict[str, tuple[tuple[bytes, bytes], ...]] = {
+    "chat": ((b"messages", ARRAY), (b"tools", ARRAY)),
+    "messages": ((b"messages", ARRAY), (b"tools", ARRAY), (b"system", TEXT + ARRAY)),
+    "count_tokens": ((b"messages", ARRAY), (b"tools", ARRAY), (b"system", TEXT + ARRAY)),
+    "responses": ((b"input", TEXT + ARRAY), (b"tools", ARRAY)),
+    "embeddings": ((b"input", TEXT + ARRAY),),
+    "completions": ((b"prompt", TEXT + ARRAY),),
+}
+"""By API: fields, and how their values may begin; null is as good as nothing."""
+IMAGE, INPUT_IMAGE = b'"image', b'"input_image"'
+# Inside of a string a quotation mark has a backslash before it, so this is a value.
+IMAGES = re.compile(rb'"type"[ \t\r\n]*:[ \t\r\n]*"(?:image|image_url|input_image)"')
+MESSAGES = (b"messages", b"input")
+Elements = list[msgspec.Raw]
+
+
+def check_types(api: str, dialect: Dialect, body: bytes, scan: JSONScanner) -> None:
+    """Raises InvalidValue, which names the field."""
+    for field, begins in SHAPES.get(api, ()):
+        span = scan.span(field)
+        if span is not None and body[span[0]] not in begins and body[span[0]] != 110:  # n of null
+            raise _wrong(field.decode(), SAID[begins], body[span[0] : span[1]], dialect)
+
+
+def few(server: config.Server) -> int:
+    """A request with so many values has too many of nothing."""
+    return min(server.max_messages, server.max_tools, server.max_images)
+
+
+def check_counts(server: config.Server, body: bytes, scan: JSONScanner) -> None:
+    """Raises InvalidValue, which names the field."""
+    for field in MESSAGES:
+        if scan.values > server.max_messages:
+            _bounded(body, scan.span(field), field.decode(), "messages", server.max_messages)
+    if scan.values > server.max_tools:
+        _bounded(body, scan.span(b"tools"), "tools", "tools", server.max_tools)
+    if scan.values > server.max_images and body.count(IMAGE) + body.count(INPUT_IMAGE) > server.max_images:
+        found = sum(1 for _ in IMAGES.finditer(body))
+        if found > server.max_images:
+            raise InvalidValue(f"The request has {found} images; {server.max_images} at most may be sent.")
+
+
+def _bounded(body: bytes, span: tuple[int, int] | None, field: str, what: str, most: int) -> None:
+    if span is None or body[span[0]] not in ARRAY:
+        return
+    found = len(msgspec.json.decode(body[span[0] : span[1]], type=Elements))
+    if found > most:
+        raise InvalidValue(f"The request has {found} {what}; {most} at most may be sent.", param=field)
+
+
+def _wrong(field: str, expected: str, said: bytes, dialect: Dialect) -> InvalidValue:
+    if dialect == "anthropic":
+        kind = expected.removeprefix("an ").removeprefix("a ")
+        return refused(f"{field}: Input should be a valid {kind}", field)
+    value: Any = None
+    try:
+        value = msgspec.json.decode(said)
+    except UNREADABLE:
+        pass  # it is too deep, or too large a number, to say what it is
+    return openai_type(field, expected, value)
