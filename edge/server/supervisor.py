@@ -2,15 +2,13 @@
 
 Each slot has listening sockets of its own (the same ones for all where the system does not balance) and keeps them open
 so that a worker's death refuses nobody: what arrives meanwhile waits for the replacement. The supervisor starts no loop
-and no threads but that of the log and one that looks at files, imports everything once, freezes the collector and
-forks. It waits for nobody: what takes time is done by a child, and a message that a worker does not take is sent again
-later.
+and no threads but that of the log and one that looks at files. It waits for nobody: what takes time is done by a child,
+and a message that a worker does not take is sent again later.
 
 Signals: SIGTERM and SIGINT first make the edge unready, close its listeners after ``drain_delay_s``, drain, and end
-with code 0; a second one ends at once. SIGHUP reads the configuration again and gives it to every worker; files that
-it names, such as that of the keys, are read again by themselves when they have changed. SIGUSR2
-executes the program anew, which begins with new workers on the same sockets before the old ones retire. A worker that
-dies is replaced; one whose event loop stalls shows its stacks, is killed and replaced.
+with code 0; a second one ends at once. SIGHUP has the configuration read again, and so, in part, has a change of a file
+that it names. SIGUSR2 executes the program anew, which begins with new workers on the same sockets before the old ones
+retire. A worker that dies is replaced; one whose event loop stalls shows its stacks, is killed and replaced.
 """
 
 from __future__ import annotations
