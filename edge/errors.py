@@ -58,16 +58,6 @@ from typing import Any, Self
 
 Headers = list[tuple[bytes, bytes]]
 
-KINDS = (
-    *("client_invalid", "client_auth", "client_cancelled", "client_too_large"),
-    *("policy_rate_limited", "policy_budget", "policy_model_denied", "policy_pii_blocked"),
-    *("provider_auth", "provider_billing", "provider_rate_limited", "provider_overloaded"),
-    *("provider_error", "provider_timeout", "provider_connect", "provider_bad_response", "provider_stream_broken"),
-    *("edge_no_route", "edge_circuit_open", "edge_shed", "edge_internal", "_other"),
-)
-"""The closed vocabulary of ``kind``, prefixed by whose fault it is."""
-
-
 SOON = ((b"retry-after", b"1"),)
 UNREADABLE = (ValueError, RecursionError)
 """What msgspec raises for bytes that are no JSON: its own errors, and Python's for text that is no UTF-8."""

@@ -13,7 +13,29 @@ if TYPE_CHECKING:
     from edge.cache.entry import Entry
     from edge.upstreams.router import Upstream
 
-__all__ = ["BYPASS", "JOINED", "MEMORY", "MISS", "REDIS", "UNCACHED", "Ledger", "Tried", "Verdict", "kind_of_status"]
+__all__ = [
+    "BYPASS",
+    "JOINED",
+    "KINDS",
+    "MEMORY",
+    "MISS",
+    "REDIS",
+    "UNCACHED",
+    "Ledger",
+    "Tried",
+    "Verdict",
+    "kind_of_status",
+]
+
+
+KINDS = (
+    *("client_invalid", "client_auth", "client_cancelled", "client_too_large"),
+    *("policy_rate_limited", "policy_budget", "policy_model_denied", "policy_pii_blocked"),
+    *("provider_auth", "provider_billing", "provider_rate_limited", "provider_overloaded"),
+    *("provider_error", "provider_timeout", "provider_connect", "provider_bad_response", "provider_stream_broken"),
+    *("edge_no_route", "edge_circuit_open", "edge_shed", "edge_internal", "_other"),
+)
+"""The closed vocabulary of ``kind``, prefixed by whose fault it is."""
 
 
 class Verdict(Enum):

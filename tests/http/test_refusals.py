@@ -9,8 +9,8 @@ import time
 import httpx2
 import pytest
 
-from edge.errors import KINDS
 from edge.guard.auth import new_key
+from edge.ledger import KINDS
 from tests.harness import Client, Edge, providers, running
 
 KEY_A, DIGEST_A = new_key("team-a")
