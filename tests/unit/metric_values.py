@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge import errors
+from edge import errors, ledger
 
 
 def codes(kind=errors.EdgeError) -> set[str]:
@@ -10,7 +10,7 @@ def codes(kind=errors.EdgeError) -> set[str]:
 
 
 STATUSES = {str(status) for status in range(100, 600)}
-KINDS = set(errors.KINDS)
+KINDS = set(ledger.KINDS)
 VALUES = {
     "code": STATUSES | codes(),
     "stream": {"true", "false"},
