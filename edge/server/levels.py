@@ -8,12 +8,17 @@ import asyncio
 import gc
 from time import perf_counter
 
+from edge.config import Config
 from edge.gateway import Gateway
+from edge.guard.quotas import Quota
+from edge.money.pricing import PICO
+from edge.server.usage import common
 from edge.telemetry.logs import Logs
 from edge.telemetry.metrics import PERIOD_S, Metrics
 
 __all__ = ["Levels"]
 
+MAX_BUDGETS = 200
 LAG_S = 0.25
 """A timer of this length tells by how late it comes how long the loop did something else."""
 
@@ -27,6 +32,8 @@ class Levels:
         self._logs = logs
         self._lag = metrics.bind("edge_event_loop_lag_seconds")
         self._told: set[str] = set()
+        self._settings: Config | None = None
+        self._budgets: list[Quota] = []
         self._begun = 0.0
         self._timers: list[asyncio.TimerHandle] = []
 
@@ -64,6 +71,7 @@ class Levels:
         """Tell how it is now."""
         level = self._metrics.level
         self._metrics.look()
+        self._look_at_budgets()
         waiting, places = 0, 0
         told: set[str] = set()
         for name, site in self._gateway.state.fleet.sites.items():
@@ -83,3 +91,19 @@ class Levels:
         level("edge_queue_length", places, "places")
         level("edge_queue_length", self._gateway.answers.queued, "redis_writes")
         level("edge_log_queue_bytes", self._logs.queued)
+
+    def _look_at_budgets(self) -> None:
+        """What tenants and aliases have spent. There are as many as the configuration has, the first of them told."""
+        counts, settings = self._gateway.counts, self._gateway.state.settings
+        today, level = counts.today(), self._metrics.level
+        if settings is not self._settings:
+            for quota in self._budgets:
+                level("edge_budget_limit_usd", 0.0, quota.scope, quota.name, quota.per)
+                level("edge_budget_used_usd", 0.0, quota.scope, quota.name, quota.per)
+            self._settings = settings
+            self._budgets = [quota for quota in common(settings) if quota.budget >= 0][:MAX_BUDGETS]
+        for quota in self._budgets:
+            mark = quota.mark(today)
+            used = counts.spend.spent(mark) + counts.spend.held(mark)
+            level("edge_budget_limit_usd", quota.budget / PICO, quota.scope, quota.name, quota.per)
+            level("edge_budget_used_usd", used / PICO, quota.scope, quota.name, quota.per)

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from edge.config import Config
 from edge.errors import InvalidRequest
 from edge.gateway import Gateway
 from edge.guard.auth import Key
@@ -20,7 +21,7 @@ from edge.money.spend_file import SpendFile, SpendFileError
 from edge.money.usage_table import Row, UsageTable, Used
 from edge.server.keeper import path_of
 
-__all__ = ["Usage", "usage_of"]
+__all__ = ["Usage", "common", "usage_of"]
 
 FIELDS = ("day", "key", "tenant", "model")
 MAX_DAYS = 400
@@ -121,11 +122,18 @@ def limits(gateway: Gateway, found: Iterable[Row]) -> list[Left]:
         key = state.auth.named(name)
         if key is not None:
             add(quotas, quotas_of(state.settings, key, ""))
-    for tenant in state.settings.auth.tenants:
-        add(quotas, quotas_of(state.settings, of_tenant(tenant), ""))
-    for alias in state.settings.models:
-        add(quotas, quotas_of(state.settings, state.nobody, alias))
+    add(quotas, common(state.settings))
     return [left_of(quotas[name], gateway.counts) for name in sorted(quotas)]
+
+
+def common(settings: Config) -> list[Quota]:
+    """Those of tenants and aliases."""
+    found: list[Quota] = []
+    for tenant in settings.auth.tenants:
+        found += quotas_of(settings, of_tenant(tenant), "")
+    for alias in settings.models:
+        found += quotas_of(settings, of_tenant(""), alias)
+    return found
 
 
 def of_tenant(tenant: str) -> Key:

@@ -265,6 +265,18 @@ FAMILIES = (
     Family(COUNTER, "edge_worker_restarts_total", "Workers that ended and were replaced, by why.", ("reason",)),
     Family(
         GAUGE_MAX,
+        "edge_budget_limit_usd",
+        "What a tenant, or all who ask for an alias, may spend in the period.",
+        ("scope", "name", "per"),
+    ),
+    Family(
+        GAUGE_MAX,
+        "edge_budget_used_usd",
+        "What of that is spent or reserved, as this machine counts it.",
+        ("scope", "name", "per"),
+    ),
+    Family(
+        GAUGE_MAX,
         "edge_config_last_reload_successful",
         "Whether the last configuration that was read is in force.",
         (),

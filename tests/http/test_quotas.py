@@ -200,6 +200,7 @@ def test_a_tenant_s_and_an_alias_s_limits_count_for_all_their_keys(provider, fro
         provider,
         *[key(name, tenant="t") for name in ("a", "b")],
         key("c"),
+        key("boss", admin=True),
         auth={"tenants": {"t": {"budget": {"usd": 0.1, "per": "day"}}}},
     )
     config["models"]["m"]["tokens_per_minute"] = 400
@@ -209,6 +210,10 @@ def test_a_tenant_s_and_an_alias_s_limits_count_for_all_their_keys(provider, fro
         got = [ask(edge, name) for name in "abababab"]
         assert [each.status_code for each in got].count(200) in (4, 5)
         assert "The tenant 't' may spend 0.1 USD a day" in got[-1].json()["error"]["message"]
+        told = httpx2.get(f"{edge.url}/metrics", headers={"x-api-key": token("boss")}).text
+        assert 'edge_budget_limit_usd{name="t",per="day",scope="tenant"} 0.1' in told
+        assert re.search(r'^edge_budget_used_usd{name="t",per="day",scope="tenant"} 0\.(08|1)$', told, re.MULTILINE)
+        assert re.search(r'^edge_limit_decisions_total{decision="refused",limit="budget"} [34]\.0$', told, re.MULTILINE)
         got = [ask(edge, "c") for _ in range(30)]
         took = time.monotonic() - begun
         assert (

@@ -1,0 +1,176 @@
+"""What a request may come to is reserved in Redis too, by a Redis that answers when it is told to."""
+
+from __future__ import annotations
+
+import pytest
+
+from edge.errors import BudgetExceeded, Overloaded, RateLimited
+from edge.guard.quotas import Quota, Quotas
+from edge.hooks import Usage
+from edge.money.pricing import PICO
+from tests.unit.test_reservations import A_DOLLAR, Counting, budget
+
+
+class Redis:
+    """Counts of several machines, which answer when they are told to; None for nobody who can be asked."""
+
+    machines = 2
+
+    def __init__(self, reached=True):
+        self.reached = reached
+        self.asked = []
+        self.settled = []
+        self.added = []
+
+    def take(self, taken, told):
+        if self.reached:
+            self.asked.append((taken, told))
+        return self.reached
+
+    def settle(self, taken, used, cost):
+        self.settled.append((taken.quota.scope, used, cost))
+
+    def add(self, quota, _day, used, cost):
+        if used or cost > 0:
+            self.added.append((quota.scope, used, cost))
+
+    def answer(self, *words):
+        taken, told = self.asked.pop(0)
+        told(taken, [word.encode() for word in words] or None)
+
+
+def sharing(*quotas, redis, refuses=False):
+    counting = Counting(*quotas)
+    counting.counts.shared = redis
+    counting.quotas = Quotas(quotas, A_DOLLAR, "k", "t", "m", refuses=refuses)
+    counting.told = []
+    return counting
+
+
+def asking(counting, input_tokens=100, output_tokens=100):
+    made = counting.reservation()
+    assert made.take(input_tokens, output_tokens, counting.told.append) is False
+    return made
+
+
+BOTH = (Quota("key", "x", 1000, 10 * PICO, "day"), Quota("tenant", "y", 0, 10 * PICO, "day"))
+
+
+def test_what_redis_has_reserved_is_settled_there_by_what_was_used():
+    redis = Redis()
+    counting = sharing(*BOTH, redis=redis)
+    made = asking(counting)
+    assert [(taken.tokens, taken.money) for taken, _ in redis.asked] == [(200, 2 * PICO), (0, 2 * PICO)]
+    redis.answer("taken", "1", str(3 * PICO), "700")
+    assert counting.told == []
+    redis.answer("taken", "1", str(2 * PICO), "0")
+    assert counting.told == [None]
+    told = dict(made.headers("openai"))
+    assert told[b"x-ratelimit-remaining-tokens"] == b"700", "others have used some"
+    assert told[b"x-ratelimit-remaining-usd"] == b"7.000000"
+    made.used(Usage(input=100, output=20), PICO)
+    made.end()
+    made.end()
+    assert redis.settled == [("key", 120, PICO), ("tenant", 120, PICO)]
+    assert redis.added == []
+    assert counting.money() == (1.0, 0.0), "it counts here as well"
+    made.used(Usage(input=5), PICO)
+    assert redis.added == [("key", 5, PICO), ("tenant", 5, PICO)]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_what_one_quota_refuses_is_given_back_to_the_others_in_redis(first):
+    redis = Redis()
+    counting = sharing(*BOTH, redis=redis)
+    asking(counting).used(Usage(), -1)
+    redis.answer(*(("tokens", "2500000") if first else ("taken", "1", "0", "0")))
+    redis.answer(*(("taken", "1", "0", "0") if first else ("crowded", "0")))
+    (refusal,) = counting.told
+    if first:
+        assert dict(refusal.headers)[b"retry-after-ms"] == b"2500"
+    else:
+        assert dict(refusal.headers)[b"retry-after"] == b"1"
+    assert redis.settled == [("tenant" if first else "key", 0, 0)]
+    assert counting.tokens_left() == 1000
+    assert counting.money() == counting.money(1) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("silent", [True, False], ids=["no answer", "not reached"])
+def test_without_redis_a_machine_has_its_part_of_the_limit(silent):
+    redis = Redis(reached=silent)
+    counting = sharing(Quota("key", "x", 1000, 10 * PICO, "day"), redis=redis)
+
+    def tried(tokens):
+        made = counting.reservation()
+        if made.take(tokens, 0, counting.told.append):
+            return made
+        redis.answer()
+        if counting.told[-1] is not None:
+            raise counting.told[-1]
+        return made
+
+    first = tried(450)
+    with pytest.raises(RateLimited):
+        tried(100)  # half of a thousand are this machine's
+    with pytest.raises(BudgetExceeded):
+        counting.counts.later(60)
+        tried(200)
+    first.used(Usage(input=450), 4 * PICO)
+    first.end()
+    assert redis.added == [("key", 450, 4 * PICO)]
+    assert set(redis.settled) <= {("key", 0, 0)}, "if it was reserved there, it is no more"
+
+
+def test_of_a_budget_a_machine_has_its_part_of_what_was_left_when_it_last_heard():
+    redis = Redis()
+    counting = sharing(budget(10), redis=redis)
+    made = asking(counting, 100, 0)
+    redis.answer("taken", "0", str(6 * PICO), "0")  # others have spent five
+    made.used(Usage(input=100), PICO)
+    made.end()
+    redis.reached = False
+    assert counting.taken(200, 0) is not None
+    with pytest.raises(BudgetExceeded):
+        counting.taken(1, 0)  # of the four that were left two are this machine's
+
+
+def test_where_it_is_wanted_nothing_is_let_through_without_redis():
+    for redis in (Redis(), Redis(reached=False)):
+        counting = sharing(budget(10), redis=redis, refuses=True)
+        made = counting.reservation()
+        if redis.reached:
+            made.take(1, 1, counting.told.append)
+            redis.answer()
+            (refusal,) = counting.told
+        else:
+            with pytest.raises(Overloaded) as raised:
+                made.take(1, 1, counting.told.append)
+            refusal = raised.value
+        assert isinstance(refusal, Overloaded)
+        assert counting.money() == (0.0, 0.0)
+
+
+def test_what_is_reserved_for_who_has_left_is_given_back_when_that_is_heard():
+    redis = Redis()
+    counting = sharing(budget(10), redis=redis)
+    made = asking(counting)
+    made.cancel()
+    made.end()
+    assert redis.settled == []
+    redis.answer("taken", "1", str(PICO), "0")
+    assert redis.settled == [("key", 0, 0)]
+    assert counting.told == []
+    assert counting.money() == (0.0, 0.0)
+
+
+def test_of_two_quotas_the_one_that_is_heard_before_its_client_leaves_is_settled_once():
+    redis = Redis()
+    counting = sharing(*BOTH, redis=redis)
+    made = asking(counting)
+    redis.answer("taken", "1", str(PICO), "500")
+    made.cancel()
+    made.end()
+    redis.answer("budget", str(10 * PICO))
+    assert redis.settled == [("key", 0, 0)]
+    assert counting.told == []
+    assert counting.tokens_left() == 1000
