@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -18,7 +19,7 @@ from tests.harness import Client, Edge, Process, clean_environment, free_port, w
 from tests.redis_servers import RedisServer
 from tests.replay.canonical import Placeholders, answer_of, delta, line_of, request_of, series
 from tests.replay.client import Connection
-from tests.replay.setups import SETUPS, key
+from tests.replay.setups import SETUPS, key, understood
 from tests.replay.upstream import Exchange, Reply, Upstream
 
 __all__ = ["VARIANTS", "Bench", "Case", "Play"]
@@ -33,6 +34,8 @@ LEAVE_S = 3.0
 BARRIER = "GET /v1/files/barrier HTTP/1.1\r\nhost: localhost\r\nx-request-id: {}\r\nauthorization: Bearer {}\r\n\r\n"
 SCRAPE = f"GET /metrics HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key('admin')}\r\n\r\n".encode()
 STALLED = '"event":"worker stalled'
+BY_CLOCK = '"event":"upstream'
+"""What is told of upstreams and keys is found out by a look now and then, in whichever case that falls."""
 IN_FLIGHT = "edge_requests_in_flight"
 
 
@@ -116,10 +119,17 @@ class Play:
 
 
 class Bench:
-    """One edge. ``whole`` keeps bodies of any length in the records."""
+    """One edge, which knows these settings of ``resilience``. ``whole`` keeps bodies of any length in the records."""
 
     def __init__(
-        self, edge: Path, variant: str, setup: str, folder: Path, simulator: tuple[str, int], whole: bool = False
+        self,
+        edge: Path,
+        variant: str,
+        setup: str,
+        folder: Path,
+        simulator: tuple[str, int],
+        resilience: frozenset[str],
+        whole: bool = False,
     ) -> None:
         self.variant = variant
         self.setup = setup
@@ -134,6 +144,7 @@ class Bench:
         urls = {name: each.url for name, each in self.upstreams.items()} | {"down": f"http://127.0.0.1:{down}"}
         self.redis = RedisServer(folder) if made.redis else None
         config = made.config(urls | ({"redis": self.redis.url()} if self.redis is not None else {}))
+        config = understood(config, resilience)
         self.known = {f"127.0.0.1:{each.port}": f"<{name}>" for name, each in self.upstreams.items()}
         self.known[f"127.0.0.1:{down}"] = "<down>"
         pure = {"EDGE_PURE_PYTHON": "1"} if variant == "pure" else {}
@@ -196,7 +207,7 @@ class Bench:
         """Those since the last time, without the barriers'."""
         lines = self.process.lines[self._seen :]
         self._seen += len(lines)
-        lines = [line for line in lines if '"barrier-' not in line]
+        lines = [line for line in lines if '"barrier-' not in line and BY_CLOCK not in line]
         if any(STALLED in line for line in lines):  # the machine is busy: that says nothing of the tree
             print(f"{self.variant}/{self.setup}: a worker stalled", file=sys.stderr, flush=True)
             lines = [line for line in lines if line.startswith("{") and STALLED not in line]
@@ -335,15 +346,31 @@ def started(
     return Edge(folder, config, env=environment, front=front, program=(str(edge),), start_s=START_S)
 
 
+def known_resilience(edge: Path) -> frozenset[str]:
+    """The settings of ``resilience`` that a tree knows, as its schema says."""
+    got = subprocess.run(
+        [str(edge), "schema"], capture_output=True, text=True, env=clean_environment(), check=True, timeout=START_S
+    )
+    kinds = json.loads(got.stdout)["$defs"].values()
+    return frozenset(name for kind in kinds if "connect_s" in kind.get("properties", {}) for name in kind["properties"])
+
+
 def _request_id(line: Any) -> str:
     return str(line.get("request_id", "")) if isinstance(line, dict) else ""
 
 
 def play_all(
-    edge: Path, variant: str, setup: str, cases: Iterable[Case], folder: Path, simulator: tuple[str, int], whole: bool
+    edge: Path,
+    variant: str,
+    setup: str,
+    cases: Iterable[Case],
+    folder: Path,
+    simulator: tuple[str, int],
+    resilience: frozenset[str],
+    whole: bool,
 ) -> list[dict[str, Any]]:
     """Play cases of one setup on one edge, one after the other."""
-    bench = Bench(edge, variant, setup, folder, simulator, whole)
+    bench = Bench(edge, variant, setup, folder, simulator, resilience, whole)
     try:
         found = []
         for case in cases:

@@ -34,8 +34,17 @@ TIMES = ("duration_ms", "overhead_ms", "waited_ms")
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 NOW = re.compile(r'("created(?:_at)?": ?)(1\d{9})\b')
 DAY_S = 86400
-UNSEEN = ("process_", "edge_connections", "edge_build_info")
-"""Metrics of the machine and the build, or of when connections close."""
+UNSEEN = (
+    "process_",
+    "edge_build_info",
+    "edge_connections",
+    "edge_event_loop_lag",
+    "edge_gc_pause",
+    "edge_log_queue",
+    "edge_upstream_connections",
+    "edge_upstream_keys",
+)
+"""Metrics of the machine and the build, of when connections close, or of what is looked at now and then."""
 
 WEIGHED = "edge_cache_size_bytes"
 """A stored stream weighs by the pieces that it came in."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.harness import Simulator
-from tests.replay.bench import VARIANTS, play_all
+from tests.replay.bench import VARIANTS, known_resilience, play_all
 from tests.replay.corpus import corpus
 from tests.replay.setups import SETUPS
 
@@ -31,13 +31,19 @@ def chosen(only: list[str], variants: tuple[str, ...] = VARIANTS) -> dict[tuple[
 
 
 def play_portion(
-    edge: Path, variant: str, setup: str, titles: list[str], simulator: tuple[str, int], whole: bool
+    edge: Path,
+    variant: str,
+    setup: str,
+    titles: list[str],
+    simulator: tuple[str, int],
+    resilience: frozenset[str],
+    whole: bool,
 ) -> list[dict[str, Any]]:
     """In a process of its own: cases are functions, which do not travel, so they are found by title."""
     wanted = set(titles)
     cases = [case for case in corpus() if case.title in wanted]
     with tempfile.TemporaryDirectory(prefix="replay-") as folder:
-        return play_all(edge, variant, setup, cases, Path(folder), simulator, whole)
+        return play_all(edge, variant, setup, cases, Path(folder), simulator, resilience, whole)
 
 
 def play(
@@ -50,12 +56,13 @@ def play(
         for at in range(0, len(titles), SETUPS[setup].portion)
     ]
     portions.sort(key=lambda portion: -len(portion[2]))
+    resilience = known_resilience(edge)
     simulator = Simulator()
     place = ("127.0.0.1", int(simulator.url.rpartition(":")[2]))
     try:
         spawn = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(max_workers=max(1, jobs), mp_context=spawn) as pool:
-            waiting = [pool.submit(play_portion, edge, *portion, place, whole) for portion in portions]
+            waiting = [pool.submit(play_portion, edge, *portion, place, resilience, whole) for portion in portions]
             for done in as_completed(waiting):
                 yield done.result()
     finally:

@@ -9,12 +9,53 @@ from typing import Any
 
 from tests.harness import providers
 
-__all__ = ["LIMITED", "SETUPS", "Setup", "key"]
+__all__ = ["LIMITED", "PAIRED", "RESTING", "SETUPS", "Setup", "key", "understood"]
 
 Urls = dict[str, str]
 LOG = {"log": {"level": "info", "format": "json"}}
-QUICK = {"stream_keepalive_s": 0, "connect_s": 2, "first_content_s": 0.6, "attempt_s": 0.6, "idle_s": 0.6, "total_s": 5}
-PATIENT = {"connect_s": 2, "first_content_s": 30, "attempt_s": 30, "idle_s": 30, "total_s": 40, "stream_keepalive_s": 0}
+ALONE = {"breaker": {"failures": 1_000_000}, "retries": 0}
+"""What one case has an upstream do says nothing to the next: no breaker opens, and no budget of retries is used up. Where a
+tree does not know these settings, `understood` leaves them out."""
+QUICK = {
+    **ALONE,
+    "stream_keepalive_s": 0,
+    "connect_s": 2,
+    "first_content_s": 0.6,
+    "attempt_s": 0.6,
+    "idle_s": 0.6,
+    "total_s": 5,
+}
+PATIENT = {
+    **ALONE,
+    "connect_s": 2,
+    "first_content_s": 30,
+    "attempt_s": 30,
+    "idle_s": 30,
+    "total_s": 40,
+    "stream_keepalive_s": 0,
+}
+
+
+PAIRED = {
+    "duo": ("a/first", "b/second"),
+    "duo-anthropic": ("a-anthropic/first", "b-anthropic/second"),
+    "over": ("a-anthropic/first", "b/second"),
+    "back": ("a/first", "b-anthropic/second"),
+}
+RESTING = tuple(
+    f"{form}{stream}-{status}"
+    for form in ("chat", "messages", "chat-over", "messages-back", "responses")
+    for stream in ("", "-stream")
+    for status in ("429", "503", "advice")
+)
+"""Cases in which an upstream asks to be left alone, by what they are named after. A key rests for one model, so each of these
+has models of its own, and aliases of them."""
+
+
+def understood(config: dict[str, Any], resilience: frozenset[str]) -> dict[str, Any]:
+    """A configuration for a tree that knows these settings of ``resilience``."""
+    known = {name: value for name, value in config["resilience"].items() if name in resilience}
+    return config | {"resilience": known}
 
 
 def key(name: str) -> str:
@@ -78,14 +119,13 @@ def quick(urls: Urls) -> dict[str, Any]:
     for name in ("a", "b", "down"):
         for suffix, dialect in (("", "openai"), ("-anthropic", "anthropic")):
             own[name + suffix] = {"dialect": dialect, "base_url": f"{urls[name]}/v1", "models": []}
-    pairs = {
-        "duo": ("a/first", "b/second"),
-        "duo-anthropic": ("a-anthropic/first", "b-anthropic/second"),
-        "over": ("a-anthropic/first", "b/second"),
-        "back": ("a/first", "b-anthropic/second"),
+    pairs: dict[str, tuple[str, ...]] = {
+        **PAIRED,
         "gone": ("down/first", "b/second"),
         "thrice": ("a/first", "a/second", "b/third"),
     }
+    for name, to in PAIRED.items():
+        pairs |= {f"{name}-{case}": tuple(f"{each}-{case}" for each in to) for case in RESTING}
     models: dict[str, Any] = {
         name: {"strategy": "failover", "upstreams": [{"to": each} for each in to]} for name, to in pairs.items()
     }

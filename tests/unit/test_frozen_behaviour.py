@@ -12,6 +12,8 @@ import pytest
 from tests.replay.canonical import Placeholders, answer_of, body_of, delta, fields_of, line_of, request_of, series
 from tests.replay.client import Answer
 from tests.replay.compare import Intended, differences, read_intended, read_play, report
+from tests.replay.corpus.bodies import faulty_model
+from tests.replay.setups import PAIRED, RESTING, SETUPS, understood
 
 TESTS = Path(__file__).parents[1]
 LINE = '{"request_id":"%s","status":200,"duration_ms":%s,"cost_usd":0.00009,"timestamp":"2026-11-23T09:00:00.1Z"}'
@@ -130,6 +132,21 @@ class TestCompare:
         path.write_text('{"case":"a"}\n{"case":"a"}\n')
         with pytest.raises(ValueError, match="twice"):
             read_play(path)
+
+
+def test_a_tree_is_given_the_settings_that_it_knows():
+    config = {"models": {}, "resilience": {"connect_s": 2, "retries": 0, "breaker": {"failures": 9}}}
+    assert understood(config, frozenset({"connect_s"})) == {"models": {}, "resilience": {"connect_s": 2}}
+    assert understood(config, frozenset(config["resilience"])) == config
+
+
+def test_who_is_asked_to_leave_a_key_alone_shares_no_model_with_another_case():
+    aliases = SETUPS["quick"].config(dict.fromkeys(("openai", "anthropic", "a", "b", "down"), "http://x"))["models"]
+    resting = {name: [each["to"] for each in aliases[name]["upstreams"]] for name in aliases if name.endswith(RESTING)}
+    assert len(resting) == len(PAIRED) * len(RESTING)
+    assert all(to.endswith(RESTING) for upstreams in resting.values() for to in upstreams)
+    assert faulty_model("openai", "429-retry-3", 1) != faulty_model("openai", "429-retry-3", 2)
+    assert faulty_model("openai", "500", 1) == faulty_model("openai", "500", 2) == "openai/sim-500"
 
 
 def test_nothing_that_plays_imports_the_edge():

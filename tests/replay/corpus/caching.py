@@ -246,7 +246,7 @@ def cases() -> Iterator[Case]:
     }  # fmt: skip
     for name, play in ones.items():
         yield Case("cached", f"cache/{name}", play)
-    for fault in ("500", "429", "cut-3", "half-2", "inband-3", "refusal", "words-0", "empty"):
+    for fault in ("500", "429-noretry", "cut-3", "half-2", "inband-3", "refusal", "words-0", "empty"):
         for path, provider in ((CHAT, "openai"), (MESSAGES, "anthropic")):
             for more in ({}, {"stream": True}):
                 title = f"not-kept{path.removeprefix('/v1')}{'-stream' * bool(more)}/{fault}"

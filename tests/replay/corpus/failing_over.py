@@ -11,6 +11,7 @@ from tests.replay.bench import Case, Play
 from tests.replay.corpus.bodies import CHAT, COUNT, MESSAGES, RESPONSES, body_for
 from tests.replay.corpus.leaving import HEAD, framed
 from tests.replay.corpus.odd_answers import COMPLETION, MESSAGE, ends
+from tests.replay.setups import RESTING
 from tests.replay.upstream import Exchange, Reply
 
 OPENAI = b'{"error":{"message":"No luck.","type":"server_error","param":null,"code":"%d"}}'
@@ -86,8 +87,12 @@ def good(api: str, stream: bool) -> Reply:
     return chunked(STREAMS[api]) if stream or api not in WHOLE else answer(WHOLE[api])
 
 
-def pair(form: str, fault: Reply, second: Reply, stream: bool, **more: Any):
+def pair(form: str, fault: Reply, second: Reply, stream: bool, rests: str = "", **more: Any):
+    """`rests` is the status, or whatever else, by which a key is left alone then."""
     path, model, _, _ = PAIRS[form]
+    resting = f"{form}{'-stream' * stream}-{rests}"
+    if resting in RESTING:
+        model = f"{model}-{resting}"
 
     def play(p: Play) -> None:
         p.script("a", fault)
@@ -150,7 +155,9 @@ def cases() -> Iterator[Case]:
             kind = f"{form}{'-stream' * stream}"
             for name, fault in failures(first).items():
                 if form in ("chat", "messages") or not name.isdigit() or int(name) in (400, 429, 500):
-                    yield Case("quick", f"failover/{kind}/{name}", pair(form, fault, good(second, stream), stream))
+                    yield Case(
+                        "quick", f"failover/{kind}/{name}", pair(form, fault, good(second, stream), stream, name[4:])
+                    )
             if form != "responses":
                 for name, fault in list(silences(first).items())[: 4 if stream else 1]:
                     play = pair(form, fault, good(second, stream), stream)
@@ -161,8 +168,8 @@ def cases() -> Iterator[Case]:
         for status in (400, 401, 404, 429, 500, 503):
             error = answer((ANTHROPIC if second == "messages" else OPENAI) % status, status, retry_after="4")
             fault = failures(first)["503"]
-            yield Case("quick", f"all-fail/{form}/{status}", pair(form, fault, error, False))
-            yield Case("quick", f"all-fail/{form}-stream/{status}", pair(form, fault, error, True))
+            yield Case("quick", f"all-fail/{form}/{status}", pair(form, fault, error, False, str(status)))
+            yield Case("quick", f"all-fail/{form}-stream/{status}", pair(form, fault, error, True, str(status)))
     stored = scripted(RESPONSES, "duo", [failures("chat")["500"]], [answer(b'{"id":"resp_2"}')], store=True)
     yield Case("quick", "failover/responses-stored/500", stored)
     stored = scripted(RESPONSES, "duo", [failures("chat")["429"]], [answer(b'{"id":"resp_2"}')], store=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.replay.bench import Case, Play
-from tests.replay.corpus.bodies import CHAT, COMPLETIONS, COUNT, EMBEDDINGS, MESSAGES, RESPONSES, body_for
+from tests.replay.corpus.bodies import CHAT, COMPLETIONS, COUNT, EMBEDDINGS, MESSAGES, RESPONSES, body_for, faulty_model
 
 STATUSES = (400, 401, 402, 403, 404, 405, 408, 409, 413, 422, 425, 429, 500, 501, 502, 503, 504, 529, 599)
 REFUSED = (
@@ -55,9 +55,9 @@ FORMS: dict[str, tuple[str, str, dict[str, Any]]] = {
 SHORT = ("chat", "chat-stream", "chat-stream-translated", "messages-stream", "messages-translated", "responses-stream")
 
 
-def faulty(path: str, provider: str, more: dict[str, Any], fault: str):
+def faulty(path: str, model: str, more: dict[str, Any]):
     def play(p: Play) -> None:
-        p.client().post(path, body_for(path, f"{provider}/sim-{fault}", p.said, **more))
+        p.client().post(path, body_for(path, model, p.said, **more))
 
     return play
 
@@ -71,9 +71,10 @@ def silent(path: str, provider: str, more: dict[str, Any], fault: str):
 
 
 def cases() -> Iterator[Case]:
-    for form, (path, provider, more) in FORMS.items():
+    for number, (form, (path, provider, more)) in enumerate(FORMS.items()):
         for fault in FAULTS:
-            yield Case("plain", f"faults/{form}/{fault}", faulty(path, provider, more, fault))
+            model = faulty_model(provider, fault, number)
+            yield Case("plain", f"faults/{form}/{fault}", faulty(path, model, more))
     for form in SHORT:
         path, provider, more = FORMS[form]
         for fault in SILENT if "stream" in form else SILENT[:3]:  # JSON has no events to stall in

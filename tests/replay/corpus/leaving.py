@@ -76,14 +76,17 @@ def leaves(form: str, phase: str, how: str, setup: str):
 
 
 def half_closed(form: str):
-    """A client that says that it will send no more, and waits."""
-    path, model, _, _, more = FORMS[form]
+    """A client that says that it will send no more, once its request is under way, and waits."""
+    path, model, upstream, _, more = FORMS[form]
 
     def play(p: Play) -> None:
+        p.script(upstream, sends())
         client = p.client()
         client.send(client.form("POST", path, body_for(path, model, p.said, **more)))
+        p.asked(upstream)
         client.half_close()
         client.answer()
+        p.left(upstream)
 
     return play
 
