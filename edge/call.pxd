@@ -17,4 +17,5 @@ cdef class Call(Inquiry):
 
     cpdef arrive(self, Head head, dict varying, str peer, double received_at, object state)
     cpdef double overhead_s(self)
+    cpdef str found(self)
     cpdef object record(self)

@@ -74,6 +74,12 @@ class Call(Inquiry):
         """Seconds this request has taken so far, without what was spent upstream."""
         return max(0.0, perf_counter() - self.received_at - self.ledger.upstream_s)
 
+    def found(self) -> str:
+        """What was found of personal data, in the request and, as far as it has come, in the answer."""
+        attempt = self.ledger.attempt
+        answered = attempt.found if attempt is not None else ""
+        return f"{self.pii},{answered}" if self.pii and answered else self.pii or answered
+
     # What became of it.
 
     def record(self) -> RequestRecord:
@@ -113,7 +119,7 @@ class Call(Inquiry):
             model,
             model if model and model in self.state.settings.models else "",
             self.peer,
-            self.pii,
+            self.found(),
             len(self.body),
             self.reply.sent,
             ledger.hedge,

@@ -220,7 +220,7 @@ class Gateway:
         """Tell what was found in the call's body; whether another is to be its payload, whole. Raises PiiBlocked."""
         call.pii = redacted.told
         for kind, found in redacted.findings():
-            self._count("edge_pii_findings_total", kind, redacted.policy.mode, amount=found)
+            self._count("edge_pii_findings_total", "request", kind, redacted.policy.mode, amount=found)
         refusal = redacted.refusal()
         if refusal is not None:
             raise refusal

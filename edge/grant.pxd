@@ -6,5 +6,7 @@ cdef class Grant:
     cdef readonly tuple choices, context_length, content_policy, upstreams
     cdef readonly bytes identity
     cdef readonly bint alone
-    cdef readonly object pii
+    cdef readonly object pii, answers
     cdef readonly Quotas quotas
+
+    cpdef object watch(self)

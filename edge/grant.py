@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edge.config import CacheMode
+from edge.guard.answers import Watch
 from edge.guard.pii import Policy
 from edge.guard.quotas import Quotas
 from edge.upstreams.choice import Choice
@@ -19,9 +20,9 @@ class Grant:
     ``content_policy`` are the choices to go on with where a provider refuses a request for its length, or for what it
     says.
 
-    ``pii`` is what is done about personal data in the request, None for nothing; ``quotas`` are the
-    tokens and the money that its requests count against, None where they do not. ``cache`` says how the answers are
-    cached, with ``identity`` as the part of their cache key that is not the request. It never changes.
+    ``pii`` is what is done about personal data in the request, ``answers`` in what is answered, None for nothing;
+    ``quotas`` are the tokens and the money that its requests count against, None where they do not. ``cache`` says how
+    the answers are cached, with ``identity`` as the part of their cache key that is not the request. It never changes.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Grant:
         context_length: tuple[Choice, ...] = (),
         content_policy: tuple[Choice, ...] = (),
         pii: Policy | None = None,
+        answers: Policy | None = None,
         quotas: Quotas | None = None,
     ) -> None:
         self.alias = alias
@@ -44,6 +46,11 @@ class Grant:
         self.cache: CacheMode = cache
         self.identity = identity
         self.pii = pii
+        self.answers = answers
         self.quotas = quotas
         self.upstreams: tuple[Upstream, ...] = tuple([each for choice in choices for each in choice.upstreams])
         self.alone = len(self.upstreams) == 1 and not self.upstreams[0].provider.takes_turns
+
+    def watch(self) -> Watch | None:
+        """Over one answer."""
+        return None if self.answers is None else Watch(self.answers)

@@ -74,6 +74,11 @@ class Tried(Protocol):
         ...
 
     @property
+    def found(self) -> str:
+        """What was found in the answer of personal data."""
+        ...
+
+    @property
     def broke(self) -> bool:
         """Whether the answer is a stream that told of a failure."""
         ...

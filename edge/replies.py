@@ -87,7 +87,7 @@ def reply(call: Call, status: int, headers: Headers, body: bytes) -> None:
     else:
         restorer, told.restorer = told.restorer, None
         if restorer is not None:
-            body = restorer.whole(body, stream=is_stream(headers))
+            body = restorer.whole_answer(body, stream=is_stream(headers))
         start_reply(call, status, headers, len(body))
     told.write(body)
     told.end()
@@ -195,8 +195,8 @@ def with_ours(call: Call, headers: Headers, size: int | None, answered: bool) ->
     headers += ledger.cache.fields
     if ledger.attempt is not None and answered and (dropped := ledger.attempt.dropped):
         headers.append((b"x-edge-dropped", ", ".join(dropped).encode("ascii")))
-    if call.pii:
-        headers.append((b"x-edge-pii", call.pii.encode("ascii")))
+    if found := call.found():
+        headers.append((b"x-edge-pii", found.encode("ascii")))
     edge_ms = hundredths(call.overhead_s() * 1000)
     if size is not None:
         headers.append((b"x-edge-overhead-ms", edge_ms))

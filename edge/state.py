@@ -95,10 +95,13 @@ class State:
         # Those of the aliases to go on with as well: what is asked is asked of theirs with the same body.
         aliases = [choice.group.alias for choice in (*choices, *longer, *freer)]
         modes = [settings.models[each].pii for each in aliases if each]
-        asked = [each.request for each in modes if each is not None]
-        policy = self._policies[pii.mode_for(settings.pii.request, key.pii, *asked)]
+        own = [each for each in (key.pii, *modes) if each is not None]
+        policy = self._policies[pii.mode_for(settings.pii.request, *[each.request for each in own])]
+        answers = self._policies[pii.mode_for(settings.pii.response, *[each.response for each in own])]
+        if route.counts or route.api == "embeddings":
+            answers = None  # they are numbers
         quotas = self._quotas(key, alias, label, choices)
-        grant = Grant(alias, label, choices, context_length=longer, content_policy=freer, pii=policy, quotas=quotas)
+        grant = Grant(alias, label, choices, "off", b"", longer, freer, policy, answers, quotas)
         mode = mode_for(settings.cache.mode, key.cache, settings.models[alias].cache if alias else None)
         if mode == "off" or not grant.upstreams:
             return grant
@@ -109,7 +112,7 @@ class State:
         ]
         owner = owner_of(settings.cache.scope, key.tenant, key.id)
         told = identity(settings.cache.scope, owner, settings.translation.strict, targets)
-        return Grant(alias, label, choices, mode, told, longer, freer, policy, quotas)
+        return Grant(alias, label, choices, mode, told, longer, freer, policy, answers, quotas)
 
     def _quotas(self, key: Key, alias: str, label: str, choices: tuple[Choice, ...]) -> Quotas | None:
         """What the requests count against. They may cost as much as at the dearest upstream that is asked first."""

@@ -84,6 +84,8 @@ def request_key(call: Call, granted: bytes, body: dict[str, Any]) -> bytes:
     headers = [b"%b: %b" % field for field in select_fields(call.head.headers, NAMED, NAMED_PREFIXES)]
     policy = call.grant.pii
     redaction = UNREDACTED if policy is None else policy.version
+    if call.grant.answers is not None:
+        redaction += call.grant.answers.version
     context = (granted, redaction, call.head.route.upstream.encode(), call.head.query, *headers)
     if call.head.route.dialect == "anthropic":
         body = without_billing(body)

@@ -99,6 +99,7 @@ class Server(Settings, frozen=True, kw_only=True):
 
 CacheMode = Literal["off", "deterministic", "all"]
 PiiMode = Literal["off", "detect", "pseudonymize", "mask", "block"]
+PiiAnswerMode = Literal["off", "detect", "mask", "block"]
 PiiKind = Literal["email", "phone", "ssn", "card", "iban", "ip", "secret"]
 
 
@@ -106,10 +107,12 @@ class PiiModes(Settings, frozen=True, kw_only=True):
     """A key's, or an alias's."""
 
     request: PiiMode | None = None
+    response: PiiAnswerMode | None = None
 
 
 class Pii(Settings, frozen=True, kw_only=True):
     request: PiiMode = "off"
+    response: PiiAnswerMode = "off"
     kinds: Annotated[list[PiiKind], Meta(min_length=1)] = field(
         default_factory=lambda: ["email", "phone", "ssn", "card", "iban", "ip", "secret"]
     )

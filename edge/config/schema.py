@@ -34,7 +34,7 @@ SECTIONS = {
     "models.ALIAS.fallbacks": "other aliases to go on with: a list for any failure, or by what it is",
     "models.ALIAS.price": "a price of your own for the alias, with the keys of providers.NAME.prices",
     "cache": "answers that are kept and shared",
-    "pii": "personal data and secrets in what is asked",
+    "pii": "personal data and secrets in what is asked and answered",
     "auth.keys[].pii": "modes of this key's own",
     "models.ALIAS.pii": "modes of this alias's own",
     "cache.memory": "those in each worker's memory",

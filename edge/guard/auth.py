@@ -61,7 +61,7 @@ class Key:
     requests_per_minute: int | None = None
     concurrency: int | None = None
     cache: config.CacheMode | None = None
-    pii: config.PiiMode | None = None
+    pii: config.PiiModes | None = None
     priority: int = 0
     tokens_per_minute: int | None = None
     budget: config.Budget | None = None
@@ -209,7 +209,7 @@ def key_from(entry: config.Key) -> Key:
         entry.requests_per_minute,
         entry.concurrency,
         entry.cache,
-        entry.pii.request if entry.pii is not None else None,
+        entry.pii,
         entry.priority,
         entry.tokens_per_minute,
         entry.budget,

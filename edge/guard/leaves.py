@@ -293,7 +293,7 @@ def _is_short(body: bytes, leaf: Leaf) -> bool:
 def _is_sealed(body: bytes, key: bytes, kind: bytes, leaf: Leaf) -> bool:
     """Whether a string that may be signed, or a file, in an object of that type, is."""
     if key == b"thinking":
-        return kind == b"thinking"
+        return kind in (b"thinking", b"thinking_delta")
     if kind == b"text":
         return False
     if key in FILES and kind not in (b"base64", b"redacted_thinking") and _is_short(body, leaf):

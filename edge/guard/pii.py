@@ -22,7 +22,17 @@ from edge.errors import EdgeError, PiiBlocked
 from edge.guard.leaves import END, JSON, KEY, NUMBER, PAUSE, PIECE, TEXT, Leaf, Leaves
 from edge.slices import Steps, finished
 
-__all__ = ["PSEUDONYM", "Policy", "Redacted", "mode_for", "policies", "redact", "redact_now"]
+__all__ = [
+    "PSEUDONYM",
+    "Policy",
+    "Redacted",
+    "looked_through",
+    "may_be_in",
+    "mode_for",
+    "policies",
+    "redact",
+    "redact_now",
+]
 
 VERSION = b"2"
 """Of what is found and of what stands for it: answers to what another version made of a request are another's."""
@@ -117,6 +127,11 @@ class Redacted:
     def findings(self) -> list[tuple[str, int]]:
         return [(kind, count) for kind, count in zip(KINDS, self.counts, strict=True) if count]
 
+    def change(self, body: bytes | None) -> None:
+        """It is this one with placeholders, None for none."""
+        if body is not None and self.policy.mode != "detect":
+            self.body = body
+
     def stand_in(self, kind: int, text: str) -> str | None:
         """What stands for what was found; None for what is allowed."""
         if self.policy.allows(kind, text):
@@ -133,7 +148,7 @@ class Redacted:
             number += 1
 
     def refusal(self) -> EdgeError | None:
-        """Why the request goes no further, if it does not."""
+        """Why it goes no further, if it does not."""
         if self.policy.mode != "block" or not self.told:
             return None
         return PiiBlocked(f"The request has personal data or secrets in it, which may not be sent: {self.told}.")
@@ -147,12 +162,28 @@ def redact_now(policy: Policy, body: bytes, tenant: str = "") -> Redacted:
 def redact(policy: Policy, body: bytes, tenant: str = "") -> Steps[Redacted]:
     """What becomes of a JSON body that has been found sound."""
     made = Redacted(policy, body, tenant)
-    # Most have nothing in them, and one pass over the whole says so. Escapes could hide it.
-    if len(body) > PIECE or _hides(body, 0, len(body)) or may_have(body, policy.mask):
-        changed = yield from _changed(made, body, data=False)
-        if changed is not None and policy.mode != "detect":
-            made.body = changed
+    if may_be_in(body, policy):
+        made.change((yield from _changed(made, body, data=False)))
     return made
+
+
+def looked_through(policy: Policy, body: bytes) -> Steps[Redacted]:
+    """The same for what need not be JSON."""
+    made = Redacted(policy, body)
+    if may_be_in(body, policy):
+        if (yield from _is_json(body)):
+            made.change((yield from _changed(made, body, data=False)))
+        else:
+            parts = [body[at : at + PIECE] for at in range(0, len(body), PIECE)]
+            made.change((yield from _long(made, b"", parts, quoted=False)))
+    return made
+
+
+def may_be_in(body: bytes, policy: Policy) -> bool:
+    """Whether there may be anything in it. Most have nothing, and one pass over the whole says so, if it is short and
+    has no escapes that could hide it.
+    """
+    return len(body) > PIECE or _hides(body, 0, len(body)) or may_have(body, policy.mask)
 
 
 class Edited:
@@ -348,10 +379,10 @@ def _quoted(text: bytes) -> Steps[bytes]:
         yield
 
 
-def _long(made: Redacted, key: bytes, parts: list[bytes]) -> Steps[bytes | None]:
-    """Of a string that is looked at a piece at a time."""
+def _long(made: Redacted, key: bytes, parts: list[bytes], *, quoted: bool = True) -> Steps[bytes | None]:
+    """Of a text that is looked at a piece at a time, as it stands in a JSON string if it is to be `quoted`."""
     scanner = StreamScanner(made.policy.mask, code=True, key=key)
-    characters = getincrementaldecoder("utf-8")()
+    characters = getincrementaldecoder("utf-8")("surrogateescape")
     out = BytesIO()
     changed, before, seen = False, -1, 0
     for part in [*parts, None]:
@@ -362,7 +393,8 @@ def _long(made: Redacted, key: bytes, parts: list[bytes]) -> Steps[bytes | None]
             new = made.stand_in(kind, text) if kind >= 0 else None
             before = -1 if new is None else kind
             changed = changed or new is not None
-            out.write(_encode(text if new is None else new)[1:-1])
+            said = text if new is None else new
+            out.write(_encode(said)[1:-1] if quoted else said.encode("utf-8", "surrogateescape"))
             seen += 1
             if seen % AT_A_TIME == 0:
                 yield

@@ -112,7 +112,7 @@ FAMILIES = (
         COUNTER,
         "edge_pii_findings_total",
         "Personal data and secrets found, by what is done about them.",
-        ("kind", "mode"),
+        ("side", "kind", "mode"),
     ),
     Family(COUNTER, "edge_cost_usd_total", "What the providers' answers cost.", ("provider", "model", "tenant")),
     Family(

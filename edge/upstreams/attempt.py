@@ -18,7 +18,7 @@ from edge.slices import LARGE, Done, Job, Work, in_thread
 from edge.upstreams.clocks import Deadline
 from edge.upstreams.collected import Collected
 from edge.upstreams.desk import Desk, Outcome
-from edge.upstreams.large import Outline
+from edge.upstreams.large import Outline, in_steps
 from edge.upstreams.receiver import Receiver
 from edge.upstreams.relay import EventRelay
 from edge.upstreams.retry import (
@@ -123,8 +123,8 @@ class Attempt(Receiver):
     # Sending.
 
     def cross(self) -> None:
-        tried = self._tried
-        tried.crossing = tried.provider.crossing(self._inquiry, tried.upstream.model)
+        inquiry, tried = self._inquiry, self._tried
+        tried.crossing, tried.watch = tried.provider.crossing(inquiry, tried.upstream.model), inquiry.grant.watch()
 
     def send(self) -> None:
         inquiry, tried = self._inquiry, self._tried
@@ -150,7 +150,7 @@ class Attempt(Receiver):
             self._outcome.again(tried, status)
         if is_stream(status, self._index, self._inquiry.payload.stream):
             self._enter(HOLD)
-            self._relay = EventRelay(self._crossing())
+            self._relay = EventRelay(self._crossing(), self._tried.watch)
         elif is_for_nobody(tried, status):
             self._enter(EXCERPT)
             self._timer = asyncio.get_running_loop().call_later(EXCERPT_S, self._look_at_excerpt)
@@ -258,11 +258,14 @@ class Attempt(Receiver):
         failure = failure_of(status, body)
         if route.counts:
             check_count(status, body)
-        if not crossing.translates or status >= 400 or is_brief(body):
-            status, body = crossing.answer(status, body)
+        if crossing.translates and status < 400 and not is_brief(body):
+            self._answer_in_steps(crossing, status, body, failure)
+            return
+        status, body = crossing.answer(status, body)
+        if tried.watch is None or status >= 400:
             self._answer(status, body, failure)
         else:
-            self._translate_large(status, body, failure)
+            self._answer_in_steps(None, status, body, failure)
 
     def _check(self, status: int, body: bytes) -> None:
         """Raises what `check_status` does. An error inside a 200 has the `status` that it should have had."""
@@ -271,8 +274,10 @@ class Attempt(Receiver):
             self._outcome.again(tried, status)
         check_status(tried, self._inquiry.head.route.endpoint, status, body)
 
-    def _translate_large(self, status: int, body: bytes, failure: AttemptFailed | None) -> None:
-        work = Work(self._crossing().large_answer(body))
+    def _answer_in_steps(
+        self, crossing: Crossing | None, status: int, body: bytes, failure: AttemptFailed | None
+    ) -> None:
+        work = Work(in_steps(crossing, self._tried.watch, body))
         self._job = self._desk.slices.add(work.step, self._then(lambda: self._answer(status, work.result, failure)))
 
     def _answer(self, status: int, body: bytes, failure: AttemptFailed | None) -> None:
@@ -322,12 +327,12 @@ class Attempt(Receiver):
         if ready := relay.take(data):
             inquiry.reply.write(ready)
         self._deadline.heard |= relay.moved
-        if relay.stream.finished or relay.stream.failed or inquiry.reply.congested():
+        if relay.stream.finished or relay.stream.failed or relay.refused or inquiry.reply.congested():
             self._go_on()
 
     def _go_on(self) -> None:
         """What is next, once the client has taken what it has?"""
-        inquiry, stream = self._inquiry, self._events().stream
+        inquiry, stream = self._inquiry, self._events().checked()
         if inquiry.reply.congested():
             if not self._waits:
                 self._waits = True
@@ -365,6 +370,7 @@ class Attempt(Receiver):
         inquiry, relay, stream = self._inquiry, self._events(), self._events().stream
         if self._state == REST and (rest := relay.rest(bytes(self._ready))):
             inquiry.reply.write(rest)
+        relay.checked()
         if not stream.failed and not relay.complete:
             raise UpstreamStreamBroken
         self._deadline.stop()

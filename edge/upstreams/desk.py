@@ -108,6 +108,9 @@ class Desk:
     def asked(self, tried: Tried, label: str, error: Exception | None) -> None:
         """Count a request to a provider for a model of this label, which ended with `error`, if with one."""
         provider, status = tried.provider.name, tried.status
+        if tried.watch is not None:
+            for kind, found in tried.watch.findings():
+                self.meter.count("edge_pii_findings_total", "response", kind, tried.watch.mode, amount=found)
         if not status:
             self.meter.count("edge_upstream_requests_total", provider, label, code_of_attempt(0, error))
             return

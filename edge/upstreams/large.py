@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from edge._fast import JSONError, JSONScanner
 from edge.dialects.abridged import MAX_MESSAGE
+from edge.dialects.crossing import Crossing
 from edge.dialects.translators import TOO_LARGE
 from edge.errors import UpstreamBadResponse
+from edge.slices import Steps
+from edge.upstreams.relay import Watch
 
-__all__ = ["Outline"]
+__all__ = ["Outline", "in_steps"]
 
 MAX_PART = 65536
 ENDLESS = 1 << 62
@@ -56,3 +59,12 @@ class Outline:
             parts.append(b'"%b":%b' % (name.encode(), value) if name.isidentifier() else b"")
         self.text = b"{%b}" % b",".join(filter(None, parts))
         return True
+
+
+def in_steps(crossing: Crossing | None, watch: Watch | None, body: bytes) -> Steps[bytes]:
+    """An answer for the client: translated, if there is a `crossing`, and looked through, if there is a `watch`."""
+    if crossing is not None:
+        body = yield from crossing.large_answer(body)
+    if watch is not None:
+        body = yield from watch.answer(body)
+    return body

@@ -9,6 +9,11 @@ cdef class EventRelay:
     cdef readonly Stream stream
     cdef bytearray _held
     cdef bint _cut_event, _translates
+    cdef object _watch
+
+    cpdef Stream checked(self)
+    cdef bytes _take(self, bytes chunk)
+    cdef bytes _take_end(self)
 
     cpdef bytes rest(self, bytes after)
     cpdef bytes take(self, bytes chunk)

@@ -7,21 +7,58 @@ that a keep-alive stands between two events.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from edge._fast import SSEDecoder, SSELimitError
 from edge.dialects.crossing import Crossing
 from edge.dialects.failures import is_json
+from edge.dialects.stream import Stream
 from edge.errors import UpstreamBadResponse
+from edge.slices import Steps
 
-__all__ = ["EventRelay"]
+__all__ = ["EventRelay", "Watch"]
 
 GROWING = 1024
 """Bytes of an event under way from which on more of it is a sign of progress: no heartbeat is so long."""
 
 
-class EventRelay:
-    """Relays one stream of server-sent events. ``crossing`` knows what the events mean; ``stream`` reads them."""
+class Watch(Protocol):
+    """Over what an answer says, which may leave nothing more to be told of it: then it is ``over``."""
 
-    def __init__(self, crossing: Crossing) -> None:
+    over: bool
+
+    @property
+    def mode(self) -> str: ...
+
+    @property
+    def told(self) -> str:
+        """What was found, for a header and a log."""
+        ...
+
+    def findings(self) -> list[tuple[str, int]]:
+        """The same, by kind."""
+        ...
+
+    def answer(self, body: bytes) -> Steps[bytes]:
+        """A whole answer. Raises PiiBlocked."""
+        ...
+
+    def feed(self, data: bytes) -> bytes: ...
+
+    def end(self) -> bytes: ...
+
+    def refuse(self) -> None:
+        """Raises why it is over."""
+        ...
+
+
+class EventRelay:
+    """Relays one stream of server-sent events. ``crossing`` knows what the events mean; ``stream`` reads them;
+    ``watch`` is over what the client is told.
+    """
+
+    def __init__(self, crossing: Crossing, watch: Watch | None = None) -> None:
+        self._watch = watch
         self._crossing = crossing
         self.stream = crossing.begin_stream()
         self._decoder = SSEDecoder()
@@ -34,6 +71,17 @@ class EventRelay:
         return self.stream.finished or (not self._cut_event and self.stream.complete_at_end())
 
     @property
+    def refused(self) -> bool:
+        """Whether there was something in it that the client must not be told."""
+        return self._watch is not None and self._watch.over
+
+    def checked(self) -> Stream:
+        """The ``stream``. Raises PiiBlocked where it is `refused`."""
+        if self._watch is not None and self._watch.over:
+            self._watch.refuse()
+        return self.stream
+
+    @property
     def moved(self) -> bool:
         """Whether more than heartbeats has come since this was last asked."""
         stream = self.stream
@@ -43,12 +91,16 @@ class EventRelay:
 
     def rest(self, after: bytes) -> bytes:
         """What ends a stream whose terminal event has come: what is held back, and the bytes that came `after` it."""
-        return self._crossing.finish() if self._crossing.translates else bytes(self._held) + after
+        rest = self._crossing.finish() if self._crossing.translates else bytes(self._held) + after
+        return rest if self._watch is None else self._watch.feed(rest) + self._watch.end()
 
     def take(self, chunk: bytes) -> bytes:
-        """Decode the next bytes; return what of them is for the client now: those up to the end of the latest whole
-        event, or the events translated. Raises UpstreamBadResponse.
-        """
+        """The next bytes: what of them, and of what was held, is for the client now. Raises UpstreamBadResponse."""
+        ready = self._take(chunk)
+        return ready if self._watch is None else self._watch.feed(ready)
+
+    def _take(self, chunk: bytes) -> bytes:
+        """Decode them: up to the end of the latest whole event they are for the client, or the events translated."""
         decoder = self._decoder
         try:
             events = decoder.feed(chunk)
@@ -73,9 +125,12 @@ class EventRelay:
         return ready
 
     def take_end(self) -> bytes:
-        """The body's proper end; return as `take`. Its last event need not have a blank line; one that is cut inside
-        its data is none. Raises UpstreamBadResponse.
-        """
+        """The body's proper end; return as `take`. Raises UpstreamBadResponse."""
+        rest = self._take_end()
+        return rest if self._watch is None else self._watch.feed(rest) + self._watch.end()
+
+    def _take_end(self) -> bytes:
+        """The last event need not have a blank line; one that is cut inside its data is none."""
         self._cut_event = self._decoder.begun
         try:
             events = self._decoder.finish()

@@ -13,7 +13,7 @@ cdef class Tried:
     cdef public bint left, beside, spent
     cdef public Crossing crossing
     cdef public UpstreamRequest request
-    cdef public object usage, gate
+    cdef public object usage, gate, watch
     cdef public int status, turns
     cdef readonly double begun
     cdef public double content_s, delay, first_s

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from edge.errors import EdgeError
     from edge.upstreams.gate import Gate
     from edge.upstreams.provider import Account, Provider
+    from edge.upstreams.relay import Watch
     from edge.upstreams.router import Upstream
 
 __all__ = ["NEVER", "UNDECIDED", "Tried"]
@@ -41,7 +42,7 @@ class Tried:
     before; ``status`` that of the answer, 0 before; ``content_s`` how long the inquiry had waited upstream when a
     stream's first content came, ``first_s`` how long that was from sending, both -1.0 before; ``usage`` what a whole
     answer said of its tokens. ``charged``: they are in the books. ``gate``: where it has a place, until that is given
-    back.
+    back. ``watch``: over what is told of the answer, None where nobody looks for personal data.
     """
 
     def __init__(
@@ -72,7 +73,13 @@ class Tried:
         self.first_s = -1.0
         self.usage: Usage | None = None
         self.charged = False
+        self.watch: Watch | None = None
         self.gate: Gate | None = None
+
+    @property
+    def found(self) -> str:
+        """What was found in the answer of personal data: ``response.email=1``."""
+        return "" if self.watch is None else self.watch.told
 
     def has_content(self, now: float, upstream_s: float, since: float) -> None:
         """The first content of a stream that was asked for `since` is here."""

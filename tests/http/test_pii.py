@@ -171,10 +171,11 @@ def test_a_streams_head_tells_of_it_too(masking, simulator, tmp_path_factory, fr
 def test_logs_and_metrics_have_counts_and_no_values(masking):
     auth = {"authorization": f"Bearer {KEYS['ops'][0]}"}
     ask(masking, **said(f"told {EMAIL} {CARD}"))
+    ask(masking, key="strict", **said(f"told {EMAIL} {CARD}"))
     until(lambda: '"pii":"email=1,card=1"' in masking.process.output)
     metrics = httpx2.get(f"{masking.url}/metrics", headers=auth).text
-    assert 'edge_pii_findings_total{kind="card",mode="mask"}' in metrics
-    assert 'edge_pii_findings_total{kind="email",mode="block"}' in metrics
+    assert 'edge_pii_findings_total{kind="card",mode="mask",side="request"}' in metrics
+    assert 'edge_pii_findings_total{kind="email",mode="block",side="request"}' in metrics
     for text in (metrics, masking.process.output):
         assert EMAIL not in text
         assert CARD not in text
@@ -282,3 +283,123 @@ def echo(seen, connection):
     return in_pieces(*[f"data: {json.dumps(each)}\n\n".encode() for each in events], b"data: [DONE]\n\n")(
         seen, connection
     )
+
+
+@pytest.fixture(scope="module")
+def answering(front, tmp_path_factory):
+    """An edge that looks answers through, of a provider that says what it was told."""
+    with Canned(echo) as made:
+        base = {"base_url": f"{made.url}/v1", "api_keys": ["k"]}
+        told = {"ops": {"admin": True}, "strict": {"pii": {"response": "block"}}, "loose": {"pii": {"response": "off"}}}
+        config = {
+            "auth": {"keys": [{"id": name, "digests": [KEYS[name][1]], **more} for name, more in told.items()]},
+            "providers": {"o": {"dialect": "openai", **base}, "a": {"dialect": "anthropic", **base}},
+            "models": {"seen": {"upstreams": [{"to": "o/gpt-4o"}], "pii": {"response": "detect"}}},
+            "pii": {"response": "mask"},
+            "cache": {"mode": "all"},
+        }
+        edge = Edge(tmp_path_factory.mktemp("answers"), config, front=front)
+        with running(edge):
+            yield edge, made
+
+
+def streamed_text(answered):
+    chunks = [json.loads(line[6:]) for line in answered.text.split("\n") if line.startswith("data: {")]
+    return "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks if "choices" in chunk)
+
+
+class TestAnswers:
+    def test_what_is_told_and_stored_is_treated(self, answering):
+        edge, provider = answering
+        text = f"whole {EMAIL}, {CARD}"
+        answered = ask(edge, **said(text))
+        assert EMAIL in provider.seen[-1].body.decode()
+        assert answered.json()["choices"][0]["message"]["content"] == "whole [EMAIL], [CARD]"
+        assert answered.headers["x-edge-pii"] == "response.email=1,response.card=1"
+        again = ask(edge, **said(text))
+        assert (again.headers["x-edge-cache"], "x-edge-pii" in again.headers) == ("memory", False)
+        assert again.json()["choices"][0]["message"]["content"] == "whole [EMAIL], [CARD]"
+        until(lambda: '"pii":"response.email=1,response.card=1"' in edge.process.output)
+
+    def test_in_streams_and_stored_ones(self, answering):
+        edge, _ = answering
+        text = f"streamed {EMAIL} and {CARD}."
+        for cache in ("miss", "memory"):
+            answered = ask(edge, **said(text), stream=True)
+            assert answered.headers["x-edge-cache"] == cache
+            assert streamed_text(answered) == "streamed [EMAIL] and [CARD]."
+            assert answered.text.endswith("data: [DONE]\n\n")
+
+    def test_those_who_share_a_call_get_the_same(self, answering):
+        edge, provider = answering
+        before = len(provider.seen)
+        for stream in (False, True):
+            text = f"slow {stream} {EMAIL}"
+            with ThreadPoolExecutor(3) as pool:
+                answers = list(
+                    pool.map(lambda _, text=text, stream=stream: ask(edge, **said(text), stream=stream), range(3))
+                )
+            assert sorted(each.headers["x-edge-cache"] for each in answers) == ["joined", "joined", "miss"]
+            assert len({each.content for each in answers}) == 1
+            assert "[EMAIL]" in answers[0].text
+        assert len(provider.seen) == before + 2
+
+    def test_across_dialects(self, answering):
+        edge, _ = answering
+        body = {"model": "o/gpt-4o", "max_tokens": 9, **said(f"crossing {EMAIL}")}
+        answered = ask(edge, "/v1/messages", **body)
+        assert answered.json()["content"][0]["text"] == "crossing [EMAIL]"
+        streamed = ask(edge, "/v1/messages", **{**body, "stream": True})
+        told = [json.loads(line[6:]) for line in streamed.text.split("\n") if line.startswith("data: {")]
+        assert "".join(each["delta"].get("text", "") for each in told if "delta" in each) == "crossing [EMAIL]"
+
+    def test_a_key_and_an_alias_have_modes_of_their_own(self, answering):
+        edge, provider = answering
+        before = len(provider.seen)
+        text = f"modes {EMAIL}"
+        loose = ask(edge, key="loose", **said(text))
+        assert loose.json()["choices"][0]["message"]["content"] == text
+        seen = ask(edge, model="seen", **said(text))
+        assert seen.json()["choices"][0]["message"]["content"] == text
+        assert seen.headers["x-edge-pii"] == "response.email=1"
+        refused = ask(edge, key="strict", **said(text))
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "pii_blocked")
+        assert refused.json()["error"]["message"].endswith("email=1.")
+        assert EMAIL not in refused.text
+        assert "[EMAIL]" in ask(edge, **said(text)).text
+        assert len(provider.seen) == before + 4
+
+    def test_a_stream_that_is_blocked_ends_with_an_error(self, answering):
+        edge, _ = answering
+        answered = ask(edge, key="strict", **said(f"Everything before it. {EMAIL} and after"), stream=True)
+        assert answered.status_code == 200
+        assert streamed_text(answered) == "Everything before it. "
+        assert '"code":"pii_blocked"' in answered.text.replace('": "', '":"')
+        assert EMAIL not in answered.text
+        for _ in range(3):  # it says nothing of the provider
+            assert ask(edge, key="strict", **said("nothing to hide")).status_code == 200
+
+    def test_with_what_was_put_out_of_the_request(self, echoing, tmp_path_factory, front):
+        config = {
+            "providers": {"o": {"dialect": "openai", "base_url": f"{echoing[1].url}/v1", "api_keys": ["k"]}},
+            "pii": {"request": "pseudonymize", "response": "mask"},
+            "server": {"secret": "0123456789abcdef" * 2},
+        }
+        edge = Edge(tmp_path_factory.mktemp("both"), config, front=front)
+        with running(edge):
+            for stream in (False, True):
+                body = {"model": "o/gpt-4o", "stream": stream, **said(f"own {EMAIL} is mine")}
+                answered = httpx2.post(f"{edge.url}/v1/chat/completions", json=body, timeout=30)
+                text = streamed_text(answered) if stream else answered.json()["choices"][0]["message"]["content"]
+                assert text == f"own {EMAIL} is mine"
+                assert answered.headers["x-edge-pii"] == "email=1"
+
+    def test_metrics_have_counts_and_no_values(self, answering):
+        edge, _ = answering
+        ask(edge, **said(f"counted {EMAIL}"))
+        ask(edge, **said(f"counted {EMAIL}"), stream=True)
+        auth = {"authorization": f"Bearer {KEYS['ops'][0]}"}
+        metrics = httpx2.get(f"{edge.url}/metrics", headers=auth).text
+        assert 'edge_pii_findings_total{kind="email",mode="mask",side="response"}' in metrics
+        assert EMAIL not in metrics
+        assert EMAIL not in edge.process.output

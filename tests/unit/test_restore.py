@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from edge import config
 from edge.guard.pii import Policy, redact_now
 from edge.guard.restore import Restorer
+from tests.unit.streaming import DIALECTS, anthropic, bytes_pieces, chunk, data_of, event, joined, pieces_of
 
 EMAIL, CARD = "alice@example.com", "4111 1111 1111 1111"
 PEM = '-----BEGIN PRIVATE KEY-----\nMIIE+vAIB"AD\\AN/Bg\n-----END PRIVATE KEY-----'
@@ -58,7 +58,7 @@ class TestPseudonyms:
         made = pseudonymize({"a": [f"{CARD} x", "4111-1111-1111-1111"], "input": {"c": 4111111111111111}})
         assert sorted(made.originals.values()) == ["4111 1111 1111 1111", "4111-1111-1111-1111", "4111111111111111"]
         assert (
-            Restorer(made.originals).whole(made.body, stream=False)
+            Restorer(made.originals).whole_answer(made.body, stream=False)
             == json.dumps({"a": [f"{CARD} x", "4111-1111-1111-1111"], "input": {"c": "4111111111111111"}}).encode()
         )
 
@@ -66,7 +66,7 @@ class TestPseudonyms:
 class TestWholeAnswers:
     def test_all_other_bytes_stay(self):
         body = b'{"n": 1.50, "big": 12345678901234567890123, "content" : "to %s,\\u00e9 %s"}'
-        made = Restorer(ORIGINALS).whole(body % (A.encode(), B.encode()), stream=False)
+        made = Restorer(ORIGINALS).whole_answer(body % (A.encode(), B.encode()), stream=False)
         assert made == body % (EMAIL.encode(), CARD.encode())
 
     @pytest.mark.parametrize("originals", [ORIGINALS, WITH_PEM])
@@ -78,7 +78,7 @@ class TestWholeAnswers:
             ],
             "content": [{"type": "tool_use", "input": said}, {"type": "text", "text": json.dumps(said)}],
         }
-        made = json.loads(Restorer(originals).whole(json.dumps(body).encode(), stream=False))
+        made = json.loads(Restorer(originals).whole_answer(json.dumps(body).encode(), stream=False))
         expected = json.loads(meant(json.dumps(said), ORIGINALS))
         if originals is WITH_PEM:
             expected["text"] = f'a "{CARD}" {PEM}'
@@ -91,93 +91,14 @@ class TestWholeAnswers:
         body = {
             "content": [{"type": "thinking", "thinking": f"is it {A}?", "signature": "Eq"}, {"type": "text", "text": A}]
         }
-        made = json.loads(Restorer(ORIGINALS).whole(json.dumps(body).encode(), stream=False))
+        made = json.loads(Restorer(ORIGINALS).whole_answer(json.dumps(body).encode(), stream=False))
         assert made["content"] == [body["content"][0], {"type": "text", "text": EMAIL}]
 
     def test_what_is_no_json_is_restored_too(self):
-        assert Restorer(ORIGINALS).whole(b"<p>" + A.encode(), stream=False) == b"<p>" + EMAIL.encode()
+        assert Restorer(ORIGINALS).whole_answer(b"<p>" + A.encode(), stream=False) == b"<p>" + EMAIL.encode()
 
 
-def event(name, **told):
-    return f"event: {name}\ndata: {json.dumps({'type': name, **told})}\n\n".encode()
-
-
-def chunk(index=0, finish=None, **delta):
-    told = {"id": "c", "choices": [{"index": index, "delta": delta, "finish_reason": finish}], "usage": None}
-    return f"data: {json.dumps(told)}\n\n".encode()
-
-
-def anthropic(pieces, key="text"):
-    yield event("message_start", message={"content": []})
-    yield event("content_block_start", index=0, content_block={"type": "text", "text": ""})
-    for piece in pieces:
-        yield event("content_block_delta", index=0, delta={"type": f"{key}_delta", key: piece})
-        yield event("ping")
-    yield event("content_block_stop", index=0)
-    yield event("message_stop")
-
-
-def chat(pieces):
-    yield chunk(role="assistant", content="")
-    for piece in pieces:
-        yield chunk(content=piece)
-        yield chunk(1, content="[")
-    yield chunk(finish="stop")
-    yield chunk(1, finish="stop")
-    yield b"data: [DONE]\n\n"
-
-
-def calls(pieces):
-    for number, piece in enumerate(pieces):
-        named = {"name": "f", "arguments": piece} if number == 0 else {"arguments": piece}
-        yield chunk(tool_calls=[{"index": 0, "function": named, **({"id": "x"} if number == 0 else {})}])
-    yield chunk(finish="tool_calls")
-    yield b"data: [DONE]\n\n"
-
-
-def responses(pieces, kind="response.output_text"):
-    for piece in pieces:
-        yield event(f"{kind}.delta", item_id="i", output_index=0, content_index=0, delta=piece)
-    yield event(f"{kind}.done", item_id="i", output_index=0, content_index=0, text="".join(pieces))
-
-
-def data_of(stream):
-    for line in stream.decode().split("\n"):
-        if line.startswith("data: {"):
-            yield json.loads(line[6:])
-
-
-def joined(stream, dialect):
-    """The text of a stream, as a client adds it up."""
-    text = ""
-    for told in data_of(stream):
-        if dialect == "chat":
-            text += "".join(c["delta"].get("content") or "" for c in told["choices"] if c["index"] == 0)
-        elif dialect == "calls":
-            for choice in told["choices"]:
-                for call in choice["delta"].get("tool_calls", ()):
-                    text += call["function"].get("arguments", "")
-        elif dialect in ("responses", "function"):
-            text += told["delta"] if told["type"].endswith(".delta") else ""
-        elif told["type"] == "content_block_delta":
-            text += told["delta"].get("text", "") + told["delta"].get("partial_json", "")
-    return text
-
-
-DIALECTS = {
-    "chat": chat,
-    "calls": calls,
-    "anthropic": anthropic,
-    "partial": lambda pieces: anthropic(pieces, "partial_json"),
-    "responses": responses,
-    "function": lambda pieces: responses(pieces, "response.function_call_arguments"),
-}
 WORDS = st.sampled_from([A, B, C, "[", "[EMAIL_", "[EMAIL_BCDFGHJKLM", "]", "é", " ", "a", "\n", "[SECRET_BCDX]"])
-
-
-def pieces_of(text, cuts):
-    places = sorted({min(cut, len(text)) for cut in cuts} | {0, len(text)})
-    return [text[start:end] for start, end in pairwise(places)]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -205,11 +126,6 @@ def test_any_split_of_any_stream_restores_exactly(dialect, originals, words, cut
         assert made.count(b'"id":"x"') + made.count(b'"id": "x"') == 1
     if dialect == "responses" and B in text:
         assert CARD in list(data_of(made))[-1]["text"]
-
-
-def bytes_pieces(data, places):
-    ends = sorted({*places, 0, len(data)})
-    return [data[start:end] for start, end in pairwise(ends)]
 
 
 def test_a_stream_without_brackets_goes_through_at_once_as_it_is():
@@ -256,7 +172,7 @@ def test_an_answer_of_many_pseudonyms_takes_time_in_proportion():
     made = pseudonymize({"a": values})
     begun = time.thread_time()
     restorer = Restorer(made.originals)
-    assert json.loads(restorer.whole(made.body, stream=False)) == {"a": values}
+    assert json.loads(restorer.whole_answer(made.body, stream=False)) == {"a": values}
     stream = Restorer(made.originals, stream=True)
     told = [stream.feed(chunk(content=each)) for each in json.loads(made.body)["a"][:20_000]]
     assert joined(b"".join(told) + stream.end(), "chat") == meant(json.loads(made.body)["a"][:20_000], made.originals)
@@ -266,7 +182,7 @@ def test_an_answer_of_many_pseudonyms_takes_time_in_proportion():
 def test_what_only_looks_like_a_pseudonym_stays():
     for text in ("[EMAIL_BBBBBBBBBB]", "[EMAIL]", "[EMAIL_BCDFGHJKL", "[WHATEVER_BCDFGHJKLM]"):
         body = json.dumps({"a": f"{text} {A}"}).encode()
-        assert json.loads(Restorer(ORIGINALS).whole(body, stream=False)) == {"a": f"{text} {EMAIL}"}
+        assert json.loads(Restorer(ORIGINALS).whole_answer(body, stream=False)) == {"a": f"{text} {EMAIL}"}
         restorer = Restorer(ORIGINALS, stream=True)
         told = restorer.feed(chunk(content=text)) + restorer.feed(chunk(content=f" {A}")) + restorer.end()
         assert joined(told, "chat") == f"{text} {EMAIL}"

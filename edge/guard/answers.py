@@ -1,0 +1,217 @@
+"""Personal data and secrets in what a provider answers: found, counted, and put out before anybody is told.
+
+It is done on the provider's side of the caches, so what is stored and what several get is treated already. A whole
+answer is looked through as a request is (`edge.guard.pii`); of a stream, each text as it comes, of which as much waits
+as could become a part of something (`edge._fast.StreamScanner`): mostly the last word.
+"""
+
+from __future__ import annotations
+
+import re
+from codecs import getincrementaldecoder
+from typing import Any
+
+import msgspec
+
+from edge._fast import KINDS, StreamScanner
+from edge.errors import PiiBlocked
+from edge.guard.events import Delta, Events, Filter, deltas_of
+from edge.guard.pii import Policy, Redacted, looked_through, may_be_in
+from edge.slices import Steps, finished
+
+__all__ = ["Watch"]
+
+ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
+CUT_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*+(\\(?:u[0-9a-fA-F]{0,3})?)\Z")
+"""An escape that has not come to its end."""
+TOGGLE = re.compile(r'\\.|"', re.DOTALL)
+OF_A_NUMBER = frozenset("0123456789.+-eE")
+PROBABILITIES = b'"logprobs"'
+
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Watch(Events):
+    """Over one answer, by one policy."""
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__()
+        self._policy = policy
+        self.changes = policy.mode != "detect"
+        self.made = Redacted(policy, b"")
+        # A text comes again in the events that end it: of those, the one with most.
+        self._again = [0] * len(KINDS)
+
+    @property
+    def mode(self) -> str:
+        return self._policy.mode
+
+    def findings(self) -> list[tuple[str, int]]:
+        counts = [max(pair) for pair in zip(self.made.counts, self._again, strict=True)]
+        return [(kind, count) for kind, count in zip(KINDS, counts, strict=True) if count]
+
+    @property
+    def told(self) -> str:
+        """``response.email=2``, "" for nothing: fit for a header and a log."""
+        return ",".join([f"response.{kind}={count}" for kind, count in self.findings()])
+
+    def refuse(self) -> None:
+        """Raises PiiBlocked."""
+        told = self.told.replace("response.", "")
+        raise PiiBlocked(f"The answer has personal data or secrets in it, which may not be sent: {told}.")
+
+    def answer(self, body: bytes) -> Steps[bytes]:
+        """What becomes of a whole answer. Raises PiiBlocked."""
+        found = yield from looked_through(self._policy, body)
+        self._note(found)
+        if self.over:
+            self.refuse()
+        return self._without(found.body)
+
+    def _note(self, found: Redacted) -> None:
+        self._again = [max(pair) for pair in zip(self._again, found.counts, strict=True)]
+        self.found(found)
+
+    def found(self, found: Redacted) -> None:
+        self.over = self._policy.mode == "block" and any(found.counts)
+
+    def _without(self, data: bytes) -> bytes:
+        """Log probabilities are those of what has been put out."""
+        if not self.changes or PROBABILITIES not in data:
+            return data
+        told = _decode(data)
+        return _encode(told) if _drop_probabilities(told) else data
+
+    # Of events.
+
+    def filter(self, *, nested: bool) -> Filter:
+        return _InJson(self, self._policy.mask) if nested else _Watched(self, self._policy.mask)
+
+    def whole(self, data: bytes) -> bytes:
+        if not may_be_in(data, self._policy):
+            return self._without(data)
+        found = finished(looked_through(self._policy, data))
+        self._note(found)
+        return self._without(found.body)
+
+    def beside(self, told: dict[str, Any], deltas: list[Delta], data: bytes) -> bool:
+        changed = self.changes and PROBABILITIES in data and _drop_probabilities(told)
+        if not may_be_in(data, self._policy):
+            return changed
+        pieces = [holder[key] for holder, key, *_ in deltas]
+        for holder, key, *_ in deltas:
+            holder[key] = ""
+        rest = _encode(told)
+        found = finished(looked_through(self._policy, rest))
+        self._note(found)
+        if found.body is not rest:
+            told.update(_decode(found.body))
+            deltas[:] = deltas_of(told)
+            changed = True
+        for (holder, key, *_), piece in zip(deltas, pieces, strict=True):
+            holder[key] = piece
+        return changed
+
+
+def _drop_probabilities(value: Any) -> bool:
+    """Empty all log probabilities; whether there are any."""
+    dropped = False
+    for name, each in value.items() if isinstance(value, dict) else enumerate(value):
+        if name == "logprobs" and each and isinstance(each, (dict, list)):
+            value[name] = [] if isinstance(each, list) else None
+            dropped = True
+        elif isinstance(each, (dict, list)):
+            dropped = _drop_probabilities(each) or dropped
+    return dropped
+
+
+class _Watched(Filter):
+    """A text that anybody may have written, code too."""
+
+    def __init__(self, watch: Watch, mask: int) -> None:
+        self._watch = watch
+        self._scanner = self._begin(mask)
+        self._characters = getincrementaldecoder("utf-8")()
+        self._before = -1
+
+    def _begin(self, mask: int) -> StreamScanner:
+        return StreamScanner(mask, code=True)
+
+    def take(self, piece: str, last: bool) -> str:
+        made = self._made(piece, last)
+        return made if self._watch.changes else piece
+
+    def _made(self, piece: str, last: bool) -> str:
+        found = self._scanner.feed(piece.encode("utf-8", "replace"))
+        if last:
+            found += self._scanner.flush()
+        parts: list[str] = []
+        for data, kind in found:
+            text = self._characters.decode(data)
+            if kind < 0:
+                self._before = -1
+                self._pass(text)
+                parts.append(text)
+            elif kind != self._before:  # else more of a secret that is longer than is held back
+                new = self._stand_in(kind, text)
+                if self._watch.over:
+                    break
+                self._before = -1 if new is None else kind
+                parts.append(text if new is None else new)
+        return "".join(parts)
+
+    def _pass(self, text: str) -> None:
+        """It goes on as it is."""
+
+    def _stand_in(self, kind: int, text: str) -> str | None:
+        new = self._watch.made.stand_in(kind, text)
+        self._watch.found(self._watch.made)
+        return new
+
+
+class _InJson(_Watched):
+    """A text that is JSON, and is to be JSON afterwards: what stands for a number is a string."""
+
+    def __init__(self, watch: Watch, mask: int) -> None:
+        super().__init__(watch, mask)
+        self._cut = ""
+        self._last = ""
+        self._quoted = False
+
+    def _begin(self, mask: int) -> StreamScanner:
+        return StreamScanner(mask, json=True)
+
+    def _made(self, piece: str, last: bool) -> str:
+        text = self._cut + piece
+        cut = None if last else CUT_ESCAPE.search(text)
+        self._cut = cut[1] if cut else ""
+        if cut:
+            text = text[: cut.start(1)]
+        return super()._made(ESCAPE.sub(_resolved, text), last)
+
+    def _pass(self, text: str) -> None:
+        for match in TOGGLE.finditer(text):
+            if match[0] == '"':
+                self._quoted = not self._quoted
+        if text:
+            self._last = text[-1]
+
+    def _stand_in(self, kind: int, text: str) -> str | None:
+        if self._quoted:
+            return super()._stand_in(kind, text)
+        if self._last in OF_A_NUMBER:
+            return None  # a part of a number
+        new = super()._stand_in(kind, text)
+        if new is None:
+            return None
+        self._last = '"'
+        return f'"{new}"'
+
+
+def _resolved(match: re.Match[str]) -> str:
+    """What an escape stands for, unless that needs one."""
+    if match[0] == "\\/":
+        return "/"
+    code = int(match[1], 16) if match[1] else 0
+    return match[0] if code < 0x20 or code in (0x22, 0x5C) or 0xD800 <= code < 0xE000 else chr(code)

@@ -1,0 +1,260 @@
+"""The texts of a stream of events, each of which goes through a filter piece by piece.
+
+What a filter holds back of a text waits for the next piece of it, or for the event that ends it, before which it goes
+out in an event of its own. Texts are those of the three dialects' deltas; what an event has beside them is whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from edge.errors import UNREADABLE
+
+__all__ = ["Delta", "Events", "Filter", "deltas_of", "is_json"]
+
+EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+LINES = re.compile(r"(\r\n|\n|\r)")
+TEXTS = ("content", "refusal", "reasoning_content", "reasoning")
+"""Of a delta in Chat Completions."""
+GO_ON = frozenset({"ping", "keepalive", "message_start", "content_block_start", "content_block_delta"})
+GOING_ON = (".delta", ".added", ".created", ".queued", ".in_progress")
+"""Events by whose type, or its end, texts may go on after them."""
+ALL = object()
+"""In place of the index of a choice, a block or an item: any."""
+Channel = tuple[object, ...]
+"""A text: its key or its event's type, the index of its choice, block or item, and what else tells it from others."""
+Delta = tuple[dict[str, Any], str, Channel, bool | None, bool]
+"""A piece: the object it is in and its key there; its text; whether that is JSON, None for unknown; if it ends here."""
+
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Filter:
+    """What is done to one text. It is ``idle`` while another may go on in its place."""
+
+    idle = False
+
+    def take(self, piece: str, last: bool) -> str:
+        """What can go out, now that this has come; all, with the `last` piece."""
+        raise NotImplementedError
+
+
+class _Text:
+    """``event`` are the lines before, in and after the data of the latest event with it."""
+
+    __slots__ = ("event", "filter")
+
+    def __init__(self, made: Filter) -> None:
+        self.filter = made
+        self.event: tuple[str, bytes, str] = ("", b"", "")
+
+
+class Events:
+    """A stream of one answer: `feed` it, `end` it. It is ``over`` where a filter says that nothing more goes out."""
+
+    def __init__(self) -> None:
+        self.over = False
+        self._waiting = b""
+        self._texts: dict[Channel, _Text] = {}
+
+    # Who it is for says what is done.
+
+    def passes(self, event: bytes) -> bool:
+        """Whether there is nothing to be done about an event before which nothing is held."""
+        return False
+
+    def filter(self, *, nested: bool) -> Filter:
+        """A new text's, which is JSON if it is `nested`."""
+        raise NotImplementedError
+
+    def whole(self, data: bytes) -> bytes:
+        """What becomes of the data of an event that has no piece of a text."""
+        return data
+
+    def beside(self, told: dict[str, Any], deltas: list[Delta], data: bytes) -> bool:
+        """Change what an event has beside its pieces of texts; whether there was anything."""
+        return False
+
+    # Bytes.
+
+    def feed(self, data: bytes) -> bytes:
+        """What of it can go out: whole events."""
+        if data.startswith(b":") and not self._waiting and not EVENT_END.search(data):
+            return data  # a comment, which no blank line need follow
+        data = self._waiting + data
+        parts: list[bytes] = []
+        at = 0
+        for match in EVENT_END.finditer(data):
+            if self.over:
+                break
+            parts.append(self._event(data[at : match.end()]))
+            at = match.end()
+        self._waiting = data[at:]
+        return b"".join(parts)
+
+    def end(self) -> bytes:
+        data, self._waiting = self._waiting, b""
+        rest = self._let_go(ALL)
+        return rest if self.over else rest + data
+
+    def _event(self, event: bytes) -> bytes:
+        if not self._texts and self.passes(event):
+            return event
+        before, data, after = _data_of(event)
+        if data is None:
+            return event
+        try:
+            told = _decode(data)
+        except UNREADABLE:
+            told = None
+        deltas = list(deltas_of(told)) if isinstance(told, dict) else []
+        if not deltas:
+            released = b"".join([self._let_go(place) for place in _ended(told)])
+            whole = data if self.over else self.whole(data)
+            if self.over:
+                return released
+            return released + (event if whole is data else _joined(before, whole, after))
+        changed = self.beside(told, deltas, data)
+        if self.over:
+            return b""
+        for holder, key, channel, nested, last in deltas:
+            piece = holder[key]
+            text = self._texts.get(channel)
+            if text is None:
+                if not piece:
+                    continue
+                is_nested = piece.startswith(("{", "[{", '["')) if nested is None else nested
+                text = self._texts[channel] = _Text(self.filter(nested=is_nested))
+            holder[key] = made = text.filter.take(piece, last)
+            changed = changed or made != piece
+            if self.over:  # what comes before it in this text is the last of all
+                return _joined(before, _encode(_only(told, channel, made)), after) if made else b""
+            text.event = (before, data, after)
+            if last or text.filter.idle:
+                del self._texts[channel]
+        released = b"".join([self._let_go(place) for place in _ended(told)])
+        return released + (_joined(before, _encode(told), after) if changed else event)
+
+    def _let_go(self, place: object) -> bytes:
+        """Events with what is held of the texts at that place, which have ended."""
+        parts: list[bytes] = []
+        for channel, text in list(self._texts.items()):
+            if self.over:
+                break
+            if place is not ALL and channel[1] != place:
+                continue
+            del self._texts[channel]
+            if rest := text.filter.take("", True):
+                before, data, after = text.event
+                parts.append(_joined(before, _encode(_only(_decode(data), channel, rest)), after))
+        return b"".join(parts)
+
+
+def is_json(text: str) -> bool:
+    if text[:1] not in ("{", "["):
+        return False
+    try:
+        _decode(text)
+    except UNREADABLE:
+        return False
+    return True
+
+
+def _data_of(event: bytes) -> tuple[str, bytes | None, str]:
+    """The lines before an event's data, the data, and the lines after; None where there is no data."""
+    before: list[str] = []
+    data: list[str] = []
+    after: list[str] = []
+    parts = LINES.split(event.decode("utf-8", "surrogateescape"))
+    for line, ending in zip(parts[::2], [*parts[1::2], ""], strict=True):
+        if line.startswith("data:"):
+            data.append(line[5:].removeprefix(" "))
+            after = [ending]
+        else:
+            (after if data else before).append(line + ending)
+    if not data:
+        return "", None, ""
+    return "".join(before), "\n".join(data).encode("utf-8", "surrogateescape"), "".join(after)
+
+
+def _joined(before: str, data: bytes, after: str) -> bytes:
+    return b"%bdata: %b%b" % (before.encode("utf-8", "surrogateescape"), data, after.encode("utf-8", "surrogateescape"))
+
+
+def deltas_of(told: dict[str, Any]) -> Iterator[Delta]:
+    """The pieces of texts in an event."""
+    kind = told.get("type")
+    delta = told.get("delta")
+    if kind == "content_block_delta" and isinstance(delta, dict):
+        for key in ("text", "partial_json"):
+            if isinstance(delta.get(key), str):
+                yield delta, key, (key, told.get("index")), True if key == "partial_json" else None, False
+    elif isinstance(kind, str) and kind.endswith(".delta") and isinstance(delta, str):
+        place = (told.get("output_index"), told.get("item_id"), told.get("content_index"), told.get("summary_index"))
+        yield told, "delta", (kind, *place), True if "arguments" in kind else None, False
+    choices = told.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict):
+            yield from _of_choice(choice)
+
+
+def _of_choice(choice: dict[str, Any]) -> Iterator[Delta]:
+    index, last, delta = choice.get("index"), choice.get("finish_reason") is not None, choice.get("delta")
+    if isinstance(choice.get("text"), str):
+        yield choice, "text", ("text", index), None, last
+    if not isinstance(delta, dict):
+        return
+    for key in TEXTS:
+        if isinstance(delta.get(key), str):
+            yield delta, key, (key, index), None, last
+    calls = delta.get("tool_calls")
+    for call in [*(calls if isinstance(calls, list) else ()), {"function": delta.get("function_call")}]:
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict) and isinstance(function.get("arguments"), str):
+            yield function, "arguments", ("arguments", index, call.get("index")), True, last
+
+
+def _only(told: dict[str, Any], channel: Channel, text: str) -> dict[str, Any]:
+    """An event with that text and nothing else: clients add up what comes again, names and roles too."""
+    if "choices" not in told:
+        for holder, key, _, _, _ in deltas_of(told):
+            holder[key] = text
+        if "logprobs" in told:
+            told["logprobs"] = []
+        return told
+    name, index, *call = channel
+    key = str(name)
+    choice: dict[str, Any] = {"index": index, "finish_reason": None}
+    if key == "text":
+        choice["text"] = text
+    elif call and call[0] is not None:
+        choice["delta"] = {"tool_calls": [{"index": call[0], "function": {"arguments": text}}]}
+    else:
+        choice["delta"] = {"function_call": {"arguments": text}} if call else {key: text}
+    told.pop("usage", None)
+    return {**told, "choices": [choice]}
+
+
+def _ended(told: Any) -> Iterator[object]:
+    """Where texts end with an event: the indexes of choices, blocks or items."""
+    if not isinstance(told, dict):
+        yield ALL
+        return
+    choices = told.get("choices")
+    if choices is not None:
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, dict) and choice.get("finish_reason") is not None:
+                yield choice.get("index")
+        return
+    kind = str(told.get("type"))
+    if kind in GO_ON or kind.endswith(GOING_ON):
+        return
+    if kind == "content_block_stop":
+        yield told.get("index")
+    else:
+        yield told.get("output_index", ALL)
