@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edge.config import CacheMode
 from edge.guard.answers import Watch
-from edge.guard.pii import Policy
+from edge.guard.policy import Policy
 from edge.guard.quotas import Quotas
 from edge.upstreams.choice import Choice
 from edge.upstreams.router import Upstream

@@ -9,9 +9,9 @@ from edge.cache.key import identity, owner_of
 from edge.cache.policy import mode_for
 from edge.errors import ModelNotFound
 from edge.grant import Grant
-from edge.guard import pii
 from edge.guard.auth import NOBODY, Auth, Key
 from edge.guard.key_table import KeyTable
+from edge.guard.policy import Policies
 from edge.guard.quotas import Quotas, quotas_of
 from edge.guard.shape import few
 from edge.guard.tokens import Tokens
@@ -64,7 +64,10 @@ class State:
         self.few = few(settings.server)
         self.nobody = NOBODY
         self.nothing = NOTHING
-        self._policies = pii.policies(settings.pii, settings.server.secret)
+        self._policies = Policies(settings.pii, settings.server.secret)
+        self._policies.prepare(
+            [*[key.pii for key in settings.auth.keys], *[model.pii for model in settings.models.values()]]
+        )
         self.grants: Memo[tuple[str, str, str], Grant] = Memo()
 
     def grant(self, key: Key, model: str, route: Route) -> Grant:
@@ -96,10 +99,9 @@ class State:
         aliases = [choice.group.alias for choice in (*choices, *longer, *freer)]
         modes = [settings.models[each].pii for each in aliases if each]
         own = [each for each in (key.pii, *modes) if each is not None]
-        policy = self._policies[pii.mode_for(settings.pii.request, *[each.request for each in own])]
-        answers = self._policies[pii.mode_for(settings.pii.response, *[each.response for each in own])]
-        if route.counts or route.api == "embeddings":
-            answers = None  # they are numbers
+        policy = self._policies.request(own)
+        numbers = route.counts or route.api == "embeddings"
+        answers = None if numbers else self._policies.response(own)
         quotas = self._quotas(key, alias, label, choices)
         grant = Grant(alias, label, choices, "off", b"", longer, freer, policy, answers, quotas)
         mode = mode_for(settings.cache.mode, key.cache, settings.models[alias].cache if alias else None)

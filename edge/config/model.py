@@ -103,11 +103,24 @@ PiiAnswerMode = Literal["off", "detect", "mask", "block"]
 PiiKind = Literal["email", "phone", "ssn", "card", "iban", "ip", "secret"]
 
 
+class PiiCustom(Settings, frozen=True, kw_only=True):
+    name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{1,22}$")]
+    literals: Annotated[list[Annotated[str, Meta(min_length=2, max_length=128)]], Meta(max_length=10_000)] = field(
+        default_factory=list
+    )
+    pattern: Annotated[str, Meta(min_length=1, max_length=1024)] | None = None
+    longest: Annotated[int, Meta(ge=1, le=1024)] = 64
+
+
+CustomList = Annotated[list[PiiCustom], Meta(max_length=32)]
+
+
 class PiiModes(Settings, frozen=True, kw_only=True):
     """A key's, or an alias's."""
 
     request: PiiMode | None = None
     response: PiiAnswerMode | None = None
+    custom: CustomList = field(default_factory=list)
 
 
 class Pii(Settings, frozen=True, kw_only=True):
@@ -117,6 +130,7 @@ class Pii(Settings, frozen=True, kw_only=True):
         default_factory=lambda: ["email", "phone", "ssn", "card", "iban", "ip", "secret"]
     )
     allow: list[Annotated[str, Meta(min_length=1, max_length=1024)]] = field(default_factory=list)
+    custom: CustomList = field(default_factory=list)
     on_error: Literal["refuse"] = "refuse"
 
 

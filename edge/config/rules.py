@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from typing import get_args
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-from edge.config.model import Config, Jwt, LongContext, Price, Provider, Redis, Secret, Server, is_loopback, is_metadata
+from edge.config.model import (
+    Config,
+    Jwt,
+    LongContext,
+    PiiCustom,
+    PiiKind,
+    Price,
+    Provider,
+    Redis,
+    Secret,
+    Server,
+    is_loopback,
+    is_metadata,
+)
+from edge.config.patterns import PatternError, compiled
 from edge.redis.url import redis_address
 
 __all__ = ["ENDPOINTS", "Problem", "problems", "the_base_url"]
@@ -88,6 +103,33 @@ def problems(config: Config, *, insecure: bool = False) -> list[Problem]:
 
 
 def _pii_problems(config: Config) -> list[Problem]:
+    found = _custom_problems(("pii", "custom"), config.pii.custom)
+    for index, key in enumerate(config.auth.keys):
+        if key.pii is not None:
+            found += _custom_problems(("auth", "keys", index, "pii", "custom"), key.pii.custom)
+    for alias, model in config.models.items():
+        if model.pii is not None:
+            found += _custom_problems(("models", alias, "pii", "custom"), model.pii.custom)
+    return found + _secret_problems(config)
+
+
+def _custom_problems(where: tuple[str | int, ...], customs: list[PiiCustom]) -> list[Problem]:
+    found: list[Problem] = []
+    for index, custom in enumerate(customs):
+        if custom.name in get_args(PiiKind):
+            found.append(((*where, index, "name"), "is the name of a kind that there is already"))
+        if custom.pattern is None:
+            if not custom.literals:
+                found.append(((*where, index), "has neither 'literals' nor a 'pattern'"))
+            continue
+        try:
+            compiled(custom.pattern)
+        except PatternError as error:
+            found.append(((*where, index, "pattern"), str(error)))
+    return found
+
+
+def _secret_problems(config: Config) -> list[Problem]:
     where = ("server", "secret")
     if config.server.secret is not None:
         secret = config.server.secret.reveal()

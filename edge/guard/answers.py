@@ -13,10 +13,12 @@ from typing import Any
 
 import msgspec
 
-from edge._fast import KINDS, StreamScanner
+from edge._fast import StreamScanner
 from edge.errors import PiiBlocked
+from edge.guard.custom import Pieces
 from edge.guard.events import Delta, Events, Filter, deltas_of
-from edge.guard.pii import Policy, Redacted, looked_through, may_be_in
+from edge.guard.pii import SECRET, Redacted, looked_through, may_be_in
+from edge.guard.policy import Policy
 from edge.slices import Steps, finished
 
 __all__ = ["Watch"]
@@ -41,7 +43,7 @@ class Watch(Events):
         self.changes = policy.mode != "detect"
         self.made = Redacted(policy, b"")
         # A text comes again in the events that end it: of those, the one with most.
-        self._again = [0] * len(KINDS)
+        self._again = [0] * len(policy.kinds)
 
     @property
     def mode(self) -> str:
@@ -49,7 +51,7 @@ class Watch(Events):
 
     def findings(self) -> list[tuple[str, int]]:
         counts = [max(pair) for pair in zip(self.made.counts, self._again, strict=True)]
-        return [(kind, count) for kind, count in zip(KINDS, counts, strict=True) if count]
+        return [(kind, count) for kind, count in zip(self._policy.kinds, counts, strict=True) if count]
 
     @property
     def told(self) -> str:
@@ -86,7 +88,7 @@ class Watch(Events):
     # Of events.
 
     def filter(self, *, nested: bool) -> Filter:
-        return _InJson(self, self._policy.mask) if nested else _Watched(self, self._policy.mask)
+        return _InJson(self, self._policy) if nested else _Watched(self, self._policy)
 
     def whole(self, data: bytes) -> bytes:
         if not may_be_in(data, self._policy):
@@ -129,9 +131,10 @@ def _drop_probabilities(value: Any) -> bool:
 class _Watched(Filter):
     """A text that anybody may have written, code too."""
 
-    def __init__(self, watch: Watch, mask: int) -> None:
+    def __init__(self, watch: Watch, policy: Policy) -> None:
         self._watch = watch
-        self._scanner = self._begin(mask)
+        self._scanner = self._begin(policy.mask)
+        self._pieces = None if policy.customs is None else Pieces(policy.customs)
         self._characters = getincrementaldecoder("utf-8")()
         self._before = -1
 
@@ -143,6 +146,16 @@ class _Watched(Filter):
         return made if self._watch.changes else piece
 
     def _made(self, piece: str, last: bool) -> str:
+        if self._pieces is not None:
+            told: list[str] = []
+            for text, index in self._pieces.feed(piece, last):
+                word = self._custom(index, text) if index >= 0 else None
+                if self._watch.over:
+                    last = True
+                    break
+                told.append(text if word is None else word)
+                self._see(told[-1])
+            piece = "".join(told)
         found = self._scanner.feed(piece.encode("utf-8", "replace"))
         if last:
             found += self._scanner.flush()
@@ -153,7 +166,7 @@ class _Watched(Filter):
                 self._before = -1
                 self._pass(text)
                 parts.append(text)
-            elif kind != self._before:  # else more of a secret that is longer than is held back
+            elif kind != SECRET or self._before != SECRET:  # else more of a secret that is longer than is held back
                 new = self._stand_in(kind, text)
                 if self._watch.over:
                     break
@@ -164,6 +177,14 @@ class _Watched(Filter):
     def _pass(self, text: str) -> None:
         """It goes on as it is."""
 
+    def _see(self, text: str) -> None:
+        """It comes after what the configuration has named has been put out."""
+
+    def _custom(self, index: int, text: str) -> str | None:
+        new = self._watch.made.custom(index, text)
+        self._watch.found(self._watch.made)
+        return new
+
     def _stand_in(self, kind: int, text: str) -> str | None:
         new = self._watch.made.stand_in(kind, text)
         self._watch.found(self._watch.made)
@@ -173,11 +194,11 @@ class _Watched(Filter):
 class _InJson(_Watched):
     """A text that is JSON, and is to be JSON afterwards: what stands for a number is a string."""
 
-    def __init__(self, watch: Watch, mask: int) -> None:
-        super().__init__(watch, mask)
+    def __init__(self, watch: Watch, policy: Policy) -> None:
+        super().__init__(watch, policy)
         self._cut = ""
         self._last = ""
-        self._quoted = False
+        self._quoted = self._seen = False
 
     def _begin(self, mask: int) -> StreamScanner:
         return StreamScanner(mask, json=True)
@@ -196,6 +217,16 @@ class _InJson(_Watched):
                 self._quoted = not self._quoted
         if text:
             self._last = text[-1]
+
+    def _see(self, text: str) -> None:
+        for match in TOGGLE.finditer(text):
+            if match[0] == '"':
+                self._seen = not self._seen
+
+    def _custom(self, index: int, text: str) -> str | None:
+        if '"' in text or not self._seen:
+            return None  # what is in no string, or in more than one
+        return super()._custom(index, text)
 
     def _stand_in(self, kind: int, text: str) -> str | None:
         if self._quoted:

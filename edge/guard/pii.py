@@ -7,109 +7,35 @@ bytes are the client's.
 
 from __future__ import annotations
 
-import hmac
-import re
 from codecs import getincrementaldecoder
-from hashlib import sha256
 from io import BytesIO
 from itertools import pairwise
 
 import msgspec
 
-from edge import config
 from edge._fast import KINDS, JSONError, JSONScanner, StreamScanner, may_have, scan_ranges
 from edge.errors import EdgeError, PiiBlocked
+from edge.guard.custom import Customs, Pieces
 from edge.guard.leaves import END, JSON, KEY, NUMBER, PAUSE, PIECE, TEXT, Leaf, Leaves
+from edge.guard.policy import Policy
 from edge.slices import Steps, finished
 
-__all__ = [
-    "PSEUDONYM",
-    "Policy",
-    "Redacted",
-    "looked_through",
-    "may_be_in",
-    "mode_for",
-    "policies",
-    "redact",
-    "redact_now",
-]
+__all__ = ["SECRET", "Redacted", "looked_through", "may_be_in", "redact", "redact_now"]
 
-VERSION = b"2"
-"""Of what is found and of what stands for it: answers to what another version made of a request are another's."""
-LAXEST: tuple[config.PiiMode, ...] = ("off", "detect", "pseudonymize", "mask", "block")
-ALPHABET = "BCDFGHJKLMNPQRSTVWXZ"
-LETTERS = 10
-"""Of a pseudonym: 43 bits. No word, and no number, comes of them."""
-PSEUDONYM = re.compile(rf"\[[A-Z]{{2,6}}_[{ALPHABET}]{{{LETTERS}}}\]")
-"""One of any value."""
 AT_A_TIME = 32
 """Findings for which something is made to stand in one go."""
 PER_LEAF = 512
 """Bytes whose reading takes as long as what is done about any string."""
 Names = dict[int, dict[bytes, int]]
-SPACING = re.compile(r"[\s().\-]+")
-SPACED = frozenset({"phone", "ssn", "card", "iban"})
-"""Kinds of which the same value is written with separators and without."""
+SECRET = KINDS.index("secret")
 
 _read = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def mode_for(settings: config.PiiMode, *overrides: config.PiiMode | None) -> config.PiiMode:
-    """The mode in force: the configuration's, unless a key or models have one; the strictest where several do."""
-    given = [mode for mode in overrides if mode is not None]
-    return max(given, key=LAXEST.index) if given else settings
-
-
-class Policy:
-    """What is done about requests: ``mode``, for the kinds in ``mask``. ``version`` tells it from all others."""
-
-    def __init__(self, mode: config.PiiMode, settings: config.Pii, secret: bytes = b"") -> None:
-        """`secret` is what pseudonyms are derived with."""
-        self.mode = mode
-        self.secret = secret
-        self._sign(b"")  # the first one has a library to load
-        self.mask = sum(1 << KINDS.index(kind) for kind in set(settings.kinds))
-        self._allowed = frozenset(text for value in settings.allow for text in (folded(value), closed(value)))
-        self.version = sha256(_encode([VERSION.decode(), mode, self.mask, sorted(self._allowed)])).digest()
-
-    def _sign(self, said: bytes) -> int:
-        return int.from_bytes(hmac.digest(self.secret, said, "sha256"), "big")
-
-    def pseudonym(self, kind: int, text: str, tenant: str, number: int) -> str:
-        """The same for the same value of the same tenant, for whoever has the secret; of several, one."""
-        name = KINDS[kind].upper()
-        digest = self._sign(_encode([tenant, name, text, number]))
-        letters = ""
-        for _ in range(LETTERS):
-            digest, letter = divmod(digest, len(ALPHABET))
-            letters += ALPHABET[letter]
-        return f"[{name}_{letters}]"
-
-    def allows(self, kind: int, text: str) -> bool:
-        """Whether the operator has said that this value is nobody's secret."""
-        if not self._allowed:
-            return False
-        return folded(text) in self._allowed or (KINDS[kind] in SPACED and closed(text) in self._allowed)
-
-
-def folded(text: str) -> str:
-    return text.strip().casefold()
-
-
-def closed(text: str) -> str:
-    return SPACING.sub("", text).casefold()
-
-
-def policies(settings: config.Pii, secret: config.Secret | None = None) -> dict[config.PiiMode, Policy | None]:
-    """The policy of each mode."""
-    key = secret.reveal().encode() if secret is not None else b""
-    return {mode: None if mode == "off" else Policy(mode, settings, key) for mode in LAXEST}
-
-
 class Redacted:
-    """What has been found in a body of a tenant: ``counts`` by kind, in the order of `KINDS`. ``body`` is what goes on,
-    ``originals`` what its pseudonyms stand for.
+    """What has been found in a body of a tenant: ``counts`` by kind, in the order of the policy's. ``body`` is what
+    goes on, ``originals`` what its pseudonyms stand for.
     """
 
     def __init__(self, policy: Policy, body: bytes, tenant: str = "") -> None:
@@ -117,7 +43,7 @@ class Redacted:
         self.body = body
         self.originals: dict[str, str] = {}
         self._tenant = tenant
-        self.counts = [0] * len(KINDS)
+        self.counts = [0] * len(policy.kinds)
 
     @property
     def told(self) -> str:
@@ -125,7 +51,7 @@ class Redacted:
         return ",".join([f"{kind}={count}" for kind, count in self.findings()])
 
     def findings(self) -> list[tuple[str, int]]:
-        return [(kind, count) for kind, count in zip(KINDS, self.counts, strict=True) if count]
+        return [(kind, count) for kind, count in zip(self.policy.kinds, self.counts, strict=True) if count]
 
     def change(self, body: bytes | None) -> None:
         """It is this one with placeholders, None for none."""
@@ -137,7 +63,15 @@ class Redacted:
         if self.policy.allows(kind, text):
             return None
         self.counts[kind] += 1
-        return self._pseudonym(kind, text) if self.policy.mode == "pseudonymize" else f"[{KINDS[kind].upper()}]"
+        return (
+            self._pseudonym(kind, text)
+            if self.policy.mode == "pseudonymize"
+            else f"[{self.policy.kinds[kind].upper()}]"
+        )
+
+    def custom(self, index: int, text: str) -> str | None:
+        """What stands for what the configuration has named."""
+        return self.stand_in(len(KINDS) + index, text)
 
     def _pseudonym(self, kind: int, text: str) -> str:
         number = 0
@@ -183,7 +117,7 @@ def may_be_in(body: bytes, policy: Policy) -> bool:
     """Whether there may be anything in it. Most have nothing, and one pass over the whole says so, if it is short and
     has no escapes that could hide it.
     """
-    return len(body) > PIECE or _hides(body, 0, len(body)) or may_have(body, policy.mask)
+    return policy.customs is not None or len(body) > PIECE or _hides(body, 0, len(body)) or may_have(body, policy.mask)
 
 
 class Edited:
@@ -218,6 +152,7 @@ def _changed(made: Redacted, body: bytes, *, data: bool) -> Steps[bytes | None]:
     plain: list[Leaf] = []
     names: Names = {}
     work = start = end = 0
+    customs = made.policy.customs
     while True:
         leaf = texts.next()
         what = leaf.what
@@ -228,7 +163,7 @@ def _changed(made: Redacted, body: bytes, *, data: bool) -> Steps[bytes | None]:
             cuts = leaf.cuts
             start, end = cuts[0], cuts[-1]
             work += end - start + PER_LEAF
-        stands = what != END and not _in_parts(body, leaf) and (what == NUMBER or not _hides(body, start, end))
+        stands = what != END and _stands(body, leaf, customs)
         if stands:
             plain.append(leaf)
         if plain and (work > PIECE or not stands):
@@ -242,7 +177,12 @@ def _changed(made: Redacted, body: bytes, *, data: bool) -> Steps[bytes | None]:
         if stands:
             continue
         new: bytes | None
-        if what == KEY:
+        if what == NUMBER:
+            word = (
+                made.custom(customs.find(body[start:end].decode())[0][2], body[start:end].decode()) if customs else None
+            )
+            new = None if word is None else b'"%b"' % word.encode()
+        elif what == KEY:
             new = _renamed(made, body, leaf, names)
         elif _in_parts(body, leaf):
             new = yield from _parts(made, body, leaf)
@@ -250,6 +190,15 @@ def _changed(made: Redacted, body: bytes, *, data: bool) -> Steps[bytes | None]:
             new = yield from _escaped(made, body, leaf)
         if new is not None:
             edited.replace(start, end, new)
+
+
+def _stands(body: bytes, leaf: Leaf, customs: Customs | None) -> bool:
+    """Whether a text, or a number, is looked at as it stands."""
+    start, end = leaf.cuts[0], leaf.cuts[-1]
+    if leaf.what == NUMBER:
+        found = customs.find(body[start:end].decode()) if customs is not None else []
+        return not found or found[0][:2] != (0, end - start)
+    return customs is None and not _in_parts(body, leaf) and not _hides(body, start, end)
 
 
 def _hides(body: bytes, start: int, end: int) -> bool:
@@ -305,7 +254,10 @@ def _text(body: bytes, start: int, end: int) -> str:
 
 def _escaped(made: Redacted, body: bytes, leaf: Leaf) -> Steps[bytes | None]:
     """Of a string with escapes that could hide something."""
-    text = _text(body, leaf.cuts[0], leaf.cuts[-1]).encode()
+    meant = _text(body, leaf.cuts[0], leaf.cuts[-1])
+    customs = made.policy.customs
+    told = meant if customs is None else customs.put_out(meant, made.custom)
+    text = told.encode()
     key = body[leaf.key_start : leaf.key_end]
     size = len(key)
     edited = Edited(text)
@@ -317,7 +269,9 @@ def _escaped(made: Redacted, body: bytes, leaf: Leaf) -> Steps[bytes | None]:
         if found % AT_A_TIME == 0:
             yield
     changed = edited.whole()
-    return None if changed is None else _encode(changed.decode())[1:-1]
+    if changed is None:
+        return None if told is meant else _encode(told)[1:-1]
+    return _encode(changed.decode())[1:-1]
 
 
 def _renamed(made: Redacted, body: bytes, leaf: Leaf, names: Names) -> bytes | None:
@@ -381,14 +335,17 @@ def _quoted(text: bytes) -> Steps[bytes]:
 
 def _long(made: Redacted, key: bytes, parts: list[bytes], *, quoted: bool = True) -> Steps[bytes | None]:
     """Of a text that is looked at a piece at a time, as it stands in a JSON string if it is to be `quoted`."""
+    counted = made.told
     scanner = StreamScanner(made.policy.mask, code=True, key=key)
+    if made.policy.customs is not None:
+        parts = yield from _put_out(made, made.policy.customs, parts)
     characters = getincrementaldecoder("utf-8")("surrogateescape")
     out = BytesIO()
-    changed, before, seen = False, -1, 0
+    changed, before, seen = made.told != counted, -1, 0
     for part in [*parts, None]:
         for data, kind in scanner.flush() if part is None else scanner.feed(part):
             text = characters.decode(data)
-            if kind >= 0 and kind == before:
+            if kind == before == SECRET:
                 continue  # more of a secret that is longer than is held back
             new = made.stand_in(kind, text) if kind >= 0 else None
             before = -1 if new is None else kind
@@ -400,3 +357,19 @@ def _long(made: Redacted, key: bytes, parts: list[bytes], *, quoted: bool = True
                 yield
         yield
     return out.getvalue() if changed else None
+
+
+def _put_out(made: Redacted, customs: Customs, parts: list[bytes]) -> Steps[list[bytes]]:
+    """A text in parts, without what the configuration has named."""
+    pieces = Pieces(customs)
+    characters = getincrementaldecoder("utf-8")("surrogateescape")
+    new: list[bytes] = []
+    for number, part in enumerate(parts, 1):
+        last = number == len(parts)
+        told: list[str] = []
+        for text, index in pieces.feed(characters.decode(part, last), last):
+            word = made.custom(index, text) if index >= 0 else None
+            told.append(text if word is None else word)
+        new.append("".join(told).encode("utf-8", "surrogateescape"))
+        yield
+    return new

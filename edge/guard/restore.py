@@ -16,7 +16,7 @@ import msgspec
 
 from edge.errors import UNREADABLE
 from edge.guard.events import Events, Filter, is_json
-from edge.guard.pii import PSEUDONYM
+from edge.guard.policy import PSEUDONYM
 
 __all__ = ["Restorer"]
 

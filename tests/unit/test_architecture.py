@@ -77,6 +77,7 @@ HOMES = {
     "jwt": {"edge.guard.tokens", "edge.config.rules"},
     "structlog": {"edge.telemetry.logs"},
     "click": {"edge.cli", "edge.cli_keys", "edge.migration.commands"},
+    "re2": {"edge.config.patterns"},
     "yaml": {"edge.config.lists", "edge.config.yaml"},
 }
 HOT_MAY_IMPORT = {"bisect", "collections", "cython", "decimal", "fcntl", "hashlib", "json", "math", "re", "typing"}

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from edge import config
 from edge.guard.leaves import PIECE
-from edge.guard.pii import Policy, mode_for, redact, redact_now
+from edge.guard.pii import redact, redact_now
+from edge.guard.policy import Policy, mode_for
 from edge.slices import Work
 
 EMAIL, CARD, PHONE, IP = "alice.smith@example.com", "4111 1111 1111 1111", "+1 415 555 0100", "203.0.113.7"
@@ -413,3 +414,11 @@ def test_a_body_in_which_there_may_be_nothing_has_nothing(value, indent):
     body = json.dumps({"input": value}, indent=indent).encode()
     longer = json.dumps({"input": value, "z": "x" * PIECE}, indent=indent).encode()  # which is never passed over
     assert redact_now(policy(), body).told == redact_now(policy(), longer).told
+
+
+@pytest.mark.parametrize("before", ["", "x " * PIECE])
+def test_two_that_adjoin_are_two(before):
+    text = f"{before}{EMAIL}+{EMAIL} and more"
+    made = redact_now(policy(), json.dumps(messages(text)).encode())
+    assert msgspec.json.decode(made.body) == messages(f"{before}[EMAIL][EMAIL] and more")
+    assert made.told == "email=2"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from edge import config
 from edge.errors import PiiBlocked
 from edge.guard.answers import Watch
-from edge.guard.pii import Policy
+from edge.guard.policy import Policy
 from edge.slices import finished
 from tests.unit.streaming import DIALECTS, NESTED, anthropic, bytes_pieces, chunk, data_of, event, joined, pieces_of
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge import config
-from edge.guard.pii import Policy, redact_now
+from edge.guard.pii import redact_now
+from edge.guard.policy import Policy
 from edge.guard.restore import Restorer
 from tests.unit.streaming import DIALECTS, anthropic, bytes_pieces, chunk, data_of, event, joined, pieces_of
 
