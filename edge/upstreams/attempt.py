@@ -14,7 +14,7 @@ from edge.dialects.crossing import Crossing, is_brief, is_short
 from edge.dialects.failures import Failed, NoAnswer
 from edge.errors import EdgeError, Headers, Superseded, UpstreamBadResponse, UpstreamStreamBroken
 from edge.inquiry import Inquiry
-from edge.slices import LARGE, Done, Job, Work, in_thread
+from edge.slices import LARGE, Done, Job, Steps, Work, in_thread
 from edge.upstreams.clocks import Deadline
 from edge.upstreams.collected import Collected
 from edge.upstreams.desk import Desk, Outcome
@@ -225,8 +225,7 @@ class Attempt(Receiver):
     # An answer that is no stream.
 
     def _look_at_excerpt(self) -> None:
-        """The beginning of a body that is for the log only."""
-        if self._state == EXCERPT:
+        if self._state == EXCERPT:  # the beginning of a body that is for the log only
             self._guard(self._judge, bytes(self._ready[:MAX_EXCERPT]))
 
     def _judge(self, body: bytes) -> None:
@@ -258,14 +257,13 @@ class Attempt(Receiver):
         failure = failure_of(status, body)
         if route.counts:
             check_count(status, body)
-        if crossing.translates and status < 400 and not is_brief(body):
-            self._answer_in_steps(crossing, status, body, failure)
-            return
-        status, body = crossing.answer(status, body)
-        if tried.watch is None or status >= 400:
-            self._answer(status, body, failure)
+        large = crossing.translates and status < 400 and not is_brief(body)
+        if not large:
+            status, body = crossing.answer(status, body)
+        if large or (tried.watch is not None and status < 400):
+            self._answer_with(in_steps(crossing if large else None, tried.watch, body), status, failure)
         else:
-            self._answer_in_steps(None, status, body, failure)
+            self._answer(status, body, failure)
 
     def _check(self, status: int, body: bytes) -> None:
         """Raises what `check_status` does. An error inside a 200 has the `status` that it should have had."""
@@ -274,10 +272,8 @@ class Attempt(Receiver):
             self._outcome.again(tried, status)
         check_status(tried, self._inquiry.head.route.endpoint, status, body)
 
-    def _answer_in_steps(
-        self, crossing: Crossing | None, status: int, body: bytes, failure: AttemptFailed | None
-    ) -> None:
-        work = Work(in_steps(crossing, self._tried.watch, body))
+    def _answer_with(self, steps: Steps[bytes], status: int, failure: AttemptFailed | None) -> None:
+        work = Work(steps)
         self._job = self._desk.slices.add(work.step, self._then(lambda: self._answer(status, work.result, failure)))
 
     def _answer(self, status: int, body: bytes, failure: AttemptFailed | None) -> None:
