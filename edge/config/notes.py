@@ -43,6 +43,11 @@ def notes(config: Config) -> Iterator[Problem]:
             if secret.reveal().lower() in PLACEHOLDERS:
                 yield (*where, "api_keys", index), "is no key, but what stands where one is to come"
     yield from _shadowed(config)
+    tenants = {key.tenant or key.id for key in config.auth.keys}
+    elsewhere = config.auth.keys_file is not None or config.auth.jwt is not None
+    for tenant in config.auth.tenants:
+        if tenant not in tenants and not elsewhere:
+            yield ("auth", "tenants", tenant), "is the tenant of no key: its limits count nothing"
     names = _Names(config)
     for number, key in enumerate(config.auth.keys):
         if key.models == [] and not key.admin:

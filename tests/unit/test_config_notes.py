@@ -53,6 +53,7 @@ def provider(
         (KEYED % "['claude-*']" + OWN, "auth.keys[0].models[0]: matches nothing"),
         (KEYED % "[smrt]" + LOCAL + ALIAS % "local/qwen", "did you mean smart?"),
         (KEYED % "['nowhere/*']" + LOCAL, "matches nothing"),
+        (KEYED[:-2] % "[qwen]" + ", tenants: {b: {tokens_per_minute: 5}}}\n" + LOCAL, "auth.tenants.b: is the tenant of no key"),
         (KEYED % "[]" + LOCAL, "is an empty list: the key may use no model at all"),
         (OWN[:-2] + ", b: {dialect: openai, base_url: 'https://b.example/v1', models: ['gpt-5*']}}\n", "providers.b.models[0]: is shadowed by 'gpt-*' of the provider 'openai'"),
         (LOCAL[:-2] + ", b: {dialect: openai, base_url: 'https://b.example/v1', models: [qwen]}}\n", "is shadowed by 'qwen'"),
