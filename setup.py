@@ -94,6 +94,7 @@ PATH_MODULES = [
     "edge.payload",
     "edge.replies",
     "edge.reply",
+    "edge.reply_fields",
     "edge.server.heads",
     "edge.server.lane",
     "edge.server.protocol",

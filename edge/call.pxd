@@ -19,3 +19,4 @@ cdef class Call(Inquiry):
     cpdef double overhead_s(self)
     cpdef str found(self)
     cpdef object record(self)
+    cpdef keep_alive(self)

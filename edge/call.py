@@ -124,3 +124,7 @@ class Call(Inquiry):
             self.reply.sent,
             ledger.hedge,
         )
+
+    def keep_alive(self) -> None:
+        """Tell a client that waits for a stream that it will go on. Who answers overrides this."""
+        raise NotImplementedError

@@ -65,8 +65,7 @@ UNREADABLE = (ValueError, RecursionError)
 
 class EdgeError(Exception):
     """``status`` is the HTTP status, ``param`` the request field at fault, ``headers`` extra response headers,
-    ``details`` what Anthropic's clients are told in ``error.details``, by which their SDKs act; ``code`` an API's own
-    word for what a class has a general one for.
+    ``details`` what Anthropic's clients are told in ``error.details``, by which their SDKs act; ``code`` an API's word.
     """
 
     status = 500
@@ -75,6 +74,7 @@ class EdgeError(Exception):
     message = "The edge failed to handle this request."
     fixed: tuple[tuple[bytes, bytes], ...] = ()
     """Response headers that every error of the class has, unless it is given others."""
+    prepared: dict[str, Any] | None = None
 
     def __init__(
         self,
@@ -95,6 +95,11 @@ class EdgeError(Exception):
             self.status = status
         if code:
             self.code = code
+
+    def for_all(self) -> Self:
+        """Itself, which answers all who make the error, is never raised, and keeps its replies in ``prepared``."""
+        self.prepared = {}
+        return self
 
     def bare(self) -> Self:
         """Itself, without what led to it, to be kept: the frames of its traceback, and of that of the error it was

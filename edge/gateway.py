@@ -14,11 +14,9 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
-from typing import cast
 
 from edge import config
 from edge.cache.answers import Answers
-from edge.cache.flight import Flight
 from edge.cache.policy import Lookup, caches_for
 from edge.call import Call
 from edge.dispatch import Dispatch
@@ -46,16 +44,16 @@ from edge.joining import Joining, Table
 from edge.ledger import BYPASS, MEMORY, MISS
 from edge.money.accounting import Accounts
 from edge.own_answers import Listing
-from edge.replies import fail, keep_alive, reply, serve, start_stream
+from edge.replies import fail, serve
 from edge.slices import LARGE, Slices, Work
 from edge.state import State, build_state
 from edge.upstreams.budget import HedgeBudget, RetryBudget
 from edge.upstreams.clocks import Sweep
-from edge.upstreams.desk import Begin, Buffers, Desk, Replies, Tell
+from edge.upstreams.desk import Buffers, Desk
 
 __all__ = ["Gateway"]
 
-NO_KEY = InvalidApiKey()
+NO_KEY = InvalidApiKey().for_all()
 Trace = Callable[[Call, RequestRecord], None]
 """Is told of each finished call, on the event loop: must not wait and must not raise."""
 Load = Callable[[], tuple[config.Config, KeyTable | None]]
@@ -86,10 +84,7 @@ class Gateway:
         self._slices = Slices()
         self._buffers = Buffers()
         common = (self._buffers, self._slices, self._sweep, RetryBudget(), HedgeBudget())
-        replies = Replies(cast("Begin", start_stream), cast("Tell", reply), keep_alive)
-        self._desk = Desk(hooks, meter, self.accounts, replies, *common)
-        shared = Replies(cast("Begin", Flight.stream), cast("Tell", Flight.whole), keep_alive)
-        flights = Desk(hooks, meter, self.accounts, shared, *common)
+        self._desk = Desk(hooks, meter, self.accounts, *common)
         self._in_flight = 0
         self._tell_in_flight = meter.bind("edge_requests_in_flight")
         self._tell_in_flight(0.0)
@@ -98,7 +93,7 @@ class Gateway:
         self._count = meter.count
         self._changing = asyncio.Lock()
         self._failed_logins = FailedLogins()
-        self._table = Table(answers, self.accounts, self._desk, flights)
+        self._table = Table(answers, self.accounts, self._desk)
 
     async def reload(self, load: Load, prepared: Callable[[config.Config], None] = lambda _: None) -> None:
         """Serve new requests by another configuration, in one step. Raises what `load` does, OSError as `build_state`.
@@ -142,7 +137,7 @@ class Gateway:
                 self.refuse(call, head.objection)
                 return
             if head.asks_methods:
-                reply(call, 200, [(b"allow", ", ".join((*head.route.methods, "OPTIONS")).encode())], b"")
+                call.answer(200, [(b"allow", ", ".join((*head.route.methods, "OPTIONS")).encode())], b"")
                 self._settle(call)
                 return
             if call.key.routes is not None and head.route.endpoint not in call.key.routes:

@@ -10,9 +10,9 @@ from edge.routes import ENDS_ELSEWHERE, EXISTING, NOWHERE, Dialect, Match, no_ro
 __all__ = ["Head", "Varying", "varying_of"]
 
 # Errors that are never raised: one of each answers all who make it.
-NO_ROUTE = {why: UnsupportedRoute(why) for why in (NOWHERE, *ENDS_ELSEWHERE.values())}
-MULTIPART = UnsupportedRoute(f"Multipart bodies are not supported. There are: {EXISTING}.")
-COMPRESSED = UnsupportedMediaType("Compressed bodies are not supported: send it without content-encoding.")
+NO_ROUTE = {why: UnsupportedRoute(why).for_all() for why in (NOWHERE, *ENDS_ELSEWHERE.values())}
+MULTIPART = UnsupportedRoute(f"Multipart bodies are not supported. There are: {EXISTING}.").for_all()
+COMPRESSED = UnsupportedMediaType("Compressed bodies are not supported: send it without content-encoding.").for_all()
 Varying = dict[bytes, bytes]
 """Of the names in `ASKED`, the first value of each that a request has, if that is not empty."""
 
@@ -79,7 +79,7 @@ class Head:
         if self.asks_methods:
             return None
         if self.method not in route.methods:
-            return MethodNotAllowed(", ".join(route.methods))
+            return MethodNotAllowed(", ".join(route.methods)).for_all()
         media_type = self.index.get(b"content-type")
         if media_type is not None and media_type.lower().startswith(b"multipart/"):
             return MULTIPART

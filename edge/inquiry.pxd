@@ -23,3 +23,5 @@ cdef class Inquiry(Sink):
     cpdef asks(
         self, Head head, dict varying, str request_id, object state, object key, Payload payload, object grant
     )
+    cpdef answer(self, int status, list headers, bytes body)
+    cpdef begin_answer(self, int status, list headers, object size)

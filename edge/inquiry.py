@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge._fast import JSONScanner
+from edge.errors import Headers
 from edge.head import Head, Varying
 from edge.ledger import Ledger
 from edge.payload import Payload
@@ -44,3 +45,13 @@ class Inquiry(Sink):
         self.reservation: Reservation | None = None
         self.buffered = 0
         self.reply = Reply(self)
+
+    # What providers have answered: who it is for overrides these.
+
+    def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """All of an answer."""
+        raise NotImplementedError
+
+    def begin_answer(self, status: int, headers: Headers, size: int | None) -> None:
+        """The head of an answer, of a stream where `size` is None."""
+        raise NotImplementedError

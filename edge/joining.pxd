@@ -11,7 +11,7 @@ from edge.upstreams.desk cimport Desk
 cdef class Table:
     cdef readonly Answers answers
     cdef readonly Accounts accounts
-    cdef readonly Desk desk, shared
+    cdef readonly Desk desk
 
 
 cdef class Joining:

@@ -20,7 +20,7 @@ from edge.ledger import JOINED, MEMORY, MISS, REDIS, Verdict
 from edge.money.accounting import Accounts
 from edge.paced import Paced
 from edge.redis.pipe import RedisUnavailable
-from edge.replies import error_event, keep_alive, serve, serve_flight, start_shared
+from edge.replies import error_event, serve, serve_flight
 from edge.upstreams.clocks import Deadline
 from edge.upstreams.desk import Desk
 
@@ -30,13 +30,12 @@ Done = Callable[[BaseException | None], None]
 
 
 class Table:
-    """What all who share have in common; ``desk`` is that of calls, ``shared`` that of flights."""
+    """What all who share have in common; ``desk`` what attempts do."""
 
-    def __init__(self, answers: Answers, accounts: Accounts, desk: Desk, shared: Desk) -> None:
+    def __init__(self, answers: Answers, accounts: Accounts, desk: Desk) -> None:
         self.answers = answers
         self.accounts = accounts
         self.desk = desk
-        self.shared = shared
 
 
 class Joining:
@@ -57,7 +56,7 @@ class Joining:
         self._follower: Follower | None = None
         settings = call.state.settings.resilience
         self._deadline = Deadline(table.desk.sweep, settings, self._expired, client_ms=call.payload.deadline_ms)
-        self._deadline.keep_alive(call, keep_alive)
+        self._deadline.keep_alive(call)
 
     def start(self) -> None:
         """Join a flight, or ask Redis, or begin a flight. JSON may wait for a stream."""
@@ -143,7 +142,7 @@ class Joining:
             # A flight has landed between the look at the end of the body and this.
             self._give(*found, MEMORY)
             return
-        flight = answers.new_flight(Flight(call, plan, start_shared))
+        flight = answers.new_flight(Flight(call, plan))
         flight.turns = turns and not call.head.route.counts  # the answer is due before a turn may come
         if plan.look and call.state.settings.cache.join and not plan.only:
             answers.flights.add(flight)
@@ -239,7 +238,7 @@ class Flying:
         elif flight.plan.only:
             self._land(NotCached())
         else:
-            self._dispatch = Dispatch(self._table.shared, flight, self._answered)
+            self._dispatch = Dispatch(self._table.desk, flight, self._answered)
             self._dispatch.start()
 
     def _answered(self, error: BaseException | None) -> None:

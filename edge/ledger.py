@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from edge.errors import EdgeError
 from edge.hooks import Usage
+from edge.reply_fields import lines_of
 
 if TYPE_CHECKING:
     from edge.cache.entry import Entry
@@ -39,7 +40,7 @@ KINDS = (
 
 
 class Verdict(Enum):
-    """How the cache was involved. ``word`` is for logs and metrics; ``fields`` are the reply's: ``x-edge-cache``, and
+    """How the cache was involved. ``word`` is for logs and metrics; ``lines`` are the reply's: ``x-edge-cache``, and
     ``Cache-Status`` (RFC 9211) but where that has the time to live of the stored answer in it.
     """
 
@@ -53,7 +54,7 @@ class Verdict(Enum):
     def __init__(self, word: str, status: bytes) -> None:
         self.word = word
         told = ((b"x-edge-cache", word.encode("ascii")), (b"cache-status", status))
-        self.fields = tuple([field for field in told if field[1]])
+        self.lines = lines_of([field for field in told if field[1]])
 
 
 # An enumeration's members are dear to look up in their class.

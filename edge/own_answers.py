@@ -12,7 +12,7 @@ from edge.dialects.estimate import estimate_input
 from edge.dialects.tokens import count_answer, estimate_steps, estimate_tokens
 from edge.errors import UNREADABLE, Headers, InvalidRequest
 from edge.inquiry import Inquiry
-from edge.replies import JSON_TYPE, reply
+from edge.reply_fields import JSON_TYPE
 from edge.routes import MODEL
 from edge.slices import Done, Job, Steps, Work
 from edge.upstreams.desk import Desk
@@ -54,7 +54,7 @@ class Listing:
         self._call.ledger.waited(self._since)
         if failure is None:
             body, headers = task.result()
-            reply(self._call, 200, [JSON_TYPE, *headers], body)
+            self._call.answer(200, [JSON_TYPE, *headers], body)
         done(failure if isinstance(failure, Exception) else None)
 
 
@@ -87,4 +87,4 @@ def _large_estimate(inquiry: Inquiry) -> Steps[int]:
 
 
 def _reply_tokens(inquiry: Inquiry, desk: Desk, tokens: int) -> None:
-    desk.replies.whole(inquiry, 200, [JSON_TYPE, (b"x-edge-estimated", b"true")], count_answer(tokens))
+    inquiry.answer(200, [JSON_TYPE, (b"x-edge-estimated", b"true")], count_answer(tokens))

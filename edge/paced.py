@@ -9,7 +9,7 @@ from time import perf_counter
 from edge.cache.memory import Held
 from edge.call import Call
 from edge.ledger import Verdict
-from edge.replies import start_reply, stored_headers
+from edge.replies import start_stored
 from edge.upstreams.clocks import Deadline
 
 __all__ = ["Paced"]
@@ -29,12 +29,12 @@ class Paced:
         self._begun = 0.0
         self._events: Iterator[tuple[int, bytes]] = iter(())
         self._next: tuple[int, bytes] | None = None
-        call.ledger.recalled(held.entry, tier)
+        self._tier = tier
 
     def start(self) -> None:
         call = self._call
         self._deadline.start()
-        start_reply(call, 200, stored_headers(call, self._held))
+        start_stored(call, self._held, self._tier)
         self._begun = perf_counter()
         self._events = iter(self._held.events(include_usage=call.payload.include_usage))
         self._go_on()

@@ -2,21 +2,37 @@
 
 cimport cython
 
+from edge._fast._line_c cimport Lines as CompiledLines
+from edge.cache.flight cimport Flight
 from edge.cache.memory cimport Held
 from edge.call cimport Call
 from edge.inquiry cimport Inquiry
 from edge.ledger cimport Ledger
-from edge.reply cimport Reply, is_stream
+from edge.reply cimport Reply
 
+cdef CompiledLines HEAD
+
+
+cdef class ClientCall(Call):
+    pass
+
+
+cdef class Refusal:
+    cdef bytes lines, body, rest
+
+
+cdef Refusal refusal_of(object error, str dialect)
+@cython.locals(told=Reply, refusal=Refusal)
 cpdef fail(Call call, object error)
 cpdef bytes error_event(Inquiry inquiry, object error)
-cpdef reply(Call call, int status, list headers, bytes body)
+@cython.locals(told=Reply)
+cdef reply(Call call, int status, bytes lines, list headers, bytes body, bint stream)
 cdef bytes streamed(Call call, bytes body)
-cpdef keep_alive(Call call)
 cpdef serve(Call call, Held held, bytes form, object tier)
-cpdef list stored_headers(Call call, Held held)
-cpdef start_stream(Call call, int status, list headers)
-cpdef start_shared(Call call, int status, list headers, object size)
-cpdef start_reply(Call call, int status, list headers, object size=*)
-@cython.locals(told=Reply, ledger=Ledger)
-cdef list with_ours(Call call, list headers, object size, bint answered)
+@cython.locals(told=Reply)
+cpdef start_stored(Call call, Held held, object tier)
+cpdef bint serve_flight(Call call, Flight flight) except -1
+@cython.locals(to=CompiledLines, ledger=Ledger, dialect=str, edge_ms=double, now=double, attempts=int)
+cdef bytes fields_of(Call call, bytes given, list headers, object size, bint answered=*)
+cpdef long long seconds(double span)
+cdef list with_limits(Call call, str dialect, list headers)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from edge._fast import hundredths, usd
+from time import time
+
+from edge._fast import Lines
 from edge.cache import replay as stored
 from edge.cache.entry import Entry
 from edge.cache.flight import Flight
@@ -13,27 +15,14 @@ from edge.dialects.crossing import stream_of
 from edge.errors import ClientClosedRequest, EdgeError, Headers, UpstreamBadResponse
 from edge.inquiry import Inquiry
 from edge.ledger import JOINED, MISS, REDIS, Verdict, kind_of_status
-from edge.reply import is_stream
+from edge.reply_fields import EVENTS, JSON, JSON_TYPE, is_stream, lead, lines_of
+from edge.routes import Dialect
 
-__all__ = [
-    "JSON_TYPE",
-    "error_event",
-    "fail",
-    "keep_alive",
-    "reply",
-    "serve",
-    "serve_flight",
-    "start_reply",
-    "start_shared",
-    "start_stream",
-    "stored_headers",
-]
+__all__ = ["ClientCall", "Refusal", "error_event", "fail", "serve", "serve_flight", "start_stored"]
 
-JSON_TYPE = (b"content-type", b"application/json")
-STREAM_TYPE = (b"content-type", b"text/event-stream; charset=utf-8")
 STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 OF_STREAMS = frozenset({b"content-type", b"cache-control", b"x-accel-buffering"})
-ATTEMPTS = tuple([(b"x-edge-attempts", b"%d" % count) for count in range(4)])
+ATTEMPTS = tuple([lead(b"x-edge-attempts") + b"%d\r\n" % count for count in range(4)])
 """Those of nearly all replies."""
 STREAMED = frozenset({"chat", "completions", "messages", "responses"})
 """Requests whose ``stream`` certainly asks for events, by ``Route.api``."""
@@ -43,6 +32,85 @@ COMMENT = b": keep-alive\n"
 """
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 """Anthropic's own: https://docs.anthropic.com/en/api/messages-streaming#ping-events. Its clients wait for it."""
+HOLE = "the-id-of-the-request"
+"""Stands where an error of Anthropic's dialect, which is prepared, has the request's id: behind all else."""
+
+# How the lines of what varies begin.
+REQUEST_ID = lead(b"x-request-id")
+THEIR_REQUEST_ID = b"\r\n" + lead(b"request-id")
+DROPPED = lead(b"x-edge-dropped")
+FOUND = lead(b"x-edge-pii")
+OVERHEAD = lead(b"x-edge-overhead-ms")
+COST = b"\r\n" + lead(b"x-edge-cost-usd")
+ESTIMATED = b"\r\n" + lead(b"x-edge-estimated") + b"true"
+TIMING = b"\r\n" + lead(b"server-timing") + b"edge;dur="
+TIMING_OF_STREAM = TIMING[2:]
+TIMING_UPSTREAM = b", upstream;dur="
+AGE = lead(b"age")
+HIT = b"\r\n" + lead(b"cache-status") + b"edge; hit; ttl="
+END = b"\r\n"
+NOTHING: Headers = []
+
+HEAD = Lines()
+"""What heads are written into, one after the other."""
+
+
+class ClientCall(Call):
+    """A call whose replies are put together here; that of a front is one."""
+
+    def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        reply(self, status, b"", headers, body, is_stream(headers))
+
+    def begin_answer(self, status: int, headers: Headers, size: int | None) -> None:
+        told = self.reply
+        if told.restorer is not None:
+            told.restorer.stream = size is None or is_stream(headers)
+        if told.promised():
+            told.start(status, b"")
+        else:
+            given = headers if size is not None else headers + STREAM_HEADERS
+            told.start(status, fields_of(self, b"", given, size), size)
+
+    def keep_alive(self) -> None:
+        """Before the reply has begun, the head has what is known by then; the provider, who may still be another, is
+        not in it. Only whole events have been written, so what is sent stands between two of them.
+        """
+        told = self.reply
+        if told.over():
+            return
+        if told.new():
+            if not self.payload.stream or self.head.route.api not in STREAMED:
+                return
+            told.promise(200, fields_of(self, EVENTS, NOTHING, None, answered=False))
+        said = PING if self.head.dialect == "anthropic" else COMMENT
+        if told.latest.endswith(b"\r"):
+            said = said.replace(b"\n", b"\r")  # the LF that may belong to that CR is to come, and must not be a line
+        told.interject(said)
+
+
+class Refusal:
+    """An error as a reply: ``lines`` are its fields, ``body`` its body in a dialect. In Anthropic's, the request's id
+    stands before ``rest``.
+    """
+
+    def __init__(self, error: EdgeError, dialect: str) -> None:
+        self.lines = JSON + lines_of(error.headers)
+        self.rest = b""
+        if dialect == "anthropic":
+            self.body, _, self.rest = anthropic.error_body(error, HOLE).rpartition(HOLE.encode())
+        else:
+            self.body = openai.error_body(error)
+
+
+def refusal_of(error: EdgeError, dialect: str) -> Refusal:
+    """Prepared, where all who make the error are answered by one of it."""
+    prepared = error.prepared
+    if prepared is None:
+        return Refusal(error, dialect)
+    found = prepared.get(dialect)
+    if found is None:
+        found = prepared[dialect] = Refusal(error, dialect)
+    return found
 
 
 def fail(call: Call, error: EdgeError) -> None:
@@ -59,13 +127,18 @@ def fail(call: Call, error: EdgeError) -> None:
         return
     if told.begun():
         if told.promised():
-            told.start(200, [])
+            told.start(200, b"")
         told.write(error_event(call, error))
         told.end()
-    elif call.head.dialect == "anthropic":
-        reply(call, error.status, [JSON_TYPE, *error.headers], anthropic.error_body(error, call.request_id))
-    else:
-        reply(call, error.status, [JSON_TYPE, *error.headers], openai.error_body(error))
+        return
+    refusal = refusal_of(error, call.head.dialect)
+    body = refusal.body
+    if refusal.rest:
+        body = b"".join((body, call.request_id.encode("ascii"), refusal.rest))
+    if call.lease is None and call.reservation is None:
+        reply(call, error.status, refusal.lines, NOTHING, body, stream=False)
+    else:  # what is left to the key takes the place of what the error says of that
+        reply(call, error.status, JSON, error.headers, body, stream=False)
 
 
 def error_event(inquiry: Inquiry, error: EdgeError) -> bytes:
@@ -74,21 +147,24 @@ def error_event(inquiry: Inquiry, error: EdgeError) -> bytes:
     return stream_of(inquiry.head.route).error_event(error, request_id) if event is None else event
 
 
-def reply(call: Call, status: int, headers: Headers, body: bytes) -> None:
-    """A whole answer at once; as events, where the client has been told already that a stream will come."""
+def reply(call: Call, status: int, lines: bytes, headers: Headers, body: bytes, stream: bool) -> None:
+    """A whole answer at once, with the fields of `lines` and `headers`. `stream`: it is one of events, and has to be,
+    where the client has been told already that a stream will come.
+    """
     told = call.reply
     if told.promised():
         if status >= 400:
             call.ledger.kind = kind_of_status(status)
             body = stream_of(call.head.route).refusal_event(body) or error_event(call, UpstreamBadResponse())
-        elif STREAM_TYPE not in headers:
+        elif not stream:
             body = streamed(call, body)
-        told.start(status, headers)
+        told.start(status, b"")
     else:
         restorer, told.restorer = told.restorer, None
         if restorer is not None:
-            body = restorer.whole_answer(body, stream=is_stream(headers))
-        start_reply(call, status, headers, len(body))
+            body = restorer.whole_answer(body, stream=stream)
+        size = len(body)
+        told.start(status, fields_of(call, lines, headers, size), size)
     told.write(body)
     told.end()
 
@@ -104,29 +180,23 @@ def streamed(call: Call, body: bytes) -> bytes:
     return b"".join([data for _, data in events])
 
 
-def keep_alive(call: Call) -> None:
-    """Tell a client that waits for a stream that it will go on.
-
-    Before the reply has begun that is its head, with what is known by then; the provider, who may still be another, is
-    not. Only whole events have been written, so this stands between two of them.
-    """
-    told = call.reply
-    if told.over():
-        return
-    if told.new():
-        if not call.payload.stream or call.head.route.api not in STREAMED:
-            return
-        told.promise(200, with_ours(call, [STREAM_TYPE, *STREAM_HEADERS], None, False))
-    said = PING if call.head.dialect == "anthropic" else COMMENT
-    if told.latest.endswith(b"\r"):
-        said = said.replace(b"\n", b"\r")  # the LF that may belong to that CR is still to come, and must not be a line
-    told.interject(said)
+# Stored answers.
 
 
 def serve(call: Call, held: Held, form: bytes, tier: Verdict) -> None:
     """A stored answer, in the form it is asked for in."""
     call.ledger.recalled(held.entry, tier)
-    reply(call, 200, stored_headers(call, held), form)
+    stream = call.payload.stream
+    reply(call, 200, held.stream_lines if stream else held.lines, NOTHING, form, stream)
+
+
+def start_stored(call: Call, held: Held, tier: Verdict) -> None:
+    """The head of a stored stream."""
+    call.ledger.recalled(held.entry, tier)
+    told = call.reply
+    if told.restorer is not None:
+        told.restorer.stream = True
+    told.start(200, b"" if told.promised() else fields_of(call, held.stream_lines, NOTHING, None))
 
 
 def serve_flight(call: Call, flight: Flight) -> bool:
@@ -145,65 +215,75 @@ def serve_flight(call: Call, flight: Flight) -> bool:
             return False
         headers, body = [JSON_TYPE] + [pair for pair in headers if pair[0] not in OF_STREAMS], form
     call.ledger.shares(flight.ledger)
-    reply(call, status, headers, body)
+    call.answer(status, headers, body)
     return True
 
 
-def stored_headers(call: Call, held: Held) -> Headers:
-    headers = [STREAM_TYPE, *STREAM_HEADERS] if call.payload.stream else [JSON_TYPE]
-    headers += held.headers
-    if call.ledger.cache is not JOINED:
-        headers.append((b"age", str(held.age_s()).encode()))
-        headers.append((b"cache-status", b"edge; hit; ttl=" + str(int(held.left_s())).encode()))
-    return headers
+# The head.
 
 
-def start_stream(call: Call, status: int, headers: Headers) -> None:
-    """The head of a reply that is a stream."""
-    start_reply(call, status, headers + STREAM_HEADERS)
-
-
-def start_shared(call: Call, status: int, headers: Headers, size: int | None) -> None:
-    """The head of a reply that a flight gives."""
-    start_reply(call, status, headers + STREAM_HEADERS if size is None else headers, size)
-
-
-def start_reply(call: Call, status: int, headers: Headers, size: int | None = None) -> None:
-    """The head of the reply, with the headers that every reply has; if it has not gone out with a keep-alive."""
-    if not call.reply.promised():
-        headers = with_ours(call, headers, size, True)
-    call.reply.start(status, headers, size)
-
-
-def with_ours(call: Call, headers: Headers, size: int | None, answered: bool) -> Headers:
-    """The headers of a reply with ours; who has `answered` is known, or is not yet."""
+def fields_of(call: Call, given: bytes, headers: Headers, size: int | None, answered: bool = True) -> bytes:
+    """The lines of a reply's fields: those `given`, `headers`, and ours. Who has `answered` is known, or is not yet."""
+    to, ledger = HEAD, call.ledger
+    to.drop()  # what an error has left
+    to.add(given)
+    dialect = call.head.dialect
     if call.lease is not None or call.reservation is not None:
-        ours = call.lease.headers(call.head.dialect) if call.lease is not None else []
-        if call.reservation is not None:
-            ours += call.reservation.headers(call.head.dialect)
-        names = {name for name, _ in ours}
-        headers = [pair for pair in headers if pair[0] not in names] + ours
-    request_id = call.request_id.encode("ascii")
-    headers.append((b"x-request-id", request_id))
-    if call.head.dialect == "anthropic":
-        headers.append((b"request-id", request_id))
-    ledger = call.ledger
+        headers = with_limits(call, dialect, headers)
+    for name, value in headers:
+        to.field(name, value)
+    to.add(REQUEST_ID)
+    to.text(call.request_id)
+    if dialect == "anthropic":
+        to.add(THEIR_REQUEST_ID)
+        to.text(call.request_id)
+    to.add(END)
     if ledger.upstream is not None and answered:
-        headers += ledger.upstream.headers
+        to.add(ledger.upstream.lines)
         attempts = ledger.attempts
-        headers.append(ATTEMPTS[attempts] if attempts < len(ATTEMPTS) else (b"x-edge-attempts", b"%d" % attempts))
-    headers += ledger.cache.fields
+        to.add(ATTEMPTS[attempts] if attempts < len(ATTEMPTS) else lead(b"x-edge-attempts") + b"%d\r\n" % attempts)
+    cache = ledger.cache
+    to.add(cache.lines)
+    entry = ledger.stored
+    if entry is not None and cache is not JOINED:
+        now = time()
+        to.add(AGE)
+        to.whole(seconds(now - entry.stored_at))
+        to.add(HIT)
+        to.whole(seconds(entry.expires_at - now))
+        to.add(END)
     if ledger.attempt is not None and answered and (dropped := ledger.attempt.dropped):
-        headers.append((b"x-edge-dropped", ", ".join(dropped).encode("ascii")))
+        to.field(b"x-edge-dropped", ", ".join(dropped).encode("ascii"))
     if found := call.found():
-        headers.append((b"x-edge-pii", found.encode("ascii")))
-    edge_ms = hundredths(call.overhead_s() * 1000)
+        to.field(b"x-edge-pii", found.encode("ascii"))
+    edge_ms = call.overhead_s() * 1000
     if size is not None:
-        headers.append((b"x-edge-overhead-ms", edge_ms))
+        to.add(OVERHEAD)
+        to.hundredths(edge_ms)
         if ledger.cost >= 0:
-            headers.append((b"x-edge-cost-usd", usd(ledger.cost)))
+            to.add(COST)
+            to.usd(ledger.cost)
         if ledger.estimated:
-            headers.append((b"x-edge-estimated", b"true"))
-    upstream_ms = hundredths(ledger.upstream_s * 1000)
-    headers.append((b"server-timing", b"".join((b"edge;dur=", edge_ms, b", upstream;dur=", upstream_ms))))
-    return headers
+            to.add(ESTIMATED)
+        to.add(TIMING)
+    else:
+        to.add(TIMING_OF_STREAM)
+    to.hundredths(edge_ms)
+    to.add(TIMING_UPSTREAM)
+    to.hundredths(ledger.upstream_s * 1000)
+    to.add(END)
+    return to.back()
+
+
+def seconds(span: float) -> int:
+    """Whole seconds (RFC 9111, section 5.1), never below 0, wherever the wall clock was put."""
+    return int(span) if span > 0.0 else 0
+
+
+def with_limits(call: Call, dialect: Dialect, headers: Headers) -> Headers:
+    """`headers`, with what is left to the key in place of what a provider says of its own limits."""
+    ours = call.lease.headers(dialect) if call.lease is not None else []
+    if call.reservation is not None:
+        ours = ours + call.reservation.headers(dialect)
+    names = {name for name, _ in ours}
+    return [pair for pair in headers if pair[0] not in names] + ours

@@ -8,7 +8,7 @@ cdef bytes TABLE
 cdef class Sink:
     cdef object __weakref__
 
-    cpdef start(self, int status, list headers, object size=*)
+    cpdef start(self, int status, bytes lines, object size)
     cpdef write(self, bytes data)
     cpdef end(self)
     cpdef abort(self)
@@ -26,8 +26,8 @@ cdef class Reply:
     cdef Sink _sink
 
     cdef int _step(self, int step) except -1
-    cpdef promise(self, int status, list headers)
-    cpdef start(self, int status, list headers, object size=*)
+    cpdef promise(self, int status, bytes lines)
+    cpdef start(self, int status, bytes lines, object size=*)
     cpdef write(self, bytes data)
     cpdef interject(self, bytes data)
     cdef _put(self, bytes data)
@@ -44,6 +44,3 @@ cdef class Reply:
     cpdef bint has_answer(self)
     cpdef bint congested(self) except -1
     cpdef when_room(self, object room)
-
-
-cpdef bint is_stream(list headers) except -1

@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from edge.errors import Headers
-
 if TYPE_CHECKING:
     from edge.guard.restore import Restorer
 
-__all__ = ["STEPS", "Reply", "Sink", "is_stream"]
+__all__ = ["STEPS", "Reply", "Sink"]
 
 # Nothing has gone out; a head that says "a stream" and keep-alives have, so another upstream may still answer, and an
 # error has to be an event; the head of the answer has; all of it has; it was broken off, or its client has left.
@@ -39,8 +37,8 @@ class Sink:
     compiled class has no abstract methods.)
     """
 
-    def start(self, status: int, headers: Headers, size: int | None = None) -> None:
-        """Send the head. `size` is that of the body in bytes, None for a stream. Takes `headers` over."""
+    def start(self, status: int, lines: bytes, size: int | None) -> None:
+        """Send the head, with these lines. `size` is that of the body in bytes, None for a stream."""
         raise NotImplementedError
 
     def write(self, data: bytes) -> None:
@@ -94,27 +92,26 @@ class Reply:
         self.state = state
         return state
 
-    def promise(self, status: int, headers: Headers) -> None:
+    def promise(self, status: int, lines: bytes) -> None:
         """Send the head of a stream, before there is an answer."""
         self._step(PROMISE)
         self.status = status
         if self.restorer is not None:
             self.restorer.stream = True
         if self._sink is not None:
-            self._sink.start(status, headers, None)
+            self._sink.start(status, lines, None)
 
-    def start(self, status: int, headers: Headers, size: int | None = None) -> None:
-        """Send the head of the answer, if none was promised: then what follows is the stream that was. Takes `headers`
-        over.
+    def start(self, status: int, lines: bytes, size: int | None = None) -> None:
+        """Send the head of the answer, if none was promised: then what follows is the stream that was. What is put back
+        into it is known to be a stream, or none, before.
         """
         promised = self.state == EARLY
         if self._step(START) == BROKEN or promised or self._sink is None:
             return
         self.status = status
         if self.restorer is not None:
-            self.restorer.stream = is_stream(headers)
             size = None  # what is put back has another
-        self._sink.start(status, headers, size)
+        self._sink.start(status, lines, size)
 
     def write(self, data: bytes) -> None:
         """Send more of the body."""
@@ -202,11 +199,3 @@ class Reply:
         """As the sink's; nothing where the reply is over."""
         if self._sink is not None:
             self._sink.when_room(room)
-
-
-def is_stream(headers: Headers) -> bool:
-    """Whether a body with these headers is one of events."""
-    for name, value in headers:  # noqa: SIM110 - no closure in what is compiled
-        if name == b"content-type" and value.startswith(b"text/event-stream"):
-            return True
-    return False

@@ -76,7 +76,7 @@ __all__ = [
     "is_iban",
     "join_chunk",
     "join_fields",
-    "join_request",
+    "join_message",
     "may_have",
     "request_digest",
     "scan_json",
@@ -106,7 +106,7 @@ if not TYPE_CHECKING and not _pure:
             index_fields,
             join_chunk,
             join_fields,
-            join_request,
+            join_message,
             select_fields,
         )
         from edge._fast._head_c import RequestHead, ResponseHead
@@ -152,7 +152,7 @@ if not COMPILED:
         index_fields,
         join_chunk,
         join_fields,
-        join_request,
+        join_message,
         select_fields,
     )
     from edge._fast._head import RequestHead, ResponseHead

@@ -21,7 +21,7 @@ __all__ = [
     "index_fields",
     "join_chunk",
     "join_fields",
-    "join_request",
+    "join_message",
     "select_fields",
 ]
 
@@ -124,15 +124,15 @@ def join_chunk(data: bytes) -> bytes:
     return made
 
 
-def join_request(start: bytes, length: cython.Py_ssize_t, fields: bytes, own: bytes, body: bytes) -> bytes:
-    """A request: `start`, which ends where `length` is to stand if that is not negative, the lines of `fields` and of
-    `own`, the empty line, and `body`.
+def join_message(start: bytes, length: cython.Py_ssize_t, fields: bytes, own: bytes, body: bytes) -> bytes:
+    """A request or a reply: `start`, which ends where `length` is to stand if that is not negative, the lines of
+    `fields` and of `own`, the empty line, and `body`.
     """
     if not cython.compiled:
         told = b"%d\r\n" % length if length >= 0 else b""
         return b"".join([start, told, fields, own, b"\r\n", body])
     if start is None or fields is None or own is None or body is None:
-        raise TypeError("a request is made of bytes")
+        raise TypeError("a message is made of bytes")
     rest: cython.Py_ssize_t = length
     digits: cython.Py_ssize_t = 0
     while length >= 0:

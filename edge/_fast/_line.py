@@ -1,4 +1,4 @@
-"""Lines of a log, written piece by piece into one buffer: no object for a line, none for a number in it."""
+"""Lines of a log, or of a head, written piece by piece into one buffer: there is no object for a number."""
 
 from __future__ import annotations
 
@@ -12,14 +12,20 @@ except ImportError:
 if cython.compiled:
     from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray_Resize
     from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+    from cython.cimports.cpython.long import PyLong_AsLongLongAndOverflow
     from cython.cimports.cpython.unicode import PyUnicode_AsUTF8AndSize
     from cython.cimports.edge._fast._bytes import plain_run
+    from cython.cimports.edge._fast._numbers_c import put_hundredths, put_usd
     from cython.cimports.libc.string import memcpy, memmove
+
+from edge._fast._numbers import hundredths, usd
 
 __all__ = ["Lines"]
 
 FIRST = cython.declare(cython.Py_ssize_t, 16384)
 """Bytes that the buffer has at first."""
+LARGEST = cython.declare(cython.longlong, 10**18)
+"""Of costs, in 1e-12 USD. Beyond it, Python's own whole numbers count."""
 NUMBER = cython.declare(cython.Py_ssize_t, 24)
 """Bytes that a whole number of 64 bits takes at most."""
 
@@ -81,6 +87,36 @@ class Lines:
             value //= 10
         self._put(text + at, NUMBER - at)
 
+    def hundredths(self, value: cython.double) -> None:
+        """A number with two decimals, rounded."""
+        if cython.compiled and 0 <= value < 1e15:
+            text = cython.declare(cython.char[24])
+            size: cython.Py_ssize_t = put_hundredths(text + NUMBER, value)
+            self._put(text + NUMBER - size, size)
+        else:
+            self.add(hundredths(value))
+
+    def usd(self, cost: object) -> None:
+        """A cost in 1e-12 USD, which is not negative, as exact decimal text."""
+        if cython.compiled:
+            over: cython.int = 0
+            whole: cython.longlong = PyLong_AsLongLongAndOverflow(cost, cython.address(over))
+            if over == 0 and 0 <= whole < LARGEST:
+                text = cython.declare(cython.char[32])
+                took: cython.Py_ssize_t = put_usd(text + 32, whole)
+                self._put(text + 32 - took // 64, took // 64 - took % 64)
+                return
+        self.add(usd(cost))
+
+    def field(self, name: bytes, value: bytes) -> None:
+        """The line of a field (RFC 9112, section 5)."""
+        if name is None or value is None:
+            raise TypeError("a field is a pair of bytes")
+        self.add(name)
+        self.add(b": ")
+        self.add(value)
+        self.add(b"\r\n")
+
     def digits(self, value: cython.longlong, count: cython.int) -> None:
         """The last `count` digits, of which there are at most 18, of a number that is not negative."""
         if not cython.compiled:
@@ -103,6 +139,13 @@ class Lines:
     def unended(self) -> int:
         """Bytes of the line that has not ended."""
         return self._end - self.size if cython.compiled else len(self._buffer) - self.size
+
+    def drop(self) -> None:
+        """Take what there is of a line that has not ended back."""
+        if cython.compiled:
+            self._end = self.size
+        else:
+            del self._buffer[self.size :]
 
     def back(self) -> bytes:
         """What there is of a line that has not ended, which is taken back."""

@@ -18,23 +18,56 @@ LARGEST = cython.declare(cython.longlong, 10**18)
 """Beyond it, Python's own whole numbers count."""
 
 
+@cython.cfunc
+def put_hundredths(end: cython.p_char, value: cython.double) -> cython.Py_ssize_t:
+    """Write a number from 0 to 1e15 with two decimals before `end`, where there are 24 bytes; how many it takes."""
+    rounded: cython.longlong = cython.cast(cython.longlong, value * 100 + 0.5)
+    size: cython.Py_ssize_t = 0
+    while rounded or size < 4:
+        size += 1
+        if size == 3:
+            end[-size] = ord(".")
+            continue
+        end[-size] = ord("0") + rounded % 10
+        rounded //= 10
+    return size
+
+
+@cython.cfunc
+def put_usd(end: cython.p_char, cost: cython.longlong) -> cython.Py_ssize_t:
+    """Write a cost from 0 to `LARGEST` before `end`, where there are 32 bytes, and let its last zeros stand behind what
+    is returned: from where, and before where, counted back from `end`, as ``from * 64 + before``.
+    """
+    part: cython.longlong = cost % PICO
+    size: cython.Py_ssize_t = 0
+    zeros: cython.Py_ssize_t = 0
+    cost //= PICO
+    if part:
+        while size < 12:
+            size += 1
+            end[-size] = ord("0") + part % 10
+            part //= 10
+        while end[-zeros - 1] == ord("0"):
+            zeros += 1
+        size += 1
+        end[-size] = ord(".")
+    while True:
+        size += 1
+        end[-size] = ord("0") + cost % 10
+        cost //= 10
+        if not cost:
+            return size * 64 + zeros
+
+
 def hundredths(value: cython.double) -> bytes:
     """A number with two decimals, rounded: ``12.30``."""
-    rounded: cython.longlong
     if not 0 <= value < 1e15:
         return b"%.2f" % value
-    rounded = cython.cast(cython.longlong, value * 100 + 0.5) if cython.compiled else int(value * 100 + 0.5)
     if cython.compiled:
         text = cython.declare(cython.char[24])
-        at: cython.Py_ssize_t = 24
-        while rounded or at > 20:
-            at -= 1
-            if at == 21:
-                text[at] = ord(".")
-                continue
-            text[at] = ord("0") + rounded % 10
-            rounded //= 10
-        return PyBytes_FromStringAndSize(text + at, 24 - at)
+        size: cython.Py_ssize_t = put_hundredths(text + 24, value)
+        return PyBytes_FromStringAndSize(text + 24 - size, size)
+    rounded = int(value * 100 + 0.5)
     return b"%d.%02d" % (rounded // 100, rounded % 100)
 
 
@@ -43,27 +76,8 @@ def usd(cost: object) -> bytes:
     if cost < 0:  # type: ignore[operator]
         raise ValueError("no cost")
     if cython.compiled and cost < LARGEST:
-        left: cython.longlong = cost
-        part: cython.longlong = left % PICO
         text = cython.declare(cython.char[32])
-        at: cython.Py_ssize_t = 32
-        end: cython.Py_ssize_t = 32
-        left //= PICO
-        if part:
-            while at > 20:
-                at -= 1
-                text[at] = ord("0") + part % 10
-                part //= 10
-            while text[end - 1] == ord("0"):
-                end -= 1
-            at -= 1
-            text[at] = ord(".")
-        while left or at == end or text[at] == ord("."):
-            at -= 1
-            text[at] = ord("0") + left % 10
-            left //= 10
-            if not left:
-                break
-        return PyBytes_FromStringAndSize(text + at, end - at)
+        took: cython.Py_ssize_t = put_usd(text + 32, cost)
+        return PyBytes_FromStringAndSize(text + 32 - took // 64, took // 64 - took % 64)
     digits = str(cost).zfill(13)
     return f"{digits[:-12]}.{digits[-12:]}".rstrip("0").rstrip(".").encode()

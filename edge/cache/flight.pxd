@@ -31,7 +31,7 @@ cdef class Flight(Inquiry):
     cdef public bytes lease
     cdef public bint turns, open
     cdef readonly bint landed
-    cdef object _begin, _room
+    cdef object _room
     cdef list _followers, _chunks, _times
     cdef tuple _head
     cdef Py_ssize_t _dropped, _size
@@ -42,8 +42,6 @@ cdef class Flight(Inquiry):
     cpdef cancel(self)
     cdef _start_follower(self, Follower follower)
     cpdef make_room(self)
-    cpdef stream(self, int status, list headers)
-    cpdef whole(self, int status, list headers, bytes body)
     cdef _forget(self)
     cpdef land(self)
     cpdef tuple told(self)

@@ -33,8 +33,6 @@ MAX_LAG = 4 << 20
 MAX_WHOLE = 64 << 20
 """Bytes of a stream that are kept for who waits for its end, to have it as JSON: as many as JSON may have."""
 
-Begin = Callable[[Call, int, Headers, "int | None"], None]
-"""Starts a follower's reply: the gateway's way to begin any."""
 Done = Callable[[BaseException | None], None]
 
 
@@ -160,7 +158,7 @@ class Flight(Inquiry):
     ``on_cancel`` is there while it is under way, and it has ``landed`` when it is over.
     """
 
-    def __init__(self, first: Call, plan: Plan, begin: Begin) -> None:
+    def __init__(self, first: Call, plan: Plan) -> None:
         self.asks(first.head, first.varying, first.request_id, first.state, first.key, first.payload, first.grant)
         self.reservation = first.reservation
         self.plan = plan
@@ -172,7 +170,6 @@ class Flight(Inquiry):
         self.open = True
         self.landed = False
         self.on_cancel: Callable[[], None] | None = None
-        self._begin = begin
         self._followers: list[Follower] = []
         self._head: tuple[Headers, int | None] = ([], None)
         self._chunks: list[bytes] = []
@@ -238,7 +235,7 @@ class Flight(Inquiry):
         ledger.accounts_for(self.ledger)
         if call.payload.stream:
             ledger.content_at = perf_counter()
-        self._begin(call, self.reply.status, list(headers), size)
+        call.begin_answer(self.reply.status, list(headers), size)
 
     def make_room(self) -> None:
         """A follower may take more."""
@@ -250,20 +247,18 @@ class Flight(Inquiry):
 
     # What providers have answered.
 
-    def stream(self, status: int, headers: Headers) -> None:
-        """The head of an answer that is a stream."""
-        self.reply.start(status, headers)
-
-    def whole(self, status: int, headers: Headers, body: bytes) -> None:
-        """The answer at once."""
-        self.reply.start(status, headers, len(body))
+    def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        self.begin_answer(status, headers, len(body))
         self.reply.write(body)
         self.reply.end()
 
+    def begin_answer(self, status: int, headers: Headers, size: int | None) -> None:
+        self._head = (headers, size)
+        self.reply.start(status, b"", size)  # each follower has lines of its own
+
     # As a sink.
 
-    def start(self, status: int, headers: Headers, size: int | None = None) -> None:
-        self._head = (headers, size)
+    def start(self, status: int, lines: bytes, size: int | None) -> None:
         for follower in self._followers:
             self._start_follower(follower)
 

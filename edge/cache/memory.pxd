@@ -7,13 +7,12 @@ cdef class Generation:
 
 cdef class Held:
     cdef readonly object entry
-    cdef readonly list headers
+    cdef readonly bytes lines, stream_lines
     cdef readonly dict forms
 
     cpdef bytes form_for(self, Payload payload)
     cdef bytes _form(self, bint stream, bint include_usage)
     cpdef double left_s(self) except? -1
-    cpdef object age_s(self)
 
 
 cdef class MemoryCache:

@@ -11,9 +11,9 @@ from edge._fast import LFUCache
 from edge.cache import replay
 from edge.cache.entry import Entry
 from edge.config import Memory
-from edge.errors import Headers
 from edge.hooks import Meter
 from edge.payload import Payload
+from edge.reply_fields import EVENTS, JSON, lines_of
 
 __all__ = ["Generation", "Held", "MemoryCache"]
 
@@ -42,15 +42,15 @@ class Generation:
 
 
 class Held:
-    """An entry at hand: the headers that name who answered, and its forms as they are served, by
-    whether that is a stream, and one that tells its tokens.
+    """An entry at hand: ``lines`` are the fields of a reply that do not vary, ``stream_lines`` those of a stream, and
+    ``forms`` what is served, by whether that is a stream, and one that tells its tokens.
     """
 
-    __slots__ = ("entry", "forms", "headers")
+    __slots__ = ("entry", "forms", "lines", "stream_lines")
 
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
-        self.headers = headers_of(entry.provider, entry.model)
+        self.lines, self.stream_lines = lines_for(entry.provider, entry.model)
         self.forms: dict[tuple[bool, bool], bytes | None] = {}
 
     def form_for(self, payload: Payload) -> bytes | None:
@@ -86,20 +86,19 @@ class Held:
         """Seconds for which it may still be served; never below 0, wherever the wall clock was put."""
         return max(0.0, self.entry.expires_at - time())
 
-    def age_s(self) -> int:
-        """Whole seconds since it was stored (RFC 9111, section 5.1)."""
-        return max(0, int(time() - self.entry.stored_at))
-
 
 @lru_cache(maxsize=256)
-def headers_of(provider: str, model: str) -> Headers:
-    """Those that name who answered."""
+def lines_for(provider: str, model: str) -> tuple[bytes, bytes]:
+    """What a reply begins with, and a stream, and who answered."""
     if not provider:
-        return []
-    return [
-        (b"x-edge-provider", provider.encode("ascii", "replace")),
-        (b"x-edge-model", quote(model, safe=PRINTABLE).encode("ascii")),
-    ]
+        return JSON, EVENTS
+    who = lines_of(
+        [
+            (b"x-edge-provider", provider.encode("ascii", "replace")),
+            (b"x-edge-model", quote(model, safe=PRINTABLE).encode("ascii")),
+        ]
+    )
+    return JSON + who, EVENTS + who
 
 
 class MemoryCache:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from io import BytesIO
-from time import perf_counter
 from typing import Any
 
 from blacksheep import Application
@@ -21,14 +20,13 @@ from edge.errors import (
     AdminRequired,
     ClientClosedRequest,
     EdgeError,
-    Headers,
     RequestTooLarge,
     ShuttingDown,
 )
 from edge.gateway import Load
-from edge.head import Head, varying_of
 from edge.routes import PROBES, UNKNOWN, Match, match
 from edge.server.access import PUBLIC
+from edge.server.asgi_call import AsgiCall, Send
 from edge.server.compose import Edge, compose, tell_notes
 from edge.server.levels import Levels
 from edge.server.pages import build_pages, safely
@@ -38,7 +36,6 @@ __all__ = ["EdgeApplication", "create_app"]
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 ALL_METHODS = ((b"allow", b"GET, HEAD, POST, OPTIONS"), (b"content-length", b"0"))
 DRAINED = 65536
@@ -55,91 +52,6 @@ def create_app() -> EdgeApplication:
     edge = compose(reading.config)
     tell_notes(reading.notes, edge.logs.log)
     return EdgeApplication(edge)
-
-
-class AsgiCall(Call):
-    """Collects the reply; ``drain`` hands it to the server."""
-
-    def __init__(self, app: EdgeApplication, found: Match, scope: Scope, send: Send) -> None:
-        client = scope.get("client")
-        raw_path: bytes = scope["raw_path"]
-        query: bytes = scope.get("query_string", b"")
-        headers: Headers = scope["headers"]
-        head = Head(found, scope["method"], raw_path + b"?" + query if query else raw_path, query, headers)
-        super().__init__(head, varying_of(headers), client[0] if client else "", perf_counter(), app.gateway.state)
-        self.declared = declared_size(head, headers)
-        self._app = app
-        self._send = send
-        self._head: dict[str, Any] | None = None
-        self._body: list[bytes] = []
-        self._complete = False
-        self._pushing: asyncio.Task[None] | None = None
-        self._draining: asyncio.Task[None] | None = None
-        self._room: Callable[[], None] | None = None
-        self._sending = asyncio.Lock()
-        self._whole = self._aborted = False
-
-    def start(self, status: int, headers: Headers, size: int | None = None) -> None:
-        if size is not None:
-            headers.append((b"content-length", b"%d" % size))
-        if self.closes or self._app.draining:
-            headers.append((b"connection", b"close"))
-        self._head = {"type": "http.response.start", "status": status, "headers": headers}
-
-    def write(self, data: bytes) -> None:
-        self._body.append(data)
-
-    def end(self) -> None:
-        self._whole = True
-
-    def abort(self) -> None:
-        self._aborted = True
-
-    def push(self) -> None:
-        self._pushing = asyncio.create_task(self.drain())
-        self._pushing.add_done_callback(seen)
-
-    def idle(self) -> bool:
-        return not self._body and not self._sending.locked()
-
-    def congested(self) -> bool:
-        return bool(self._body) or self._head is not None or self._sending.locked()
-
-    def when_room(self, room: Callable[[], None] | None) -> None:
-        self._room = room
-        if room is not None and self._draining is None:
-            self._draining = asyncio.create_task(self.drain())
-            self._draining.add_done_callback(self._drained)
-
-    def left(self) -> None:
-        """The client has left."""
-        if not self.reply.over():
-            self.reply.lost()
-        self._app.gateway.cancel(self, ClientClosedRequest())
-
-    def _drained(self, draining: asyncio.Task[None]) -> None:
-        self._draining = None
-        room, self._room = self._room, None
-        if draining.cancelled() or draining.exception() is not None:
-            self.left()  # a server that says so by an error
-        elif room is not None:
-            room()
-
-    async def drain(self) -> None:
-        """Hand over what was written; waits while the client does not take it."""
-        if self.reply.broken() and not self._aborted:
-            return
-        async with self._sending:  # what was interjected may still be on its way
-            if self._head is not None:
-                head, self._head = self._head, None
-                await self._send(head)
-            body, self._body = self._body, []
-            data = body[0] if len(body) == 1 else b"".join(body)
-            if self._complete or self._aborted:
-                return
-            if data or self._whole:
-                self._complete = self._whole
-                await self._send({"type": "http.response.body", "body": data, "more_body": not self._whole})
 
 
 class EdgeApplication:
@@ -333,16 +245,3 @@ class EdgeApplication:
 
 def is_public(path: bytes) -> bool:
     return path in PUBLIC
-
-
-def seen(task: asyncio.Task[None]) -> None:
-    """A client that has left is told to whoever fetches, not here."""
-    if not task.cancelled():
-        task.exception()
-
-
-def declared_size(head: Head, headers: Headers) -> int | None:
-    """The body's size by its Content-Length; None for a chunked one, 0 without a body."""
-    if b"transfer-encoding" in head.index:
-        return None
-    return next((int(value) for name, value in headers if name == b"content-length" and value), 0)

@@ -1,11 +1,18 @@
 cimport cython
 
-from edge.call cimport Call
 from edge.gateway cimport Gateway
 from edge.head cimport Head
+from edge.replies cimport ClientCall
 from edge.server.heads cimport Heads
 from edge.server.protocol cimport EdgeProtocol
 from edge.state cimport State
+
+
+cdef class Starts:
+    cdef object _headers
+    cdef dict _known
+
+    cpdef bytes of(self, list headers, int status, bytes framing)
 
 
 cdef class Lane(EdgeProtocol):
@@ -21,7 +28,7 @@ cdef class Lane(EdgeProtocol):
     cdef _serve(self, object turn, bytes body)
 
 
-cdef class LaneCall(Call):
+cdef class LaneCall(ClientCall):
     cdef readonly Lane lane
     cdef readonly object declared
     cdef public bint chunks, complete
@@ -29,8 +36,8 @@ cdef class LaneCall(Call):
     cdef public object room
     cdef public Py_ssize_t received
     cdef bint _begun, _chunked
-    cdef bytes _start
-    cdef list _fields
+    cdef bytes _start, _lines, _own
+    cdef Py_ssize_t _size
 
     @cython.locals(state=State, limit=Py_ssize_t)
     cpdef begin(self)
@@ -40,3 +47,5 @@ cdef class LaneCall(Call):
     cpdef whole(self)
     cpdef lost(self)
     cdef _admit(self)
+    @cython.locals(starts=Starts)
+    cpdef start(self, int status, bytes lines, object size)

@@ -17,10 +17,11 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
-from edge._fast import join_chunk, join_fields
-from edge.call import Call
-from edge.errors import ClientClosedRequest, EdgeError, Headers, RequestTooLarge
+from edge._fast import join_chunk, join_message
+from edge.errors import ClientClosedRequest, EdgeError, RequestTooLarge
 from edge.head import Head, Varying, varying_of
+from edge.replies import ClientCall
+from edge.reply_fields import lines_of
 from edge.routes import ROUTES, Match, match
 from edge.server.asgi import DRAINED, EdgeApplication
 from edge.server.heads import Heads
@@ -33,6 +34,8 @@ __all__ = ["Lane"]
 
 JOINED = 65536
 """Up to this size a reply is one write, head and body."""
+SIZED, CHUNKED, UNTIL_THE_END = b"content-length: ", b"transfer-encoding: chunked\r\n", b""
+"""How the end of a body is found, as the last of what a reply starts with."""
 HEADS = Heads()
 """Those of all connections: what a head says is a matter of its bytes alone."""
 
@@ -44,6 +47,29 @@ KNOWN: dict[bytes, Match] = {
     if (found := match(path)) is not None
 }
 """The targets of well-behaved clients, so that they need not be taken apart."""
+
+
+class Starts:
+    """What replies start with, by status and framing: made anew when the server's own headers, of which the date is
+    one, are others.
+    """
+
+    def __init__(self) -> None:
+        self._headers: object = None
+        self._known: dict[tuple[int, bytes], bytes] = {}
+
+    def of(self, headers: list[tuple[bytes, bytes]], status: int, framing: bytes) -> bytes:
+        if headers is not self._headers:
+            self._headers = headers
+            self._known.clear()
+        asked = (status, framing)
+        start = self._known.get(asked)
+        if start is None:
+            start = self._known[asked] = STATUS_LINE[status] + lines_of(headers) + framing
+        return start
+
+
+STARTS = Starts()
 
 
 class Lane(EdgeProtocol):
@@ -132,7 +158,7 @@ class Lane(EdgeProtocol):
         return call
 
 
-class LaneCall(Call):
+class LaneCall(ClientCall):
     """A call that is its own turn on a connection.
 
     ``chunks``: the client understands them (RFC 9112, section 7.1: since HTTP/1.1). ``declared`` is the size that its
@@ -150,7 +176,9 @@ class LaneCall(Call):
         self._begun = False
         self.complete = False
         self._start = b""
-        self._fields: Headers | None = None
+        self._size = -1
+        self._lines: bytes | None = None
+        self._own = b""
         self._chunked = False
 
     # As a turn.
@@ -225,38 +253,41 @@ class LaneCall(Call):
 
     # As a sink.
 
-    def start(self, status: int, headers: Headers, size: int | None = None) -> None:
+    def start(self, status: int, lines: bytes, size: int | None) -> None:
         lane = self.lane
         if not self.complete and (self.declared is None or self.declared > DRAINED):
             self.closes = True
         if size is not None:
-            headers.append((b"content-length", b"%d" % size))
+            self._size = size
+            framing = SIZED
         elif self.chunks:
             self._chunked = True
-            headers.append((b"transfer-encoding", b"chunked"))
+            framing = CHUNKED
         else:
             self.closes = True
+            framing = UNTIL_THE_END
         if self.closes or lane.edge.draining:
             self.closes = True
-            headers.append((b"connection", b"close"))
+            self._own = b"connection: close\r\n"
         elif not self.chunks:
-            headers.append((b"connection", b"keep-alive"))  # RFC 9112, section 9.3: HTTP/1.0 has to be told
-        self._start = STATUS_LINE[status]
-        self._fields = [*lane.server_state.default_headers, *headers]
+            self._own = b"connection: keep-alive\r\n"  # RFC 9112, section 9.3: HTTP/1.0 has to be told
+        starts = STARTS
+        self._start = starts.of(lane.server_state.default_headers, status, framing)
+        self._lines = lines
 
     def write(self, data: bytes) -> None:
         if self._chunked and data:
             data = join_chunk(data)
-        if self._fields is not None:
-            fields, self._fields = self._fields, None
+        if self._lines is not None:
+            lines, self._lines = self._lines, None
             if len(data) <= JOINED:
-                data = join_fields(self._start, fields, data)
+                data = join_message(self._start, self._size, lines, self._own, data)
             else:
-                self.lane.transport.write(join_fields(self._start, fields, b""))
+                self.lane.transport.write(join_message(self._start, self._size, lines, self._own, b""))
         self.lane.transport.write(data)
 
     def end(self) -> None:
-        if self._fields is not None:
+        if self._lines is not None:
             self.write(b"")
         if self._chunked:
             self.lane.transport.write(b"0\r\n\r\n")

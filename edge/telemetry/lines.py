@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from edge._fast import Lines, hundredths, usd
+from edge._fast import Lines, usd
 from edge.hooks import Recorder, RequestRecord
 from edge.telemetry.writer import LineWriter
 
@@ -90,9 +90,9 @@ class RequestLine(Recorder):
         lines.text(record.request_id)
         lines.add(b'"')
         lines.add(self._endpoint)
-        lines.add(hundredths(record.duration_s * 1000))
+        lines.hundredths(record.duration_s * 1000)
         lines.add(b',"overhead_ms":')
-        lines.add(hundredths(record.overhead_s * 1000))
+        lines.hundredths(record.overhead_s * 1000)
         lines.add(self._key)
         if record.peer:
             lines.add(b',"peer":"')
@@ -110,7 +110,7 @@ class RequestLine(Recorder):
                 lines.whole(usage.cache_read)
         if record.cost >= 0:
             lines.add(b',"cost_usd":')
-            lines.add(usd(record.cost))
+            lines.usd(record.cost)
         if record.estimated:
             lines.add(b',"estimated":true')
         if record.pii:

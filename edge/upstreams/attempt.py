@@ -282,7 +282,7 @@ class Attempt(Receiver):
         self._deadline.stop()
         desk.accounts.settle(inquiry, self._tried, None, body if status == 200 else None)
         headers = self._crossing().headers(returned_headers(self._headers, self._index))
-        desk.replies.whole(inquiry, status, without_retry(headers) if self._tried.spent else headers, body)
+        inquiry.answer(status, without_retry(headers) if self._tried.spent else headers, body)
         self._pass(failure)
 
     # A stream.
@@ -301,13 +301,13 @@ class Attempt(Receiver):
             self._outcome.wins(self._tried)
             status, body = crossing.early_error()
             headers = [JSON_TYPE, *(pair for pair in headers if pair[0] != b"content-type")]
-            self._desk.replies.whole(inquiry, status, without_retry(headers) if self._tried.spent else headers, body)
+            inquiry.answer(status, without_retry(headers) if self._tried.spent else headers, body)
             self._pass(failure_of(said, stream.error_data))
             return
         self._outcome.wins(self._tried)
         inquiry.ledger.content_at = perf_counter()
         self._tried.has_content(inquiry.ledger.content_at, inquiry.ledger.upstream_s, self._sent_at)
-        self._desk.replies.stream(inquiry, self._tried.status, headers)
+        inquiry.begin_answer(self._tried.status, headers, None)
         ready, self._ready = bytes(self._ready), bytearray()
         self._enter(RELAY)
         inquiry.reply.write(ready)

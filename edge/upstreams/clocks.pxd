@@ -22,7 +22,7 @@ cdef class Deadline:
     cdef Call _call
     cdef Sweep _sweep
     cdef Times _times
-    cdef object _expired, _keep_alive, _loop
+    cdef object _expired, _loop
     cdef bytes _latest
     cdef str _awaited, _phase
     cdef double _begin_s, _left_s, _made, _speak_at, _total
@@ -31,7 +31,7 @@ cdef class Deadline:
     cdef public Deadline before, after
 
     cpdef Deadline for_attempts(self, bint stream, double total_s=*, int share=*)
-    cpdef keep_alive(self, Call call, object send)
+    cpdef keep_alive(self, Call call)
     @cython.locals(other=Deadline)
     cpdef Deadline beside(self, object expired)
     cpdef take_over(self, Deadline other)

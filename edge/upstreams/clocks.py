@@ -121,7 +121,6 @@ class Deadline:
         "_begin_s",
         "_call",
         "_expired",
-        "_keep_alive",
         "_latest",
         "_left_s",
         "_loop",
@@ -159,7 +158,6 @@ class Deadline:
         self.before: Deadline | None = None
         self.after: Deadline | None = None
         self._call: Call | None = None
-        self._keep_alive: Callable[[Call], None] | None = None
         self._latest = b""
         self._speak_at = 0.0
         self._phase = ""
@@ -186,7 +184,7 @@ class Deadline:
         """From here on this one tells the client what that one would have."""
         if other._call is not None:
             self._call, other._call = other._call, None
-            self._keep_alive, self._latest, self._speak_at = other._keep_alive, other._latest, other._speak_at
+            self._latest, self._speak_at = other._latest, other._speak_at
 
     def over(self) -> bool:
         """Whether there is no time for another attempt."""
@@ -196,12 +194,11 @@ class Deadline:
         """Seconds that are left for all attempts."""
         return self._total - self._loop.time()
 
-    def keep_alive(self, call: Call, send: Callable[[Call], None]) -> None:
-        """Call `send` whenever a client's call was told nothing for ``stream_keepalive_s``."""
+    def keep_alive(self, call: Call) -> None:
+        """Keep a client's call alive whenever it was told nothing for ``stream_keepalive_s``."""
         keepalive_s = self._times.keepalive_s
         if keepalive_s:
             self._call = call
-            self._keep_alive = send
             self._latest = call.reply.latest
             self._speak_at = self._made + keepalive_s
 
@@ -251,8 +248,8 @@ class Deadline:
         silent = call.reply.latest is self._latest
         if silent and now < self._speak_at:
             return
-        if silent and self._keep_alive is not None:
-            self._keep_alive(call)
+        if silent:
+            call.keep_alive()
         self._latest = call.reply.latest
         self._speak_at = now + self._times.keepalive_s
 

@@ -19,7 +19,7 @@ from edge._fast import (
     FieldLimitError,
     ResponseHead,
     index_fields,
-    join_request,
+    join_message,
 )
 from edge.errors import EdgeError, Headers, InternalError, UpstreamBadResponse, UpstreamStreamBroken
 from edge.upstreams.receiver import Receiver
@@ -94,9 +94,9 @@ class Connection:
         start, body = self._pool.start_of(request), request.body
         size = len(body) if request.method == b"POST" else -1
         if size <= JOINED:
-            self._transport.write(join_request(start, size, request.fields, request.own, body))
+            self._transport.write(join_message(start, size, request.fields, request.own, body))
         else:
-            self._transport.write(join_request(start, size, request.fields, request.own, b""))
+            self._transport.write(join_message(start, size, request.fields, request.own, b""))
             self._transport.write(body)
         request.sent = True
 

@@ -12,7 +12,7 @@ cdef class Buffers:
 
 
 cdef class Desk:
-    cdef readonly object budget, hedges, hooks, meter, accounts, replies, slices
+    cdef readonly object budget, hedges, hooks, meter, accounts, slices
     cdef readonly Buffers buffers
     cdef readonly Sweep sweep
     cdef object _asked, _streamed

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from edge.call import Call
-from edge.errors import EdgeError, Headers, Overloaded
+from edge.errors import EdgeError, Overloaded
 from edge.hooks import Add, Hooks, Meter
 from edge.inquiry import Inquiry
 from edge.memo import Memo
@@ -17,13 +16,10 @@ from edge.upstreams.clocks import Deadline, Sweep
 from edge.upstreams.retry import AttemptFailed, code_of_attempt
 from edge.upstreams.tried import Tried
 
-__all__ = ["Begin", "Buffers", "Desk", "Outcome", "Replies", "Tell"]
+__all__ = ["Buffers", "Desk", "Outcome"]
 
 COUNT_S = 4.0
 """What providers have to count the tokens of a request, all of them together. Clients wait for it before a turn."""
-
-Begin = Callable[[Inquiry, int, Headers], None]
-Tell = Callable[[Inquiry, int, Headers, bytes], None]
 
 
 class Buffers:
@@ -55,17 +51,6 @@ class Accounts(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Replies:
-    """How replies are begun, which is for `edge.replies` to know: ``stream`` begins that of a stream, ``whole`` is all
-    of one, ``keep_alive`` is called when a client has been told nothing for too long.
-    """
-
-    stream: Begin
-    whole: Tell
-    keep_alive: Callable[[Call], None]
-
-
 class Desk:
     """What one worker's attempts have in common."""
 
@@ -74,7 +59,6 @@ class Desk:
         hooks: Hooks,
         meter: Meter,
         accounts: Accounts,
-        replies: Replies,
         buffers: Buffers,
         slices: Slices,
         sweep: Sweep,
@@ -84,7 +68,6 @@ class Desk:
         self.hooks = hooks
         self.meter = meter
         self.accounts = accounts
-        self.replies = replies
         self.buffers = buffers
         self.slices = slices
         self.sweep = sweep
@@ -102,7 +85,7 @@ class Desk:
         else:
             deadline.for_attempts(payload.stream)
         if isinstance(inquiry, Call):  # the clients of a flight have clocks of their own
-            deadline.keep_alive(inquiry, self.replies.keep_alive)
+            deadline.keep_alive(inquiry)
         return deadline
 
     def asked(self, tried: Tried, label: str, error: Exception | None) -> None:

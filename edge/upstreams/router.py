@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from edge import config
-from edge.errors import Headers, ModelNotFound, UnsupportedRoute
+from edge.errors import ModelNotFound, UnsupportedRoute
 from edge.memo import Memo
+from edge.reply_fields import lines_of
 from edge.routes import Route
 from edge.upstreams.choice import Choice, Group
 from edge.upstreams.provider import Provider
@@ -26,11 +27,11 @@ PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F))
 class Upstream:
     """A provider and the model to ask it for.
 
-    ``names`` is what a key's patterns may match: ``provider/model`` and the bare model; ``headers`` tell the client who
+    ``names`` is what a key's patterns may match: ``provider/model`` and the bare model; ``lines`` tell the client who
     answered; ``price`` is what its answers cost, None where that is not known.
     """
 
-    __slots__ = ("headers", "model", "names", "price", "provider")
+    __slots__ = ("lines", "model", "names", "price", "provider")
 
     def __init__(self, provider: Provider, model: str, price: config.Price | None = None) -> None:
         """`price` is that of the alias, where it has one."""
@@ -38,10 +39,12 @@ class Upstream:
         self.model = model
         self.price = provider.price(model) if price is None else provider.own_price(price, model)
         self.names = (f"{provider.name}/{model}", model)
-        self.headers: Headers = [
-            (b"x-edge-provider", provider.name.encode("ascii")),
-            (b"x-edge-model", quote(model, safe=PRINTABLE).encode("ascii")),
-        ]
+        self.lines = lines_of(
+            [
+                (b"x-edge-provider", provider.name.encode("ascii")),
+                (b"x-edge-model", quote(model, safe=PRINTABLE).encode("ascii")),
+            ]
+        )
 
 
 @dataclass(frozen=True, slots=True)

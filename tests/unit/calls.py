@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 
 from edge import config
-from edge.call import Call
 from edge.guard.validate import Reading, check_body
 from edge.head import Head, varying_of
+from edge.replies import ClientCall
 from edge.routes import match
 from edge.state import build_state
 
 STATE = build_state(config.Config())
 
 
-class Asked(Call):
+class Asked(ClientCall):
     """A request as the gateway has it after the checks of its body; its reply goes nowhere."""
 
-    def start(self, status, headers, size=None):
+    def start(self, status, lines, size):
         pass
 
     def write(self, data):

@@ -8,7 +8,7 @@ import msgspec
 
 from edge.config import Auth
 from edge.head import Head
-from edge.replies import JSON_TYPE, reply
+from edge.reply_fields import JSON_TYPE
 from edge.server.heads import Heads
 from edge.state import build_state
 from tests.unit.lanes import Worker
@@ -79,7 +79,7 @@ class Echo(Worker):
         if self.holds:
             self.loop.call_later(0.001, self._answer, call)
             return
-        reply(call, 200, [JSON_TYPE], call.body)
+        call.answer(200, [JSON_TYPE], call.body)
         self.gateway._settle(call)
         self.gateway._over(call, None)
 

@@ -14,6 +14,7 @@ from uvicorn.server import ServerState
 
 from edge.config import Cache, CacheMode, Config, Log, Provider, Server, Telemetry
 from edge.ledger import MEMORY
+from edge.reply_fields import FIELDS
 from edge.server.asgi import EdgeApplication
 from edge.server.compose import Shared, compose
 from edge.server.lane import Lane
@@ -21,7 +22,7 @@ from edge.server.lane import Lane
 BODY = b'{"model":"gpt-4o","messages":[]}'
 OTHER = b'{"model":"gpt-4o","messages":[{"role":"user","content":"x"}]}'
 ANSWER = b'{"id":"c","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}'
-FRESH = (b"age", b"cache-status", b"server-timing", b"x-edge-overhead-ms", b"x-request-id", b"date")
+FRESH = (b"date", *[field.name for field in FIELDS.values() if field.varies])
 
 
 QUIET = Telemetry(log=Log(level="error"))

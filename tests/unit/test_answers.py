@@ -24,6 +24,7 @@ from edge.dispatch import Dispatch
 from edge.errors import InternalError, NotCached
 from edge.gateway import Gateway
 from edge.guard.auth import ANYONE
+from edge.replies import seconds
 from edge.state import build_state
 from tests.unit.calls import Asked, asked
 
@@ -52,7 +53,7 @@ def a_flight(stream: bool, *, of: Asked | None = None) -> Flight:
     first = asked({**CHAT, "stream": stream}) if of is None else of
     first.key = ANYONE
     plan = Plan(look=True, store=True, only=False, ttl_s=None, digest=b"d" * 32)
-    return Flight(first, plan, lambda call, status, headers, size: None)
+    return Flight(first, plan)
 
 
 def test_what_is_too_long_to_be_joined_is_not_stored_either():
@@ -61,7 +62,7 @@ def test_what_is_too_long_to_be_joined_is_not_stored_either():
         made, flight = answers(), a_flight(False)
         body = json.dumps({"choices": [{"finish_reason": "stop", "message": {"content": "x" * size}}]}).encode()
         flight.add(asked(CHAT), NoClock(), lambda error: None)
-        flight.reply.start(200, [], len(body))
+        flight.begin_answer(200, [], len(body))
         flight.reply.write(body)
         flight.reply.end()
         made.keep(flight)
@@ -72,7 +73,7 @@ def test_a_stream_is_kept_for_who_wants_json_as_far_as_json_may_go():
     flight, event = a_flight(True), b"data: " + bytes(1 << 20) + b"\n\n"
     follower = flight.add(asked(CHAT), NoClock(), lambda error: None)
     assert follower.whole
-    flight.reply.start(200, [])
+    flight.begin_answer(200, [], None)
     for number in range(1, 80):
         flight.reply.write(event)
         assert flight.kept is (number * len(event) <= MAX_WHOLE)
@@ -92,7 +93,7 @@ class Sink(Asked):
         self.body_written = b""
         self.ends = 0
 
-    def start(self, status, headers, size=None):
+    def start(self, status, lines, size):
         pass
 
     def write(self, data):
@@ -110,7 +111,7 @@ class Crashing(Dispatch):
         call.ledger.attempt = SimpleNamespace(
             error_event=lambda error, _: error.code.encode(), broke=False, dropped=(), warnings=frozenset()
         )
-        call.reply.start(200, [])
+        call.begin_answer(200, [], None)
         call.reply.write(b"a word, ")
         asyncio.get_running_loop().call_soon(self._finish, ZeroDivisionError())
 
@@ -204,7 +205,7 @@ def test_a_stream_as_it_came_is_held_once():
 def test_time_left_is_never_less_than_none():
     now = time.time()
     assert Held(Entry("chat", b"{}", (), None, "p", "m", -1, now + 50, now - 50)).left_s() == 0
-    assert Held(Entry("chat", b"{}", (), None, "p", "m", -1, now + 50, now + 60)).age_s() == 0
+    assert [seconds(span) for span in (-50.0, 0.0, 0.9, 1.0, 60.5)] == [0, 0, 0, 1, 60]
 
 
 def test_a_body_of_many_values_is_not_keyed_and_a_long_prompt_is():

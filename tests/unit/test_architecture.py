@@ -51,6 +51,7 @@ LAYERS = [
     {"edge.config.keys_file", "edge.config.rules", "edge.config.yaml"},
     {"edge.config.lists", "edge.config.words"},
     {"edge.config"},
+    {"edge.reply_fields"},
     {
         "edge.errors",
         "edge.slices",

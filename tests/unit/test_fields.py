@@ -24,7 +24,7 @@ def test_both_builds_join_the_same_bytes(start, fields, body):
 def test_both_builds_join_the_same_request(start, length, fields, own, body):
     told = b"%d\r\n" % length if length >= 0 else b""
     for build in BUILDS:
-        joined = load("fields", build).join_request(start, length, fields, own, body)
+        joined = load("fields", build).join_message(start, length, fields, own, body)
         assert joined == start + told + fields + own + b"\r\n" + body
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from edge.reply import STEPS, Reply, Sink
 
-EVENTS = [(b"content-type", b"text/event-stream; charset=utf-8")]
+EVENTS = b"content-type: text/event-stream; charset=utf-8\r\n"
 NAMES = ("promise", "start", "write", "interject", "end", "abort")
 """The steps, in the order of the table's numbers."""
 NEW, EARLY, STARTED, ENDED, BROKEN = STATES = tuple(STEPS)
@@ -20,8 +20,8 @@ class Kept(Sink):
         self.room = None
         self.full = False
 
-    def start(self, status, headers, size=None):
-        self.told.append(("start", status, headers, size))
+    def start(self, status, lines, size):
+        self.told.append(("start", status, lines, size))
 
     def write(self, data):
         self.told.append(("write", data))
@@ -60,8 +60,8 @@ class Upper:
 
 def steps(reply):
     return {
-        "promise": lambda: reply.promise(200, list(EVENTS)),
-        "start": lambda: reply.start(201, list(EVENTS)),
+        "promise": lambda: reply.promise(200, EVENTS),
+        "start": lambda: reply.start(201, EVENTS),
         "write": lambda: reply.write(b"data"),
         "interject": lambda: reply.interject(b"ping"),
         "end": reply.end,
@@ -110,23 +110,23 @@ def test_every_state_can_be_reached_and_every_reply_can_end():
 def test_a_reply_goes_out_as_it_is_written():
     reply, sink = brought_to(NEW)
     assert (reply.begun(), reply.has_answer(), reply.over()) == (False, False, False)
-    reply.start(200, [(b"a", b"b")], 4)
+    reply.start(200, b"a: b\r\n", 4)
     assert (reply.begun(), reply.has_answer(), reply.over()) == (True, True, False)
     reply.write(b"da")
     reply.write(b"ta")
     assert reply.latest == b"ta"
     reply.end()
     assert (reply.begun(), reply.has_answer(), reply.over()) == (False, True, True)
-    assert sink.told == [("start", 200, [(b"a", b"b")], 4), ("write", b"da"), ("write", b"ta"), ("end",)]
+    assert sink.told == [("start", 200, b"a: b\r\n", 4), ("write", b"da"), ("write", b"ta"), ("end",)]
     assert reply.status == 200
 
 
 def test_a_promised_stream_has_one_head_and_may_still_be_answered_by_anybody():
     reply, sink = brought_to(NEW)
-    reply.promise(200, list(EVENTS))
+    reply.promise(200, EVENTS)
     assert (reply.begun(), reply.has_answer()) == (True, False)
     reply.interject(b": keep-alive\n")
-    reply.start(429, [(b"content-type", b"application/json")], 2)
+    reply.start(429, b"content-type: application/json\r\n", 2)
     reply.write(b"data: {}\n\n")
     assert [told[0] for told in sink.told] == ["start", "write", "push", "write"]
     assert (reply.status, reply.has_answer()) == (200, True)
@@ -172,8 +172,7 @@ def test_who_waits_for_room_is_let_go_of_when_it_is_over(end):
 def test_what_is_put_back_passes_last_and_changes_the_size():
     reply, sink = brought_to(NEW)
     reply.restorer = Upper()
-    reply.start(200, list(EVENTS), 8)
-    assert reply.restorer.stream
+    reply.start(200, EVENTS, 8)
     reply.write(b"one")
     reply.write(b"two")
     reply.end()
