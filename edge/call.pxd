@@ -18,5 +18,4 @@ cdef class Call(Inquiry):
     cpdef arrive(self, Head head, dict varying, str peer, double received_at, object state)
     cpdef double overhead_s(self)
     cpdef str found(self)
-    cpdef object record(self)
     cpdef keep_alive(self)

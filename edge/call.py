@@ -13,7 +13,6 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
 from edge.head import Head, Varying
-from edge.hooks import NO_WARNINGS, RequestRecord
 from edge.inquiry import UNREAD, Inquiry
 
 if TYPE_CHECKING:
@@ -79,51 +78,6 @@ class Call(Inquiry):
         attempt = self.ledger.attempt
         answered = attempt.found if attempt is not None else ""
         return f"{self.pii},{answered}" if self.pii and answered else self.pii or answered
-
-    # What became of it.
-
-    def record(self) -> RequestRecord:
-        """The record of the finished request."""
-        ledger, grant, payload, key = self.ledger, self.grant, self.payload, self.key
-        attempt, upstream, stored, error = ledger.attempt, ledger.upstream, ledger.stored, ledger.error
-        duration_s = perf_counter() - self.received_at
-        status = self.reply.status
-        model, kind = payload.model, ledger.failure(status)
-        # In the order of the record's fields: by name they would cost eight times as much.
-        return RequestRecord(
-            self.request_id,
-            self.head.route.endpoint,
-            self.head.dialect,
-            upstream.provider.name if upstream is not None else "",
-            grant.label,
-            upstream.model if upstream is not None else "",
-            ledger.attempts,
-            key.id,
-            key.tenant,
-            status or (error.status if error is not None else 0),
-            payload.stream,
-            "cancelled" if kind == "client_cancelled" else "error" if kind else "ok",
-            error.code if error is not None else "",
-            kind,
-            duration_s,
-            ledger.upstream_s,
-            max(0.0, duration_s - ledger.upstream_s),
-            ledger.content_at - self.received_at if ledger.content_at else 0.0,
-            ledger.usage,
-            attempt.warnings if attempt is not None else NO_WARNINGS,
-            ledger.cost,
-            ledger.estimated,
-            ledger.cache.word,
-            stored.provider if stored is not None else "",
-            stored.model if stored is not None else "",
-            model,
-            model if model and model in self.state.settings.models else "",
-            self.peer,
-            self.found(),
-            len(self.body),
-            self.reply.sent,
-            ledger.hedge,
-        )
 
     def keep_alive(self) -> None:
         """Tell a client that waits for a stream that it will go on. Who answers overrides this."""

@@ -13,7 +13,7 @@ import msgspec
 
 from edge._fast import Member, usd
 from edge.cache.answers import Answers
-from edge.cache.key import decode_body, request_key
+from edge.cache.key import Keys, decode_body
 from edge.cache.policy import caches_for, plan_for
 from edge.call import Call
 from edge.dialects.estimate import estimate_input
@@ -231,7 +231,7 @@ def _cached(call: Call, grant: Grant, answers: Answers | None) -> Cached:
     if plan is None or body is None:
         return Cached(mode=grant.cache, verdict="bypass")
     try:
-        plan.digest = request_key(call, grant.identity, body)
+        plan.digest = Keys().key(call, grant.identity, body)
     except ValueError:
         return Cached(mode=grant.cache, verdict="bypass")  # a number of thousands of digits
     verdict: Verdict = "cacheable"

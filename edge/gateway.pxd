@@ -8,10 +8,12 @@ from edge.grant cimport Grant
 from edge.guard.limits cimport KeyLimits
 from edge.guard.counts cimport Counts
 from edge.guard.reservation cimport Reservation
-from edge.guard.validate cimport Reading
+from edge.guard.validate cimport Reading, check_body
 from edge.head cimport Head
 from edge.money.accounting cimport Accounts
 from edge.payload cimport Payload
+from edge.record cimport record_of
+from edge.replies cimport fail, serve
 from edge.state cimport State
 from edge.upstreams.clocks cimport Sweep
 from edge.upstreams.desk cimport Buffers, Desk

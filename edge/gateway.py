@@ -44,6 +44,7 @@ from edge.joining import Joining, Table
 from edge.ledger import BYPASS, MEMORY, MISS
 from edge.money.accounting import Accounts
 from edge.own_answers import Listing
+from edge.record import record_of
 from edge.replies import fail, serve
 from edge.slices import LARGE, Slices, Work
 from edge.state import State, build_state
@@ -411,7 +412,7 @@ class Gateway:
             call.lease.end()
         if call.reservation is not None:
             call.reservation.end()
-        record = call.record()
+        record = record_of(call)
         self.hooks.request_done(record)
         if self._trace is not None:
             self._trace(call, record)

@@ -29,6 +29,7 @@ cdef class RequestRecord:
     cdef public object warnings, cost
 
     cpdef tuple kind(self)
+    cpdef bint alike(self, RequestRecord other) except -1
 
 
 cdef class Recorder:

@@ -284,6 +284,29 @@ class RequestRecord:
             *(self.attempts, self.error_code, self.cache, self.outcome, self.hedge),
         )
 
+    def alike(self, other: RequestRecord) -> bool:
+        """Whether both are of one kind."""
+        return (
+            self.status == other.status
+            and self.stream == other.stream
+            and self.attempts == other.attempts
+            and self.endpoint == other.endpoint
+            and self.model == other.model
+            and self.provider == other.provider
+            and self.error_kind == other.error_kind
+            and self.tenant == other.tenant
+            and self.key_id == other.key_id
+            and self.asked == other.asked
+            and self.alias == other.alias
+            and self.upstream_model == other.upstream_model
+            and self.stored_provider == other.stored_provider
+            and self.stored_model == other.stored_model
+            and self.error_code == other.error_code
+            and self.cache == other.cache
+            and self.outcome == other.outcome
+            and self.hedge == other.hedge
+        )
+
 
 class Recorder:
     """What tells of requests of one kind. A compiled class has no abstract methods."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
-
 from edge._fast import JSONScanner
+from edge.digests import digest_of
 
 __all__ = ["Payload"]
 
@@ -40,7 +39,7 @@ class Payload:
     @property
     def digest(self) -> bytes:
         """The body's SHA-256."""
-        return self._digest or sha256(self.body).digest()
+        return self._digest or digest_of(self.body)
 
     @property
     def values(self) -> int:

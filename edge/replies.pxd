@@ -9,12 +9,14 @@ from edge.call cimport Call
 from edge.inquiry cimport Inquiry
 from edge.ledger cimport Ledger
 from edge.reply cimport Reply
+from edge.reply_fields cimport is_stream, lead, lines_of
 
 cdef CompiledLines HEAD
 
 
 cdef class ClientCall(Call):
-    pass
+    @cython.locals(told=Reply, asked=bint)
+    cpdef answer(self, int status, list headers, bytes body)
 
 
 cdef class Refusal:

@@ -59,7 +59,9 @@ class ClientCall(Call):
     """A call whose replies are put together here; that of a front is one."""
 
     def answer(self, status: int, headers: Headers, body: bytes) -> None:
-        reply(self, status, b"", headers, body, is_stream(headers))
+        told = self.reply
+        asked = told.promised() or told.restorer is not None  # only then it matters
+        reply(self, status, b"", headers, body, asked and is_stream(headers))
 
     def begin_answer(self, status: int, headers: Headers, size: int | None) -> None:
         told = self.reply

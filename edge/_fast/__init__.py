@@ -66,8 +66,10 @@ __all__ = [
     "UsualAnswer",
     "Walk",
     "Words",
+    "begun_digest",
     "canonical",
     "chunk_marks",
+    "digest_after",
     "first_turn_end",
     "has_unicode_escapes",
     "hundredths",
@@ -115,7 +117,7 @@ if not TYPE_CHECKING and not _pure:
         from edge._fast._json_c import MAX_KEYS, MAX_VALUES, JSONScanner, scan_json
         from edge._fast._json_strings_c import MAX_KEY, JSONError
         from edge._fast._json_values_c import MAX_NUMBER
-        from edge._fast._key_c import FORMAT_VERSION, canonical, request_digest
+        from edge._fast._key_c import FORMAT_VERSION, begun_digest, canonical, digest_after, request_digest
         from edge._fast._lfu_c import ENTRY_BYTES, LFUCache
         from edge._fast._limits_c import NEVER, TABLE_FULL, Limits
         from edge._fast._line_c import Lines
@@ -161,7 +163,7 @@ if not COMPILED:
     from edge._fast._json import MAX_KEYS, MAX_VALUES, JSONScanner, scan_json
     from edge._fast._json_strings import MAX_KEY, JSONError
     from edge._fast._json_values import MAX_NUMBER
-    from edge._fast._key import FORMAT_VERSION, canonical, request_digest
+    from edge._fast._key import FORMAT_VERSION, begun_digest, canonical, digest_after, request_digest
     from edge._fast._lfu import ENTRY_BYTES, LFUCache
     from edge._fast._limits import NEVER, TABLE_FULL, Limits
     from edge._fast._line import Lines

@@ -41,7 +41,7 @@ if cython.compiled:
     from cython.cimports.edge._fast._text import ascii_data, is_ascii, sort_texts
     from cython.cimports.libc.string import memcpy
 
-__all__ = ["FORMAT_VERSION", "canonical", "request_digest"]
+__all__ = ["FORMAT_VERSION", "begun_digest", "canonical", "digest_after", "request_digest"]
 
 FORMAT_VERSION = 1
 
@@ -128,11 +128,12 @@ class _Form:
         return bytes(self._data)
 
     @cython.cfunc
-    def _digest(self) -> bytes:
-        """SHA-256. Nothing may be added later."""
+    def _feed(self, begun: object) -> object:
+        """Give a hash what is here. Nothing may be added later."""
         if cython.compiled:
             PyByteArray_Resize(self._data, self._to - PyByteArray_AS_STRING(self._data))
-        return sha256(self._data).digest()
+        begun.update(self._data)
+        return begun
 
     @cython.cfunc
     @cython.inline
@@ -329,14 +330,12 @@ def canonical(value: object) -> bytes:
     return form._whole()
 
 
-def request_digest(context: tuple[bytes, ...], body: dict[str, object], without: frozenset[str]) -> bytes:
-    """32 bytes: SHA-256 over the version, the parts of `context`, and the form of `body` without some top-level fields.
-
-    `context` is what an answer depends on besides the body, always in the same order. Raises what :func:`canonical`
-    raises.
+def begun_digest(context: tuple[bytes, ...]) -> object:
+    """SHA-256 over the version and the parts of `context`, which is what an answer depends on besides the body, always
+    in the same order: the beginning of `digest_after`, for all requests that have this context.
     """
-    if type(context) is not tuple or type(body) is not dict or type(without) is not frozenset:
-        raise TypeError("a tuple, a dict and a frozenset are needed")
+    if type(context) is not tuple:
+        raise TypeError("a context is a tuple")
     form: _Form = _Form()
     form._tag(0x6B)
     form._count(FORMAT_VERSION)
@@ -345,8 +344,27 @@ def request_digest(context: tuple[bytes, ...], body: dict[str, object], without:
         if type(part) is not bytes:
             raise TypeError(f"a part of the context is {type(part).__name__}, not bytes")
         form._part(0x62, part)
-    kept: dict = body.copy()
+    return form._feed(sha256())
+
+
+def digest_after(begun: object, body: dict[str, object], without: frozenset[str]) -> bytes:
+    """32 bytes: SHA-256 over what has `begun`, and the form of `body` without some top-level fields. Raises what
+    :func:`canonical` raises.
+    """
+    if type(body) is not dict or type(without) is not frozenset:
+        raise TypeError("a dict and a frozenset are needed")
+    form: _Form = _Form()
+    kept: dict = body
     for name in without:
-        kept.pop(name, None)
+        if name in kept:
+            if kept is body:
+                kept = body.copy()
+            del kept[name]
     form._value(kept, MAX_DEPTH)
-    return form._digest()
+    digest: bytes = form._feed(begun.copy()).digest()
+    return digest
+
+
+def request_digest(context: tuple[bytes, ...], body: dict[str, object], without: frozenset[str]) -> bytes:
+    """`digest_after` what `begun_digest` makes of a context."""
+    return digest_after(begun_digest(context), body, without)

@@ -1,6 +1,7 @@
 from edge.cache.flight cimport Flight, Flights
+from edge.cache.key cimport Keys, decode_body
 from edge.cache.memory cimport Generation, Held, MemoryCache
-from edge.cache.policy cimport Plan
+from edge.cache.policy cimport Plan, plan_for
 from edge.call cimport Call
 from edge.payload cimport Payload
 
@@ -8,6 +9,7 @@ from edge.payload cimport Payload
 cdef class Answers:
     cdef object _settings, _meter, _log, _client, _redis, _changing
     cdef public object _remote, _plans, shares
+    cdef Keys _keys
     cdef readonly Generation _generation
     cdef readonly MemoryCache memory
     cdef readonly Flights flights

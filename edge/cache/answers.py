@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from hashlib import sha256
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from edge._fast import select_fields
 from edge.cache.asking import Look, Question, Told, Turns
 from edge.cache.entry import Entry
 from edge.cache.flight import Flight, Flights
-from edge.cache.key import NAMED, NAMED_PREFIXES, decode_body, owner_of, request_key
+from edge.cache.key import NAMED, NAMED_PREFIXES, Keys, decode_body, owner_of
 from edge.cache.memory import Generation, Held, MemoryCache
 from edge.cache.policy import Plan, plan_for
 from edge.cache.recent import Recent
@@ -22,6 +21,7 @@ from edge.cache.remote import RemoteCache
 from edge.cache.storable import storable
 from edge.call import Call
 from edge.config import CacheMode
+from edge.digests import digest_of
 from edge.hooks import Meter
 from edge.inquiry import Inquiry
 from edge.payload import Payload
@@ -61,6 +61,7 @@ class Answers:
         self._redis: config.Redis | None = None
         self._changing = asyncio.Lock()
         self._plans = Recent[Plan](MAX_PLANS)
+        self._keys = Keys()
         self._questions: dict[Asked, Question] = {}
 
     # Beginning, changing, ending.
@@ -136,7 +137,7 @@ class Answers:
         said = (head.target, *[b"%b: %b" % field for field in select_fields(head.headers, SAYING, NAMED_PREFIXES)])
         if sum([len(part) for part in said]) > MAX_EXACT:
             # Clients choose how long these are. Digests of each leave their number and their order as they are.
-            said = tuple([sha256(part).digest() for part in said])
+            said = tuple([digest_of(part) for part in said])
         return (*said, *known_by)
 
     def plan(self, call: Call, mode: CacheMode, identity: bytes) -> Plan | None:
@@ -152,7 +153,7 @@ class Answers:
         if body is None or plan is None:
             return None
         try:
-            plan.digest = request_key(call, identity, body)
+            plan.digest = self._keys.key(call, identity, body)
         except ValueError:
             return None  # a number of thousands of digits
         if plan.look:

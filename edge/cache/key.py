@@ -12,13 +12,15 @@ from typing import Any
 
 import msgspec
 
-from edge._fast import request_digest, select_fields
+from edge._fast import begun_digest, digest_after, request_digest, select_fields
 from edge.call import Call
 from edge.config import Provider
 from edge.dialects.billing import without_billing
+from edge.head import Head
+from edge.memo import Memo
 from edge.payload import Payload
 
-__all__ = ["NAMED", "NAMED_PREFIXES", "decode_body", "identity", "owner_of", "request_key"]
+__all__ = ["NAMED", "NAMED_PREFIXES", "Keys", "decode_body", "identity", "owner_of"]
 
 WITHOUT = frozenset({"stream", "stream_options", "user", "metadata", "safety_identifier"})
 """Fields of a body that say how an answer is to be delivered, or for whom it is, but not what it is."""
@@ -79,14 +81,25 @@ def identity(scope: str, owner: str, strict: bool, targets: Iterable[tuple[Provi
     return request_digest((scope.encode(), owner.encode()), {"asked": asked, "strict": strict}, NOTHING)
 
 
-def request_key(call: Call, granted: bytes, body: dict[str, Any]) -> bytes:
-    """The 32 bytes by which a request's answer is known. `granted` is its `identity`, `body` its decoded body."""
-    headers = [b"%b: %b" % field for field in select_fields(call.head.headers, NAMED, NAMED_PREFIXES)]
-    policy = call.grant.pii
-    redaction = UNREDACTED if policy is None else policy.version
-    if call.grant.answers is not None:
-        redaction += call.grant.answers.version
-    context = (granted, redaction, call.head.route.upstream.encode(), call.head.query, *headers)
-    if call.head.route.dialect == "anthropic":
-        body = without_billing(body)
-    return request_digest(context, body, WITHOUT)
+class Keys:
+    """Makes the keys of requests. What their heads and grants have a part in is digested once, and found by those."""
+
+    def __init__(self) -> None:
+        self._begun: Memo[tuple[Head, bytes, bytes], object] = Memo(1024)
+
+    def key(self, call: Call, granted: bytes, body: dict[str, Any]) -> bytes:
+        """The 32 bytes by which a request's answer is known. `granted` is its `identity`, `body` its decoded body."""
+        head, policy = call.head, call.grant.pii
+        redaction = UNREDACTED if policy is None else policy.version
+        if call.grant.answers is not None:
+            redaction += call.grant.answers.version
+        found_by = (head, granted, redaction)
+        begun = self._begun.get(found_by)
+        if begun is None:
+            headers = [b"%b: %b" % field for field in select_fields(head.headers, NAMED, NAMED_PREFIXES)]
+            begun = begun_digest((granted, redaction, head.route.upstream.encode(), head.query, *headers))
+            if head.form is not None:  # it comes again
+                self._begun.keep(found_by, begun)
+        if head.route.dialect == "anthropic":
+            body = without_billing(body)
+        return digest_after(begun, body, WITHOUT)

@@ -1,3 +1,5 @@
+cimport cython
+
 from edge.cache.memory cimport Held
 from edge.call cimport Call
 
@@ -15,3 +17,6 @@ cdef class Lookup:
 
 
 cpdef bint caches_for(Call call) except? -1
+@cython.locals(plan=Plan, only=bint)
+cpdef Plan plan_for(Call call, str mode, dict body)
+cpdef bint allows(str api, str mode, dict body) except -1

@@ -21,6 +21,7 @@ DETERMINISTIC = frozenset({"embeddings", "count_tokens"})
 """Asked twice, these answer the same."""
 STRICTEST: tuple[CacheMode, ...] = ("off", "deterministic", "all")
 MAX_TTL_S = 31_536_000
+NONE: frozenset[bytes] = frozenset()
 
 
 class Plan:
@@ -69,18 +70,13 @@ def plan_for(call: Call, mode: CacheMode, body: dict[str, Any] | None) -> Plan |
     no part in the request. Raises InvalidRequest; NotCached where that is so, and a provider must not be asked either.
     """
     ttl_s = ttl_of(call.head.index.get(b"x-edge-cache-ttl"))
-    directives = directives_of(call.head.headers) if b"cache-control" in call.head.index else frozenset()
+    directives = directives_of(call.head.headers) if b"cache-control" in call.head.index else NONE
     only = b"only-if-cached" in directives
     if b"no-store" in directives or body is None or not allows(call.head.route.api, mode, body):
         if only:
             raise NotCached
         return None
-    plan = Plan(
-        look=b"no-cache" not in directives,
-        store=ttl_s != 0,
-        only=only,
-        ttl_s=ttl_s,
-    )
+    plan = Plan(b"no-cache" not in directives, ttl_s != 0, only, ttl_s)
     choices, prompts = body.get("n"), body.get("prompt")
     if isinstance(choices, int) and choices > 1:
         plan.choices = choices

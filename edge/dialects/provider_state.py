@@ -35,12 +35,14 @@ thread_unsupported_request_error_details.py); they do so by themselves."""
 
 def state_fields(request: dict[str, Any]) -> list[str]:
     """The fields of a request's body by which it goes on with something its provider keeps, in their order."""
-    return [name for name, value in request.items() if _is_state(name) and value not in (None, False, "")]
+    return [name for name in _telling(tuple(request))[0] if request[name] not in (None, False, "")]
 
 
 @lru_cache(maxsize=1024)
-def _is_state(name: str) -> bool:
-    return STATE.fullmatch(name) is not None
+def _telling(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Of the names of a body's fields, of which there are few lists, those of `STATE` and those of `ONCE`."""
+    state = tuple([name for name in names if STATE.fullmatch(name) is not None])
+    return state, tuple([name for name in names if name in ONCE])
 
 
 def refuse_state(request: dict[str, Any]) -> None:
@@ -71,7 +73,8 @@ def refuse_state_in(body: bytes, spans: Mapping[str, tuple[int, int]]) -> None:
 
 def depends_on_state(body: dict[str, Any]) -> bool:
     """Whether the answer to a request is good for that request alone."""
-    if any(map(body.get, ONCE)) or state_fields(body):
+    state, once = _telling(tuple(body))
+    if (state or once) and (any(map(body.get, once)) or state_fields(body)):
         return True
     tools = body.get("tools")
     return isinstance(tools, list) and any(_has_machine(tool) for tool in tools)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from edge import config
 from edge.config import is_loopback
+from edge.digests import digest_of
 from edge.errors import (
     ConflictingCredentials,
     HostNotAllowed,
@@ -166,7 +167,7 @@ class Auth:
         """The key that a token is. What is looked up is its digest, of which a client can choose nothing: the time that
         takes says nothing about a key.
         """
-        digest = sha256(token).digest()
+        digest = digest_of(token)
         key = self.key_of(digest)
         if key is None and self.tokens is not None and len(token) <= MAX_TOKEN:
             key = self.tokens.find(token, digest)

@@ -96,9 +96,27 @@ class Book:
 
     def enter(self, usage: Usage, cost: int) -> None:
         """Add what one answer used, and its cost where that is known: what is given and not 0."""
-        for number, tokens in enumerate(usage.counts()[:COST]):
-            if tokens > 0:
-                self._add(number, tokens)
+        # Each by its place in `COUNTS`, and not by way of a tuple of them, which would cost more than the adding.
+        if usage.input > 0:
+            self._add(0, usage.input)
+        if usage.output > 0:
+            self._add(1, usage.output)
+        if usage.cache_read > 0:
+            self._add(2, usage.cache_read)
+        if usage.cache_write > 0:
+            self._add(3, usage.cache_write)
+        if usage.reasoning > 0:
+            self._add(4, usage.reasoning)
+        if usage.cache_write_long > 0:
+            self._add(5, usage.cache_write_long)
+        if usage.audio_input > 0:
+            self._add(6, usage.audio_input)
+        if usage.audio_output > 0:
+            self._add(7, usage.audio_output)
+        if usage.image_input > 0:
+            self._add(8, usage.image_input)
+        if usage.image_output > 0:
+            self._add(9, usage.image_output)
         if cost >= 0:
             self._add(COST, cost / PICO)
 

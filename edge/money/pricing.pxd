@@ -9,10 +9,13 @@ cdef class ModelPrice:
     cdef readonly object audio_input, audio_output, image_input, image_output
     cdef readonly object request, web_search, context_window
     cdef readonly dict factors
+    cdef str _tier, _speed, _geo
+    cdef object _factor
 
     cpdef object cost(self, Usage usage, object price_of=*)
     cpdef object tokens(self, Usage usage)
     cpdef object at_terms(self, object cost, Usage usage)
+    cdef object _factor_of(self, Usage usage)
 
 
 cpdef Usage without(Usage usage, Usage part)

@@ -98,6 +98,9 @@ class ModelPrice:
         self.context_window = context_window
         self.vendor = vendor
         self.factors = factors
+        # Of the terms that were asked for last, and nearly always are again.
+        self._tier = self._speed = self._geo = ""
+        self._factor: Fraction | None = None
 
     def cost(self, usage: Usage, price_of: Callable[[str], ModelPrice | None] | None = None) -> int:
         """What `usage` costs, in 1e-12 USD. Each token is priced once, by the dearest of what is known of it.
@@ -145,13 +148,20 @@ class ModelPrice:
         """What tokens of a standard cost of `cost` cost at the tier, the speed and in the region of `usage`."""
         if not (usage.service_tier or usage.speed or usage.geo):
             return cost
+        if usage.service_tier != self._tier or usage.speed != self._speed or usage.geo != self._geo:
+            self._factor = self._factor_of(usage)
+            self._tier, self._speed, self._geo = usage.service_tier, usage.speed, usage.geo
+        factor = self._factor
+        return cost if factor is None else int(cost * factor + Fraction(1, 2))
+
+    def _factor_of(self, usage: Usage) -> Fraction | None:
         factor: Fraction | None = None
         for word in (usage.service_tier, usage.speed, usage.geo):
             if word:
                 times = factor_of(self.vendor, self.id, word) if self.factors is None else self.factors.get(word)
                 if times is not None:
                     factor = times if factor is None else factor * times
-        return cost if factor is None else int(cost * factor + Fraction(1, 2))
+        return factor
 
 
 def without(usage: Usage, part: Usage) -> Usage:

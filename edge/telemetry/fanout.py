@@ -17,13 +17,18 @@ class Fanout:
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
         self._kinds: Memo[tuple[object, ...], tuple[Recorder, ...]] = Memo(KINDS)
+        # Most are of the kind of the one before, which is seen at once.
+        self._latest: RequestRecord | None = None
+        self._told: tuple[Recorder, ...] = ()
 
     def request_done(self, record: RequestRecord) -> None:
-        kind = record.kind()
-        recorders = self._kinds.get(kind)
-        if recorders is None:
-            recorders = self._kinds.keep(kind, self._recorders(record))
-        for recorder in recorders:
+        latest = self._latest
+        if latest is None or not latest.alike(record):
+            kind = record.kind()
+            recorders = self._kinds.get(kind)
+            self._told = self._kinds.keep(kind, self._recorders(record)) if recorders is None else recorders
+        self._latest = record
+        for recorder in self._told:
             tell(recorder, record)
 
     def _recorders(self, record: RequestRecord) -> tuple[Recorder, ...]:

@@ -1,14 +1,17 @@
 # Request lines, compiled.
 
+cimport cython
+
 from edge._fast._line_c cimport Lines as CompiledLines
 from edge.hooks cimport Recorder, RequestRecord
 from edge.telemetry.writer cimport LineWriter
 
 
 cdef class Clock:
-    cdef double _second
+    cdef long long _second
     cdef bytes _text
 
+    @cython.locals(now=double, second=cython.longlong)
     cpdef write(self, CompiledLines lines)
 
 

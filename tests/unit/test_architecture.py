@@ -36,7 +36,7 @@ LAYERS = [
     {"edge.joining"},
     {"edge.dispatch"},
     {"edge.own_answers", "edge.paced"},
-    {"edge.replies", "edge.state"},
+    {"edge.record", "edge.replies", "edge.state"},
     {"edge.grant"},
     {"edge.guard", "edge.cache", "edge.upstreams", "edge.money"},
     {"edge.dialects", "edge.money.pricing", "edge.money.usage_table", "edge.redis"},
@@ -67,6 +67,7 @@ LAYERS = [
     },
     {"edge.redis.resp"},
     {"edge"},
+    {"edge.digests"},
     {"edge._fast"},
 ]
 MAY_IMPORT_TELEMETRY = {"edge.cli", "edge.server", "edge.trace", "edge.whatif"}

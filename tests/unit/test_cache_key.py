@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.cache.key import WITHOUT, decode_body, identity, request_key
+from edge.cache.key import WITHOUT, Keys, decode_body, identity
 from edge.cache.policy import allows, mode_for, plan_for, ttl_of
 from edge.config import Provider
 from edge.errors import InvalidRequest
@@ -38,7 +38,7 @@ REQUEST = {
 
 def key(body, ours=OURS, **more):
     call = asked(body, **more)
-    return request_key(call, ours, decode_body(call.payload))
+    return Keys().key(call, ours, decode_body(call.payload))
 
 
 def shuffled(value, rng):

@@ -1,0 +1,56 @@
+"""The record of a finished request: what the stages have found out about it, for who observes."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+from edge.call import Call
+from edge.hooks import NO_WARNINGS, RequestRecord
+
+__all__ = ["record_of"]
+
+
+def record_of(call: Call) -> RequestRecord:
+    """The record of a call, which is made as it is settled."""
+    ledger, grant, payload, key, head = call.ledger, call.grant, call.payload, call.key, call.head
+    upstream, stored, error = ledger.upstream, ledger.stored, ledger.error
+    status = call.reply.status
+    kind = ledger.failure(status)
+    duration_s = perf_counter() - call.received_at
+    # Field by field: an object made by its arguments costs three times as much, most of it for them.
+    record = RequestRecord.__new__(RequestRecord)
+    record.request_id = call.request_id
+    record.endpoint = head.route.endpoint
+    record.dialect = head.dialect
+    record.provider = upstream.provider.name if upstream is not None else ""
+    record.model = grant.label
+    record.upstream_model = upstream.model if upstream is not None else ""
+    record.attempts = ledger.attempts
+    record.key_id = key.id
+    record.tenant = key.tenant
+    record.status = status or (error.status if error is not None else 0)
+    record.stream = payload.stream
+    record.outcome = "cancelled" if kind == "client_cancelled" else "error" if kind else "ok"
+    record.error_code = error.code if error is not None else ""
+    record.error_kind = kind
+    record.duration_s = duration_s
+    record.upstream_s = ledger.upstream_s
+    record.overhead_s = max(0.0, duration_s - ledger.upstream_s)
+    record.time_to_first_content_s = ledger.content_at - call.received_at if ledger.content_at else 0.0
+    record.usage = ledger.usage
+    record.warnings = ledger.attempt.warnings if ledger.attempt is not None else NO_WARNINGS
+    record.cost = ledger.cost
+    record.estimated = ledger.estimated
+    record.cache = ledger.cache.word
+    record.stored_provider = stored.provider if stored is not None else ""
+    record.stored_model = stored.model if stored is not None else ""
+    record.asked = payload.model
+    record.alias = grant.alias
+    if not record.alias and payload.model and payload.model in call.state.settings.models:
+        record.alias = payload.model
+    record.peer = call.peer
+    record.pii = call.found()
+    record.request_bytes = len(call.body)
+    record.response_bytes = call.reply.sent
+    record.hedge = ledger.hedge
+    return record
