@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Callable
 
 from edge.server.crowd import Connection, Crowd
 from edge.server.protocol import EdgeProtocol
-from edge.server.tls import HANDSHAKE_S
+from edge.server.tls import HANDSHAKE_S, Meeting
 
 __all__ = ["Doorman"]
 
@@ -25,7 +24,7 @@ class Doorman:
     """
 
     def __init__(
-        self, tls: ssl.SSLContext, crowd: Crowd, front: Callable[[], EdgeProtocol], tasks: set[asyncio.Task[None]]
+        self, tls: Meeting, crowd: Crowd, front: Callable[[], EdgeProtocol], tasks: set[asyncio.Task[None]]
     ) -> None:
         self.tls = tls
         self.crowd = crowd
@@ -113,7 +112,7 @@ class Handshake:
         doorman = self._doorman
         try:
             await asyncio.get_running_loop().connect_accepted_socket(  # type: ignore[type-var]
-                self._front, self._connection, ssl=doorman.tls, ssl_handshake_timeout=HANDSHAKE_S
+                self._front, self._connection, ssl=doorman.tls.context, ssl_handshake_timeout=HANDSHAKE_S
             )
         except OSError:
             pass  # it was no TLS, or too slow, or the client has left

@@ -19,13 +19,11 @@ from importlib import import_module
 from mmap import PAGESIZE
 from typing import Any
 
-import msgspec
-
 from edge import __version__
 from edge._fast import COMPILED, Slots
 from edge.cache.memory import Generation
 from edge.config import Config, Server, is_loopback
-from edge.config.file import ConfigError, Reading, renewed, watched
+from edge.config.file import ConfigError, Reading
 from edge.guard.key_table import KeyTable
 from edge.guard.limits import limits_size, shared_limits, shared_spend, spend_size
 from edge.money.spend_file import SpendFileError
@@ -40,11 +38,11 @@ from edge.server.descriptors import raise_limit
 from edge.server.handover import Handover, LeftSlot
 from edge.server.keeper import Keeper, path_of, wanted
 from edge.server.listening import address_of, given_by_systemd, listen, more_of, only_loopback, spread
-from edge.server.memory import open_file, share
-from edge.server.snapshot import read_snapshot, write_snapshot
+from edge.server.memory import share
+from edge.server.reloading import NO_KEYS, Reloading
+from edge.server.snapshot import read_snapshot
 from edge.server.supervisor import Supervisor, places
 from edge.server.turned_away import TurnedAway
-from edge.server.watch import Watch
 from edge.server.worker import BEAT, Orders, run_worker
 from edge.state import build_state
 from edge.telemetry.logs import Logs, where
@@ -55,13 +53,8 @@ from edge.upstreams.notices import notices_size
 
 __all__ = ["StartError", "launch"]
 
-NEEDS_RESTART = ("host", "port", "workers", "drain_s", "drain_delay_s")
-"""Settings of the server that SIGHUP leaves as they were; SIGUSR2, which begins anew, takes them too."""
 LAYOUT = f"1/{'compiled' if COMPILED else 'pure'}/{BEAT.size}/{METRICS_LAYOUT}"
 """Of all memory that the processes share: a program that would read it differently begins with memory of its own."""
-
-NO_KEYS = KeyTable.of([])
-"""For a look at the rest of a configuration."""
 
 
 class StartError(Exception):
@@ -177,15 +170,23 @@ def launch(
 
         crowd = Crowd(*bounds(current.config.server, descriptors), edge.metrics, logs.log, TurnedAway.instead_of)
 
+        meeting = tls.Meeting(context) if context is not None else None
+
+        def meet(new: Config) -> None:
+            if meeting is None or new.server.tls is None:
+                return
+            try:
+                meeting.renew(new.server.tls)
+            except OSError as error:
+                logs.log.error("the TLS certificate cannot be read, the old one stays", error=type(error).__name__)
+
+        meet(current.config)  # the files may be others than when the edge began
+
         def prepared(new: Config) -> None:
             crowd.total, crowd.per_address = bounds(new.server, descriptors)
-            if context is not None and new.server.tls is not None:
-                try:
-                    tls.load(context, new.server.tls)
-                except OSError as error:
-                    logs.log.error("the TLS certificate cannot be read, the old one stays", error=type(error).__name__)
+            meet(new)
 
-        run_worker(app, lambda file: app.reload(lambda: load(file), prepared), orders, context, crowd)
+        run_worker(app, lambda file: app.reload(lambda: load(file), prepared), orders, meeting, crowd)
 
     def worker_gone(place: int) -> None:
         """What a worker leaves behind: its counts are kept, its requests have ended."""
@@ -237,64 +238,6 @@ def launch(
     finally:
         keeper.write()
         logs.stop()
-
-
-class Reloading:
-    """The configuration that workers begin with, and how another takes its place."""
-
-    def __init__(self, reading: Reading, path: str | None, reread: Callable[[], Reading], log: Any) -> None:
-        self.watch = Watch()
-        self._path = path
-        self._reread = reread
-        self._log = log
-        file = open_file("edge-configuration")
-        write_snapshot(file, reading, [])
-        self.snapshot = read_snapshot(file)
-        os.close(file)
-        self.watch.watch(watched(reading.config), reading.begun)
-
-    def read(self, file: int) -> bool:
-        """`edge.server.supervisor.Configuration`'s; everything that takes long or can fail is done here."""
-
-        def anew() -> Reading:
-            if self._path is None:
-                raise ConfigError("", ["nothing to reload: there is no configuration file"])
-            return self._reread()
-
-        return self._write(file, anew)
-
-    def changed(self) -> bool:
-        return self.watch.changed()
-
-    def renew(self, file: int) -> bool:
-        """`edge.server.supervisor.Configuration`'s: what stands in the configuration's file is left as it was read."""
-        return self._write(file, lambda: renewed(self.snapshot.config, self.snapshot.keys.own()))
-
-    def _write(self, file: int, read: Callable[[], Reading]) -> bool:
-        try:
-            reading = read()
-            new = reading.config
-            if new.server.tls is not None:
-                tls.make_context(new.server.tls)
-            build_state(new, NO_KEYS)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the old configuration still serves
-            errors = error.errors if isinstance(error, ConfigError) else [f"{type(error).__name__} at reading"]
-            if isinstance(error, OSError):
-                errors = [f"a file that it names cannot be read: {error.strerror or error}"]
-            os.write(file, "\n".join(errors).encode("utf-8", "replace"))
-            return False
-        old = self.snapshot.config
-        limits = msgspec.structs.replace(new.limits, file=old.limits.file)
-        kept = msgspec.structs.replace(new, server=keep(old, new), telemetry=old.telemetry, limits=limits)
-        write_snapshot(file, msgspec.structs.replace(reading, config=kept), restart_needed(old, new))
-        return True
-
-    def adopt(self, file: int) -> None:
-        self.snapshot = read_snapshot(file)
-        self.watch.watch(watched(self.snapshot.config), self.snapshot.begun)
-        self.watch.begin()
-        self._log.info("reloading", path=self._path, needs_restart=self.snapshot.needs_restart)
-        tell_notes(self.snapshot.notes, self._log)
 
 
 class Memory:
@@ -402,23 +345,6 @@ def taken_over(number: int, left: LeftSlot) -> Slot:
             for each in left.workers
         ],
     )
-
-
-def restart_needed(old: Config, new: Config) -> list[str]:
-    """The settings whose change only a restart brings about."""
-    changed = [f"server.{name}" for name in NEEDS_RESTART if getattr(old.server, name) != getattr(new.server, name)]
-    if old.limits.file != new.limits.file:
-        changed.append("limits.file")
-    if old.telemetry != new.telemetry:
-        changed.append("telemetry")
-    if (old.server.tls is None) != (new.server.tls is None):
-        changed.append("server.tls")
-    return changed
-
-
-def keep(old: Config, new: Config) -> Server:
-    """The server section that is in force after a reload."""
-    return msgspec.structs.replace(new.server, **{name: getattr(old.server, name) for name in NEEDS_RESTART})
 
 
 def listen_to_libraries(log: Any) -> None:

@@ -1,4 +1,4 @@
-"""TLS towards clients: one context for the life of a worker, whose certificate can be exchanged."""
+"""TLS towards clients: a context that another takes the place of when its files have changed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,23 @@ import ssl
 
 from edge.config import Tls
 
-__all__ = ["HANDSHAKE_S", "load", "make_context"]
+__all__ = ["HANDSHAKE_S", "Meeting", "make_context"]
 
 HANDSHAKE_S = 10.0
 """A client that has connected and does not shake hands holds its place no longer; asyncio would wait a minute."""
+
+
+class Meeting:
+    """How clients are met from now on: by ``context``. Connections that are open keep theirs. Another context, not the
+    same one with other files, since one forgets no authority and no session.
+    """
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self.context = context
+
+    def renew(self, settings: Tls) -> None:
+        """Read the files again. Raises OSError; then the context stays."""
+        self.context = make_context(settings)
 
 
 def make_context(settings: Tls) -> ssl.SSLContext:
@@ -21,17 +34,8 @@ def make_context(settings: Tls) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     context.set_alpn_protocols(["http/1.1"])
-    load(context, settings)
-    if settings.client_ca is not None:
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
-
-
-def load(context: ssl.SSLContext, settings: Tls) -> None:
-    """Take the certificate, its key and the clients' authority from their files; handshakes from now on use them.
-
-    Raises OSError; then what was loaded before stays.
-    """
     context.load_cert_chain(settings.cert, settings.key)
     if settings.client_ca is not None:
         context.load_verify_locations(settings.client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context

@@ -14,7 +14,6 @@ import gc
 import os
 import signal
 import socket
-import ssl
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +32,7 @@ from edge.server.listening import BACKLOG
 from edge.server.malloc import give_back
 from edge.server.patience import SWEEP_S
 from edge.server.protocol import EdgeProtocol
+from edge.server.tls import Meeting
 
 __all__ = ["BEAT", "CONFIGURATION", "READY", "UNREADY", "Orders", "run_worker"]
 
@@ -68,7 +68,7 @@ class Orders:
     unready: bool
 
 
-def run_worker(app: EdgeApplication, reload: Reload, orders: Orders, tls: ssl.SSLContext | None, crowd: Crowd) -> None:
+def run_worker(app: EdgeApplication, reload: Reload, orders: Orders, tls: Meeting | None, crowd: Crowd) -> None:
     """Serve until SIGTERM or until the supervisor is gone, then drain. Returns when everything is closed.
 
     `reload` takes the descriptor of a file, which it closes, and must neither wait nor raise; `tls` is what clients are
@@ -104,7 +104,7 @@ class _Server(uvicorn.Server):
         app: EdgeApplication,
         reload: Reload,
         orders: Orders,
-        tls: ssl.SSLContext | None,
+        tls: Meeting | None,
         crowd: Crowd,
     ) -> None:
         super().__init__(config)

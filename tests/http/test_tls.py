@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import ssl
@@ -13,7 +14,8 @@ import time
 import httpx2
 import pytest
 
-from tests.harness import Edge, providers, running
+from tests.harness import Edge, providers, running, until
+from tests.http.test_lifecycle import children
 
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -234,6 +236,38 @@ def test_sighup_exchanges_the_certificate_and_keeps_the_old_one_on_error(simulat
         edge.process.process.send_signal(signal.SIGHUP)
         edge.process.wait_for("reload refused")
         assert shown(edge.port) == second
+
+
+def test_a_certificate_and_an_authority_are_exchanged_when_their_files_change(simulator, tmp_path, stalls):
+    """Without a signal (row 58); also for a worker that begins later, and with no trust left in the old authority."""
+    for name in ("server", "authority", "other"):
+        certificate(tmp_path, name)
+    certificate(tmp_path, "client", "authority")
+    certificate(tmp_path, "client2", "other")
+
+    def by(name: str) -> ssl.SSLContext:
+        context = trusting(tmp_path)
+        context.load_cert_chain(f"{tmp_path}/{name}.pem", f"{tmp_path}/{name}.key")
+        return context
+
+    def served(context: ssl.SSLContext) -> bool:
+        try:
+            return httpx2.get(f"{edge.url}/health", verify=context).status_code == 200
+        except httpx2.TransportError:
+            return False
+
+    (tmp_path / "ca.pem").write_bytes((tmp_path / "authority.pem").read_bytes())
+    first, second = by("client"), by("client2")
+    edge = serve(simulator, tmp_path, verify=first, client_ca=f"{tmp_path}/ca.pem")
+    with running(edge):
+        assert (served(first), served(second)) == (True, False)
+        (tmp_path / "ca.pem").write_bytes((tmp_path / "other.pem").read_bytes())
+        until(lambda: served(second), 5 + stalls.granted_s)
+        assert not served(first)
+        (worker,) = children(edge.process.pid)
+        os.kill(worker, signal.SIGKILL)
+        until(lambda: served(second), 10 + stalls.granted_s)
+        assert not served(first), "a worker that begins later goes by the files of now"
 
 
 def test_with_an_authority_for_clients_only_its_clients_are_served(simulator, folder):

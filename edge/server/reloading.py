@@ -1,0 +1,102 @@
+"""The configuration that workers begin with, and how another takes its place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from edge.config import Config, Server
+from edge.config.file import ConfigError, Reading, renewed, watched
+from edge.guard.key_table import KeyTable
+from edge.server import tls
+from edge.server.compose import tell_notes
+from edge.server.memory import open_file
+from edge.server.snapshot import read_snapshot, write_snapshot
+from edge.server.watch import Watch
+from edge.state import build_state
+
+__all__ = ["NO_KEYS", "Reloading"]
+
+NEEDS_RESTART = ("host", "port", "workers", "drain_s", "drain_delay_s")
+"""Settings of the server that SIGHUP leaves as they were; SIGUSR2, which begins anew, takes them too."""
+
+NO_KEYS = KeyTable.of([])
+"""For a look at the rest of a configuration."""
+
+
+class Reloading:
+    """The configuration that workers begin with, and how another takes its place."""
+
+    def __init__(self, reading: Reading, path: str | None, reread: Callable[[], Reading], log: Any) -> None:
+        self.watch = Watch()
+        self._path = path
+        self._reread = reread
+        self._log = log
+        file = open_file("edge-configuration")
+        write_snapshot(file, reading, [])
+        self.snapshot = read_snapshot(file)
+        os.close(file)
+        self.watch.watch(watched(reading.config), reading.begun)
+
+    def read(self, file: int) -> bool:
+        """`edge.server.supervisor.Configuration`'s; everything that takes long or can fail is done here."""
+
+        def anew() -> Reading:
+            if self._path is None:
+                raise ConfigError("", ["nothing to reload: there is no configuration file"])
+            return self._reread()
+
+        return self._write(file, anew)
+
+    def changed(self) -> bool:
+        return self.watch.changed()
+
+    def renew(self, file: int) -> bool:
+        """`edge.server.supervisor.Configuration`'s: what stands in the configuration's file is left as it was read."""
+        return self._write(file, lambda: renewed(self.snapshot.config, self.snapshot.keys.own()))
+
+    def _write(self, file: int, read: Callable[[], Reading]) -> bool:
+        try:
+            reading = read()
+            new = reading.config
+            if new.server.tls is not None:
+                tls.make_context(new.server.tls)
+            build_state(new, NO_KEYS)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the old configuration still serves
+            errors = error.errors if isinstance(error, ConfigError) else [f"{type(error).__name__} at reading"]
+            if isinstance(error, OSError):
+                errors = [f"a file that it names cannot be read: {error.strerror or error}"]
+            os.write(file, "\n".join(errors).encode("utf-8", "replace"))
+            return False
+        old = self.snapshot.config
+        limits = msgspec.structs.replace(new.limits, file=old.limits.file)
+        kept = msgspec.structs.replace(new, server=keep(old, new), telemetry=old.telemetry, limits=limits)
+        write_snapshot(file, msgspec.structs.replace(reading, config=kept), restart_needed(old, new))
+        return True
+
+    def adopt(self, file: int) -> None:
+        self.snapshot = read_snapshot(file)
+        self.watch.watch(watched(self.snapshot.config), self.snapshot.begun)
+        self.watch.begin()
+        self._log.info("reloading", path=self._path, needs_restart=self.snapshot.needs_restart)
+        tell_notes(self.snapshot.notes, self._log)
+
+
+def restart_needed(old: Config, new: Config) -> list[str]:
+    """The settings whose change only a restart brings about."""
+    changed = [f"server.{name}" for name in NEEDS_RESTART if getattr(old.server, name) != getattr(new.server, name)]
+    if old.limits.file != new.limits.file:
+        changed.append("limits.file")
+    if old.telemetry != new.telemetry:
+        changed.append("telemetry")
+    if (old.server.tls is None) != (new.server.tls is None):
+        changed.append("server.tls")
+    return changed
+
+
+def keep(old: Config, new: Config) -> Server:
+    """The server section that is in force after a reload."""
+    return msgspec.structs.replace(new.server, **{name: getattr(old.server, name) for name in NEEDS_RESTART})
