@@ -18,7 +18,7 @@ cdef class Dispatch(Outcome):
     cdef Tried _tried, _second_tried
     cdef Attempt _attempt, _second
     cdef Deadline _deadline, _second_deadline
-    cdef object _done, _job, _waiting, _timer
+    cdef object _done, _job, _waiting, _timer, _rescue
     cdef Candidates _candidates
     cdef public int _state
     cdef int _keys, _retries, _turns
@@ -44,7 +44,6 @@ cdef class Dispatch(Outcome):
     cdef _failed_beside(self, Tried tried, object error)
     cdef _conclude(self, Tried tried, object error)
     cdef _judge(self, Tried tried, object error)
-    cdef _refusal(self, object error)
     cdef int _following(self, Tried tried, object error, double now) except -1
     cdef _tell(self, Tried tried, object failure, object following)
     cpdef _expired(self, object error)

@@ -10,8 +10,6 @@ from edge.dialects.provider_state import refuse_state_in
 from edge.errors import (
     ClientClosedRequest,
     EdgeError,
-    InvalidRequest,
-    NothingAvailable,
     Overloaded,
     ProviderError,
     Superseded,
@@ -26,6 +24,7 @@ from edge.upstreams.attempt import Attempt
 from edge.upstreams.choice import Candidates
 from edge.upstreams.clocks import Deadline
 from edge.upstreams.desk import Desk, Outcome
+from edge.upstreams.rescue import rescue_for
 from edge.upstreams.retry import (
     LENGTH,
     POLICY,
@@ -34,9 +33,10 @@ from edge.upstreams.retry import (
     failed_attempt,
     may_go_on,
     may_hedge,
+    refusal,
     said_of,
+    told,
     unavailable,
-    without_retry,
 )
 from edge.upstreams.tried import NEVER, UNDECIDED, Tried
 from edge.upstreams.waiting import Waiting
@@ -93,6 +93,7 @@ class Dispatch(Outcome):
         self._deadline = desk.deadline(inquiry, self._expired, self._candidates.size)
         self._hedges = inquiry.state.settings.resilience.hedge.enabled and may_hedge(inquiry)
         desk.hedges.requests += int(self._hedges)
+        self._rescue = rescue_for(inquiry) if inquiry.state.settings.resilience.rescue == "text" else None
 
     def start(self) -> None:
         """Ask the first upstream."""
@@ -197,8 +198,10 @@ class Dispatch(Outcome):
         left = self._counts or candidates.left(now)
         assert candidates.upstream is not None  # noqa: S101 - one was picked
         tried = Tried(candidates.upstream, candidates.account, candidates.trial, candidates.names, left, now)
-        tried.gate = candidates.gate
-        if self._turns and not (candidates.names or self._counts):
+        tried.gate, tried.rescue = candidates.gate, self._rescue
+        if self._rescue is not None and self._rescue.begun is not None:
+            tried.quiet = True
+        elif self._turns and not (candidates.names or self._counts):
             if self._turns & LENGTH and candidates.leads(grant.context_length, now):
                 tried.turns |= LENGTH
             if self._turns & POLICY and candidates.leads(grant.content_policy, now):
@@ -220,7 +223,7 @@ class Dispatch(Outcome):
             self._hedges = False
             self._inquiry.ledger.attempts += 1
             second = self._second_tried = self._picked(now)
-            tried.beside = second.beside = True
+            tried.quiet = second.quiet = True
             first.split()
             deadline = self._second_deadline = self._deadline.beside(self._second_expired)
             self._enter(HEDGED)
@@ -237,7 +240,7 @@ class Dispatch(Outcome):
         if self._state == HEDGED:
             self._hedged("won" if tried is self._second_tried else "lost")
             other, lost = self._leave(tried)
-            other.lose()
+            other.cancel(Superseded())
             self._conclude(lost, Superseded())
 
     def _stop_timer(self) -> None:
@@ -257,7 +260,7 @@ class Dispatch(Outcome):
         assert attempt is not None and other is not None and deadline is not None  # noqa: S101, PT018 - there are two
         deadline.close()
         self._enter(ASKING)
-        tried.beside = False
+        tried.quiet = False
         ledger = self._inquiry.ledger
         ledger.upstream, ledger.attempt = tried.upstream, tried
         return attempt, other
@@ -318,14 +321,20 @@ class Dispatch(Outcome):
             if self._counts or (theirs and self._deadline.over()):
                 error = ClientClosedRequest()
         conclude(self._inquiry, tried, error)
+        if self._rescue is not None and self._rescue.begun is not None:
+            self._rescue.over(error is None)
+            self._desk.meter.count("edge_rescues_total", tried.provider.name, "failed" if error is not None else "ok")
 
     def _judge(self, tried: Tried, error: Exception) -> None:
         """Whom to ask next, or what to tell."""
         if self._done is None:
             return
         inquiry, candidates, now = self._inquiry, self._candidates, perf_counter()
-        goes_on = may_go_on(inquiry, tried, error, self._deadline.over())
-        state = self._following(tried, error, now) if goes_on else ENDED
+        state, rescue = ENDED, self._rescue
+        if may_go_on(inquiry, tried, error, self._deadline.over()):
+            state = self._following(tried, error, now)
+        elif rescue is not None and not self._deadline.over() and rescue.begins(error) and candidates.continues(now):
+            state = ASKING
         if isinstance(error, (AttemptFailed, ProviderError)):
             self._failed = True
             self._tell(tried, error, candidates.upstream if state != ENDED else None)
@@ -342,21 +351,10 @@ class Dispatch(Outcome):
             # Only where tokens are to be counted: whoever asks for that can do with an estimate.
             inquiry.ledger.attempt = None
             self._estimate()
-        elif isinstance(error, AttemptFailed):
-            over = self._deadline.over()
-            self._finish(UpstreamTimeout() if over else unavailable(inquiry.grant.upstreams, now))
+        elif rescue is not None and rescue.first is not None and isinstance(error, (AttemptFailed, EdgeError)):
+            self._finish(rescue.first)
         else:
-            if tried.spent and isinstance(error, ProviderError):
-                error.headers = without_retry(error.headers)
-            self._finish(self._refusal(error))
-
-    def _refusal(self, error: Exception) -> Exception:
-        """What to tell where the last one could not be asked. If one that could have answered failed before, it is
-        worth asking again. Where there are details, an SDK knows by them how to ask so that this one can answer.
-        """
-        if isinstance(error, InvalidRequest) and self._failed and error.details is None:
-            return NothingAvailable()
-        return error
+            self._finish(told(inquiry, tried, error, self._failed, self._deadline.over()))
 
     def _following(self, tried: Tried, error: Exception, now: float) -> int:
         """The state to go on in. Where it is ASKING, the next one is named."""
@@ -420,7 +418,7 @@ class Dispatch(Outcome):
             if self._candidates.next(now):
                 self._ask(now)
             else:
-                self._finish(self._refusal(error))
+                self._finish(refusal(error, self._failed))
         else:
             self._estimate()
 

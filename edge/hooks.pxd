@@ -22,7 +22,7 @@ cdef class RequestRecord:
     cdef public str request_id, endpoint, dialect, provider, model, upstream_model, key_id, tenant
     cdef public int attempts, status
     cdef public Py_ssize_t request_bytes, response_bytes
-    cdef public bint stream, estimated
+    cdef public bint stream, estimated, rescued
     cdef public str outcome, error_code, error_kind, cache, stored_provider, stored_model, asked, alias, peer, pii, hedge
     cdef public double duration_s, upstream_s, overhead_s, time_to_first_content_s
     cdef public Usage usage

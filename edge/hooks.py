@@ -205,7 +205,8 @@ class RequestRecord:
 
     ``asked`` is the model as the client named it, ``alias`` the same where the configuration has such an alias, and
     ``peer`` the client's address: fit for a log, and for no label. ``pii`` is what was found in its body, as kinds and
-    counts; ``hedge`` what became of a second attempt beside another (`edge.ledger.Ledger`).
+    counts; ``hedge`` what became of a second attempt beside another, ``rescued`` whether a stream
+    that broke off was continued (`edge.ledger.Ledger`).
     """
 
     def __init__(
@@ -242,6 +243,7 @@ class RequestRecord:
         request_bytes: int = 0,
         response_bytes: int = 0,
         hedge: str = "",
+        rescued: bool = False,
     ) -> None:
         self.request_id = request_id
         self.endpoint = endpoint
@@ -275,13 +277,14 @@ class RequestRecord:
         self.request_bytes = request_bytes
         self.response_bytes = response_bytes
         self.hedge = hedge
+        self.rescued = rescued
 
     def kind(self) -> tuple[object, ...]:
         """What it has in common with others, for which the same is to be counted and logged but for the numbers."""
         return (
             *(self.endpoint, self.model, self.provider, self.status, self.stream, self.error_kind, self.tenant),
             *(self.key_id, self.asked, self.alias, self.upstream_model, self.stored_provider, self.stored_model),
-            *(self.attempts, self.error_code, self.cache, self.outcome, self.hedge),
+            *(self.attempts, self.error_code, self.cache, self.outcome, self.hedge, self.rescued),
         )
 
     def alike(self, other: RequestRecord) -> bool:
@@ -305,6 +308,7 @@ class RequestRecord:
             and self.cache == other.cache
             and self.outcome == other.outcome
             and self.hedge == other.hedge
+            and self.rescued == other.rescued
         )
 
 

@@ -4,7 +4,7 @@
 cdef class Ledger:
     cdef public object upstream, attempt, usage, cost
     cdef public int attempts
-    cdef public bint estimated
+    cdef public bint estimated, rescued
     cdef public double content_at, upstream_s
     cdef double _counted
     cdef public object cache, stored, error

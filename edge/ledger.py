@@ -99,7 +99,8 @@ class Ledger:
     there. ``stored`` is the stored answer that was given, ``cache`` how the cache was involved.
 
     ``hedge`` is what became of a second attempt beside another: it ``won``, or ``lost``, or ``failed``; "" for none.
-    ``error`` is what the client was told by this edge, ``kind`` that of a failure which was told inside a stream.
+    ``rescued``: a stream that broke off was continued by another upstream. ``error`` is what the client was told by
+    this edge, ``kind`` that of a failure which was told inside a stream.
     """
 
     def __init__(self) -> None:
@@ -114,6 +115,7 @@ class Ledger:
         self.cache = UNCACHED
         self.stored: Entry | None = None
         self.hedge = ""
+        self.rescued = False
         self.error: EdgeError | None = None
         self.kind = ""
 
@@ -136,10 +138,13 @@ class Ledger:
         self.upstream = flight.upstream
         self.attempts = flight.attempts
         self.hedge = flight.hedge
+        self.rescued = flight.rescued
         self.attempt = flight.attempt
 
     def accounts_for(self, flight: Ledger) -> None:
         """What a flight cost is its first call's, which has missed, as far as it is known; it is charged once."""
+        if flight.rescued:
+            self.shares(flight)  # by now it is another's
         self.usage = flight.usage
         if self.cache is MISS:
             self.cost, self.estimated = flight.cost, flight.estimated

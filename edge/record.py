@@ -53,4 +53,5 @@ def record_of(call: Call) -> RequestRecord:
     record.request_bytes = len(call.body)
     record.response_bytes = call.reply.sent
     record.hedge = ledger.hedge
+    record.rescued = ledger.rescued
     return record

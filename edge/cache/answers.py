@@ -219,6 +219,7 @@ class Answers:
         plan, settings = flight.plan, self._settings
         if (
             not plan.store
+            or flight.ledger.rescued  # what two have written is an answer of neither
             or not flight.short
             or flight.reply.status != 200
             or flight.generation != self._generation.value

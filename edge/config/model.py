@@ -279,9 +279,14 @@ class Provider(Settings, frozen=True, kw_only=True):
     priced_as: Literal["openai", "anthropic"] | None = None
 
 
+class Capabilities(Settings, frozen=True, kw_only=True):
+    continue_text: Literal["never", "assistant", "continue_final_message"] | None = None
+
+
 class Target(Settings, frozen=True, kw_only=True):
     to: str
     weight: Annotated[float, Meta(ge=0.001, le=1000)] = 1.0
+    capabilities: Capabilities = field(default_factory=Capabilities)
 
 
 class Fallbacks(Settings, frozen=True, kw_only=True):
@@ -362,6 +367,7 @@ class Resilience(Settings, frozen=True, kw_only=True):
     retry_wait_s: Annotated[float, Meta(ge=0, le=60)] = 3.0
     breaker: Breaker = field(default_factory=Breaker)
     hedge: Hedge = field(default_factory=Hedge)
+    rescue: Literal["off", "text"] = "off"
 
 
 class Translation(Settings, frozen=True, kw_only=True):

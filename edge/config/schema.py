@@ -31,6 +31,7 @@ SECTIONS = {
     "providers.NAME.prices.MODEL.long_context": "what is charged instead above a size of input",
     "models": "names of your own for models: aliases",
     "models.ALIAS.upstreams": "what the alias stands for",
+    "models.ALIAS.upstreams[].capabilities": "what it can do that others cannot",
     "models.ALIAS.fallbacks": "other aliases to go on with: a list for any failure, or by what it is",
     "models.ALIAS.price": "a price of your own for the alias, with the keys of providers.NAME.prices",
     "cache": "answers that are kept and shared",

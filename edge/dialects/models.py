@@ -38,7 +38,8 @@ class AnthropicModel(msgspec.Struct, frozen=True):
     top_p other than 1; ``both_sampling``: both in one request. ``forced_tool``: accepts ``tool_choice`` any and tool.
     ``efforts``: what ``output_config.effort`` may say; ``format``: knows ``output_config.format``.
     ``system_turns``: takes ``role: system`` in ``messages``.
-    ``unsigned_thinking``: another vendor's model, whose own thinking is unsigned and comes back to it so.
+    ``prefill``: goes on with a last turn of the assistant. ``unsigned_thinking``: another vendor's model, whose own
+    thinking is unsigned and comes back to it so.
     """
 
     match: list[str]
@@ -52,6 +53,7 @@ class AnthropicModel(msgspec.Struct, frozen=True):
     efforts: list[str] = []
     format: bool = False
     system_turns: bool = False
+    prefill: bool = False
     unsigned_thinking: bool = False
 
 

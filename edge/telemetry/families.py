@@ -158,6 +158,12 @@ FAMILIES = (
         ("provider", "outcome"),
     ),
     Family(
+        COUNTER,
+        "edge_rescues_total",
+        "Streams that broke off and were to be continued, by who was to do that, and whether it did: ok or failed.",
+        ("provider", "outcome"),
+    ),
+    Family(
         GAUGE,
         "edge_upstream_unavailable",
         "Workers that send no requests to an upstream of the configuration: its breaker is open, or it is drained.",

@@ -68,6 +68,7 @@ class RequestLine(Recorder):
             "model": model if provider else "",
             "attempts": record.attempts if record.attempts > 1 else 0,
             "hedge": record.hedge,
+            "rescued": record.rescued,
             "stream": record.stream,
             "error": kind and (record.error_code or kind),
             "kind": kind,

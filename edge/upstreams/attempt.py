@@ -12,7 +12,7 @@ from time import perf_counter
 
 from edge.dialects.crossing import Crossing, is_brief, is_short
 from edge.dialects.failures import Failed, NoAnswer
-from edge.errors import EdgeError, Headers, Superseded, UpstreamBadResponse, UpstreamStreamBroken
+from edge.errors import EdgeError, Headers, UpstreamBadResponse, UpstreamStreamBroken
 from edge.inquiry import Inquiry
 from edge.slices import LARGE, Done, Job, Steps, Work, in_thread
 from edge.upstreams.clocks import Deadline
@@ -106,13 +106,9 @@ class Attempt(Receiver):
         except Exception as error:  # noqa: BLE001 - a defect of ours must not leave a client waiting
             self.fail(error)
 
-    def cancel(self) -> None:
-        """The answer is wanted no more. To be called before it has ended."""
-        self._close(None)
-
-    def lose(self) -> None:
-        """Another one was faster."""
-        self._close(Superseded())
+    def cancel(self, error: EdgeError | None = None) -> None:
+        """The answer is wanted no more, by nobody or because of this. To be called before it has ended."""
+        self._close(error)
 
     def split(self) -> None:
         """From here on another one is waited for as well."""
@@ -123,8 +119,7 @@ class Attempt(Receiver):
     # Sending.
 
     def cross(self) -> None:
-        inquiry, tried = self._inquiry, self._tried
-        tried.crossing, tried.watch = tried.provider.crossing(inquiry, tried.upstream.model), inquiry.grant.watch()
+        self._tried.cross(self._inquiry)
 
     def send(self) -> None:
         inquiry, tried = self._inquiry, self._tried
@@ -154,6 +149,8 @@ class Attempt(Receiver):
         elif is_for_nobody(tried, status):
             self._enter(EXCERPT)
             self._timer = asyncio.get_running_loop().call_later(EXCERPT_S, self._look_at_excerpt)
+        elif self._inquiry.reply.has_answer():
+            raise UpstreamBadResponse("The provider that was to go on with a stream gave none.")
         else:
             self._enter(COLLECT)
             self._collected = Collected(self._desk.buffers, self._inquiry)
@@ -175,12 +172,7 @@ class Attempt(Receiver):
     def _ends(self, end: EdgeError | bool) -> None:
         self._wire = None
         self._end = end
-        if self._state == ENDED:
-            return
-        try:
-            self._take_end()
-        except Exception as error:  # noqa: BLE001 - as above
-            self.fail(error)
+        self._guard(self._take_end)
 
     def _take(self, data: bytes) -> None:
         state = self._state
@@ -305,12 +297,14 @@ class Attempt(Receiver):
             self._pass(failure_of(said, stream.error_data))
             return
         self._outcome.wins(self._tried)
-        inquiry.ledger.content_at = perf_counter()
-        self._tried.has_content(inquiry.ledger.content_at, inquiry.ledger.upstream_s, self._sent_at)
-        inquiry.begin_answer(self._tried.status, headers, None)
+        now = perf_counter()
+        self._tried.has_content(now, inquiry.ledger.upstream_s, self._sent_at)
+        if not inquiry.reply.has_answer():  # else it goes on with what another one has begun
+            inquiry.ledger.content_at = now
+            inquiry.begin_answer(self._tried.status, headers, None)
         ready, self._ready = bytes(self._ready), bytearray()
         self._enter(RELAY)
-        inquiry.reply.write(ready)
+        self._write(ready)
         self._deadline.next_bytes()
         if self._end is True:
             self._finish_stream()
@@ -318,10 +312,15 @@ class Attempt(Receiver):
             self._since = perf_counter()
             self._go_on()
 
+    def _write(self, data: bytes) -> None:
+        self._inquiry.reply.write(data)
+        if self._tried.rescue is not None:
+            self._tried.rescue.take(data)
+
     def _pass_on(self, data: bytes) -> None:
         inquiry, relay = self._inquiry, self._events()
         if ready := relay.take(data):
-            inquiry.reply.write(ready)
+            self._write(ready)
         self._deadline.heard |= relay.moved
         if relay.stream.finished or relay.stream.failed or relay.refused or inquiry.reply.congested():
             self._go_on()
@@ -349,7 +348,7 @@ class Attempt(Receiver):
         elif self._end:
             self._waited()
             if ready := self._events().take_end():
-                inquiry.reply.write(ready)
+                self._write(ready)
             self._finish_stream()
 
     def _room(self) -> None:
@@ -365,7 +364,7 @@ class Attempt(Receiver):
     def _finish_stream(self) -> None:
         inquiry, relay, stream = self._inquiry, self._events(), self._events().stream
         if self._state == REST and (rest := relay.rest(bytes(self._ready))):
-            inquiry.reply.write(rest)
+            self._write(rest)
         relay.checked()
         if not stream.failed and not relay.complete:
             raise UpstreamStreamBroken

@@ -56,6 +56,8 @@ cdef class Candidates:
     @cython.locals(choice=Choice, place=Py_ssize_t, member=Known)
     cpdef bint come(self, double now) except -1
     cpdef bint beside(self, double now) except -1
+    @cython.locals(barred="unsigned long long", choice=Choice, n=int)
+    cpdef bint continues(self, double now) except -1
     cpdef bint again(self, object upstream, object account, double now) except -1
     @cython.locals(choice=Choice, free=cython.ulonglong, member=Known, n=int)
     cpdef bint left(self, double now) except -1

@@ -204,6 +204,20 @@ class Candidates:
         place = self._pick(choice, now, self._barred(choice))
         return place >= 0 and self._take(choice, place, now)
 
+    def continues(self, now: float) -> bool:
+        """Another one of the name's own upstreams that can continue a text; False where none of these lets a request
+        through, or has a place.
+        """
+        if self.names:
+            return False
+        choice = self._choices[0]
+        barred = self._barred(choice)
+        for n, upstream in enumerate(choice.group.upstreams):
+            if not upstream.continues:
+                barred |= 1 << n
+        place = self._pick(choice, now, barred)
+        return place >= 0 and self._take(choice, place, now)
+
     def again(self, upstream: Upstream, account: Account | None, now: float) -> bool:
         """One that was asked once more, by this account, None: whose turn it is. False where it has no place for it, or
         lets nothing through.

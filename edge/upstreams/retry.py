@@ -57,8 +57,10 @@ __all__ = [
     "may_follow",
     "may_go_on",
     "may_hedge",
+    "refusal",
     "returned_headers",
     "said_of",
+    "told",
     "unavailable",
     "without_retry",
 ]
@@ -120,16 +122,16 @@ def check_status(tried: Tried, endpoint: str, status: int, body: bytes) -> None:
         if tried.turns & POLICY and is_blocked(status, words, message):
             raise AttemptFailed(status, body, POLICY)
     if status in CREDENTIALS or is_spent(status, *read(body)):
-        raise told(UpstreamCredentials(), body)
+        raise noted(UpstreamCredentials(), body)
     if 300 <= status < 400:
-        raise told(UpstreamBadResponse("The provider answered with a redirect, which is never followed."), body)
+        raise noted(UpstreamBadResponse("The provider answered with a redirect, which is never followed."), body)
     if not 200 <= status < 600:
         raise UpstreamBadResponse("The provider's answer has a status that does not exist.")
     if status in (404, 405) and endpoint != OTHER and is_unknown_path(status, body):
         error = UpstreamBadResponse(NO_SUCH_PATH, headers=[(b"x-should-retry", b"false")])
         error.refused = error.absent = True
-        raise told(error, body)
-    if tried.beside:
+        raise noted(error, body)
+    if tried.quiet:
         raise AttemptFailed(status, body)  # what another one is asked meanwhile may have a better answer
     if tried.others_left and tried.names and is_unknown_thing(status, body):
         raise AttemptFailed(status, body)
@@ -147,7 +149,7 @@ def check_count(status: int, body: bytes) -> None:
         try:
             msgspec.json.decode(body, type=_Count)
         except UNREADABLE:
-            raise told(UpstreamBadResponse("The provider's answer is no number of tokens."), body) from None
+            raise noted(UpstreamBadResponse("The provider's answer is no number of tokens."), body) from None
 
 
 def check_end(body: bytes) -> None:
@@ -184,7 +186,7 @@ def may_go_on(inquiry: Inquiry, tried: Tried, error: Exception, over: bool) -> b
     if isinstance(error, (AttemptFailed, ProviderError)):
         return not over
     # What cannot be said in that provider's dialect another may be told, who speaks the client's.
-    return isinstance(error, InvalidRequest)
+    return isinstance(error, InvalidRequest) and not inquiry.reply.has_answer()
 
 
 def may_hedge(inquiry: Inquiry) -> bool:
@@ -258,6 +260,24 @@ def unavailable(upstreams: tuple[Upstream, ...], now: float) -> ProviderError:
     return resting(*min(known)) if known else NothingAvailable()
 
 
+def refusal(error: Exception, failed: bool) -> Exception:
+    """What to tell where the last one could not be asked. If one that could have answered has `failed` before, it is
+    worth asking again. Where there are details, an SDK knows by them how to ask so that this one can answer.
+    """
+    return NothingAvailable() if isinstance(error, InvalidRequest) and failed and error.details is None else error
+
+
+def told(inquiry: Inquiry, tried: Tried, error: Exception, failed: bool, over: bool) -> Exception:
+    """What the client is told of a failure after which nobody is asked. `over`: there is no time left; `failed` as in
+    `refusal`.
+    """
+    if isinstance(error, AttemptFailed):
+        return UpstreamTimeout() if over else unavailable(inquiry.grant.upstreams, perf_counter())
+    if tried.spent and isinstance(error, ProviderError):
+        error.headers = without_retry(error.headers)
+    return refusal(error, failed)
+
+
 def is_kept(inquiry: Inquiry) -> bool:
     """Whether the provider keeps what it makes of this request, or may: then asking twice makes it twice.
 
@@ -270,7 +290,7 @@ def is_kept(inquiry: Inquiry) -> bool:
     return route.api == "responses" and (not payload.says(b"store", b"false") or payload.says(b"background", b"true"))
 
 
-def told(error: ProviderError, body: bytes) -> ProviderError:
+def noted(error: ProviderError, body: bytes) -> ProviderError:
     error.said = body
     return error
 

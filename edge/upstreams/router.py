@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from edge import config
+from edge.dialects.models import anthropic_model
 from edge.errors import ModelNotFound, UnsupportedRoute
 from edge.memo import Memo
 from edge.reply_fields import lines_of
@@ -28,15 +29,21 @@ class Upstream:
     """A provider and the model to ask it for.
 
     ``names`` is what a key's patterns may match: ``provider/model`` and the bare model; ``lines`` tell the client who
-    answered; ``price`` is what its answers cost, None where that is not known.
+    answered; ``price`` is what its answers cost, None where that is not known. ``continues`` is how it is asked to
+    continue a text (`edge.config.Capabilities`), "" where it cannot.
     """
 
-    __slots__ = ("lines", "model", "names", "price", "provider")
+    __slots__ = ("continues", "lines", "model", "names", "price", "provider")
 
-    def __init__(self, provider: Provider, model: str, price: config.Price | None = None) -> None:
-        """`price` is that of the alias, where it has one."""
+    def __init__(
+        self, provider: Provider, model: str, price: config.Price | None = None, continues: str | None = None
+    ) -> None:
+        """`price` is that of the alias, where it has one; `continues` what the configuration says."""
         self.provider = provider
         self.model = model
+        if continues is None:
+            continues = "assistant" if provider.dialect == "anthropic" and anthropic_model(model).prefill else "never"
+        self.continues = "" if continues == "never" else continues
         self.price = provider.price(model) if price is None else provider.own_price(price, model)
         self.names = (f"{provider.name}/{model}", model)
         self.lines = lines_of(
@@ -78,7 +85,7 @@ class Router:
         self.aliases = {
             alias: Group(
                 alias,
-                tuple(_target(target.to, providers, model.price) for target in model.upstreams),
+                tuple(_target(target, providers, model.price) for target in model.upstreams),
                 model.strategy,
                 [target.weight for target in model.upstreams],
                 seed,
@@ -168,6 +175,6 @@ def serving(group: Group, route: Route) -> Choice:
     return Choice(group).only(lambda upstream: upstream.provider.serves(route))
 
 
-def _target(to: str, providers: dict[str, Provider], price: config.Price | None) -> Upstream:
-    provider, _, model = to.partition("/")
-    return Upstream(providers[provider], model, price)
+def _target(target: config.Target, providers: dict[str, Provider], price: config.Price | None) -> Upstream:
+    provider, _, model = target.to.partition("/")
+    return Upstream(providers[provider], model, price, target.capabilities.continue_text)

@@ -1,5 +1,6 @@
 from edge._fast._member_c cimport Attempt as Begun
 from edge.dialects.crossing cimport Crossing
+from edge.inquiry cimport Inquiry
 from edge.upstreams.provider cimport Account, Provider
 from edge.upstreams.request cimport UpstreamRequest
 
@@ -10,16 +11,17 @@ cdef class Tried:
     cdef readonly Provider provider
     cdef readonly Account account, following
     cdef readonly bint names
-    cdef public bint left, beside, spent
+    cdef public bint left, quiet, spent
     cdef public Crossing crossing
     cdef public UpstreamRequest request
-    cdef public object usage, gate, watch
+    cdef public object usage, gate, rescue, watch
     cdef public int status, turns
     cdef readonly double begun
     cdef public double content_s, delay, first_s
     cdef public bint charged
 
     cpdef has_content(self, double now, double upstream_s, double since)
+    cpdef cross(self, Inquiry inquiry)
     cpdef Account ready(self, double now)
     cpdef heed(self, dict index)
     cpdef refuse(self, double now)

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from edge._fast import Attempt as Trial
     from edge.dialects.crossing import Crossing
     from edge.errors import EdgeError
+    from edge.inquiry import Inquiry
     from edge.upstreams.gate import Gate
     from edge.upstreams.provider import Account, Provider
     from edge.upstreams.relay import Watch
+    from edge.upstreams.rescue import Rescue
     from edge.upstreams.router import Upstream
 
 __all__ = ["NEVER", "UNDECIDED", "Tried"]
@@ -35,14 +37,15 @@ class Tried:
 
     Who can be asked if it fails: ``left``, another upstream; ``following``, this one by another account; ``delay`` is
     after how many seconds this one by the same, `UNDECIDED` before that is known and `NEVER` where it is not;
-    ``beside``: another attempt is under way; ``others_left``: any of these. ``spent``: this one has been asked as often
-    as may be. ``turns``: the refusals (`edge.upstreams.retry`) for which there are upstreams to turn to.
+    ``quiet``: what it fails with is not for the client; ``others_left``: any of these. ``spent``: this one has been
+    asked as often as may be. ``turns``: the refusals (`edge.upstreams.retry`) for which there are upstreams to turn to.
 
     ``crossing`` is how the request and its answer cross, None before that is known; ``request`` what is sent, None
     before; ``status`` that of the answer, 0 before; ``content_s`` how long the inquiry had waited upstream when a
     stream's first content came, ``first_s`` how long that was from sending, both -1.0 before; ``usage`` what a whole
     answer said of its tokens. ``charged``: they are in the books. ``gate``: where it has a place, until that is given
     back. ``watch``: over what is told of the answer, None where nobody looks for personal data.
+    ``rescue`` is told what a client is sent of it, None where that cannot be continued.
     """
 
     def __init__(
@@ -60,7 +63,8 @@ class Tried:
         self.trial = trial
         self.names = names
         self.left = left
-        self.beside = False
+        self.quiet = False
+        self.rescue: Rescue | None = None
         self.begun = begun
         self.delay = UNDECIDED
         self.crossing: Crossing | None = None
@@ -89,6 +93,14 @@ class Tried:
             self.trial.first_content(now)
             self.trial.member.took(True, now - self.begun)
 
+    def cross(self, inquiry: Inquiry) -> None:
+        """Find how the request and its answer cross. Raises InvalidRequest."""
+        if self.rescue is not None and self.rescue.begun is not None:
+            self.crossing = self.rescue.crossing(self.upstream)
+        else:
+            self.crossing = self.provider.crossing(inquiry, self.upstream.model)
+        self.watch = inquiry.grant.watch()
+
     def ready(self, now: float) -> Account:
         """The account that is asked. Raises what `Provider.usable` does."""
         self.account = self.provider.usable(self.account, self.upstream.model, now)
@@ -116,7 +128,7 @@ class Tried:
 
     @property
     def others_left(self) -> bool:
-        return self.left or self.beside or self.following is not None or self.delay >= 0.0
+        return self.left or self.quiet or self.following is not None or self.delay >= 0.0
 
     @property
     def sent(self) -> bool:
