@@ -19,6 +19,7 @@ from edge.money.usage_table import Row, Used
 __all__ = ["SpendFile", "SpendFileError", "default_path"]
 
 VERSION = 1
+SYSTEM = Path("/var/lib")
 BUSY_S = 0.2
 """Who reads the file keeps nobody from writing it; who copies it may, for so long."""
 SCHEMA = (
@@ -41,12 +42,13 @@ class SpendFileError(Exception):
 
 
 def default_path() -> Path:
-    """In the state folder that systemd gives, else in that of the user."""
+    """In the folder for state that systemd gives, else in that of the user, else (who has no home) of the system."""
     given = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if given:
         return Path(given) / "spend.sqlite"
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state) / "llm-edge-agent" / "spend.sqlite"
+    home = os.path.expanduser("~")  # noqa: PTH111 - which raises nothing where there is none
+    state = Path(home) / ".local" / "state" if home.startswith("/") else SYSTEM
+    return Path(os.environ.get("XDG_STATE_HOME") or state) / "llm-edge-agent" / "spend.sqlite"
 
 
 class SpendFile:

@@ -78,13 +78,13 @@ def together(table: UsageTable, path: Path, since: int) -> tuple[bool, dict[Row,
     for _ in range(ATTEMPTS):
         writes = table.writes
         found = {row: used for row, used in table.unwritten().items() if row.day >= since}
-        if not path.exists():
-            return False, found
         try:
+            if not path.exists():
+                return False, found
             for row, used in SpendFile(path).usage(since).items():
                 found[row] = used.plus(found[row]) if row in found else used
             kept = True
-        except SpendFileError:
+        except (SpendFileError, OSError):
             return False, found
         if writes % 2 == 0 and table.writes == writes:
             break

@@ -182,3 +182,9 @@ def test_the_file_is_in_the_folder_for_state(monkeypatch, tmp_path):
     monkeypatch.delenv("STATE_DIRECTORY")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert default_path() == tmp_path / "llm-edge-agent" / "spend.sqlite"
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_path() == tmp_path / ".local" / "state" / "llm-edge-agent" / "spend.sqlite"
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000)  # as in a container: a user that nobody knows
+    assert str(default_path()) == "/var/lib/llm-edge-agent/spend.sqlite"
