@@ -105,6 +105,7 @@ PATH_MODULES = [
     "edge.telemetry.fanout",
     "edge.telemetry.lines",
     "edge.telemetry.metrics",
+    "edge.telemetry.recent",
     "edge.telemetry.writer",
     "edge.upstreams.attempt",
     "edge.upstreams.choice",

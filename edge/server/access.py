@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import Literal
 
 from edge.routes import MODEL, OTHER, ROUTES
+from edge.server.admin_page import FILES, PAGE
 
-__all__ = ["ACCESS", "ALIVE", "PAGES", "PUBLIC", "READY", "SAFE", "told"]
+__all__ = ["ACCESS", "ALIVE", "PAGES", "PUBLIC", "READY", "SAFE", "STATIC", "told"]
 
 Who = Literal["anyone", "admin"]
 ALIVE = ("/health", "/health/live", "/healthz", "/livez")
 READY = ("/health/ready", "/readyz")
 READS = ("GET", "HEAD")
+STATIC = tuple(f"/admin/static/{name}" for name in FILES if name != PAGE)
+"""What the page /admin is made of, which says nothing: what it shows is asked for with a key."""
 
 ACCESS: dict[str, tuple[tuple[str, ...], Who]] = {
     **dict.fromkeys((*ALIVE, *READY), (READS, "anyone")),
-    "/": (("HEAD",), "anyone"),
+    **dict.fromkeys(("/", "/admin", *STATIC), (READS, "anyone")),
     "/metrics": (READS, "admin"),
     "/admin/api/savings": (READS, "admin"),
     "/admin/api/usage": (READS, "admin"),
@@ -23,14 +26,17 @@ ACCESS: dict[str, tuple[tuple[str, ...], Who]] = {
     "/admin/api/cache/clear": (("POST",), "admin"),
     "/admin/api/explain": (("POST",), "admin"),
     "/admin/api/upstreams/order": (("POST",), "admin"),
+    "/admin/api/state": (READS, "admin"),
+    "/admin/api/live": (("GET",), "admin"),
+    "/admin/api/openapi.json": (READS, "admin"),
 }
 """By path: the methods, and who may use them. An admin has a key with ``admin: true``; without keys, it is who asks
 from the edge's own machine.
 """
-PUBLIC = frozenset(path.encode() for path, (_, who) in ACCESS.items() if who == "anyone" and path != "/")
+PUBLIC = frozenset(path.encode() for path, (_, who) in ACCESS.items() if who == "anyone")
 """Paths that need no key."""
 PAGES = ", ".join(
-    f"{methods[0]} {path}" for path, (methods, who) in ACCESS.items() if who == "admin" or path == ALIVE[0]
+    f"{methods[0]} {path}" for path, (methods, who) in ACCESS.items() if who == "admin" or path in (ALIVE[0], "/admin")
 )
 """For who has asked for what there is not."""
 SAFE = (

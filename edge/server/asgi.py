@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from io import BytesIO
+from time import time
 from typing import Any
 
 from blacksheep import Application
@@ -29,6 +30,7 @@ from edge.server.access import PUBLIC
 from edge.server.asgi_call import AsgiCall, Send
 from edge.server.compose import Edge, compose, tell_notes
 from edge.server.levels import Levels
+from edge.server.live import Changes, changed
 from edge.server.pages import build_pages, safely
 from edge.telemetry.logs import where
 
@@ -63,8 +65,9 @@ class EdgeApplication:
         self.ready = False
         self.draining = False
         self._running: set[Call] = set()
+        self.changes = Changes(time())
         self._reloading: set[asyncio.Task[None]] = set()
-        self.levels = Levels(edge.gateway, edge.metrics, edge.logs)
+        self.levels = Levels(edge.gateway, edge.metrics, edge.logs, edge.recent)
         self._pages = build_pages(self, edge)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -177,7 +180,13 @@ class EdgeApplication:
 
     def reload(self, load: Load, prepared: Callable[[Config], None]) -> None:
         """Serve new requests by another configuration; the parameters are those of `Gateway.reload`."""
-        task = asyncio.create_task(self.gateway.reload(load, prepared))
+        old = self.gateway.state.settings
+
+        def noted(new: Config) -> None:
+            prepared(new)
+            self.changes = Changes(self.changes.serving, time(), changed(old, new))
+
+        task = asyncio.create_task(self.gateway.reload(load, noted))
         self._reloading.add(task)
         task.add_done_callback(self._reloaded)
 

@@ -24,6 +24,7 @@ from edge.telemetry import Fanout
 from edge.telemetry.genai import vendor
 from edge.telemetry.logs import Logs
 from edge.telemetry.metrics import Metrics, shared_slots
+from edge.telemetry.recent import Recent
 from edge.telemetry.trace_file import TraceFile
 from edge.upstreams.health import Health
 from edge.upstreams.notices import Notices
@@ -65,6 +66,7 @@ class Shared:
     usage: UsageTable = field(default_factory=_usage)
     generation: Generation = field(default_factory=Generation)
     notices: Any = None
+    recent: Any = None
     region: int = 1
     since: float = field(default_factory=time.time)
     machine: bytes = field(default_factory=machine_id)
@@ -79,6 +81,7 @@ class Edge:
     logs: Logs
     health: Health
     issuer: Fetching
+    recent: Recent
     trace: TraceFile | None
 
 
@@ -114,12 +117,13 @@ def compose(
     trace = None
     if config.telemetry.trace_file is not None:
         trace = TraceFile(config.telemetry, shared.region, seed, partial(lost_lines, logs.log))
-    hooks = Fanout(metrics, logs) if trace is None else Fanout(metrics, logs, trace)
+    recent = Recent(shared.recent, shared.region - 1)
+    hooks = Fanout(metrics, logs, recent) if trace is None else Fanout(metrics, logs, recent, trace)
     gateway = Gateway(state, hooks, metrics, answers, limits, counts, None if trace is None else trace.call_done)
     notices = Notices(shared.notices, shared.region - 1)
     health = Health(lambda: gateway.state, notices, metrics, logs.log)
     issuer = Fetching(lambda: gateway.state.auth.tokens, logs.log)
-    return Edge(gateway, metrics, logs, health, issuer, trace)
+    return Edge(gateway, metrics, logs, health, issuer, recent, trace)
 
 
 def lost_lines(log: Any, count: int) -> None:

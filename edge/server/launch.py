@@ -48,6 +48,7 @@ from edge.state import build_state
 from edge.telemetry.logs import Logs, where
 from edge.telemetry.metrics import LAYOUT as METRICS_LAYOUT
 from edge.telemetry.metrics import shared_slots
+from edge.telemetry.recent import recent_size
 from edge.telemetry.supervision import Supervision
 from edge.upstreams.notices import notices_size
 
@@ -154,6 +155,7 @@ def launch(
             usage=UsageTable(memory.usage.view, places(server.workers), orders.place + 1),
             generation=generation,
             notices=memory.notices.view,
+            recent=memory.recent.view,
             region=orders.place + 1,
             since=since,
             machine=machine,
@@ -261,6 +263,7 @@ class Memory:
         self.usage = share("usage", UsageTable.size(count), layout, given.get("usage"))
         self.generation = share("generation", PAGESIZE, layout, given.get("generation"))
         self.notices = share("notices", notices_size(count), layout, given.get("notices"))
+        self.recent = share("recent", recent_size(count), layout, given.get("recent"))
         self._lock = None if COMPILED else share("lock", PAGESIZE, layout, given.get("lock"))
         # Where memory has no file, something else has to have one.
         self._lock_file = None
@@ -283,6 +286,7 @@ class Memory:
             "usage": self.usage,
             "generation": self.generation,
             "notices": self.notices,
+            "recent": self.recent,
         }
         if self._lock is not None:
             named["lock"] = self._lock

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from time import perf_counter
+from time import monotonic, perf_counter
 
 from edge.config import Config
 from edge.gateway import Gateway
 from edge.guard.quotas import Quota
 from edge.money.pricing import PICO
 from edge.server.usage import common
+from edge.telemetry import recent
 from edge.telemetry.logs import Logs
 from edge.telemetry.metrics import PERIOD_S, Metrics
 
@@ -26,10 +27,11 @@ LAG_S = 0.25
 class Levels:
     """One worker's. Everything that is under way ends with ``stop``."""
 
-    def __init__(self, gateway: Gateway, metrics: Metrics, logs: Logs) -> None:
+    def __init__(self, gateway: Gateway, metrics: Metrics, logs: Logs, latest: recent.Recent) -> None:
         self._gateway = gateway
         self._metrics = metrics
         self._logs = logs
+        self._recent = latest
         self._lag = metrics.bind("edge_event_loop_lag_seconds")
         self._told: set[str] = set()
         self._settings: Config | None = None
@@ -40,7 +42,7 @@ class Levels:
     def start(self) -> None:
         loop = asyncio.get_running_loop()
         gc.callbacks.append(self._collected)
-        self._timers = [loop.call_soon(self._look, loop), self._set(loop)]  # type: ignore[list-item]
+        self._timers = [loop.call_later(0.0, self._look, loop), self._set(loop), loop.call_later(0.0, self._tell, loop)]
 
     def stop(self) -> None:
         for timer in self._timers:
@@ -50,6 +52,10 @@ class Levels:
 
     def _set(self, loop: asyncio.AbstractEventLoop) -> asyncio.TimerHandle:
         return loop.call_later(LAG_S, self._late, loop, loop.time() + LAG_S)
+
+    def _tell(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timers[2] = loop.call_later(recent.PERIOD_S, self._tell, loop)
+        self._recent.tell(monotonic())
 
     def _late(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         self._lag(max(loop.time() - due, 0.0))

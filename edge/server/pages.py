@@ -3,34 +3,55 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol
 
 import msgspec
-from blacksheep import Application, Content, Request, Response, Router
+from blacksheep import Application, Content, Request, Response, Router, StreamedContent
 
 from edge import __version__
 from edge._fast import COMPILED
 from edge.dialects import openai
 from edge.errors import EdgeError, UnsupportedRoute
 from edge.routes import EXISTING
-from edge.server.access import ACCESS, ALIVE, PAGES, READY, SAFE
+from edge.server.access import ACCESS, ALIVE, PAGES, READY, SAFE, STATIC
+from edge.server.admin_page import FILES, PAGE, POLICY
 from edge.server.compose import Edge
 from edge.server.explaining import what_if_sent
 from edge.server.levels import Levels
-from edge.server.usage import usage_of
+from edge.server.live import Changes, Live, State
+from edge.server.openapi import Description
+from edge.server.usage import Usage, usage_of
 from edge.telemetry.exposition import OPEN, OPEN_TYPE, TEXT_TYPE
+from edge.telemetry.metrics import Savings
+from edge.upstreams.health import UpstreamHealth, UpstreamOrder
 
 __all__ = ["build_pages", "safely"]
 
+SAID = frozenset(name for name, _ in SAFE if name != POLICY[0])
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Upstreams(msgspec.Struct):
+    """``GET /admin/api/upstreams``."""
+
+    upstreams: list[UpstreamHealth]
+
+
+class Cleared(msgspec.Struct):
+    """``POST /admin/api/cache/clear``: what became of the stored answers; ``redis`` is cleared, failed or none."""
+
+    memory: str
+    redis: str
 
 
 class Front(Protocol):
     """Who serves the pages, and begins and ends with them: `edge.server.asgi.EdgeApplication`."""
 
     ready: bool
+    draining: bool
     levels: Levels
+    changes: Changes
 
     async def start(self, _: Application) -> None: ...
 
@@ -64,7 +85,7 @@ def build_pages(front: Front, edge: Edge) -> Application:
 
     async def clear_cache() -> Response:
         shared = await edge.gateway.answers.clear()
-        return json_response(200, {"memory": "cleared", "redis": shared})
+        return json_response(200, Cleared("cleared", shared))
 
     async def explained(request: Request) -> Response:
         try:
@@ -81,7 +102,7 @@ def build_pages(front: Front, edge: Edge) -> Application:
         return json_response(200, told)
 
     async def upstreams() -> Response:
-        return json_response(200, {"upstreams": edge.health.upstreams()})
+        return json_response(200, Upstreams(edge.health.upstreams()))
 
     async def order(request: Request) -> Response:
         try:
@@ -89,17 +110,49 @@ def build_pages(front: Front, edge: Edge) -> Application:
         except EdgeError as error:
             return refusal(error)
 
+    live = Live(edge, front)
+
+    async def state() -> Response:
+        return json_response(200, await live.state())
+
+    async def events(request: Request) -> Response:
+        async def told() -> AsyncIterator[bytes]:
+            async for event in live.events():
+                if await request.is_disconnected():
+                    return
+                yield event
+
+        return Response(200, content=StreamedContent(b"text/event-stream", told))
+
+    about = Description()
+
+    @about.hide
+    async def described() -> Response:
+        return Response(200, content=Content(b"application/json", about.json()))
+
     async def unknown(_: Request) -> Response:
         error = UnsupportedRoute(f"This route does not exist. There are: {EXISTING}, {PAGES}.")
         return refusal(error)
 
-    async def anybody_there() -> Response:
-        return Response(200)
+    async def root(request: Request) -> Response:
+        if request.method == "HEAD":  # whether anybody is there
+            return Response(200)
+        return Response(302, [(b"location", b"/admin")])
 
+    about.of(savings, "What the cache has saved since the edge began.", Savings)
+    about.of(used, "What was used and spent, and what is left of the limits.", Usage)
+    about.of(upstreams, "How the upstreams do, as the worker that answers sees them.", Upstreams)
+    about.of(order, "Drain an upstream, or restore it, in all workers.", UpstreamOrder)
+    about.of(clear_cache, "Forget all stored answers, in memory and in Redis.", Cleared)
+    about.of(explained, "What would become of the request that is sent: nothing is sent on.", dict)
+    about.of(state, "What the page shows: figures of all workers, upstreams, the latest requests.", State)
+    about.of(events, "The same each second, as server-sent events.", str, "text/event-stream")
     pages: dict[str, Callable[..., Awaitable[Response]]] = {
         **dict.fromkeys(ALIVE, health),
         **dict.fromkeys(READY, health_ready),
-        "/": anybody_there,
+        "/": root,
+        "/admin": file_page(PAGE),
+        **{path: file_page(path.rpartition("/")[2]) for path in STATIC},
         "/metrics": metrics,
         "/admin/api/savings": savings,
         "/admin/api/usage": used,
@@ -107,26 +160,42 @@ def build_pages(front: Front, edge: Edge) -> Application:
         "/admin/api/cache/clear": clear_cache,
         "/admin/api/explain": explained,
         "/admin/api/upstreams/order": order,
+        "/admin/api/state": state,
+        "/admin/api/live": events,
+        "/admin/api/openapi.json": described,
     }
     assert pages.keys() == ACCESS.keys()  # noqa: S101 - what is not told at the start is not there
     for path, page in pages.items():
         methods = ACCESS[path][0]
         for method in methods:
             app.router.add(method, path, page)
-        app.router.add("OPTIONS", path, options((*methods, "OPTIONS")))
+        app.router.add("OPTIONS", path, about.hide(options((*methods, "OPTIONS"))))
     app.router.fallback = unknown
+    about.bind(app)
     return app
 
 
 def safely(send: Send) -> Send:
-    """Sends what a page answers, with what it says to a browser."""
+    """Sends what a page answers, with what it says to a browser: what every page says, but for a policy of its own."""
 
     async def sending(message: dict[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", ()), *SAFE]}
+            own = [field for field in message.get("headers", ()) if field[0].lower() not in SAID]
+            policies = [field for field in own if field[0] == POLICY[0]]
+            message = {**message, "headers": own + [field for field in SAFE if not policies or field[0] in SAID]}
         await send(message)
 
     return sending
+
+
+def file_page(name: str) -> Callable[[], Awaitable[Response]]:
+    """What answers with a file of the page."""
+    file = FILES[name]
+
+    async def answer() -> Response:
+        return Response(200, [POLICY] if name == PAGE else None, Content(file.kind, file.data))
+
+    return answer
 
 
 def options(methods: tuple[str, ...]) -> Callable[[], Awaitable[Response]]:

@@ -52,12 +52,14 @@ class Exposition:
         """All metrics in OpenMetrics."""
         return b"".join((*self._families(exemplars), b"# EOF\n"))
 
-    def counters(self, *names: str) -> Iterator[tuple[str, list[str], float]]:
-        """Each series of some counters and gauges as of one moment: the name, the labels, the value."""
+    def series(self, *names: str) -> Iterator[tuple[str, list[str], list[float]]]:
+        """Each series of some metrics as of one moment: the name, the labels, the values. A counter or gauge has one, a
+        histogram its buckets, each for itself, and the sum.
+        """
         wanted = {NUMBERS[name]: name for name in names}
         for number, labels, values in self._series()[0]:
             if number in wanted:
-                yield wanted[number], labels, values[0]
+                yield wanted[number], labels, values
 
     def _families(self, exemplars: Exemplars | None) -> Iterator[bytes]:
         series, dropped = self._series()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import platform
 import time
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from mmap import mmap
 
@@ -217,10 +217,14 @@ class Metrics:
         """The same in OpenMetrics, with the exemplars of this process."""
         return self._exposition.open(self._exemplars)
 
+    def series(self, *names: str) -> Iterator[tuple[str, list[str], list[float]]]:
+        """As `Exposition.series`."""
+        return self._exposition.series(*names)
+
     def savings(self) -> Savings:
         """What the cache has saved so far, all processes that share the slots together, ended ones included."""
         rows: dict[tuple[str, str, str], Saving] = {}
-        for name, labels, value in self._exposition.counters(SAVED_TOKENS, SAVED_COST):
+        for name, labels, (value,) in self._exposition.series(SAVED_TOKENS, SAVED_COST):
             model, tenant, tier = who = (labels[0], labels[1], labels[2])
             row = rows.setdefault(who, Saving(model, tenant, tier))
             if name == SAVED_COST:

@@ -72,7 +72,7 @@ LAYERS = [
 ]
 MAY_IMPORT_TELEMETRY = {"edge.cli", "edge.server", "edge.trace", "edge.whatif"}
 HOMES = {
-    "blacksheep": {"edge.server.asgi", "edge.server.pages"},
+    "blacksheep": {"edge.server.asgi", "edge.server.openapi", "edge.server.pages"},
     "uvicorn": {f"edge.server.{name}" for name in ("worker", "protocol", "turns", "asgi_turn", "lane")},
     "httpx2": {"edge.upstreams.http2", "edge.cli"},
     "redis": {"edge.redis.client", "edge.redis.link"},

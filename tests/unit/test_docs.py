@@ -41,8 +41,8 @@ PLAIN |= {
     "via",
 }
 """Names of headers without a hyphen, by which they would be found."""
-NO_HEADERS = {"no-referrer", "keep-alive", "no-cache", "no-store", "only-if-cached", "x-gzip"}
-"""What looks like one: directives of cache-control, an encoding."""
+NO_HEADERS = {"keep-alive", "no-cache", "no-store", "only-if-cached", "x-gzip", "no-referrer"}
+"""What looks like one: directives of cache-control, an encoding, a policy."""
 NOT_HTTP = ("simulator", "_fast")
 
 

@@ -1,88 +1,106 @@
-"""What was found out about requests is forgotten when it can be of no use any more."""
+"""The latest requests, as those who look see them; and what has changed between two configurations."""
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from edge.cache import recent
-from edge.cache.recent import Recent
-from tests.harness import Canned, answer
-from tests.unit.lanes import ANSWER, BODY, Worker, post, said
+from edge.config.file import parse
+from edge.hooks import FailedAttempt
+from edge.server.live import changed
+from edge.telemetry import Fanout
+from edge.telemetry import recent as module
+from edge.telemetry.recent import KEPT, Recent, recent_size
+from tests.unit.records import changed as other
+from tests.unit.test_telemetry import BROKEN, OK
+
+FAILED = FailedAttempt("req_1", "a", "smart", "m", 503, "", "provider_overloaded", 0.1, "said", "b", "n", final=False)
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    class Clock:
-        now = 1000.0
-
-    monkeypatch.setattr(recent, "monotonic", lambda: Clock.now)
-    return Clock
+def workers():
+    memory = bytearray(recent_size(2))
+    return Recent(memory, 0), Recent(memory, 1)
 
 
-def filled(most: int, count: int, use_s: float = 10.0, state: object = "one") -> Recent[int]:
-    made = Recent[int](most)
-    for number in range(count):
-        made.keep(number, number, state, use_s)
-    return made
+def test_nothing_is_told_before_somebody_looks(workers):
+    one, two = workers
+    Fanout(one).request_done(OK)
+    one.tell(time.monotonic())
+    assert two.look() == []
+    one.tell(time.monotonic())
+    assert [each.request_id for each in two.look()] == ["req_1"]
 
 
-def test_the_latest_are_found(clock):
-    made = filled(8, 40)
-    assert len(made) == 8
-    assert [made.find(number, "one") for number in range(40)] == [None] * 32 + list(range(32, 40))
+def test_any_worker_shows_those_of_all_the_latest_first(workers):
+    one, two = workers
+    one.look()
+    for number in range(3):
+        Fanout(one).request_done(other(OK, request_id=f"one-{number}"))
+        Fanout(two).request_done(other(OK, request_id=f"two-{number}"))
+    one.tell(time.monotonic())
+    two.tell(time.monotonic())
+    found = one.look()
+    assert {each.request_id for each in found} == {f"{who}-{n}" for who in ("one", "two") for n in range(3)}
+    assert [each.at for each in found] == sorted((each.at for each in found), reverse=True)
 
 
-def test_who_comes_again_is_the_latest(clock):
-    made = filled(8, 8)
-    made.keep(0, 100, "one", 10.0)
-    made.keep(8, 8, "one", 10.0)
-    assert (made.find(0, "one"), made.find(1, "one")) == (100, None)
+def test_only_the_latest_of_a_worker_are_kept(workers):
+    one, two = workers
+    one.look()
+    for number in range(3 * KEPT):
+        Fanout(one).request_done(other(OK, request_id=str(number)))
+    one.tell(time.monotonic())
+    assert {each.request_id for each in two.look()} == {str(number) for number in range(2 * KEPT, 3 * KEPT)}
 
 
-def test_another_configuration_knows_nothing_of_what_was_found_under_this_one(clock):
-    made = filled(8, 8)
-    assert made.find(7, "another") is None
-    made.keep(9, 9, "another", 10.0)
-    assert len(made) == 1
-    assert made.find(7, "one") is None
+def test_a_request_is_shown_with_its_failed_attempts_and_without_what_was_said():
+    one = Recent()
+    hooks = Fanout(one)
+    hooks.attempt_failed(FAILED)
+    hooks.attempt_failed(other_request(FAILED))
+    hooks.request_done(other(BROKEN, cost=12_340_000, request_bytes=10, response_bytes=20))
+    (found,) = one.look()
+    assert (found.status, found.error, found.kind, found.cost_usd) == (502, "broken", "provider_error", 0.00001234)
+    assert (found.request_bytes, found.response_bytes, found.input_tokens) == (10, 20, -1)
+    (attempt,) = found.attempts
+    assert (attempt.provider, attempt.status, attempt.next, attempt.waited_s) == ("a", 503, "b/n", 0.1)
+    assert "said" not in str(found)
 
 
-def test_what_can_be_of_no_use_any_more_goes_as_others_come(clock):
-    """Twice as fast: of a crowd that was here once, nothing is left when half as many others have come."""
-    made = filled(10_000, 1000)
-    clock.now += 11
-    for number in range(500):
-        made.keep(1000 + number, number, "one", 10.0)
-    assert len(made) == 500
-    assert all(made.find(1000 + number, "one") == number for number in range(500))
+def other_request(attempt):
+    fields = {name: getattr(attempt, name) for name in attempt.__struct_fields__}
+    return FailedAttempt(**fields | {"request_id": "another"})
 
 
-def test_a_steady_stream_of_requests_that_differ_takes_no_more_than_those_of_the_time_of_use(clock):
-    made = Recent[int](10_000)
-    for number in range(50_000):
-        clock.now += 0.1
-        made.keep(number, number, "one", 10.0)
-    assert len(made) <= 102
+def test_one_with_too_many_failed_attempts_is_shown_without_them():
+    one = Recent()
+    for _ in range(40):
+        Fanout(one).attempt_failed(FAILED)
+    Fanout(one).request_done(OK)
+    (found,) = one.look()
+    assert (found.request_id, found.attempts) == ("req_1", [])
 
 
-def test_what_is_of_no_use_at_once_is_not_kept(clock):
-    made = Recent[int](8)
-    made.keep(1, 1, "one", 0.0)
-    assert len(made) == 0
+def test_after_a_while_without_looking_no_more_is_told(workers, monkeypatch):
+    one, two = workers
+    monkeypatch.setattr(module, "WATCHED_S", -1.0)
+    one.look()
+    Fanout(two).request_done(OK)
+    two.tell(time.monotonic())
+    assert one.look() == []
 
 
-def test_of_requests_whose_answers_have_expired_nothing_is_remembered(monkeypatch):
-    passed = [0.0]
-    monkeypatch.setattr(recent, "monotonic", lambda: passed[0])
-    with Canned(answer(ANSWER)) as upstream:
-        worker = Worker(upstream.url)
-        lane = worker.connect()
-        for number in range(60):
-            passed[0] += worker.config.cache.memory.ttl_s / 10
-            lane.data_received(post(BODY[:-1] + b',"seed":%d}' % number))
-            worker.wait_for(lane, number + 1)
-        gateway = worker.gateway
-        assert len(said(lane)) == 60
-        assert 9 <= len(gateway.answers._plans) <= 11
-        worker.loop.run_until_complete(worker.gateway.close())
-        worker.loop.close()
+def test_what_has_changed_is_told_by_its_path_and_never_by_its_value():
+    text = """
+providers:
+  a: {{dialect: openai, base_url: "http://127.0.0.1:1/v1", api_keys: ["{key}"]}}
+{more}
+"""
+    old = parse(text.format(key="sk-old-secret", more=""), "one.yaml", {})
+    more = "models: {smart: {upstreams: [{to: a/gpt-4o}]}}\ncache: {mode: all}"
+    new = parse(text.format(key="sk-new-secret", more=more), "two.yaml", {})
+    assert changed(old, new) == ["cache.mode", "models.smart (added)", "providers.a.api_keys"]
+    assert changed(new, old) == ["cache.mode", "models.smart (removed)", "providers.a.api_keys"]
+    assert changed(old, old) == []

@@ -1,0 +1,281 @@
+"""The page /admin in a real browser: Debian's Chromium, headless, driven by selenium."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.harness import Edge, providers, running
+
+selenium = pytest.importorskip("selenium", reason="selenium is not here (pip: selenium)")
+
+from selenium import webdriver  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("chromium") and shutil.which("chromedriver")),
+    reason="chromium is not here (Debian: chromium, chromium-driver)",
+)
+ROOT = Path(__file__).parents[2]
+SHOTS = ROOT / "build/page"
+AXE = ROOT / "build/axe"
+ADMIN, CLIENT = "admin-key-0123456789", "client-key-0123456789"
+SECRET = "the-prompt-that-nobody-sees"
+SIZES = {"desktop": (1440, 1000), "phone": (390, 844)}
+WAIT_S = 20
+
+
+def digest(key: str) -> str:
+    return f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+@pytest.fixture(scope="module")
+def edge(simulator, tmp_path_factory):
+    keys = [
+        {"id": "operator", "digests": [digest(ADMIN)], "admin": True},
+        {"id": "app", "tenant": "shop", "digests": [digest(CLIENT)], "budget": {"usd": 5, "per": "day"}},
+    ]
+    models = {
+        "smart": {"upstreams": [{"to": "openai/gpt-4o"}, {"to": "anthropic/claude-sonnet-4-5"}]},
+        "shaky": {"strategy": "failover", "upstreams": [{"to": "openai/sim-503-noretry"}, {"to": "openai/gpt-4o"}]},
+    }
+    told = {
+        "server": {"workers": 2},
+        "auth": {"keys": keys},
+        "providers": providers(simulator.url, prices={"*": {"input": 2.0, "output": 10.0}}),
+        "models": models,
+        "cache": {"mode": "all"},
+        "resilience": {"breaker": {"failures": 1000}},
+    }
+    made = Edge(tmp_path_factory.mktemp("page"), told)
+    with running(made):
+        yield made
+
+
+@pytest.fixture(scope="module")
+def traffic(edge):
+    """Requests of all kinds, until the tests are over."""
+    ending = threading.Event()
+
+    def ask() -> None:
+        number = 0
+        with httpx2.Client(headers={"authorization": f"Bearer {CLIENT}"}, timeout=10) as client:
+            while not ending.wait(0.05):
+                number += 1
+                model = ("smart", "shaky", "sim-words-20-tps-200", "smart")[number % 4]
+                about = number % 9 if number % 4 == 3 else number  # some of it again and again, for the cache
+                said = [{"role": "user", "content": f"{SECRET} {about}"}]
+                told = {"model": model, "messages": said, "stream": number % 2 == 0}
+                client.post(f"{edge.url}/v1/chat/completions", json=told)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    yield
+    ending.set()
+    thread.join(15)
+
+
+@pytest.fixture
+def browse(tmp_path):
+    """Opens a browser window of a size; at the end its console must have no errors."""
+    opened = []
+
+    def window(size: tuple[int, int], dark: bool = False) -> webdriver.Chrome:
+        options = webdriver.ChromeOptions()
+        options.binary_location = shutil.which("chromium")
+        for each in (
+            "headless=new",
+            "no-sandbox",
+            "disable-gpu",
+            "disable-dev-shm-usage",
+            f"user-data-dir={tmp_path}/b",
+        ):
+            options.add_argument(f"--{each}")
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+        opened.append(driver)
+        metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size[0] < 600}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
+        return driver
+
+    yield window
+    said = [line["message"] for driver in opened for line in driver.get_log("browser") if line["level"] == "SEVERE"]
+    for driver in opened:
+        driver.quit()
+    assert [line for line in said if "401" not in line and "403" not in line] == []
+
+
+def until(driver, found):
+    return WebDriverWait(driver, WAIT_S, 0.1, (Exception,)).until(found)
+
+
+def text(driver, name: str) -> str:
+    return driver.find_element(By.ID, name).text
+
+
+def log_in(driver, edge, key: str = ADMIN) -> None:
+    driver.get(f"{edge.url}/")
+    field = until(driver, lambda _: driver.find_element(By.ID, "key"))
+    until(driver, lambda _: field.is_displayed())
+    assert driver.current_url == f"{edge.url}/admin"
+    field.send_keys(key, Keys.ENTER)
+
+
+def number(said: str) -> float:
+    scale = {"k": 1e3, "M": 1e6}.get(said[-1:], 1)
+    return float(said.rstrip("kM")) * scale
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_an_operator_looks_drains_and_follows_a_request(edge, traffic, simulator, browse, size):
+    driver = browse(SIZES[size])
+    log_in(driver, edge)
+    until(driver, lambda _: text(driver, "status") == "live")
+    # Numbers move under load.
+    before = number(until(driver, lambda _: text(driver, "tile-requests")))
+    until(driver, lambda _: number(text(driver, "tile-requests")) > before + 10)
+    until(driver, lambda _: "smart" in text(driver, "models") and "shop" in text(driver, "tenants"))
+    until(driver, lambda _: text(driver, "tile-first") != "–" and text(driver, "tile-hits") != "–")
+    until(driver, lambda _: "key app" in text(driver, "left") and "$5.00 a day" in text(driver, "left"))
+    assert "2 ready" in text(driver, "tile-workers")
+    # An upstream is drained, in both workers, and restored.
+    upstream = "anthropic/claude-sonnet-4-5"
+
+    def press() -> None:
+        driver.find_element(By.CSS_SELECTOR, f'button[data-upstream="{upstream}"]').click()
+
+    def row() -> str:
+        rows = driver.find_elements(By.CSS_SELECTOR, "#upstreams tbody tr")
+        return next(each.text for each in rows if each.text.startswith(upstream))
+
+    until(driver, lambda _: press() or True)
+    until(driver, lambda _: "2 drained" in row() and "Restore" in row())
+    asked = simulator.count()
+    time.sleep(1)
+    later = [entry["path"] for entry in simulator.ledger(asked)]
+    assert later, "there is no traffic"
+    assert not any("messages" in path for path in later)
+    shot(driver, f"{size}-drained")
+    until(driver, lambda _: press() or True)
+    until(driver, lambda _: "2 closed" in row() and "Drain" in row())
+    # A request that failed at first is followed.
+    until(driver, lambda _: "shaky" in text(driver, "requests"))
+
+    def follow() -> bool:
+        for each in driver.find_elements(By.CSS_SELECTOR, "#requests tbody tr"):
+            if "shaky" in each.text:
+                each.find_element(By.TAG_NAME, "button").click()
+                return "sim-503-noretry failed: 503" in text(driver, "about")
+        return False
+
+    until(driver, lambda _: follow())
+    told = text(driver, "about")
+    for part in ("answered by\nopenai/gpt-4o", "key\napp", "tenant\nshop", "Timeline", "the edge itself"):
+        assert part in told, (part, told)
+    shot(driver, f"{size}-request")
+    driver.find_element(By.ID, "detail").send_keys(Keys.ESCAPE)
+    until(driver, lambda _: not driver.find_element(By.ID, "detail").is_displayed())
+    assert SECRET not in driver.page_source
+    driver.execute_script("scrollTo(0, 0)")
+    # The page is as wide as the window, and no key is left anywhere.
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= SIZES[size][0]
+    kept = driver.execute_script(
+        "return JSON.stringify([localStorage, sessionStorage, document.cookie, location.href])"
+    )
+    assert ADMIN not in kept
+    shot(driver, size)
+    driver.find_element(By.ID, "leave").click()
+    until(driver, lambda _: driver.find_element(By.ID, "key").is_displayed())
+
+
+def test_who_is_no_admin_is_told_so(edge, browse):
+    driver = browse(SIZES["desktop"])
+    log_in(driver, edge, CLIENT)
+    until(driver, lambda _: text(driver, "refused") == "This key is not an admin's.")
+    driver.find_element(By.ID, "key").send_keys("who-knows-0123456789", Keys.ENTER)
+    until(driver, lambda _: text(driver, "refused") == "This key is not known.")
+    assert not driver.find_element(By.ID, "figures").is_displayed()
+
+
+def test_the_page_can_be_used_by_keyboard_alone(edge, traffic, browse):
+    driver = browse(SIZES["desktop"])
+    log_in(driver, edge)
+    until(driver, lambda _: "openai/gpt-4o" in text(driver, "upstreams"))
+    driver.execute_script("document.querySelector('.skip').focus()")
+    reached = set()
+    for _ in range(40):
+        webdriver.ActionChains(driver).send_keys(Keys.TAB).perform()
+        reached.add(driver.execute_script("return document.activeElement.innerText || document.activeElement.tagName"))
+    assert {"Log out", "Drain"} <= reached
+    # The tables are drawn anew every second, and the focus stays.
+    driver.execute_script("document.querySelector('#upstreams button').focus()")
+    time.sleep(2.5)
+    assert driver.execute_script("return document.activeElement.dataset.upstream")
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not here, which brings axe-core")
+    script = AXE / "node_modules/axe-core/axe.min.js"
+    if not script.exists():
+        wanted = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(AXE), "axe-core@4"]
+        if subprocess.run(wanted, capture_output=True, timeout=120).returncode != 0:
+            pytest.skip("npm does not get axe-core")
+    return script.read_text()
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_axe_finds_nothing_serious(edge, traffic, browse, axe, size, dark):
+    driver = browse(SIZES[size], dark)
+    driver.get(f"{edge.url}/admin")
+    until(driver, lambda _: driver.find_element(By.ID, "key").is_displayed())
+    found = findings(driver, axe)
+    log_in(driver, edge)
+    until(driver, lambda _: text(driver, "requests").count("smart"))
+    until(driver, lambda _: "openai/gpt-4o" in text(driver, "upstreams"))
+    found += findings(driver, axe)
+    until(driver, lambda _: driver.find_element(By.CSS_SELECTOR, "#requests button").click() or True)
+    found += findings(driver, axe)
+    shot(driver, f"{size}-{'dark' if dark else 'light'}")
+    print(f"\n{size}, {'dark' if dark else 'light'}: {found}")
+    assert [each for each in found if each[0] in ("serious", "critical")] == []
+
+
+def findings(driver, axe: str) -> list[tuple[str, str, str]]:
+    driver.execute_script(axe)
+    run = "const done = arguments[arguments.length - 1]; axe.run().then((found) => done(found.violations))"
+    found = driver.execute_async_script(run)
+    return [(each["impact"], each["id"], str([node["target"] for node in each["nodes"]][:3])) for each in found]
+
+
+def shot(driver, name: str) -> None:
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    driver.save_screenshot(str(SHOTS / f"{name}.png"))
+
+
+def test_the_page_is_small_and_loads_nothing_from_elsewhere(edge):
+    page = httpx2.get(f"{edge.url}/admin")
+    assert page.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'")
+    names = {part.split('"')[0] for part in page.text.split('"/admin/static/')[1:]}
+    files = {name: httpx2.get(f"{edge.url}/admin/static/{name}") for name in names}
+    assert all(answer.status_code == 200 for answer in files.values())
+    size = len(page.content) + sum(len(answer.content) for answer in files.values())
+    assert size <= 150_000
+    print(f"\n{size} bytes in {len(files) + 1} files")
+    assert httpx2.get(f"{edge.url}/").headers["location"] == "/admin"
+    for path in ("/admin/api/state", "/admin/api/live"):
+        assert httpx2.get(edge.url + path).status_code == 401
+        assert httpx2.get(edge.url + path, headers={"x-api-key": CLIENT}).status_code == 403
