@@ -97,6 +97,10 @@ class Play:
         self.until(lambda: sum(each.whole or not whole for each in made.exchanges) >= count, f"{upstream} is asked")
         return made.exchanges
 
+    def accepted(self) -> None:
+        """Wait until the edge has taken the connections that were made: a request that came later has been answered."""
+        self.bench.barrier()
+
     def left(self, upstream: str) -> None:
         """Wait until the edge has closed all its connections there."""
         made = self.bench.upstreams[upstream]
@@ -157,9 +161,9 @@ class Bench:
         self.process = self.edge.process
         self._seen = 0
         self._control = Client(self.port)
-        self._barrier()
+        self.barrier()
         begun = self.scrape()
-        self._barrier()
+        self.barrier()
         self.barrier_cost = {name: Decimal(value) for name, value in delta(begun, self.scrape()).items()}
         if self.redis is not None:
             self._wait_for_redis()
@@ -184,7 +188,7 @@ class Bench:
             raise AssertionError(f"/metrics answers {status}: {text}")
         return text
 
-    def _barrier(self) -> None:
+    def barrier(self) -> None:
         """A request whose line in the log comes after those of all requests that have ended before."""
         self.barriers += 1
         name = f"barrier-{os.getpid()}-{self.barriers}"
@@ -242,7 +246,7 @@ class Bench:
         """Wait until no request is under way and all lines are here; the metrics then."""
         deadline = time.monotonic() + SETTLE_S
         while True:
-            self._barrier()
+            self.barrier()
             after = self.scrape()
             if not after.get(IN_FLIGHT) or time.monotonic() > deadline:
                 break

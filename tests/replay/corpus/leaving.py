@@ -50,6 +50,7 @@ def leaves(form: str, phase: str, how: str, setup: str):
         end = data.index(b"\r\n\r\n") + 4
         if phase in ("half-a-head", "head", "half-a-body"):
             client.send(data[: {"half-a-head": 40, "head": end, "half-a-body": end + 20}[phase]])
+            p.accepted()  # of one that is reset before, nobody knows the peer
             time.sleep(0.05)
             client.leave(how)
             return
