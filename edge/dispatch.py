@@ -376,7 +376,8 @@ class Dispatch(Outcome):
             return ASKING
         if candidates.full is not None and not self._counts:
             return QUEUED
-        if tried.delay == UNDECIDED and isinstance(error, (AttemptFailed, ProviderError)):
+        silent = isinstance(error, UpstreamTimeout)  # it has had its time, and may be at work
+        if tried.delay == UNDECIDED and not silent and isinstance(error, (AttemptFailed, ProviderError)):
             self.again(tried, said_of(tried, error))
         return RESTING if tried.delay >= 0.0 and not isinstance(error, UpstreamCredentials) else ENDED
 

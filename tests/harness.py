@@ -195,8 +195,9 @@ def running(*made: Any) -> Iterator[None]:
             each.process.stop()
 
 
-PATIENT = {"breaker": {"failures": 1_000_000}}
-"""Settings of ``resilience`` for an edge that many tests share: what one has an upstream do says nothing to the next."""
+PATIENT = {"retries": 0, "breaker": {"failures": 1_000_000}}
+"""Settings of ``resilience`` for an edge that many tests share: what one has an upstream do says nothing to the next, and
+each upstream is asked once."""
 
 
 def providers(url: str, **more: Any) -> dict[str, Any]:

@@ -362,7 +362,7 @@ class Resilience(Settings, frozen=True, kw_only=True):
     idle_s: Seconds = 60.0
     total_s: Seconds = 600.0
     stream_keepalive_s: Annotated[float, Meta(ge=0, le=86400)] = 15.0
-    retries: Annotated[int, Meta(ge=0, le=10)] = 0
+    retries: Annotated[int, Meta(ge=0, le=10)] = 2
     retry_budget: Annotated[float, Meta(ge=0, le=1)] = 0.2
     retry_wait_s: Annotated[float, Meta(ge=0, le=60)] = 3.0
     breaker: Breaker = field(default_factory=Breaker)

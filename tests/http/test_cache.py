@@ -44,7 +44,7 @@ def edge(simulator, front, tmp_path_factory):
             "smart": {"upstreams": [{"to": "openai/gpt-4o"}]},
         },
         "cache": {"mode": "all"},
-        "resilience": {"connect_s": 1, "first_content_s": 1.5, "idle_s": 1, "total_s": 4},
+        "resilience": {"connect_s": 1, "first_content_s": 1.5, "idle_s": 1, "total_s": 4, "retries": 0},
     }
     made = Edge(tmp_path_factory.mktemp("edge"), config, front=front)
     with running(made):

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from edge.guard.auth import new_key
-from tests.harness import Canned, Client, Edge, Simulator, answer, running
+from tests.harness import PATIENT, Canned, Client, Edge, Simulator, answer, running
 
 SAID = [{"role": "user", "content": "hi"}]
 KEY, DIGEST = new_key("limited")
@@ -98,7 +98,7 @@ def edge(simulator, second, front, tmp_path_factory):
                 "attempt_s": 0.6,
                 "idle_s": 1,
                 "total_s": 1.8,
-                "breaker": {"failures": 1_000_000},
+                **PATIENT,
             },
         }
         made = Edge(tmp_path_factory.mktemp("edge"), config, front=front)
@@ -235,11 +235,14 @@ def test_a_client_that_left_is_not_tried_for_again(edge, simulator, second):
 
 
 def test_amplification_is_bounded_by_the_list(tmp_path):
-    """Two upstreams, all failing: two calls a request, and one of the least bad once the breakers are open."""
+    """Two upstreams, all failing, and no retries: two calls a request, and one of the least bad once the breakers are
+    open.
+    """
     with Canned(answer(b"{}", 503)) as a, Canned(answer(b"{}", 503)) as b:
         config = {
             "providers": {n: {"dialect": "openai", "base_url": f"{c.url}/v1"} for n, c in (("a", a), ("b", b))},
             "models": {"x": {"strategy": "failover", "upstreams": [{"to": "a/m"}, {"to": "b/m"}]}},
+            "resilience": {"retries": 0},
         }
         edge = Edge(tmp_path, config)
         with running(edge):

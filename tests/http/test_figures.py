@@ -182,7 +182,10 @@ def test_r8_a_black_hole_instead_of_a_connection(tmp_path, stalls):
             fillers.append(filler)
         edge = Edge(
             tmp_path,
-            {"providers": providers(f"http://127.0.0.1:{listener.getsockname()[1]}"), "resilience": {"connect_s": 1}},
+            {
+                "providers": providers(f"http://127.0.0.1:{listener.getsockname()[1]}"),
+                "resilience": {"connect_s": 1, "retries": 0},
+            },
         )
         with running(edge), Client(edge.port) as client:
             begun = time.monotonic()

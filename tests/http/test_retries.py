@@ -33,7 +33,7 @@ def upstream():
 def edge(upstream, front, tmp_path_factory):
     config = {
         "providers": {"p": {"dialect": "openai", "base_url": f"{upstream.url}/v1"}},
-        "resilience": {"retries": 2, "breaker": {"failures": 1_000_000}},
+        "resilience": {"breaker": {"failures": 1_000_000}},
     }
     made = Edge(tmp_path_factory.mktemp("edge"), config, front=front)
     with running(made):

@@ -50,6 +50,7 @@ def test_defaults():
         300,
     )
     assert (config.resilience.idle_s, config.resilience.total_s) == (60, 600)
+    assert (config.resilience.retries, config.resilience.retry_budget) == (2, 0.2)
     assert config.providers["openai"].max_connections == 100
 
 

@@ -28,7 +28,7 @@ def made(monkeypatch):
         upstreams = [{"to": f"{name}/m"} for name in providers]
         models = models or {"smart": {"strategy": "failover", "upstreams": upstreams}}
         breaker = {"breaker": {"failures": 1_000_000}}
-        settings = {"providers": providers, "models": models, "resilience": {"retries": 2, **breaker, **resilience}}
+        settings = {"providers": providers, "models": models, "resilience": {**breaker, **resilience}}
         workers.append(Timed(settings, monkeypatch))
         return workers[-1]
 
@@ -236,6 +236,15 @@ def test_what_a_200_has_against_the_request_is_said_once(made):
     worker.after(3)
     assert worker.count("a") == 1
     assert told(lane).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("streams", [True, False])
+def test_one_that_has_kept_silent_for_its_time_is_not_asked_again(made, streams):
+    worker = made({"a": provider()}, first_content_s=2, attempt_s=2)
+    lane = worker.ask("smart", stream=streams)
+    worker.after(6)
+    assert worker.count("a") == 1
+    assert told(lane).startswith(b"HTTP/1.1 504 ")
 
 
 def test_each_attempt_decides_anew_whether_its_upstream_is_asked_again(made):
