@@ -169,6 +169,14 @@ class Site:
             self.member(model)
         yield from list(self._members.items())
 
+    def shown(self, most: int) -> list[tuple[str, Member]]:
+        """Whom to tell of: those that the configuration names, and of those that clients have named the latest, and the
+        latest that let nothing through; `most` of each, since there may be thousands.
+        """
+        away = [model for model, (state, _) in self.told.items() if state != "closed"]
+        names = dict.fromkeys([*sorted(self.configured), *away[-most:], *list(self._members)[-most:]])
+        return [(model, self.member(model)) for model in names]
+
     def _forget(self) -> None:
         """Clients name so many models: their members go, but for those that are asked just now, or let nothing through.
         Of the latter those that are drained stay; open breakers, of which clients can make any number, go where that is

@@ -28,6 +28,8 @@ ORDERS = 'What is to be done is said so: {"upstream": "provider/model", "action"
 MAX_BYTES = 8 << 20
 NEVER = ("closed", 0)
 """What is known of one that nothing was told of."""
+SHOWN = 256
+"""Upstreams of a provider that a page tells of beside those of the configuration: thousands would take 20 ms."""
 WATCH_S = 5.0
 LOOK_S = 0.25
 """An opening is told at the next look, and heard at the one after it."""
@@ -203,7 +205,7 @@ class Health:
                 member.hold(now + breaker.open_s)
 
     def upstreams(self) -> list[UpstreamHealth]:
-        """All that the configuration names, and those that were asked besides."""
+        """All that the configuration names, and of those that were asked besides some (`Site.shown`)."""
         now = perf_counter()
         return [
             UpstreamHealth(
@@ -217,7 +219,7 @@ class Health:
                 round(member.retry_after(now), 3),
             )
             for provider, site in self._state().fleet.sites.items()
-            for model, member in site.members()
+            for model, member in site.shown(SHOWN)
         ]
 
     def available(self) -> tuple[int, int]:

@@ -175,6 +175,18 @@ def test_a_look_is_at_what_has_changed_however_many_models_clients_have_named(mo
     assert looked == [members[7]]
 
 
+def test_a_page_tells_of_what_is_configured_and_of_a_part_of_what_clients_have_named():
+    one = worker()
+    one.health.obey(b'{"upstream":"c/c-first","action":"drain"}')
+    for n in range(MAX_MEMBERS - 1):
+        one.state.fleet.sites["c"].member(f"c-{n}")
+    told = {each.upstream: each.state for each in one.health.upstreams()}
+    assert {"a/one", "b/two", "c/three", "a/small", "b/tiny", "c/four"} <= told.keys()
+    assert told["c/c-first"] == "drained"
+    assert f"c/c-{MAX_MEMBERS - 2}" in told
+    assert len(told) == 6 + 1 + health.SHOWN
+
+
 def test_what_is_configured_no_more_is_not_unavailable_any_more():
     one = worker()
     one.state.fleet.sites["c"].member("four").drain()
