@@ -53,6 +53,8 @@ OF_PEOPLE = frozenset({b"user_id"})
 """Ids that do not name things to the API."""
 DATA = frozenset({b"input", b"arguments", b"metadata", b"variables"})
 """Keys of objects that are the caller's own."""
+OF_TEXTS = frozenset({b"text", b"message", b"messages", b"call", b"calls", b"answer", b"ring", b"reach"})
+"""Keys of the caller's that say nothing of a number in their text, though they would before it."""
 SCHEMAS = frozenset({b"input_schema", b"parameters", b"schema"})
 CREDENTIALS = frozenset({b"headers"})
 IN_API, IN_DATA, IN_SCHEMA, IN_CREDENTIALS = range(4)
@@ -64,8 +66,8 @@ _read = msgspec.json.Decoder(str).decode
 class Leaf:
     """``cuts`` are where it begins and ends, a string's between its quotes, and places between at which it may be cut
     into pieces of at most `PIECE` bytes. ``key_start`` and ``key_end`` say where its key stands, or that of the array
-    it is in; 0 for none. ``siblings`` tells apart the objects that keys are in. ``letters`` are those of a string that
-    came in pieces.
+    it is in, if that says what the value is; 0 for none. ``siblings`` tells apart the objects that keys are in.
+    ``letters`` are those of a string that came in pieces.
     """
 
     __slots__ = ("cuts", "key_end", "key_start", "letters", "siblings", "what")
@@ -220,7 +222,10 @@ class Leaves:
         start, end = cuts[0], cuts[-1]
         if is_key:
             frame.key = _name(body[start:end])
-            frame.key_start, frame.key_end = start, end
+            if frame.zone == IN_DATA and frame.key not in OF_TEXTS:
+                frame.key_start, frame.key_end = start, end
+            else:
+                frame.key_start = frame.key_end = 0
             self._letters = None
             return Leaf(KEY, cuts, 0, 0, frame.number) if frame.zone == IN_DATA and start != end else None
         leaf = Leaf(TEXT, cuts, frame.key_start, frame.key_end, frame.number)

@@ -332,6 +332,16 @@ def test_a_values_own_key_says_what_it_is_and_nothing_else_does(given_, expected
         assert json.loads(masked(result)["messages"][0]["content"][0]["content"]) == expected
 
 
+@pytest.mark.parametrize("key", ["text", "message", "answer"])
+def test_the_apis_own_keys_say_nothing_of_a_number(key):
+    for body in (
+        messages([{"type": "text", key: BARE_PHONE}]),
+        messages([{"type": "tool_use", "name": "f", "input": {key: BARE_PHONE}}]),
+        {"phone": BARE_PHONE},
+    ):
+        assert masked(body) == body
+
+
 LARGE_TEXT = "words and more \\ of them. " * 12_000
 
 
