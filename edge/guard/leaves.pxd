@@ -37,6 +37,7 @@ cdef class Leaves:
     cpdef Leaf next(self)
     cdef Leaf _read(self)
     cdef _value_ended(self)
+    cdef Leaf _short(self, Py_ssize_t start)
     cdef Leaf _go_on(self)
     cdef Leaf _string(self, list cuts, bint is_key)
     cdef _judge(self, Frame frame, list late)

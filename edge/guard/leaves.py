@@ -27,8 +27,10 @@ TEXT, NUMBER, KEY, JSON, PAUSE, END, NOTHING, UNSURE, SEALED_LEAF = range(9)
 more. To be left alone is what is nothing, what is unsure before its object's end, or turns out to be sealed there.
 """
 
-TOKEN = re.compile(rb'"(?:([^"\\]{0,1000}+)"([ \t\n\r]*+:)?)?|[{}\[\]]|-?[0-9][0-9.eE+-]*|true|false|null')
-"""A short string without escapes is one, with the colon behind it; of another, its first quotation mark."""
+TOKEN = re.compile(rb'["{}\[\]]|-?[0-9][0-9.eE+-]*|true|false|null')
+"""Of a string, its first quotation mark."""
+SHORT = 1000
+"""Bytes of a string that is looked for in one go."""
 STRING = re.compile(
     rb'[^"\\]*+(?:\\(?:[^u]|u(?![dD][89abAB])[0-9a-fA-F]{4}|u[dD][89abAB][0-9a-fA-F]{2}\\u[0-9a-fA-F]{4})[^"\\]*+)*+'
 )
@@ -156,12 +158,7 @@ class Leaves:
             first = body[start]
             frame = self._frame
             if first == 0x22:
-                end = token.end(1)
-                if end < 0:
-                    self._cuts = [start + 1]
-                    continue
-                self._at = token.end()
-                leaf = self._string([start + 1, end], token.end(2) >= 0)
+                leaf = self._short(start + 1)
                 if leaf is not None:
                     return leaf
                 continue
@@ -195,6 +192,23 @@ class Leaves:
         if frame.keyed:
             frame.key = b""
             frame.key_start = frame.key_end = 0
+
+    def _short(self, start: int) -> Leaf | None:
+        """A string that begins at `start`, if it is to be looked at; one that is long, or has escapes, goes on."""
+        body = self._body
+        end = body.find(b'"', start, start + SHORT)
+        if end < 0 or body.find(b"\\", start, end) >= 0:
+            self._cuts = [start]
+            return None
+        self._at = end + 1
+        after = body[end + 1] if end + 1 < self._size else 0
+        is_key = after == 0x3A
+        if not is_key and after <= 0x20:
+            colon = COLON.match(body, end + 1)
+            if colon is not None:
+                self._at = colon.end()
+                is_key = True
+        return self._string([start, end], is_key)
 
     def _go_on(self) -> Leaf | None:
         """With a string that is long, or has escapes."""
@@ -331,6 +345,9 @@ class Letters:
     def take(self, start: int, end: int, last: bool) -> None:
         begin = max(start, self._begin)
         if not self.alphabets:
+            return
+        if self._body.find(b" ", begin, end) >= 0:
+            self.alphabets = []
             return
         part = self._body[begin:end].replace(b"\\/", b"/")
         if last:

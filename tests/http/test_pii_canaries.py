@@ -37,7 +37,9 @@ def telling(seen, connection):
     """A provider whose answers have it all in them, however they are asked for."""
     asked = json.loads(seen.body)
     if seen.target.endswith("/embeddings"):
-        return answer(b'{"object":"list","model":"m","data":[{"index":0,"embedding":[0.5]}],"usage":{"prompt_tokens":1}}')
+        return answer(
+            b'{"object":"list","model":"m","data":[{"index":0,"embedding":[0.5]}],"usage":{"prompt_tokens":1}}'
+        )
     if seen.target.endswith("/messages"):
         told = {"type": "message", "role": "assistant", "model": "m", "content": [{"type": "text", "text": TEXT}]}
         return answer(json.dumps({**told, "stop_reason": "end_turn"}).encode())
