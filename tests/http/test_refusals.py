@@ -23,6 +23,7 @@ def guarded(simulator, tmp_path_factory):
     """An edge with keys: a for everything, b for some models, and one for the operator."""
     config = {
         "auth": {
+            "failures_per_minute": 1_000_000,
             "keys": [
                 {"id": "team-a", "digests": [DIGEST_A, "sha256:" + "0" * 64]},
                 {
@@ -32,7 +33,7 @@ def guarded(simulator, tmp_path_factory):
                     "models": ["smart", "gpt-4o-*", "openai/o3", "claude-?"],
                 },
                 {"id": "ops", "digests": [DIGEST_ADMIN], "models": [], "admin": True},
-            ]
+            ],
         },
         "providers": providers(simulator.url),
         "models": {
@@ -137,11 +138,11 @@ class TestKeys:
 
     @pytest.mark.parametrize(
         "path",
-        ["/v1/chat/completions", "/v1/models", "/v1/files", "/v1/nope", "/metrics", "/admin", "/admin/api/x", "/", "//",
+        ["/v1/chat/completions", "/v1/models", "/v1/files", "/v1/nope", "/metrics", "/admin/api/x", "//",
          "/v1/chat/completions/", "/V1/chat/completions", "/v1/chat%2fcompletions", "/v1;x/chat/completions", "/healthz/",
          "/health/", "/health/../metrics", "/%68ealth", "/openai", "/anthropic/v1/messages", "/metrics/"],
     )  # fmt: skip
-    def test_without_a_key_only_health_answers(self, guarded, path):
+    def test_without_a_key_only_health_and_an_empty_page_answer(self, guarded, path):
         routes = ("/v1/chat/completions", "/v1/models", "/v1/nope", "/anthropic/v1/messages")
         for method in ("GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"):
             with Client(guarded.port) as client:
@@ -150,6 +151,10 @@ class TestKeys:
                 assert client.head()[0] == expected, (method, path)
         for path in ("/health", "/health/live", "/health/ready", "/healthz", "/livez", "/readyz"):
             assert httpx2.get(guarded.url + path).status_code == 200
+        assert httpx2.get(guarded.url).headers["location"] == "/admin"
+        page = httpx2.get(f"{guarded.url}/admin")
+        assert page.status_code == 200
+        assert "team-a" not in page.text
 
     def test_the_time_of_a_401_does_not_depend_on_what_was_presented(self, guarded):
         """A smoke test only: the medians of a near miss and of noise are of one size."""
@@ -438,4 +443,4 @@ class TestMetricsPage:
         assert 'model="smart"' in text
         assert set(re.findall(r'tenant="(.*?)"', text)) <= {"", "team-a", "b", "ops"}
         kinds = {part.split('"')[1] for part in text.split("error_type=")[1:]}
-        assert kinds <= set(KINDS)
+        assert kinds - {""} <= set(KINDS)
