@@ -56,7 +56,7 @@ cdef class Candidates:
     @cython.locals(choice=Choice, place=Py_ssize_t, member=Known)
     cpdef bint come(self, double now) except -1
     cpdef bint beside(self, double now) except -1
-    @cython.locals(barred="unsigned long long", choice=Choice, n=int)
+    @cython.locals(choice=Choice, barred=cython.ulonglong)
     cpdef bint continues(self, double now) except -1
     cpdef bint again(self, object upstream, object account, double now) except -1
     @cython.locals(choice=Choice, free=cython.ulonglong, member=Known, n=int)
