@@ -9,7 +9,7 @@ SLOWER := building pure Python, which is slower (install gcc and Python's header
 PATH_MODULES := $(shell sed -n 's/^    "edge\.\(.*\)",$$/\1/p' setup.py)
 HOT := $(wildcard edge/_fast/_*.py edge/*.pxd edge/*/*.pxd) $(foreach name,$(PATH_MODULES),edge/$(subst .,/,$(name)).py)
 
-.PHONY: run test check soak sanitize fuzz lint bench bench-instructions bench-micro bench-peers clean
+.PHONY: run test check soak sanitize fuzz lint audit lock bench bench-instructions bench-micro bench-peers clean
 
 run: $(VENV)/.built
 	@$(BIN)/edge version
@@ -44,6 +44,26 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Known vulnerabilities in what an image installs, and an SBOM of it (CycloneDX) in build/sbom.json. Needs the network.
+audit: $(VENV)/.audit
+	$(VENV)/audit/bin/pip-audit --require-hashes --disable-pip -r requirements/image.txt
+	@mkdir -p build
+	$(VENV)/audit/bin/cyclonedx-py requirements requirements/image.txt --output-file build/sbom.json
+	@echo "wrote build/sbom.json"
+
+# Fixes anew what an image installs, after a change of the dependencies in pyproject.toml. Needs the network.
+lock: $(VENV)/.audit
+	$(VENV)/audit/bin/pip-compile -q --upgrade --generate-hashes --allow-unsafe --strip-extras --no-annotate --no-header \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --extra http2 --extra jwt --extra pii \
+	-o build/image.txt pyproject.toml
+	{ sed '/^[^#]/,$$d' requirements/image.txt; cat build/image.txt; } > build/lock && mv build/lock requirements/image.txt
+
+# Apart from the environment, whose versions theirs would change.
+$(VENV)/.audit: $(VENV)/.pip
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install -q 'pip-audit>=2.9,<3' 'cyclonedx-bom>=7,<8' 'pip-tools>=7.5,<8'
+	@touch $@
 
 # BENCH=--write keeps what is printed in benchmarks/RESULTS.md; BENCH='json streams --seconds 2' measures a part.
 bench: $(VENV)/.built
