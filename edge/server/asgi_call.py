@@ -46,7 +46,7 @@ class AsgiCall(ClientCall):
     def start(self, status: int, lines: bytes, size: int | None) -> None:
         headers = pairs_of(lines)
         if size is not None:
-            headers.append((b"content-length", b"%d" % size))
+            headers.insert(0, (b"content-length", b"%d" % size))
         if self.closes or self._app.draining:
             headers.append((b"connection", b"close"))
         self._head = {"type": "http.response.start", "status": status, "headers": headers}

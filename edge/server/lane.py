@@ -34,8 +34,8 @@ __all__ = ["Lane"]
 
 JOINED = 65536
 """Up to this size a reply is one write, head and body."""
-SIZED, CHUNKED, UNTIL_THE_END = b"content-length: ", b"transfer-encoding: chunked\r\n", b""
-"""How the end of a body is found, as the last of what a reply starts with."""
+SIZED, UNSIZED = b"content-length: ", b""
+"""The last of what a reply starts with, before the size of its body, if that is known."""
 HEADS = Heads()
 """Those of all connections: what a head says is a matter of its bytes alone."""
 
@@ -262,15 +262,16 @@ class LaneCall(ClientCall):
             framing = SIZED
         elif self.chunks:
             self._chunked = True
-            framing = CHUNKED
+            framing = UNSIZED
+            self._own = b"transfer-encoding: chunked\r\n"
         else:
             self.closes = True
-            framing = UNTIL_THE_END
+            framing = UNSIZED
         if self.closes or lane.edge.draining:
             self.closes = True
-            self._own = b"connection: close\r\n"
+            self._own += b"connection: close\r\n"
         elif not self.chunks:
-            self._own = b"connection: keep-alive\r\n"  # RFC 9112, section 9.3: HTTP/1.0 has to be told
+            self._own += b"connection: keep-alive\r\n"  # RFC 9112, section 9.3: HTTP/1.0 has to be told
         starts = STARTS
         self._start = starts.of(lane.server_state.default_headers, status, framing)
         self._lines = lines
