@@ -5,6 +5,7 @@ from edge.guard.auth cimport Auth
 cdef class State:
     cdef readonly object settings, fleet, router, catalog, grants, _policies
     cdef readonly Auth auth
+    cdef readonly bytes salt
     cdef readonly object nobody
     cdef readonly Grant nothing
     cdef readonly bint caches

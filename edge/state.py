@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+from hashlib import blake2b
 
 from edge import config
 from edge.cache.key import identity, owner_of
@@ -34,14 +36,17 @@ MODEL_OTHER = "_other"
 NOTHING = Grant("", "", ())
 HELD_S = 60.0
 """How much longer a reservation lasts in Redis than a request may take."""
+FALLBACK = os.urandom(32)
+"""The same in all processes that come from this one."""
 
 
 class State:
     """Everything a configuration decides, as one whole, which never changes. A request keeps the one it began with.
 
     ``nobody`` is the key of a request that has not told any, and ``nothing`` what that gets. ``caches``: some key or
-    model has answers that may be cached. ``few``: a request with no more values has too many of nothing. ``grants`` are
-    those that were found before, by key, model and endpoint.
+    model has answers that may be cached. ``few``: a request with no more values has too many of nothing. ``salt`` keys
+    the digests of what requests say that others may see. ``grants`` are those that were found before, by key, model and
+    endpoint.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class State:
         self.router = router
         self.catalog = catalog
         self.caches = caches
+        self.salt = salt_of(settings)
         self.max_in_flight = settings.server.max_in_flight
         self.max_body_bytes = settings.server.max_body_bytes
         self.few = few(settings.server)
@@ -154,6 +160,21 @@ def granted_of(key: Key, choice: Choice) -> Choice:
     if alias and key.grants(alias):
         return choice
     return choice.only(lambda upstream: key.grants(*upstream.names))
+
+
+def salt_of(settings: config.Config) -> bytes:
+    """32 bytes that nobody outside can know, the same on all machines of one configuration: from ``server.secret``, or
+    else from the providers' keys. Where there are none of these they are this machine's own, until it starts anew.
+    """
+    secret = settings.server.secret
+    secrets = [secret] if secret is not None else [key for each in settings.providers.values() for key in each.api_keys]
+    if not secrets:
+        return FALLBACK
+    digest = blake2b(digest_size=32, person=b"edge salt")
+    for each in secrets:
+        told = each.reveal().encode()
+        digest.update(b"%d:%b" % (len(told), told))
+    return digest.digest()
 
 
 def build_state(

@@ -10,14 +10,16 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable
+from hashlib import blake2b
 from pathlib import Path
 from time import perf_counter, time
 
 import msgspec
-from xxhash import xxh3_128_hexdigest
+from xxhash import xxh3_128_digest
 
 from edge import config
 from edge.call import Call
+from edge.errors import PiiBlocked
 from edge.hooks import FailedAttempt, Recorder, RequestRecord
 from edge.telemetry.lines import readable
 from edge.telemetry.writer import LineWriter, write_all
@@ -41,8 +43,9 @@ class Traced(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
     """A finished request. ``at`` is when the end of its head had come, in seconds of the wall clock, ``duration_s`` and
     the like count from there; ``first_content_s`` is 0.0 where nothing was relayed.
 
-    ``body`` is a digest of the body (XXH3, 128 bits), ``prefix`` of what a conversation has in common, ``size`` the
-    body's bytes; ``cache_key`` is "" where the cache had no part in it. ``most_tokens`` is what the request lets be
+    ``body`` is a digest of the body, ``prefix`` of what a conversation has in common, both keyed with `State.salt` and
+    "" where personal data was not put out of them, ``size`` the body's bytes; ``cache_key``, keyed as well, is "" where
+    the cache had no part in it. ``most_tokens`` is what the request lets be
     written, 0 where it says nothing. ``cost`` is in 1e-12 USD, -1 where it is not known. The others are as in
     `edge.hooks.RequestRecord`.
     """
@@ -151,7 +154,10 @@ class TraceFile:
 
     def call_done(self, call: Call, record: RequestRecord) -> None:
         """A call is finished. Called on the event loop: does not wait."""
-        usage, payload, lookup = record.usage, call.payload, call.lookup
+        usage, payload, lookup, salt = record.usage, call.payload, call.lookup, call.state.salt
+        # A body is told of as it was sent on: not one that has not been looked through, or that was blocked for what is
+        # in it.
+        sent = bool(payload.body) and call.unseen is None and record.error_code != PiiBlocked.code
         traced = Traced(
             at=time() - (perf_counter() - call.received_at),
             id=record.request_id,
@@ -165,11 +171,11 @@ class TraceFile:
             alias=record.alias,
             stream=record.stream,
             size=len(payload.body),
-            body=xxh3_128_hexdigest(payload.body) if payload.body else "",
-            prefix=f"{prefix_of(call):016x}" if payload.body else "",
+            body=keyed(xxh3_128_digest(payload.body), salt) if sent else "",
+            prefix=f"{prefix_of(call):016x}" if sent else "",
             most_tokens=next((most for most in (number_of(payload, name, 0) for name in LIMITS) if most), 0),
             cache=record.cache,
-            cache_key=lookup.plan.digest.hex() if lookup is not None else "",
+            cache_key=keyed(lookup.plan.digest, salt) if lookup is not None else "",
             provider=record.provider or record.stored_provider,
             upstream_model=record.upstream_model or record.stored_model,
             attempts=record.attempts,
@@ -202,3 +208,8 @@ class TraceFile:
             waited_s=round(attempt.waited_s, 6),
         )
         self._writer.put(_encode(attempted))
+
+
+def keyed(digest: bytes, salt: bytes) -> str:
+    """A digest by which the same is found to be the same, and nobody can try what it is of."""
+    return blake2b(digest, digest_size=16, key=salt).hexdigest()

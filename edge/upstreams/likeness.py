@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from xxhash import xxh3_64
@@ -33,14 +34,15 @@ MILLION = 1 << 20
 
 def prefix_of(inquiry: Inquiry) -> int:
     """64 bits that all requests of a conversation have in common: a digest of ``x-edge-session``, or of tools, system
-    and the messages up to the first turn, of that a block of a provider's cache. 0 where there is nothing of it.
+    and the messages up to the first turn, of that a block of a provider's cache. 0 where there is nothing of it. Who
+    does not know ``State.salt`` cannot try what it may be of.
     """
     digest = xxh3_64()
     session = inquiry.varying.get(b"x-edge-session")
     if session is not None:
         digest.update((inquiry.key.tenant or inquiry.key.id).encode() + b"\0")
         digest.update(session)
-        return digest.intdigest()
+        return keyed(digest.digest(), inquiry.state.salt)
     payload, found = inquiry.payload, False
     body = payload.body
     for name in FIXED:
@@ -54,7 +56,11 @@ def prefix_of(inquiry: Inquiry) -> int:
             start = span[0]
             digest.update(body[start : first_turn_end(body, start, min(span[1], start + LOOKED_AT), BLOCK)])
             found = True
-    return digest.intdigest() if found else 0
+    return keyed(digest.digest(), inquiry.state.salt) if found else 0
+
+
+def keyed(digest: bytes, salt: bytes) -> int:
+    return int.from_bytes(blake2b(digest, digest_size=8, key=salt).digest(), "big")
 
 
 def size_of(inquiry: Inquiry) -> int:

@@ -99,3 +99,14 @@ def test_when_everything_fails_the_calls_stay_within_the_budget(edge, upstream):
     calls = len(upstream.seen) - before
     print(f"100 requests, {calls} calls")
     assert calls <= 120
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 429, 503])
+def test_a_refused_key_is_not_asked_again(edge, upstream, status):
+    """Whatever status says that it has no money, a wait that is short enough included."""
+    before = len(upstream.seen)
+    spent = b'{"error":{"type":"insufficient_quota","code":"insufficient_quota","message":"no money"}}'
+    upstream.replies[:] = [answer(spent, status, retry_after_ms="50")]
+    got = ask(edge, f"refused-{status}")
+    assert (got.status_code, got.json()["error"]["code"]) == (503, "upstream_credentials_exhausted")
+    assert len(upstream.seen) - before == 1

@@ -6,6 +6,7 @@ import json
 import time
 
 import httpx2
+import xxhash
 
 from tests.harness import Edge, providers, running, until
 
@@ -63,3 +64,32 @@ def test_a_file_that_cannot_be_written_costs_lines_and_nothing_else(simulator, t
         body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}]}
         assert httpx2.post(f"{edge.url}/v1/chat/completions", json=body).status_code == 200
     assert not (tmp_path / "no").exists()
+
+
+def test_digests_cannot_be_tried_and_what_was_blocked_has_none(simulator, tmp_path):
+    def traced(secret: str, name: str) -> list[dict]:
+        path = tmp_path / name
+        config = {
+            "server": {"secret": secret},
+            "providers": providers(simulator.url),
+            "pii": {"request": "block"},
+            "telemetry": {"trace_file": str(path)},
+        }
+        (folder := tmp_path / f"of-{name}").mkdir()
+        edge = Edge(folder, config)
+        with running(edge), httpx2.Client() as client:
+            for said, status in ((CANARY, 200), (CANARY, 200), (f"{CANARY} ann@example.com", 403)):
+                body = {"model": "gpt-4o", "messages": [{"role": "user", "content": said}]}
+                answered = client.post(f"{edge.url}/v1/chat/completions", json=body)
+                assert answered.status_code == status
+            until(lambda: sum(line["event"] == "request" for line in written(path)) == 3)
+        sent = answered.request.content.replace(b" ann@example.com", b"")
+        assert xxhash.xxh3_128_hexdigest(sent) not in path.read_text()
+        return [line for line in written(path) if line["event"] == "request"]
+
+    one, again, blocked = traced("s" * 32, "one")
+    assert (one["body"], one["prefix"]) == (again["body"], again["prefix"])
+    assert (blocked["error"], "body" in blocked, "prefix" in blocked) == ("pii_blocked", False, False)
+    same, other = traced("s" * 32, "same")[0], traced("o" * 32, "other")[0]
+    assert (one["body"], one["prefix"]) == (same["body"], same["prefix"])
+    assert not {one["body"], one["prefix"]} & {other["body"], other["prefix"]}

@@ -89,6 +89,21 @@ def test_a_keys_limits_hold_on_the_virtual_clock():
     assert replay(trace(*(line(n, 1.0, key="k") for n in range(5))), held).answered == 2
 
 
+def test_the_place_of_who_joins_is_its_own_keys_until_the_answer_is_there():
+    digests = [f"sha256:{n:064}" for n in range(2)]
+    keys = [config.Key(id="one", digests=digests[:1]), config.Key(id="two", digests=digests[1:], concurrency=1)]
+    shared = settings(auth=config.Auth(keys=keys), cache=config.Cache(mode="all", scope="shared"))
+    same = "f" * 32
+    lines = trace(
+        line(1, 1.0, key="one", body=same, upstream_s=2.0, duration_s=2.0),
+        line(2, 1.5, key="two", body=same),  # joins, and has the only place of its key to the end of the answer
+        line(3, 2.0, key="two"),
+        line(4, 3.5, key="two"),
+    )
+    found = replay(lines, shared)
+    assert (found.joined, found.refused_429, found.answered) == (1, 1, 3)
+
+
 def test_a_breaker_opens_for_an_upstream_that_fails_and_attempts_are_saved():
     lines = []
     for n in range(50):
