@@ -40,7 +40,7 @@ def test_each_request_has_a_line_of_its_shape_time_and_outcome(simulator, front,
         until(lambda: len(written(path)) >= 6)
     found = written(path)
     assert CANARY not in path.read_text()
-    requests = [line for line in found if line["event"] == "request"]
+    requests = sorted([line for line in found if line["event"] == "request"], key=lambda line: line["at"])
     first, second, both, stream, refused = requests
     assert (first["status"], first["outcome"], first["model"], first["provider"]) == (200, "ok", "gpt-4o", "openai")
     assert (first["cache"], second["cache"]) == ("miss", "memory")
