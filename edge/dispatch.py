@@ -97,7 +97,7 @@ class Dispatch(Outcome):
 
     def start(self) -> None:
         """Ask the first upstream."""
-        now = perf_counter()
+        now = self._inquiry.ledger.asked_at = perf_counter()
         if self._candidates.next(now, True):
             self._ask(now)
         elif self._counts:
@@ -166,6 +166,7 @@ class Dispatch(Outcome):
 
     def _again(self, tried: Tried, account: Account | None, now: float) -> bool:
         """Name the same upstream once more, by another account or as before; False where it cannot be asked now."""
+        tried.rested_at = now
         if account is None and self._candidates.tied:
             account = tried.account
         return self._candidates.again(tried.upstream, account, now)

@@ -34,7 +34,7 @@ from edge.routes import match
 from edge.slices import LARGE
 from edge.state import State, granted_of
 from edge.upstreams.choice import Choice
-from edge.upstreams.likeness import prefix_of
+from edge.upstreams.likeness import prefix_of, size_of
 from edge.upstreams.retry import may_hedge
 from edge.upstreams.router import Upstream
 from edge.upstreams.ties import NAMES, targets_of, tie_of
@@ -257,7 +257,7 @@ def _candidates(call: Call) -> list[Candidate]:
 def _of_choice(call: Call, choice: Choice, purpose: For) -> list[Candidate]:
     group, now = choice.group, perf_counter()
     if group.strategy == "cost":
-        group.reprice(call)
+        group.reprice(size_of(call))
     scores = group.balancer.scores(now, prefix_of(call) if group.strategy == "affinity" else 0)
     granted, full = granted_of(call.key, Choice(group)), choice.full()
     tokens, most = estimate_input(call.head.route.upstream, call.payload.body), most_output(call.payload)

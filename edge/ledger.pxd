@@ -4,8 +4,9 @@
 cdef class Ledger:
     cdef public object upstream, attempt, usage, cost
     cdef public int attempts
+    cdef public list tries
     cdef public bint estimated, rescued
-    cdef public double content_at, upstream_s
+    cdef public double asked_at, content_at, upstream_s
     cdef double _counted
     cdef public object cache, stored, error
     cdef public str hedge, kind

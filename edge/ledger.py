@@ -13,6 +13,7 @@ from edge.reply_fields import lines_of
 if TYPE_CHECKING:
     from edge.cache.entry import Entry
     from edge.upstreams.router import Upstream
+    from edge.upstreams.tried import Tried as Asked
 
 __all__ = [
     "BYPASS",
@@ -91,12 +92,14 @@ class Tried(Protocol):
 
 class Ledger:
     """``upstream`` is who was asked last, ``attempts`` how many were. ``attempt`` is the one at hand, or the last one;
-    that of a flight, where one gives the answer. ``usage`` are the tokens of its answer, ``cost`` (1e-12 USD, -1
+    that of a flight, where one gives the answer; ``tries`` are all of them, of the first one to ask for a flight its.
+    ``usage`` are the tokens of its answer, ``cost`` (1e-12 USD, -1
     unknown) and ``estimated`` are those of all attempts.
 
     ``content_at`` is the reading of ``time.perf_counter()`` at which the first content of a stream was there, 0.0
-    before; ``upstream_s`` the seconds in which there was nothing to do but to wait upstream, or for the time to ask
-    there. ``stored`` is the stored answer that was given, ``cache`` how the cache was involved.
+    before, ``asked_at`` that at which an upstream was to be picked first; ``upstream_s`` the seconds in which there was
+    nothing to do but to wait upstream, or for the time to ask there. ``stored`` is the stored answer that was given,
+    ``cache`` how the cache was involved.
 
     ``hedge`` is what became of a second attempt beside another: it ``won``, or ``lost``, or ``failed``; "" for none.
     ``rescued``: a stream that broke off was continued by another upstream. ``error`` is what the client was told by
@@ -107,10 +110,11 @@ class Ledger:
         self.upstream: Upstream | None = None
         self.attempts = 0
         self.attempt: Tried | None = None
+        self.tries: list[Asked] = []
         self.usage: Usage | None = None
         self.cost = -1
         self.estimated = False
-        self.content_at = 0.0
+        self.content_at = self.asked_at = 0.0
         self.upstream_s = self._counted = 0.0
         self.cache = UNCACHED
         self.stored: Entry | None = None
@@ -148,6 +152,7 @@ class Ledger:
         self.usage = flight.usage
         if self.cache is MISS:
             self.cost, self.estimated = flight.cost, flight.estimated
+            self.tries, self.asked_at = flight.tries, flight.asked_at
 
     def failure(self, status: int) -> str:
         """The kind of failure of a finished request whose reply has this status, "" if it did not fail."""

@@ -9,20 +9,37 @@ from dataclasses import dataclass
 
 import msgspec
 
-from edge.telemetry.trace_file import Attempted, Began, Traced
+from edge.telemetry.trace_file import Began, Traced, Try
 
 __all__ = ["Answer", "Line", "Recorded", "read_trace"]
 
-Line = Began | Traced | Attempted
+Line = Began | Traced
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an upstream answered: ``status`` is 0 where none came, ``seconds`` until its end or its failure."""
+    """What an upstream answered: as in `Try`, with times in seconds from the request to it. ``content_s`` is 0.0 where
+    no stream began, ``refused_s`` where there was no refusal.
+    """
 
     status: int
     seconds: float
-    first_content_s: float = 0.0
+    content_s: float = 0.0
+    refused_s: float = 0.0
+    health: str = "ok"
+    after_s: float = -1.0
+    asked_s: float = 0.0
+    error: str = ""
+    kind: str = ""
+    turned: int = 0
+
+    @classmethod
+    def of(cls, told: Try) -> Answer:
+        seconds = max(0.0, told.ended_s - told.begun_s)
+        content = max(0.0, told.content_s - told.begun_s) if told.content_s else 0.0
+        refused = max(0.0, told.refused_s - told.begun_s) if told.refused_s else 0.0
+        said = told.health, told.after_s, told.asked_s, told.error, told.kind, told.turned
+        return cls(told.status, seconds, content, refused, *said)
 
 
 def read_trace(data: bytes) -> list[Line]:
@@ -41,7 +58,7 @@ def read_trace(data: bytes) -> list[Line]:
         if not isinstance(read, Began):
             # Clients may give several requests one id.
             before = seen[read.id]
-            seen[read.id] += isinstance(read, Traced)
+            seen[read.id] += 1
             if before:
                 read = msgspec.structs.replace(read, id=f"{read.id}#{before}")
         found.append(read)
@@ -56,27 +73,16 @@ class Recorded:
         self._of_request: dict[tuple[str, str], list[Answer]] = defaultdict(list)
         self._of_upstream: dict[str, list[Answer]] = defaultdict(list)
         self._all: list[Answer] = []
-        waited: dict[str, float] = defaultdict(float)
-        failed: Counter[str] = Counter()
         for line in lines:
-            if isinstance(line, Attempted):
-                waited[line.id] += line.waited_s
-                failed[line.id] += 1
-                self._note(line.id, line.provider, line.upstream_model, Answer(line.status, line.waited_s))
-            elif isinstance(line, Traced) and line.cache != "joined" and line.attempts > failed.pop(line.id, 0):
-                first = max(0.0, line.first_content_s - waited[line.id])
-                answer = Answer(line.status, max(0.0, line.upstream_s - waited.pop(line.id, 0)), first)
-                self._note(line.id, line.provider, line.upstream_model, answer)
+            if isinstance(line, Traced):
+                for told in line.tries:
+                    self._note(line.id, told.provider, told.model, Answer.of(told))
 
     def _note(self, request: str, provider: str, model: str, answer: Answer) -> None:
         name = f"{provider}/{model}"
         self._of_request[request, name].append(answer)
         self._of_upstream[name].append(answer)
         self._all.append(answer)
-
-    def asked(self, request: str, upstream: str, times: int) -> bool:
-        """Whether it was asked more often than so many times: by another key, say, or after a wait."""
-        return times < len(self._of_request.get((request, upstream), []))
 
     def ask(self, request: str, upstream: str, times: int) -> Answer:
         """What an upstream answers to a request, which has asked it so many times before."""

@@ -1,38 +1,35 @@
 """What a trace of requests would have come to under another configuration.
 
-Its requests go, at their times, through the real grants, limits, balancers, breakers and cache, on a virtual clock.
-What providers answered is taken from the trace: an upstream that was asked for the same request answers as it did; one
-that was not gives one of its own answers, or, if it was never asked, anybody's, drawn by a seed. So the same trace,
-configuration and seed give the same result.
+Its requests go, at their times, through the real grants, limits, candidates, breakers, places, retry budget and cache,
+on a virtual clock, and a key that was asked to rest does. What providers answered is taken from the trace: an upstream
+that was asked for the same request answers as it did; one that was not gives one of its own answers, or, if it was
+never asked, anybody's, drawn by a seed. So the same trace, configuration and seed give the same result.
 """
 
 from __future__ import annotations
 
-import heapq
+import random
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import count
+from functools import partial
 
 import msgspec
 from xxhash import xxh3_64_intdigest
 
 from edge import config
-from edge._fast import Attempt, LFUCache, Limits
+from edge._fast import LFUCache, Limits
 from edge.cache.key import owner_of
 from edge.errors import EdgeError
-from edge.grant import Grant
 from edge.guard.auth import ANYONE, Key
 from edge.hooks import Usage
 from edge.money.pricing import PICO
 from edge.routes import match
 from edge.state import State, build_state
 from edge.telemetry.trace_file import Began, Traced
-from edge.trace import Answer, Line, Recorded
-from edge.upstreams.choice import Choice
-from edge.upstreams.likeness import price_of, size_for
-from edge.upstreams.router import Upstream
-from edge.upstreams.rules import RULES
+from edge.trace import Line, Recorded
+from edge.upstreams.budget import RetryBudget
+from edge.virtual import Asking, Clock, Virtual
 
 __all__ = ["Outcome", "recorded", "replay", "table"]
 
@@ -119,29 +116,14 @@ def recorded(lines: Iterable[Line]) -> Outcome:
     return tally.outcome(requests)
 
 
-@dataclass(slots=True)
-class Running:
-    """A request under way."""
-
-    line: Traced
-    key: Key
-    grant: Grant
-    attempts: int = 0
-    tried: list[tuple[Choice, int]] = field(default_factory=list)
-    times: Counter[str] = field(default_factory=Counter)
-    digest: bytes = b""
-    upstream: Upstream | None = None
-    trial: Attempt | None = None
-    followers: list[Traced] = field(default_factory=list)
-
-
 class Worker:
-    """One worker's state, cache and flights."""
+    """One worker's state, cache, flights and retry budget."""
 
     def __init__(self, settings: config.Config, seed: int) -> None:
         self.state: State = build_state(settings, seed=seed)
         self.cache = LFUCache(settings.cache.memory.max_bytes)
-        self.flights: dict[bytes, Running] = {}
+        self.flights: dict[bytes, Asking] = {}
+        self.budget = RetryBudget()
 
 
 class Replay:
@@ -156,27 +138,20 @@ class Replay:
         for line in lines:
             if isinstance(line, Began):
                 seeds[line.worker] = line.seed
-            elif isinstance(line, Traced):
+            else:
                 self._runs[line.id] = line.worker, seeds.get(line.worker, seed)
-        self._providers = Recorded(lines, seed)
+        self._clock = Clock()
+        self._virtual = Virtual(self._clock, Recorded(lines, seed), random.Random(seed), self._over)
         self._workers: dict[tuple[int, int], Worker] = {}
         self._keys: dict[str, Key | None] = {}
         most = max([1, *(line.worker for line in self._requests)])
         self._limits = Limits(bytearray(Limits.size(CELLS, most) + 16), CELLS, most)
-        self._events: list[tuple[float, int, Running | Traced, Answer | None]] = []
-        self._order = count()
         self._tally = Tally()
 
     def run(self) -> Outcome:
         for line in self._requests:
-            heapq.heappush(self._events, (line.at, next(self._order), line, None))
-        while self._events:
-            now, _, what, answer = heapq.heappop(self._events)
-            if isinstance(what, Traced):
-                self._arrive(what, now)
-            else:
-                assert answer is not None  # noqa: S101 - of who is under way
-                self._answered(what, answer, now)
+            self._clock.call_at(line.at, partial(self._arrive, line))
+        self._clock.run()
         return self._tally.outcome(len(self._requests))
 
     def _worker(self, line: Traced) -> Worker:
@@ -192,8 +167,8 @@ class Replay:
             self._keys[key_id] = worker.state.auth.named(key_id)
         return self._keys[key_id]
 
-    def _arrive(self, line: Traced, now: float) -> None:
-        worker = self._worker(line)
+    def _arrive(self, line: Traced) -> None:
+        now, worker = self._clock.now, self._worker(line)
         key = self._key(worker, line.key)
         if key is None:
             self._end(line, now, 401)
@@ -212,7 +187,7 @@ class Replay:
             self._leave(line, key)
             self._end(line, now, error.status)
             return
-        running = Running(line, key, grant)
+        running = Asking(self._virtual, worker.budget, line, worker.state, key, grant, found)
         if grant.cache != "off" and line.cache != "bypass" and line.body:
             owner = owner_of(self._settings.cache.scope, key.tenant, key.id)
             named = f"{owner}/{line.endpoint}/{line.model}/{line.cache_key or line.body}"
@@ -227,8 +202,7 @@ class Replay:
                 flight.followers.append(line)
                 return
             worker.flights[running.digest] = running
-        if not self._next(running, now):
-            self._over(running, now, 503)
+        self._clock.call_at(line.at + line.asked_s, running.start)
 
     def _admits(self, line: Traced, key: Key, now: float) -> bool:
         """Take of the key's limits."""
@@ -248,62 +222,10 @@ class Replay:
         if key.concurrency is not None:
             self._limits.release(line.worker, xxh3_64_intdigest(b"concurrency:" + key.id.encode()))
 
-    def _next(self, running: Running, now: float) -> bool:
-        """Ask the next upstream, as `edge.upstreams.choice.Candidates` does."""
-        line = running.line
-        for panic in (False, True) if not running.tried else (False,):
-            for choice in running.grant.choices:
-                tried = tried_of(running.tried, choice)
-                if choice.strategy == "cost":
-                    size = size_for(line.size, line.most_tokens)
-                    choice.group.balancer.reprice([price_of(each.price, size) for each in choice.group.upstreams])
-                prefix = int(line.prefix or "0", 16)
-                place = choice.least_bad(now, tried) if panic else choice.pick(now, tried, prefix)
-                if place >= 0:
-                    self._ask(running, choice, place, now)
-                    return True
-        return False
-
-    def _ask(self, running: Running, choice: Choice, place: int, now: float) -> None:
-        running.tried.append((choice, place))
-        upstream = running.upstream = choice.group.upstreams[place]
-        running.attempts += 1
-        running.trial = choice.members[place].begin(now, True)
-        name = upstream.names[0]
-        answer = self._providers.ask(running.line.id, name, running.times[name])
-        running.times[name] += 1
-        self._tally.attempts += 1
-        heapq.heappush(self._events, (now + answer.seconds, next(self._order), running, answer))
-
-    def _answered(self, running: Running, answer: Answer, now: float) -> None:
-        trial, status = running.trial, answer.status
-        if trial is not None:
-            if not status or status >= 500:
-                trial.failed(now)
-            elif status >= 400:
-                trial.neutral(now)
-            else:
-                begun = now - answer.seconds
-                if answer.first_content_s:
-                    trial.first_content(begun + min(answer.first_content_s, answer.seconds))
-                trial.finished(now, max(0, running.line.output_tokens), answer.seconds - answer.first_content_s)
-        rule, line = RULES.get(status), running.line
-        if status and (rule is None or not rule.other):
-            self._over(running, now, status)
-        elif running.upstream is not None and self._is_asked_again(running, running.upstream):
-            choice, place = running.tried.pop()
-            self._ask(running, choice, place, now)
-        elif not self._next(running, now):
-            # What a client is told where all have failed is what it was told.
-            told = line.status if line.status >= 400 and running.attempts == line.attempts else status or 502
-            self._over(running, now, told)
-
-    def _is_asked_again(self, running: Running, upstream: Upstream) -> bool:
-        name = upstream.names[0]
-        return self._providers.asked(running.line.id, name, running.times[name])
-
-    def _over(self, running: Running, now: float, status: int) -> None:
-        line, worker, upstream = running.line, self._worker(running.line), running.upstream
+    def _over(self, running: Asking, status: int) -> None:
+        """The request, and those that have joined it, have their answer."""
+        now, line, worker, upstream = self._clock.now, running.line, self._worker(running.line), running.upstream
+        self._tally.attempts += running.attempts
         self._leave(line, running.key)
         if status == 200 and upstream is not None:
             self._tally.answers[upstream.names[0]] += 1
@@ -323,7 +245,7 @@ class Replay:
             self._end(follower, now, status, cache="joined")
 
     def _end(
-        self, line: Traced, now: float, status: int, running: Running | None = None, *, cache: str = "miss"
+        self, line: Traced, now: float, status: int, running: Asking | None = None, *, cache: str = "miss"
     ) -> None:
         tally = self._tally
         if status == 429:
@@ -345,12 +267,6 @@ class Replay:
 def replay(lines: list[Line], settings: config.Config, seed: int = 1) -> Outcome:
     """What a trace comes to under a configuration. Raises OSError as `edge.state.build_state`."""
     return Replay(lines, settings, seed).run()
-
-
-def tried_of(asked: list[tuple[Choice, int]], choice: Choice) -> int:
-    """The bits of a choice's upstreams that were asked there or elsewhere."""
-    members = [other.members[place] for other, place in asked]
-    return sum(1 << n for n, member in enumerate(choice.members) if any(member is each for each in members))
 
 
 def percentile(ordered: list[float], part: float) -> float:

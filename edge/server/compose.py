@@ -118,8 +118,8 @@ def compose(
     if config.telemetry.trace_file is not None:
         trace = TraceFile(config.telemetry, shared.region, seed, partial(lost_lines, logs.log))
     recent = Recent(shared.recent, shared.region - 1)
-    hooks = Fanout(metrics, logs, recent) if trace is None else Fanout(metrics, logs, recent, trace)
-    gateway = Gateway(state, hooks, metrics, answers, limits, counts, None if trace is None else trace.call_done)
+    told = None if trace is None else trace.call_done
+    gateway = Gateway(state, Fanout(metrics, logs, recent), metrics, answers, limits, counts, told)
     notices = Notices(shared.notices, shared.region - 1)
     health = Health(lambda: gateway.state, notices, metrics, logs.log)
     issuer = Fetching(lambda: gateway.state.auth.tokens, logs.log)

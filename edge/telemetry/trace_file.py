@@ -20,12 +20,14 @@ from xxhash import xxh3_128_digest
 from edge import config
 from edge.call import Call
 from edge.errors import PiiBlocked
-from edge.hooks import FailedAttempt, Recorder, RequestRecord
+from edge.hooks import RequestRecord
 from edge.telemetry.lines import readable
 from edge.telemetry.writer import LineWriter, write_all
 from edge.upstreams.likeness import number_of, prefix_of
+from edge.upstreams.ties import tie_of
+from edge.upstreams.tried import Tried
 
-__all__ = ["Attempted", "Began", "RotatedFile", "TraceFile", "Traced"]
+__all__ = ["Began", "RotatedFile", "TraceFile", "Traced", "Try"]
 
 LIMITS = (b"max_completion_tokens", b"max_tokens", b"max_output_tokens")
 _encode = msgspec.json.Encoder().encode
@@ -39,9 +41,33 @@ class Began(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="b
     seed: int
 
 
+class Try(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One request to a provider. In seconds from the request's ``at``: ``begun_s``, when the upstream was picked,
+    ``content_s``, a stream's first content, ``refused_s``, the head of an answer of 400 or above, ``ended_s``, and
+    ``rested_s``, when the time had come to ask the same upstream again.
+    ``health``, ``after_s`` (its ``seconds``), ``asked_s`` and ``turned`` are as in `edge.upstreams.tried.Tried`.
+    """
+
+    provider: str
+    model: str
+    status: int = 0
+    error: str = ""
+    kind: str = ""
+    health: str = ""
+    begun_s: float = 0.0
+    content_s: float = 0.0
+    refused_s: float = 0.0
+    ended_s: float = 0.0
+    rested_s: float = 0.0
+    after_s: float = -1.0
+    asked_s: float = 0.0
+    turned: int = 0
+
+
 class Traced(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event", tag="request"):
     """A finished request. ``at`` is when the end of its head had come, in seconds of the wall clock, ``duration_s`` and
-    the like count from there; ``first_content_s`` is 0.0 where nothing was relayed.
+    the like count from there, ``asked_s`` to when an upstream was to be picked; ``first_content_s`` is 0.0 where
+    nothing was relayed.
 
     ``body`` is a digest of the body, ``prefix`` of what a conversation has in common, both keyed with `State.salt` and
     "" where personal data was not put out of them, ``size`` the body's bytes; ``cache_key``, keyed as well, is "" where
@@ -80,19 +106,9 @@ class Traced(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
     duration_s: float = 0.0
     upstream_s: float = 0.0
     first_content_s: float = 0.0
-
-
-class Attempted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event", tag="attempt"):
-    """A failed attempt of the request ``id``, told before it; ``at`` is its end. As `edge.hooks.FailedAttempt`."""
-
-    at: float
-    id: str
-    provider: str
-    upstream_model: str
-    status: int = 0
-    error: str = ""
-    kind: str = ""
-    waited_s: float = 0.0
+    asked_s: float = 0.0
+    tie: int = 0
+    tries: list[Try] = []
 
 
 class RotatedFile:
@@ -135,11 +151,13 @@ class RotatedFile:
 
 
 class TraceFile:
-    """An `edge.hooks.Observer`, which is told of each finished call besides. `tell` gets the number of lost lines."""
+    """Is told of each finished call. `tell` gets the number of lost lines."""
 
     def __init__(self, settings: config.Telemetry, worker: int, seed: int, tell: Callable[[int], object]) -> None:
         """`settings` name a file; `seed` is that of `edge.state.build_state`."""
         self._began = worker, seed
+        # One difference of the clocks for all lines: so their order is that of what happened.
+        self._since = time() - perf_counter()
         self._writer = LineWriter(RotatedFile(settings.trace_file or "", settings.trace_max_bytes), tell)
 
     def start(self) -> None:
@@ -159,7 +177,7 @@ class TraceFile:
         # in it.
         sent = bool(payload.body) and call.unseen is None and record.error_code != PiiBlocked.code
         traced = Traced(
-            at=time() - (perf_counter() - call.received_at),
+            at=self._since + call.received_at,
             id=record.request_id,
             worker=self._began[0],
             endpoint=record.endpoint,
@@ -189,27 +207,33 @@ class TraceFile:
             duration_s=round(record.duration_s, 6),
             upstream_s=round(record.upstream_s, 6),
             first_content_s=round(record.time_to_first_content_s, 6),
+            asked_s=round(call.ledger.asked_at - call.received_at, 7) if call.ledger.asked_at else 0.0,
+            tie=tie_of(call) if sent else 0,
+            tries=[told(tried, call.received_at) for tried in call.ledger.tries],
         )
         self._writer.put(_encode(traced))
-
-    def recorder(self, _: RequestRecord) -> Recorder | None:
-        """Of requests it is told by `call_done`."""
-        return None
-
-    def attempt_failed(self, attempt: FailedAttempt) -> None:
-        attempted = Attempted(
-            at=time(),
-            id=attempt.request_id,
-            provider=attempt.provider,
-            upstream_model=readable(attempt.upstream_model),
-            status=attempt.status,
-            error=attempt.error_code,
-            kind=attempt.error_kind,
-            waited_s=round(attempt.waited_s, 6),
-        )
-        self._writer.put(_encode(attempted))
 
 
 def keyed(digest: bytes, salt: bytes) -> str:
     """A digest by which the same is found to be the same, and nobody can try what it is of."""
     return blake2b(digest, digest_size=16, key=salt).hexdigest()
+
+
+def told(tried: Tried, at: float) -> Try:
+    """An attempt of a request that came `at`."""
+    return Try(
+        provider=tried.provider.name,
+        model=readable(tried.upstream.model),
+        status=tried.status,
+        error=tried.code,
+        kind=tried.kind,
+        health=tried.health,
+        begun_s=round(tried.begun - at, 7),
+        content_s=round(tried.content_at - at, 7) if tried.content_at else 0.0,
+        refused_s=round(tried.refused_at - at, 7) if tried.refused_at else 0.0,
+        ended_s=round(tried.ended - at, 7),
+        rested_s=round(tried.rested_at - at, 7) if tried.rested_at else 0.0,
+        after_s=round(tried.seconds, 7),
+        asked_s=round(tried.asked_s, 6),
+        turned=tried.turned,
+    )

@@ -93,6 +93,7 @@ class Attempt(Receiver):
     def start(self) -> None:
         inquiry, tried = self._inquiry, self._tried
         inquiry.ledger.upstream = tried.upstream
+        inquiry.ledger.tries.append(tried)
         self._deadline.start()
         if not is_short(inquiry) and tried.provider.searches(inquiry.head.route):
             self._job = in_thread(self.cross, self._then(self.send))

@@ -20,7 +20,7 @@ cdef class Group:
     cdef object _priced
     cdef dict _prices
 
-    cpdef reprice(self, Inquiry inquiry)
+    cpdef reprice(self, object size)
 
 
 cdef class Choice:
@@ -67,6 +67,9 @@ cdef class Candidates:
     cdef bint _take(self, Choice choice, Py_ssize_t place, double now) except -1
     @cython.locals(prefix=cython.ulonglong)
     cdef Py_ssize_t _pick(self, Choice choice, double now, unsigned long long barred) except -2
+    cpdef int tie(self) except -2
+    cpdef unsigned long long prefix(self) except? 0
+    cpdef object tokens(self)
     cdef unsigned long long _barred(self, Choice choice) except? 0
     @cython.locals(tried=cython.ulonglong, other=Choice, place=Py_ssize_t, n=int)
     cdef unsigned long long _tried(self, Choice choice) except? 0

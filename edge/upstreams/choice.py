@@ -50,9 +50,8 @@ class Group:
         self._priced = 0
         self._prices: dict[int, list[float]] = {}
 
-    def reprice(self, inquiry: Inquiry) -> None:
-        """What the request that is to be sent next would cost at each upstream."""
-        size = size_of(inquiry)
+    def reprice(self, size: int) -> None:
+        """What a request of this size (`size_of`), which is to be sent next, would cost at each upstream."""
         if size == self._priced:
             return
         prices = self._prices.get(size)
@@ -139,7 +138,7 @@ class Candidates:
             self.size = 1
             return
         self.size = len(grant.upstreams)
-        tie = tie_of(inquiry)
+        tie = self.tie()
         self.names = tie == NAMES
         if tie != FREE:
             self._tenant = inquiry.key.tenant or inquiry.key.id
@@ -269,10 +268,24 @@ class Candidates:
         prefix = 0
         if choice.heeds:
             if choice.strategy == "affinity":
-                prefix = prefix_of(self._inquiry)
+                prefix = self.prefix()
             else:
-                choice.group.reprice(self._inquiry)
+                choice.group.reprice(self.tokens())
         return choice.pick(now, barred, prefix)
+
+    # What the request says. Whoever has not got the request itself overrides these.
+
+    def tie(self) -> int:
+        """As `edge.upstreams.ties.tie_of`."""
+        return tie_of(self._inquiry)
+
+    def prefix(self) -> int:
+        """As `edge.upstreams.likeness.prefix_of`."""
+        return prefix_of(self._inquiry)
+
+    def tokens(self) -> int:
+        """As `edge.upstreams.likeness.size_of`."""
+        return size_of(self._inquiry)
 
     def _barred(self, choice: Choice) -> int:
         return self._tried(choice) | (choice.full() if choice.gates else 0)

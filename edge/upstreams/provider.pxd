@@ -34,7 +34,7 @@ cdef class Provider:
     cpdef Account usable(self, Account account, str model, double now)
     cpdef Account fresh(self, str model, double now)
     cpdef tuple resting(self, str model, double now)
-    cpdef heed(self, Account account, str model, int status, dict index)
+    cpdef double heed(self, Account account, str model, int status, dict index, double now=*) except? -1
     cdef Account _next_account(self)
     cdef bytes _target(self, str path, bytes query)
     cdef bytes _fields(self, Inquiry inquiry, Crossing crossing)

@@ -26,13 +26,15 @@ from edge.upstreams.request import UpstreamRequest, lines_of
 from edge.upstreams.rules import RULES
 from edge.upstreams.waits import REMAINING, asked_s, exhausted_s, wait_s
 
-__all__ = ["Account", "Provider", "resting"]
+__all__ = ["PRESENT", "Account", "Provider", "resting"]
 
 HEEDED = frozenset([status for status, rule in RULES.items() if rule.key or rule.rests])
 UNSAID_S = 1.0
 """A key that met a 429 which says nothing of a wait is avoided for so long."""
 EARLY_S = 0.01
 """So much before its time a key may be asked again: who comes when it was told comes by a clock of its own."""
+PRESENT = -1.0
+"""In place of a reading of the clock: the one at hand."""
 FORWARDED_QUERY = ("beta",)
 TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
 
@@ -185,18 +187,20 @@ class Provider:
         """Seconds for which nothing is to be asked of a model, and the status that asked for it."""
         return min([account.cooling.resting(model, now) for account in self._accounts])
 
-    def heed(self, account: Account, model: str, status: int, index: dict[bytes, bytes]) -> None:
-        """What an answer says of when to ask next by this account."""
+    def heed(self, account: Account, model: str, status: int, index: dict[bytes, bytes], now: float = PRESENT) -> float:
+        """What an answer that comes `now` says of when to ask next by this account; the seconds that it asks for, 0.0
+        for none.
+        """
         if status >= 400:
             if status in HEEDED:
-                note(self._accounts, account, self.site.member(model), model, status, index)
-            return
+                return note(self._accounts, account, self.site.member(model), model, status, index, now)
+            return 0.0
         if account.cooling.noted:
             account.cooling.answered(model)
         for name in self._remaining:
             if index.get(name) == b"0":
-                note(self._accounts, account, self.site.member(model), model, status, index)
-                return
+                return note(self._accounts, account, self.site.member(model), model, status, index, now)
+        return 0.0
 
     def request(self, inquiry: Inquiry, crossing: Crossing, account: Account, once: bool = False) -> UpstreamRequest:
         """The inquiry's request as this provider is to see it, with the credentials of `account`; `once` as in
@@ -260,12 +264,18 @@ def weight(tenant: str, account: Account) -> bytes:
 
 
 def note(
-    accounts: list[Account], account: Account, member: Member, model: str, status: int, index: dict[bytes, bytes]
-) -> None:
-    """What an answer asks for, which has a status of `HEEDED`, or a quota of which nothing is left. A 503 and a 529
-    speak for all accounts. Where all rest, so does the upstream.
+    accounts: list[Account],
+    account: Account,
+    member: Member,
+    model: str,
+    status: int,
+    index: dict[bytes, bytes],
+    now: float,
+) -> float:
+    """What an answer asks for, which has a status of `HEEDED`, or a quota of which nothing is left: the seconds. A 503
+    and a 529 speak for all accounts. Where all rest, so does the upstream.
     """
-    now, clock = perf_counter(), time.time()
+    now, clock, wait = perf_counter() if now == PRESENT else now, time.time(), 0.0
     if status in (401, 402):
         account.cooling.avoid(ANY, now + REFUSED_S, now)
     elif status == 403:
@@ -282,9 +292,11 @@ def note(
             for each in accounts:
                 each.cooling.rest(model, now + wait - EARLY_S, status, now)
     else:
-        account.cooling.avoid(model, now + exhausted_s(index, clock), now)
+        wait = exhausted_s(index, clock)
+        account.cooling.avoid(model, now + wait, now)
     if soonest := min([each.cooling.resting(model, now)[0] for each in accounts]):
         member.cool_down(now + soonest)
+    return max(wait, 0.0)
 
 
 def resting(wait: float, status: int) -> ProviderError:

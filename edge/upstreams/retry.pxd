@@ -1,6 +1,5 @@
 cimport cython
 
-from edge._fast._member_c cimport Attempt as Begun
 from edge.hooks cimport Usage
 from edge.inquiry cimport Inquiry
 from edge.upstreams.tried cimport Tried
@@ -15,5 +14,5 @@ cpdef bint is_kept(Inquiry inquiry) except -1
 cpdef str code_of_attempt(int status, object error)
 cpdef list returned_headers(list headers, dict index)
 cpdef bint is_stream(int status, dict index, bint asked) except -1
-@cython.locals(trial=Begun, usage=Usage, status=int, now=double)
+@cython.locals(usage=Usage, status=int, now=double)
 cpdef conclude(Inquiry inquiry, Tried tried, object error)

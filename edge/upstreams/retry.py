@@ -214,11 +214,6 @@ def conclude(inquiry: Inquiry, tried: Tried, error: Exception | None) -> None:
         answered = error is None and 200 <= status < 300 and not counts
         seconds = (content_at or now) - tried.begun if answered else 0.0
         gate.leave(now, seconds, content_at > 0.0, refused)
-    if trial is None:
-        return
-    if tried.request is None:
-        trial.cancelled(now)
-        return
     if error is not None:
         if isinstance(error, AttemptFailed):
             status = error.status
@@ -227,23 +222,25 @@ def conclude(inquiry: Inquiry, tried: Tried, error: Exception | None) -> None:
         else:
             status = 0
     chosen = tried.status != 0 and inquiry.head.route.endpoint == OTHER
-    if status >= 400 and (status < 500 or chosen or tried.status in UNSERVED):
-        trial.neutral(now)
-    elif status >= 400:
-        trial.failed(now)
-    elif status:
-        if not (inquiry.payload.stream or inquiry.head.route.counts):
-            trial.member.took(False, now - tried.begun)
-        usage = inquiry.ledger.usage
-        tokens = max(usage.output, 0) if usage is not None else 0
-        trial.finished(now, tokens, inquiry.ledger.upstream_s - tried.content_s if tried.content_s >= 0.0 else -1.0)
-    else:
-        if isinstance(error, Superseded):
+    if not status or tried.request is None:
+        if isinstance(error, Superseded) and trial is not None and tried.request is not None:
             # How long it would have taken is not known; that it was late is.
             late_s, seconds = trial.member.late_s(inquiry.payload.stream), now - tried.begun
             if seconds >= late_s >= 0.0:
                 trial.member.took(inquiry.payload.stream, seconds)
-        trial.cancelled(now)
+        tried.conclude("none", now)
+    elif status >= 400 and (status < 500 or chosen or tried.status in UNSERVED):
+        tried.conclude("neutral", now)
+    elif status >= 400:
+        tried.conclude("failed", now)
+    else:
+        if trial is not None and not (inquiry.payload.stream or inquiry.head.route.counts):
+            trial.member.took(False, now - tried.begun)
+        usage = inquiry.ledger.usage
+        tokens = max(usage.output, 0) if usage is not None else 0
+        tried.conclude(
+            "ok", now, tokens, inquiry.ledger.upstream_s - tried.content_s if tried.content_s >= 0.0 else -1.0
+        )
 
 
 def said_of(tried: Tried, error: AttemptFailed | ProviderError) -> int:
@@ -305,14 +302,16 @@ def failed_attempt(
     """The record of an attempt, which began at `begun`, and after which `following` is asked."""
     upstream = tried.upstream
     answered = isinstance(failure, AttemptFailed)
+    tried.code, tried.kind = "" if isinstance(failure, AttemptFailed) else failure.code, failure.kind
+    tried.turned = failure.turn if isinstance(failure, AttemptFailed) else 0
     return FailedAttempt(
         inquiry.request_id,
         upstream.provider.name,
         inquiry.grant.label,
         upstream.model,
         failure.status if answered else tried.status,
-        "" if isinstance(failure, AttemptFailed) else failure.code,
-        failure.kind,
+        tried.code,
+        tried.kind,
         perf_counter() - begun,
         words_of(failure.said, inquiry.payload.body, upstream.provider.secrets) if failure.said else "",
         following.provider.name if following is not None else "",

@@ -15,15 +15,18 @@ cdef class Tried:
     cdef public Crossing crossing
     cdef public UpstreamRequest request
     cdef public object usage, gate, rescue, watch
-    cdef public int status, turns
-    cdef readonly double begun
-    cdef public double content_s, delay, first_s
+    cdef public int status, turns, turned
+    cdef readonly double begun, content_at, refused_at, ended, seconds, asked_s
+    cdef readonly str health
+    cdef public str code, kind
+    cdef public double content_s, delay, first_s, rested_at
     cdef public bint charged
 
     cpdef has_content(self, double now, double upstream_s, double since)
     cpdef cross(self, Inquiry inquiry)
     cpdef Account ready(self, double now)
-    cpdef heed(self, dict index)
+    cpdef heed(self, dict index, double now=*)
     cpdef refuse(self, double now)
-    cdef _follow(self)
+    cpdef conclude(self, str health, double now, double tokens=*, double seconds=*)
+    cdef _follow(self, double now)
     cpdef object error_event(self, object error, str request_id)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from edge.hooks import Usage
 from edge.upstreams.cooling import ANY, REFUSED_S
+from edge.upstreams.provider import PRESENT
 from edge.upstreams.request import UpstreamRequest
 from edge.upstreams.rules import RULES
 
@@ -42,10 +43,15 @@ class Tried:
 
     ``crossing`` is how the request and its answer cross, None before that is known; ``request`` what is sent, None
     before; ``status`` that of the answer, 0 before; ``content_s`` how long the inquiry had waited upstream when a
-    stream's first content came, ``first_s`` how long that was from sending, both -1.0 before; ``usage`` what a whole
-    answer said of its tokens. ``charged``: they are in the books. ``gate``: where it has a place, until that is given
-    back. ``watch``: over what is told of the answer, None where nobody looks for personal data.
-    ``rescue`` is told what a client is sent of it, None where that cannot be continued.
+    stream's first content came, ``first_s`` how long that was from sending, both -1.0 before, and ``content_at`` when
+    that was; ``usage`` what a whole answer said of its tokens. ``charged``: they are in the books. ``gate``: where it
+    has a place, until that is given back. ``watch``: over what is told of the answer, None where nobody looks for
+    personal data. ``rescue`` is told what a client is sent of it, None where that cannot be continued.
+
+    ``refused_at`` is when the head of an answer of 400 or above came. Once it is over: ``ended`` is when, ``health``
+    and ``seconds`` what `conclude` was told; ``asked_s`` the seconds for which the provider has asked to be left alone,
+    ``rested_at`` when the time had come to ask it again, 0.0 for never; ``code`` and ``kind`` its failure's, "" for
+    none, as in `edge.hooks.FailedAttempt`; ``turned`` the refusal after which others are turned to, 0 for none.
     """
 
     def __init__(
@@ -73,8 +79,10 @@ class Tried:
         self.turns = 0
         self.spent = False
         self.following: Account | None = None
-        self.content_s = -1.0
-        self.first_s = -1.0
+        self.content_s = self.first_s = self.seconds = -1.0
+        self.content_at = self.refused_at = self.ended = self.rested_at = self.asked_s = 0.0
+        self.health = self.code = self.kind = ""
+        self.turned = 0
         self.usage: Usage | None = None
         self.charged = False
         self.watch: Watch | None = None
@@ -87,7 +95,7 @@ class Tried:
 
     def has_content(self, now: float, upstream_s: float, since: float) -> None:
         """The first content of a stream that was asked for `since` is here."""
-        self.content_s = upstream_s
+        self.content_s, self.content_at = upstream_s, now
         self.first_s = now - since
         if self.trial is not None:
             self.trial.first_content(now)
@@ -106,12 +114,14 @@ class Tried:
         self.account = self.provider.usable(self.account, self.upstream.model, now)
         return self.account
 
-    def heed(self, index: dict[bytes, bytes]) -> None:
+    def heed(self, index: dict[bytes, bytes], now: float = PRESENT) -> None:
         """The headers of the answer say when to ask next by the account, and whether another may do better."""
+        if self.status >= 400:
+            now = self.refused_at = perf_counter() if now == PRESENT else now
         if self.account is not None:
-            self.provider.heed(self.account, self.upstream.model, self.status, index)
+            self.asked_s = self.provider.heed(self.account, self.upstream.model, self.status, index, now)
             if self.status in OF_KEYS:
-                self._follow()
+                self._follow(now)
 
     def refuse(self, now: float) -> None:
         """The account is of no use, whatever the status of the answer that says so; for this model alone where that is
@@ -120,11 +130,29 @@ class Tried:
         if self.account is not None:
             self.account.cooling.avoid(self.upstream.model if self.status == 403 else ANY, now + REFUSED_S, now)
             if self.following is None:
-                self._follow()
+                self._follow(now)
 
-    def _follow(self) -> None:
+    def _follow(self, now: float) -> None:
         if self.provider.takes_turns and not self.names:
-            self.following = self.provider.fresh(self.upstream.model, perf_counter())
+            self.following = self.provider.fresh(self.upstream.model, now)
+
+    def conclude(self, health: str, now: float, tokens: float = 0.0, seconds: float = -1.0) -> None:
+        """It is over, and says so much of the upstream's health: ``ok``, an answer of so many tokens, which came in so
+        many seconds after its first content, below 0 for what the clock says; ``failed``; ``neutral``; or nothing
+        (``none``).
+        """
+        self.ended, self.health, self.seconds = now, health, seconds
+        trial = self.trial
+        if trial is None:
+            return
+        if health == "ok":
+            trial.finished(now, tokens, seconds)
+        elif health == "failed":
+            trial.failed(now)
+        elif health == "neutral":
+            trial.neutral(now)
+        else:
+            trial.cancelled(now)
 
     @property
     def others_left(self) -> bool:

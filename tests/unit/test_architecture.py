@@ -29,6 +29,7 @@ LAYERS = [
     {"edge.cli_keys"},
     {"edge.keys"},
     {"edge.whatif"},
+    {"edge.virtual"},
     {"edge.trace"},
     {"edge.server", "edge.doctor", "edge.bench", "edge.migration"},
     {"edge.telemetry"},
@@ -70,7 +71,7 @@ LAYERS = [
     {"edge.digests"},
     {"edge._fast"},
 ]
-MAY_IMPORT_TELEMETRY = {"edge.cli", "edge.server", "edge.trace", "edge.whatif"}
+MAY_IMPORT_TELEMETRY = {"edge.cli", "edge.server", "edge.trace", "edge.whatif", "edge.virtual"}
 HOMES = {
     "blacksheep": {"edge.server.asgi", "edge.server.openapi", "edge.server.pages"},
     "uvicorn": {f"edge.server.{name}" for name in ("worker", "protocol", "turns", "asgi_turn", "lane")},

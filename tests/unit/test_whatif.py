@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from edge import config
-from edge.telemetry.trace_file import Attempted, Began, Traced
+from edge.telemetry.trace_file import Began, Traced, Try
 from edge.trace import read_trace
 from edge.whatif import recorded, replay, table
 
@@ -29,7 +29,11 @@ def line(number: int, at: float, **fields) -> Traced:
     told = {"model": "m", "alias": "m", "size": 400, "body": f"{number:032x}", "provider": "a", "upstream_model": "one"}
     told |= {"attempts": 1, "input_tokens": 100, "output_tokens": 50, "duration_s": 1.0, "upstream_s": 1.0}
     told |= {"id": f"r{number}", "worker": 1, "endpoint": "/v1/chat/completions", "status": 200, "outcome": "ok"}
-    return Traced(at=at, **(told | fields))
+    told |= fields
+    if told["attempts"] and "tries" not in fields:
+        asked = {"provider": told["provider"], "model": told["upstream_model"], "status": told["status"]}
+        told["tries"] = [Try(**asked, health="ok", ended_s=told["upstream_s"])]
+    return Traced(at=at, **told)
 
 
 def trace(*lines) -> list:
@@ -107,8 +111,11 @@ def test_the_place_of_who_joins_is_its_own_keys_until_the_answer_is_there():
 def test_a_breaker_opens_for_an_upstream_that_fails_and_attempts_are_saved():
     lines = []
     for n in range(50):
-        lines.append(Attempted(at=n + 0.2, id=f"r{n}", provider="a", upstream_model="one", status=503, waited_s=0.2))
-        lines.append(line(n, float(n), upstream_model="two", attempts=2))
+        tries = [
+            Try(provider="a", model="one", status=503, health="failed", ended_s=0.2),
+            Try(provider="a", model="two", status=200, health="ok", begun_s=0.2, ended_s=1.0),
+        ]
+        lines.append(line(n, float(n), upstream_model="two", attempts=2, tries=tries))
     patient = config.Resilience(breaker=config.Breaker(failures=5, open_s=1000.0, max_open_s=1000.0))
     found = replay(trace(*lines), settings("one", "two", resilience=patient))
     assert (found.answered, found.attempts) == (50, 55)
