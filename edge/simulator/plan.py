@@ -1,32 +1,6 @@
 """How a request is to be answered: its timing and its faults, as docs/simulator.md has them.
 
 Three ways to say it: a model's name that begins with ``sim-``; a script posted to ``/script``; the header
-``429``, ``500`` that status, in the dialect's own form (400 to 599)
-``retry-N``      with ``retry-after: N`` (the default for 429, 503 and 529 is 1)
-``retryms-N``    with ``retry-after-ms: N``
-``retrydate-N``  with ``retry-after`` as an HTTP date N seconds from now
-``noretry``      with none of them
-``html``         an HTML page for a body; ``garbage``: bytes that are no JSON; ``empty``: none
-``hang``         take the request and never answer; ``hang-N``: fall silent after N events of a stream, N bytes of JSON
-``stall-N``      fall silent in the middle of event N
-``rst``          reset the connection instead of answering; ``rst-N``: after N bytes of the body
-``cut``          end the connection after the head; ``cut-N``: after N events of a stream, N bytes of JSON
-``half-N``       end the connection in the middle of event N
-``surplus``      a second whole answer right behind the first
-``inband-N``     an error event after N events of a stream, and its end
-``drip-N``       N bytes at a time, 10 ms apart
-``hostile``      headers no client should see, and some no server should send
-``redirect``     302 to another path here
-``early``        answer at the end of the headers, before the body has come
-``gzip``         compressed, though nobody asked; ``bomb``: 200 MiB of zeros, compressed
-``refusal``      a message that the model refuses, with a token for the credit of a retry (Anthropic)
-``words-N``      an answer of N words
-``ttft-N``       N milliseconds to the first token
-``tps-N``        N tokens a second
-===============  =====================================================================================================
-
-``sim-words-100-tps-50-cut-20`` is a slow answer of a hundred words that breaks off after twenty events.
-=======
 ``x-sim-plan`` of a request sent here directly. All three use the same words, joined by ``-``, some with a number
 after them: ``sim-words-100-tps-50-cut-20`` is a slow answer of a hundred words that breaks off after twenty events.
 """
