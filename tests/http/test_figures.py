@@ -9,12 +9,13 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx2
 import pytest
 
 from tests.fault_proxy import FaultProxy, Faults
-from tests.harness import Canned, Client, Edge, chunked, providers, running
+from tests.harness import Canned, Client, Edge, chunked, providers, running, until
 
 SAID = [{"role": "user", "content": "hi"}]
 PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages"}
@@ -23,6 +24,13 @@ PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages"}
 def body(model: str, stream: bool, mark: str = "") -> bytes:
     said = [{"role": "user", "content": f"hi {mark}"}]
     return json.dumps({"model": model, "stream": stream, "max_tokens": 900, "messages": said}).encode()
+
+
+def open_files(edge: Edge) -> int:
+    """Of the edge's worker."""
+    pid = edge.process.pid
+    (worker,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return len(list(Path(f"/proc/{worker}/fd").iterdir()))
 
 
 @pytest.mark.alone
@@ -146,25 +154,25 @@ def test_r8_silent_upstreams_end_at_their_own_clocks(simulator, tmp_path, stalls
         if status == 200 and (b'"timeout"' not in answer or b"[DONE]" in answer):
             wrong.append(f"{model}: ends {answer[-100:]!r}")
 
+    def all_places(_: int) -> int:
+        content, fields = body("sim-ttft-300", False), {"content-type": "application/json"}
+        return httpx2.post(f"{edge.url}{PATHS['chat']}", content=content, headers=fields).status_code
+
     with running(edge):
+        with ThreadPoolExecutor(24) as pool:
+            list(pool.map(all_places, range(24)))
+        time.sleep(0.2)
+        before = open_files(edge)
         with ThreadPoolExecutor(12) as pool:
             list(pool.map(one, [case for case in kinds.items() for _ in range(12)]))
         with ThreadPoolExecutor(24) as pool:
-            fine = list(
-                pool.map(
-                    lambda _: (
-                        httpx2.post(
-                            f"{edge.url}{PATHS['chat']}",
-                            content=body("sim-ttft-300", False),
-                            headers={"content-type": "application/json"},
-                        ).status_code
-                    ),
-                    range(24),
-                )
-            )
+            fine = list(pool.map(all_places, range(24)))
+        until(lambda: open_files(edge) <= before)
+        after = open_files(edge)
     assert fine == [200] * 24, "every place in the pool is back"
     print(
-        f"\nR8: {sum(ended.values())} silent upstreams over {len(kinds)} kinds, {len(wrong)} off their clock by more than 250 ms"
+        f"\nR8: {sum(ended.values())} silent upstreams over {len(kinds)} kinds, {len(wrong)} off their clock by more than "
+        f"250 ms; {before} open files before, {after} after"
     )
     assert wrong == []
 
