@@ -122,6 +122,7 @@ PATH_MODULES = [
     "edge.upstreams.relay",
     "edge.upstreams.request",
     "edge.upstreams.retry",
+    "edge.upstreams.standing",
     "edge.upstreams.ties",
     "edge.upstreams.transport",
     "edge.upstreams.tried",

@@ -6,6 +6,7 @@ from edge.upstreams.choice cimport Candidates
 from edge.upstreams.clocks cimport Deadline
 from edge.upstreams.desk cimport Desk, Outcome
 from edge.upstreams.retry cimport conclude, may_go_on, said_of
+from edge.upstreams.standing cimport begun
 from edge.upstreams.tried cimport Tried
 
 cdef int NEW, QUEUED, ASKING, HEDGED, RESTING, ESTIMATING, ENDED

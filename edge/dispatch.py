@@ -38,6 +38,7 @@ from edge.upstreams.retry import (
     told,
     unavailable,
 )
+from edge.upstreams.standing import begun
 from edge.upstreams.tried import NEVER, UNDECIDED, Tried
 from edge.upstreams.waiting import Waiting
 
@@ -97,7 +98,7 @@ class Dispatch(Outcome):
 
     def start(self) -> None:
         """Ask the first upstream."""
-        now = self._inquiry.ledger.asked_at = perf_counter()
+        now = begun(self._inquiry)
         if self._candidates.next(now, True):
             self._ask(now)
         elif self._counts:
@@ -119,8 +120,7 @@ class Dispatch(Outcome):
         assert MAY_FOLLOW[self._state * (ENDED + 1) + state], (self._state, state)  # noqa: S101 - a defect of ours
         self._state = state
 
-    # Waiting: for a place, where all that could be asked have as many requests under way as they may; and for the time
-    # at which the same one is asked again.
+    # Waiting for a place, where all have as many requests under way as they may, or for the time to ask one again.
 
     def _queue(self, now: float) -> None:
         """Wait for a place at the one that is full. Where nobody is, or there is no room to wait, it ends."""

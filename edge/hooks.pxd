@@ -26,6 +26,7 @@ cdef class RequestRecord:
     cdef public str outcome, error_code, error_kind, cache, stored_provider, stored_model, asked, alias, peer, pii, hedge
     cdef public double duration_s, upstream_s, overhead_s, time_to_first_content_s
     cdef public Usage usage
+    cdef public bytes route
     cdef public object warnings, cost
 
     cpdef tuple kind(self)

@@ -206,7 +206,8 @@ class RequestRecord:
     ``asked`` is the model as the client named it, ``alias`` the same where the configuration has such an alias, and
     ``peer`` the client's address: fit for a log, and for no label. ``pii`` is what was found in its body, as kinds and
     counts; ``hedge`` what became of a second attempt beside another, ``rescued`` whether a stream
-    that broke off was continued (`edge.ledger.Ledger`).
+    that broke off was continued, ``route`` how the upstreams stood when the first was picked, as JSON, b"" but for the
+    few of which that is told (`edge.ledger.Ledger`).
     """
 
     def __init__(
@@ -244,6 +245,7 @@ class RequestRecord:
         response_bytes: int = 0,
         hedge: str = "",
         rescued: bool = False,
+        route: bytes = b"",
     ) -> None:
         self.request_id = request_id
         self.endpoint = endpoint
@@ -278,6 +280,7 @@ class RequestRecord:
         self.response_bytes = response_bytes
         self.hedge = hedge
         self.rescued = rescued
+        self.route = route
 
     def kind(self) -> tuple[object, ...]:
         """What it has in common with others, for which the same is to be counted and logged but for the numbers."""

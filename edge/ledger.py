@@ -13,6 +13,7 @@ from edge.reply_fields import lines_of
 if TYPE_CHECKING:
     from edge.cache.entry import Entry
     from edge.upstreams.router import Upstream
+    from edge.upstreams.standing import Decision
     from edge.upstreams.tried import Tried as Asked
 
 __all__ = [
@@ -102,7 +103,8 @@ class Ledger:
     ``cache`` how the cache was involved.
 
     ``hedge`` is what became of a second attempt beside another: it ``won``, or ``lost``, or ``failed``; "" for none.
-    ``rescued``: a stream that broke off was continued by another upstream. ``error`` is what the client was told by
+    ``rescued``: a stream that broke off was continued by another upstream. ``decision`` is how the upstreams stood when
+    the first was picked, for the few of which the log tells that. ``error`` is what the client was told by
     this edge, ``kind`` that of a failure which was told inside a stream.
     """
 
@@ -120,6 +122,7 @@ class Ledger:
         self.stored: Entry | None = None
         self.hedge = ""
         self.rescued = False
+        self.decision: Decision | None = None
         self.error: EdgeError | None = None
         self.kind = ""
 
@@ -152,7 +155,7 @@ class Ledger:
         self.usage = flight.usage
         if self.cache is MISS:
             self.cost, self.estimated = flight.cost, flight.estimated
-            self.tries, self.asked_at = flight.tries, flight.asked_at
+            self.tries, self.asked_at, self.decision = flight.tries, flight.asked_at, flight.decision
 
     def failure(self, status: int) -> str:
         """The kind of failure of a finished request whose reply has this status, "" if it did not fail."""

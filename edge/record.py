@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from time import perf_counter
 
+import msgspec
+
 from edge.call import Call
 from edge.hooks import NO_WARNINGS, RequestRecord
+from edge.ledger import Ledger
 
 __all__ = ["record_of"]
+
+_encode = msgspec.json.Encoder().encode
 
 
 def record_of(call: Call) -> RequestRecord:
@@ -54,4 +59,14 @@ def record_of(call: Call) -> RequestRecord:
     record.response_bytes = call.reply.sent
     record.hedge = ledger.hedge
     record.rescued = ledger.rescued
+    record.route = _route(ledger) if ledger.decision is not None else b""
     return record
+
+
+def _route(ledger: Ledger) -> bytes:
+    decision = ledger.decision
+    if decision is None:
+        return b""
+    if ledger.tries:
+        decision.first = ledger.tries[0].upstream.names[0]
+    return _encode(decision)

@@ -9,6 +9,7 @@ cdef class State:
     cdef readonly object nobody
     cdef readonly Grant nothing
     cdef readonly bint caches
+    cdef readonly double route_sample
     cdef readonly Py_ssize_t max_in_flight, max_body_bytes, few
 
     cpdef Grant grant(self, object key, str model, object route)

@@ -68,6 +68,7 @@ class State:
         self.max_in_flight = settings.server.max_in_flight
         self.max_body_bytes = settings.server.max_body_bytes
         self.few = few(settings.server)
+        self.route_sample = settings.telemetry.log.route_sample
         self.nobody = NOBODY
         self.nothing = NOTHING
         self._policies = Policies(settings.pii, settings.server.secret)

@@ -377,6 +377,7 @@ class Translation(Settings, frozen=True, kw_only=True):
 class Log(Settings, frozen=True, kw_only=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "pretty"] | None = None
+    route_sample: Annotated[float, Meta(ge=0, le=1)] = 0.0
 
 
 class Telemetry(Settings, frozen=True, kw_only=True):

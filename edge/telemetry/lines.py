@@ -118,6 +118,9 @@ class RequestLine(Recorder):
             lines.add(b',"pii":"')
             lines.text(record.pii)
             lines.add(b'"')
+        if record.route:
+            lines.add(b',"route":')
+            lines.add(record.route)
         lines.add(self._end)
         CLOCK.write(lines)
         lines.add(b'Z"}')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from tests.harness import Client, Edge, running
+from tests.http.test_accounting import lines
 from tests.http.test_hits import CHAT, ask, body_for, config, key, states
 
 
@@ -35,3 +36,16 @@ def test_explaining_tells_who_is_asked_and_what_is_stored_and_counts_nothing(sim
         assert ask(client, "/admin/api/explain?key=nobody", body, key("admin"))[0] == 400
         assert ask(client, "/admin/api/explain?path=/v1/models", body, key("admin"))[0] == 404
         assert ask(client, asked, body, key("a"))[0] == 403
+
+
+def test_the_log_tells_how_upstreams_stood_when_a_sampled_request_was_sent(simulator, front, tmp_path):
+    settings = config(simulator, "a", cache={"mode": "all"})
+    settings["telemetry"] = {"log": {"route_sample": 1.0}}
+    edge = Edge(tmp_path, settings, front=front)
+    with running(edge), Client(edge.port) as client:
+        body = body_for(CHAT)
+        assert states([ask(client, CHAT, body, key("a")) for _ in range(2)]) == ["miss", "memory"]
+        sent, hit = lines(edge, 2)
+        assert sent["route"]["first"] == sent["route"]["upstreams"][0]["upstream"]
+        assert sent["route"]["strategy"]
+        assert "route" not in hit

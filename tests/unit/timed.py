@@ -15,6 +15,7 @@ import edge.server.lane
 import edge.upstreams.attempt
 import edge.upstreams.provider
 import edge.upstreams.retry
+import edge.upstreams.standing
 import edge.upstreams.tried
 import edge.upstreams.waiting
 from edge.config import Config
@@ -34,6 +35,7 @@ CLOCKS = (
     edge.upstreams.attempt,
     edge.upstreams.provider,
     edge.upstreams.retry,
+    edge.upstreams.standing,
     edge.upstreams.tried,
     edge.upstreams.waiting,
 )

@@ -1,0 +1,4 @@
+from edge.inquiry cimport Inquiry
+
+
+cpdef double begun(Inquiry inquiry) except? -1
