@@ -15,12 +15,17 @@ __all__ = ["import_keys"]
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 ALL = {"all-proxy-models", "all-team-models", "*"}
-LIMITS = {"rpm_limit": "requests_per_minute", "max_parallel_requests": "concurrency"}
+LIMITS = {
+    "rpm_limit": "requests_per_minute",
+    "tpm_limit": "tokens_per_minute",
+    "max_parallel_requests": "concurrency",
+}
+PERIODS = {"24h": "day", "1d": "day", "30d": "month", "1mo": "month"}
+NO_PERIOD = "a budget is that of a day or a month, and was not carried"
 TOLD = {
-    "tpm_limit": "was not carried",
-    "max_budget": "was not carried",
-    "model_max_budget": "was not carried",
-    "expires": "was not carried: the key goes on working until it is taken out",
+    "model_max_budget": "was not carried: a model's budget is that of all who ask it",
+    "model_rpm_limit": "was not carried: limits are a key's, a tenant's or a model's",
+    "model_tpm_limit": "was not carried: limits are a key's, a tenant's or a model's",
 }
 """What changes who may do what, of which a note tells; of the other columns there is nothing to say."""
 
@@ -66,6 +71,14 @@ def _key(entry: Section, digest: str, names: set[str]) -> Setting:
     for theirs, ours in LIMITS.items():
         if limit := entry.number(theirs):
             key[ours] = max(int(limit), 1)
+    if dollars := entry.number("max_budget"):
+        period = PERIODS.get(entry.text("budget_duration") or "")
+        if period is not None:
+            key["budget"] = {"usd": dollars, "per": period}
+        else:
+            entry.note("max_budget", NO_PERIOD)
+    if expires := entry.text("expires"):
+        key["expires"] = expires if expires.endswith("Z") or "+" in expires else f"{expires}Z"
     for name, what in TOLD.items():
         if name in entry:
             entry.note(name, what)

@@ -15,7 +15,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.config import Config
+from edge.config import Budget, Config
 from edge.config.file import ConfigError, read
 from edge.migration.environment import import_environment
 from edge.migration.litellm import Imported, import_litellm
@@ -217,10 +217,14 @@ VIRTUAL = [
         "team_id": "team-a",
         "models": ["fast", "large"],
         "rpm_limit": 60,
+        "tpm_limit": 9000,
         "max_parallel_requests": 5,
+        "max_budget": 25.5,
+        "budget_duration": "30d",
+        "expires": "2027-01-31T12:00:00Z",
         "spend": 1.5,
     },
-    {"token": "b" * 64, "key_alias": "Team A / prod", "models": ["all-proxy-models"]},
+    {"token": "b" * 64, "key_alias": "Team A / prod", "models": ["all-proxy-models"], "max_budget": 3},
     {"token": "c" * 64, "blocked": True},
     {"token": "sk-canary-not-hashed"},
 ]
@@ -232,6 +236,11 @@ def test_virtual_keys_go_on_working_by_their_digests(tmp_path, form):
     _, first, second = config.auth.keys
     assert (first.id, first.tenant, first.models) == ("team-a-prod", "team-a", ["fast", "large"])
     assert (first.digests, first.requests_per_minute, first.concurrency) == (["sha256:" + "a" * 64], 60, 5)
+    assert (first.tokens_per_minute, first.budget) == (9000, Budget(usd=25.5, per="month"))
+    assert first.expires is not None
+    assert first.expires.year == 2027
+    assert second.budget is None
+    assert noted(imported, "keys[1].max_budget", "not carried")
     assert (second.id, second.models) == ("team-a-prod-bbbbbbbb", None)
     assert noted(imported, "blocked", "left out")
     assert noted(imported, "token", "no digest")
