@@ -112,6 +112,7 @@ class Gateway:
             state = await asyncio.to_thread(build)
             prepared(state.settings)
             self.state = state
+            self.counts.heed(state.settings)
             state.fleet.succeed(old.fleet)
             await self.answers.adjust(state.settings.cache)
 

@@ -34,7 +34,7 @@ cdef class Reply:
     cpdef end(self)
     cpdef abort(self)
     cpdef lost(self)
-    cdef _let_go(self)
+    cpdef let_go(self)
     cpdef bint new(self)
     cpdef bint promised(self)
     cpdef bint ended(self)

@@ -141,7 +141,7 @@ class Reply:
         if restorer is not None and (rest := restorer.end()):
             self.sent += len(rest)
             sink.write(rest)
-        self._let_go()
+        self.let_go()
         sink.end()
 
     def abort(self) -> None:
@@ -154,9 +154,10 @@ class Reply:
     def lost(self) -> None:
         """The client has left."""
         self._step(BREAK)
-        self._let_go()
+        self.let_go()
 
-    def _let_go(self) -> None:
+    def let_go(self) -> None:
+        """Nothing more will be written, though it may never have begun."""
         sink, self._sink = self._sink, None
         if sink is not None:
             sink.when_room(None)

@@ -301,6 +301,7 @@ class Flight(Inquiry):
     def land(self) -> None:
         """It is over: its followers take what they have not got yet, and are done."""
         self.landed = True
+        self.reply.let_go()
         for follower in list(self._followers):
             follower.wake()
 

@@ -5,8 +5,11 @@ cdef class Counts:
     cdef readonly object limits, spend, usage, count, now_ns, wall, machine
     cdef public object shared
     cdef readonly int worker
+    cdef readonly bint limited
     cdef dict _shares
 
+    cpdef heed(self, object settings)
+    cpdef bint counts_with_others(self) except -1
     cpdef share(self, object client, object settings)
     cpdef heard(self, object mark, object budget, object total)
     cpdef object alone(self, object mark, object budget)

@@ -42,15 +42,32 @@ class Counts:
         self.count = meter.count
         self.machine = machine
         self.shared: SharedQuotas | None = None
+        self.limited = False
         self._shares: dict[int, int] = {}
         self.now_ns = now_ns
         self.wall = wall
+
+    def heed(self, settings: config.Config) -> None:
+        """From now on, ``limited`` says whether anything is to be counted with other machines: of a keys' file it is
+        not known what its keys may use before they come.
+        """
+        auth = settings.auth
+        parts: list[config.Key | config.Tenant | config.Model] = [
+            *auth.keys,
+            *auth.tenants.values(),
+            *settings.models.values(),
+        ]
+        quotas = [part for part in parts if part.budget is not None or part.tokens_per_minute is not None]
+        self.limited = bool(quotas) or auth.keys_file is not None
+
+    def counts_with_others(self) -> bool:
+        return self.limited
 
     def share(self, client: RedisClient | None, settings: config.Redis | None) -> None:
         """From now on count in Redis as well, or here alone."""
         self.shared = None
         if client is not None and settings is not None:
-            self.shared = SharedQuotas(client, settings, self.machine)
+            self.shared = SharedQuotas(client, settings, self.machine, self.counts_with_others)
 
     def heard(self, mark: int, budget: int, total: int) -> None:
         """Redis has told that so much is spent and reserved: of the rest, each machine may spend a part without it."""

@@ -20,7 +20,7 @@ from edge.routes import Dialect
 __all__ = ["check_counts", "check_types", "few"]
 
 ARRAY, TEXT, NULL = b"[", b'"', b"n"
-SAID = {ARRAY: "an array", TEXT + ARRAY: "a string or an array"}
+SAID = {ARRAY: "an array of objects", TEXT + ARRAY: "a string or an array"}
 """What is expected, by the bytes that its JSON may begin with."""
 SHAPES: dict[str, tuple[tuple[bytes, bytes], ...]] = {
     "chat": ((b"messages", ARRAY), (b"tools", ARRAY)),
@@ -74,7 +74,7 @@ def _bounded(body: bytes, span: tuple[int, int] | None, field: str, what: str, m
 
 def _wrong(field: str, expected: str, said: bytes, dialect: Dialect) -> InvalidValue:
     if dialect == "anthropic":
-        kind = expected.removeprefix("an ").removeprefix("a ")
+        kind = expected.removeprefix("an ").removeprefix("a ").removesuffix(" of objects")
         return refused(f"{field}: Input should be a valid {kind}", field)
     value: Any = None
     try:

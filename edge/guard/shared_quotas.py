@@ -167,12 +167,15 @@ class _Settle(Command):
 
 
 class SharedQuotas:
-    """Of one worker. `machine` is the same for all workers of a machine; ``machines`` is how many were there last."""
+    """Of one worker. `machine` is the same for all workers of a machine; ``machines`` is how many were there last that
+    count anything, as `counts` says of this one.
+    """
 
-    def __init__(self, client: RedisClient, settings: Redis, machine: bytes) -> None:
+    def __init__(self, client: RedisClient, settings: Redis, machine: bytes, counts: Callable[[], bool]) -> None:
         self._client = client
         self._prefix = settings.prefix.encode()
         self._machine = machine
+        self._counts = counts
         self.machines = 1
         self.pending: deque[_Settle] = deque(maxlen=MAX_PENDING)
         client.watch(self._meet)
@@ -222,6 +225,8 @@ class SharedQuotas:
 
     async def _meet(self) -> None:
         """About once a second: how many machines are there? And what is still to be told."""
+        if not (self._counts() or self.pending):
+            return
         try:
             reply = await self._client.call(b"EVAL", MEET, 1, self._prefix + b":machines", self._machine, SEEN_MS)
         except RedisUnavailable:

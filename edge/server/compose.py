@@ -113,6 +113,7 @@ def compose(
     answers = Answers(config.cache, metrics, shared.generation, logs.log)
     limits = KeyLimits(shared.limits, shared.region, metrics)
     counts = Counts(shared.limits, shared.spend, shared.usage, shared.region, metrics, shared.machine)
+    counts.heed(config)
     answers.shares = counts.share
     trace = None
     if config.telemetry.trace_file is not None:

@@ -189,7 +189,7 @@ def test_r19_a_crowd_over_four_workers(edge, simulator, stalls):
 
 def test_nobody_waits_for_an_answer_that_will_not_be_stored(simulator, redis, tmp_path, stalls):
     """A failure: another edge asks itself as soon as that is known."""
-    settings = cached(simulator.url, {"url": redis.url()})
+    settings = {**cached(simulator.url, {"url": redis.url()}), "resilience": {"retries": 0}}
     edges = [Edge(tmp_path, settings), Edge(tmp_path, settings)]
 
     async def both():

@@ -23,7 +23,7 @@ def worker(simulator, request):
     gc.freeze()  # so that the many looks for garbage are short
     yield made
     gc.unfreeze()
-    made.loop.run_until_complete(made.app._stop(None))
+    made.loop.run_until_complete(made.app.stop(None))
     made.loop.close()
 
 

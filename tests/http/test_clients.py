@@ -29,6 +29,7 @@ def urls(simulator, tmp_path_factory):
             "smart": {"upstreams": [{"to": "openai/gpt-4o"}]},
             "wise": {"upstreams": [{"to": "anthropic/claude-sonnet-5"}]},
         },
+        "resilience": {"retries": 0},  # what the SDKs ask again is counted
     }
     folder = tmp_path_factory.mktemp("edge")
     edge = Edge(folder, config)

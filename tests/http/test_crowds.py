@@ -80,7 +80,7 @@ def edge(simulator, front, tmp_path_factory):
     config = {
         "providers": providers(simulator.url),
         "cache": {"mode": "all"},
-        "resilience": {"idle_s": 2, "total_s": 8},
+        "resilience": {"idle_s": 2, "total_s": 8, "retries": 0},
     }
     made = Edge(tmp_path_factory.mktemp("edge"), config, front=front)
     with running(made):

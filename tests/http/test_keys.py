@@ -44,6 +44,7 @@ def edge(accounts, front, tmp_path):
     config = {
         "providers": {"p": {"dialect": "openai", "base_url": f"{accounts.url}/v1", "api_keys": KEYS}},
         "models": {"x": {"strategy": "failover", "upstreams": [{"to": "p/m"}]}},
+        "resilience": {"retries": 0},
     }
     made = Edge(tmp_path, config, front=front)
     with running(made):

@@ -109,7 +109,7 @@ class Crashing(Dispatch):
     def start(self):
         call = self._inquiry
         call.ledger.attempt = SimpleNamespace(
-            error_event=lambda error, _: error.code.encode(), broke=False, dropped=(), warnings=frozenset()
+            error_event=lambda error, _: error.code.encode(), broke=False, dropped=(), warnings=frozenset(), found=""
         )
         call.begin_answer(200, [], None)
         call.reply.write(b"a word, ")

@@ -7,13 +7,13 @@ import json
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from edge.cache.key import WITHOUT, Keys, decode_body, identity
 from edge.cache.policy import allows, mode_for, plan_for, ttl_of
 from edge.config import Provider
-from edge.errors import InvalidRequest
+from edge.errors import InvalidRequest, InvalidValue
 from tests.unit.calls import asked
 
 OURS = identity("tenant", "a", False, [])
@@ -84,7 +84,11 @@ PLACES = [path for path in places(REQUEST) if path and path != ("model",)]
 @given(st.sampled_from(PLACES), st.integers(0, 1 << 30))
 def test_any_other_value_anywhere_is_another_key(path, seed):
     other = changed(REQUEST, path, random.Random(seed))
-    assert key(other) != key(REQUEST)
+    try:
+        found = key(other)
+    except InvalidValue:
+        reject()  # of a type that is refused, so that there is nothing to store
+    assert found != key(REQUEST)
 
 
 @settings(max_examples=100, deadline=None)

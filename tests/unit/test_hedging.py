@@ -16,7 +16,7 @@ HOSTED = {
     "a search": {"web_search_options": {}},
     "a tool of the provider's": {"tools": [{"type": "function", "function": {"name": "f"}}, {"type": "web_search"}]},
     "a plugin": {"plugins": [{"id": "web"}]},
-    "tools that are none": {"tools": 7},
+    "tools that are none": {"tools": [7]},
 }
 
 

@@ -89,7 +89,7 @@ def test_a_failure_is_that_of_the_edge_then_what_a_stream_told_then_the_status(s
 
 def test_each_verdict_has_its_word_and_a_cache_status_where_nothing_stored_is_served():
     assert [verdict.word for verdict in Verdict] == ["", "miss", "bypass", "joined", "memory", "redis"]
-    assert UNCACHED.fields == ()
-    assert [verdict for verdict in Verdict if b"cache-status" in dict(verdict.fields)] == [MISS, BYPASS, JOINED]
-    assert dict(JOINED.fields) == {b"x-edge-cache": b"joined", b"cache-status": b"edge; fwd=miss; collapsed"}
-    assert MEMORY.fields == ((b"x-edge-cache", b"memory"),)
+    assert UNCACHED.lines == b""
+    assert [verdict for verdict in Verdict if b"cache-status" in verdict.lines] == [MISS, BYPASS, JOINED]
+    assert JOINED.lines == b"x-edge-cache: joined\r\ncache-status: edge; fwd=miss; collapsed\r\n"
+    assert MEMORY.lines == b"x-edge-cache: memory\r\n"

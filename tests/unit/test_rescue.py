@@ -275,7 +275,7 @@ def test_so_does_what_nobody_can_continue(made):
     ],
 )
 def test_where_that_fails_too_the_client_hears_of_the_first(made, answer):
-    worker = made("openai", "openai")
+    worker = made("openai", "openai", retries=0)
     lane = broken(worker, "chat")
     worker.run(worker.sent("b").answers, *answer)
     events, body = events_of(told(lane))
