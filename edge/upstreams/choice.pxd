@@ -62,7 +62,7 @@ cdef class Candidates:
     @cython.locals(choice=Choice, free=cython.ulonglong, member=Known, n=int)
     cpdef bint left(self, double now) except -1
     @cython.locals(provider=Provider, member=Known)
-    cdef bint _begin(self, double now) except -1
+    cdef bint _begin(self, double now, bint came=*) except -1
     @cython.locals(member=Known)
     cdef bint _take(self, Choice choice, Py_ssize_t place, double now) except -1
     @cython.locals(prefix=cython.ulonglong)

@@ -189,7 +189,7 @@ class Candidates:
         """
         waits, self.full, self._waits = self._waits, None, None
         if waits is None:
-            return self._begin(now)
+            return self._begin(now, True)
         choice, place = waits
         return choice.members[place].allows(now) and self._take(choice, place, now)
 
@@ -238,12 +238,14 @@ class Candidates:
                     return True
         return False
 
-    def _begin(self, now: float) -> bool:
-        """Ask ``upstream``, whoever else could be."""
+    def _begin(self, now: float, came: bool = False) -> bool:
+        """Ask ``upstream``, whoever else could be. ``came``: its gate has called this one, which does not wait anew
+        behind those who wait still.
+        """
         assert self.upstream is not None  # noqa: S101 - one was named
         provider, model = self.upstream.provider, self.upstream.model
         gate = self.gate = provider.gate(model)
-        self.full = gate if gate is not None and gate.full else None
+        self.full = gate if gate is not None and gate.full and not came else None
         if self.full is not None:
             return False
         self.trial = provider.site.member(model).begin(now, not self.names)

@@ -186,6 +186,38 @@ def test_one_that_is_asked_again_waits_for_its_place_as_any_does(made):
     assert worker.idle()
 
 
+def test_those_who_wait_to_ask_again_get_their_places_in_turn(made):
+    worker = made({"a": provider(max_in_flight=1, max_wait_s=30)})
+    lanes = []
+    for _ in range(3):
+        lanes.append(worker.ask("smart"))
+        worker.run(worker.sent("a").answers, 500, JSON, DOWN)
+    lanes.append(worker.ask("smart"))
+    worker.after(1)
+    assert worker.count("a") == 4
+    lanes.append(worker.ask("smart"))
+    for done in (3, 4):
+        worker.run(worker.sent("a").answers, 200, JSON, ANSWER)
+        assert worker.count("a") == done + 2
+    for _ in range(3):
+        worker.run(worker.sent("a").answers, 200, JSON, ANSWER)
+    assert [told(lane)[:12] for lane in lanes] == [b"HTTP/1.1 200"] * 5
+    assert worker.idle()
+
+
+def test_who_waits_to_ask_again_is_not_passed_by_those_who_came_later(made):
+    worker = made({"a": provider(max_in_flight=1, max_wait_s=30)})
+    first = worker.ask("smart")
+    worker.run(worker.sent("a").answers, 500, JSON, DOWN)
+    worker.ask("smart")
+    worker.after(1)
+    later = worker.ask("smart")
+    for _ in range(2):
+        worker.run(worker.sent("a").answers, 200, JSON, ANSWER)
+    assert told(first).startswith(b"HTTP/1.1 200 ")
+    assert told(later) == b""
+
+
 def test_one_that_was_drained_meanwhile_is_not_asked_again(made):
     worker = made({"a": provider()})
     lane = worker.ask("smart")
