@@ -179,14 +179,17 @@ def may_follow(tried: Tried, taken: bool = True) -> bool:
 
 
 def may_go_on(inquiry: Inquiry, tried: Tried, error: Exception, over: bool) -> bool:
-    """Whether anybody may be asked after an attempt that failed with this. `over`: there is no time left."""
-    counts = inquiry.head.route.counts
-    if isinstance(error, ProviderError) and not counts:
-        return not inquiry.reply.has_answer() and not over and (error.absent or may_follow(tried, not error.refused))
+    """Whether anybody may be asked for an answer after an attempt that failed with this: nobody where the client has
+    the beginning of one. `over`: there is no time left.
+    """
+    if inquiry.reply.has_answer():
+        return False
+    if isinstance(error, ProviderError) and not inquiry.head.route.counts:
+        return not over and (error.absent or may_follow(tried, not error.refused))
     if isinstance(error, (AttemptFailed, ProviderError)):
         return not over
     # What cannot be said in that provider's dialect another may be told, who speaks the client's.
-    return isinstance(error, InvalidRequest) and not inquiry.reply.has_answer()
+    return isinstance(error, InvalidRequest)
 
 
 def may_hedge(inquiry: Inquiry) -> bool:

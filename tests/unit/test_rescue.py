@@ -10,8 +10,10 @@ import pytest
 
 from edge._fast import SSEDecoder
 from edge.errors import UpstreamStreamBroken
+from edge.guard.auth import ANYONE
 from tests.unit.lanes import post
 from tests.unit.test_dispatch import provider
+from tests.unit.test_grant import CHAT
 from tests.unit.timed import EVENTS, JSON, Timed, told
 
 dumps = partial(json.dumps, separators=(",", ":"))
@@ -66,16 +68,13 @@ ASKED = [{"role": "user", "content": "Tell me."}]
 def made(monkeypatch):
     workers = []
 
-    def make(first, second, capability="assistant", **resilience):
-        dialects = {"a": first, "b": second}
+    def make(first, second, capability="assistant", others="", **resilience):
+        dialects = {"a": first, "b": second, **dict.fromkeys(others, "openai")}
+        upstreams = [{"to": "a/m"}, {"to": "b/m", "capabilities": {"continue_text": capability}}]
+        upstreams += [{"to": f"{name}/m"} for name in others]
         settings = {
             "providers": {name: {**provider(), "dialect": dialect} for name, dialect in dialects.items()},
-            "models": {
-                "smart": {
-                    "strategy": "failover",
-                    "upstreams": [{"to": "a/m"}, {"to": "b/m", "capabilities": {"continue_text": capability}}],
-                }
-            },
+            "models": {"smart": {"strategy": "failover", "upstreams": upstreams}},
             "resilience": {"rescue": "text", "breaker": {"failures": 1_000_000}, **resilience},
         }
         workers.append(Timed(settings, monkeypatch))
@@ -283,6 +282,30 @@ def test_where_that_fails_too_the_client_hears_of_the_first(made, answer):
     assert body.count(b"there was") == 1
     assert not worker.records[-1].rescued
     assert worker.idle()
+
+
+@pytest.mark.parametrize("status", [400, 401, 429, 500, 503])
+def test_after_it_nobody_is_asked_who_cannot_continue_a_text(made, status):
+    worker = made("openai", "openai", others="c")
+    lane = broken(worker, "chat")
+    worker.run(worker.sent("b").answers, status, JSON, b'{"error":{"message":"down"}}')
+    worker.after(5)
+    assert (worker.count("b"), worker.count("c")) == (1, 0)
+    assert b"upstream_stream_broken" in told(lane)
+    assert worker.idle()
+
+
+def test_nobody_is_asked_beside_it_either(made):
+    worker = made("openai", "openai", others="c", hedge={"enabled": True, "budget": 1.0})
+    (choice,) = worker.gateway.state.grant(ANYONE, "smart", CHAT).choices
+    for member in choice.members:
+        for _ in range(100):
+            member.took(True, 0.2)
+    lane = broken(worker, "chat")
+    worker.after(1)
+    assert (worker.count("b"), worker.count("c")) == (1, 0)
+    worker.run(worker.sent("b").answers, 200, EVENTS, chat(REST, "other"))
+    assert text_of("chat", events_of(told(lane))[0]).endswith(" serves on.")
 
 
 def test_a_client_that_leaves_meanwhile_closes_it(made):
