@@ -133,10 +133,9 @@ class Dispatch(Outcome):
             self._finish(Overloaded(FULL))
 
     def _wait(self) -> Waiting:
-        waiting = self._waiting
-        if waiting is None:
-            waiting = self._waiting = Waiting(self._inquiry.ledger)
-        return waiting
+        if self._waiting is None:
+            self._waiting = Waiting(self._inquiry.ledger)
+        return self._waiting
 
     def _came(self, came: bool) -> None:
         """A place, or the end of the wait for it."""
@@ -188,7 +187,7 @@ class Dispatch(Outcome):
         self._enter(ASKING)
         attempt = self._attempt = Attempt(self._desk, inquiry, self._deadline, self, tried)
         attempt.start()
-        if self._hedges and self._attempt is attempt:
+        if self._hedges and not tried.quiet and self._attempt is attempt:  # one that continues a text is asked alone
             late_s = tried.provider.site.member(tried.upstream.model).late_s(inquiry.payload.stream)
             if late_s >= 0.0:
                 self._timer = asyncio.get_running_loop().call_later(late_s, self._late)
@@ -403,9 +402,10 @@ class Dispatch(Outcome):
             self._finish(error)
 
     def _second_expired(self, error: EdgeError) -> None:
-        attempt = self._second if self._state == HEDGED else self._attempt
-        if attempt is not None:
-            attempt.fail(error)
+        if self._second is not None:
+            self._second.fail(error)
+        else:
+            self._expired(error)  # the first has ended: these are the clocks of the request now
 
     # Where nobody counts tokens.
 
