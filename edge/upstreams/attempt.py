@@ -246,6 +246,8 @@ class Attempt(Receiver):
                 tried.usage = found.usage if status == 200 else None
                 raise found.error from None
         self._check(status, body)
+        if self._collected is None:  # the beginning of a body that was for nobody, whoever else has failed meanwhile
+            raise AttemptFailed(status, body)
         self._waited()
         failure = failure_of(status, body)
         if route.counts:
@@ -415,17 +417,15 @@ class Attempt(Receiver):
         return ended
 
     def _pass(self, failure: AttemptFailed | None) -> None:
-        outcome = self._outcome
         self._close(None)
-        outcome.passed(self._tried, failure)
+        self._outcome.passed(self._tried, failure)
 
     def fail(self, error: Exception) -> None:
         """It cannot go on. Nothing if it is over: what went wrong after the outcome is the outcome's."""
         if self._state == ENDED:
             return
-        outcome = self._outcome
         self._close(error)
-        outcome.failed(self._tried, error)
+        self._outcome.failed(self._tried, error)
 
     def _close(self, error: Exception | None) -> None:
         inquiry, tried = self._inquiry, self._tried

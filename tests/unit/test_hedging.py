@@ -124,6 +124,33 @@ def test_where_both_fail_the_client_is_told_of_the_last(made, last):
     assert worker.idle()
 
 
+@pytest.mark.parametrize("last", ["a", "b"])
+def test_who_waits_for_a_place_when_both_have_failed_does_so_for_no_longer_than_its_client_says(made, last):
+    worker = made(max_in_flight=1, max_wait_s=30)
+    lane = worker.ask("smart", "x-edge-timeout-ms: 3000")
+    worker.after(LATE_S + 0.1)
+    worker.run(worker.sent("b" if last == "a" else "a").answers, 500, JSON, DOWN)
+    worker.run(worker.sent(last).answers, 500, JSON, DOWN)
+    worker.ask("smart")
+    worker.ask("smart")
+    worker.after(1)
+    assert told(lane) == b""
+    worker.after(2)
+    assert told(lane).startswith(b"HTTP/1.1 504 ")
+
+
+def test_a_part_of_an_error_that_was_for_the_log_does_not_become_the_answer(made):
+    worker, lane = hedged(made)
+    worker.run(worker.sent("a").answers, 500, JSON, DOWN[:9], ends=False)
+    worker.run(worker.sent("b").answers, 500, JSON, DOWN)
+    worker.after(1)
+    assert told(lane) == b""
+    assert worker.count("a") == 2
+    worker.run(worker.sent("a").answers, 200, JSON, ANSWER)
+    assert told(lane).endswith(ANSWER)
+    assert worker.idle()
+
+
 @pytest.mark.parametrize("fails", ["a", "b"])
 def test_the_client_of_a_stream_goes_on_to_hear_when_one_has_failed(made, fails):
     worker, lane = hedged(made, stream=True)
