@@ -6,6 +6,7 @@ import re
 
 from edge.call import Call
 from edge.dialects.estimate import estimate_input
+from edge.guard.reservation import MOST_TOKENS
 from edge.payload import Payload
 
 __all__ = ["expected", "most_output"]
@@ -17,7 +18,7 @@ WHOLE = re.compile(rb"[1-9][0-9]{0,11}")
 
 def expected(call: Call) -> tuple[int, int]:
     """Tokens of input, as they are estimated, and of output: the most that the request lets be written, where it says
-    that; else what the answers under its grant usually have, for each choice.
+    that; else what the answers under its grant usually have, for each choice. Both are at most `MOST_TOKENS`.
     """
     payload, path, quotas = call.payload, call.head.route.upstream, call.grant.quotas
     tokens = estimate_input(path, payload.body)
@@ -26,7 +27,7 @@ def expected(call: Call) -> tuple[int, int]:
     most = most_output(payload)
     if most is None:
         most = (quotas.usual.output if quotas is not None else 0) * (_whole(payload, b"n") or 1)
-    return tokens, most
+    return tokens, min(most, MOST_TOKENS)
 
 
 def most_output(payload: Payload) -> int | None:

@@ -23,6 +23,8 @@ FIRST_GUESS = 500
 """Output tokens of an answer, before any has come: about the mean of the recorded calls (`tests/replay`)."""
 LATEST = 8
 """The mean goes by about so many answers."""
+LONGEST = 1 << 17
+"""No answer counts as longer: about the most that models write at once."""
 
 
 class Quota:
@@ -71,7 +73,7 @@ class Usual:
         self.output = FIRST_GUESS
 
     def note(self, output: int) -> None:
-        self.output += (output - self.output) // LATEST
+        self.output += (min(output, LONGEST) - self.output) // LATEST
 
 
 class Quotas:

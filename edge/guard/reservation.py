@@ -35,8 +35,10 @@ UNKNOWN = "Whether the request is within its limits cannot be looked up now; ask
 DECISIONS = "edge_limit_decisions_total"
 SECOND_NS = 1_000_000_000
 MOST = 10**16
-"""In 1e-12 USD, 10,000 USD: what one request is taken to cost at most."""
+"""In 1e-12 USD, 10,000 USD: what one request is taken to cost at most, and one answer to have cost, whatever its
+provider has counted."""
 MOST_TOKENS = 1 << 40
+"""The same of tokens."""
 LIMITLESS = 1 << 60
 ANSWERED = Used(1, 0, 0, 0)
 
@@ -249,8 +251,8 @@ class Reservation:
     def used(self, usage: Usage, cost: int) -> None:
         """An answer was charged: its tokens, and its cost in 1e-12 USD, -1 where that is not known."""
         counts, quotas = self._counts, self._quotas
-        tokens = tokens_of(usage)
-        output = max(usage.output, 0)
+        tokens, cost = min(tokens_of(usage), MOST_TOKENS), min(cost, MOST)
+        output = min(max(usage.output, 0), tokens)
         counts.book(quotas, Used(0, tokens - output, output, max(cost, 0)))
         if usage.output > 0:
             quotas.usual.note(usage.output)

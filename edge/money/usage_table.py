@@ -17,6 +17,8 @@ ROWS = 4096
 SIZE = 512
 COUNTS = 4
 OTHER = "_other"
+MOST = 1 << 62
+"""No count is above, so that none is more than its word holds."""
 
 # Of a region: its header, of which the words are how many rows are in use, how often one has changed and, in the first,
 # how often writing to the file has begun or ended; its rows. Of a
@@ -82,7 +84,7 @@ class UsageTable:
         words = self._words
         for number, more in enumerate(used):
             if more > 0:
-                words[at + FIRST + number] += more
+                words[at + FIRST + number] = min(words[at + FIRST + number] + more, MOST)
         words[self._base + CHANGES] += 1
 
     def _open(self, row: Row) -> int:

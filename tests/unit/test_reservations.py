@@ -11,8 +11,8 @@ from edge.guard.counts import Counts
 from edge.guard.expected import expected, most_output
 from edge.guard.limits import shared_limits, shared_spend
 from edge.guard.quotas import Quota, Quotas, last_day, quotas_of
-from edge.guard.reservation import ASKED, ENDED, FOLLOWS, HELD, NEW, Reservation, tokens_of
-from edge.hooks import Usage
+from edge.guard.reservation import ASKED, ENDED, FOLLOWS, HELD, MOST_TOKENS, NEW, Reservation, tokens_of
+from edge.hooks import MAX_COUNT, Usage
 from edge.money.pricing import PICO, ModelPrice
 from edge.money.usage_table import UsageTable
 from tests.unit.calls import asked
@@ -334,6 +334,26 @@ def test_a_request_that_says_nothing_is_expected_to_be_answered_as_usual():
     assert 100 <= expected(call)[0] <= 120
     embedding = asked({"model": "m", "input": "x" * 400}, "/v1/embeddings")
     assert expected(embedding)[1] == 0
+
+
+def test_what_nobody_can_write_is_expected_to_be_no_more_than_can_be_counted():
+    call = asked({"model": "m", "messages": [], "max_tokens": 10**12 - 1, "n": 10**12 - 1})
+    assert expected(call)[1] == MOST_TOKENS
+    counting = Counting(budget(5))
+    with pytest.raises(BudgetExceeded):
+        counting.taken(*expected(call))
+
+
+def test_a_count_that_cannot_be_right_is_bounded_and_leaves_the_next_request_alone():
+    counting = Counting(tokens(10**6), budget(1))
+    made = counting.taken(1, 1)
+    for _ in range(2000):
+        made.used(Usage(input=MAX_COUNT, output=MAX_COUNT), MAX_COUNT * 10**9)
+    made.end()
+    assert counting.quotas.usual.output <= 1 << 17
+    assert counting.money(1) == ((1 << 60) / PICO, 0.0)
+    (used,) = counting.counts.usage.unwritten().values()
+    assert (used.output, used.cost) == (2000 * MOST_TOKENS, 1 << 62)
 
 
 def test_all_tokens_count_those_of_the_prompt_cache_too():
