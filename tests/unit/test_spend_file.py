@@ -162,6 +162,22 @@ def test_a_file_that_is_none_is_refused(tmp_path):
         SpendFile(newer).open()
 
 
+def test_a_file_that_cannot_be_used_is_tried_again_without_end(tmp_path):
+    path = tmp_path / "spend.sqlite"
+    path.write_bytes(b"no database" * 1000)
+    looks, first, _ = table()
+    kept = keeper(path, None, looks)
+    first.add(ROW, Used(1, 1, 1, 1))
+    kept.write()
+    before = os.listdir("/proc/self/fd")
+    for _ in range(20):
+        kept.write()
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+    path.unlink()
+    kept.write()
+    assert SpendFile(path).usage(TODAY) == {ROW: Used(1, 1, 1, 1)}
+
+
 def test_a_file_is_one_edge_s(tmp_path):
     path = tmp_path / "spend.sqlite"
     file = SpendFile(path)
