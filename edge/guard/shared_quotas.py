@@ -35,7 +35,15 @@ KEPT_MS = 3_600_000
 ONCE_MS = 900_000
 """So long what was used without being reserved there is known by its name, so that what is sent twice counts once."""
 
-TAKE = b"""
+KEEP = b"""
+local function keep(key, ms)
+  if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, ms) end
+end
+"""
+"""What is kept for others, who may need it for longer, is never kept for a shorter time."""
+TAKE = (
+    KEEP
+    + b"""
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
 local gone = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now, 'LIMIT', 0, 100)
@@ -54,21 +62,24 @@ end
 local total = 0
 if budget >= 0 then
   local spent = tonumber(redis.call('GET', KEYS[2]) or '0')
-  local held = math.max(0, tonumber(redis.call('GET', KEYS[3]) or '0'))
-  total = spent + held + cost
+  local held = tonumber(redis.call('GET', KEYS[3]) or '0')
+  total = spent + math.max(0, held) + cost
   if spent >= budget or spent + cost > budget then return 'budget ' .. string.format('%.0f', spent) end
   if total > budget then return 'crowded ' .. string.format('%.0f', spent) end
-  redis.call('SET', KEYS[3], string.format('%.0f', held))
+  if held < 0 then redis.call('SET', KEYS[3], '0') end
   redis.call('INCRBY', KEYS[3], ARGV[4])
-  redis.call('PEXPIRE', KEYS[3], ARGV[6] + 60000)
+  keep(KEYS[3], ARGV[6] + 60000)
 end
 redis.call('ZADD', KEYS[4], now + ARGV[6] * 1000, ARGV[1])
-redis.call('PEXPIRE', KEYS[4], ARGV[6] + 60000)
+keep(KEYS[4], ARGV[6] + 60000)
 if rate > 0 then redis.call('SET', KEYS[1], string.format('%.0f', tat), 'PX', 3720000) end
 local left = rate > 0 and math.floor((now + 60000000 - tat) * rate / 60000000) or 0
 return 'taken ' .. string.format('%.0f %.0f %.0f', tat, total, left)
 """
-SETTLE = b"""
+)
+SETTLE = (
+    KEEP
+    + b"""
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
 if ARGV[9] == '0' then
@@ -76,7 +87,7 @@ if ARGV[9] == '0' then
   if tonumber(ARGV[2]) > 0 then redis.call('DECRBY', KEYS[3], ARGV[2]) end
 else
   if redis.call('ZADD', KEYS[4], 'NX', now + ARGV[9] * 1000, ARGV[1]) == 0 then return 0 end
-  redis.call('PEXPIRE', KEYS[4], ARGV[9])
+  keep(KEYS[4], tonumber(ARGV[9]))
 end
 local rate = tonumber(ARGV[6])
 if rate > 0 then
@@ -95,6 +106,7 @@ if tonumber(ARGV[7]) > 0 then
 end
 return 1
 """
+)
 MEET = b"""
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)

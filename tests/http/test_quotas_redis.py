@@ -10,6 +10,7 @@ import time
 import httpx2
 import pytest
 
+from edge.guard.shared_quotas import SETTLE, TAKE
 from tests.harness import Edge, running, until
 from tests.http.test_quotas import COST, TOKENS, Provider, alive, ask, asked_by_many, configuration, key, left, lose
 from tests.http.test_quotas import workers_of as workers
@@ -89,6 +90,22 @@ def test_a_cluster_of_three_counts_as_one_server_does(provider, tmp_path):
         print(f"a cluster of 3, {len(statuses)} requests: {admitted} admitted, {admitted * COST:.2f} of 4 USD")
         assert set(statuses) == {200, 429}
         assert 4 * 0.98 <= admitted * COST <= 4
+
+
+def test_what_others_add_does_not_shorten_the_life_of_a_reservation(server):
+    keys = [f"e:{{limit-1}}:{name}" for name in ("tokens", "spent", "held", "taken")]
+    ends_ms = str(int(time.time() + 86400) * 1000)
+
+    def run(script, *words):
+        return server.cli("EVAL", script.decode(), "4", *keys, *words)
+
+    assert run(TAKE, "long:500", "10", "1000", "500", "100000", "3600000").startswith("taken ")
+    assert run(TAKE, "short:5", "10", "1000", "5", "100000", "60000").startswith("taken ")
+    assert int(run(SETTLE, "once:0", "0", "0", "5", "0", "1000", "7", ends_ms, "900000")) == 1
+    for name in keys[2:]:
+        assert int(server.cli("PTTL", name)) > 3_600_000
+    assert int(run(SETTLE, "long:500", "500", "10", "10", "0", "1000", "400", ends_ms, "0")) == 1
+    assert (server.cli("GET", keys[1]).strip(), server.cli("GET", keys[2]).strip()) == ("407", "5")
 
 
 def test_a_killed_worker_s_reservations_expire_and_what_was_spent_stays(provider, server, tmp_path):
