@@ -78,13 +78,15 @@ class Desk:
 
     def deadline(self, inquiry: Inquiry, expired: Callable[[EdgeError], None], upstreams: int) -> Deadline:
         """The clocks of all attempts at an inquiry, for which there are so many `upstreams`."""
-        payload = inquiry.payload
-        deadline = Deadline(self.sweep, inquiry.state.settings.resilience, expired, payload.deadline_ms)
+        payload, client_ms = inquiry.payload, 0
+        if isinstance(inquiry, Call):  # the clients of a flight have clocks of their own
+            client_ms = payload.deadline_ms
+        deadline = Deadline(self.sweep, inquiry.state.settings.resilience, expired, client_ms)
         if inquiry.head.route.counts:
             deadline.for_attempts(False, COUNT_S, upstreams)
         else:
             deadline.for_attempts(payload.stream)
-        if isinstance(inquiry, Call):  # the clients of a flight have clocks of their own
+        if isinstance(inquiry, Call):
             deadline.keep_alive(inquiry)
         return deadline
 

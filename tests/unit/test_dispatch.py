@@ -89,6 +89,23 @@ def test_who_waits_for_a_place_does_so_for_no_longer_than_its_client_says(made):
     assert worker.idle()
 
 
+def test_the_time_that_one_client_gives_is_not_that_of_others_who_share_its_answer(made):
+    worker = made({"a": provider()}, {"smart": {"upstreams": [{"to": "a/m"}], "cache": "all"}})
+    hurried = worker.ask("smart", "x-edge-timeout-ms: 500")
+    other = worker.ask("smart")
+    worker.after(1)
+    assert worker.count("a") == 1
+    assert told(hurried).startswith(b"HTTP/1.1 504 ")
+    assert told(other) == b""
+    worker.run(worker.sent("a").answers, 200, JSON, ANSWER)
+    assert told(other).endswith(ANSWER)
+    last = worker.ask("smart", "x-edge-timeout-ms: 500", max_tokens=7)
+    worker.after(1)
+    assert told(last).startswith(b"HTTP/1.1 504 ")
+    assert not worker.sent("a").open
+    assert worker.idle()
+
+
 def test_the_client_of_a_stream_hears_while_it_waits_for_a_place(made):
     worker = busy(made, stream_keepalive_s=1)
     lane = worker.ask("smart", stream=True)
