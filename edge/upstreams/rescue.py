@@ -129,7 +129,8 @@ class Rescue:
         """
         ledger, before = self._inquiry.ledger, self._before
         if before is not None:
-            ledger.usage = before if ledger.usage is None else before.plus(ledger.usage)
+            if ledger.usage is not before:  # else it was not even asked
+                ledger.usage = before if ledger.usage is None else before.plus(ledger.usage)
             self._before = None
         ledger.rescued = answered
 

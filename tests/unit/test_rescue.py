@@ -75,6 +75,7 @@ def made(monkeypatch):
         settings = {
             "providers": {name: {**provider(), "dialect": dialect} for name, dialect in dialects.items()},
             "models": {"smart": {"strategy": "failover", "upstreams": upstreams}},
+            "translation": {"strict": True},
             "resilience": {"rescue": "text", "breaker": {"failures": 1_000_000}, **resilience},
         }
         workers.append(Timed(settings, monkeypatch))
@@ -306,6 +307,16 @@ def test_nobody_is_asked_beside_it_either(made):
     assert (worker.count("b"), worker.count("c")) == (1, 0)
     worker.run(worker.sent("b").answers, 200, EVENTS, chat(REST, "other"))
     assert text_of("chat", events_of(told(lane))[0]).endswith(" serves on.")
+
+
+def test_one_that_cannot_be_asked_adds_no_tokens(made):
+    worker = made("openai", "anthropic")
+    broken(worker, "chat")
+    worker.run(worker.sent("b").breaks)
+    broken(worker, "chat", logit_bias={"1": 2})
+    assert worker.count("b") == 1
+    first, second = worker.records
+    assert second.usage == first.usage
 
 
 def test_a_client_that_leaves_meanwhile_closes_it(made):
