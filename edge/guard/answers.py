@@ -26,8 +26,14 @@ __all__ = ["Watch"]
 ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
 CUT_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*+(\\(?:u[0-9a-fA-F]{0,3})?)\Z")
 """An escape that has not come to its end."""
-TOGGLE = re.compile(r'\\.|"', re.DOTALL)
-OF_A_NUMBER = frozenset("0123456789.+-eE")
+TOGGLE = re.compile(r'\\.|"|\\\Z', re.DOTALL)
+"""A backslash at the end escapes what comes next."""
+NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+OUTSIDE = re.compile(r"[\s{}\[\],:0-9.eE+-]*|\s*(?:true|false|null)\s*")
+"""What may stand in JSON where no string is."""
+BEFORE = re.compile(r"(?<![\w.+-])-?(?:[0-9][0-9.eE+-]*)?\Z")
+"""The beginning of a number."""
+TAIL = 32
 PROBABILITIES = b'"logprobs"'
 
 _decode = msgspec.json.Decoder().decode
@@ -191,14 +197,33 @@ class _Watched(Filter):
         return new
 
 
+class _Quotes:
+    """``within``: whether JSON that is read piece by piece is in a string. ``tail`` is its end, since that."""
+
+    def __init__(self) -> None:
+        self.within = False
+        self.tail = ""
+        self._cut = ""
+
+    def read(self, text: str) -> None:
+        whole, self._cut = self._cut + text, ""
+        for match in TOGGLE.finditer(whole):
+            if match[0] == '"':
+                self.within = not self.within
+            elif match[0] == "\\":
+                self._cut = match[0]
+        self.tail = (self.tail + text)[-TAIL:]
+
+
 class _InJson(_Watched):
     """A text that is JSON, and is to be JSON afterwards: what stands for a number is a string."""
 
     def __init__(self, watch: Watch, policy: Policy) -> None:
         super().__init__(watch, policy)
         self._cut = ""
-        self._last = ""
-        self._quoted = self._seen = False
+        # The second is of what comes after what the configuration has named has been put out.
+        self._seen = _Quotes()
+        self._passed = _Quotes()
 
     def _begin(self, mask: int) -> StreamScanner:
         return StreamScanner(mask, json=True)
@@ -212,31 +237,26 @@ class _InJson(_Watched):
         return super()._made(ESCAPE.sub(_resolved, text), last)
 
     def _pass(self, text: str) -> None:
-        for match in TOGGLE.finditer(text):
-            if match[0] == '"':
-                self._quoted = not self._quoted
-        if text:
-            self._last = text[-1]
+        self._passed.read(text)
 
     def _see(self, text: str) -> None:
-        for match in TOGGLE.finditer(text):
-            if match[0] == '"':
-                self._seen = not self._seen
+        self._seen.read(text)
 
     def _custom(self, index: int, text: str) -> str | None:
-        if '"' in text or not self._seen:
-            return None  # what is in no string, or in more than one
+        if '"' in text or (not self._seen.within and OUTSIDE.fullmatch(text)):
+            return None  # what is in more than one string, or in none; but for words, which make it no JSON
         return super()._custom(index, text)
 
     def _stand_in(self, kind: int, text: str) -> str | None:
-        if self._quoted:
+        if self._passed.within:
             return super()._stand_in(kind, text)
-        if self._last in OF_A_NUMBER:
+        begun = BEFORE.search(self._passed.tail)
+        if begun and begun[0] and NUMBER.fullmatch(text):
             return None  # a part of a number
         new = super()._stand_in(kind, text)
         if new is None:
             return None
-        self._last = '"'
+        self._passed.read(f'"{new}"')
         return f'"{new}"'
 
 

@@ -38,12 +38,12 @@ class Custom:
         self._pattern = compiled(settings.pattern) if settings.pattern is not None else None
         self._waits = settings.longest if self._pattern is not None else 0
 
-    def spans(self, text: str) -> list[tuple[int, int]]:
-        """Where it stands, in characters."""
+    def spans(self, text: str, at: int = 0) -> list[tuple[int, int]]:
+        """Where it stands from `at` on, in characters."""
         found: list[tuple[int, int]] = []
         for pattern in (self._listed, self._pattern):
             if pattern is not None:
-                found += [match.span() for match in pattern.finditer(text) if match.end() > match.start()]
+                found += [match.span() for match in pattern.finditer(text, at) if match.end() > match.start()]
         return found
 
     def held(self, text: str) -> int:
@@ -67,11 +67,12 @@ class Customs:
         self.told = [each.told.decode() for each in members]
         self._members = [(each, self.names.index(each.name)) for each in members]
 
-    def find(self, text: str) -> list[Found]:
-        """``(start, end, number of its name)``, in characters, in order."""
-        every = [(start, -end, index) for each, index in self._members for start, end in each.spans(text)]
+    def find(self, text: str, at: int = 0) -> list[Found]:
+        """``(start, end, number of its name)``, in characters, in order. What is before `at` is no part of one, and
+        says whether there is a boundary.
+        """
+        every = [(start, -end, index) for each, index in self._members for start, end in each.spans(text, at)]
         found: list[Found] = []
-        at = 0
         for start, end, index in sorted(every):
             if start >= at:
                 found.append((start, -end, index))
@@ -110,9 +111,7 @@ class Pieces:
         certain = size if last else max(skipped, self._customs.held(text))
         made: list[tuple[str, int]] = []
         at = skipped
-        for start, end, index in self._customs.find(text):
-            if start < skipped:
-                continue
+        for start, end, index in self._customs.find(text, skipped):
             if start >= certain:
                 break
             if end == size and not last and size - start < MOST_HELD:

@@ -16,7 +16,11 @@ from edge.errors import UNREADABLE
 
 __all__ = ["Delta", "Events", "Filter", "deltas_of", "is_json"]
 
-EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+EVENT_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+"""Lines end in any of three ways, an event's two last ones in two that need not be the same."""
+COMMENTS = re.compile(rb"(?::[^\r\n]*+(?:\r\n|\n|\r|\Z))++")
+BOM = b"\xef\xbb\xbf"
+BLANK = b"\n\n"
 LINES = re.compile(r"(\r\n|\n|\r)")
 TEXTS = ("content", "refusal", "reasoning_content", "reasoning")
 """Of a delta in Chat Completions."""
@@ -60,6 +64,7 @@ class Events:
     def __init__(self) -> None:
         self.over = False
         self._waiting = b""
+        self._begun = False
         self._texts: dict[Channel, _Text] = {}
 
     # Who it is for says what is done.
@@ -84,9 +89,12 @@ class Events:
 
     def feed(self, data: bytes) -> bytes:
         """What of it can go out: whole events."""
-        if data.startswith(b":") and not self._waiting and not EVENT_END.search(data):
-            return data  # a comment, which no blank line need follow
+        if not self._waiting and COMMENTS.fullmatch(data):
+            return data  # which no blank line need follow
         data = self._waiting + data
+        if not self._begun and len(data) >= len(BOM):
+            self._begun = True
+            data = data.removeprefix(BOM)  # clients leave it out too: what comes after it is a line as any
         parts: list[bytes] = []
         at = 0
         for match in EVENT_END.finditer(data):
@@ -99,8 +107,11 @@ class Events:
 
     def end(self) -> bytes:
         data, self._waiting = self._waiting, b""
+        if self.over or not data:
+            return self._let_go(ALL)
+        last = self._event(data + BLANK)  # no blank line need follow the last event, which is one all the same
         rest = self._let_go(ALL)
-        return rest if self.over else rest + data
+        return last + rest if rest or self.over else last.removesuffix(BLANK)
 
     def _event(self, event: bytes) -> bytes:
         if not self._texts and self.passes(event):

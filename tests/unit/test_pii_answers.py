@@ -238,3 +238,68 @@ def test_what_is_cut_off_is_told_as_far_as_it_is_sure():
     made = watch()
     told = made.feed(chunk(content="to alice@example.com")) + made.feed(b'data: {"choices"') + made.end()
     assert joined(told.rpartition(b"data: ")[0], "chat") == "to [EMAIL]"
+
+
+def told_of(made, *parts):
+    return b"".join([*(made.feed(part) for part in parts), made.end()])
+
+
+ENDS = [b"\n", b"\r", b"\r\n"]
+
+
+@pytest.mark.parametrize("first", ENDS)
+@pytest.mark.parametrize("second", ENDS)
+def test_an_event_ends_with_two_ends_of_lines_of_any_kind(first, second):
+    if (first, second) == (b"\r", b"\n"):
+        pytest.skip("that is one")
+    said = [chunk(content=f"It is {EMAIL} ").removesuffix(b"\n\n"), chunk(content="and on. ").removesuffix(b"\n\n")]
+    made = watch()
+    parts = [made.feed(part + first + second) for part in said]
+    assert joined(parts[0], "chat") == "It is [EMAIL] ", "nothing waits for the end of the stream"
+    assert joined(b"".join([*parts, made.end()]).replace(b"\r", b"\n"), "chat") == "It is [EMAIL] and on. "
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+@pytest.mark.parametrize("finish", [None, "stop"])
+@pytest.mark.parametrize("before", [b"", b": ping\n"])
+def test_the_last_event_needs_no_blank_line(end, finish, before):
+    last = chunk(finish=finish, content=f"It is {EMAIL}").removesuffix(b"\n\n") + end
+    made = told_of(watch(), chunk(content="Well. "), before + last)
+    assert joined(made, "chat") == "Well. It is [EMAIL]"
+    plain = chunk(finish=finish, content="It is it. ").removesuffix(b"\n\n") + end
+    assert told_of(watch(), plain) == plain
+
+
+def test_a_mark_of_the_byte_order_hides_nothing():
+    assert EMAIL.encode() not in told_of(
+        watch(), b"\xef\xbb\xbf" + chunk(content=f"It is {EMAIL} "), chunk(finish="stop")
+    )
+
+
+def test_a_comment_hides_no_event_that_comes_with_it():
+    made = watch()
+    assert made.feed(b": ping\n") == b": ping\n"
+    assert EMAIL.encode() not in told_of(made, b": ping\n" + chunk(content=f"It is {EMAIL} ")[:-2], b"\n\n")
+
+
+@pytest.mark.parametrize("value", [EMAIL, CARD, IP, "4111-1111-1111-1111"])
+@pytest.mark.parametrize("before", ["{tel -", "{v. ", "{E.", "{", "{e ", "[{tel.-"])
+def test_a_text_that_only_begins_as_json_does_hides_nothing(value, before):
+    made = joined(told_of(watch(), chunk(content=f"{before}{value} it is"), chunk(finish="stop")), "chat")
+    whole_made = json.loads(whole({"choices": [{"message": {"content": f"{before}{value} it is"}}]})[0])
+    if value not in whole_made["choices"][0]["message"]["content"]:
+        assert value not in made
+
+
+def test_a_part_of_a_number_in_json_is_left_alone():
+    text = '{"a": -4111111111111111, "b": 1.4111111111111111, "c": [12e4111111111111111]}'
+    assert joined(told_of(watch(), chunk(content=text), chunk(finish="stop")), "chat") == text
+
+
+@pytest.mark.parametrize("end", ["\n\n", ""])
+def test_nothing_comes_after_a_blocked_value(end):
+    made = watch("block")
+    later = chunk(content="and on. ").decode().removesuffix("\n\n") + end
+    told = told_of(made, chunk(content=f"It is {EMAIL} ") + later.encode())
+    assert made.over
+    assert joined(told, "chat") in ("", "It is ")

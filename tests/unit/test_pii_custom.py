@@ -141,6 +141,33 @@ def test_a_pattern_in_any_split(text, cuts):
     assert [part for part, index in found if index >= 0] == [text[start:end] for start, end, _ in customs.find(text)]
 
 
+@pytest.mark.parametrize("cut", range(1, 8))
+def test_a_match_that_adjoins_one_before_it_is_found_in_any_split(re2, cut):
+    customs = customs_of([config.PiiCustom(name="digits", pattern="[0-9]{4}", longest=4)], {})
+    pieces = Pieces(customs)
+    text = "12345678"
+    made = [*pieces.feed(text[:cut], False), *pieces.feed(text[cut:], False), *pieces.feed("", True)]
+    assert [part for part, index in made if index == 0] == ["1234", "5678"]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 200])
+def test_escaped_quotes_in_arguments_do_not_hide_what_comes_after_them(re2, size):
+    text = json.dumps({"size": 'a 5" pipe', "a\\": "by EMP-1234 and EMP-5678", "b": "EMP-9999"})
+    made = Watch(policy("mask", EMPLOYEE))
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    told = b"".join([*(made.feed(event) for event in DIALECTS["calls"](pieces)), made.end()])
+    assert json.loads(joined(told, "calls")) == {
+        "size": 'a 5" pipe', "a\\": "by [EMPLOYEE] and [EMPLOYEE]", "b": "[EMPLOYEE]"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["{Bluebird} is Bluebird.", "{ Bluebird", '["Bluebird", Bluebird'])
+def test_a_text_that_only_begins_as_json_does_hides_nothing(text):
+    made = Watch(policy())
+    told = b"".join([*(made.feed(event) for event in DIALECTS["chat"]([text])), made.end()])
+    assert joined(told, "chat") == text.replace("Bluebird", "[PROJECT]")
+
+
 def test_no_more_waits_than_may_go_on():
     pieces = Pieces(customs_of([PROJECT], {}))
     assert pieces.feed("see Blueb", False) == [("see ", -1)]
