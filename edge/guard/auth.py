@@ -35,7 +35,7 @@ from edge.routes import MODEL, OTHER, ROUTES
 if TYPE_CHECKING:
     from edge.guard.tokens import Tokens
 
-__all__ = ["ANYONE", "Auth", "Key", "new_key"]
+__all__ = ["ANYONE", "OF_TOKENS", "Auth", "Key", "new_key"]
 
 MIN_TOKEN = 16
 MAX_TOKEN = 4096
@@ -44,6 +44,8 @@ MAX_SAID = 256
 """Bytes of an Authorization that is remembered: who has a key could pad it with blanks."""
 HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 FOREVER = float("inf")
+OF_TOKENS = "jwt:"
+"""What the id of a key begins with that is a token's; that of a configured one has no colon."""
 ALPHABET = string.ascii_letters + string.digits
 
 
@@ -115,7 +117,8 @@ class Auth:
         self.loopback_only = loopback_only
         self._table = KeyTable.of(settings.keys) if keys is None else keys
         self._known: dict[bytes, Key] = {}
-        # By the Authorization that is the only credential of a head: of valid keys alone.
+        # By the Authorization that is the only credential of a head: of valid keys alone, and of no tokens, which
+        # `Tokens` forgets when the keys of their issuer change.
         self._said: Memo[bytes | None, Key] = Memo()
 
     def key_of(self, digest: bytes) -> Key | None:
@@ -159,7 +162,7 @@ class Auth:
                 key = other
             elif other is not None and other.tenant != key.tenant:
                 raise ConflictingCredentials
-        if key is not None and alone:
+        if key is not None and alone and not key.id.startswith(OF_TOKENS):
             self._said.keep(said, key)
         return key
 

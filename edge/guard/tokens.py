@@ -17,7 +17,7 @@ import msgspec
 
 from edge import config
 from edge.config.file import ConfigError
-from edge.guard.auth import FOREVER, Key, pattern
+from edge.guard.auth import FOREVER, OF_TOKENS, Key, pattern
 from edge.memo import Memo
 
 __all__ = ["IssuerKeys", "Tokens"]
@@ -193,13 +193,13 @@ class Tokens:
             models = tuple(said)
         told = json.dumps([tenant, models]).encode()
         return Key(
-            f"jwt:{who}",
+            f"{OF_TOKENS}{who}",
             tenant,
             None if models is None else tuple([pattern(each) for each in models]),
             admin=False,
             begins=float(begins),
             ends=min(float(ends), FOREVER),
-            rights=f"jwt:{who}:{sha256(told).hexdigest()}",
+            rights=f"{OF_TOKENS}{who}:{sha256(told).hexdigest()}",
         )
 
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from edge import config
-from edge.guard.auth import Auth, new_key
+from edge.guard.auth import MAX_SAID, Auth, new_key
 from edge.guard.tokens import SOONER_S, IssuerKeys, Tokens
 from tests.unit.calls import asked
 
@@ -226,6 +226,20 @@ def test_another_set_of_keys_takes_the_place_of_the_first_and_forgets_what_that_
         with pytest.raises(ValueError):  # noqa: PT011 - whatever it says
             tokens.take(bad)
     assert identify(auth, signed(key=OTHER_RSA)) is not None, "those before stay"
+
+
+def test_a_short_token_too_is_forgotten_with_the_key_that_signed_it(clock):
+    """One that is short enough for its header to be remembered as those of keys are."""
+    settings = config.Jwt(issuer="https://i", audience="a", jwks_url="https://x/y")
+    tokens = Tokens(settings, IssuerKeys(document(described(ED_KEY, "k", OKPAlgorithm))))
+    auth = Auth(config.Auth(jwt=settings), tokens=tokens, clock=clock)
+    claims = {"iss": "https://i", "aud": "a", "sub": "u", "exp": NOW + 60}
+    token = jwt.encode(claims, ED_KEY, "EdDSA", headers={"kid": "k", "typ": None})
+    assert len(token) < MAX_SAID - len("Bearer ")
+    assert identify(auth, token) is not None
+    assert identify(auth, token) is not None
+    tokens.take(document(described(ed25519.Ed25519PrivateKey.generate(), "k", OKPAlgorithm)))
+    assert identify(auth, token) is None
 
 
 def test_an_unknown_key_id_has_the_keys_fetched_once_however_often_it_comes(auth, tokens):
