@@ -21,10 +21,12 @@ from edge.errors import (
     AdminRequired,
     ClientClosedRequest,
     EdgeError,
+    Headers,
     RequestTooLarge,
     ShuttingDown,
 )
 from edge.gateway import Load
+from edge.head import Head, varying_of
 from edge.routes import PROBES, UNKNOWN, Match, match
 from edge.server.access import PUBLIC
 from edge.server.asgi_call import AsgiCall, Send
@@ -227,6 +229,15 @@ class EdgeApplication:
             await call.drain()
             return False
         return True
+
+    def administers(self, headers: Headers) -> bool:
+        """Whether who has sent these is an admin now; without keys, whoever was let in."""
+        auth = self.gateway.state.auth
+        try:
+            key = auth.identify(Head(Match(UNKNOWN, "openai"), "GET", b"/", b"", headers), varying_of(headers))
+        except EdgeError:
+            return False
+        return key is not None and (auth.open or key.admin)
 
     async def start(self, _: Application) -> None:
         self.logs.start()

@@ -12,7 +12,7 @@ from blacksheep import Application, Content, Request, Response, Router, Streamed
 from edge import __version__
 from edge._fast import COMPILED
 from edge.dialects import openai
-from edge.errors import EdgeError, UnsupportedRoute
+from edge.errors import EdgeError, Headers, UnsupportedRoute
 from edge.routes import EXISTING
 from edge.server.access import ACCESS, ALIVE, PAGES, READY, SAFE, STATIC
 from edge.server.admin_page import FILES, PAGE, POLICY
@@ -52,6 +52,10 @@ class Front(Protocol):
     draining: bool
     levels: Levels
     changes: Changes
+
+    def administers(self, headers: Headers) -> bool:
+        """Whether who has sent these is an admin now, since keys change while an answer goes on."""
+        ...
 
     async def start(self, _: Application) -> None: ...
 
@@ -116,9 +120,11 @@ def build_pages(front: Front, edge: Edge) -> Application:
         return json_response(200, await live.state())
 
     async def events(request: Request) -> Response:
+        sent = [(name.lower(), value) for name, value in request.headers]
+
         async def told() -> AsyncIterator[bytes]:
             async for event in live.events():
-                if await request.is_disconnected():
+                if await request.is_disconnected() or not front.administers(sent):
                     return
                 yield event
 
