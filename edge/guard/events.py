@@ -22,15 +22,20 @@ COMMENTS = re.compile(rb"(?::[^\r\n]*+(?:\r\n|\n|\r|\Z))++")
 BOM = b"\xef\xbb\xbf"
 BLANK = b"\n\n"
 LINES = re.compile(r"(\r\n|\n|\r)")
-TEXTS = ("content", "refusal", "reasoning_content", "reasoning")
-"""Of a delta in Chat Completions."""
+TEXTS = frozenset(
+    {"content", "refusal", "reasoning_content", "reasoning", "text", "summary", "transcript", "input", "arguments"}
+)
+"""Keys of pieces in a delta of Chat Completions, wherever in it they are: a content may be a list of parts."""
+DEEPEST = 6
+Path = tuple[Any, ...]
+"""Keys in a delta, and for an element of a list the key of that, the element's index, or else its type."""
 GO_ON = frozenset({"ping", "keepalive", "message_start", "content_block_start", "content_block_delta"})
 GOING_ON = (".delta", ".added", ".created", ".queued", ".in_progress")
 """Events by whose type, or its end, texts may go on after them."""
 ALL = object()
 """In place of the index of a choice, a block or an item: any."""
 Channel = tuple[object, ...]
-"""A text: its key or its event's type, the index of its choice, block or item, and what else tells it from others."""
+"""A text: its key, path or its event's type, the index of its choice, block or item, and what else tells it apart."""
 Delta = tuple[dict[str, Any], str, Channel, bool | None, bool]
 """A piece: the object it is in and its key there; its text; whether that is JSON, None for unknown; if it ends here."""
 
@@ -220,14 +225,24 @@ def _of_choice(choice: dict[str, Any]) -> Iterator[Delta]:
         yield choice, "text", ("text", index), None, last
     if not isinstance(delta, dict):
         return
-    for key in TEXTS:
-        if isinstance(delta.get(key), str):
-            yield delta, key, (key, index), None, last
-    calls = delta.get("tool_calls")
-    for call in [*(calls if isinstance(calls, list) else ()), {"function": delta.get("function_call")}]:
-        function = call.get("function") if isinstance(call, dict) else None
-        if isinstance(function, dict) and isinstance(function.get("arguments"), str):
-            yield function, "arguments", ("arguments", index, call.get("index")), True, last
+    yield from _of_delta(delta, (), index, last)
+
+
+def _of_delta(holder: dict[str, Any], path: Path, index: object, last: bool) -> Iterator[Delta]:
+    for key, value in holder.items():
+        if isinstance(value, str):
+            if key in TEXTS:
+                yield holder, key, ((*path, key), index), True if key == "arguments" else None, last
+        elif len(path) >= DEEPEST:
+            continue
+        elif isinstance(value, dict):
+            yield from _of_delta(value, (*path, key), index, last)
+        elif isinstance(value, list):
+            for each in value:
+                if isinstance(each, dict):
+                    number = each.get("index")
+                    step = (key, number, each.get("type") if number is None else None)
+                    yield from _of_delta(each, (*path, step), index, last)
 
 
 def _only(told: dict[str, Any], channel: Channel, text: str) -> dict[str, Any]:
@@ -238,15 +253,20 @@ def _only(told: dict[str, Any], channel: Channel, text: str) -> dict[str, Any]:
         if "logprobs" in told:
             told["logprobs"] = []
         return told
-    name, index, *call = channel
-    key = str(name)
+    name, index = channel
     choice: dict[str, Any] = {"index": index, "finish_reason": None}
-    if key == "text":
-        choice["text"] = text
-    elif call and call[0] is not None:
-        choice["delta"] = {"tool_calls": [{"index": call[0], "function": {"arguments": text}}]}
+    if isinstance(name, tuple):
+        made: Any = text
+        for step in reversed(name):
+            if isinstance(step, str):
+                made = {step: made}
+            else:
+                key, number, kind = step
+                of_it = {"index": number} if number is not None else {} if kind is None else {"type": kind}
+                made = {key: [of_it | made]}
+        choice["delta"] = made
     else:
-        choice["delta"] = {"function_call": {"arguments": text}} if call else {key: text}
+        choice["text"] = text
     told.pop("usage", None)
     return {**told, "choices": [choice]}
 

@@ -303,3 +303,36 @@ def test_nothing_comes_after_a_blocked_value(end):
     told = told_of(made, chunk(content=f"It is {EMAIL} ") + later.encode())
     assert made.over
     assert joined(told, "chat") in ("", "It is ")
+
+
+SHAPES = {
+    "sound": lambda text: {"audio": {"id": "a", "transcript": text}},
+    "parts": lambda text: {"content": [{"type": "text", "text": text}]},
+    "thinking in parts": lambda text: {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": text}]}]},
+    "details of reasoning": lambda text: {"reasoning_details": [{"type": "reasoning.text", "index": 0, "text": text}]},
+    "a tool's text": lambda text: {"tool_calls": [{"index": 1, "custom": {"input": text}}]},
+    "a function's arguments": lambda text: {"function_call": {"arguments": text}},
+}
+
+
+def texts_of(value):
+    if isinstance(value, str):
+        return value
+    parts = value.values() if isinstance(value, dict) else value
+    return "".join(texts_of(part) for part in parts if isinstance(part, (str, dict, list)))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("cut", [1, 5, 14])
+def test_a_value_that_is_split_is_found_in_all_that_a_delta_may_have(shape, cut):
+    pieces = [EMAIL[:cut], EMAIL[cut:]]
+    stream = told_of(watch(), *[chunk(**SHAPES[shape](piece)) for piece in pieces], chunk(finish="stop"))
+    told = [choice["delta"] for each in data_of(stream) for choice in each["choices"]]
+    assert [texts_of(each) for each in told if texts_of(each)][-1].strip('"').endswith("[EMAIL]")
+    assert EMAIL[cut:] not in stream.decode()
+    if cut > 1:
+        assert EMAIL[:cut] not in stream.decode()
+    written = [each for each in told if "[EMAIL]" in texts_of(each)]
+    expected = SHAPES[shape]("[EMAIL]")
+    expected.get("audio", {}).pop("id", None)
+    assert written[-1].keys() == expected.keys()
