@@ -60,7 +60,7 @@ def usage_of(gateway: Gateway, query: bytes | None) -> Usage:
     """
     asked = dict(parse_qsl((query or b"").decode("latin-1")))
     days = asked.get("days", "1")
-    if not days.isascii() or not days.isdigit() or not 1 <= int(days) <= MAX_DAYS:
+    if len(days) > 3 or not days.isascii() or not days.isdigit() or not 1 <= int(days) <= MAX_DAYS:
         raise InvalidRequest(f"'days' is a number from 1 to {MAX_DAYS}.", param="days")
     by = asked.get("by", ",".join(FIELDS)).split(",")
     if not set(by) <= set(FIELDS):
