@@ -18,7 +18,7 @@
         ModelNotFound             404 model_not_found
         UnsupportedRoute          404 unsupported_route (400 where the route exists, but not for this model)
         MethodNotAllowed          405 method_not_allowed
-        InvalidHTTP               400 invalid_http (405 for CONNECT)
+        InvalidHTTP               400 invalid_http (405 for CONNECT, 501 for a coding)
         RequestTimeout            408 request_timeout
         RequestTooLarge           413 request_too_large
         TargetTooLong             414 target_too_long

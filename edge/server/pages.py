@@ -12,7 +12,7 @@ from blacksheep import Application, Content, Request, Response, Router, Streamed
 from edge import __version__
 from edge._fast import COMPILED
 from edge.dialects import openai
-from edge.errors import EdgeError, Headers, UnsupportedRoute
+from edge.errors import EdgeError, Headers, MethodNotAllowed, UnsupportedRoute
 from edge.routes import EXISTING
 from edge.server.access import ACCESS, ALIVE, PAGES, READY, SAFE, STATIC
 from edge.server.admin_page import FILES, PAGE, POLICY
@@ -136,7 +136,9 @@ def build_pages(front: Front, edge: Edge) -> Application:
     async def described() -> Response:
         return Response(200, content=Content(b"application/json", about.json()))
 
-    async def unknown(_: Request) -> Response:
+    async def unknown(request: Request) -> Response:
+        if request.path in ACCESS:
+            return refusal(MethodNotAllowed(", ".join(ACCESS[request.path][0])))
         error = UnsupportedRoute(f"This route does not exist. There are: {EXISTING}, {PAGES}.")
         return refusal(error)
 
@@ -214,7 +216,7 @@ def options(methods: tuple[str, ...]) -> Callable[[], Awaitable[Response]]:
 
 
 def refusal(error: EdgeError) -> Response:
-    return Response(error.status, content=Content(b"application/json", openai.error_body(error)))
+    return Response(error.status, error.headers, Content(b"application/json", openai.error_body(error)))
 
 
 def json_response(status: int, data: Any) -> Response:

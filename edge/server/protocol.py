@@ -35,7 +35,16 @@ from edge.server.patience import (
     REQUEST_LINE,
 )
 from edge.server.refusal import cause_of, refusal
-from edge.server.request_head import MAX_HEAD, MAX_HEADERS, MAX_TARGET, check_size, check_target, checked_host, scan
+from edge.server.request_head import (
+    MAX_HEAD,
+    MAX_HEADERS,
+    MAX_TARGET,
+    check_coding,
+    check_size,
+    check_target,
+    checked_host,
+    scan,
+)
 from edge.server.turn import Turn
 from edge.server.turns import Turns
 from edge.server.upgrade import without_upgrade
@@ -231,6 +240,8 @@ class EdgeProtocol(Turns):
             hosts = sum(name == b"host" for name, _ in headers)
             if hosts > 1 or (hosts == 0 and version == "1.1"):
                 raise InvalidHTTP("A request names exactly one host.")
+        if b"transfer-encoding" in index:
+            check_coding(headers)
         if host is not None and host != self._good_host:
             self._good_host = checked_host(host)
         self.method = parser.get_method()

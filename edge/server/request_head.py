@@ -13,6 +13,7 @@ __all__ = [
     "MAX_HEAD",
     "MAX_HEADERS",
     "MAX_TARGET",
+    "check_coding",
     "check_size",
     "check_target",
     "checked_host",
@@ -26,7 +27,8 @@ HEAD = RequestHead(MAX_HEADERS, MAX_HEAD, MAX_TARGET)
 """What was read is asked for at once, so that one serves all connections."""
 HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(:[0-9]{1,5})?")
 """RFC 9110, section 7.2: a host and a port, and nothing that could be read as either twice."""
-TARGET = re.compile(rb"(/|https?://)[\x21-\x7e]*")
+TARGET = re.compile(rb"(/|https?://)[\x21\x22\x24-\x7e]*")
+"""RFC 9112, section 3.2: in the origin or the absolute form, which have no fragment."""
 
 
 def scan(data: bytes) -> tuple[bytes, bytes, Headers, int, int] | None:
@@ -43,6 +45,15 @@ def check_target(target: bytes, method: bytes) -> None:
     """Raises InvalidHTTP. RFC 9112, section 3.2.4: the asterisk is a target of OPTIONS alone."""
     if not TARGET.fullmatch(target) and (target != b"*" or method != b"OPTIONS"):
         raise InvalidHTTP("The request's target has a form that is not answered.")
+
+
+def check_coding(headers: Headers) -> None:
+    """Raises InvalidHTTP. Chunks are the only coding of a body (RFC 9112, section 6.1: 501 for others): who passed over
+    another could see its end elsewhere than a proxy before us did.
+    """
+    codings = [value for name, value in headers if name == b"transfer-encoding"]
+    if len(codings) > 1 or codings[0].strip(b" \t").lower() != b"chunked":
+        raise InvalidHTTP("No transfer coding but chunked is known here.", status=501)
 
 
 def checked_host(host: bytes) -> bytes:
