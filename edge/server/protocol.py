@@ -293,7 +293,8 @@ class EdgeProtocol(Turns):
 
     def refuse(self, error: EdgeError) -> None:
         """Answer with an error, after the answers that are due before it, and close."""
-        self._refusal = refusal(error, self._collector.fields if self._in_head else self.headers, self.url)
+        asked = self._collector.fields if self._in_head else self.headers
+        self._refusal = refusal(error, asked, self.url, self.server_state.default_headers)
         broken = self._reading
         if broken is not None:
             # The request whose body will never be whole.

@@ -23,14 +23,16 @@ PHRASES = {
 }
 
 
-def refusal(error: EdgeError, headers: Headers | None, target: bytes) -> bytes:
-    """The whole answer, in the dialect of the client as far as `headers` and `target`, which may be cut, tell it."""
+def refusal(error: EdgeError, headers: Headers | None, target: bytes, own: Headers) -> bytes:
+    """The whole answer, in the dialect of the client as far as `headers` and `target`, which may be cut, tell it; with
+    the server's `own` fields, of which the date is one (RFC 9110, section 6.6.1).
+    """
     of_anthropic = any(name == b"anthropic-version" for name, _ in headers or ())
     if of_anthropic or target.startswith(b"/anthropic"):
         body = anthropic.error_body(error, "")
     else:
         body = openai.error_body(error)
-    more = b"".join(b"%b: %b\r\n" % field for field in error.headers)
+    more = b"".join(b"%b: %b\r\n" % field for field in (*own, *error.headers))
     head = b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%bconnection: close\r\n\r\n"
     return head % (error.status, PHRASES.get(error.status, b"Refused"), len(body), more) + body
 

@@ -84,7 +84,7 @@ def played(edge: Edge, upstream: Canned, row: Row) -> list[str]:
                     wrong.append(f"answered with {status} {body[:120]!r}")
                 if status >= 400 and method != b"HEAD" and "error" not in json.loads(body):
                     wrong.append(f"the error is not told: {body[:120]!r}")
-                needed = (*(row.fields if not number else ()), *(("date",) if status < 400 else ()))
+                needed = (*(row.fields if not number else ()), *(("date",) if status < 500 else ()))
                 wrong += [f"without {name}" for name in needed if name not in headers]
                 if row.then == "closes" and headers.get("connection") != "close" and b"HTTP/1.0" not in row.request:
                     wrong.append("it is not said that the connection closes")
