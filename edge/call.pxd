@@ -6,6 +6,7 @@ from edge.inquiry cimport Inquiry
 
 cdef class Call(Inquiry):
     cdef public str peer
+    cdef public tuple certificate
     cdef public bytes body
     cdef public double received_at
     # What the stages find out.

@@ -37,8 +37,8 @@ class Errand(Protocol):
 
 
 class Call(Inquiry):
-    """``peer`` is the client's address or "", ``received_at`` a reading of ``time.perf_counter()`` at the end of the
-    head, ``body`` what has come of its body.
+    """``peer`` is the client's address or "", ``certificate`` the `credentials_of` what it has shown, ``received_at`` a
+    reading of ``time.perf_counter()`` at the end of the head, ``body`` what has come of its body.
 
     ``unseen`` is the work that is left of looking its body through. ``pii`` says what was found in it
     (``email=2,card=1``). ``errand`` is what is under way for it, and ``answered`` is called when it is over, with what
@@ -57,6 +57,7 @@ class Call(Inquiry):
             request_id = getrandbits(128).to_bytes(16, "big").hex()
         self.asks(head, varying, request_id, state, state.nobody, UNREAD, state.nothing)
         self.peer = peer
+        self.certificate: tuple[bytes, ...] = ()
         self.received_at = received_at
         self.body = b""
         self.lease: Lease | None = None

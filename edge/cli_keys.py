@@ -137,7 +137,7 @@ def revoke(key_id: str, file: str | None, path: str | None, old: bool) -> None:
         gone = keys.revoke(target, key_id, old=old)
     except (keys.KeysError, OSError, ValueError) as error:
         raise done(error, target) from None
-    click.echo(f"revoked {gone} digest{'s' if gone != 1 else ''} of {key_id} in {target}. {WRITTEN}")
+    click.echo(f"revoked {gone} credential{'s' if gone != 1 else ''} of {key_id} in {target}. {WRITTEN}")
 
 
 @key.command("list")

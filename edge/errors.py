@@ -159,7 +159,7 @@ class InvalidApiKey(ClientError):
 class ConflictingCredentials(ClientError):
     code = "conflicting_credentials"
     kind = "client_auth"
-    message = "Two valid API keys of different owners were given, in 'Authorization' and in 'x-api-key'. Send one."
+    message = "Valid credentials of different owners were given, as keys or as the connection's certificate. Send one."
     fixed = ((b"x-should-retry", b"false"),)
 
 

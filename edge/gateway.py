@@ -130,7 +130,7 @@ class Gateway:
         try:
             # A browser asks for the methods without a key.
             if not head.asks_methods or state.auth.open:
-                key = state.auth.identify(head, call.varying)
+                key = state.auth.identify(head, call.varying, call.certificate)
                 if key is None:
                     self.refuse(call, self.no_key(call))
                     return
@@ -209,7 +209,7 @@ class Gateway:
 
     def _identify_anew(self, call: Call) -> None:
         """Keys have changed while a body came, which may take minutes. Raises InvalidApiKey where it has none now."""
-        key = self.state.auth.identify(call.head, call.varying)
+        key = self.state.auth.identify(call.head, call.varying, call.certificate)
         if key is None or key.id != call.key.id:
             raise InvalidApiKey
 

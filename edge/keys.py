@@ -66,22 +66,24 @@ def rotate(path: str, key_id: str) -> str:
     token, digest = new_key(key_id)
     with editing(path) as keys:
         place = _place(keys, key_id)
-        keys[place] = msgspec.structs.replace(keys[place], digests=[keys[place].digests[-1], digest])
+        keys[place] = msgspec.structs.replace(keys[place], digests=[*keys[place].digests[-1:], digest])
     return token
 
 
 def revoke(path: str, key_id: str, *, old: bool = False) -> int:
-    """Let a key hold no more, or of a key that was rotated the one before; how many digests are gone.
+    """Let a key hold no more, or of a key that was rotated the one before; how many digests and names of
+    certificates are gone.
 
     Raises KeysError, OSError, ValueError.
     """
     with editing(path) as keys:
         place = _place(keys, key_id)
-        digests = keys[place].digests
+        key = keys[place]
+        digests = key.digests
         if not old:
             del keys[place]
-            return len(digests)
-        if len(digests) == 1:
+            return len(digests) + len(key.certificates or ())
+        if len(digests) < 2:
             raise KeysError(f"the key '{key_id}' has not been rotated: without --old it is revoked whole")
         keys[place] = msgspec.structs.replace(keys[place], digests=digests[-1:])
         return 1
@@ -100,7 +102,7 @@ def known(keys: list[config.Key], now: datetime) -> Iterator[Known]:
             key.id,
             key.tenant or key.id,
             "expired" if late else "not yet" if early else "active",
-            [digest[:SHOWN] for digest in key.digests],
+            [*[digest[:SHOWN] for digest in key.digests], *(key.certificates or ())],
             _shown(key.not_before),
             _shown(key.expires),
             key.admin,

@@ -27,6 +27,14 @@ Digest = Annotated[
     ),
 ]
 
+CertificateName = Annotated[
+    str,
+    Meta(
+        pattern=r"^(subject|DNS|URI|email|IP):[^\x00-\x1f\x7f]{1,1024}$(?!\n)",
+        description="a name that a certificate has: 'DNS:', 'URI:', 'email:', 'IP:' or 'subject:' and what it is",
+    ),
+]
+
 
 DEFAULT_MODELS: dict[str, tuple[str, ...]] = {
     "openai": (
@@ -166,7 +174,8 @@ RouteName = Literal[
 class Key(Settings, frozen=True, kw_only=True):
     id: Name
     tenant: str = ""
-    digests: Annotated[list[Digest], Meta(min_length=1, max_length=2)]
+    digests: Annotated[list[Digest], Meta(max_length=2)] = field(default_factory=list)
+    certificates: Annotated[list[CertificateName], Meta(min_length=1, max_length=16)] | None = None
     not_before: Instant | None = None
     expires: Instant | None = None
     models: list[str] | None = None

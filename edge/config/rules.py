@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
+from edge.certificates import normal
 from edge.config.model import (
     Config,
     Jwt,
@@ -165,7 +166,18 @@ def _auth_problems(config: Config, insecure: bool) -> list[Problem]:
         found += _jwt_problems(auth.jwt)
     ids: set[str] = set()
     digests: set[str] = set()
+    names: set[str] = set()
+    verified = config.server.tls is not None and config.server.tls.client_ca is not None
     for index, key in enumerate(auth.keys):
+        if not key.digests and not key.certificates:
+            found.append((("auth", "keys", index), "has neither 'digests' nor 'certificates': nobody could be it"))
+        if key.certificates and not verified:
+            what = "needs 'server.tls.client_ca': without it nobody has to show a certificate"
+            found.append((("auth", "keys", index, "certificates"), what))
+        for position, name in enumerate(map(normal, key.certificates or ())):
+            if name in names:
+                found.append((("auth", "keys", index, "certificates", position), "this name is used twice"))
+            names.add(name)
         if key.id in ids:
             found.append((("auth", "keys", index, "id"), f"'{key.id}' is used twice"))
         ids.add(key.id)

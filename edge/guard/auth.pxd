@@ -11,7 +11,9 @@ cdef class Auth:
     cdef readonly object tokens
 
     cpdef object key_of(self, bytes digest)
-    cpdef object identify(self, Head head, dict varying)
+    cpdef object identify(self, Head head, dict varying, tuple certificate)
+    cdef object _certified(self, tuple certificate)
+    cdef object _said_by(self, Head head, dict varying)
     cdef object _find(self, bytes token)
     cdef bint _holds(self, object key) except? -1
     cpdef check_open(self, Head head)

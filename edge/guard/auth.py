@@ -139,16 +139,38 @@ class Auth:
         entry = self._table.named(key_id)
         return None if entry is None else key_from(entry)
 
-    def identify(self, head: Head, varying: Varying) -> Key | None:
-        """Whose request this is, from its head alone; None where it has no valid key.
+    def identify(self, head: Head, varying: Varying, certificate: tuple[bytes, ...]) -> Key | None:
+        """Whose request this is, from its head and the `credentials_of` its connection's certificate; None where it has
+        no valid key.
 
         Clients may fill both headers, one with a credential that is not ours: a valid key in either counts. Of two
-        valid ones of a tenant, that of ``Authorization`` does. Raises ConflictingCredentials where they are of two
-        tenants; without keys, the errors of `check_open`.
+        valid ones of a tenant, that of ``Authorization`` does, and that of the certificate where there is no other.
+        Raises ConflictingCredentials where they are of two tenants; without keys, the errors of `check_open`.
         """
         if self.open:
             self.check_open(head)
             return ANYONE
+        key = self._said_by(head, varying)
+        if not certificate:
+            return key
+        # Beside what is remembered of a head: others send the same one over connections of their own.
+        own = self._certified(certificate)
+        if key is None:
+            return own
+        if own is not None and own.tenant != key.tenant:
+            raise ConflictingCredentials
+        return key
+
+    def _certified(self, certificate: tuple[bytes, ...]) -> Key | None:
+        """The key of the first name that is one."""
+        for name in certificate:
+            key = self.key_of(name)
+            if key is not None and (not key.timed or self._holds(key)):
+                return key
+        return None
+
+    def _said_by(self, head: Head, varying: Varying) -> Key | None:
+        """The key that is in a head."""
         said = varying.get(b"authorization")
         given = varying.get(b"x-api-key")
         repeated = head.repeated

@@ -1,4 +1,5 @@
-"""Keys by their digests in one piece of memory: made once, looked into by every process, built by none.
+"""Keys by their digests, and by those of the names in their certificates, in one piece of memory: made once, looked
+into by every process, built by none.
 
 A hundred thousand keys are a hundred thousand objects, which a serving loop would take a second to make. Here a key is
 read when a request first presents it.
@@ -13,6 +14,7 @@ from hmac import compare_digest
 import msgspec
 
 from edge import config
+from edge.certificates import digest_of_name
 
 __all__ = ["KeyTable"]
 
@@ -58,9 +60,10 @@ class KeyTable:
             text = _encode(key)
             texts.append(text)
             caches = caches or key.cache not in (None, "off")
-            for digest in key.digests:
-                raw = bytes.fromhex(digest.removeprefix("sha256:"))
-                entries.append((number_of(raw), raw, at, at + len(text)))
+            digests = [bytes.fromhex(digest.removeprefix("sha256:")) for digest in key.digests]
+            if key.certificates:
+                digests += map(digest_of_name, key.certificates)
+            entries += [(number_of(raw), raw, at, at + len(text)) for raw in digests]
             at += len(text)
         entries.sort()
         count = len(entries)

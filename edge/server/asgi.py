@@ -215,7 +215,7 @@ class EdgeApplication:
         gateway = self.gateway
         auth = call.state.auth
         try:
-            key = auth.identify(call.head, call.varying)
+            key = auth.identify(call.head, call.varying, call.certificate)
             if key is None:
                 raise gateway.no_key(call)
             call.key = key

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from edge.certificates import SCOPE
 from edge.errors import ClientClosedRequest, Headers
 from edge.head import Head, varying_of
 from edge.replies import ClientCall
@@ -31,6 +32,7 @@ class AsgiCall(ClientCall):
         headers: Headers = scope["headers"]
         head = Head(found, scope["method"], raw_path + b"?" + query if query else raw_path, query, headers)
         super().__init__(head, varying_of(headers), client[0] if client else "", perf_counter(), app.gateway.state)
+        self.certificate = scope.get(SCOPE, ())
         self.declared = declared_size(head, headers)
         self._app = app
         self._send = send

@@ -11,6 +11,8 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.protocols.utils import get_local_addr, is_ssl
 
+from edge.certificates import SCOPE
+
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
 
@@ -59,6 +61,7 @@ class AsgiTurn:
             "http_version": version,
             "server": get_local_addr(protocol.transport),
             "client": protocol.client,
+            SCOPE: protocol.certificate,
             "scheme": "https" if is_ssl(protocol.transport) else "http",
             "root_path": "",
             "headers": protocol.headers,

@@ -16,10 +16,15 @@ __all__ = ["what_if_sent"]
 
 
 async def what_if_sent(
-    gateway: Gateway, query: bytes | None, headers: Headers, body: AsyncIterator[bytes]
+    gateway: Gateway,
+    query: bytes | None,
+    headers: Headers,
+    body: AsyncIterator[bytes],
+    certificate: tuple[bytes, ...],
 ) -> Explanation:
     """The explanation of the request that has these headers and this body, at ``path``, by the key with the id ``key``,
-    both of the query; else at the path that its fields are those of, by the key in the headers. Raises EdgeError.
+    both of the query; else at the path that its fields are those of, by the key in the headers or of the
+    connection's `certificate`. Raises EdgeError.
     """
     state, asked = gateway.state, dict(parse_qsl((query or b"").decode("latin-1")))
     headers = [(name.lower(), value) for name, value in headers]
@@ -28,7 +33,8 @@ async def what_if_sent(
         if key is None:
             raise InvalidRequest("There is no key with this id.", param="key")
     else:
-        key = state.auth.identify(Head(Match(UNKNOWN, "openai"), "POST", b"/", b"", headers), varying_of(headers))
+        head = Head(Match(UNKNOWN, "openai"), "POST", b"/", b"", headers)
+        key = state.auth.identify(head, varying_of(headers), certificate)
         if key is None:
             raise InvalidApiKey
     read = bytearray()

@@ -167,6 +167,7 @@ class LaneCall(ClientCall):
 
     def __init__(self, lane: Lane, head: Head, varying: Varying, declared: int | None) -> None:
         self.arrive(head, varying, lane.peer, perf_counter(), lane.gateway.state)
+        self.certificate = lane.certificate
         self.lane = lane
         self.declared = declared
         self.chunks = True

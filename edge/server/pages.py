@@ -11,6 +11,7 @@ from blacksheep import Application, Content, Request, Response, Router, Streamed
 
 from edge import __version__
 from edge._fast import COMPILED
+from edge.certificates import SCOPE
 from edge.dialects import openai
 from edge.errors import EdgeError, Headers, MethodNotAllowed, UnsupportedRoute
 from edge.routes import EXISTING
@@ -93,7 +94,9 @@ def build_pages(front: Front, edge: Edge) -> Application:
 
     async def explained(request: Request) -> Response:
         try:
-            told = await what_if_sent(edge.gateway, request.url.query, list(request.headers), request.stream())
+            certificate = request.scope.get(SCOPE, ())
+            headers = list(request.headers)
+            told = await what_if_sent(edge.gateway, request.url.query, headers, request.stream(), certificate)
         except EdgeError as error:
             return refusal(error)
         return json_response(200, told)

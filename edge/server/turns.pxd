@@ -2,6 +2,7 @@ cdef class Turns:
     cdef object __weakref__
     cdef readonly object loop, logger, server_state
     cdef public object crowd, door, group, client, transport, flow
+    cdef readonly tuple certificate
     cdef object _running, _reading, _waiting
     cdef bytes _refusal
     cdef Py_ssize_t _pipelined, _body_size

@@ -12,6 +12,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.server import ServerState
 
+from edge.certificates import credentials_of
 from edge.errors import EdgeError, RequestTimeout
 from edge.server.crowd import Crowd, Door
 from edge.server.patience import (
@@ -45,6 +46,7 @@ class Turns:
         self.door: Door | None = None
         self.group: str | None = None
         self.client: tuple[str, int] | None = None
+        self.certificate: tuple[bytes, ...] = ()
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
         self.flow: FlowControl = None  # type: ignore[assignment]
         self._running: Turn | None = None
@@ -67,6 +69,7 @@ class Turns:
         self.transport = transport
         self.flow = FlowControl(transport)
         self.client = get_remote_addr(transport)
+        self.certificate = credentials_of(transport.get_extra_info("peercert"))
         self.deadline = self.loop.time() + FIRST_BYTE_S
         crowd, door, self.door = self.crowd, self.door, None
         if crowd is not None and not (door or crowd).enter(self, self.client[0] if self.client else ""):

@@ -78,7 +78,7 @@ def test_a_revoked_key_is_refused_by_all_workers_and_machines_on_connections_tha
         others = [kept(machine, staying) for machine in machines for _ in range(4)]
         for _ in range(3):
             assert [each.ask() for each in asking + others] == [200] * (len(asking) + len(others))
-        assert "revoked 1 digest of doomed" in command("revoke", "doomed", "--file", keys_file)
+        assert "revoked 1 credential of doomed" in command("revoke", "doomed", "--file", keys_file)
         revoked = time.monotonic()
         asked = 0
         while True:

@@ -20,8 +20,8 @@ from tests.http.test_lifecycle import children
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
 
 
-def certificate(folder, name: str, issuer: str | None = None) -> None:
-    """``name.pem`` and ``name.key`` for localhost; self-signed without `issuer`."""
+def certificate(folder, name: str, issuer: str | None = None, *names: str) -> None:
+    """``name.pem`` and ``name.key`` for localhost, and for `names`; self-signed without `issuer`."""
     command = [
         "openssl",
         "req",
@@ -34,7 +34,7 @@ def certificate(folder, name: str, issuer: str | None = None) -> None:
         "-days",
         "2",
     ]
-    command += ["-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    command += ["-subj", f"/CN={name}", "-addext", f"subjectAltName={','.join(('DNS:localhost', 'IP:127.0.0.1', *names))}"]
     command += ["-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.pem"]
     if issuer is not None:
         command += ["-CA", f"{folder}/{issuer}.pem", "-CAkey", f"{folder}/{issuer}.key"]

@@ -68,7 +68,7 @@ LAYERS = [
     },
     {"edge.redis.resp"},
     {"edge"},
-    {"edge.digests"},
+    {"edge.certificates", "edge.digests"},
     {"edge._fast"},
 ]
 MAY_IMPORT_TELEMETRY = {"edge.cli", "edge.server", "edge.trace", "edge.whatif", "edge.virtual"}

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from edge import config
+from edge.certificates import credentials_of, digest_of_name
 from edge.errors import ConflictingCredentials
 from edge.guard.auth import Auth, new_key
 from tests.unit.calls import asked
@@ -24,9 +25,9 @@ def auth():
     return made
 
 
-def identify(auth, *headers):
+def identify(auth, *headers, certificate=()):
     call = asked(CHAT, headers=headers)
-    key = auth.identify(call.head, call.varying)
+    key = auth.identify(call.head, call.varying, certificate)
     return key and key.id
 
 
@@ -75,3 +76,59 @@ def test_a_key_holds_from_its_first_second_to_before_its_last_also_where_its_hea
 def test_both_digests_of_a_key_are_the_key():
     auth = Auth(config.Auth(keys=[config.Key(id="a", digests=DIGESTS)]))
     assert identify(auth, ("x-api-key", A)) == identify(auth, ("x-api-key", B)) == "a"
+
+
+BILLING, NIGHTLY = credentials_of({"subjectAltName": (("URI", "spiffe://b"),)}), (digest_of_name("subject:CN=nightly"),)
+
+
+@pytest.fixture
+def certified():
+    keys = [
+        config.Key(id="a", tenant="t", digests=[DIGESTS[0]]),
+        config.Key(id="b", tenant="other", digests=[DIGESTS[1]]),
+        config.Key(id="billing", tenant="t", certificates=["URI:spiffe://b"]),
+        config.Key(id="nightly", tenant="u", certificates=["subject:CN=nightly"], expires=at(1_020)),
+    ]
+    clock = Clock()
+    clock.now = 1_000.0
+    auth = Auth(config.Auth(keys=keys), clock=clock)
+    return auth, clock
+
+
+def test_a_certificate_is_its_key_where_no_valid_one_is_said(certified):
+    auth, _ = certified
+    assert identify(auth) is None
+    assert identify(auth, certificate=BILLING) == "billing"
+    assert identify(auth, ("x-api-key", "what-the-sdk-insists-on"), certificate=BILLING) == "billing"
+    assert identify(auth, certificate=credentials_of({"subject": ((("commonName", "nobody"),),)})) is None
+    assert identify(auth, certificate=(*credentials_of({"subject": ((("commonName", "x"),),)}), *BILLING)) == "billing"
+
+
+def test_a_key_beside_a_certificate_is_of_its_tenant_also_where_its_header_is_known(certified):
+    auth, _ = certified
+    for _ in range(2):
+        assert identify(auth, ("authorization", f"Bearer {A}")) == "a"
+        assert identify(auth, ("authorization", f"Bearer {A}"), certificate=BILLING) == "a"
+        with pytest.raises(ConflictingCredentials):
+            identify(auth, ("authorization", f"Bearer {A}"), certificate=NIGHTLY)
+        with pytest.raises(ConflictingCredentials):
+            identify(auth, ("x-api-key", B), certificate=BILLING)
+        assert identify(auth, ("x-api-key", B)) == "b"
+
+
+def test_a_certificate_is_its_key_as_long_as_that_holds(certified):
+    auth, clock = certified
+    held = [identify(auth, certificate=NIGHTLY) for clock.now in (1_000.0, 1_019.9, 1_020.0)]
+    assert held == ["nightly", "nightly", None]
+    assert identify(auth, ("authorization", f"Bearer {A}"), certificate=NIGHTLY) == "a", "it is no credential any more"
+
+
+def test_the_name_of_a_certificate_is_no_key(certified):
+    auth, _ = certified
+    for said in (
+        "URI:spiffe://b",
+        digest_of_name("URI:spiffe://b").hex(),
+        digest_of_name("URI:spiffe://b").decode("latin-1"),
+    ):
+        assert identify(auth, ("authorization", f"Bearer {said}")) is None
+        assert auth.identify(asked(CHAT).head, {b"x-api-key": said.encode("latin-1")}, ()) is None

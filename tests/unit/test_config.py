@@ -97,7 +97,7 @@ tracing: {}
         "line 1: server.port: must be a whole number from 0 to 65535 (got 99999)",
         "line 3: auth.mode: must be one of keys, none, did you mean keys?",
         "line 5: auth.keys[0].digests[0]: must be 'sha256:' and 64 hexadecimal digits",
-        "line 6: auth.keys[1]: the key 'digests' is missing",
+        "line 6: auth.keys[1]: has neither 'digests' nor 'certificates': nobody could be it",
         "line 11: providers.openai.api_keys[0]: the environment variable MISSING is not set",
         "line 11: providers.openai.api_keys[1]: must be text: the secret",
         "line 14: models.smart.upstreams[0].wieght: unknown key",

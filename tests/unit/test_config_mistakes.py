@@ -87,6 +87,10 @@ MISTAKES = {
     "a missing file": (P.replace("sk-canary-0123456789", "file:/nope/key"), "the secret file cannot be read: No such file or directory"),
     # Rules
     "everybody and keys": (K.replace("auth: {", "auth: {mode: none, ") % "admin: true", "auth.mode: is 'none', which lets everybody in, but there are keys"),
+    "names that nobody shows": (K % "certificates: ['DNS:a']", "auth.keys[0].certificates: needs 'server.tls.client_ca'"),
+    "a name of no kind": (K % "certificates: [billing]", "auth.keys[0].certificates[0]: must be a name that a certificate has: 'DNS:', 'URI:', 'email:', 'IP:' or 'subject:' and what it is"),
+    "a key that nobody could be": ("auth: {keys: [{id: a}]}\n" + P, "auth.keys[0]: has neither 'digests' nor 'certificates'"),
+    "a name of two": ("server: {tls: {cert: a, key: b, client_ca: c}}\nauth: {keys: [{id: a, certificates: ['DNS:a.b']}, {id: b, certificates: ['IP:::1', 'DNS:A.b']}]}\n" + P, "auth.keys[1].certificates[1]: this name is used twice"),
     "no such provider": (M % "upstreams: [{to: opanai/gpt-5}]", "models.smart.upstreams[0].to: there is no provider 'opanai'"),
     "no such alias": (M % f"{U}, fallbacks: [gpt-4o]", "models.smart.fallbacks[0]: falls back to 'gpt-4o', which is no alias"),
     "no scheme": (P.replace("https://", ""), "providers.openai.base_url: must be an http:// or https:// URL with a host, as https://HOST/v1"),

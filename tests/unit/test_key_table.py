@@ -8,6 +8,7 @@ import os
 import pytest
 
 from edge import config
+from edge.certificates import digest_of_name
 from edge.config import Provider, Secret
 from edge.config.file import Reading
 from edge.guard.auth import Auth
@@ -38,6 +39,16 @@ def test_each_digest_finds_its_key_and_no_other_finds_one(keys):
         assert table.find(digest(f"nobody-{n}")) is None
     assert table.find(bytes(32)) is None
     assert table.find(b"\xff" * 32) is None
+
+
+def test_names_of_certificates_find_their_key_beside_its_digests():
+    both = key("a", "t", certificates=["DNS:A.example.com", "subject:CN=a"])
+    alone = config.Key(id="b", certificates=["URI:spiffe://b"])
+    table = KeyTable.of([both, alone])
+    assert table.find(digest("t")) == table.find(digest_of_name("DNS:a.EXAMPLE.com")) == both
+    assert table.find(digest_of_name("URI:spiffe://b")) == alone
+    assert table.find(digest("URI:spiffe://b")) is None
+    assert sorted(each.id for each in table.own()) == ["a", "b"]
 
 
 def test_a_digest_that_begins_like_a_known_one_is_not_that():

@@ -29,6 +29,19 @@ def config_with(path, **auth):
     return json.dumps({**BASE, "auth": {"keys_file": path, **auth}})
 
 
+def test_a_key_that_is_a_certificate_is_listed_given_a_digest_and_revoked(path):
+    Path(path).write_text('{"keys": [{"id": "c", "certificates": ["DNS:c.example.com", "URI:x:c"]}]}')
+    (before,) = keys.known(keys.read(path), datetime.now(UTC))
+    assert before.digests == ["DNS:c.example.com", "URI:x:c"]
+    keys.rotate(path, "c")
+    with pytest.raises(keys.KeysError):
+        keys.revoke(path, "c", old=True)
+    (after,) = keys.read(path)
+    assert (len(after.digests), after.certificates) == (1, before.digests)
+    assert keys.revoke(path, "c") == 3
+    assert keys.read(path) == []
+
+
 def test_a_key_is_issued_rotated_and_revoked(path):
     first = keys.issue(path, "a", {"tenant": "t", "models": ["gpt-*"], "allowed_routes": ["messages"]})
     second = keys.rotate(path, "a")

@@ -90,7 +90,7 @@ def by_hand(header: dict, claims: dict, sign=lambda _: b"") -> str:
 
 def identify(auth, token, name="authorization"):
     call = asked(CHAT, headers=((name, f"Bearer {token}" if name == "authorization" else token),))
-    return auth.identify(call.head, call.varying)
+    return auth.identify(call.head, call.varying, ())
 
 
 @pytest.mark.parametrize(
