@@ -262,8 +262,8 @@ class Reservation:
                 if quota.budget >= 0:
                     counts.spend.add(self._mark(quota, today), cost, today)
         if self._state != ENDED:
-            self._used += tokens
-            self._spent += max(cost, 0)
+            self._used = min(self._used + tokens, LIMITLESS)
+            self._spent = min(self._spent + max(cost, 0), LIMITLESS)
             return
         now = counts.now_ns()
         for quota in quotas.all:

@@ -178,6 +178,9 @@ class Deployments:
     def _account(self, params: Section, prefix: str, name: str) -> Account | None:
         given = self._credentials.get(params.text("litellm_credential_name") or "")
         base = params.text("api_base") or params.text("base_url") or (given.text("api_base") if given else None)
+        if base is None and ("api_base" in params or "base_url" in params):
+            params.note("model", "was left out: its address cannot be carried")
+            return None
         vendor = VENDORS.get(prefix) or (VENDORS["openai_like"] if base is not None else None)
         if vendor is None:
             params.note("model", "does not tell which vendor has it: write VENDOR/MODEL, or an api_base")

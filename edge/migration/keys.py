@@ -20,6 +20,16 @@ LIMITS = {
     "tpm_limit": "tokens_per_minute",
     "max_parallel_requests": "concurrency",
 }
+ROUTES = {
+    "/chat/completions": "chat/completions",
+    "/completions": "completions",
+    "/embeddings": "embeddings",
+    "/responses": "responses",
+    "/messages": "messages",
+    "/messages/count_tokens": "messages/count_tokens",
+    "/models": "models",
+}
+ALL_ROUTES = {"llm_api_routes", "openai_routes", "*"}
 PERIODS = {"24h": "day", "1d": "day", "30d": "month", "1mo": "month"}
 NO_PERIOD = "a budget is that of a day or a month, and was not carried"
 TOLD = {
@@ -48,13 +58,26 @@ def import_keys(text: str) -> tuple[list[Setting], list[str]]:
             entry.note("blocked", "is set, and the key was left out")
         elif digest in digests:
             entry.note("token", "is that of another key, and was left out")
+        elif (routes := _routes(entry)) == []:
+            entry.note("allowed_routes", "are none that is served here, and the key was left out")
         else:
             digests.add(digest)
-            keys.append(_key(entry, digest, names))
+            keys.append(_key(entry, digest, names, routes))
     return keys, source.told()
 
 
-def _key(entry: Section, digest: str, names: set[str]) -> Setting:
+def _routes(entry: Section) -> list[Setting] | None:
+    """The routes that a key may use; None for all."""
+    asked = entry.texts("allowed_routes")
+    if not asked or ALL_ROUTES & set(asked):
+        return None
+    known = [ROUTES.get("/" + route.strip("/").removeprefix("v1/")) for route in asked]
+    if None in known and any(known):
+        entry.note("allowed_routes", "are carried as far as they are served here")
+    return [route for route in dict.fromkeys(known) if route is not None]
+
+
+def _key(entry: Section, digest: str, names: set[str], routes: list[Setting] | None) -> Setting:
     wanted = NOT_IN_A_NAME.sub("-", (entry.text("key_alias") or f"key-{digest[:8]}").lower()).strip("-_")[:56]
     wanted = wanted or f"key-{digest[:8]}"
     name = wanted if wanted not in names else f"{wanted}-{digest[:8]}"
@@ -68,6 +91,8 @@ def _key(entry: Section, digest: str, names: set[str]) -> Setting:
         key["models"] = list(models)
     elif "all-team-models" in models:
         entry.note("models", "are those of its team, which are not here: it may use all")
+    if routes is not None:
+        key["allowed_routes"] = routes
     for theirs, ours in LIMITS.items():
         if limit := entry.number(theirs):
             key[ours] = max(int(limit), 1)

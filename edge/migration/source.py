@@ -6,6 +6,7 @@ A value of the wrong type is told of and counts as absent, so that one mistake d
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -14,15 +15,17 @@ from edge.config.yaml import Lines, PathKey, dotted, line_of, read_yaml
 __all__ = ["FROM_THE_ENVIRONMENT", "NO_COUNTERPART", "Section", "Source", "SourceError", "reference"]
 
 NO_COUNTERPART = "has no counterpart here"
+REFERENCE = "${"
+REFERS = "has a ${, which would name a variable here, and was left out"
 FROM_THE_ENVIRONMENT = "os.environ/"
 """What LiteLLM begins the name of a variable with."""
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def reference(text: str) -> str:
     """``os.environ/NAME`` as it is written here; another text as it is."""
-    if not text.startswith(FROM_THE_ENVIRONMENT):
-        return text
-    return "${" + text.removeprefix(FROM_THE_ENVIRONMENT) + "}"
+    name = text.removeprefix(FROM_THE_ENVIRONMENT)
+    return text if name == text or not VARIABLE.fullmatch(name) else "${" + name + "}"
 
 
 class SourceError(Exception):
@@ -86,6 +89,9 @@ class Section:
     def text(self, key: str) -> str | None:
         """A word or a number, as text; "" counts as absent."""
         value = self._value(key)
+        if isinstance(value, str) and REFERENCE in value:
+            self.note(key, REFERS)
+            return None
         if isinstance(value, (str, int, float)) and not isinstance(value, bool):
             return str(value) or None
         self._wrong(key, value, "a text")
@@ -117,7 +123,9 @@ class Section:
         items = value if isinstance(value, list) else [] if value is None else [value]
         if not all(isinstance(item, str) for item in items):
             self._wrong(key, items, "a list of texts alone")
-        return [item for item in items if isinstance(item, str)]
+        if any(REFERENCE in item for item in items if isinstance(item, str)):
+            self.note(key, REFERS)
+        return [item for item in items if isinstance(item, str) and REFERENCE not in item]
 
     def section(self, key: str) -> Section:
         """A mapping; an empty one where there is none."""
@@ -143,7 +151,7 @@ class Section:
         return found
 
     def names(self) -> list[str]:
-        return [str(key) for key in self._data]
+        return [str(key) for key in self._data if REFERENCE not in str(key)]
 
     def is_section(self, key: str) -> bool:
         return isinstance(self._data.get(key), dict)
@@ -154,7 +162,7 @@ class Section:
 
     def ignore(self) -> None:
         """Of what is in it nothing more is told, since all of it was left out."""
-        self._read.update(self.names())
+        self._read.update(str(key) for key in self._data)
 
     def leave(self, reasons: Mapping[str, str]) -> None:
         """Tell of every setting that says something and that nobody asked for, with the reason that is known."""

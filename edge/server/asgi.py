@@ -230,11 +230,13 @@ class EdgeApplication:
             return False
         return True
 
-    def administers(self, headers: Headers) -> bool:
-        """Whether who has sent these is an admin now; without keys, whoever was let in."""
-        auth = self.gateway.state.auth
+    def administers(self, headers: Headers, certificate: tuple[bytes, ...]) -> bool:
+        """Whether who has sent these, by a connection with these credentials, is an admin now; without keys, whoever
+        was let in.
+        """
+        auth, head = self.gateway.state.auth, Head(Match(UNKNOWN, "openai"), "GET", b"/", b"", headers)
         try:
-            key = auth.identify(Head(Match(UNKNOWN, "openai"), "GET", b"/", b"", headers), varying_of(headers))
+            key = auth.identify(head, varying_of(headers), certificate)
         except EdgeError:
             return False
         return key is not None and (auth.open or key.admin)

@@ -54,7 +54,7 @@ class Front(Protocol):
     levels: Levels
     changes: Changes
 
-    def administers(self, headers: Headers) -> bool:
+    def administers(self, headers: Headers, certificate: tuple[bytes, ...]) -> bool:
         """Whether who has sent these is an admin now, since keys change while an answer goes on."""
         ...
 
@@ -127,7 +127,7 @@ def build_pages(front: Front, edge: Edge) -> Application:
 
         async def told() -> AsyncIterator[bytes]:
             async for event in live.events():
-                if await request.is_disconnected() or not front.administers(sent):
+                if await request.is_disconnected() or not front.administers(sent, request.scope.get(SCOPE, ())):
                     return
                 yield event
 

@@ -34,7 +34,12 @@ def certificate(folder, name: str, issuer: str | None = None, *names: str) -> No
         "-days",
         "2",
     ]
-    command += ["-subj", f"/CN={name}", "-addext", f"subjectAltName={','.join(('DNS:localhost', 'IP:127.0.0.1', *names))}"]
+    command += [
+        "-subj",
+        f"/CN={name}",
+        "-addext",
+        f"subjectAltName={','.join(('DNS:localhost', 'IP:127.0.0.1', *names))}",
+    ]
     command += ["-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.pem"]
     if issuer is not None:
         command += ["-CA", f"{folder}/{issuer}.pem", "-CAkey", f"{folder}/{issuer}.key"]

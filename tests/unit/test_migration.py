@@ -226,6 +226,8 @@ VIRTUAL = [
     },
     {"token": "b" * 64, "key_alias": "Team A / prod", "models": ["all-proxy-models"], "max_budget": 3},
     {"token": "c" * 64, "blocked": True},
+    {"token": "d" * 64, "key_alias": "one", "allowed_routes": ["/v1/chat/completions", "/key/info"]},
+    {"token": "e" * 64, "key_alias": "metrics", "allowed_routes": ["/metrics"]},
     {"token": "sk-canary-not-hashed"},
 ]
 
@@ -233,7 +235,9 @@ VIRTUAL = [
 @pytest.mark.parametrize("form", [VIRTUAL, {"keys": VIRTUAL, "total_count": 4}], ids=["table", "api"])
 def test_virtual_keys_go_on_working_by_their_digests(tmp_path, form):
     config, imported = carried(BALANCED, tmp_path, keys=json.dumps(form))
-    _, first, second = config.auth.keys
+    _, first, second, third = config.auth.keys
+    assert (third.id, third.allowed_routes) == ("one", ["chat/completions"])
+    assert noted(imported, "keys[4].allowed_routes", "left out")
     assert (first.id, first.tenant, first.models) == ("team-a-prod", "team-a", ["fast", "large"])
     assert (first.digests, first.requests_per_minute, first.concurrency) == (["sha256:" + "a" * 64], 60, 5)
     assert (first.tokens_per_minute, first.budget) == (9000, Budget(usd=25.5, per="month"))
@@ -302,6 +306,18 @@ def test_values_of_any_type_anywhere_are_told_or_carried_but_never_an_accident(d
             where[data.draw(st.sampled_from(sorted(where, key=str)))] = data.draw(ODD)
     imported = import_litellm(json.dumps(changed), {}, json.dumps(data.draw(ODD)))
     assert isinstance(yaml.safe_load(imported.yaml), dict)
+
+
+def test_what_would_be_a_reference_here_is_left_out():
+    text = BALANCED.replace("https://canada.openai.azure.com/", "https://evil.example/${OPENAI_API_KEY}")
+    text = text.replace("azure/gpt-35-2", "'azure/${OPENAI_API_KEY}'").replace(
+        "os.environ/ANTHROPIC_API_KEY", "'os.environ/A}${B'"
+    )
+    imported = import_litellm(text, {})
+    assert "OPENAI_API_KEY}/" not in imported.yaml
+    assert "${B" not in imported.yaml
+    assert "evil" not in imported.yaml
+    assert noted(imported, "api_base", "${")
 
 
 def test_notes_come_in_the_order_of_the_file():
