@@ -65,6 +65,8 @@ class Counts:
 
     def share(self, client: RedisClient | None, settings: config.Redis | None) -> None:
         """From now on count in Redis as well, or here alone."""
+        if self.shared is not None:
+            self.shared.close()
         self.shared = None
         if client is not None and settings is not None:
             self.shared = SharedQuotas(client, settings, self.machine, self.counts_with_others)

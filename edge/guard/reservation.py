@@ -253,7 +253,6 @@ class Reservation:
         counts, quotas = self._counts, self._quotas
         tokens, cost = min(tokens_of(usage), MOST_TOKENS), min(cost, MOST)
         output = min(max(usage.output, 0), tokens)
-        counts.book(quotas, Used(0, tokens - output, output, max(cost, 0)))
         if usage.output > 0:
             quotas.usual.note(usage.output)
         if cost > 0 and quotas.budgeted:
@@ -261,6 +260,8 @@ class Reservation:
             for quota in quotas.all:
                 if quota.budget >= 0:
                     counts.spend.add(self._mark(quota, today), cost, today)
+        # Last, since it is what has the whole written.
+        counts.book(quotas, Used(0, tokens - output, output, max(cost, 0)))
         if self._state != ENDED:
             self._used = min(self._used + tokens, LIMITLESS)
             self._spent = min(self._spent + max(cost, 0), LIMITLESS)

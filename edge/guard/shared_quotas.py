@@ -252,7 +252,7 @@ class SharedQuotas:
             if not self._send(command):
                 return
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Tell Redis what is still to be told, as far as it listens."""
         for _ in range(len(self.pending)):
             if not self._send(self.pending.popleft()):

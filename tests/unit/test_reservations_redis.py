@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from edge import config
 from edge.errors import BudgetExceeded, Overloaded, RateLimited
 from edge.guard.quotas import Quota, Quotas
 from edge.hooks import Usage
@@ -174,3 +175,31 @@ def test_of_two_quotas_the_one_that_is_heard_before_its_client_leaves_is_settled
     assert redis.settled == [("key", 0, 0)]
     assert counting.told == []
     assert counting.tokens_left() == 1000
+
+
+class Client:
+    """A Redis that is sent commands, once it can be reached."""
+
+    reached = False
+
+    def __init__(self):
+        self.sent = []
+
+    def watch(self, _):
+        pass
+
+    def send(self, command, _key):
+        if self.reached:
+            self.sent.append(command.data)
+        return "" if self.reached else "connect"
+
+
+def test_what_was_settled_while_nobody_was_reached_is_told_before_redis_is_let_go_of():
+    counts, client = Counting(*BOTH).counts, Client()
+    counts.share(client, config.Redis(url=config.Secret("redis://127.0.0.1:1")))
+    counts.shared.add(BOTH[0], counts.today(), 5, PICO)
+    assert (client.sent, len(counts.shared.pending)) == ([], 1)
+    client.reached = True
+    counts.share(None, None)
+    assert len(client.sent) == 1
+    assert counts.shared is None
