@@ -43,7 +43,7 @@ class Counts:
         self.machine = machine
         self.shared: SharedQuotas | None = None
         self.limited = False
-        self._shares: dict[int, int] = {}
+        self._shares: dict[int, tuple[int, int]] = {}
         self.now_ns = now_ns
         self.wall = wall
 
@@ -73,17 +73,15 @@ class Counts:
 
     def heard(self, mark: int, budget: int, total: int) -> None:
         """Redis has told that so much is spent and reserved: of the rest, each machine may spend a part without it."""
-        machines = self.shared.machines if self.shared is not None else 1
         if len(self._shares) >= MAX_HEARD:
             self._shares.clear()
-        self._shares[mark] = self.spend.spent(mark) + self.spend.held(mark) + max(0, budget - total) // machines
+        self._shares[mark] = self.spend.spent(mark) + self.spend.held(mark), max(0, budget - total)
 
     def alone(self, mark: int, budget: int) -> int:
         """What this machine may spend without Redis, of a budget."""
-        share = self._shares.get(mark)
-        if share is not None:
-            return min(share, budget)
-        return budget // (self.shared.machines if self.shared is not None else 1)
+        # How many machines there are is known best now: some may have come since.
+        own, rest = self._shares.get(mark, (0, budget))
+        return min(own + rest // (self.shared.machines if self.shared is not None else 1), budget)
 
     def today(self) -> int:
         """The day by UTC, since 1970-01-01."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from edge.telemetry.metrics import Metrics
 from tests.cached_edge import metric
 from tests.fake_redis import SILENCE, FakeRedis, Reply
 from tests.harness import Edge, providers, running
+from tests.http.test_accounting import lines
 from tests.redis_harness import RedisServer, open_sockets, stopping
 
 BODY = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
@@ -128,12 +128,12 @@ def test_many_identical_requests_are_answered_by_one_get(server, simulator, fron
         assert len({each.content for each in got}) == 1
         assert simulator.count() == before
         assert metric(edges[1], 'edge_cache_requests_total{result="hit",tier="redis"}') == 1
-        lines = [json.loads(line) for line in edges[1].process.output.splitlines() if '"cache":"redis"' in line]
-        assert len(lines) == 20
+        logged = lines(edges[1], 20)
+        assert {line["cache"] for line in logged} == {"redis"}
         usage = got[0].json()["usage"]
         told = usage["prompt_tokens"] + usage["completion_tokens"]
         assert metric(edges[1], "edge_saved_tokens_total{") == 20 * told
-        assert all(line["overhead_ms"] > 0 and line["provider"] == "openai" for line in lines)  # who gave it
+        assert all(line["overhead_ms"] > 0 and line["provider"] == "openai" for line in logged)  # who gave it
 
 
 def test_a_request_waits_once_for_a_redis_that_says_nothing(simulator, front, tmp_path, stalls):

@@ -177,6 +177,17 @@ def test_of_two_quotas_the_one_that_is_heard_before_its_client_leaves_is_settled
     assert counting.tokens_left() == 1000
 
 
+def test_the_rest_is_divided_by_the_machines_that_are_known_when_redis_is_gone():
+    counts, quota = sharing(*BOTH, redis=Redis()).counts, BOTH[0]
+    mark = quota.mark(counts.today())
+    assert counts.alone(mark, quota.budget) == 5 * PICO, "nothing was heard yet"
+    counts.shared.machines = 1
+    counts.heard(mark, quota.budget, 4 * PICO)
+    assert counts.alone(mark, quota.budget) == 6 * PICO
+    counts.shared.machines = 3  # which have come since
+    assert counts.alone(mark, quota.budget) == 2 * PICO
+
+
 class Client:
     """A Redis that is sent commands, once it can be reached."""
 
