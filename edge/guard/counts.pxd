@@ -5,7 +5,7 @@ cdef class Counts:
     cdef readonly object limits, spend, usage, count, now_ns, wall, machine
     cdef public object shared
     cdef readonly int worker
-    cdef readonly bint limited
+    cdef public bint limited
     cdef dict _shares
 
     cpdef heed(self, object settings)

@@ -48,17 +48,12 @@ class Counts:
         self.wall = wall
 
     def heed(self, settings: config.Config) -> None:
-        """From now on, ``limited`` says whether anything is to be counted with other machines: of a keys' file it is
-        not known what its keys may use before they come.
+        """From now on, ``limited`` says whether anything is to be counted with other machines. Keys are in a table, or
+        in a file that changes: of these it is known as soon as one of them is asked for what it may use.
         """
-        auth = settings.auth
-        parts: list[config.Key | config.Tenant | config.Model] = [
-            *auth.keys,
-            *auth.tenants.values(),
-            *settings.models.values(),
-        ]
+        parts: list[config.Tenant | config.Model] = [*settings.auth.tenants.values(), *settings.models.values()]
         quotas = [part for part in parts if part.budget is not None or part.tokens_per_minute is not None]
-        self.limited = bool(quotas) or auth.keys_file is not None
+        self.limited = self.limited or bool(quotas)
 
     def counts_with_others(self) -> bool:
         return self.limited

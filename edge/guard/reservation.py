@@ -110,6 +110,7 @@ class Reservation:
         self._told = told
         today = counts.today()
         for quota in quotas.all:
+            counts.limited = True
             part = Part(quota)
             self._parts.append(part)
             if quota.tokens and input_tokens > quota.tokens:

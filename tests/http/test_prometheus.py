@@ -42,7 +42,9 @@ class Prometheus:
 
     def ask(self, query: str) -> float:
         """The value of an expression that gives one, 0 where it gives none."""
-        answer = httpx2.get(f"{self.url}/api/v1/query", params={"query": query}).json()
+        got = httpx2.get(f"{self.url}/api/v1/query", params={"query": query})
+        got.raise_for_status()
+        answer = got.json()
         assert answer["status"] == "success", answer
         result = answer["data"]["result"]
         return float(result[0]["value"][1]) if result else 0.0
@@ -54,7 +56,7 @@ class Prometheus:
                 value = self.ask(query)
                 if wanted(value):
                     return value
-            except httpx2.TransportError:
+            except httpx2.HTTPError:  # it is not there, or says with 503 that it is not ready
                 value = None
             assert time.monotonic() < deadline, (query, value)
             time.sleep(0.2)
