@@ -14,6 +14,7 @@ from edge.dialects.estimate import estimate_input
 from edge.dialects.failures import usage_in_answer
 from edge.dialects.models import anthropic_model
 from edge.dialects.responses import ResponsesStream
+from edge.dialects.sealed import seal_of
 from edge.dialects.stream import Stream
 from edge.dialects.thinking import without_unsigned
 from edge.dialects.translation import Translated, Translation
@@ -198,6 +199,7 @@ class TranslatedCrossing(Crossing):
         self.path = self._translator.api
         self._events: StreamTranslator | None = None
         self._context = opened.context
+        self._context.seal = seal_of(inquiry.state.salt)
         self._context.beta = b"anthropic-beta" in inquiry.head.index or b"beta=true" in inquiry.head.query
         self._context.measure = partial(estimate_input, inquiry.head.route.upstream, payload.body)
         self._opened: Translation | None = None

@@ -22,6 +22,7 @@ import msgspec
 
 from edge._fast import JSONError, JSONScanner
 from edge.dialects.billing import PREFIX
+from edge.dialects.sealed import MAX_SEALED, is_sealed
 from edge.errors import InvalidRequest
 from edge.slices import Steps
 
@@ -103,6 +104,8 @@ class Texts:
         first = last = next(text.whole())
         if key == FILES and cuts[-1] - cuts[0] <= MAX_FILE and not NO_TEXT.match(first):
             return None
+        if is_sealed(first) and cuts[-1] - cuts[0] <= MAX_SEALED:
+            return None  # it is opened whole
         stand_in = f"{self._name}{len(self._texts)}\x1a"
         yield
         if key in OBJECTS and (yield from _is_object(text)):

@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from edge.dialects.sealed import Seal
 from edge.dialects.texts import refuse_stand_in
 from edge.errors import UNREADABLE, InvalidJSON, InvalidRequest, InvalidValue, UpstreamBadResponse
 from edge.hooks import Usage
@@ -72,6 +73,7 @@ the client sent, and would take its time on the loop."""
 MAX_DROPPED = 32
 MAX_FIELD = 64
 UNSAFE = re.compile(r"[^a-zA-Z0-9_.-]")
+OWN_SEAL = Seal()
 EMPTY_SCHEMA: dict[str, Any] = {"type": "object", "properties": {}}
 
 
@@ -159,7 +161,8 @@ class Context:
 
     ``input_tokens`` is an estimate of the request, 0 where nobody has needed it yet; ``measure`` makes it then.
     ``told`` is what a client has been told of an answer that its provider did not count. ``length`` counts a text's
-    characters, and ``written`` estimates the output, where an answer is translated without its long texts.
+    characters, and ``written`` estimates the output, where an answer is translated without its long texts. ``seal``
+    closes and opens the envelopes in which thoughts go by the other vendor's API.
     """
 
     model: str = ""
@@ -174,6 +177,7 @@ class Context:
     length: Callable[[str], int] = len
     written: Callable[[], int] | None = None
     request_id: str = ""
+    seal: Seal = OWN_SEAL
     tool_names: ToolNames = field(default_factory=ToolNames)
     warnings: set[str] = field(default_factory=set)
 
