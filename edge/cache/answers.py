@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -56,7 +56,7 @@ class Answers:
         self.memory = MemoryCache(settings.memory, meter, generation)
         self.flights = Flights()
         self._client: RedisClient | None = None
-        self.shares: Callable[[RedisClient | None, config.Redis | None], None] = nobody
+        self.shares: Callable[[RedisClient | None, config.Redis | None], Awaitable[None]] = nobody
         self._remote: RemoteCache | None = None
         self._redis: config.Redis | None = None
         self._changing = asyncio.Lock()
@@ -82,7 +82,7 @@ class Answers:
                 self._log.warning("the certificates to trust for redis cannot be read", error=type(error).__name__)
             return
         self._client, self._remote = client, RemoteCache(client, redis, self._meter, self._generation.bump)
-        self.shares(client, redis)
+        await self.shares(client, redis)
         await client.start()
 
     async def adjust(self, settings: config.Cache) -> None:
@@ -100,9 +100,8 @@ class Answers:
         """Write what is still to be written to Redis, and leave it."""
         client, remote = self._client, self._remote
         self._client = self._remote = None
-        self.shares(None, None)
         if client is not None and remote is not None:
-            await remote.close()
+            await asyncio.gather(self.shares(None, None), remote.close())
             await client.close()
 
     async def clear(self) -> str:
@@ -248,5 +247,5 @@ class Answers:
         return flight
 
 
-def nobody(_client: RedisClient | None, _settings: config.Redis | None) -> None:
+async def nobody(_client: RedisClient | None, _settings: config.Redis | None) -> None:
     """Nobody else has to do with Redis."""

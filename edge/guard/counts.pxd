@@ -10,7 +10,6 @@ cdef class Counts:
 
     cpdef heed(self, object settings)
     cpdef bint counts_with_others(self) except -1
-    cpdef share(self, object client, object settings)
     cpdef heard(self, object mark, object budget, object total)
     cpdef object alone(self, object mark, object budget)
     cpdef long long today(self) except? -1

@@ -58,13 +58,13 @@ class Counts:
     def counts_with_others(self) -> bool:
         return self.limited
 
-    def share(self, client: RedisClient | None, settings: config.Redis | None) -> None:
-        """From now on count in Redis as well, or here alone."""
-        if self.shared is not None:
-            self.shared.close()
-        self.shared = None
+    async def share(self, client: RedisClient | None, settings: config.Redis | None) -> None:
+        """From now on count in Redis as well, or here alone. Returns when what was counted there before is told."""
+        before, self.shared = self.shared, None
         if client is not None and settings is not None:
             self.shared = SharedQuotas(client, settings, self.machine, self.counts_with_others)
+        if before is not None:
+            await before.close()
 
     def heard(self, mark: int, budget: int, total: int) -> None:
         """Redis has told that so much is spent and reserved: of the rest, each machine may spend a part without it."""

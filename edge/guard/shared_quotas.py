@@ -10,6 +10,7 @@ Keys are made of fingerprints: they name no key, tenant or model.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections import deque
@@ -29,6 +30,8 @@ __all__ = ["SharedQuotas", "Taken", "Told"]
 MAX_PENDING = 10_000
 """Settlements that wait for Redis to be back. What is beyond is lost there, but not in this machine's own count."""
 RESENT = 200
+FLUSH_S = 1.0
+"""At the end, as for what the cache has still to write."""
 SEEN_MS = 5000
 """Machines that were there in this time share what is left when Redis is gone."""
 KEPT_MS = 3_600_000
@@ -171,8 +174,11 @@ class _Settle(Command):
         self.late = late
         self.expires = expires
 
+    def replied(self, reply: Reply) -> None:
+        self.shared.told(None)
+
     def failed(self, trouble: RedisUnavailable) -> None:
-        self.shared.pending.append(self.again())
+        self.shared.told(self.again())
 
     def again(self) -> _Settle:
         return _Settle(self.shared, self.key, self.sent, self.late, self.expires)
@@ -190,6 +196,8 @@ class SharedQuotas:
         self._counts = counts
         self.machines = 1
         self.pending: deque[_Settle] = deque(maxlen=MAX_PENDING)
+        self._under_way = 0
+        self._all_told: asyncio.Future[None] | None = None
         client.watch(self._meet)
 
     def take(self, taken: Taken, told: Told) -> bool:
@@ -225,7 +233,17 @@ class SharedQuotas:
         reason = self._client.send(command, command.key)
         if reason:
             self.pending.append(command.again())
+        else:
+            self._under_way += 1
         return not reason
+
+    def told(self, again: _Settle | None) -> None:
+        """A settlement was carried out, or is to be sent `again`."""
+        self._under_way -= 1
+        if again is not None:
+            self.pending.append(again)
+        if self._all_told is not None and not self._under_way and not self._all_told.done():
+            self._all_told.set_result(None)
 
     def _keys(self, quota: Quota, day: int) -> tuple[bytes, bytes, bytes, bytes]:
         tag = b"%b:{limit-%016x}:" % (self._prefix, quota.tokens_mark)
@@ -245,15 +263,25 @@ class SharedQuotas:
             return
         if isinstance(reply, int):
             self.machines = max(1, reply)
-        for _ in range(min(RESENT, len(self.pending))):
+        self._resend(RESENT)
+
+    def _resend(self, most: int) -> None:
+        for _ in range(min(most, len(self.pending))):
             command = self.pending.popleft()
             if command.sent != command.late and time.monotonic() >= command.expires:
                 command.sent = command.data = command.late
             if not self._send(command):
                 return
 
-    def close(self) -> None:
-        """Tell Redis what is still to be told, as far as it listens."""
-        for _ in range(len(self.pending)):
-            if not self._send(self.pending.popleft()):
+    async def close(self) -> None:
+        """Have Redis told what is still to be told, and what it has been sent carried out: for `FLUSH_S` at most, and
+        no longer than it listens.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + FLUSH_S
+        while loop.time() < until:
+            self._resend(MAX_PENDING)
+            if not self._under_way:
                 return
+            self._all_told = loop.create_future()
+            await asyncio.wait([self._all_told], timeout=until - loop.time())

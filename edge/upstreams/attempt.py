@@ -428,19 +428,13 @@ class Attempt(Receiver):
         self._outcome.failed(self._tried, error)
 
     def _close(self, error: Exception | None) -> None:
-        inquiry, tried = self._inquiry, self._tried
+        """Let go of all that is held, then count and charge, which never keeps the outcome from being told."""
         self._enter(ENDED)
         self._deadline.stop()
         self._waited()
-        inquiry.reply.when_room(None)
+        self._inquiry.reply.when_room(None)
         if self._collected is not None:
             self._collected.let_go()
-        if not tried.charged:
-            self._desk.accounts.settle(inquiry, tried, inquiry.ledger.error if error is None else error)
-        if tried.request is not None:
-            self._desk.asked(tried, inquiry.grant.label, error)
-            if tried.first_s >= 0.0:
-                self._desk.streamed(tried, inquiry.grant.label, inquiry.ledger.upstream_s)
         if self._timer is not None:
             self._timer.cancel()
         if self._job is not None:
@@ -448,3 +442,4 @@ class Attempt(Receiver):
         if self._wire is not None:
             self._wire.cancel()
         self._wire = self._job = self._timer = None
+        self._desk.over(self._inquiry, self._tried, error)

@@ -18,6 +18,7 @@ cdef class Desk:
     cdef object _asked, _streamed
 
     cpdef Deadline deadline(self, Inquiry inquiry, object expired, int upstreams)
+    cpdef over(self, Inquiry inquiry, Tried tried, object error)
     cpdef asked(self, Tried tried, str label, object error)
     cpdef streamed(self, Tried tried, str label, double upstream_s)
 

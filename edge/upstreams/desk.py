@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
@@ -89,6 +90,23 @@ class Desk:
         if isinstance(inquiry, Call):
             deadline.keep_alive(inquiry)
         return deadline
+
+    def over(self, inquiry: Inquiry, tried: Tried, error: Exception | None) -> None:
+        """Charge what an attempt that is over has answered, and count it. It ended with `error`, if with one.
+
+        Raises nothing: whoever waits for the attempt is told how it ended, whatever the books make of that. A defect
+        of ours is told to the loop.
+        """
+        try:
+            if not tried.charged:
+                self.accounts.settle(inquiry, tried, inquiry.ledger.error if error is None else error)
+            if tried.request is not None:
+                self.asked(tried, inquiry.grant.label, error)
+                if tried.first_s >= 0.0:
+                    self.streamed(tried, inquiry.grant.label, inquiry.ledger.upstream_s)
+        except Exception as defect:  # noqa: BLE001 - of ours
+            told = {"message": "an attempt's books", "exception": defect}
+            asyncio.get_running_loop().call_exception_handler(told)
 
     def asked(self, tried: Tried, label: str, error: Exception | None) -> None:
         """Count a request to a provider for a model of this label, which ended with `error`, if with one."""

@@ -11,6 +11,7 @@ import edge.dialects.crossing
 import edge.dialects.failures
 import edge.dispatch
 from edge.errors import UpstreamStreamBroken
+from edge.money import accounting
 from edge.slices import Slices
 from edge.upstreams import attempt
 from edge.upstreams.attempt import FOLLOWS, Attempt
@@ -195,6 +196,50 @@ def test_an_error_of_our_own_leaves_no_client_waiting(hand, monkeypatch, part):
     gateway = hand.gateway
     assert (gateway._in_flight, gateway._buffers.held, gateway._sweep.active) == (0, 0, False)
     assert not gateway.answers.flights._known
+
+
+BOOKS = {
+    "an answer": (post(), 200, JSON, [ANSWER], b"HTTP/1.1 500 "),
+    "an error": (post(), 400, JSON, [b'{"error":{"message":"x"}}'], b"HTTP/1.1 500 "),
+    "a stream": (STREAM, 200, EVENTS, [CONTENT + DONE], b"HTTP/1.1 200 "),
+}
+
+
+@pytest.fixture
+def reported(hand, monkeypatch):
+    """What the loop is told of books that fail with each attempt."""
+
+    def fails(*_, **__):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(accounting, "estimate", fails)
+    monkeypatch.setattr(accounting, "ShuttingDown", 1)  # which is no class of errors
+    told = []
+    hand.loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+    return told
+
+
+@pytest.mark.parametrize("answered", BOOKS)
+def test_books_that_fail_keep_no_outcome_from_being_told(hand, reported, answered):
+    request, status, headers, pieces, told = BOOKS[answered]
+    lane, sent = hand.asked(request)
+    hand.tell(sent.answers, status, headers, *pieces)
+    reply = b"".join(said(lane))
+    assert reply.startswith(told)
+    if answered == "a stream":
+        assert reply.endswith(b"0\r\n\r\n")
+    assert len(reported) == 1
+    gateway = hand.gateway
+    assert (gateway._in_flight, gateway._buffers.held, gateway._sweep.active) == (0, 0, False)
+    assert not gateway.answers.flights._known
+
+
+def test_books_that_fail_keep_no_connection_of_a_client_that_has_left(hand, reported):
+    lane, sent = hand.asked()
+    hand.tell(lane.connection_lost, None)
+    assert sent.did == ["cancel"]
+    assert len(reported) == 1
+    assert (hand.gateway._in_flight, hand.gateway._sweep.active) == (0, False)
 
 
 def test_one_who_waits_for_a_slice_and_fails_holds_up_no_other():

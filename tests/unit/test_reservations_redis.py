@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from edge import config
 from edge.errors import BudgetExceeded, Overloaded, RateLimited
+from edge.guard import shared_quotas
 from edge.guard.quotas import Quota, Quotas
 from edge.hooks import Usage
 from edge.money.pricing import PICO
+from edge.redis.pipe import RedisUnavailable
 from tests.unit.test_reservations import A_DOLLAR, Counting, budget
 
 
@@ -189,7 +193,7 @@ def test_the_rest_is_divided_by_the_machines_that_are_known_when_redis_is_gone()
 
 
 class Client:
-    """A Redis that is sent commands, once it can be reached."""
+    """A Redis that is sent commands, once it can be reached, and carries them out when it is told to."""
 
     reached = False
 
@@ -201,16 +205,58 @@ class Client:
 
     def send(self, command, _key):
         if self.reached:
-            self.sent.append(command.data)
+            self.sent.append(command)
         return "" if self.reached else "connect"
 
 
 def test_what_was_settled_while_nobody_was_reached_is_told_before_redis_is_let_go_of():
-    counts, client = Counting(*BOTH).counts, Client()
-    counts.share(client, config.Redis(url=config.Secret("redis://127.0.0.1:1")))
-    counts.shared.add(BOTH[0], counts.today(), 5, PICO)
-    assert (client.sent, len(counts.shared.pending)) == ([], 1)
-    client.reached = True
-    counts.share(None, None)
-    assert len(client.sent) == 1
-    assert counts.shared is None
+    async def run():
+        counts, client = Counting(*BOTH).counts, Client()
+        await counts.share(client, config.Redis(url=config.Secret("redis://127.0.0.1:1")))
+        counts.shared.add(BOTH[0], counts.today(), 5, PICO)
+        assert (client.sent, len(counts.shared.pending)) == ([], 1)
+        client.reached = True
+        ending = asyncio.ensure_future(counts.share(None, None))
+        await asyncio.sleep(0)
+        assert counts.shared is None
+        assert len(client.sent) == 1
+        assert not ending.done(), "it was not carried out yet"
+        client.sent[0].replied(1)
+        await ending
+
+    asyncio.run(run())
+
+
+def test_what_redis_had_not_carried_out_is_sent_again_before_it_is_let_go_of():
+    async def run():
+        counts, client = Counting(*BOTH).counts, Client()
+        client.reached = True
+        await counts.share(client, config.Redis(url=config.Secret("redis://127.0.0.1:1")))
+        counts.shared.add(BOTH[0], counts.today(), 5, PICO)
+        first = client.sent.pop()
+        ending = asyncio.ensure_future(counts.share(None, None))
+        await asyncio.sleep(0)
+        first.failed(RedisUnavailable("timeout"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        (again,) = client.sent
+        assert again.data == first.data
+        client.reached = False
+        again.failed(RedisUnavailable("error"))
+        await ending  # nobody is there to be asked
+
+    asyncio.run(run())
+
+
+def test_a_redis_that_carries_nothing_out_is_let_go_of_all_the_same(monkeypatch):
+    monkeypatch.setattr(shared_quotas, "FLUSH_S", 0.05)
+
+    async def run():
+        counts, client = Counting(*BOTH).counts, Client()
+        client.reached = True
+        await counts.share(client, config.Redis(url=config.Secret("redis://127.0.0.1:1")))
+        counts.shared.add(BOTH[0], counts.today(), 5, PICO)
+        await asyncio.wait_for(counts.share(None, None), 5)
+        assert len(client.sent) == 1
+
+    asyncio.run(run())
