@@ -1,7 +1,11 @@
-"""The description of the admin API in OpenAPI, by BlackSheep's own support."""
+"""The description of the admin API in OpenAPI, by BlackSheep's own support.
+
+Imported when somebody asks for the description: what it imports takes a worker longer than all other pages.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -11,13 +15,15 @@ from blacksheep.server.openapi.v3 import ObjectTypeHandler, OpenAPIHandler
 from openapidocs.v3 import Info  # type: ignore[import-untyped]
 
 from edge import __version__
+from edge.server.told import Told
 
-__all__ = ["Description"]
+__all__ = ["describe"]
 
 REFERENCE = "#/components/schemas/{name}"
+REFUSED = {401: ResponseInfo("no key, or one that is not known"), 403: ResponseInfo("not an admin's key")}
 
 
-class Structs(ObjectTypeHandler):  # type: ignore[misc]
+class _Structs(ObjectTypeHandler):  # type: ignore[misc]
     """msgspec says itself what its types look like in JSON."""
 
     def handles_type(self, object_type: Any) -> bool:
@@ -34,39 +40,22 @@ class Structs(ObjectTypeHandler):  # type: ignore[misc]
         raise NotImplementedError
 
 
-class Described(OpenAPIHandler):  # type: ignore[misc]
+class _Documents(OpenAPIHandler):  # type: ignore[misc]
     """Registers no routes of its own: those that there are stand in one table."""
 
-    made = b""
-
     def register_docs_handler(self, app: Application) -> None:
-        """``made`` is served by a page of ours."""
-
-    async def build_docs(self, app: Application) -> None:
-        self.made = DefaultSerializer().to_json(self.generate_documentation(app)).encode()
+        """What is made is served by a page of ours."""
 
 
-class Description:
-    """What is said of handlers, before their `app` starts."""
-
-    def __init__(self) -> None:
-        self._docs = Described(info=Info(title="LLM Edge Agent: admin API", version=__version__))
-        self._docs.ui_providers.clear()
-        self._docs.object_types_handlers.append(Structs())
-        self._docs.include = lambda path, _: path.startswith("/admin/api/")
-
-    def of(self, handler: Any, summary: str, answer: Any = None, kind: str = "application/json") -> Any:
-        """`handler`, of which is said what it does, and of which type its answer is."""
-        content = [ContentInfo(answer, content_type=kind)] if answer is not None else None
-        refused = {401: ResponseInfo("no key, or one that is not known"), 403: ResponseInfo("not an admin's key")}
-        return self._docs(summary=summary, responses={200: ResponseInfo(summary, content=content), **refused})(handler)
-
-    def hide(self, handler: Any) -> Any:
-        return self._docs.ignore()(handler)
-
-    def json(self) -> bytes:
-        """All of it, once the `app` has started."""
-        return self._docs.made
-
-    def bind(self, app: Application) -> None:
-        self._docs.bind_app(app)
+def describe(app: Application, told: Sequence[Told]) -> bytes:
+    """The description, in JSON, of what is `told` of `app`; its other handlers are left out."""
+    documents = _Documents(info=Info(title="LLM Edge Agent: admin API", version=__version__))
+    documents.ui_providers.clear()
+    documents.object_types_handlers.append(_Structs())
+    for page in told:
+        content = [ContentInfo(page.answer, content_type=page.kind)]
+        answers = {200: ResponseInfo(page.summary, content=content), **REFUSED}
+        documents(summary=page.summary, responses=answers)(page.handler)
+    known = {page.handler for page in told}
+    documents.include = lambda _, route: getattr(route.handler, "root_fn", route.handler) in known
+    return DefaultSerializer().to_json(documents.generate_documentation(app)).encode()  # type: ignore[no-any-return]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -21,7 +21,7 @@ from edge.server.compose import Edge
 from edge.server.explaining import what_if_sent
 from edge.server.levels import Levels
 from edge.server.live import Changes, Live, State
-from edge.server.openapi import Description
+from edge.server.told import Told
 from edge.server.usage import Usage, usage_of
 from edge.telemetry.exposition import OPEN, OPEN_TYPE, TEXT_TYPE
 from edge.telemetry.metrics import Savings
@@ -133,11 +133,13 @@ def build_pages(front: Front, edge: Edge) -> Application:
 
         return Response(200, content=StreamedContent(b"text/event-stream", told))
 
-    about = Description()
+    described = b""
 
-    @about.hide
-    async def described() -> Response:
-        return Response(200, content=Content(b"application/json", about.json()))
+    async def openapi() -> Response:
+        nonlocal described
+        if not described:
+            described = await asyncio.to_thread(in_openapi, app, told)
+        return Response(200, content=Content(b"application/json", described))
 
     async def unknown(request: Request) -> Response:
         if request.path in ACCESS:
@@ -150,14 +152,16 @@ def build_pages(front: Front, edge: Edge) -> Application:
             return Response(200)
         return Response(302, [(b"location", b"/admin")])
 
-    about.of(savings, "What the cache has saved since the edge began.", Savings)
-    about.of(used, "What was used and spent, and what is left of the limits.", Usage)
-    about.of(upstreams, "How the upstreams do, as the worker that answers sees them.", Upstreams)
-    about.of(order, "Drain an upstream, or restore it, in all workers.", UpstreamOrder)
-    about.of(clear_cache, "Forget all stored answers, in memory and in Redis.", Cleared)
-    about.of(explained, "What would become of the request that is sent: nothing is sent on.", dict)
-    about.of(state, "What the page shows: figures of all workers, upstreams, the latest requests.", State)
-    about.of(events, "The same each second, as server-sent events.", str, "text/event-stream")
+    told = (
+        Told(savings, "What the cache has saved since the edge began.", Savings),
+        Told(used, "What was used and spent, and what is left of the limits.", Usage),
+        Told(upstreams, "How the upstreams do, as the worker that answers sees them.", Upstreams),
+        Told(order, "Drain an upstream, or restore it, in all workers.", UpstreamOrder),
+        Told(clear_cache, "Forget all stored answers, in memory and in Redis.", Cleared),
+        Told(explained, "What would become of the request that is sent: nothing is sent on.", dict),
+        Told(state, "What the page shows: figures of all workers, upstreams, the latest requests.", State),
+        Told(events, "The same each second, as server-sent events.", str, "text/event-stream"),
+    )
     pages: dict[str, Callable[..., Awaitable[Response]]] = {
         **dict.fromkeys(ALIVE, health),
         **dict.fromkeys(READY, health_ready),
@@ -173,16 +177,15 @@ def build_pages(front: Front, edge: Edge) -> Application:
         "/admin/api/upstreams/order": order,
         "/admin/api/state": state,
         "/admin/api/live": events,
-        "/admin/api/openapi.json": described,
+        "/admin/api/openapi.json": openapi,
     }
     assert pages.keys() == ACCESS.keys()  # noqa: S101 - what is not told at the start is not there
     for path, page in pages.items():
         methods = ACCESS[path][0]
         for method in methods:
             app.router.add(method, path, page)
-        app.router.add("OPTIONS", path, about.hide(options((*methods, "OPTIONS"))))
+        app.router.add("OPTIONS", path, options((*methods, "OPTIONS")))
     app.router.fallback = unknown
-    about.bind(app)
     return app
 
 
@@ -197,6 +200,13 @@ def safely(send: Send) -> Send:
         await send(message)
 
     return sending
+
+
+def in_openapi(app: Application, told: Sequence[Told]) -> bytes:
+    """The description of the admin API."""
+    from edge.server.openapi import describe
+
+    return describe(app, told)
 
 
 def file_page(name: str) -> Callable[[], Awaitable[Response]]:

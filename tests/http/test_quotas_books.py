@@ -81,6 +81,9 @@ def test_a_budget_has_spent_what_was_charged_whatever_became_of_the_requests(tmp
             "models": {"m": {"upstreams": [{"to": "a/m"}, {"to": "b/m"}]}},
             "cache": {"mode": "all", "memory": {"ttl_s": 0.5}},
             "resilience": {
+                "first_content_s": 2,
+                "idle_s": 2,
+                "attempt_s": 4,
                 "retries": 1,
                 "breaker": {"failures": 1_000_000},
                 "hedge": {"enabled": hedges, "budget": 1.0},
