@@ -77,8 +77,7 @@ class Dispatch(Outcome):
         self._state = NEW
         self._candidates = Candidates(inquiry)
         self._failed = False
-        self._keys = 0
-        self._retries = 0
+        self._keys = self._retries = 0
         grant = inquiry.grant
         self._turns = (LENGTH if grant.context_length else 0) | (POLICY if grant.content_policy else 0)
         self._tried: Tried | None = None
@@ -195,6 +194,7 @@ class Dispatch(Outcome):
     def _picked(self, now: float) -> Tried:
         """What the attempt at the one that was picked is made of."""
         grant, candidates = self._inquiry.grant, self._candidates
+        self._desk.routed(candidates, now)
         left = self._counts or candidates.left(now)
         assert candidates.upstream is not None  # noqa: S101 - one was picked
         tried = Tried(candidates.upstream, candidates.account, candidates.trial, candidates.names, left, now)

@@ -30,7 +30,7 @@ cdef class Gateway:
     cdef public Sweep _sweep
     cdef public Buffers _buffers
     cdef public Py_ssize_t _in_flight
-    cdef object _failed_logins, _slices, _tell_in_flight, _hit, _missed, _count, _changing, _table, _trace
+    cdef object _failed_logins, _slices, _tell_in_flight, _hit, _missed, _scanned, _count, _changing, _table, _trace
     cdef Desk _desk
 
     @cython.locals(state=State, head=Head)
@@ -43,7 +43,7 @@ cdef class Gateway:
     @cython.locals(state=State, grant=Grant)
     cdef _grant(self, Call call, Reading reading)
     cdef _identify_anew(self, Call call)
-    cdef bint _is_changed(self, Call call, object redacted) except? -1
+    cdef bint _is_changed(self, Call call, object work) except? -1
     @cython.locals(grant=Grant, plan=Plan)
     cdef _look_up(self, Call call)
     @cython.locals(payload=Payload, held=Held)
@@ -56,7 +56,7 @@ cdef class Gateway:
     cpdef _reread_large(self, Call call, Reading reading, object error)
     cdef _go_on(self, Call call)
     cdef _send(self, Call call)
-    cpdef _reserved(self, Call call, object refusal)
+    cpdef _reserved(self, Call call, double since, object refusal)
     cdef _ask(self, Call call)
     cpdef _fetched(self, Call call, object error)
     cpdef _over(self, Call call, object error)

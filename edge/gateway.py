@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from time import monotonic
+from time import monotonic, perf_counter
 
 from edge import config
 from edge.cache.answers import Answers
@@ -91,6 +91,7 @@ class Gateway:
         self._tell_in_flight(0.0)
         self._hit = meter.bind("edge_cache_requests_total", "memory", "hit")
         self._missed = meter.bind("edge_cache_requests_total", "memory", "miss")
+        self._scanned = meter.bind("edge_pii_scan_duration_seconds", "request")
         self._count = meter.count
         self._changing = asyncio.Lock()
         self._failed_logins = FailedLogins()
@@ -190,7 +191,7 @@ class Gateway:
                 if not seen or len(work.result.body) > LARGE:
                     call.unseen = work  # that takes longer, and is left to `fetch`
                     return
-                if self._is_changed(call, work.result):
+                if self._is_changed(call, work):
                     check_body(call, Reading(work.result.body))
         except EdgeError as error:
             self.refuse(call, error)
@@ -213,8 +214,10 @@ class Gateway:
         if key is None or key.id != call.key.id:
             raise InvalidApiKey
 
-    def _is_changed(self, call: Call, redacted: Redacted) -> bool:
+    def _is_changed(self, call: Call, work: Work[Redacted]) -> bool:
         """Tell what was found in the call's body; whether another is to be its payload, whole. Raises PiiBlocked."""
+        self._scanned(work.took_s)
+        redacted = work.result
         call.pii = redacted.told
         for kind, found in redacted.findings():
             self._count("edge_pii_findings_total", "request", kind, redacted.policy.mode, amount=found)
@@ -299,7 +302,7 @@ class Gateway:
         try:
             if error is not None:
                 raise error
-            if self._is_changed(call, work.result):
+            if self._is_changed(call, work):
                 reading = Reading(work.result.body)
                 reread = partial(self._reread_large, call, reading)
                 call.errand = reading.in_slices(self._slices, reread, digest=caches_for(call))
@@ -335,7 +338,9 @@ class Gateway:
         """Once it is within its limits, which Redis may have to tell."""
         reservation = call.reservation
         try:
-            if reservation is not None and not reservation.take(*expected(call), partial(self._reserved, call)):
+            if reservation is not None and not reservation.take(
+                *expected(call), partial(self._reserved, call, perf_counter())
+            ):
                 call.errand = reservation
                 return
         except Exception as error:  # noqa: BLE001 - a refusal, or a defect of ours
@@ -343,7 +348,10 @@ class Gateway:
             return
         self._ask(call)
 
-    def _reserved(self, call: Call, refusal: EdgeError | None) -> None:
+    def _reserved(self, call: Call, since: float, refusal: EdgeError | None) -> None:
+        """Redis has told; it was asked `since`."""
+        if not call.settled:
+            call.ledger.waited(since)
         if refusal is not None:
             self._fetched(call, refusal)
         elif not call.settled:

@@ -98,19 +98,21 @@ class Job:
 
 
 class Work(Generic[T]):
-    """``result`` is there once `step` has returned True: it is ``done``."""
+    """``result`` is there once `step` has returned True: it is ``done``. ``took_s`` are the seconds spent on it."""
 
     result: T
 
     def __init__(self, steps: Steps[T]) -> None:
         self._steps = steps
         self.done = False
+        self.took_s = 0.0
 
     def step(self) -> bool:
         """Go on for about two milliseconds; True when all is done. Raises what the work raises, and then is not to be
         called again.
         """
-        until = perf_counter() + STEP_S
+        begun = perf_counter()
+        until = begun + STEP_S
         try:
             while not self.done:
                 next(self._steps)
@@ -119,6 +121,8 @@ class Work(Generic[T]):
         except StopIteration as end:
             self.result = end.value
             self.done = True
+        finally:
+            self.took_s += perf_counter() - begun
         return True
 
 

@@ -188,6 +188,23 @@ PROVIDERS = Dashboard(
                     ),
                 ),
                 Panel(
+                    "Keys that are left alone",
+                    "Of each worker: resting as long as the provider has asked for, or avoided.",
+                    "short",
+                    ((level("edge_upstream_keys", "provider, state"), "{{provider}} {{state}}"),),
+                ),
+                Panel(
+                    "Left of the providers' quotas",
+                    "As they say themselves; the least of all keys and workers.",
+                    "short",
+                    (
+                        (
+                            f"min by (provider, kind) (edge_upstream_ratelimit_remaining{{{WHERE}}})",
+                            "{{provider}} {{kind}}",
+                        ),
+                    ),
+                ),
+                Panel(
                     "Drained",
                     "Workers, by upstream.",
                     "short",
@@ -222,6 +239,18 @@ PROVIDERS = Dashboard(
                     ),
                 ),
                 Panel(
+                    "Picked",
+                    "Upstreams, by what has picked them.",
+                    "reqps",
+                    ((rate("edge_routing_decisions_total", "strategy, provider"), "{{provider}} by {{strategy}}"),),
+                ),
+                Panel(
+                    "Picking, p99",
+                    "",
+                    "s",
+                    ((quantile(0.99, "edge_routing_duration_seconds", "strategy"), "{{strategy}}"),),
+                ),
+                Panel(
                     "Asked again",
                     "Of the same upstream, and refused by the budget.",
                     "reqps",
@@ -229,6 +258,23 @@ PROVIDERS = Dashboard(
                         (rate("edge_retries_total", "provider, reason"), "{{provider}} {{reason}}"),
                         (rate("edge_retry_budget_exhausted_total", "provider"), "{{provider}} no budget"),
                     ),
+                ),
+            ),
+        ),
+        (
+            "Hedges and rescues",
+            (
+                Panel(
+                    "Hedges",
+                    "Second attempts beside one that is late, by what became of them.",
+                    "reqps",
+                    ((rate("edge_hedges_total", "provider, outcome"), "{{provider}} {{outcome}}"),),
+                ),
+                Panel(
+                    "Rescues",
+                    "Streams that broke off and were continued.",
+                    "reqps",
+                    ((rate("edge_rescues_total", "provider, outcome"), "{{provider}} {{outcome}}"),),
                 ),
             ),
         ),
@@ -386,6 +432,23 @@ CACHE = Dashboard(
                     ),
                 ),
                 Panel(
+                    "Redis, commands",
+                    "Those for limits too.",
+                    "reqps",
+                    (
+                        (
+                            rate("edge_redis_command_duration_seconds_count", "use, outcome"),
+                            "{{use}} {{outcome}}",
+                        ),
+                    ),
+                ),
+                Panel(
+                    "Redis, commands, p99",
+                    "",
+                    "s",
+                    ((quantile(0.99, "edge_redis_command_duration_seconds", "use"), "{{use}}"),),
+                ),
+                Panel(
                     "Workers that can use Redis",
                     "",
                     "short",
@@ -436,6 +499,39 @@ LIMITS = Dashboard(
             ),
         ),
         (
+            "Budgets",
+            (
+                Panel(
+                    "Used",
+                    "The share of each budget that is spent or reserved.",
+                    "percentunit",
+                    (
+                        (
+                            (
+                                f"max by (scope, name, per) (edge_budget_used_usd{{{WHERE}}}"
+                                f" / (edge_budget_limit_usd{{{WHERE}}} > 0))"
+                            ),
+                            "{{scope}} {{name}} a {{per}}",
+                        ),
+                    ),
+                ),
+                Panel(
+                    "Left",
+                    "",
+                    "currencyUSD",
+                    (
+                        (
+                            (
+                                f"min by (scope, name, per) ((edge_budget_limit_usd{{{WHERE}}} > 0)"
+                                f" - edge_budget_used_usd{{{WHERE}}})"
+                            ),
+                            "{{scope}} {{name}} a {{per}}",
+                        ),
+                    ),
+                ),
+            ),
+        ),
+        (
             "Security",
             (
                 Panel(
@@ -451,7 +547,13 @@ LIMITS = Dashboard(
                     "Personal data and secrets",
                     "What was found.",
                     "reqps",
-                    ((rate("edge_pii_findings_total", "kind, mode"), "{{kind}} {{mode}}"),),
+                    ((rate("edge_pii_findings_total", "side, kind, mode"), "{{side}}: {{kind}} {{mode}}"),),
+                ),
+                Panel(
+                    "Looking for them, p99",
+                    "The time that it takes in a request, and in an answer.",
+                    "s",
+                    ((quantile(0.99, "edge_pii_scan_duration_seconds", "side"), "{{side}}"),),
                 ),
                 Panel(
                     "Clients that leave", "", "reqps", ((rate("edge_client_disconnects_total", "phase"), "{{phase}}"),)
@@ -522,7 +624,7 @@ RUNTIME = Dashboard(
                     "short",
                     (
                         (rate("edge_log_lines_dropped_total"), "log lines"),
-                        (rate("edge_metric_series_dropped_total"), "label sets"),
+                        (rate("edge_metric_series_dropped_total", "metric"), "label sets of {{metric}}"),
                     ),
                 ),
                 Panel(

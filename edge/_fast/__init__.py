@@ -25,6 +25,7 @@ __all__ = [
     "FORMAT_VERSION",
     "GAUGE",
     "GAUGE_MAX",
+    "GAUGE_MIN",
     "HISTOGRAM",
     "KINDS",
     "LOCAL_BYTES",
@@ -131,7 +132,17 @@ if not TYPE_CHECKING and not _pure:
         from edge._fast._scan_phones_c import CALLING_CODES
         from edge._fast._scan_secrets_c import SECRET_PREFIXES
         from edge._fast._scan_text_c import has_unicode_escapes
-        from edge._fast._slots_c import COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Counter, Histogram, Slots, SlotWriter
+        from edge._fast._slots_c import (
+            COUNTER,
+            GAUGE,
+            GAUGE_MAX,
+            GAUGE_MIN,
+            HISTOGRAM,
+            Counter,
+            Histogram,
+            Slots,
+            SlotWriter,
+        )
         from edge._fast._spend_c import ADMITTED, CROWDED, EXHAUSTED, UNCOUNTED, Spend
         from edge._fast._sse_c import SSEDecoder, SSELimitError
         from edge._fast._turns_c import first_turn_end
@@ -177,7 +188,7 @@ if not COMPILED:
     from edge._fast._scan_phones import CALLING_CODES
     from edge._fast._scan_secrets import SECRET_PREFIXES
     from edge._fast._scan_text import has_unicode_escapes
-    from edge._fast._slots import COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM, Counter, Histogram, Slots, SlotWriter
+    from edge._fast._slots import COUNTER, GAUGE, GAUGE_MAX, GAUGE_MIN, HISTOGRAM, Counter, Histogram, Slots, SlotWriter
     from edge._fast._spend import ADMITTED, CROWDED, EXHAUSTED, UNCOUNTED, Spend
     from edge._fast._sse import SSEDecoder, SSELimitError
     from edge._fast._turns import first_turn_end

@@ -30,26 +30,28 @@ if cython.compiled:
     from cython.cimports.cpython.memoryview import PyMemoryView_GET_BUFFER
     from cython.cimports.edge._fast._atomics import fence, load_acquire, store_release
 
-__all__ = ["COUNTER", "GAUGE", "GAUGE_MAX", "HISTOGRAM", "Counter", "Histogram", "SlotWriter", "Slots"]
+__all__ = ["COUNTER", "GAUGE", "GAUGE_MAX", "GAUGE_MIN", "HISTOGRAM", "Counter", "Histogram", "SlotWriter", "Slots"]
 
 COUNTER = 1
 HISTOGRAM = 2
 GAUGE = 3
 GAUGE_MAX = 4
-"""Kinds of metrics. The regions' values are added, those of GAUGE_MAX give the largest. What a process leaves behind
-when it ends are its counters and histograms."""
+GAUGE_MIN = 5
+"""Kinds of metrics. The regions' values are added; those of GAUGE_MAX give the largest, those of GAUGE_MIN the
+smallest, where one that is not a number says nothing. What a process leaves behind when it ends are its counters and
+histograms."""
 
 MAX_BOUNDS = 32
 
 # Words of 8 bytes: the sequence number, alone in its cache line, then the regions.
 SEQUENCE = 0
 HEAD = 8
-# A region: how many words of entries it has, how many label sets were dropped, entries.
+# A region: how many words of entries it has, entries.
 USED = 0
-DROPPED = 1
-ENTRIES = 2
+ENTRIES = 1
 # An entry: what it is, how many bytes its labels have, these (padded), slots. What it is: the metric's number in bits
-# 0-15, its kind in 16-23, whether it takes the label sets beyond the cap in 24, how many slots it has in 32-47.
+# 0-15, its kind in 16-23, whether it takes the label sets beyond the cap in 24, how many slots it has in 32-47. That
+# one has a slot more, for how many times a label set found no room.
 OTHER = 1 << 24
 
 ATTEMPTS = 100
@@ -97,26 +99,32 @@ class Slots:
             raise ValueError("at least one region of at least 64 bytes, a multiple of 8")
         return HEAD * 8 + region_bytes * (regions + 4)
 
-    def read(self) -> tuple[list[tuple[int, int, bytes | None, list[float]]], float] | None:
+    def read(self) -> tuple[list[tuple[int, int, bytes | None, list[float]]], dict[int, float]] | None:
         """All regions added up; None while a region is being folded: the caller tries again a moment later.
 
         The series, each a metric's number, its kind, its labels (None for the label sets beyond the cap) and its values
-        (one; of a histogram the buckets, not cumulative, then the sum), and how many label sets were dropped.
+        (one; of a histogram the buckets, not cumulative, then the sum), and by the number of each metric how many times
+        a label set of it found no room.
         """
         copies: list | None = self._copies()
         if copies is None:
             return None
         merged: dict = {}
-        dropped: float = 0.0
+        dropped: dict = {}
         for copy in copies:
             numbers = memoryview(copy).cast("d")
-            dropped += numbers[DROPPED]
             for what, labels, at, count in _entries(copy):
+                if labels is None:
+                    count -= 1
+                    dropped[what & 0xFFFF] = dropped.get(what & 0xFFFF, 0.0) + numbers[at + count]
                 values = merged.get((what, labels))
                 if values is None:
                     merged[what, labels] = numbers[at : at + count].tolist()
                 elif (what >> 16) & 255 == GAUGE_MAX:
                     values[0] = max(values[0], numbers[at])
+                elif (what >> 16) & 255 == GAUGE_MIN:
+                    if values[0] != values[0] or numbers[at] < values[0]:
+                        values[0] = numbers[at]
                 else:
                     for i in range(count):
                         values[i] += numbers[at + i]
@@ -134,20 +142,24 @@ class Slots:
         numbers = memoryview(copy).cast("d")
         # The places first: new entries of zeros change no total, so that readers need to wait for the additions alone.
         moves: list = []
-        dropped: float = numbers[DROPPED]
+        refused: list = []
         for what, labels, at, count in _entries(copy):
-            if (what >> 16) & 255 not in (COUNTER, HISTOGRAM):
+            counts: bool = (what >> 16) & 255 in (COUNTER, HISTOGRAM)
+            if not counts and labels is not None:
                 continue
             place = self._base.get((what, labels), 0)
             if not place:
                 place = self._append(0, what, labels)
-            if not place:
-                dropped += 1
-                place = self._base.get((what | OTHER, None), 0)
-            else:
-                self._base[what, labels] = place
             if place:
+                self._base[what, labels] = place
+            elif labels is not None:
+                place = self._base.get(((what | OTHER) + (1 << 32), None), 0)
+                if place:
+                    refused.append(place + count)
+            if place and counts:
                 moves.append((place, at, count))
+            elif place:  # of gauges, how many found no room
+                moves.append((place + count - 1, at + count - 1, 1))
         sequence: int = self._words[SEQUENCE] + 1
         self._words[SEQUENCE] = sequence
         if cython.compiled:
@@ -155,8 +167,8 @@ class Slots:
         for place, at, count in moves:
             for i in range(count):
                 self._numbers[place + i] += numbers[at + i]
-        self._numbers[HEAD + DROPPED] += dropped
-        self._numbers[start + DROPPED] = 0.0
+        for place in refused:
+            self._numbers[place] += 1.0
         self._words[start + USED] = 0
         self._store(SEQUENCE, sequence + 1)
 
@@ -212,11 +224,6 @@ class Slots:
             self._numbers[first + i] = 0.0
         self._store(start + USED, used + size)
         return first
-
-    @cython.cfunc
-    def _drop(self, region: cython.Py_ssize_t) -> object:
-        self._numbers[self._start(region) + DROPPED] += 1
-        return None
 
     @cython.cfunc
     def _load(self, word: cython.Py_ssize_t) -> cython.longlong:
@@ -334,6 +341,7 @@ class SlotWriter:
     _region: cython.Py_ssize_t
     _cap: cython.Py_ssize_t
     _metrics: dict
+    _others: dict
     _counts: dict
     _series: dict
 
@@ -345,21 +353,22 @@ class SlotWriter:
         self._region = region
         self._cap = cap
         self._metrics = {}
+        self._others = {}
         self._counts = {}
         self._series = {}
 
     def define(self, metric: int, kind: int, bounds: tuple[float, ...] = ()) -> None:
         """Reserve a metric's series beyond the cap; `bounds`, rising, are a histogram's. Raises ValueError."""
-        if metric in self._metrics or not 0 <= metric <= 0xFFFF or kind not in (COUNTER, HISTOGRAM, GAUGE, GAUGE_MAX):
+        if metric in self._metrics or not 0 <= metric <= 0xFFFF or not COUNTER <= kind <= GAUGE_MIN:
             raise ValueError(f"metric {metric} of kind {kind}")
         if len(bounds) > MAX_BOUNDS or list(bounds) != sorted(bounds) or bool(bounds) != (kind == HISTOGRAM):
             raise ValueError(f"the bounds of metric {metric}")
-        self._metrics[metric] = (kind, bounds, None)
+        self._metrics[metric] = (kind, bounds)
         other = self._make(metric, None)
         if other is None:
             del self._metrics[metric]
             raise ValueError(f"the region has no room for metric {metric}")
-        self._metrics[metric] = (kind, bounds, other)
+        self._others[metric] = other
         self._counts[metric] = 0
 
     def counter(self, metric: int, labels: bytes) -> Counter:
@@ -375,8 +384,8 @@ class SlotWriter:
         if series is None:
             series = self._make(metric, labels) if self._counts[metric] < self._cap else None
             if series is None:
-                self._slots._drop(self._region)
-                series = self._metrics[metric][2]
+                series, dropped = self._others[metric]
+                dropped.add(1.0)
             else:
                 self._counts[metric] += 1
                 self._series[metric, labels] = series
@@ -385,10 +394,13 @@ class SlotWriter:
         return series
 
     def _make(self, metric: int, labels: bytes | None) -> Any:
-        kind, bounds, _ = self._metrics[metric]
+        """The series of a label set; for None that of those beyond the cap, and what counts them."""
+        kind, bounds = self._metrics[metric]
         count = len(bounds) + 2 if kind == HISTOGRAM else 1
-        what = metric | kind << 16 | (OTHER if labels is None else 0) | count << 32
+        slots = count + 1 if labels is None else count
+        what = metric | kind << 16 | (OTHER if labels is None else 0) | slots << 32
         at = self._slots._append(self._region, what, labels)
         if not at:
             return None
-        return Histogram(self._slots, at, bounds) if kind == HISTOGRAM else Counter(self._slots, at)
+        made = Histogram(self._slots, at, bounds) if kind == HISTOGRAM else Counter(self._slots, at)
+        return (made, Counter(self._slots, at + count)) if labels is None else made

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from codecs import getincrementaldecoder
+from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from edge.guard.custom import Pieces
 from edge.guard.events import Delta, Events, Filter, deltas_of
 from edge.guard.pii import SECRET, Redacted, looked_through, may_be_in
 from edge.guard.policy import Policy
-from edge.slices import Steps, finished
+from edge.slices import Steps, Work, finished
 
 __all__ = ["Watch"]
 
@@ -41,12 +42,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Watch(Events):
-    """Over one answer, by one policy."""
+    """Over one answer, by one policy. ``took_s`` are the seconds spent on it."""
 
     def __init__(self, policy: Policy) -> None:
         super().__init__()
         self._policy = policy
         self.changes = policy.mode != "detect"
+        self.took_s = 0.0
         self.made = Redacted(policy, b"")
         # A text comes again in the events that end it: of those, the one with most.
         self._again = [0] * len(policy.kinds)
@@ -71,11 +73,26 @@ class Watch(Events):
 
     def answer(self, body: bytes) -> Steps[bytes]:
         """What becomes of a whole answer. Raises PiiBlocked."""
-        found = yield from looked_through(self._policy, body)
-        self._note(found)
+        work = Work(looked_through(self._policy, body))
+        while not work.step():
+            yield
+        self.took_s += work.took_s
+        self._note(work.result)
         if self.over:
             self.refuse()
-        return self._without(found.body)
+        return self._without(work.result.body)
+
+    def feed(self, data: bytes) -> bytes:
+        begun = perf_counter()
+        told = super().feed(data)
+        self.took_s += perf_counter() - begun
+        return told
+
+    def end(self) -> bytes:
+        begun = perf_counter()
+        told = super().end()
+        self.took_s += perf_counter() - begun
+        return told
 
     def _note(self, found: Redacted) -> None:
         self._again = [max(pair) for pair in zip(self._again, found.counts, strict=True)]

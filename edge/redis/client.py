@@ -156,7 +156,11 @@ class RedisClient:
         node = self._slots[key_slot(key)] if self._slots else self._members[0]
         if node is None or self._closed:
             return "unready"
+        command.asked(self._took)
         return node.send(command) if node.state == UP else node.state
+
+    def _took(self, use: str, outcome: str, seconds: float) -> None:
+        self._meter.observe("edge_redis_command_duration_seconds", seconds, use, outcome)
 
     def _look(self) -> None:
         """One look at the clocks for all that were asked within a deadline: the oldest is the first that is due."""
@@ -180,7 +184,7 @@ class RedisClient:
         command.end()
         if command.owner is not None and not self._late(command, asyncio.get_running_loop().time()):
             command.owner.missed(command)
-        command.failed(RedisUnavailable("timeout"))
+        command.fail(RedisUnavailable("timeout"))
 
     def _late(self, command: Command, now: float) -> bool:
         """Whether it was this process that was late by much, for which the server is not to blame."""
@@ -209,8 +213,7 @@ class RedisClient:
             if code == "MOVED" and not self._slots:
                 self._foreign = True
                 self._note(A_CLUSTER)
-        command.end()
-        command.failed(RedisUnavailable("error", code))
+        command.fail(RedisUnavailable("error", code))
 
     # The probe.
 

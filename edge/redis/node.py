@@ -165,8 +165,7 @@ class Node:
                 self._failures = 0
             if self.refuses:
                 self.refuses.discard(command.use)
-            command.end()
-            command.replied(reply)
+            command.answer(reply)
             return
         if reply.code in SICK:
             pipe.retire()
@@ -389,5 +388,4 @@ class Ping(Inquiry):
 
 def _tell(command: Command, trouble: RedisUnavailable) -> None:
     if command.live:
-        command.end()
-        command.failed(trouble)
+        command.fail(trouble)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+from time import perf_counter
 from typing import Protocol
 
 from hiredis import pack_command
@@ -41,10 +43,11 @@ class Command:
     before whoever asked has gone on. After ``cancel``, neither.
 
     ``data`` is what goes out; ``use`` is "read" for a GET, "write" for what is answered by a word or a number, or
-    "probe"; ``until`` is its deadline on the loop's clock, ``moved`` says that it was redirected.
+    "probe"; ``until`` is its deadline on the loop's clock, ``moved`` says that it was redirected. ``took`` is told what
+    became of it, "ok" or a reason, and how many seconds after it was `asked`; None for nobody.
     """
 
-    __slots__ = ("data", "live", "moved", "owner", "pipe", "until", "use")
+    __slots__ = ("_asked_at", "data", "live", "moved", "owner", "pipe", "took", "until", "use")
 
     def __init__(self, data: bytes, use: str) -> None:
         self.data = data
@@ -52,6 +55,8 @@ class Command:
         self.live = True
         self.moved = False
         self.until = 0.0
+        self._asked_at = 0.0
+        self.took: Callable[[str, str, float], None] | None = None
         self.owner: Owner | None = None
         self.pipe: Pipe | None = None
 
@@ -68,6 +73,24 @@ class Command:
     def refused(self, owner: Owner, refused: Refused) -> None:
         """The server answered with an error."""
         owner.turned_down(self, refused)
+
+    def asked(self, took: Callable[[str, str, float], None]) -> None:
+        """It is about to go out."""
+        self._asked_at, self.took = perf_counter(), took
+
+    def answer(self, reply: Reply) -> None:
+        """It was carried out: end it, and tell who waits."""
+        self.end()
+        if self.took is not None:
+            self.took(self.use, "ok", perf_counter() - self._asked_at)
+        self.replied(reply)
+
+    def fail(self, trouble: RedisUnavailable) -> None:
+        """It was not: the same."""
+        self.end()
+        if self.took is not None:
+            self.took(self.use, trouble.reason, perf_counter() - self._asked_at)
+        self.failed(trouble)
 
     def end(self) -> None:
         """Nothing is to be told to it any more."""

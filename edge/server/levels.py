@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from math import nan
 from time import monotonic, perf_counter
 
 from edge.config import Config
@@ -20,6 +21,8 @@ from edge.telemetry.metrics import PERIOD_S, Metrics
 __all__ = ["Levels"]
 
 MAX_BUDGETS = 200
+SAID_S = 60.0
+"""For so long what a provider has said of its quotas holds: most are those of a minute."""
 LAG_S = 0.25
 """A timer of this length tells by how late it comes how long the loop did something else."""
 
@@ -34,6 +37,8 @@ class Levels:
         self._recent = latest
         self._lag = metrics.bind("edge_event_loop_lag_seconds")
         self._told: set[str] = set()
+        self._said: dict[tuple[str, int, str], tuple[float, float]] = {}
+        self._quotas: set[tuple[str, str]] = set()
         self._settings: Config | None = None
         self._budgets: list[Quota] = []
         self._begun = 0.0
@@ -78,6 +83,7 @@ class Levels:
         level = self._metrics.level
         self._metrics.look()
         self._look_at_budgets()
+        self._look_at_quotas(monotonic())
         waiting, places = 0, 0
         told: set[str] = set()
         for name, site in self._gateway.state.fleet.sites.items():
@@ -97,6 +103,22 @@ class Levels:
         level("edge_queue_length", places, "places")
         level("edge_queue_length", self._gateway.answers.queued, "redis_writes")
         level("edge_log_queue_bytes", self._logs.queued)
+
+    def _look_at_quotas(self, now: float) -> None:
+        """What is left of the providers' own, as they have said lately: the least of all keys."""
+        for name, provider in self._gateway.state.providers.items():
+            for number, found in enumerate(provider.remaining()):
+                for kind, left in found.items():
+                    self._said[name, number, kind] = left, now + SAID_S
+        self._said = {key: (left, until) for key, (left, until) in self._said.items() if until > now}
+        least: dict[tuple[str, str], float] = {}
+        for (name, _, kind), (left, _) in self._said.items():
+            least[name, kind] = min(left, least.get((name, kind), left))
+        for name, kind in self._quotas - least.keys():
+            self._metrics.level("edge_upstream_ratelimit_remaining", nan, name, kind)
+        for (name, kind), left in least.items():
+            self._metrics.level("edge_upstream_ratelimit_remaining", left, name, kind)
+        self._quotas = {*least}
 
     def _look_at_budgets(self) -> None:
         """What tenants and aliases have spent. There are as many as the configuration has, the first of them told."""

@@ -69,15 +69,19 @@ class Exposition:
         for number, family in enumerate(FAMILIES):
             lines = head(family.name, family.help, kind_of(family), exemplars is not None)
             for labels, values in sorted(found[number]):
+                if values[0] != values[0]:  # nobody knows it now
+                    continue
                 if family.kind == HISTOGRAM:
                     histogram(lines, number, family, labels, values, exemplars)
                 else:
                     lines.append(f"{family.name}{braced(family.labels, labels)} {values[0]!r}\n")
             yield "".join(lines).encode()
         lines = head(DROPPED, DROPPED_HELP, "counter", exemplars is not None)
-        yield "".join((*lines, f"{DROPPED} {dropped!r}\n")).encode()
+        for number, family in enumerate(FAMILIES):
+            lines.append(f'{DROPPED}{{metric="{family.name}"}} {dropped.get(number, 0.0)!r}\n')
+        yield "".join(lines).encode()
 
-    def _series(self) -> tuple[list[tuple[int, list[str], list[float]]], float]:
+    def _series(self) -> tuple[list[tuple[int, list[str], list[float]]], dict[int, float]]:
         series, dropped = self._read()
         told = []
         for number, _, labels, values in series:
@@ -87,7 +91,7 @@ class Exposition:
                 told.append((number, [OTHER] * len(FAMILIES[number].labels), values))
         return told, dropped
 
-    def _read(self) -> tuple[list[tuple[int, int, bytes | None, list[float]]], float]:
+    def _read(self) -> tuple[list[tuple[int, int, bytes | None, list[float]]], dict[int, float]]:
         for _ in range(PATIENCE):
             read = self._slots.read()
             if read is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import NamedTuple
 
-from edge._fast import COUNTER, GAUGE, GAUGE_MAX, HISTOGRAM
+from edge._fast import COUNTER, GAUGE, GAUGE_MAX, GAUGE_MIN, HISTOGRAM
 
 __all__ = ["DROPPED", "DROPPED_HELP", "FAMILIES", "LAYOUT", "NUMBERS", "Family"]
 
@@ -19,6 +19,8 @@ FIRST_CHUNKS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7.5, 10, 20, 30
 BETWEEN_CHUNKS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5)
 LAGS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 PAUSES = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
+DECISIONS = (0.000001, 0.0000025, 0.000005, 0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.01)
+SCANS = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5)
 SIZES = (256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216)
 
 # https://github.com/open-telemetry/semantic-conventions-genai, gen-ai-metrics.md: the bounds that it asks for.
@@ -98,6 +100,13 @@ FAMILIES = (
         ("tier", "operation"),
         OVERHEADS,
     ),
+    Family(
+        HISTOGRAM,
+        "edge_redis_command_duration_seconds",
+        "From sending a command to Redis to its reply, or to giving it up.",
+        ("use", "outcome"),
+        OVERHEADS,
+    ),
     Family(GAUGE, "edge_cache_entries", "Answers in memory.", ("tier",)),
     Family(GAUGE, "edge_cache_size_bytes", "Weight of the answers in memory.", ("tier",)),
     Family(COUNTER, "edge_cache_evictions_total", "Answers that had to go, by why.", ("tier", "reason")),
@@ -113,6 +122,13 @@ FAMILIES = (
         "edge_pii_findings_total",
         "Personal data and secrets found, by what is done about them.",
         ("side", "kind", "mode"),
+    ),
+    Family(
+        HISTOGRAM,
+        "edge_pii_scan_duration_seconds",
+        "Time spent on looking for personal data in a request, or in an answer.",
+        ("side",),
+        SCANS,
     ),
     Family(COUNTER, "edge_cost_usd_total", "What the providers' answers cost.", ("provider", "model", "tenant")),
     Family(
@@ -144,6 +160,25 @@ FAMILIES = (
         "edge_upstream_requests_total",
         "Requests to providers by the status of the answer, or the error's code where none came.",
         ("provider", "model", "code"),
+    ),
+    Family(
+        COUNTER,
+        "edge_routing_decisions_total",
+        "Times that a strategy picked an upstream, by the provider of that.",
+        ("strategy", "provider"),
+    ),
+    Family(
+        HISTOGRAM,
+        "edge_routing_duration_seconds",
+        "Time that picking an upstream took.",
+        ("strategy",),
+        DECISIONS,
+    ),
+    Family(
+        GAUGE_MIN,
+        "edge_upstream_ratelimit_remaining",
+        "What is left of a provider's quota by what it said last, within a minute: the least of all keys and workers.",
+        ("provider", "kind"),
     ),
     Family(
         COUNTER,
@@ -330,7 +365,7 @@ FAMILIES = (
 )
 NUMBERS = {family.name: number for number, family in enumerate(FAMILIES)}
 DROPPED = "edge_metric_series_dropped_total"
-DROPPED_HELP = "Times that a label set found no room and was counted as _other."
+DROPPED_HELP = "Times that a label set of a metric found no room and was counted as _other."
 
-LAYOUT = f"1/{hashlib.sha256(repr([(*each[:2], *each[3:]) for each in FAMILIES]).encode()).hexdigest()[:16]}"
+LAYOUT = f"2/{hashlib.sha256(repr([(*each[:2], *each[3:]) for each in FAMILIES]).encode()).hexdigest()[:16]}"
 """Of what stands in the slots: the number changes with `edge._fast._slots`, the rest with the families."""

@@ -15,7 +15,7 @@ from mmap import mmap
 import msgspec
 
 from edge import __version__
-from edge._fast import COMPILED, GAUGE, GAUGE_MAX, HISTOGRAM, Counter, Histogram, Slots, SlotWriter
+from edge._fast import COMPILED, GAUGE, GAUGE_MAX, GAUGE_MIN, HISTOGRAM, Counter, Histogram, Slots, SlotWriter
 from edge.hooks import Add, FailedAttempt, Recorder, RequestRecord
 from edge.telemetry.exposition import Exemplar, Exposition
 from edge.telemetry.families import FAMILIES, LAYOUT, NUMBERS
@@ -183,7 +183,7 @@ class Metrics:
                 bound = self._writer.histogram(number, encode(*labels)).observe
             else:
                 counter = self._writer.counter(number, encode(*labels))
-                bound = counter.set if family.kind in (GAUGE, GAUGE_MAX) else counter.add
+                bound = counter.set if family.kind in (GAUGE, GAUGE_MAX, GAUGE_MIN) else counter.add
             if len(self._series) >= REMEMBERED:
                 self._series.clear()
             self._series[key] = bound

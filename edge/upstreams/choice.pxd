@@ -43,6 +43,7 @@ cdef class Candidates:
     cdef tuple _choices, _waits
     cdef list _asked, _targets
     cdef str _tenant
+    cdef readonly str strategy
     cdef readonly bint names, tied
     cdef readonly int size
     cdef readonly object upstream, gate, full

@@ -111,7 +111,8 @@ class Candidates:
     """Whom a dispatch may ask: of each choice of its grant what its strategy picks, the name's own first, an upstream
     as often as it stands there. Once `next`, `again` or `come` say so they are ``upstream``, ``account`` (None: whose
     turn it is) and ``trial``, which takes the outcome (None: its breaker is not heard); ``gate`` has given the request
-    its place, which the outcome gives back (None: there is no bound). ``size`` is how many there were.
+    its place, which the outcome gives back (None: there is no bound), and ``strategy`` what has picked it, "" where it
+    was named. ``size`` is how many there were.
 
     ``full``: where they have said no, the gate of ``upstream``, which lets requests through but has as many under way
     as it may; None where there is nobody to wait for.
@@ -133,6 +134,7 @@ class Candidates:
         self.trial: Attempt | None = None
         self.gate: Gate | None = None
         self.full: Gate | None = None
+        self.strategy = ""
         self.names = self.tied = False
         if grant.alone and not (grant.context_length or grant.content_policy):
             self.size = 1
@@ -244,6 +246,7 @@ class Candidates:
         """
         assert self.upstream is not None  # noqa: S101 - one was named
         provider, model = self.upstream.provider, self.upstream.model
+        self.strategy = ""
         gate = self.gate = provider.gate(model)
         self.full = gate if gate is not None and gate.full and not came else None
         if self.full is not None:
@@ -259,6 +262,7 @@ class Candidates:
         upstream, member = choice.group.upstreams[place], choice.members[place]
         self._asked.append((choice, place))
         self.upstream = upstream
+        self.strategy = choice.strategy
         self.account = upstream.provider.accounts_of(self._tenant)[0] if self._tenant else None
         self.trial = member.begin(now, True)
         self.gate = choice.gates[place] if choice.gates else None

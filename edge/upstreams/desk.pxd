@@ -1,4 +1,5 @@
 from edge.inquiry cimport Inquiry
+from edge.upstreams.choice cimport Candidates
 from edge.upstreams.clocks cimport Deadline, Sweep
 from edge.upstreams.retry cimport code_of_attempt
 from edge.upstreams.tried cimport Tried
@@ -15,10 +16,11 @@ cdef class Desk:
     cdef readonly object budget, hedges, hooks, meter, accounts, slices
     cdef readonly Buffers buffers
     cdef readonly Sweep sweep
-    cdef object _asked, _streamed
+    cdef object _asked, _streamed, _routed
 
     cpdef Deadline deadline(self, Inquiry inquiry, object expired, int upstreams)
     cpdef over(self, Inquiry inquiry, Tried tried, object error)
+    cpdef routed(self, Candidates candidates, double since)
     cpdef asked(self, Tried tried, str label, object error)
     cpdef streamed(self, Tried tried, str label, double upstream_s)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import perf_counter
 from typing import Protocol
 
 from edge.call import Call
@@ -13,6 +14,7 @@ from edge.inquiry import Inquiry
 from edge.memo import Memo
 from edge.slices import Slices
 from edge.upstreams.budget import HedgeBudget, RetryBudget
+from edge.upstreams.choice import Candidates
 from edge.upstreams.clocks import Deadline, Sweep
 from edge.upstreams.retry import AttemptFailed, code_of_attempt
 from edge.upstreams.tried import Tried
@@ -76,6 +78,7 @@ class Desk:
         self.hedges = hedges
         self._asked: Memo[tuple[str, str, int], Add] = Memo()
         self._streamed: Memo[tuple[str, str], tuple[Add, Add]] = Memo()
+        self._routed: Memo[tuple[str, str], tuple[Add, Add]] = Memo()
 
     def deadline(self, inquiry: Inquiry, expired: Callable[[EdgeError], None], upstreams: int) -> Deadline:
         """The clocks of all attempts at an inquiry, for which there are so many `upstreams`."""
@@ -108,10 +111,27 @@ class Desk:
             told = {"message": "an attempt's books", "exception": defect}
             asyncio.get_running_loop().call_exception_handler(told)
 
+    def routed(self, candidates: Candidates, since: float) -> None:
+        """Count what a strategy has picked, of which there was a need `since`."""
+        strategy, upstream = candidates.strategy, candidates.upstream
+        if not strategy or upstream is None:
+            return
+        took_s = perf_counter() - since
+        key = (strategy, upstream.provider.name)
+        found = self._routed.get(key)
+        if found is None:
+            bind = self.meter.bind
+            adds = bind("edge_routing_decisions_total", *key), bind("edge_routing_duration_seconds", strategy)
+            found = self._routed.keep(key, adds)
+        decided, took = found
+        decided(1.0)
+        took(took_s)
+
     def asked(self, tried: Tried, label: str, error: Exception | None) -> None:
         """Count a request to a provider for a model of this label, which ended with `error`, if with one."""
         provider, status = tried.provider.name, tried.status
         if tried.watch is not None:
+            self.meter.observe("edge_pii_scan_duration_seconds", tried.watch.took_s, "response")
             for kind, found in tried.watch.findings():
                 self.meter.count("edge_pii_findings_total", "response", kind, tried.watch.mode, amount=found)
         if not status:

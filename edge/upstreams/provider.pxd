@@ -8,6 +8,7 @@ cdef class Account:
     cdef readonly list values
     cdef readonly bytes own
     cdef readonly object cooling
+    cdef public dict said
 
 
 cdef class Provider:

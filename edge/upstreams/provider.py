@@ -24,7 +24,7 @@ from edge.upstreams.fleet import Site
 from edge.upstreams.gate import Gate
 from edge.upstreams.request import UpstreamRequest, lines_of
 from edge.upstreams.rules import RULES
-from edge.upstreams.waits import REMAINING, asked_s, exhausted_s, wait_s
+from edge.upstreams.waits import REMAINING, asked_s, exhausted_s, remaining, wait_s
 
 __all__ = ["PRESENT", "Account", "Provider", "resting"]
 
@@ -41,11 +41,13 @@ TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0
 
 class Account:
     """One of a provider's keys: its ``values``, and the lines that a request has by it, with all that every request to
-    the provider has; ``cooling`` says when it may be asked.
+    the provider has; ``cooling`` says when it may be asked. ``said`` are the headers of the latest answer to it, None
+    where they have been looked at.
     """
 
     def __init__(self, credential: Headers, always: Headers, cooling: Cooling) -> None:
         self.cooling = cooling
+        self.said: dict[bytes, bytes] | None = None
         self.values = [value for _, value in credential]
         # Bodies pass as they are, so they had better come uncompressed.
         self.own = lines_of([*credential, *always, (b"accept-encoding", b"identity")])
@@ -144,6 +146,16 @@ class Provider:
             return Crossing(inquiry, model)
         return TranslatedCrossing(inquiry, model, self._client.version(inquiry), self._system_first)
 
+    def remaining(self) -> list[dict[str, float]]:
+        """What is left of each key's quotas, by what they are of, as the latest answer says that has come since this
+        was asked before.
+        """
+        found = []
+        for account in self._accounts:
+            said, account.said = account.said, None
+            found.append({} if said is None else remaining(said))
+        return found
+
     def accounts_of(self, tenant: str) -> list[Account]:
         """The credentials of its keys, in the order in which a tenant has them: the same for all who ask."""
         if not self.takes_turns:
@@ -191,6 +203,7 @@ class Provider:
         """What an answer that comes `now` says of when to ask next by this account; the seconds that it asks for, 0.0
         for none.
         """
+        account.said = index
         if status >= 400:
             if status in HEEDED:
                 return note(self._accounts, account, self.site.member(model), model, status, index, now)

@@ -23,9 +23,12 @@ GROWING = 1024
 
 
 class Watch(Protocol):
-    """Over what an answer says, which may leave nothing more to be told of it: then it is ``over``."""
+    """Over what an answer says, which may leave nothing more to be told of it: then it is ``over``. ``took_s`` are the
+    seconds spent on looking.
+    """
 
     over: bool
+    took_s: float
 
     @property
     def mode(self) -> str: ...

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from math import inf
 
-__all__ = ["MAX_WAIT_S", "REMAINING", "asked_s", "exhausted_s", "wait_s"]
+__all__ = ["KINDS", "MAX_WAIT_S", "REMAINING", "asked_s", "exhausted_s", "remaining", "wait_s"]
 
 MAX_WAIT_S = 300.0
 """No provider is left alone for longer on its word: limits by the day are lifted, and clocks are wrong."""
@@ -28,6 +29,14 @@ https://platform.openai.com/docs/guides/rate-limits), Anthropic as a date of RFC
 
 REMAINING = {dialect: tuple(remaining for remaining, _ in quotas) for dialect, quotas in BY_DIALECT.items()}
 """The names by which what is left is told, of each dialect."""
+
+KINDS = ("requests", "tokens", "input_tokens", "output_tokens")
+"""What quotas are of. A name that does not say (``x-ratelimit-remaining``) is one of requests."""
+KIND_OF = {
+    name: next((kind for kind in reversed(KINDS) if kind.replace("_", "-") in name.decode()), "requests")
+    for names in REMAINING.values()
+    for name in names
+}
 
 NUMBER = re.compile(rb"\d{1,15}(?:\.\d{1,9})?")
 DURATION = re.compile(
@@ -74,6 +83,16 @@ def exhausted_s(index: dict[bytes, bytes], now: float) -> float:
         if index.get(remaining) == b"0":
             latest = max(latest, span_s(index.get(reset, b""), now) or 0.0)
     return min(latest, MAX_WAIT_S)
+
+
+def remaining(index: dict[bytes, bytes]) -> dict[str, float]:
+    """What is left of quotas, by what they are of (`KINDS`): the least where there are several of a kind."""
+    found: dict[str, float] = {}
+    for name, kind in KIND_OF.items():
+        text = index.get(name, b"").strip()
+        if NUMBER.fullmatch(text):
+            found[kind] = min(float(text), found.get(kind, inf))
+    return found
 
 
 def span_s(text: bytes, now: float) -> float | None:

@@ -42,7 +42,10 @@ WRONG = of("edge_errors_total", 'provider="p",error_type="client_invalid"')
 AUTH = of("edge_auth_failures_total", 'reason="invalid_api_key"')
 OPEN, DRAINED = (of("edge_circuit_state", f'{UPSTREAM},state="{state}"') for state in ("open", "drained"))
 FILES, MOST = of("process_open_fds", 'worker="0"'), of("process_max_fds", 'worker="0"')
-LINES, SERIES = of("edge_log_lines_dropped_total"), of("edge_metric_series_dropped_total")
+LINES, SERIES = (
+    of("edge_log_lines_dropped_total"),
+    of("edge_metric_series_dropped_total", 'metric="edge_requests_total"'),
+)
 BUDGET = of("edge_retry_budget_exhausted_total", 'provider="p"')
 UNPRICED = of("edge_unpriced_requests_total", 'provider="p"')
 RELOADED, REDIS = of("edge_config_last_reload_successful"), of("edge_redis_ready")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from edge import errors, ledger
+from typing import get_args
+
+from edge import config, errors, ledger
+from edge.upstreams import waits
 
 
 def codes(kind=errors.EdgeError) -> set[str]:
@@ -20,6 +23,9 @@ VALUES = {
     "tier": {"memory", "redis", "joined"},
     "cache": {"", "memory", "redis", "joined", "miss", "bypass"},
     "result": {"hit", "miss", "stored", "dropped"},
+    "side": {"request", "response"},
+    "edge_upstream_ratelimit_remaining.kind": set(waits.KINDS),
+    "edge_routing_decisions_total.strategy": set(get_args(config.Strategy)),
     "queue": {"connections", "places", "redis_writes"},
     "edge_circuit_state.state": {"closed", "open", "half_open", "drained"},
     "edge_workers.state": {"missing", "starting", "ready", "retiring"},

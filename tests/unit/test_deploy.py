@@ -52,7 +52,7 @@ def panels() -> dict[str, tuple[str, str]]:
 
 def exported() -> dict[str, set[str]]:
     """The labels of each series' name."""
-    found = {DROPPED: set(), "up": set()}
+    found = {DROPPED: {"metric"}, "up": set()}
     for family in FAMILIES:
         endings = ("_bucket", "_count", "_sum") if family.kind == HISTOGRAM else ("",)
         for ending in endings:

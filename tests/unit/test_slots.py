@@ -31,6 +31,7 @@ def writer(module, slots, region, cap=2000):
     new.define(1, module.HISTOGRAM, BOUNDS)
     new.define(2, module.GAUGE)
     new.define(3, module.GAUGE_MAX)
+    new.define(4, module.GAUGE_MIN)
     return new
 
 
@@ -42,7 +43,7 @@ def values(slots) -> dict:
 labels = st.binary(max_size=20)
 amounts = st.floats(allow_nan=True, allow_infinity=True, width=32) | st.integers(-5, 100).map(float)
 operations = st.lists(
-    st.tuples(st.sampled_from(["add", "observe", "set", "max"]), st.integers(1, 2), labels, amounts)
+    st.tuples(st.sampled_from(["add", "observe", "set", "max", "min"]), st.integers(1, 2), labels, amounts)
     | st.tuples(st.just("end"), st.integers(1, 2), st.just(b""), st.just(0.0)),
     max_size=40,
 )
@@ -72,10 +73,10 @@ def test_any_operations_give_what_a_dict_gives(build, steps):
                 cells[bisect.bisect_left(BOUNDS, amount)] += 1
                 cells[4] += amount
         elif math.isfinite(amount):
-            metric = 2 if name == "set" else 3
+            metric = {"set": 2, "max": 3, "min": 4}[name]
             writers[region].counter(metric, label).set(amount)
             gauges[region][metric, label] = amount
-    for metric, combine in ((2, sum), (3, max)):
+    for metric, combine in ((2, sum), (3, max), (4, min)):
         for key in {key for each in gauges.values() for key in each if key[0] == metric}:
             kept[key] = [combine(each[key] for each in gauges.values() if key in each)]
     assert {key: pytest.approx(found) for key, found in values(slots).items()} == kept
@@ -87,15 +88,36 @@ def test_beyond_the_cap_and_in_a_full_region_the_rest_is_counted_together(slots_
         new.counter(0, b"%d" % number).add(1)
         new.counter(0, b"0").add(1)
     assert values(slots) == {(0, b"0"): [11], (0, b"1"): [1], (0, b"2"): [1], (0, None): [7]}
-    assert slots.read()[1] == 7
+    assert slots.read()[1] == {0: 7, 1: 0, 2: 0, 3: 0, 4: 0}
     slots, new = made(slots_module, region_bytes=1024)
     for number in range(100):
         new.histogram(1, b"%d" % number).observe(0.5)
     found = values(slots)
     assert len(found) < 30
     assert sum(sum(cells[:-1]) for cells in found.values()) == 100
-    assert slots.read()[1] == found[1, None][1] == 100 - (len(found) - 1)
+    assert slots.read()[1][1] == found[1, None][1] == 100 - (len(found) - 1)
     assert new.counter(0, b"x" * 100_000) is new.counter(0, b"y" * 2000)
+
+
+def test_a_gauge_of_the_smallest_value_leaves_out_who_knows_none(slots_module):
+    slots, first = made(slots_module)
+    second = writer(slots_module, slots, 2)
+    for one, other, told in ((math.nan, 5.0, 5.0), (5.0, math.nan, 5.0), (3.0, 5.0, 3.0)):
+        first.counter(4, b"a").set(one)
+        second.counter(4, b"a").set(other)
+        assert values(slots)[4, b"a"] == [told]
+    first.counter(4, b"a").set(math.nan)
+    second.counter(4, b"a").set(math.nan)
+    assert math.isnan(values(slots)[4, b"a"][0])
+
+
+def test_what_found_no_room_is_kept_for_each_metric_when_its_process_ends(slots_module):
+    slots, new = made(slots_module, cap=1)
+    for number in range(5):
+        new.counter(0, b"%d" % number).add(1)
+        new.counter(2, b"%d" % number).set(1)
+    slots.fold(1)
+    assert slots.read()[1] == {0: 4, 1: 0, 2: 4, 3: 0, 4: 0}
 
 
 def test_a_full_region_0_loses_no_count(slots_module):
@@ -107,7 +129,7 @@ def test_a_full_region_0_loses_no_count(slots_module):
         slots.fold(1)
         assert sum(found[0] for found in values(slots).values()) == before == (turn + 1) * 10
         new = writer(slots_module, slots, 1)
-    assert slots.read()[1] > 0
+    assert slots.read()[1][0] > 0
 
 
 def test_an_entry_that_is_half_written_is_not_read_and_does_no_harm_later(slots_module):
@@ -136,7 +158,7 @@ def test_while_a_region_is_folded_nothing_is_read(slots_module):
     memory[0] = 1
     assert slots.read() is None
     memory[0] = 2
-    assert slots.read() == ([], 0.0)
+    assert slots.read() == ([], {})
 
 
 def test_what_is_wrong_is_refused(slots_module):

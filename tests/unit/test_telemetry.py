@@ -63,7 +63,7 @@ def test_a_request_is_counted_once_everywhere():
         'edge_upstream_duration_seconds_count{model="smart",provider="openai"}': 2,
         'edge_errors_total{error_type="client_invalid",model="_other",provider=""}': 1,
         'edge_errors_total{error_type="provider_error",model="smart",provider="openai"}': 1,
-        "edge_metric_series_dropped_total": 0,
+        'edge_metric_series_dropped_total{metric="edge_requests_total"}': 0,
     }.items():
         assert found[name] == value, name
 
@@ -89,7 +89,8 @@ def test_label_sets_beyond_the_bound_are_one():
     counts = [value for name, value in found.items() if name.startswith("edge_requests_total")]
     assert sum(counts) == 3000
     assert found[other] >= 1000
-    assert found["edge_metric_series_dropped_total"] >= 1000
+    assert found['edge_metric_series_dropped_total{metric="edge_requests_total"}'] >= 1000
+    assert found['edge_metric_series_dropped_total{metric="edge_cost_usd_total"}'] == 0
 
 
 def test_processes_share_what_they_count_but_not_their_own_figures():

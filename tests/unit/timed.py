@@ -10,9 +10,12 @@ import pytest
 
 import edge.call
 import edge.dispatch
+import edge.gateway
 import edge.ledger
+import edge.record
 import edge.server.lane
 import edge.upstreams.attempt
+import edge.upstreams.desk
 import edge.upstreams.provider
 import edge.upstreams.retry
 import edge.upstreams.standing
@@ -30,9 +33,12 @@ STEP_S = 0.05
 CLOCKS = (
     edge.call,
     edge.dispatch,
+    edge.gateway,
     edge.ledger,
+    edge.record,
     edge.server.lane,
     edge.upstreams.attempt,
+    edge.upstreams.desk,
     edge.upstreams.provider,
     edge.upstreams.retry,
     edge.upstreams.standing,

@@ -1,0 +1,115 @@
+"""What is measured beside requests: picking, quotas of providers, commands of Redis, looking for personal data."""
+
+from __future__ import annotations
+
+import re
+from types import SimpleNamespace
+
+import pytest
+
+from edge.redis.pipe import Command, RedisUnavailable
+from edge.server.levels import SAID_S, Levels
+from edge.telemetry.metrics import Metrics
+from edge.upstreams.waits import remaining
+from tests.unit.lanes import ANSWER
+from tests.unit.test_dispatch import made, provider
+from tests.unit.test_reservations_redis import Redis
+from tests.unit.timed import JSON
+
+__all__ = ["made"]
+
+OPENAI = {b"x-ratelimit-remaining-requests": b"59", b"x-ratelimit-remaining-tokens": b"149984"}
+ANTHROPIC = {
+    b"anthropic-ratelimit-requests-remaining": b"49",
+    b"anthropic-ratelimit-input-tokens-remaining": b"30000",
+    b"anthropic-ratelimit-output-tokens-remaining": b"8000",
+}
+
+
+def samples(metrics, metric):
+    """The samples of a metric, by their labels."""
+    found = re.findall(rf"^{metric}{{(.*)}} (\S+)$", metrics.render().decode(), re.MULTILINE)
+    return {labels: float(value) for labels, value in found}
+
+
+@pytest.mark.parametrize(
+    ("headers", "left"),
+    [
+        (OPENAI, {"requests": 59, "tokens": 149984}),
+        (ANTHROPIC, {"requests": 49, "input_tokens": 30000, "output_tokens": 8000}),
+        ({b"x-ratelimit-remaining": b"7"}, {"requests": 7}),
+        ({b"x-ratelimit-remaining": b"7", b"x-ratelimit-remaining-requests": b"3"}, {"requests": 3}),
+        ({b"x-ratelimit-remaining-tokens": b"many", b"x-ratelimit-remaining-requests": b"-1"}, {}),
+        ({}, {}),
+    ],
+)
+def test_what_is_left_of_a_quota_is_read_in_both_dialects(headers, left):
+    assert remaining(headers) == left
+
+
+def levels(*providers):
+    metrics = Metrics()
+    state = SimpleNamespace(providers={f"p{n}": each for n, each in enumerate(providers)})
+    return Levels(SimpleNamespace(state=state), metrics, None, None), metrics
+
+
+def test_quotas_of_providers_are_told_by_the_least_of_their_keys_until_nobody_says_so_any_more():
+    said = [[{"requests": 9.0, "tokens": 100.0}, {"requests": 4.0}], [{}, {}], [{}, {"requests": 6.0}]]
+    look, metrics = levels(SimpleNamespace(remaining=lambda: said.pop(0)))
+    name = "edge_upstream_ratelimit_remaining"
+    look._look_at_quotas(0.0)
+    assert samples(metrics, name) == {'kind="requests",provider="p0"': 4, 'kind="tokens",provider="p0"': 100}
+    look._look_at_quotas(SAID_S / 2)
+    assert samples(metrics, name) == {'kind="requests",provider="p0"': 4, 'kind="tokens",provider="p0"': 100}
+    look._look_at_quotas(SAID_S + 1)
+    assert samples(metrics, name) == {'kind="requests",provider="p0"': 6}
+
+
+def test_what_an_answer_says_of_a_quota_is_told_once_by_the_provider(made):
+    worker = made({"a": provider(api_keys=["key-one", "key-two"])})
+    worker.ask("smart")
+    worker.run(worker.sent("a").answers, 200, [*JSON, *OPENAI.items()], ANSWER)
+    asked = worker.gateway.state.providers["a"]
+    assert sorted(asked.remaining(), key=len) == [{}, {"requests": 59, "tokens": 149984}]
+    assert asked.remaining() == [{}, {}]
+
+
+def test_a_decision_is_counted_by_its_strategy_and_whom_it_picked(made):
+    worker = made({"a": provider(), "b": provider()})
+    metrics = worker.app.metrics
+    worker.ask("smart")
+    worker.run(worker.sent("a").answers, 500, JSON, b"{}")
+    worker.run(worker.sent("b").answers, 200, JSON, ANSWER)
+    assert samples(metrics, "edge_routing_decisions_total") == {
+        'provider="a",strategy="failover"': 1,
+        'provider="b",strategy="failover"': 1,
+    }
+    assert samples(metrics, "edge_routing_duration_seconds_count") == {'strategy="failover"': 2}
+
+
+def test_waiting_for_redis_before_a_request_is_sent_is_no_overhead(made):
+    models = {"smart": {"upstreams": [{"to": "a/m"}], "budget": {"usd": 5, "per": "day"}}}
+    worker = made({"a": provider(prices={"*": {"input": 1, "output": 1}})}, models)
+    redis = worker.gateway.counts.shared = Redis()
+    worker.ask("smart")
+    assert worker.count("a") == 0
+    worker.clock.now += 0.04
+    worker.run(redis.answer)  # it says nothing: this machine counts alone
+    worker.run(worker.sent("a").answers, 200, JSON, ANSWER)
+    record = worker.records[-1]
+    assert record.overhead_s == pytest.approx(0.0, abs=1e-6)
+    assert record.duration_s == pytest.approx(0.04, abs=1e-6)
+
+
+def test_commands_of_redis_are_measured_by_their_use_and_what_became_of_them():
+    took = []
+    for tell in (
+        lambda command: command.answer(b"x"),
+        lambda command: command.fail(RedisUnavailable("timeout")),
+        lambda command: command.cancel(),
+    ):
+        command = Command(b"", "read")
+        command.asked(lambda use, outcome, seconds: took.append((use, outcome, seconds >= 0)))
+        tell(command)
+        assert not command.live
+    assert took == [("read", "ok", True), ("read", "timeout", True)]
