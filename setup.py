@@ -20,6 +20,7 @@ import sys
 import sysconfig
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -150,6 +151,11 @@ SANITIZERS = [
     "-fno-wrapv",
 ]
 CHECKS = {"boundscheck": True, "wraparound": True, "initializedcheck": True, "nonecheck": True}
+COMMON = {"language_level": "3", "embedsignature": True}
+HOT = COMMON | (CHECKS if SANITIZE else {})
+# Types on the way are said by the .pxd files alone. None where none should be is an AttributeError, as in the pure
+# build, and not the end of the worker.
+PATH = COMMON | {"annotation_typing": False, "nonecheck": True} | (CHECKS if SANITIZE else {})
 
 if PURE and REQUIRED:
     raise SystemExit("EDGE_PURE_PYTHON and EDGE_REQUIRE_COMPILED contradict each other: set one of them")
@@ -208,6 +214,20 @@ class BuildOrSay(build_ext):
             print(f"edge: {type(error).__name__}: {error}", file=sys.stderr)
             raise SystemExit(HOW_TO_GO_ON) from None
 
+    def build_extensions(self) -> None:
+        new = [extension for extension in self.extensions if not (KEPT / f"{extension.kept}.so").exists()]
+        if new:
+            self.try_compiler()
+            translate(new)
+        super().build_extensions()
+
+    def try_compiler(self) -> None:
+        """Compile one line, since Cython takes a minute before the compiler has its turn."""
+        with TemporaryDirectory() as folder:
+            source = Path(folder, "tried.c")
+            source.write_text("#include <Python.h>\n")
+            self.compiler.compile([str(source)], output_dir=folder)
+
 
 def extensions() -> list[Extension]:
     if PURE:
@@ -219,9 +239,7 @@ def extensions() -> list[Extension]:
         raise SystemExit(HOW_TO_GO_ON.replace("Install a C compiler", "Install Cython, a C compiler")) from None
     hot = {f"edge._fast._{name}_c": f"edge/_fast/_{name}.py" for name in HOT_MODULES}
     path = {name: f"{name.replace('.', '/')}.py" for name in PATH_MODULES}
-    # Types on the way are said by the .pxd files alone. None where none should be is an AttributeError, as in the pure
-    # build, and not the end of the worker.
-    return [*compiled(hot, "-O3", {}), *compiled(path, "-O2", {"annotation_typing": False, "nonecheck": True})]
+    return [*described(hot, "-O3", HOT), *described(path, "-O2", PATH)]
 
 
 def declarations(source: Path, name: str) -> set[Path]:
@@ -240,9 +258,9 @@ def declarations(source: Path, name: str) -> set[Path]:
     return found
 
 
-def compiled(files: dict[str, str], optimized: str, directives: dict[str, object]) -> list[Extension]:
+def described(files: dict[str, str], optimized: str, directives: dict[str, object]) -> list[Extension]:
+    """Modules to be compiled, each with the name under which it is ``kept``: a digest of all that it is made of."""
     import Cython
-    from Cython.Build import cythonize
 
     arguments = [
         *(["-O1", "-g", *SANITIZERS] if SANITIZE else [optimized, "-g0"]),
@@ -252,7 +270,6 @@ def compiled(files: dict[str, str], optimized: str, directives: dict[str, object
         "-Wno-unused-function",
     ]
     linked = SANITIZERS if SANITIZE else []
-    directives = {"language_level": "3", "embedsignature": True} | directives | (CHECKS if SANITIZE else {})
     told = repr((arguments, linked, directives, Cython.__version__, sys.version, sysconfig.get_platform()))
     told += repr([os.environ.get(name) for name in ("CC", "CFLAGS", "CPPFLAGS", "LDFLAGS")])
     common = sha256(told.encode())
@@ -265,19 +282,24 @@ def compiled(files: dict[str, str], optimized: str, directives: dict[str, object
         for path in sorted(declarations(Path(module.sources[0]), module.name)):
             whole.update(path.read_bytes())
         module.kept = whole.hexdigest()
-    old = [module for module in modules if (KEPT / f"{module.kept}.so").exists()]
-    new = [module for module in modules if module not in old]
-    found: list[Extension] = cythonize(
-        new,
-        force=True,  # what is not kept has changed, which Cython does not always notice
-        build_dir="build/cython-sanitize" if SANITIZE else "build/cython",
-        compiler_directives=directives,
-        show_all_warnings=False,
-    )
-    names = {module.name: module.kept for module in new}
-    for module in found:
-        module.kept = names[module.name]
-    return [*old, *found]
+    return modules
+
+
+def translate(modules: list[Extension]) -> None:
+    """From Python to C, once it is to be compiled: who asks for a version or for metadata has no need of that."""
+    from Cython.Build import cythonize
+
+    named = {module.name: module for module in modules}
+    for on_path, directives in ((False, HOT), (True, PATH)):
+        made = cythonize(
+            [module for module in modules if (module.name in PATH_MODULES) is on_path],
+            force=True,  # what is not kept has changed, which Cython does not always notice
+            build_dir="build/cython-sanitize" if SANITIZE else "build/cython",
+            compiler_directives=directives,
+            show_all_warnings=False,
+        )
+        for module in made:
+            named[module.name].sources = module.sources
 
 
 setup(ext_modules=extensions(), cmdclass={"build_ext": BuildOrSay}, options={"build_ext": {"parallel": 2}})
