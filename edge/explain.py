@@ -317,7 +317,7 @@ def _unsaid(call: Call, upstream: Upstream) -> str:
     if len(call.body) > LARGE:
         return ""
     try:
-        upstream.provider.crossing(call, upstream.model)
+        upstream.provider.crossing(call, upstream.model, upstream.facts)
     except InvalidRequest as error:
         return error.message
     return ""

@@ -1,5 +1,6 @@
 """What the settings are: `model`. How files become settings is for `file` and the modules beside it."""
 
+from edge.config.capabilities import Capabilities, Settings
 from edge.config.model import (
     DEFAULT_MODELS,
     NAME,
@@ -30,7 +31,6 @@ from edge.config.model import (
     RouteName,
     Secret,
     Server,
-    Settings,
     Strategy,
     Target,
     Telemetry,
@@ -50,6 +50,7 @@ __all__ = [
     "Budget",
     "Cache",
     "CacheMode",
+    "Capabilities",
     "Config",
     "Fallbacks",
     "Instant",

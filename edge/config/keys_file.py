@@ -15,7 +15,8 @@ from typing import Any
 
 import msgspec
 
-from edge.config.model import Key, Settings
+from edge.config.capabilities import Settings
+from edge.config.model import Key
 
 __all__ = ["KeysFile", "editing"]
 

@@ -10,7 +10,9 @@ import ipaddress
 from datetime import datetime
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
+
+from edge.config.capabilities import Capabilities, Settings
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$(?!\n)"
 Name = Annotated[
@@ -75,10 +77,6 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self._value)
-
-
-class Settings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of all sections."""
 
 
 class Tls(Settings, frozen=True, kw_only=True):
@@ -276,6 +274,7 @@ class Provider(Settings, frozen=True, kw_only=True):
     drop_betas: list[str] = field(default_factory=list)
     system: Literal["anywhere", "first"] = "anywhere"
     models: list[str] | None = None
+    capabilities: dict[str, Capabilities] = field(default_factory=dict)
     ca_file: str | None = None
     max_connections: Annotated[int, Meta(ge=1, le=65535)] = 100
     max_in_flight: Annotated[int, Meta(ge=1, le=65535)] | None = None
@@ -286,10 +285,6 @@ class Provider(Settings, frozen=True, kw_only=True):
     health: Watch | None = None
     prices: dict[str, Price] = field(default_factory=dict)
     priced_as: Literal["openai", "anthropic"] | None = None
-
-
-class Capabilities(Settings, frozen=True, kw_only=True):
-    continue_text: Literal["never", "assistant", "continue_final_message"] | None = None
 
 
 class Target(Settings, frozen=True, kw_only=True):
@@ -312,6 +307,7 @@ Strategy = Literal["round_robin", "failover", "latency", "cost", "least_busy", "
 class Model(Settings, frozen=True, kw_only=True):
     strategy: Strategy = "round_robin"
     upstreams: Annotated[list[Target], Meta(min_length=1, max_length=64)]
+    capabilities: Capabilities = field(default_factory=Capabilities)
     fallbacks: list[str] | Fallbacks = field(default_factory=list)
     cache: CacheMode | None = None
     pii: PiiModes | None = None

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from edge.certificates import normal
+from edge.config.capabilities import Capabilities
 from edge.config.model import (
     Config,
     Jwt,
@@ -100,7 +101,18 @@ def problems(config: Config, *, insecure: bool = False) -> list[Problem]:
                 found.append((where, f"'{target.to}' is not of the form provider/model"))
             elif provider_name not in config.providers:
                 found.append((where, f"there is no provider '{provider_name}'"))
+            else:
+                dialect = config.providers[provider_name].dialect
+                found += _api_problems((*where[:-1], "capabilities"), target.capabilities, dialect)
+                found += _api_problems(("models", alias, "capabilities"), model.capabilities, dialect)
     return found
+
+
+def _api_problems(where: tuple[str | int, ...], capabilities: Capabilities, dialect: str) -> list[Problem]:
+    known = ("messages",) if dialect == "anthropic" else ("chat", "responses")
+    foreign = [api for api in capabilities.apis or () if api not in known]
+    what = f"a provider of the {dialect} dialect has no {', '.join(foreign)}; there is {', '.join(known)}"
+    return [((*where, "apis"), what)] if foreign else []
 
 
 def _pii_problems(config: Config) -> list[Problem]:
@@ -255,6 +267,8 @@ def _provider_problems(name: str, provider: Provider, server: Server) -> list[Pr
     for index, secret in enumerate(provider.api_keys):
         if what := _key_problem(secret):
             found.append(((*where, "api_keys", index), what))
+    for model, capabilities in provider.capabilities.items():
+        found += _api_problems((*where, "capabilities", model), capabilities, provider.dialect)
     for model, price in provider.prices.items():
         found += _price_problems((*where, "prices", model), price)
     if provider.http2:

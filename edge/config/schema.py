@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from edge.config.model import Config, Secret, Settings
+from edge.config.capabilities import Settings
+from edge.config.model import Config, Secret
 from edge.config.words import inner_of
 
 __all__ = ["json_schema"]
@@ -27,11 +28,13 @@ SECTIONS = {
     "auth.jwt.claims": "what of a token says what",
     "providers": "accounts at vendors, by a name of yours: where requests go",
     "providers.NAME.health": "a request that shows whether it is there, made whether anybody asks or not",
+    "providers.NAME.capabilities": "what models can do, in place of the built-in table, by patterns of models",
     "providers.NAME.prices": "your own prices, by patterns of models",
     "providers.NAME.prices.MODEL.long_context": "what is charged instead above a size of input",
     "models": "names of your own for models: aliases",
     "models.ALIAS.upstreams": "what the alias stands for",
-    "models.ALIAS.upstreams[].capabilities": "what it can do that others cannot",
+    "models.ALIAS.capabilities": "the same for all that the alias stands for, above what their providers say",
+    "models.ALIAS.upstreams[].capabilities": "the same for this one, above what the alias says",
     "models.ALIAS.fallbacks": "other aliases to go on with: a list for any failure, or by what it is",
     "models.ALIAS.price": "a price of your own for the alias, with the keys of providers.NAME.prices",
     "cache": "answers that are kept and shared",

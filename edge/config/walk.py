@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
-from edge.config.model import Secret, Settings
+from edge.config.capabilities import Settings
+from edge.config.model import Secret
 from edge.config.notes import NOT_REPLACED, UNEXPANDED
 from edge.config.rules import UNKNOWN, Problem
 from edge.config.words import explain, hints_of, meant, unknown_key

@@ -15,7 +15,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from edge.config.model import Config, Secret, Settings
+from edge.config.capabilities import Settings
+from edge.config.model import Config, Secret
 
 __all__ = ["explain", "hints_of", "inner_of", "json_words", "settings_of", "unknown_key", "yaml_words"]
 
@@ -122,7 +123,7 @@ def inner_of(kind: type[Settings], name: str, path: str) -> tuple[type[Settings]
     inner, place = _inner(hints_of(kind)[name])
     if inner is None:
         return None, path
-    names = {"models": ".ALIAS.", "providers.NAME.prices": ".MODEL."}
+    names = {"models": ".ALIAS.", "providers.NAME.prices": ".MODEL.", "providers.NAME.capabilities": ".MODEL."}
     return inner, path + {"list": "[].", "dict": names.get(path, ".NAME.")}.get(place, ".")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from edge.dialects.anthropic_to_openai_messages import Conversation, tool_definition, with_system_first
 from edge.dialects.billing import without_billing
-from edge.dialects.models import effort_for, openai_model
+from edge.dialects.models import effort_for
 from edge.dialects.provider_state import refuse_state
 from edge.dialects.refusals import (
     anthropic_array,
@@ -55,14 +55,15 @@ BUDGETS = ((4096, "low"), (16384, "medium"))
 class Request(Translation):
     """A messages request for ``/v1/chat/completions``. All versions of Anthropic's API are read."""
 
-    __slots__ = ("conversation", "facts")
+    __slots__ = ("conversation",)
+
+    to = "openai"
 
     def begin(self, request: dict[str, Any]) -> list[Any]:
         context = self.context
         if not context.input_tokens:
             context.input_tokens = estimate_tokens({**request, "model": context.model})
         request = self.request = without_billing(request)
-        self.facts = openai_model(context.model)
         self.conversation = Conversation(self.facts, self.dropped, context.tool_names)
         self.take = self.conversation.take
         refuse_state(request)
@@ -89,7 +90,7 @@ class Request(Translation):
 
     def end(self) -> None:
         request, result, context = self.request, self.result, self.context
-        if "tools" in result and not self.facts.tools:
+        if "tools" in result and self.facts.chat_tools == "never":
             raise UnsupportedParameter(
                 f"The model '{context.model}' takes no function tools on OpenAI's chat completions, to which this "
                 "request is translated. Leave 'tools' out, or ask for a model that takes them there.",
@@ -113,7 +114,9 @@ class Request(Translation):
         # 0 warms Anthropic's cache and generates nothing: the least that OpenAI can generate is one token.
         if limit == 0:
             self.dropped.add("max_tokens")
-        self.result["max_completion_tokens" if self.facts.openai else "max_tokens"] = max(1, limit)
+        self.result["max_completion_tokens" if self.facts.openai else "max_tokens"] = min(
+            max(1, limit), self.facts.output_limit
+        )
 
     def take_tool(self, number: int, tool: Any) -> None:
         at = f"tools[{number}]"
@@ -196,10 +199,9 @@ class Request(Translation):
         elif effort is None and thinking is not None:
             self.dropped.add("thinking")
         known = self.facts.efforts
-        tools = "tools" in self.result and self.facts.effort_with_tools
-        if tools:
-            self.result["reasoning_effort"] = tools
-            if effort not in (None, tools):
+        if "tools" in self.result and self.facts.chat_tools == "unreasoned":
+            self.result["reasoning_effort"] = "none"
+            if effort not in (None, "none"):
                 self.dropped.add(source)
             return
         if effort is None or (effort == "none" and not known):

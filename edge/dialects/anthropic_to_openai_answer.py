@@ -12,6 +12,7 @@ from typing import Any
 from edge.dialects import anthropic
 from edge.dialects.error_translation import to_openai
 from edge.dialects.estimate import estimate_answer
+from edge.dialects.scrubbed import printable
 from edge.dialects.translation import (
     Context,
     decode_answer,
@@ -20,7 +21,6 @@ from edge.dialects.translation import (
     error_object,
     openai_usage,
     original_id,
-    printable,
 )
 from edge.errors import UpstreamBadResponse
 

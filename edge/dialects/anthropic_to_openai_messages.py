@@ -16,7 +16,7 @@ from __future__ import annotations
 from itertools import chain, takewhile
 from typing import Any
 
-from edge.dialects.models import OpenAIModel
+from edge.dialects.models import Model
 from edge.dialects.refusals import anthropic_role
 from edge.dialects.translation import Dropped, ToolNames, arguments_object, encode, invalid, openai_id, short_name
 
@@ -56,7 +56,7 @@ class Conversation:
 
     __slots__ = ("_dropped", "_facts", "_names", "added", "messages")
 
-    def __init__(self, facts: OpenAIModel, dropped: Dropped, names: ToolNames) -> None:
+    def __init__(self, facts: Model, dropped: Dropped, names: ToolNames) -> None:
         self._facts = facts
         self._dropped = dropped
         self._names = names

@@ -18,7 +18,7 @@ cdef class Crossing:
     cdef public tuple dropped
     cdef public bint translates, prepared
 
-    cdef _open(self, Inquiry inquiry, str model)
+    cdef _open(self, Inquiry inquiry, str model, object facts)
     @cython.locals(body=bytes, signed=bytes, start=Py_ssize_t, end=Py_ssize_t, size=Py_ssize_t, moved=Py_ssize_t, named=tuple)
     cdef _change(self, Payload payload, str model, bint signs)
     cpdef object usage(self, bytes media_type, bytes body)

@@ -12,7 +12,7 @@ from edge.dialects import anthropic, openai
 from edge.dialects.abridged import FEW, MAX_TRANSLATED
 from edge.dialects.estimate import estimate_input
 from edge.dialects.failures import usage_in_answer
-from edge.dialects.models import anthropic_model
+from edge.dialects.models import Model
 from edge.dialects.responses import ResponsesStream
 from edge.dialects.sealed import seal_of
 from edge.dialects.stream import Stream
@@ -76,13 +76,14 @@ class Crossing:
     is the estimate a client was given where the provider did not count. A request that is not ``prepared`` yet is so
     after all steps of `prepare`. ``stream`` reads the provider's events once the answer is a stream.
 
-    Raises InvalidRequest for a request that cannot mean anything to the provider, which calls the model `model`.
+    Raises InvalidRequest for a request that cannot mean anything to the provider, which calls the model `model`; that
+    can do what `facts` say.
     """
 
-    def __init__(self, inquiry: Inquiry, model: str) -> None:
-        self._open(inquiry, model)
+    def __init__(self, inquiry: Inquiry, model: str, facts: Model) -> None:
+        self._open(inquiry, model, facts)
 
-    def _open(self, inquiry: Inquiry, model: str) -> None:
+    def _open(self, inquiry: Inquiry, model: str, facts: Model) -> None:
         # Not the inquiry, which holds this: a body that is in a circle is freed only by the collector.
         route = self._route = inquiry.head.route
         payload = inquiry.payload
@@ -93,12 +94,12 @@ class Crossing:
         self.translates = False
         self.prepared = True
         if model != payload.model or route.dialect == "anthropic":
-            self._change(payload, model, route.dialect == "anthropic")
+            self._change(payload, model, route.dialect == "anthropic" and not facts.unsigned_thinking)
 
     def _change(self, payload: Payload, model: str, signs: bool) -> None:
         body, start, signed = payload.body, 0, None
         size = len(body)
-        if signs and not anthropic_model(model).unsigned_thinking:
+        if signs:
             start, end = payload.span(b"messages") or (0, 0)
             if (signed := without_unsigned(body, start, end)) is not None:
                 body = b"".join((body[:start], signed, body[end:]))
@@ -178,7 +179,7 @@ class TranslatedCrossing(Crossing):
     `system_first` it takes a system message at the beginning alone.
     """
 
-    def __init__(self, inquiry: Inquiry, model: str, version: str, system_first: bool) -> None:
+    def __init__(self, inquiry: Inquiry, model: str, facts: Model, version: str, system_first: bool) -> None:
         payload = inquiry.payload
         if payload.values > MAX_TRANSLATED:
             raise InvalidRequest(TOO_MANY)
@@ -195,6 +196,7 @@ class TranslatedCrossing(Crossing):
             strict=inquiry.state.settings.translation.strict,
             version=version,
             system_first=system_first,
+            facts=facts,
         )
         self.path = self._translator.api
         self._events: StreamTranslator | None = None

@@ -10,12 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge.dialects.models import (
-    LEVELS,
-    anthropic_model,
-    anthropic_version,
-    effort_for,
-)
+from edge.dialects.models import LEVELS, anthropic_version, effort_for
 from edge.dialects.openai_to_anthropic_messages import Conversation, cache_control
 from edge.dialects.provider_state import refuse_state
 from edge.dialects.refusals import (
@@ -70,11 +65,13 @@ JSON_INSTRUCTION = "Answer with one valid JSON object and nothing else: no other
 class Request(Translation):
     """A chat completion request for Anthropic's ``/v1/messages``. System messages always come first there."""
 
-    __slots__ = ("conversation", "facts", "limited", "sampling")
+    __slots__ = ("conversation", "limited", "sampling")
+
+    to = "anthropic"
 
     def begin(self, request: dict[str, Any]) -> list[Any]:
         self.request = request
-        self.facts = facts = anthropic_model(self.context.model)
+        facts = self.facts
         version = anthropic_version(self.version)
         self.sampling = facts.sampling and version.sampling
         self.conversation = Conversation(

@@ -12,6 +12,7 @@ from edge.dialects.error_translation import to_anthropic
 from edge.dialects.estimate import estimate_answer
 from edge.dialects.message import delta, stop_details, text_block, thinking_block, tool_use_block, whole_usage
 from edge.dialects.message import message as made_message
+from edge.dialects.scrubbed import printable
 from edge.dialects.translation import (
     Context,
     anthropic_id,
@@ -21,7 +22,6 @@ from edge.dialects.translation import (
     encode,
     error_message,
     error_object,
-    printable,
 )
 from edge.errors import UpstreamBadResponse
 

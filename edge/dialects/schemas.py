@@ -6,18 +6,15 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
+from edge.dialects.models import load
+
 __all__ = ["closed", "fits", "has_maps", "is_recursive", "is_strict", "object_schema"]
 
-FORMATS = frozenset("date-time time date duration email hostname uri ipv4 ipv6 uuid".split())
-"""What ``format`` of a string may be in Anthropic's structured outputs, and but for ``uri`` in OpenAI's."""
-STRICT = frozenset(
-    (
-        *("type", "properties", "required", "additionalProperties", "items", "enum", "const", "anyOf", "$ref", "$defs"),
-        *("definitions", "description", "title", "pattern", "format", "multipleOf", "minimum", "maximum"),
-        *("exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems"),
-    )
-)
-"""Keywords that OpenAI takes in a ``strict`` schema."""
+FORMATS = frozenset(load().schemas["anthropic"].formats)
+"""What ``format`` of a string may be in Anthropic's structured outputs."""
+STRICT = frozenset(load().schemas["openai"].words)
+STRICT_FORMATS = frozenset(load().schemas["openai"].formats)
+"""Keywords that OpenAI takes in a ``strict`` schema, and what ``format`` may be in one."""
 NOTES = frozenset(("$schema", "$id", "$anchor", "$comment", "id"))
 """Keywords that say nothing about a value."""
 ADVICE = frozenset(("default", "examples", "example", "deprecated", "readOnly", "writeOnly"))
@@ -194,7 +191,7 @@ def is_strict(schema: Any, depth: int = 0) -> bool:
         return False
     if depth == 0 and (schema.get("type") != "object" or "anyOf" in schema):
         return False
-    if schema.get("format") is not None and (schema["format"] not in FORMATS or schema["format"] == "uri"):
+    if schema.get("format") is not None and schema["format"] not in STRICT_FORMATS:
         return False
     if schema.get("type") == "object" or "properties" in schema:
         properties = schema.get("properties")

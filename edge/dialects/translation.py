@@ -15,14 +15,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from hashlib import sha256
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
+from edge.dialects.models import Model, model_of
+from edge.dialects.scrubbed import scrub
 from edge.dialects.sealed import Seal
 from edge.dialects.texts import refuse_stand_in
 from edge.errors import UNREADABLE, InvalidJSON, InvalidRequest, InvalidValue, UpstreamBadResponse
 from edge.hooks import Usage
+from edge.routes import Dialect
 from edge.slices import Steps
 
 __all__ = [
@@ -47,25 +50,16 @@ __all__ = [
     "openai_usage",
     "original_id",
     "portions_of",
-    "printable",
     "short_name",
     "wants_stream",
 ]
 
 NAME = re.compile(r"[a-zA-Z0-9_-]+\Z")
-NAME_LIMIT = 64
 SHORTENED = re.compile(r"_[0-9a-f]{8}\Z")
 """How a name that `short_name` has made ends: one of the client's own that ends so might be the same."""
 OPENAI_ID_LIMIT = 40
 """OpenAI refuses a longer ``tool_call_id``."""
 MAPPED = "edge_"
-SECRETS = re.compile(
-    r"(?i)\b(sk|rk|pk|key|xai|gsk|lea|hf|ghp|AKIA)[-_][A-Za-z0-9*_-]{6,}|\bAKIA[A-Z0-9]{12,}"
-    r"|\bbearer\s+[^\s\"',;<>]{4,}"
-    r"|\b(x-)?api[-_ ]?key\"?\s*[:=]\s*\"?[^\s\"',;<>]{4,}"
-    r"|\beyJ[A-Za-z0-9_-]{8,}(\.[A-Za-z0-9_-]*)*"
-)
-SNIPPET = 300
 MAX_ERROR = 65536
 MAX_MESSAGE = 8192
 """Bytes of an error that is looked into, and characters of its message that are passed on: what is larger quotes what
@@ -111,6 +105,8 @@ class ToolNames(dict[str, str]):
     """Names of tools as they are sent -> as the client knows them, those that had to be changed."""
 
     own: frozenset[str] = frozenset()
+    limit = 64
+    """Characters that a name may have."""
 
     def keep(self, request: dict[str, Any]) -> None:
         """Keep the names in a request of either dialect, or in a part of one, from being given to another tool."""
@@ -235,25 +231,36 @@ class Translated:
 
 
 class Translation(ABC):
-    """A request on its way to the provider that calls the model `model`, in the other dialect.
+    """A request on its way to the provider that calls the model `model`, in the other dialect, which is ``to``.
 
-    `version` is the ``anthropic-version`` that it goes by, if it goes to Anthropic. With `system_first` an OpenAI
-    server takes a system message at the beginning alone. With `strict`, a field that cannot cross is refused instead of
-    dropped. ``result`` is the request there, ``take`` is to be called for each message.
+    ``facts`` is what that model can do: `facts`, else what is known of its name. `version` is the ``anthropic-version``
+    that it goes by, if it goes to Anthropic. With `system_first` an OpenAI server takes a system message at the
+    beginning alone. With `strict`, a field that cannot cross is refused instead of dropped. ``result`` is the request
+    there, ``take`` is to be called for each message.
     """
 
-    __slots__ = ("context", "dropped", "request", "result", "strict", "system_first", "take", "version")
+    __slots__ = ("context", "dropped", "facts", "request", "result", "strict", "system_first", "take", "version")
 
+    to: ClassVar[Dialect]
     request: dict[str, Any]
     take: Callable[[int, Any], None]
 
     def __init__(
-        self, model: str, *, request_id: str = "", strict: bool = False, version: str = "", system_first: bool = False
+        self,
+        model: str,
+        *,
+        request_id: str = "",
+        strict: bool = False,
+        version: str = "",
+        system_first: bool = False,
+        facts: Model | None = None,
     ) -> None:
+        self.facts = model_of(self.to, model) if facts is None else facts
         self.context = Context(model=model, request_id=request_id)
         self.strict = strict
         self.version = version
         self.system_first = system_first
+        self.context.tool_names.limit = self.facts.name_limit
         self.dropped = Dropped()
         self.result: dict[str, Any] = {"model": model}
 
@@ -408,9 +415,9 @@ def short_name(name: str, names: ToolNames) -> str:
 
     It is made of the name alone, so it is the same in every turn and process, unless another tool is called so.
     """
-    if len(name) <= NAME_LIMIT and NAME.match(name):
+    if len(name) <= names.limit and NAME.match(name):
         return name
-    start = re.sub(r"[^a-zA-Z0-9_-]", "_", name)[: NAME_LIMIT - 9]
+    start = re.sub(r"[^a-zA-Z0-9_-]", "_", name)[: names.limit - 9]
     told = name
     while True:
         changed = f"{start}_{digest(told)[:8]}"
@@ -433,15 +440,3 @@ def openai_usage(usage: Usage, *, estimated: bool = False) -> dict[str, Any]:
         "completion_tokens_details": {"reasoning_tokens": max(0, usage.reasoning)},
     }
     return {**counts, "estimated": True} if estimated else counts
-
-
-def printable(body: bytes) -> str:
-    """The beginning of a body that is no JSON, fit to be shown to a client: markup and secrets taken out."""
-    text = re.sub(r"(?is)<(script|style)\b.*?(</\1>|\Z)|<[^>]*>", " ", body[:4096].decode("utf-8", "replace"))
-    text = scrub(" ".join(text.split()))
-    return text if len(text) <= SNIPPET else text[:SNIPPET] + "..."
-
-
-def scrub(text: str) -> str:
-    """The text without what looks like a key."""
-    return SECRETS.sub("[redacted]", text)

@@ -30,7 +30,7 @@ cdef class Provider:
 
     cpdef bint searches(self, object route) except -1
     cpdef bint speaks(self, object route) except -1
-    cpdef Crossing crossing(self, Inquiry inquiry, str model)
+    cpdef Crossing crossing(self, Inquiry inquiry, str model, object facts)
     cpdef UpstreamRequest request(self, Inquiry inquiry, Crossing crossing, Account account, bint once=*)
     cpdef Account usable(self, Account account, str model, double now)
     cpdef Account fresh(self, str model, double now)

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from edge import config
 from edge._fast import Member
 from edge.dialects.crossing import Crossing, TranslatedCrossing, can_cross
+from edge.dialects.models import Model, configured_model
 from edge.errors import Headers, ProviderError, UpstreamOverloaded, UpstreamRateLimited
 from edge.inquiry import Inquiry
 from edge.memo import Memo
@@ -122,6 +123,10 @@ class Provider:
                 return self.own_price(price, model)
         return load_prices().find(self.vendor, model)
 
+    def facts(self, model: str, *above: config.Capabilities) -> Model:
+        """What a model can do; what is `above` counts more than this provider's settings."""
+        return configured_model(self._settings, model, *above)
+
     def known_model(self, model: str) -> str:
         """A model's name in the price list of the vendor, or of the dialect's where there is none: its own, if the list
         spells that out, else that of the model whose version it is. "" for a model that is not there.
@@ -140,11 +145,13 @@ class Provider:
         """Whether a request of this route is searched for thinking on its way here."""
         return self.dialect == "anthropic" and self.speaks(route)
 
-    def crossing(self, inquiry: Inquiry, model: str) -> Crossing:
-        """How the inquiry's request goes to this provider, which calls the model `model`. Raises InvalidRequest."""
+    def crossing(self, inquiry: Inquiry, model: str, facts: Model) -> Crossing:
+        """How the inquiry's request goes to this provider, which calls the model `model`; that can do what `facts` say.
+        Raises InvalidRequest.
+        """
         if self.speaks(inquiry.head.route):
-            return Crossing(inquiry, model)
-        return TranslatedCrossing(inquiry, model, self._client.version(inquiry), self._system_first)
+            return Crossing(inquiry, model, facts)
+        return TranslatedCrossing(inquiry, model, facts, self._client.version(inquiry), self._system_first)
 
     def remaining(self) -> list[dict[str, float]]:
         """What is left of each key's quotas, by what they are of, as the latest answer says that has come since this

@@ -113,7 +113,7 @@ class Rescue:
     def crossing(self, upstream: Upstream) -> Crossing:
         """How the request goes to an upstream that is to go on. Raises InvalidRequest."""
         assert self._asks is not None and self.begun is not None  # noqa: S101, PT018 - it has begun
-        inner = upstream.provider.crossing(self._asks, upstream.model)
+        inner = upstream.provider.crossing(self._asks, upstream.model, upstream.facts)
         return Continued(
             inner,
             self.begun,

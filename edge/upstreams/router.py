@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from edge import config
-from edge.dialects.models import anthropic_model
 from edge.errors import ModelNotFound, UnsupportedRoute
 from edge.memo import Memo
 from edge.reply_fields import lines_of
@@ -30,20 +29,23 @@ class Upstream:
 
     ``names`` is what a key's patterns may match: ``provider/model`` and the bare model; ``lines`` tell the client who
     answered; ``price`` is what its answers cost, None where that is not known. ``continues`` is how it is asked to
-    continue a text (`edge.config.Capabilities`), "" where it cannot.
+    continue a text (`edge.config.Capabilities`), "" where it cannot; ``facts`` is what else it can do.
     """
 
-    __slots__ = ("continues", "lines", "model", "names", "price", "provider")
+    __slots__ = ("continues", "facts", "lines", "model", "names", "price", "provider")
 
     def __init__(
-        self, provider: Provider, model: str, price: config.Price | None = None, continues: str | None = None
+        self,
+        provider: Provider,
+        model: str,
+        price: config.Price | None = None,
+        capabilities: tuple[config.Capabilities, ...] = (),
     ) -> None:
-        """`price` is that of the alias, where it has one; `continues` what the configuration says."""
+        """`price` is that of the alias, where it has one; so are `capabilities`, the last of which counts."""
         self.provider = provider
         self.model = model
-        if continues is None:
-            continues = "assistant" if provider.dialect == "anthropic" and anthropic_model(model).prefill else "never"
-        self.continues = "" if continues == "never" else continues
+        self.facts = provider.facts(model, *capabilities)
+        self.continues = "" if self.facts.continue_text == "never" else self.facts.continue_text
         self.price = provider.price(model) if price is None else provider.own_price(price, model)
         self.names = (f"{provider.name}/{model}", model)
         self.lines = lines_of(
@@ -85,7 +87,7 @@ class Router:
         self.aliases = {
             alias: Group(
                 alias,
-                tuple(_target(target, providers, model.price) for target in model.upstreams),
+                tuple(_target(target, providers, model) for target in model.upstreams),
                 model.strategy,
                 [target.weight for target in model.upstreams],
                 seed,
@@ -175,6 +177,6 @@ def serving(group: Group, route: Route) -> Choice:
     return Choice(group).only(lambda upstream: upstream.provider.serves(route))
 
 
-def _target(target: config.Target, providers: dict[str, Provider], price: config.Price | None) -> Upstream:
+def _target(target: config.Target, providers: dict[str, Provider], alias: config.Model) -> Upstream:
     provider, _, model = target.to.partition("/")
-    return Upstream(providers[provider], model, price, target.capabilities.continue_text)
+    return Upstream(providers[provider], model, alias.price, (alias.capabilities, target.capabilities))

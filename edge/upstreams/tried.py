@@ -106,7 +106,7 @@ class Tried:
         if self.rescue is not None and self.rescue.begun is not None:
             self.crossing = self.rescue.crossing(self.upstream)
         else:
-            self.crossing = self.provider.crossing(inquiry, self.upstream.model)
+            self.crossing = self.provider.crossing(inquiry, self.upstream.model, self.upstream.facts)
         self.watch = inquiry.grant.watch()
 
     def ready(self, now: float) -> Account:

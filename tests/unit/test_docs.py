@@ -94,6 +94,10 @@ def test_the_tree_in_the_docstring_is_the_tree():
         assert (each.status, each.code) == (int(status), code), name
 
 
+DESCRIBED_ONCE = ("models.ALIAS.price", "models.ALIAS.capabilities", "models.ALIAS.upstreams[].capabilities")
+"""What is the same as with the providers."""
+
+
 def settings(kind=config.Config, prefix=""):
     hints = get_type_hints(kind)
     for each in msgspec.structs.fields(kind):
@@ -101,12 +105,13 @@ def settings(kind=config.Config, prefix=""):
         inner = [
             part for part in (hint, *get_args(hint)) if isinstance(part, type) and issubclass(part, config.Settings)
         ]
-        if not inner or path == "models.ALIAS.price":  # a price is described once, with the providers
+        if not inner or path in DESCRIBED_ONCE:
             yield path
         elif not hasattr(hint, "__origin__"):
             yield from settings(inner[0], f"{path}.")
         else:
-            keys = {"models": ".ALIAS.", "providers.NAME.prices": ".MODEL."}
+            keys = dict.fromkeys(("providers.NAME.prices", "providers.NAME.capabilities"), ".MODEL.")
+            keys["models"] = ".ALIAS."
             item = "[]." if hint.__origin__ is list else keys.get(path, ".NAME.")
             yield from settings(inner[0], path + item)
 

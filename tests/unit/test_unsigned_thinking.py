@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from edge.dialects import thinking
 from edge.dialects.crossing import Crossing
+from edge.dialects.models import anthropic_model
 from tests.unit.calls import asked
 
 SIGNED = b'{"type":"thinking","thinking":"","signature":"c2ln"}'
@@ -30,7 +31,8 @@ def body(*contents: bytes, model: bytes = b"claude-sonnet-5") -> bytes:
 
 def sent(given: bytes, model: str = "", path: str = "/v1/messages") -> bytes:
     call = asked(given, path)
-    return Crossing(call, model or call.payload.model).body
+    model = model or call.payload.model
+    return Crossing(call, model, anthropic_model(model)).body
 
 
 UNTOUCHED = [
