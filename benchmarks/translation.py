@@ -18,6 +18,7 @@ __all__ = ["translation_section"]
 REQUEST_US, EVENT_US = 60.0, 8.0
 RUNS = 50
 SECONDS = 0.02
+PAIRS = {"chat": ("chat", "messages"), "messages": ("messages", "chat")}
 MODELS = {"chat": "claude-sonnet-4-5", "messages": "gpt-4o"}
 SCHEMA = {
     "type": "object",
@@ -152,7 +153,7 @@ def best(call_it) -> float:
 
 
 def event_cost(api: str, opening: dict, event: dict) -> float:
-    stream = TRANSLATORS[api].stream(Context(model=MODELS[api]), 1)
+    stream = TRANSLATORS[PAIRS[api]].stream(Context(model=MODELS[api]), 1)
     opening, event = ([(item.get("type", "message").encode(), json.dumps(item).encode())] for item in (opening, event))
     stream.feed(opening)
     return best(lambda: stream.feed(event))
@@ -160,7 +161,7 @@ def event_cost(api: str, opening: dict, event: dict) -> float:
 
 def rows(api: str) -> dict[str, float]:
     """The cost of each step for a client of one API in front of a provider of the other."""
-    translator, model = TRANSLATORS[api], MODELS[api]
+    translator, model = TRANSLATORS[PAIRS[api]], MODELS[api]
     request, answer = json.dumps(REQUESTS[api]).encode(), json.dumps(ANSWERS[api]).encode()
     costs = {
         "request: instructions, question, call, result; one tool": best(lambda: translator.request(request, model)),

@@ -241,7 +241,7 @@ def transforming() -> list[float]:
         "usage": {"input_tokens": 100, "output_tokens": 50},
     }
     asked, answered = (json.dumps(each).encode() for each in (request, answer))
-    translator = TRANSLATORS["chat"]
+    translator = TRANSLATORS["chat", "messages"]
     taken = []
     for _ in range(1000):
         begun = time.perf_counter()

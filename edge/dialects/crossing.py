@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,14 +12,14 @@ from edge.dialects import anthropic, openai
 from edge.dialects.abridged import FEW, MAX_TRANSLATED
 from edge.dialects.estimate import estimate_input
 from edge.dialects.failures import usage_in_answer
-from edge.dialects.models import Model
+from edge.dialects.models import API_DIALECTS, Model, api_for
 from edge.dialects.responses import ResponsesStream
 from edge.dialects.sealed import seal_of
 from edge.dialects.stream import Stream
 from edge.dialects.thinking import without_unsigned
 from edge.dialects.translation import Translated, Translation
 from edge.dialects.translators import TOO_MANY, TRANSLATORS, StreamTranslator
-from edge.errors import EdgeError, Headers, InvalidRequest
+from edge.errors import UNREADABLE, EdgeError, Headers, InvalidRequest
 from edge.hooks import Usage
 from edge.routes import Dialect, Route
 from edge.slices import LARGE, Steps
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from edge.inquiry import Inquiry
     from edge.payload import Payload
 
-__all__ = ["Crossing", "TranslatedCrossing", "can_cross", "is_brief", "is_short", "stream_of"]
+__all__ = ["Crossing", "TranslatedCrossing", "asked_by", "can_cross", "is_brief", "is_short", "stream_of"]
 
 STREAMS: dict[str, type[Stream]] = {
     "chat": openai.ChatStream,
@@ -41,6 +41,7 @@ STREAMS: dict[str, type[Stream]] = {
 }
 """Readers of streams, by ``Route.api``, or by the path a translation goes to."""
 JSON_TYPE = (b"content-type", b"application/json")
+NOTHING = (b"null", b"[]")
 NO_WARNINGS: frozenset[str] = frozenset()
 
 
@@ -56,10 +57,69 @@ def is_brief(body: bytes) -> bool:
 
 def can_cross(route: Route, dialect: Dialect) -> bool:
     """Whether a request of this route can go to a provider of `dialect`."""
-    return route.dialect is None or route.dialect == dialect or route.api in TRANSLATORS or route.counts
+    return route.dialect is None or route.dialect == dialect or route.counts or bool(translated_to(route.api, dialect))
+
+
+def translated_to(client: str, dialect: Dialect) -> list[str]:
+    """The APIs of a dialect for which a request of the client's API can be translated."""
+    return [api for of, api in TRANSLATORS if of == client and API_DIALECTS[api] == dialect]
+
+
+class _Asked(msgspec.Struct):
+    """Of Anthropic's ``thinking``, or ``output_config``: what says how much a model is to think."""
+
+    type: Any = None
+    effort: Any = None
 
 
 _encode = msgspec.json.Encoder().encode
+_asked = msgspec.json.Decoder(_Asked | None).decode
+
+
+def asked_by(route: Route, dialect: Dialect, facts: Model, payload: Payload) -> str:
+    """The API by which a provider of `dialect` is asked for a model that can do what `facts` say: ``Route.api`` where
+    the request goes as it is.
+    """
+    client = route.api
+    if client not in API_DIALECTS:
+        return client
+    if dialect == "anthropic":
+        return "messages"
+    if route.dialect == dialect and not facts.apis and facts.chat_tools == "always":
+        return client
+    api = api_for(client, facts, facts.chat_tools != "always" and reasons_with_tools(client, facts, payload))
+    return api if (client, api) in TRANSLATORS else client
+
+
+def reasons_with_tools(client: str, facts: Model, payload: Payload) -> bool:
+    """Whether chat completions would refuse the tools of a request: all, or those of a model that reasons."""
+    if not any(_says(payload, name) for name in (b"tools", b"functions")):
+        return False
+    if facts.chat_tools == "never":
+        return True
+    if client == "chat":
+        span = payload.span(b"reasoning_effort")
+        effort = payload.body[span[0] : span[1]] if span is not None else b"null"
+        return effort != b'"none"' and (effort != b"null" or facts.default_effort != "none")
+    thinking, config = _part(payload, b"thinking"), _part(payload, b"output_config")
+    if thinking is not None and thinking.type in ("disabled", "between_tools"):
+        return False
+    if thinking is None and (config is None or config.effort is None):
+        return facts.default_effort != "none"
+    return config is None or config.effort != "none"
+
+
+def _says(payload: Payload, name: bytes) -> bool:
+    span = payload.span(name)
+    return span is not None and payload.body[span[0] : span[1]] not in NOTHING
+
+
+def _part(payload: Payload, name: bytes) -> _Asked | None:
+    span = payload.span(name)
+    try:
+        return _asked(payload.body[span[0] : span[1]]) if span is not None else None
+    except UNREADABLE:
+        return None  # it is refused for that later on
 
 
 def stream_of(route: Route) -> Stream:
@@ -175,11 +235,11 @@ class Crossing:
 
 
 class TranslatedCrossing(Crossing):
-    """Client and provider speak different dialects. The provider goes by `version` of Anthropic's API; with
+    """Client and provider go by different APIs, the provider by `api`. It goes by `version` of Anthropic's API; with
     `system_first` it takes a system message at the beginning alone.
     """
 
-    def __init__(self, inquiry: Inquiry, model: str, facts: Model, version: str, system_first: bool) -> None:
+    def __init__(self, inquiry: Inquiry, model: str, facts: Model, api: str, version: str, system_first: bool) -> None:
         payload = inquiry.payload
         if payload.values > MAX_TRANSLATED:
             raise InvalidRequest(TOO_MANY)
@@ -189,7 +249,7 @@ class TranslatedCrossing(Crossing):
         self.dropped = ()
         self.stream = None
         self.translates = True
-        self._translator = TRANSLATORS[inquiry.head.route.api]
+        self._translator = TRANSLATORS[inquiry.head.route.api, api]
         opened = self._translator.opens(
             model,
             request_id=inquiry.request_id,

@@ -111,8 +111,8 @@ class Translator:
         return out.getvalue()
 
 
-TRANSLATORS: dict[str, Translator] = {
-    "chat": Translator(
+TRANSLATORS: dict[tuple[str, str], Translator] = {
+    ("chat", "messages"): Translator(
         "/messages",
         openai_to_anthropic.Request,
         anthropic_to_openai_answer.translate_answer,
@@ -120,7 +120,7 @@ TRANSLATORS: dict[str, Translator] = {
         anthropic_to_openai_stream.StreamTranslator,
         rate_limit_headers.anthropic_to_openai,
     ),
-    "messages": Translator(
+    ("messages", "chat"): Translator(
         "/chat/completions",
         anthropic_to_openai.Request,
         openai_to_anthropic_answer.translate_answer,
@@ -129,4 +129,4 @@ TRANSLATORS: dict[str, Translator] = {
         rate_limit_headers.openai_to_anthropic,
     ),
 }
-"""By ``Route.api`` of the client's route."""
+"""By ``Route.api`` of the client's route, and the API that the provider is asked by."""

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from edge import config
 from edge._fast import Member
-from edge.dialects.crossing import Crossing, TranslatedCrossing, can_cross
+from edge.dialects.crossing import Crossing, TranslatedCrossing, asked_by, can_cross
 from edge.dialects.models import Model, configured_model
 from edge.errors import Headers, ProviderError, UpstreamOverloaded, UpstreamRateLimited
 from edge.inquiry import Inquiry
@@ -149,9 +149,11 @@ class Provider:
         """How the inquiry's request goes to this provider, which calls the model `model`; that can do what `facts` say.
         Raises InvalidRequest.
         """
-        if self.speaks(inquiry.head.route):
+        route = inquiry.head.route
+        api = asked_by(route, self.dialect, facts, inquiry.payload)
+        if api == route.api:
             return Crossing(inquiry, model, facts)
-        return TranslatedCrossing(inquiry, model, facts, self._client.version(inquiry), self._system_first)
+        return TranslatedCrossing(inquiry, model, facts, api, self._client.version(inquiry), self._system_first)
 
     def remaining(self) -> list[dict[str, float]]:
         """What is left of each key's quotas, by what they are of, as the latest answer says that has come since this

@@ -166,7 +166,8 @@ class TestOddTurns:
     def test_a_call_streamed_without_arguments_can_be_sent_back(self):
         stream = sse(chunk(tool_calls=[piece(0, "", "t1", "now")]), chunk("tool_calls"), "[DONE]")
         out = run(
-            TRANSLATORS["messages"].stream(translate_request(json.dumps(TURN).encode(), "m").context, NOW), stream
+            TRANSLATORS["messages", "chat"].stream(translate_request(json.dumps(TURN).encode(), "m").context, NOW),
+            stream,
         )
         assert b'"input":{}' in out
         assert b"input_json_delta" not in out
@@ -243,10 +244,12 @@ class TestLongNames:
             translated = translate_request(body, "local")
             short = short_name(name, translated.context.tool_names)
             made = {"message": {"tool_calls": [call("c1", short)]}, "finish_reason": "tool_calls"}
-            answer = TRANSLATORS["messages"].answer(json.dumps({"choices": [made]}).encode(), translated.context, NOW)
+            answer = TRANSLATORS["messages", "chat"].answer(
+                json.dumps({"choices": [made]}).encode(), translated.context, NOW
+            )
             assert json.loads(answer)["content"][0]["name"] == name
             stream = sse(chunk(tool_calls=[piece(0, "{}", "c1", short)]), chunk("tool_calls"), "[DONE]")
-            events = run(TRANSLATORS["messages"].stream(translated.context, NOW), stream).split(b"\n\n")
+            events = run(TRANSLATORS["messages", "chat"].stream(translated.context, NOW), stream).split(b"\n\n")
             started = next(event for event in events if b"content_block_start" in event)
             assert json.loads(started.partition(b"data: ")[2])["content_block"]["name"] == name
 

@@ -66,7 +66,7 @@ LAYERS = [
         "edge.redis.pipe",
         "edge.redis.topology",
     },
-    {"edge.redis.resp"},
+    {"edge.redis.resp", "edge.config.capabilities"},
     {"edge"},
     {"edge.certificates", "edge.digests"},
     {"edge._fast"},

@@ -18,7 +18,7 @@ from edge.dialects.translators import TRANSLATORS
 from edge.errors import EdgeError, InvalidRequest, UpstreamBadResponse
 from edge.slices import Work
 from tests.unit.test_translation_hostile import CHAT, MESSAGES
-from tests.unit.translating import NOW, PDF, PNG, USER, call
+from tests.unit.translating import NOW, PAIRS, PDF, PNG, USER, call
 
 MODELS = {"chat": "claude-sonnet-4-5", "messages": "gpt-4o"}
 LONG = 80
@@ -47,7 +47,7 @@ def at_once(steps):
 
 
 def large_request(api, body, model):
-    return at_once(TRANSLATORS[api].large_request(TRANSLATORS[api].opens(model), body))
+    return at_once(TRANSLATORS[PAIRS[api]].large_request(TRANSLATORS[PAIRS[api]].opens(model), body))
 
 
 def estimated(body):
@@ -66,8 +66,7 @@ def outcome(translate):
 def compare(api, body, model="", *, spelled=False):
     """Both ways of a request. `spelled`: arguments of tools keep their white space where they are long."""
     model = model or MODELS[api]
-    translator = TRANSLATORS[api]
-    whole = outcome(lambda: translator.request(body, model))
+    whole = outcome(lambda: TRANSLATORS[PAIRS[api]].request(body, model))
     large = outcome(lambda: large_request(api, body, model))
     if spelled and len(whole) > 3:
         whole, large = ((value, *rest) for value, _, *rest in (whole, large))
@@ -77,7 +76,10 @@ def compare(api, body, model="", *, spelled=False):
 
 def compare_answers(api, body, *, spelled=False):
     made = []
-    for translate in (TRANSLATORS[api].answer, lambda *args: at_once(TRANSLATORS[api].large_answer(*args))):
+    for translate in (
+        TRANSLATORS[PAIRS[api]].answer,
+        lambda *args: at_once(TRANSLATORS[PAIRS[api]].large_answer(*args)),
+    ):
         context = Context(model="m", request_id="r")
         try:
             answer = translate(body, context, NOW)
@@ -303,7 +305,7 @@ def test_arguments(name):
     compare_answers("messages", json.dumps({"choices": [{"message": message}]}).encode(), spelled=True)
     used = {"type": "tool_use", "id": "a", "name": "f", "input": text}
     talk = {"max_tokens": 9, "messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": [used]}]}
-    found = outcome(lambda: TRANSLATORS["messages"].request(json.dumps(talk).encode(), "gpt-4o"))
+    found = outcome(lambda: TRANSLATORS["messages", "chat"].request(json.dumps(talk).encode(), "gpt-4o"))
     large = outcome(lambda: large_request("messages", json.dumps(talk).encode(), "gpt-4o"))
     assert len(large) == len(found)
     if len(found) > 3:
@@ -396,7 +398,7 @@ def test_short_strings_without_end_are_refused(monkeypatch):
 def test_an_answer_beyond_the_bounds_is_the_providers():
     content = json.dumps({"content": [{"type": "text", "text": ""}] * 2_800}).encode()
     with pytest.raises(UpstreamBadResponse, match="too large"):
-        at_once(TRANSLATORS["chat"].large_answer(content, Context(), NOW))
+        at_once(TRANSLATORS["chat", "messages"].large_answer(content, Context(), NOW))
 
 
 # Steps.
@@ -434,10 +436,10 @@ def test_no_step_decodes_or_encodes_much_of_a_long_string(monkeypatch, api, text
             "content": [{"type": "tool_use", "id": "a", "name": "f", "input": json.loads(arguments)}],
         }
     body = json.dumps({"max_tokens": 9, "messages": turns}).encode()
-    work = Work(TRANSLATORS[api].large_request(TRANSLATORS[api].opens(MODELS[api]), body))
+    work = Work(TRANSLATORS[PAIRS[api]].large_request(TRANSLATORS[PAIRS[api]].opens(MODELS[api]), body))
     while not work.step():
         pass
-    assert json.loads(work.result.body) == json.loads(TRANSLATORS[api].request(body, MODELS[api]).body)
+    assert json.loads(work.result.body) == json.loads(TRANSLATORS[PAIRS[api]].request(body, MODELS[api]).body)
     assert max(each.largest for each in watched.values()) < 12_000 < len(body) // 4
 
 

@@ -41,7 +41,7 @@ ANSWERS = {
 def whole(said, finish, usage, context):
     choice = {"index": 0, "message": {"role": "assistant", **said}, "finish_reason": finish}
     body = {"id": "chatcmpl-1", "model": "gpt", "choices": [choice], "usage": usage, "service_tier": "default"}
-    return json.loads(TRANSLATORS["messages"].answer(json.dumps(body).encode(), context, NOW))
+    return json.loads(TRANSLATORS["messages", "chat"].answer(json.dumps(body).encode(), context, NOW))
 
 
 def streamed(said, finish, usage):
@@ -76,7 +76,7 @@ def test_a_message_has_every_field_and_null_where_there_is_nothing(answer, beta,
 @pytest.mark.parametrize("answer", ANSWERS)
 @pytest.mark.parametrize(("beta", "kind", "events"), APIS, ids=["ga", "beta"])
 def test_so_have_its_events(answer, beta, kind, events):
-    translator = TRANSLATORS["messages"].stream(Context(beta=beta), NOW)
+    translator = TRANSLATORS["messages", "chat"].stream(Context(beta=beta), NOW)
     message = message_of(run(translator, streamed(*ANSWERS[answer])), TypeAdapter(events), TypeAdapter(kind))
     assert message["stop_reason"] == whole(*ANSWERS[answer], Context())["stop_reason"]
 
@@ -86,7 +86,7 @@ def test_a_kept_answer_has_them_in_either_form(answer):
     message = whole(*ANSWERS[answer], Context(input_tokens=5))
     stream = b"".join(message_events(json.dumps(message).encode()))
     assert message_of(stream) == message
-    made = run(TRANSLATORS["messages"].stream(Context(input_tokens=5), NOW), streamed(*ANSWERS[answer]))
+    made = run(TRANSLATORS["messages", "chat"].stream(Context(input_tokens=5), NOW), streamed(*ANSWERS[answer]))
     assert json.loads(whole_message(events_of(made))) == message_of(made)
 
 
@@ -116,7 +116,7 @@ class TestCounts:
     """What a client is told of tokens before the count comes, and where it never does."""
 
     def events(self, *chunks, context):
-        out = run(TRANSLATORS["messages"].stream(context, NOW), sse(*chunks))
+        out = run(TRANSLATORS["messages", "chat"].stream(context, NOW), sse(*chunks))
         found = {}
         for line in out.decode().splitlines():
             if line.startswith("data: "):
@@ -159,7 +159,7 @@ class TestCounts:
     def test_an_openai_client_is_told_the_estimate_of_an_answer_nobody_counted(self):
         context = Context(measure=lambda: 17)
         body = {"content": [{"type": "text", "text": "word" * 25}], "stop_reason": "end_turn"}
-        answer = json.loads(TRANSLATORS["chat"].answer(json.dumps(body).encode(), context, NOW))
+        answer = json.loads(TRANSLATORS["chat", "messages"].answer(json.dumps(body).encode(), context, NOW))
         assert (answer["usage"]["prompt_tokens"], answer["usage"]["completion_tokens"]) == (17, 25)
         assert answer["usage"]["estimated"] is True
         assert context.told.input == 17
@@ -169,7 +169,7 @@ class TestThinking:
     """Thinking from servers in OpenAI's dialect: blocks of their own, signed by nobody."""
 
     def events(self, *chunks):
-        out = run(TRANSLATORS["messages"].stream(Context(), NOW), sse(*chunks))
+        out = run(TRANSLATORS["messages", "chat"].stream(Context(), NOW), sse(*chunks))
         message = message_of(out)
         found = [json.loads(line[6:]) for line in out.decode().splitlines() if line.startswith("data: ")]
         return message, found

@@ -14,6 +14,7 @@ from tests.unit.test_translation_streams import START, STOP, block, chunk, count
 from tests.unit.translating import (
     CUSTOM,
     NOW,
+    PAIRS,
     TOOL,
     USER,
     call,
@@ -30,7 +31,7 @@ MARK = {"type": "ephemeral"}
 
 
 def streamed(*chunks, context=None):
-    return message_of(run(TRANSLATORS["messages"].stream(context or Context(), NOW), sse(*chunks)))
+    return message_of(run(TRANSLATORS["messages", "chat"].stream(context or Context(), NOW), sse(*chunks)))
 
 
 def texts(message):
@@ -59,12 +60,12 @@ class TestRequests:
         arguments = '{"a":' + "[" * depth + "]" * depth + "}"
         history = [USER, {"role": "assistant", "tool_calls": [call("a", arguments=arguments)]}]
         try:
-            TRANSLATORS["chat"].request(json.dumps({"messages": history}).encode(), "claude-sonnet-4-5")
+            TRANSLATORS["chat", "messages"].request(json.dumps({"messages": history}).encode(), "claude-sonnet-4-5")
         except InvalidRequest as error:
             assert error.param.startswith("messages")
         body = json.dumps({"choices": [{"message": {"tool_calls": [call("a", arguments=arguments)]}}]}).encode()
         try:
-            TRANSLATORS["messages"].answer(body, Context(), NOW)
+            TRANSLATORS["messages", "chat"].answer(body, Context(), NOW)
         except UpstreamBadResponse:
             pass
 
@@ -270,48 +271,56 @@ class TestAnswers:
     def test_tokens_of_thinking_are_forwarded(self):
         usage = {"input_tokens": 5, "output_tokens": 9, "output_tokens_details": {"thinking_tokens": 4}}
         body = {"content": [], "stop_reason": "end_turn", "usage": usage}
-        answer = json.loads(TRANSLATORS["chat"].answer(json.dumps(body).encode(), Context(), NOW))
+        answer = json.loads(TRANSLATORS["chat", "messages"].answer(json.dumps(body).encode(), Context(), NOW))
         assert answer["usage"]["completion_tokens_details"] == {"reasoning_tokens": 4}
         back = {"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}], "usage": answer["usage"]}
-        message = json.loads(TRANSLATORS["messages"].answer(json.dumps(back).encode(), Context(), NOW))
+        message = json.loads(TRANSLATORS["messages", "chat"].answer(json.dumps(back).encode(), Context(), NOW))
         assert message["usage"]["output_tokens_details"] == {"thinking_tokens": 4}
 
     def test_a_pause_is_a_stop_that_says_so(self):
         body = {"content": [{"type": "text", "text": "x"}], "stop_reason": "pause_turn"}
-        choice = json.loads(TRANSLATORS["chat"].answer(json.dumps(body).encode(), Context(), NOW))["choices"][0]
+        choice = json.loads(TRANSLATORS["chat", "messages"].answer(json.dumps(body).encode(), Context(), NOW))[
+            "choices"
+        ][0]
         assert (choice["finish_reason"], choice["native_finish_reason"]) == ("stop", "pause_turn")
-        out = run(TRANSLATORS["chat"].stream(Context(), NOW), sse(START, *text(0, "x"), end("pause_turn"), STOP))
+        out = run(
+            TRANSLATORS["chat", "messages"].stream(Context(), NOW), sse(START, *text(0, "x"), end("pause_turn"), STOP)
+        )
         assert completion_of(out)["choices"][0]["native_finish_reason"] == "pause_turn"
 
     def test_functions_of_old_and_structured_outputs(self):
         use = {"type": "tool_use", "id": "a", "name": "look", "input": {"a": 1}}
         body = json.dumps({"content": [{"type": "text", "text": "x"}, use], "stop_reason": "tool_use"}).encode()
-        choice = json.loads(TRANSLATORS["chat"].answer(body, Context(legacy_functions=True), NOW))["choices"][0]
+        choice = json.loads(TRANSLATORS["chat", "messages"].answer(body, Context(legacy_functions=True), NOW))[
+            "choices"
+        ][0]
         assert choice["finish_reason"] == "function_call"
         assert choice["message"]["function_call"] == {"name": "look", "arguments": '{"a":1}'}
-        choice = json.loads(TRANSLATORS["chat"].answer(body, Context(output_tool="look"), NOW))["choices"][0]
+        choice = json.loads(TRANSLATORS["chat", "messages"].answer(body, Context(output_tool="look"), NOW))["choices"][
+            0
+        ]
         assert (choice["finish_reason"], choice["message"]["content"]) == ("stop", '{"a":1}')
         said = {"content": [{"type": "text", "text": "x"}], "function_call": {"name": "look", "arguments": "{}"}}
         body = json.dumps({"choices": [{"message": said, "finish_reason": "function_call"}]}).encode()
-        message = json.loads(TRANSLATORS["messages"].answer(body, Context(), NOW))
+        message = json.loads(TRANSLATORS["messages", "chat"].answer(body, Context(), NOW))
         assert [part["type"] for part in message["content"]] == ["text", "tool_use"]
         assert message["stop_reason"] == "tool_use"
 
     def test_reasoning_by_its_other_name(self):
         body = json.dumps({"choices": [{"message": {"reasoning": "hm", "content": "x"}, "finish_reason": "stop"}]})
-        message = json.loads(TRANSLATORS["messages"].answer(body.encode(), Context(), NOW))
+        message = json.loads(TRANSLATORS["messages", "chat"].answer(body.encode(), Context(), NOW))
         assert message["content"][0]["thinking"] == "hm"
         assert streamed(chunk(reasoning="hm"), chunk("stop"), "[DONE]")["content"][0]["thinking"] == "hm"
 
     @pytest.mark.parametrize("body", [b"{}", b'{"error":{"message":"x"}}', b'{"content":"x"}', b'{"content":null}'])
     def test_an_answer_without_content_is_no_answer(self, body):
         with pytest.raises(UpstreamBadResponse):
-            TRANSLATORS["chat"].answer(body, Context(), NOW)
+            TRANSLATORS["chat", "messages"].answer(body, Context(), NOW)
 
     def test_an_input_that_is_no_object_becomes_an_empty_one(self):
         context = Context()
         body = {"content": [{"type": "tool_use", "id": "a", "name": "look", "input": [1]}], "stop_reason": "tool_use"}
-        answer = json.loads(TRANSLATORS["chat"].answer(json.dumps(body).encode(), context, NOW))
+        answer = json.loads(TRANSLATORS["chat", "messages"].answer(json.dumps(body).encode(), context, NOW))
         assert answer["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"] == "{}"
         assert context.warnings == {"arguments", "usage_estimated"}
 
@@ -319,8 +328,8 @@ class TestAnswers:
     @pytest.mark.parametrize("message", [5, {"a": 1}, None, "", [[[]]]])
     def test_an_errors_message_that_is_no_text_is_not_shown(self, api, message):
         body = json.dumps({"error": {"message": message}}).encode()
-        assert "answered 500" in json.loads(TRANSLATORS[api].error(500, body, "")[1])["error"]["message"]
-        out = TRANSLATORS[api].stream(Context(), NOW).feed([(b"error", body)])
+        assert "answered 500" in json.loads(TRANSLATORS[PAIRS[api]].error(500, body, "")[1])["error"]["message"]
+        out = TRANSLATORS[PAIRS[api]].stream(Context(), NOW).feed([(b"error", body)])
         assert b"The provider broke off with an error." in out
 
 
@@ -339,18 +348,18 @@ class TestStreams:
     def test_a_signature_without_thinking_is_a_whole_block(self):
         start = block(0, "thinking", thinking="", signature="")
         events = [START, start, delta(0, "signature", signature="s"), stop(0), *text(1, "x"), end(), STOP]
-        out = completion_of(run(TRANSLATORS["chat"].stream(Context(), NOW), sse(*events)))
+        out = completion_of(run(TRANSLATORS["chat", "messages"].stream(Context(), NOW), sse(*events)))
         blocks = out["choices"][0]["message"]["thinking_blocks"]
         assert blocks == [{"type": "thinking", "thinking": "", "signature": "s"}]
 
     def test_citations_that_are_no_list_are_the_providers_fault(self):
-        translator = TRANSLATORS["chat"].stream(Context(), NOW)
+        translator = TRANSLATORS["chat", "messages"].stream(Context(), NOW)
         with pytest.raises(UpstreamBadResponse):
             translator.feed(events_of(sse(START, block(0, "text", text="", citations=5))))
 
     def test_an_empty_finish_reason_is_none(self):
         chunks = [chunk("", content="a"), chunk("", content="b")]
-        out = run(TRANSLATORS["messages"].stream(Context(), NOW), sse(*chunks))
+        out = run(TRANSLATORS["messages", "chat"].stream(Context(), NOW), sse(*chunks))
         assert b"event: error" in out
         assert streamed(*chunks, chunk("length"), chunk(""), "[DONE]")["stop_reason"] == "max_tokens"
 
@@ -409,7 +418,7 @@ class TestStreams:
 
 def seconds(chunks):
     events = [*((b"message", json.dumps(item).encode()) for item in chunks), (b"message", b"[DONE]")]
-    translator = TRANSLATORS["messages"].stream(Context(), NOW)
+    translator = TRANSLATORS["messages", "chat"].stream(Context(), NOW)
     begun = time.process_time()
     translator.feed(events)
     return time.process_time() - begun

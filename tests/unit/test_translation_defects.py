@@ -45,22 +45,22 @@ MESSAGE = START["message"]
 
 def completion(context=None, **fields):
     body = json.dumps({**MESSAGE, "stop_reason": "end_turn", **fields}).encode()
-    return json.loads(TRANSLATORS["chat"].answer(body, context or Context(), NOW))
+    return json.loads(TRANSLATORS["chat", "messages"].answer(body, context or Context(), NOW))
 
 
 def message(context=None, finish="stop", usage=None, **said):
     body = {"id": "chatcmpl-1", "model": "gpt", "choices": [{"index": 0, "message": said, "finish_reason": finish}]}
     return json.loads(
-        TRANSLATORS["messages"].answer(json.dumps(body | {"usage": usage}).encode(), context or Context(), NOW)
+        TRANSLATORS["messages", "chat"].answer(json.dumps(body | {"usage": usage}).encode(), context or Context(), NOW)
     )
 
 
 def to_openai(*events, context=None):
-    return run(TRANSLATORS["chat"].stream(context or Context(), NOW), sse(*events))
+    return run(TRANSLATORS["chat", "messages"].stream(context or Context(), NOW), sse(*events))
 
 
 def to_anthropic(*chunks, context=None):
-    return run(TRANSLATORS["messages"].stream(context or Context(), NOW), sse(*chunks))
+    return run(TRANSLATORS["messages", "chat"].stream(context or Context(), NOW), sse(*chunks))
 
 
 def test_all_text_blocks_are_kept_and_nothing_is_put_between_them():
@@ -196,7 +196,7 @@ def test_only_anthropics_own_types_of_errors_are_used_and_not_one_for_all(status
     body = json.dumps(
         {"error": {"message": "m", "type": "internal_server_error", "param": None, "code": None}}
     ).encode()
-    translated, answer = TRANSLATORS["messages"].error(status, body, "req_1")
+    translated, answer = TRANSLATORS["messages", "chat"].error(status, body, "req_1")
     answer = json.loads(answer)
     assert answer["error"]["type"] in TYPES.values()
     assert translated == (529 if status == 503 else status)

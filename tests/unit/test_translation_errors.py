@@ -8,6 +8,7 @@ import pytest
 
 from edge.dialects.translation import Context
 from edge.dialects.translators import TRANSLATORS
+from tests.unit.translating import PAIRS
 
 LIMIT = "This model's maximum context length is"
 SUM = "input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000, decrease input length or `max_tokens` and try again"
@@ -138,7 +139,7 @@ def test_openais_errors_reach_anthropics_clients(status, error, expected):
     if code is not None:
         fields["details"] = {"error_code": code}
     body = json.dumps({"error": error}).encode()
-    got, answer = TRANSLATORS["messages"].error(status, body, "req_1")
+    got, answer = TRANSLATORS["messages", "chat"].error(status, body, "req_1")
     assert (got, json.loads(answer)) == (expected_status, {"type": "error", "error": fields, "request_id": "req_1"})
 
 
@@ -147,7 +148,7 @@ def test_anthropics_errors_reach_openais_clients(status, error, expected):
     expected_status, kind, message, param, code = expected
     fields = {"message": message or error["message"], "type": kind, "param": param, "code": code}
     body = json.dumps({"type": "error", "error": error, "request_id": "req_1"}).encode()
-    got, answer = TRANSLATORS["chat"].error(status, body, "")
+    got, answer = TRANSLATORS["chat", "messages"].error(status, body, "")
     assert (got, json.loads(answer)) == (expected_status, {"error": fields})
 
 
@@ -157,14 +158,16 @@ TOLD = [row for row in TO_ANTHROPIC if row[1].get("type") and row[0] != 503]
 
 @pytest.mark.parametrize(("status", "error", "expected"), TOLD)
 def test_openais_errors_inside_a_stream_say_the_same(status, error, expected):
-    stream = TRANSLATORS["messages"].stream(Context(request_id="req_1"), 0)
+    stream = TRANSLATORS["messages", "chat"].stream(Context(request_id="req_1"), 0)
     stream.feed([(b"message", b'{"id":"c","choices":[{"index":0,"delta":{"content":"x"}}]}')])
     out = stream.feed([(b"message", json.dumps({"error": error}).encode())])
     name, data = out.decode().split("\ndata: ", 1)
     assert name == "event: error"
     assert (
         json.loads(data)["error"]
-        == json.loads(TRANSLATORS["messages"].error(status, json.dumps({"error": error}).encode(), "")[1])["error"]
+        == json.loads(TRANSLATORS["messages", "chat"].error(status, json.dumps({"error": error}).encode(), "")[1])[
+            "error"
+        ]
     )
     assert stream.finish() == b""
 
@@ -172,9 +175,11 @@ def test_openais_errors_inside_a_stream_say_the_same(status, error, expected):
 @pytest.mark.parametrize(("status", "error", "expected"), TO_OPENAI)
 def test_anthropics_errors_inside_a_stream_say_the_same(status, error, expected):
     body = json.dumps({"type": "error", "error": error}).encode()
-    stream = TRANSLATORS["chat"].stream(Context(request_id="req_1"), 0)
+    stream = TRANSLATORS["chat", "messages"].stream(Context(request_id="req_1"), 0)
     out = stream.feed([(b"error", body)])
-    assert json.loads(out.removeprefix(b"data: ")) == json.loads(TRANSLATORS["chat"].error(status, body, "")[1])
+    assert json.loads(out.removeprefix(b"data: ")) == json.loads(
+        TRANSLATORS["chat", "messages"].error(status, body, "")[1]
+    )
     assert b"[DONE]" not in out + stream.finish()
 
 
@@ -182,8 +187,8 @@ def test_anthropics_errors_inside_a_stream_say_the_same(status, error, expected)
     ("status", "error"), [(status, error) for status, error, expected in TO_ANTHROPIC if expected[3]]
 )
 def test_codes_and_numbers_survive_both_ways(status, error):
-    there, answer = TRANSLATORS["messages"].error(status, json.dumps({"error": error}).encode(), "req_1")
-    back, answer = TRANSLATORS["chat"].error(there, answer, "")
+    there, answer = TRANSLATORS["messages", "chat"].error(status, json.dumps({"error": error}).encode(), "req_1")
+    back, answer = TRANSLATORS["chat", "messages"].error(there, answer, "")
     code = "context_length_exceeded" if "context" in str(error) else error["code"]
     assert (back, json.loads(answer)["error"]["code"]) == (status, code)
 
@@ -191,4 +196,4 @@ def test_codes_and_numbers_survive_both_ways(status, error):
 def test_secrets_are_in_no_error():
     error = {"message": "Incorrect key sk-proj-abcdefghijk", "code": "sk-proj-abcdefghijk"}
     for api in ("chat", "messages"):
-        assert b"sk-proj" not in TRANSLATORS[api].error(400, json.dumps({"error": error}).encode(), "")[1]
+        assert b"sk-proj" not in TRANSLATORS[PAIRS[api]].error(400, json.dumps({"error": error}).encode(), "")[1]

@@ -13,7 +13,7 @@ from edge.dialects.tokens import count_answer, estimate_tokens
 from edge.dialects.translation import ToolNames, short_name
 from edge.dialects.translators import TRANSLATORS
 from edge.errors import InvalidRequest, InvalidValue
-from tests.unit.translating import PNG, USER, to_anthropic
+from tests.unit.translating import PAIRS, PNG, USER, to_anthropic
 
 TABLE = [
     (400, "invalid_request_error", 400, "invalid_request_error", None),
@@ -33,10 +33,10 @@ TABLE = [
 @pytest.mark.parametrize(("status", "kind", "translated", "openai_type", "code"), TABLE)
 def test_errors_have_the_status_type_and_code_of_the_other_side(status, kind, translated, openai_type, code):
     body = json.dumps({"type": "error", "error": {"type": kind, "message": "m"}, "request_id": "req_1"}).encode()
-    there, answer = TRANSLATORS["chat"].error(status, body, "")
+    there, answer = TRANSLATORS["chat", "messages"].error(status, body, "")
     assert there == translated
     assert json.loads(answer) == {"error": {"message": "m", "type": openai_type, "param": None, "code": code}}
-    back, answer = TRANSLATORS["messages"].error(there, answer, "req_2")
+    back, answer = TRANSLATORS["messages", "chat"].error(there, answer, "req_2")
     assert back == status
     assert json.loads(answer) == {"type": "error", "error": {"type": kind, "message": "m"}, "request_id": "req_2"}
 
@@ -47,20 +47,20 @@ def test_a_body_that_is_no_json_is_wrapped_shortened_and_freed_of_secrets(api):
         b"<html><script>x()</script><h1>502 Bad Gateway</h1> key sk-ant-api03-abcdefgh Bearer abcdef1234 "
         + b"y " * 5000
     )
-    status, body = TRANSLATORS[api].error(502, page, "")
+    status, body = TRANSLATORS[PAIRS[api]].error(502, page, "")
     message = json.loads(body)["error"]["message"]
     assert status == 502
     assert "502 Bad Gateway" in message
     assert len(message) < 400
     assert not any(word in message for word in ("<h1>", "x()", "sk-ant", "abcdef1234"))
     for odd in (b"", b"null", b"[]", b"\xff\xfe", b'{"error":null}', b'{"error":"plain"}', b"[" * 100_000):
-        assert json.loads(TRANSLATORS[api].error(500, odd, "")[1])["error"]["message"]
+        assert json.loads(TRANSLATORS[PAIRS[api]].error(500, odd, "")[1])["error"]["message"]
 
 
 @pytest.mark.parametrize("api", ["chat", "messages"])
 def test_keys_are_taken_out_of_messages(api):
     body = json.dumps({"error": {"type": "x", "message": "Incorrect API key provided: sk-proj-abc*****xyz1."}}).encode()
-    assert "sk-proj" not in TRANSLATORS[api].error(401, body, "")[1].decode()
+    assert "sk-proj" not in TRANSLATORS[PAIRS[api]].error(401, body, "")[1].decode()
 
 
 def test_models_are_known_in_every_platforms_spelling():

@@ -17,7 +17,7 @@ def test_anthropics_limits_have_openais_names():
         (b"anthropic-ratelimit-tokens-reset", b"2025-06-15T15:12:40Z"),
         (b"anthropic-ratelimit-input-tokens-limit", b"7"),
     ]
-    assert TRANSLATORS["chat"].headers(headers, NOW) == [
+    assert TRANSLATORS["chat", "messages"].headers(headers, NOW) == [
         (b"retry-after", b"3"),
         *((b"x-ratelimit-limit-requests", b"50"), (b"x-ratelimit-remaining-requests", b"49")),
         *((b"x-ratelimit-limit-tokens", b"9"), (b"x-ratelimit-remaining-tokens", b"8")),
@@ -31,7 +31,7 @@ def test_openais_limits_have_anthropics_names():
         *((b"retry-after-ms", b"3"), (b"x-ratelimit-limit-requests", b"50"), (b"x-ratelimit-remaining-tokens", b"8")),
         (b"x-ratelimit-reset-requests", b"6m0s"),
     ]
-    assert TRANSLATORS["messages"].headers(headers, NOW) == [
+    assert TRANSLATORS["messages", "chat"].headers(headers, NOW) == [
         (b"retry-after-ms", b"3"),
         *((b"anthropic-ratelimit-requests-limit", b"50"), (b"anthropic-ratelimit-tokens-remaining", b"8")),
         (b"anthropic-ratelimit-requests-reset", b"2025-06-15T15:12:41Z"),
@@ -47,7 +47,7 @@ def test_openais_limits_have_anthropics_names():
     ],
 )
 def test_a_time_becomes_what_is_left_till_then(reset, left):
-    translated = TRANSLATORS["chat"].headers([(b"anthropic-ratelimit-requests-reset", reset)], NOW)
+    translated = TRANSLATORS["chat", "messages"].headers([(b"anthropic-ratelimit-requests-reset", reset)], NOW)
     assert translated == ([] if left is None else [(b"x-ratelimit-reset-requests", left)])
 
 
@@ -61,5 +61,5 @@ def test_a_time_becomes_what_is_left_till_then(reset, left):
     ],
 )
 def test_a_duration_becomes_the_time_it_ends(left, reset):
-    translated = TRANSLATORS["messages"].headers([(b"x-ratelimit-reset-tokens", left)], NOW)
+    translated = TRANSLATORS["messages", "chat"].headers([(b"x-ratelimit-reset-tokens", left)], NOW)
     assert translated == ([] if reset is None else [(b"anthropic-ratelimit-tokens-reset", reset)])

@@ -28,7 +28,7 @@ from tests.unit.test_translation_streams import (
     text,
     tool,
 )
-from tests.unit.translating import CUSTOM, NOW, PDF, PNG, TOOL, USER, call, events_of, sse
+from tests.unit.translating import CUSTOM, NOW, PAIRS, PDF, PNG, TOOL, USER, call, events_of, sse
 
 ODD = [
     None,
@@ -227,14 +227,14 @@ def mutated(rng, value):
 def test_any_request_is_translated_or_refused(api, request_, models):
     rng = random.Random(1)
     for model in models:
-        TRANSLATORS[api].request(json.dumps(request_).encode(), model)
+        TRANSLATORS[PAIRS[api]].request(json.dumps(request_).encode(), model)
     refused = 0
     for _ in range(3000):
         body = json.dumps(mutated(rng, request_)).encode()
         if api == "messages":
             estimate_tokens(body)
         try:
-            TRANSLATORS[api].request(body, rng.choice(models))
+            TRANSLATORS[PAIRS[api]].request(body, rng.choice(models))
         except ClientError as error:
             assert error.status == 400
             refused += 1
@@ -248,7 +248,7 @@ def test_any_answer_is_translated_or_the_providers_fault(api, answer):
     for _ in range(2000):
         body = json.dumps(mutated(rng, answer)).encode()
         try:
-            said = TRANSLATORS[api].answer(body, Context(legacy_functions=rng.random() < 0.2), NOW)
+            said = TRANSLATORS[PAIRS[api]].answer(body, Context(legacy_functions=rng.random() < 0.2), NOW)
         except UpstreamBadResponse:
             continue
         assert isinstance(msgspec.json.decode(said), dict)
@@ -264,7 +264,7 @@ def test_any_stream_is_translated_or_the_providers_fault(api, events):
         stream = sse(
             *(item for item in mutated(rng, events) if isinstance(item, dict) and isinstance(item.get("type", ""), str))
         )
-        translator = TRANSLATORS[api].stream(Context(), NOW)
+        translator = TRANSLATORS[PAIRS[api]].stream(Context(), NOW)
         try:
             said = translator.feed(events_of(stream)) + translator.finish()
         except UpstreamBadResponse:
@@ -294,7 +294,7 @@ def test_recordings_with_something_odd_in_them(recordings, api, own, other):
     for _ in range(800):
         body = json.dumps(mutated(rng, rng.choice(requests).request)).encode()
         try:
-            TRANSLATORS[api].request(body, "claude-sonnet-4-5" if api == "chat" else "gpt-4o")
+            TRANSLATORS[PAIRS[api]].request(body, "claude-sonnet-4-5" if api == "chat" else "gpt-4o")
         except ClientError as error:
             assert error.status == 400
     for _ in range(800):
@@ -302,13 +302,15 @@ def test_recordings_with_something_odd_in_them(recordings, api, own, other):
         context = Context(legacy_functions=rng.random() < 0.2, output_tool=rng.choice(["", "final_result"]))
         try:
             if answer.is_stream:
-                translator = TRANSLATORS[api].stream(context, NOW)
+                translator = TRANSLATORS[PAIRS[api]].stream(context, NOW)
                 for name, data in events_of(answer.answer):
                     if data != b"[DONE]" and rng.random() < 0.05:
                         data = json.dumps(mutated(rng, json.loads(data))).encode()
                     translator.feed([(name, data)])
                 translator.finish()
             else:
-                TRANSLATORS[api].answer(json.dumps(mutated(rng, json.loads(answer.answer))).encode(), context, NOW)
+                TRANSLATORS[PAIRS[api]].answer(
+                    json.dumps(mutated(rng, json.loads(answer.answer))).encode(), context, NOW
+                )
         except UpstreamBadResponse:
             pass

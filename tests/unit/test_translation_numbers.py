@@ -48,7 +48,7 @@ def test_a_request_of_anthropics():
 
 def test_an_answer_of_anthropics():
     body = '{"id":"m","type":"message","role":"assistant","model":"m","content":[' + USE + '],"stop_reason":"tool_use"}'
-    assert json.dumps(INPUT) in TRANSLATORS["chat"].answer(body.encode(), Context(), NOW).decode()
+    assert json.dumps(INPUT) in TRANSLATORS["chat", "messages"].answer(body.encode(), Context(), NOW).decode()
 
 
 def test_an_answer_of_openais():
@@ -57,7 +57,7 @@ def test_an_answer_of_openais():
         + CALL
         + "]}}"
     )
-    answer = TRANSLATORS["messages"].answer(('{"id":"c","choices":[' + choice + "]}").encode(), Context(), NOW)
+    answer = TRANSLATORS["messages", "chat"].answer(('{"id":"c","choices":[' + choice + "]}").encode(), Context(), NOW)
     assert f'"input":{INPUT}' in answer.decode()
 
 
@@ -78,7 +78,7 @@ def test_streams(size):
         {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 9}},
         {"type": "message_stop"},
     ]
-    out = run(TRANSLATORS["chat"].stream(Context(), NOW), sse(*events)).decode()
+    out = run(TRANSLATORS["chat", "messages"].stream(Context(), NOW), sse(*events)).decode()
     parts = [json.loads(line[6:]) for line in out.split("\n") if line.startswith("data: {")]
     calls = [call for part in parts for choice in part["choices"] for call in choice["delta"].get("tool_calls", ())]
     assert "".join(call["function"]["arguments"] for call in calls) == INPUT
@@ -86,7 +86,7 @@ def test_streams(size):
     chunks += [{"index": 0, "function": {"arguments": each}} for each in pieces]
     data = [{"id": "c", "choices": [{"index": 0, "delta": {"tool_calls": [each]}}]} for each in chunks]
     data.append({"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]})
-    out = run(TRANSLATORS["messages"].stream(Context(), NOW), sse(*data)).decode()
+    out = run(TRANSLATORS["messages", "chat"].stream(Context(), NOW), sse(*data)).decode()
     parts = [json.loads(line[6:]) for line in out.split("\n") if line.startswith("data: {")]
     assert (
         "".join(part["delta"].get("partial_json", "") for part in parts if part["type"] == "content_block_delta")

@@ -14,6 +14,7 @@ from tests.unit.translating import (
     COMPLETION,
     MESSAGE,
     NOW,
+    PAIRS,
     check_chat_request,
     check_messages_request,
     completion_of,
@@ -47,7 +48,7 @@ def test_a_request_becomes_one_the_other_sdk_could_have_sent_or_a_400_that_names
     translated, refused = 0, Counter()
     for recording in of(recordings, api):
         try:
-            result = TRANSLATORS[api].request(recording.body, model)
+            result = TRANSLATORS[PAIRS[api]].request(recording.body, model)
         except EdgeError as error:
             assert error.status == 400
             assert error.param
@@ -66,7 +67,7 @@ def test_whole_chat_completions_are_messages_the_anthropic_sdk_reads(recordings)
     answers = [recording for recording in of(recordings, "chat") if recording.status == 200 and not recording.is_stream]
     for recording in answers:
         original = json.loads(recording.answer)
-        message = json.loads(TRANSLATORS["messages"].answer(recording.answer, Context(), NOW))
+        message = json.loads(TRANSLATORS["messages", "chat"].answer(recording.answer, Context(), NOW))
         MESSAGE.validate_python(message)
         texts = "".join(block["text"] for block in message["content"] if block["type"] == "text")
         said = original["choices"][0]["message"]
@@ -89,7 +90,7 @@ def test_whole_messages_are_chat_completions_the_openai_sdk_reads(recordings):
     ]
     for recording in answers:
         original = json.loads(recording.answer)
-        completion = json.loads(TRANSLATORS["chat"].answer(recording.answer, Context(), NOW))
+        completion = json.loads(TRANSLATORS["chat", "messages"].answer(recording.answer, Context(), NOW))
         COMPLETION.validate_python(completion)
         said = completion["choices"][0]["message"]
         texts = "".join(block["text"] for block in original["content"] if block["type"] == "text")
@@ -112,16 +113,16 @@ def test_recorded_streams_put_together_are_what_the_whole_answer_would_have_been
     """The message a client puts together from the original stream, translated, against the translated stream."""
     chats = [recording for recording in of(recordings, "chat") if recording.is_stream]
     for recording in chats:
-        stream = TRANSLATORS["messages"].stream(Context(), NOW)
+        stream = TRANSLATORS["messages", "chat"].stream(Context(), NOW)
         message = message_of(run(stream, recording.answer))
         whole = json.dumps(completion_of(recording.answer)).encode()
-        assert message == json.loads(TRANSLATORS["messages"].answer(whole, Context(), NOW))
+        assert message == json.loads(TRANSLATORS["messages", "chat"].answer(whole, Context(), NOW))
     messages = [recording for recording in of(recordings, "messages") if recording.is_stream]
     for recording in messages:
-        stream = TRANSLATORS["chat"].stream(Context(include_usage=True), NOW)
+        stream = TRANSLATORS["chat", "messages"].stream(Context(include_usage=True), NOW)
         completion = completion_of(run(stream, recording.answer))
         whole = json.dumps(original_message(recording.answer)).encode()
-        expected = json.loads(TRANSLATORS["chat"].answer(whole, Context(), NOW))
+        expected = json.loads(TRANSLATORS["chat", "messages"].answer(whole, Context(), NOW))
         for answer in (completion, expected):
             for call in answer["choices"][0]["message"].get("tool_calls", ()):
                 call["function"]["arguments"] = json.loads(call["function"]["arguments"])  # white space may differ
@@ -160,8 +161,8 @@ def original_message(stream):
 def test_recorded_streams_split_anywhere_are_translated_to_the_same_bytes(recordings, sse_module, api):
     other = "messages" if api == "chat" else "chat"
     for recording in [recording for recording in of(recordings, other) if recording.is_stream]:
-        whole = run(TRANSLATORS[api].stream(Context(), NOW), recording.answer)
-        translator, decoder, out = TRANSLATORS[api].stream(Context(), NOW), sse_module.SSEDecoder(), b""
+        whole = run(TRANSLATORS[PAIRS[api]].stream(Context(), NOW), recording.answer)
+        translator, decoder, out = TRANSLATORS[PAIRS[api]].stream(Context(), NOW), sse_module.SSEDecoder(), b""
         for index in range(len(recording.answer)):
             out += translator.feed(decoder.feed(recording.answer[index : index + 1]))
         out += translator.feed(decoder.finish()) + translator.finish()
@@ -174,7 +175,7 @@ def test_recorded_errors_keep_their_status_and_message(recordings):
         for recording in of(recordings, other):
             if recording.status < 400:
                 continue
-            status, body = TRANSLATORS[api].error(recording.status, recording.answer, "req_1")
+            status, body = TRANSLATORS[PAIRS[api]].error(recording.status, recording.answer, "req_1")
             assert status == recording.status
             assert json.loads(body)["error"]["message"] == json.loads(recording.answer)["error"]["message"]
             errors += 1

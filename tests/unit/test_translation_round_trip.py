@@ -137,8 +137,8 @@ def test_any_message_streamed_is_the_message_whole_however_it_is_split(blocks, r
     stream = sse(*events, end(reason), STOP)
     whole = START["message"] | {"content": content, "stop_reason": reason}
     whole["usage"] = whole["usage"] | {"output_tokens": 9}
-    expected = json.loads(TRANSLATORS["chat"].answer(json.dumps(whole).encode(), Context(), NOW))
-    out = split(TRANSLATORS["chat"].stream(Context(include_usage=True), NOW), stream, data)
+    expected = json.loads(TRANSLATORS["chat", "messages"].answer(json.dumps(whole).encode(), Context(), NOW))
+    out = split(TRANSLATORS["chat", "messages"].stream(Context(include_usage=True), NOW), stream, data)
     completion = completion_of(out)
     for answer in (completion, expected):
         for call in answer["choices"][0]["message"].get("tool_calls", ()):
@@ -173,8 +173,8 @@ def test_any_completion_streamed_is_the_completion_whole_however_it_is_split(tho
     }
     stream = sse(*chunks, chunk(finish), counts(**counted), "[DONE]")
     whole = completion_of(stream) | {"usage": counted}
-    expected = json.loads(TRANSLATORS["messages"].answer(json.dumps(whole).encode(), Context(), NOW))
-    assert message_of(split(TRANSLATORS["messages"].stream(Context(), NOW), stream, data)) == expected
+    expected = json.loads(TRANSLATORS["messages", "chat"].answer(json.dumps(whole).encode(), Context(), NOW))
+    assert message_of(split(TRANSLATORS["messages", "chat"].stream(Context(), NOW), stream, data)) == expected
 
 
 def split(translator, stream, data):

@@ -18,14 +18,16 @@ from edge.dialects.translators import TRANSLATORS
 
 
 def to_openai(body, model, **options):
-    return TRANSLATORS["messages"].opens(model, **options).at_once(body)
+    return TRANSLATORS["messages", "chat"].opens(model, **options).at_once(body)
 
 
 def to_anthropic(body, model, **options):
-    return TRANSLATORS["chat"].opens(model, **options).at_once(body)
+    return TRANSLATORS["chat", "messages"].opens(model, **options).at_once(body)
 
 
 NOW = 1_750_000_000
+PAIRS = {"chat": ("chat", "messages"), "messages": ("messages", "chat")}
+"""A client's API, and by which the provider of the other dialect is asked."""
 SAMPLING = {"temperature", "top_p", "top_k"}
 """Part of Anthropic's API for the models that take them, though the SDK's second version has no argument for them."""
 LISTS = (list, collections.abc.Iterable, collections.abc.Sequence)
