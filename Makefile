@@ -9,7 +9,7 @@ SLOWER := building pure Python, which is slower (install gcc and Python's header
 PATH_MODULES := $(shell sed -n 's/^    "edge\.\(.*\)",$$/\1/p' setup.py)
 HOT := $(wildcard edge/_fast/_*.py edge/*.pxd edge/*/*.pxd) $(foreach name,$(PATH_MODULES),edge/$(subst .,/,$(name)).py)
 
-.PHONY: run test check soak sanitize fuzz lint audit lock bench bench-instructions bench-micro bench-peers clean
+.PHONY: run test check soak sanitize fuzz wheels tools lint audit lock bench bench-instructions bench-micro bench-peers clean
 
 run: $(VENV)/.built
 	@$(BIN)/edge version
@@ -40,6 +40,15 @@ build/sanitize/tools/.here: $(VENV)/.pip pyproject.toml
 fuzz: $(VENV)/.test
 	$(BIN)/python -m tests.fuzz.run $(FUZZ)
 
+# dist/: the sdist, a compiled wheel for each Python found here and one in pure Python, each installed in an environment of its own, where
+# the source is not, and asked a first request. Needs the network. WHEELS=python3.13 does it for that one.
+wheels: $(VENV)/.test
+	$(BIN)/python -m tests.wheels $(WHEELS)
+
+# What else checks the files that ship the edge: actionlint, helm, kustomize and kubeconform, compiled by Go, which takes minutes.
+# Without them their tests are skipped. Needs the network.
+tools: $(VENV)/.tools
+
 lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -52,12 +61,14 @@ audit: $(VENV)/.audit
 	$(VENV)/audit/bin/cyclonedx-py requirements requirements/image.txt --output-file build/sbom.json
 	@echo "wrote build/sbom.json"
 
-# Fixes anew what an image installs, after a change of the dependencies in pyproject.toml. Needs the network.
+# Fixes anew what an image installs and what builds a wheel, after a change of the dependencies in pyproject.toml. Needs the network.
+LOCK := $(VENV)/audit/bin/pip-compile -q --upgrade --generate-hashes --allow-unsafe --strip-extras --no-annotate --no-header \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 lock: $(VENV)/.audit
-	$(VENV)/audit/bin/pip-compile -q --upgrade --generate-hashes --allow-unsafe --strip-extras --no-annotate --no-header \
-	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --extra http2 --extra jwt --extra pii \
-	-o build/image.txt pyproject.toml
-	{ sed '/^[^#]/,$$d' requirements/image.txt; cat build/image.txt; } > build/lock && mv build/lock requirements/image.txt
+	$(LOCK) --extra http2 --extra jwt --extra pii -o build/image.txt pyproject.toml
+	$(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['dependency-groups']['compile'], sep='\n')" > build/build.in
+	$(LOCK) -o build/build.txt build/build.in
+	for each in image build; do { sed '/^[^#]/,$$d' requirements/$$each.txt; cat build/$$each.txt; } > build/lock && mv build/lock requirements/$$each.txt; done
 
 # Apart from the environment, whose versions theirs would change.
 $(VENV)/.audit: $(VENV)/.pip
@@ -131,6 +142,13 @@ $(VENV)/.clients: $(VENV)/.pip
 	@if command -v npm >/dev/null; then \
 	npm install --silent --no-save --prefix $(VENV)/clients/typescript '@anthropic-ai/sdk@>=1.14 <2'; \
 	else echo "SKIPPED: the TypeScript SDK, since npm is not here"; fi
+	@touch $@
+
+$(VENV)/.tools: $(VENV)/.pip
+	GOBIN=$(CURDIR)/$(BIN) go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+	GOBIN=$(CURDIR)/$(BIN) go install github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0
+	GOBIN=$(CURDIR)/$(BIN) go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
+	GOBIN=$(CURDIR)/$(BIN) go install helm.sh/helm/v3/cmd/helm@v3.19.5
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.built

@@ -11,8 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
-from urllib.parse import urlencode
+from typing import BinaryIO
 
 import click
 import msgspec
@@ -20,6 +19,7 @@ import msgspec
 from edge import __version__
 from edge._fast import COMPILED
 from edge.cli_keys import key
+from edge.cli_running import cache, health, usage
 from edge.config import Cache, Config, Provider
 from edge.config.file import ConfigError, Reading, read, resolve
 from edge.config.rules import problems
@@ -28,7 +28,6 @@ from edge.errors import EdgeError
 from edge.migration.commands import migrate
 from edge.resolved import resolved
 from edge.server.descriptors import open_standard_streams
-from edge.usage_lines import lines
 
 __all__ = ["main"]
 
@@ -41,7 +40,8 @@ def main() -> None:
     open_standard_streams()
 
 
-main.add_command(migrate)
+for each in (migrate, key, health, usage, cache):
+    main.add_command(each)
 
 ANNOUNCED = "[edge demo: a simulator answers, no model]"
 
@@ -279,51 +279,6 @@ def bench(quick: bool) -> None:
     else:
         click.echo("all targets are met" + (f", but for what is not judged: {'; '.join(unjudged)}" if unjudged else ""))
     sys.exit(bool(missed))
-
-
-@main.group()
-def cache() -> None:
-    """Stored answers of a running edge."""
-
-
-@cache.command("clear")
-@click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="Where the edge serves.")
-@click.option("--key", "token", envvar="EDGE_ADMIN_KEY", help="A key with 'admin: true'; else EDGE_ADMIN_KEY.")
-def cache_clear(url: str, token: str | None) -> None:
-    """Forget all stored answers: in the memory of every worker, and in Redis for all who share it."""
-    found = said("POST", f"{url.rstrip('/')}/admin/api/cache/clear", token)
-    click.echo(f"memory: {found['memory']}, redis: {found['redis']}")
-    sys.exit(found["redis"] == "failed")
-
-
-def said(method: str, url: str, token: str | None) -> Any:
-    """What a running edge answers to its administrator."""
-    import httpx2
-
-    headers = {"content-type": "application/json"} | ({"x-api-key": token} if token else {})
-    try:
-        answer = httpx2.request(method, url, headers=headers, content=b"{}" if method == "POST" else None, timeout=10)
-        found = answer.json()
-    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
-        raise click.ClickException(f"no edge answers at {url}: {type(error).__name__}") from None
-    if answer.status_code != 200:
-        raise click.ClickException(found.get("error", {}).get("message", f"status {answer.status_code}"))
-    return found
-
-
-@main.command()
-@click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="Where the edge serves.")
-@click.option("--key", "token", envvar="EDGE_ADMIN_KEY", help="A key with 'admin: true'; else EDGE_ADMIN_KEY.")
-@click.option("--days", default=1, show_default=True, help="So many days, today among them.")
-@click.option("--by", default="key,tenant,model", show_default=True, help="Of day, key, tenant and model.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def usage(url: str, token: str | None, days: int, by: str, as_json: bool) -> None:
-    """Tell what was used and spent, and what is left of the limits."""
-    found = said("GET", f"{url.rstrip('/')}/admin/api/usage?{urlencode({'days': days, 'by': by})}", token)
-    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(lines(found)))
-
-
-main.add_command(key)
 
 
 @main.command()

@@ -25,6 +25,7 @@ MODULES = {
 LAYERS = [
     {"edge.__main__"},
     {"edge.cli"},
+    {"edge.cli_running"},
     {"edge.resolved", "edge.usage_lines"},
     {"edge.cli_keys"},
     {"edge.keys"},
@@ -75,11 +76,11 @@ MAY_IMPORT_TELEMETRY = {"edge.cli", "edge.server", "edge.trace", "edge.whatif", 
 HOMES = {
     "blacksheep": {"edge.server.asgi", "edge.server.openapi", "edge.server.pages"},
     "uvicorn": {f"edge.server.{name}" for name in ("worker", "protocol", "turns", "asgi_turn", "lane")},
-    "httpx2": {"edge.upstreams.http2", "edge.cli"},
+    "httpx2": {"edge.upstreams.http2", "edge.cli_running"},
     "redis": {"edge.redis.client", "edge.redis.link"},
     "jwt": {"edge.guard.tokens", "edge.config.rules"},
     "structlog": {"edge.telemetry.logs"},
-    "click": {"edge.cli", "edge.cli_keys", "edge.migration.commands"},
+    "click": {"edge.cli", "edge.cli_keys", "edge.cli_running", "edge.migration.commands"},
     "re2": {"edge.config.patterns"},
     "yaml": {"edge.config.lists", "edge.config.yaml"},
 }

@@ -1,0 +1,97 @@
+"""The commands that ask an edge which is running: ``edge health``, ``edge usage``, ``edge cache clear``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import click
+
+from edge.usage_lines import lines
+
+__all__ = ["cache", "health", "usage"]
+
+url_option = click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="Where the edge serves.")
+key_option = click.option(
+    "--key", "token", envvar="EDGE_ADMIN_KEY", help="A key with 'admin: true'; else EDGE_ADMIN_KEY."
+)
+
+
+@click.command()
+@url_option
+@click.option("--live", is_flag=True, help="Only whether it answers: one that drains does too.")
+@click.option("--timeout", "timeout_s", default=2.0, show_default=True, help="Seconds to wait for the answer.")
+def health(url: str, live: bool, timeout_s: float) -> None:
+    """Tell whether an edge is ready for requests: the check of containers and load balancers.
+
+    Needs no key. Ends with 1 if the edge is draining or does not answer.
+    """
+    # The standard library's client is loaded in a tenth of httpx2's time, and a container is asked every few seconds.
+    # What is asked and what comes back is public, and a certificate is hardly made out to 127.0.0.1.
+    import ssl
+    from http.client import HTTPConnection, HTTPException, HTTPSConnection
+
+    where = urlsplit(url)
+    try:
+        if where.scheme not in ("http", "https") or where.hostname is None:
+            raise click.BadParameter("it begins with http:// or https:// and names a host", param_hint="--url")
+        if where.scheme == "https":
+            unverified = ssl._create_unverified_context()  # noqa: S323 - see above
+            connection: HTTPConnection = HTTPSConnection(
+                where.hostname, where.port, timeout=timeout_s, context=unverified
+            )
+        else:
+            connection = HTTPConnection(where.hostname, where.port, timeout=timeout_s)
+        connection.request("GET", "/health/live" if live else "/health/ready")
+        answer = connection.getresponse()
+        told = json.loads(answer.read(65536))
+    except (OSError, HTTPException, ValueError) as error:
+        raise click.ClickException(f"no edge answers at {url}: {type(error).__name__}") from None
+    if not isinstance(told, dict) or "status" not in told:
+        raise click.ClickException(f"what answers at {url} is no edge")
+    click.echo(told["status"])
+    sys.exit(answer.status != 200)
+
+
+@click.group()
+def cache() -> None:
+    """Stored answers of a running edge."""
+
+
+@cache.command("clear")
+@url_option
+@key_option
+def cache_clear(url: str, token: str | None) -> None:
+    """Forget all stored answers: in the memory of every worker, and in Redis for all who share it."""
+    found = said("POST", f"{url.rstrip('/')}/admin/api/cache/clear", token)
+    click.echo(f"memory: {found['memory']}, redis: {found['redis']}")
+    sys.exit(found["redis"] == "failed")
+
+
+@click.command()
+@url_option
+@key_option
+@click.option("--days", default=1, show_default=True, help="So many days, today among them.")
+@click.option("--by", default="key,tenant,model", show_default=True, help="Of day, key, tenant and model.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def usage(url: str, token: str | None, days: int, by: str, as_json: bool) -> None:
+    """Tell what was used and spent, and what is left of the limits."""
+    found = said("GET", f"{url.rstrip('/')}/admin/api/usage?{urlencode({'days': days, 'by': by})}", token)
+    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(lines(found)))
+
+
+def said(method: str, url: str, token: str | None) -> Any:
+    """What a running edge answers to its administrator."""
+    import httpx2
+
+    headers = {"content-type": "application/json"} | ({"x-api-key": token} if token else {})
+    try:
+        answer = httpx2.request(method, url, headers=headers, content=b"{}" if method == "POST" else None, timeout=10)
+        found = answer.json()
+    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
+        raise click.ClickException(f"no edge answers at {url}: {type(error).__name__}") from None
+    if answer.status_code != 200:
+        raise click.ClickException(found.get("error", {}).get("message", f"status {answer.status_code}"))
+    return found
