@@ -2,6 +2,10 @@
 
 from edge.head cimport Head
 from edge.inquiry cimport Inquiry
+from edge.trace_context cimport fresh, given
+
+
+cpdef str drawn_id()
 
 
 cdef class Call(Inquiry):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from edge.head import Head, Varying
 from edge.inquiry import UNREAD, Inquiry
+from edge.trace_context import fresh, given
 
 if TYPE_CHECKING:
     from edge.cache.policy import Lookup
@@ -26,6 +27,11 @@ __all__ = ["Call", "Errand"]
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
 """A client's ``x-request-id`` that is taken over; others are replaced."""
+
+
+def drawn_id() -> str:
+    """16 random bytes in hex, by which a request is known, or its trace."""
+    return (getrandbits(128) or 1).to_bytes(16, "big").hex()
 
 
 class Errand(Protocol):
@@ -50,12 +56,20 @@ class Call(Inquiry):
 
     def arrive(self, head: Head, varying: Varying, peer: str, received_at: float, state: State) -> None:
         """It has come, and nothing has come of it yet: whose it is, what it says and what it gets is not known."""
-        given = varying.get(b"x-request-id")
-        if given is not None and REQUEST_ID.fullmatch(given):
-            request_id = given.decode("ascii")
+        asked = varying.get(b"x-request-id")
+        if asked is not None and REQUEST_ID.fullmatch(asked):
+            request_id = asked.decode("ascii")
+            drawn = False
         else:
-            request_id = getrandbits(128).to_bytes(16, "big").hex()
+            request_id = drawn_id()
+            drawn = True
         self.asks(head, varying, request_id, state, state.nobody, UNREAD, state.nothing)
+        traceparent = varying.get(b"traceparent")
+        if traceparent is not None and b"traceparent" not in head.repeated:
+            self.trace = given(traceparent, varying.get(b"tracestate") if b"tracestate" not in head.repeated else None)
+        if self.trace is None and state.sampling is not None:
+            # An id that was drawn for the request is that of its trace too.
+            self.trace = fresh(request_id if drawn else drawn_id(), state.sampling)
         self.peer = peer
         self.certificate: tuple[bytes, ...] = ()
         self.received_at = received_at

@@ -30,7 +30,8 @@ cdef class Gateway:
     cdef public Sweep _sweep
     cdef public Buffers _buffers
     cdef public Py_ssize_t _in_flight
-    cdef object _failed_logins, _slices, _tell_in_flight, _hit, _missed, _scanned, _count, _changing, _table, _trace
+    cdef object _failed_logins, _slices, _tell_in_flight, _hit, _missed, _scanned, _count, _changing, _table
+    cdef tuple _witnesses
     cdef Desk _desk
 
     @cython.locals(state=State, head=Head)

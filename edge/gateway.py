@@ -55,14 +55,14 @@ from edge.upstreams.desk import Buffers, Desk
 __all__ = ["Gateway"]
 
 NO_KEY = InvalidApiKey().for_all()
-Trace = Callable[[Call, RequestRecord], None]
+Witness = Callable[[Call, RequestRecord], None]
 """Is told of each finished call, on the event loop: must not wait and must not raise."""
 Load = Callable[[], tuple[config.Config, KeyTable | None]]
 """Reads a configuration, and the table of its keys where they stand in one."""
 
 
 class Gateway:
-    """Serves calls by a `State`, tells `hooks` of each, and `meter` what it cost."""
+    """Serves calls by a `State`, tells `hooks` and `witnesses` of each, and `meter` what it cost."""
 
     def __init__(
         self,
@@ -72,10 +72,10 @@ class Gateway:
         answers: Answers,
         limits: KeyLimits,
         counts: Counts,
-        trace: Trace | None = None,
+        witnesses: tuple[Witness, ...] = (),
     ) -> None:
         self.state = state
-        self._trace = trace
+        self._witnesses = witnesses
         self.hooks = hooks
         self.answers = answers
         self.accounts = Accounts(meter)
@@ -423,5 +423,5 @@ class Gateway:
             call.reservation.end()
         record = record_of(call)
         self.hooks.request_done(record)
-        if self._trace is not None:
-            self._trace(call, record)
+        for witness in self._witnesses:
+            witness(call, record)

@@ -21,8 +21,9 @@ class Grant:
     says.
 
     ``pii`` is what is done about personal data in the request, ``answers`` in what is answered, None for nothing;
-    ``quotas`` are the tokens and the money that its requests count against, None where they do not. ``cache`` says how
-    the answers are cached, with ``identity`` as the part of their cache key that is not the request. It never changes.
+    ``quotas`` are the tokens and the money that its requests count against, None where they do not; ``content`` masks
+    what a trace tells of what a request says, None where it tells nothing. ``cache`` says how the answers are cached,
+    with ``identity`` as the part of their cache key that is not the request. It never changes.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Grant:
         pii: Policy | None = None,
         answers: Policy | None = None,
         quotas: Quotas | None = None,
+        content: Policy | None = None,
     ) -> None:
         self.alias = alias
         self.label = label
@@ -48,6 +50,7 @@ class Grant:
         self.pii = pii
         self.answers = answers
         self.quotas = quotas
+        self.content = content
         self.upstreams: tuple[Upstream, ...] = tuple([each for choice in choices for each in choice.upstreams])
         self.alone = len(self.upstreams) == 1 and not self.upstreams[0].provider.takes_turns
 

@@ -24,6 +24,7 @@ cdef class RequestRecord:
     cdef public Py_ssize_t request_bytes, response_bytes
     cdef public bint stream, estimated, rescued
     cdef public str outcome, error_code, error_kind, cache, stored_provider, stored_model, asked, alias, peer, pii, hedge
+    cdef public str trace_id
     cdef public double duration_s, upstream_s, overhead_s, time_to_first_content_s
     cdef public Usage usage
     cdef public bytes route

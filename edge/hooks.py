@@ -207,7 +207,7 @@ class RequestRecord:
     ``peer`` the client's address: fit for a log, and for no label. ``pii`` is what was found in its body, as kinds and
     counts; ``hedge`` what became of a second attempt beside another, ``rescued`` whether a stream
     that broke off was continued, ``route`` how the upstreams stood when the first was picked, as JSON, b"" but for the
-    few of which that is told (`edge.ledger.Ledger`).
+    few of which that is told (`edge.ledger.Ledger`); ``trace_id`` is that of the trace that it is in, "" for none.
     """
 
     def __init__(
@@ -246,6 +246,7 @@ class RequestRecord:
         hedge: str = "",
         rescued: bool = False,
         route: bytes = b"",
+        trace_id: str = "",
     ) -> None:
         self.request_id = request_id
         self.endpoint = endpoint
@@ -281,6 +282,7 @@ class RequestRecord:
         self.hedge = hedge
         self.rescued = rescued
         self.route = route
+        self.trace_id = trace_id
 
     def kind(self) -> tuple[object, ...]:
         """What it has in common with others, for which the same is to be counted and logged but for the numbers."""
@@ -329,7 +331,7 @@ class FailedAttempt(Struct, frozen=True, gc=False):
     ``status`` is that of its answer, 0 where none came; ``error_code`` the gateway's own error, "" where the answer was
     one itself; ``error_kind`` the kind of either. ``waited_s`` is the time from the beginning of the attempt, ``said``
     what the provider said, fit for a log. ``next_provider`` and ``next_model`` are asked next, "" where nobody is.
-    ``final``: the request fails with it, and is told of as such.
+    ``final``: the request fails with it, and is told of as such. ``trace_id`` as in `RequestRecord`.
     """
 
     request_id: str
@@ -344,6 +346,7 @@ class FailedAttempt(Struct, frozen=True, gc=False):
     next_provider: str
     next_model: str
     final: bool
+    trace_id: str = ""
 
 
 class Hooks(Protocol):

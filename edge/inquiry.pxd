@@ -5,6 +5,7 @@ from edge.head cimport Head
 from edge.ledger cimport Ledger
 from edge.payload cimport Payload
 from edge.reply cimport Reply, Sink
+from edge.trace_context cimport TraceContext
 
 
 cdef class Inquiry(Sink):
@@ -14,6 +15,7 @@ cdef class Inquiry(Sink):
     cdef public str request_id
     cdef public object state, key, grant
     cdef public Payload payload
+    cdef public TraceContext trace
     # What comes of it.
     cdef public Ledger ledger
     cdef public object reservation

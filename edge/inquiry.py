@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from edge.guard.auth import Key
     from edge.guard.reservation import Reservation
     from edge.state import State
+    from edge.trace_context import TraceContext
 
 __all__ = ["Inquiry"]
 
@@ -25,9 +26,9 @@ UNREAD = Payload(b"", JSONScanner(b""), "", False, False, 0)
 class Inquiry(Sink):
     """``state`` is the configuration that it is answered by, ``key`` who asks. ``varying`` is what of the head is this
     request's alone (`edge.head.varying_of`), ``payload`` what the body says, once it is read, ``grant`` what its key
-    gets for that. ``ledger`` is what has become of it, ``reply`` what is told of that, of which this is the sink;
-    ``reservation`` what it may come to, where that counts. ``buffered`` counts the bytes that are held for it, of the
-    request's body and of the answer's.
+    gets for that. ``trace`` is its place in a trace, None where it is in none. ``ledger`` is what has become of it,
+    ``reply`` what is told of that, of which this is the sink; ``reservation`` what it may come to, where that counts.
+    ``buffered`` counts the bytes that are held for it, of the request's body and of the answer's.
     """
 
     def asks(
@@ -41,6 +42,7 @@ class Inquiry(Sink):
         self.key = key
         self.payload = payload
         self.grant = grant
+        self.trace: TraceContext | None = None
         self.ledger = Ledger()
         self.reservation: Reservation | None = None
         self.buffered = 0

@@ -132,6 +132,7 @@ class Joining:
 
     def _join(self, flight: Flight) -> None:
         self._call.ledger.cache = JOINED
+        self._call.ledger.leader = flight.trace
         self._table.desk.meter.count("edge_cache_joined_total")
         self._follow(flight)
 

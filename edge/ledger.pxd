@@ -8,7 +8,7 @@ cdef class Ledger:
     cdef public bint estimated, rescued
     cdef public double asked_at, content_at, upstream_s
     cdef double _counted
-    cdef public object cache, stored, error, decision
+    cdef public object cache, stored, error, decision, leader
     cdef public str hedge, kind
 
     cpdef waited(self, double since)

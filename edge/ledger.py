@@ -12,6 +12,7 @@ from edge.reply_fields import lines_of
 
 if TYPE_CHECKING:
     from edge.cache.entry import Entry
+    from edge.trace_context import TraceContext
     from edge.upstreams.router import Upstream
     from edge.upstreams.standing import Decision
     from edge.upstreams.tried import Tried as Asked
@@ -104,8 +105,9 @@ class Ledger:
 
     ``hedge`` is what became of a second attempt beside another: it ``won``, or ``lost``, or ``failed``; "" for none.
     ``rescued``: a stream that broke off was continued by another upstream. ``decision`` is how the upstreams stood when
-    the first was picked, for the few of which the log tells that. ``error`` is what the client was told by
-    this edge, ``kind`` that of a failure which was told inside a stream.
+    the first was picked, for the few of which the log tells that. ``leader`` is the place in a trace of who asked for
+    the flight that was joined. ``error`` is what the client was told by this edge, ``kind`` that of a failure which was
+    told inside a stream.
     """
 
     def __init__(self) -> None:
@@ -123,6 +125,7 @@ class Ledger:
         self.hedge = ""
         self.rescued = False
         self.decision: Decision | None = None
+        self.leader: TraceContext | None = None
         self.error: EdgeError | None = None
         self.kind = ""
 

@@ -59,6 +59,7 @@ def record_of(call: Call) -> RequestRecord:
     record.response_bytes = call.reply.sent
     record.hedge = ledger.hedge
     record.rescued = ledger.rescued
+    record.trace_id = call.trace.trace_id if call.trace is not None else ""
     record.route = _route(ledger) if ledger.decision is not None else b""
     return record
 

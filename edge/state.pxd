@@ -1,5 +1,6 @@
 from edge.grant cimport Grant
 from edge.guard.auth cimport Auth
+from edge.trace_context cimport Sampling
 
 
 cdef class State:
@@ -10,6 +11,7 @@ cdef class State:
     cdef readonly Grant nothing
     cdef readonly bint caches
     cdef readonly double route_sample
+    cdef readonly Sampling sampling
     cdef readonly Py_ssize_t max_in_flight, max_body_bytes, few
 
     cpdef Grant grant(self, object key, str model, object route)

@@ -21,6 +21,7 @@ from edge.hooks import Usage
 from edge.memo import Memo
 from edge.money.pricing import ModelPrice
 from edge.routes import Route
+from edge.trace_context import Sampling
 from edge.upstreams.catalog import Catalog
 from edge.upstreams.choice import Choice
 from edge.upstreams.fleet import Fleet
@@ -45,7 +46,8 @@ class State:
 
     ``nobody`` is the key of a request that has not told any, and ``nothing`` what that gets. ``caches``: some key or
     model has answers that may be cached. ``few``: a request with no more values has too many of nothing. ``salt`` keys
-    the digests of what requests say that others may see. ``grants`` are those that were found before, by key, model and
+    the digests of what requests say that others may see. ``sampling`` says which traces that begin here are kept, None
+    where none is. ``grants`` are those that were found before, by key, model and
     endpoint.
     """
 
@@ -69,6 +71,8 @@ class State:
         self.max_body_bytes = settings.server.max_body_bytes
         self.few = few(settings.server)
         self.route_sample = settings.telemetry.log.route_sample
+        tracing = settings.telemetry.tracing
+        self.sampling = Sampling(tracing.sample) if tracing.otlp_endpoint is not None else None
         self.nobody = NOBODY
         self.nothing = NOTHING
         self._policies = Policies(settings.pii, settings.server.secret)
@@ -107,10 +111,11 @@ class State:
         modes = [settings.models[each].pii for each in aliases if each]
         own = [each for each in (key.pii, *modes) if each is not None]
         policy = self._policies.request(own)
+        content = self._policies.masking(own) if settings.telemetry.tracing.content else None
         numbers = route.counts or route.api == "embeddings"
         answers = None if numbers else self._policies.response(own)
         quotas = self._quotas(key, alias, label, choices)
-        grant = Grant(alias, label, choices, "off", b"", longer, freer, policy, answers, quotas)
+        grant = Grant(alias, label, choices, "off", b"", longer, freer, policy, answers, quotas, content)
         mode = mode_for(settings.cache.mode, key.cache, settings.models[alias].cache if alias else None)
         if mode == "off" or not grant.upstreams:
             return grant
@@ -121,7 +126,7 @@ class State:
         ]
         owner = owner_of(settings.cache.scope, key.tenant, key.id)
         told = identity(settings.cache.scope, owner, settings.translation.strict, targets)
-        return Grant(alias, label, choices, mode, told, longer, freer, policy, answers, quotas)
+        return Grant(alias, label, choices, mode, told, longer, freer, policy, answers, quotas, content)
 
     def _quotas(self, key: Key, alias: str, label: str, choices: tuple[Choice, ...]) -> Quotas | None:
         """What the requests count against. They may cost as much as at the dearest upstream that is asked first."""

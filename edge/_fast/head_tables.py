@@ -177,5 +177,5 @@ HOLES = {
 """Names of fields whose values change from one request of a client to its next, and why. Nothing that the gateway
 decides by is among them but what is read anew for each request, the size and `ASKED`."""
 
-ASKED = frozenset({b"authorization", b"x-api-key", b"x-request-id", b"traceparent", b"x-edge-session"})
+ASKED = frozenset({b"authorization", b"x-api-key", b"x-request-id", b"traceparent", b"tracestate", b"x-edge-session"})
 """Those of `HOLES` that the gateway looks at: the key, the identity, the trace and the conversation of a request."""

@@ -161,6 +161,7 @@ class Flight(Inquiry):
     def __init__(self, first: Call, plan: Plan) -> None:
         self.asks(first.head, first.varying, first.request_id, first.state, first.key, first.payload, first.grant)
         self.reservation = first.reservation
+        self.trace = first.trace
         self.plan = plan
         self.failure: BaseException | None = None
         self.held: Held | None = None

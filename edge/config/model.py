@@ -385,8 +385,17 @@ class Log(Settings, frozen=True, kw_only=True):
     route_sample: Annotated[float, Meta(ge=0, le=1)] = 0.0
 
 
+class Tracing(Settings, frozen=True, kw_only=True):
+    """Spans for a collector. ``content``: with what requests say, redacted."""
+
+    otlp_endpoint: str | None = None
+    sample: Annotated[float, Meta(ge=0, le=1)] = 0.01
+    content: bool = False
+
+
 class Telemetry(Settings, frozen=True, kw_only=True):
     log: Log = field(default_factory=Log)
+    tracing: Tracing = field(default_factory=Tracing)
     genai_metrics: bool = True
     trace_file: Annotated[str, Meta(min_length=1)] | None = None
     trace_max_bytes: Annotated[int, Meta(ge=65536, le=1 << 40)] = 67108864

@@ -22,6 +22,7 @@ from edge.config.model import (
     Redis,
     Secret,
     Server,
+    Tracing,
     is_loopback,
     is_metadata,
 )
@@ -81,6 +82,7 @@ def problems(config: Config, *, insecure: bool = False) -> list[Problem]:
     found += _pii_problems(config)
     if config.cache.redis is not None:
         found += _redis_problems(config.cache.redis)
+    found += _tracing_problems(config.telemetry.tracing)
     for alias, model in config.models.items():
         if not alias or len(alias) > 128 or any(ord(c) < 33 or ord(c) == 127 for c in alias):
             found.append((("models", alias), "an alias is 1 to 128 printable characters without spaces"))
@@ -223,6 +225,26 @@ def _jwt_problems(jwt: Jwt) -> list[Problem]:
     except ImportError:
         found.append((where, "needs the extra: pip install 'llm-edge-agent[jwt]'"))
     return found
+
+
+def _tracing_problems(tracing: Tracing) -> list[Problem]:
+    where, endpoint = ("telemetry", "tracing", "otlp_endpoint"), tracing.otlp_endpoint
+    if endpoint is None:
+        return []
+    try:
+        url = urlsplit(endpoint)
+        sound = url.port != 0 and url.scheme in ("http", "https") and bool(url.hostname)
+    except ValueError:
+        url, sound = urlsplit(""), False
+    if not sound or not URL_TEXT.fullmatch(endpoint):
+        return [(where, "must be an http:// or https:// URL with a host, as http://127.0.0.1:4318")]
+    if is_metadata(url.hostname or ""):
+        return [(where, "is where a machine is told its own credentials: nothing is sent there")]
+    if url.path.rstrip("/").endswith("/v1/traces"):
+        return [(where, "is the collector's address: /v1/traces is put behind it")]
+    if url.username is not None or url.query or url.fragment:
+        return [(where, "must have no user, query or fragment")]
+    return []
 
 
 def _provider_problems(name: str, provider: Provider, server: Server) -> list[Problem]:

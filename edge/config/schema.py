@@ -52,6 +52,7 @@ SECTIONS = {
     "translation": "between the two APIs",
     "telemetry": "what is told of the service",
     "telemetry.log": "lines on standard error",
+    "telemetry.tracing": "spans, for a collector",
 }
 """What the settings that have others in them are about; of those others, data/settings.json tells."""
 

@@ -107,6 +107,18 @@ class Policies:
     def response(self, own: Sequence[config.PiiModes]) -> Policy | None:
         return self._policy(mode_for(self._settings.response, *[each.response for each in own]), own)
 
+    def masking(self, own: Sequence[config.PiiModes]) -> Policy:
+        """What masks all that these would have found, and every kind besides: for who is told of a request, and is not
+        the one who was asked.
+        """
+        customs = self._find(own)
+        key = ("masking", *(customs.told if customs is not None else ()))
+        made = self._made.get(key)
+        if made is None:
+            every = msgspec.structs.replace(self._settings, kinds=list(KINDS), allow=[])
+            made = self._made[key] = Policy("mask", every, self._secret, customs)
+        return made
+
     def _policy(self, mode: config.PiiMode, own: Sequence[config.PiiModes]) -> Policy | None:
         if mode == "off":
             return None

@@ -64,6 +64,7 @@ class EdgeApplication:
     def __init__(self, edge: Edge) -> None:
         self.gateway, self.metrics, self.logs = edge.gateway, edge.metrics, edge.logs
         self._health, self._issuer, self._trace = edge.health, edge.issuer, edge.trace
+        self._tracing = edge.tracing
         self.ready = False
         self.draining = False
         self._running: set[Call] = set()
@@ -186,6 +187,7 @@ class EdgeApplication:
 
         def noted(new: Config) -> None:
             prepared(new)
+            self._tracing.adjust(new.telemetry.tracing)
             self.changes = Changes(self.changes.serving, time(), changed(old, new))
 
         task = asyncio.create_task(self.gateway.reload(load, noted))
@@ -245,6 +247,7 @@ class EdgeApplication:
         self.logs.start()
         if self._trace is not None:
             self._trace.start()
+        self._tracing.start()
         await self.gateway.answers.start()
         self._health.start()
         self._issuer.start()
@@ -262,6 +265,7 @@ class EdgeApplication:
         await self.gateway.answers.close()
         if self._trace is not None:
             self._trace.stop()
+        self._tracing.stop()
         self.logs.stop()
 
 

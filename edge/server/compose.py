@@ -26,6 +26,7 @@ from edge.telemetry.logs import Logs
 from edge.telemetry.metrics import Metrics, shared_slots
 from edge.telemetry.recent import Recent
 from edge.telemetry.trace_file import TraceFile
+from edge.telemetry.tracing import Tracing
 from edge.upstreams.health import Health
 from edge.upstreams.notices import Notices
 
@@ -83,6 +84,7 @@ class Edge:
     issuer: Fetching
     recent: Recent
     trace: TraceFile | None
+    tracing: Tracing
 
 
 def compose(
@@ -119,12 +121,14 @@ def compose(
     if config.telemetry.trace_file is not None:
         trace = TraceFile(config.telemetry, shared.region, seed, partial(lost_lines, logs.log))
     recent = Recent(shared.recent, shared.region - 1)
-    told = None if trace is None else trace.call_done
-    gateway = Gateway(state, Fanout(metrics, logs, recent), metrics, answers, limits, counts, told)
+    place = f"{shared.machine.decode()}-{shared.region - 1}"
+    tracing = Tracing(config.telemetry.tracing, place, metrics, metrics.exemplify, logs.log)
+    witnesses = (tracing.call_done,) if trace is None else (tracing.call_done, trace.call_done)
+    gateway = Gateway(state, Fanout(metrics, logs, recent), metrics, answers, limits, counts, witnesses)
     notices = Notices(shared.notices, shared.region - 1)
     health = Health(lambda: gateway.state, notices, metrics, logs.log)
     issuer = Fetching(lambda: gateway.state.auth.tokens, logs.log)
-    return Edge(gateway, metrics, logs, health, issuer, recent, trace)
+    return Edge(gateway, metrics, logs, health, issuer, recent, trace, tracing)
 
 
 def lost_lines(log: Any, count: int) -> None:

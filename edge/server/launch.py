@@ -94,6 +94,8 @@ def launch(
         raise StartError(str(error)) from None
     if config.cache.redis is not None:
         import_module("edge.redis.client")  # before the fork, so that the workers share it
+    if config.telemetry.tracing.otlp_endpoint is not None:
+        import_module("edge.telemetry.otlp")  # likewise
     if handover.REHEARSAL in os.environ:
         return 0
     logs = Logs(config.telemetry.log.level, config.telemetry.log.format)

@@ -73,7 +73,8 @@ class Reloading:
             return False
         old = self.snapshot.config
         limits = msgspec.structs.replace(new.limits, file=old.limits.file)
-        kept = msgspec.structs.replace(new, server=keep(old, new), telemetry=old.telemetry, limits=limits)
+        told = msgspec.structs.replace(old.telemetry, tracing=new.telemetry.tracing)
+        kept = msgspec.structs.replace(new, server=keep(old, new), telemetry=told, limits=limits)
         write_snapshot(file, msgspec.structs.replace(reading, config=kept), restart_needed(old, new))
         return True
 
@@ -90,7 +91,7 @@ def restart_needed(old: Config, new: Config) -> list[str]:
     changed = [f"server.{name}" for name in NEEDS_RESTART if getattr(old.server, name) != getattr(new.server, name)]
     if old.limits.file != new.limits.file:
         changed.append("limits.file")
-    if old.telemetry != new.telemetry:
+    if old.telemetry != msgspec.structs.replace(new.telemetry, tracing=old.telemetry.tracing):
         changed.append("telemetry")
     if (old.server.tls is None) != (new.server.tls is None):
         changed.append("server.tls")

@@ -220,6 +220,13 @@ FAMILIES = (
     Family(GAUGE, "process_start_time_seconds", "When a worker began, in seconds of the wall clock.", ("worker",)),
     Family(GAUGE, "edge_connections", "Connections of clients that are open.", ()),
     Family(COUNTER, "edge_connections_shed_total", "Connections given up at their bound, by how.", ("action",)),
+    Family(
+        COUNTER,
+        "edge_telemetry_dropped_total",
+        "Spans that were to be exported and were not: no room to wait, or not taken by the collector.",
+        ("signal", "reason"),
+    ),
+    Family(COUNTER, "edge_spans_exported_total", "Spans that the collector has taken.", ()),
     Family(COUNTER, "edge_log_lines_dropped_total", "Log lines of workers that nobody took in time.", ()),
     Family(HISTOGRAM, "edge_request_size_bytes", "Bodies of requests.", ("endpoint",), SIZES),
     Family(HISTOGRAM, "edge_response_size_bytes", "Bodies of answers, as far as they were sent.", ("endpoint",), SIZES),

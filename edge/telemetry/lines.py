@@ -90,6 +90,10 @@ class RequestLine(Recorder):
         lines.add(b'{"request_id":"')
         lines.text(record.request_id)
         lines.add(b'"')
+        if record.trace_id:
+            lines.add(b',"trace_id":"')
+            lines.text(record.trace_id)
+            lines.add(b'"')
         lines.add(self._endpoint)
         lines.hundredths(record.duration_s * 1000)
         lines.add(b',"overhead_ms":')

@@ -88,6 +88,7 @@ class Logs:
     def attempt_failed(self, attempt: FailedAttempt) -> None:
         fields: dict[str, Any] = {
             "request_id": attempt.request_id,
+            "trace_id": attempt.trace_id or None,
             "provider": attempt.provider,
             "model": attempt.upstream_model,
             "status": attempt.status or None,

@@ -20,7 +20,7 @@ cdef class Provider:
     cdef readonly tuple patterns, secrets
     cdef tuple _remaining
     cdef readonly list own_names
-    cdef bint _system_first, _traces, _versioned
+    cdef bint _system_first, _traces, _tells_state, _versioned
     cdef list _claims, _prices, _accounts, _betas
     cdef object _settings
     cdef str _path, _query
@@ -31,11 +31,11 @@ cdef class Provider:
     cpdef bint searches(self, object route) except -1
     cpdef bint speaks(self, object route) except -1
     cpdef Crossing crossing(self, Inquiry inquiry, str model, object facts)
-    cpdef UpstreamRequest request(self, Inquiry inquiry, Crossing crossing, Account account, bint once=*)
+    cpdef UpstreamRequest request(self, Inquiry inquiry, Crossing crossing, Account account, bint once=*, str span=*)
     cpdef Account usable(self, Account account, str model, double now)
     cpdef Account fresh(self, str model, double now)
     cpdef tuple resting(self, str model, double now)
     cpdef double heed(self, Account account, str model, int status, dict index, double now=*) except? -1
     cdef Account _next_account(self)
     cdef bytes _target(self, str path, bytes query)
-    cdef bytes _fields(self, Inquiry inquiry, Crossing crossing)
+    cdef bytes _fields(self, Inquiry inquiry, Crossing crossing, str span)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import random
 import re
 import time
 from fnmatch import translate
@@ -37,7 +36,6 @@ EARLY_S = 0.01
 PRESENT = -1.0
 """In place of a reading of the clock: the one at hand."""
 FORWARDED_QUERY = ("beta",)
-TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
 
 
 class Account:
@@ -97,6 +95,7 @@ class Provider:
         self.secrets = secrets(settings)
         self._client = ClientHeaders(settings)
         self._traces = not self._client.holds_back(b"traceparent")
+        self._tells_state = not self._client.holds_back(b"tracestate")
         self._targets: Memo[str, bytes] = Memo(256)
 
     def claims(self, model: str) -> bool:
@@ -224,9 +223,11 @@ class Provider:
                 return note(self._accounts, account, self.site.member(model), model, status, index, now)
         return 0.0
 
-    def request(self, inquiry: Inquiry, crossing: Crossing, account: Account, once: bool = False) -> UpstreamRequest:
+    def request(
+        self, inquiry: Inquiry, crossing: Crossing, account: Account, once: bool = False, span: str = ""
+    ) -> UpstreamRequest:
         """The inquiry's request as this provider is to see it, with the credentials of `account`; `once` as in
-        `UpstreamRequest`. Raises HeaderTooLarge.
+        `UpstreamRequest`, `span` the attempt's where the inquiry is in a trace. Raises HeaderTooLarge.
         """
         path = crossing.path
         query = b"" if crossing.translates else inquiry.head.query
@@ -235,7 +236,7 @@ class Provider:
             target = self._target(path, query)
             if not query:
                 self._targets.keep(path, target)  # paths come from clients, where they pass through
-        return UpstreamRequest(b"POST", target, self._fields(inquiry, crossing), crossing.body, once, account.own)
+        return UpstreamRequest(b"POST", target, self._fields(inquiry, crossing, span), crossing.body, once, account.own)
 
     def models_request(self) -> UpstreamRequest:
         """What asks for the provider's own list of models."""
@@ -268,12 +269,13 @@ class Provider:
         target = self._path + path
         return (f"{target}?{'&'.join(parts)}" if parts else target).encode("ascii")
 
-    def _fields(self, inquiry: Inquiry, crossing: Crossing) -> bytes:
+    def _fields(self, inquiry: Inquiry, crossing: Crossing, span: str) -> bytes:
         lines = self._client.lines(inquiry.head, crossing.translates)
-        trace = inquiry.varying.get(b"traceparent") if self._traces else None
-        if trace is not None and (match := TRACEPARENT.fullmatch(trace)):
-            # Our own hop in the client's trace. W3C Trace Context, section 3.2: 00-traceid-parentid-flags.
-            lines += b"traceparent: 00-%s-%016x-%s\r\n" % (match[1], random.getrandbits(64) or 1, match[2])
+        trace = inquiry.trace
+        if trace is not None and self._traces:
+            lines += trace.line(span)
+            if trace.state and self._tells_state:
+                lines += lines_of([(b"tracestate", trace.state)])
         return lines
 
 

@@ -320,6 +320,7 @@ def failed_attempt(
         following.provider.name if following is not None else "",
         following.model if following is not None else "",
         following is None and not inquiry.head.route.counts,
+        inquiry.trace.trace_id if inquiry.trace is not None else "",
     )
 
 

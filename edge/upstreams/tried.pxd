@@ -1,6 +1,7 @@
 from edge._fast._member_c cimport Attempt as Begun
 from edge.dialects.crossing cimport Crossing
 from edge.inquiry cimport Inquiry
+from edge.trace_context cimport span_id
 from edge.upstreams.provider cimport Account, Provider
 from edge.upstreams.request cimport UpstreamRequest
 
@@ -19,6 +20,7 @@ cdef class Tried:
     cdef readonly double begun, content_at, refused_at, ended, seconds, asked_s
     cdef readonly str health
     cdef public str code, kind
+    cdef readonly str span_id
     cdef public double content_s, delay, first_s, rested_at
     cdef public bint charged
 

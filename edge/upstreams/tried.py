@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from edge.hooks import Usage
+from edge.trace_context import span_id
 from edge.upstreams.cooling import ANY, REFUSED_S
 from edge.upstreams.provider import PRESENT
 from edge.upstreams.request import UpstreamRequest
@@ -44,9 +45,10 @@ class Tried:
     ``crossing`` is how the request and its answer cross, None before that is known; ``request`` what is sent, None
     before; ``status`` that of the answer, 0 before; ``content_s`` how long the inquiry had waited upstream when a
     stream's first content came, ``first_s`` how long that was from sending, both -1.0 before, and ``content_at`` when
-    that was; ``usage`` what a whole answer said of its tokens. ``charged``: they are in the books. ``gate``: where it
-    has a place, until that is given back. ``watch``: over what is told of the answer, None where nobody looks for
-    personal data. ``rescue`` is told what a client is sent of it, None where that cannot be continued.
+    that was; ``usage`` what a whole answer said of its tokens, ``span_id`` that of its span, where the inquiry is in a
+    trace. ``charged``: they are in the books. ``gate``: where it has a place, until that is given back. ``watch``: over
+    what is told of the answer, None where nobody looks for personal data. ``rescue`` is told what a client is sent of
+    it, None where that cannot be continued.
 
     ``refused_at`` is when the head of an answer of 400 or above came. Once it is over: ``ended`` is when, ``health``
     and ``seconds`` what `conclude` was told; ``asked_s`` the seconds for which the provider has asked to be left alone,
@@ -81,7 +83,7 @@ class Tried:
         self.following: Account | None = None
         self.content_s = self.first_s = self.seconds = -1.0
         self.content_at = self.refused_at = self.ended = self.rested_at = self.asked_s = 0.0
-        self.health = self.code = self.kind = ""
+        self.health = self.code = self.kind = self.span_id = ""
         self.turned = 0
         self.usage: Usage | None = None
         self.charged = False
@@ -103,6 +105,8 @@ class Tried:
 
     def cross(self, inquiry: Inquiry) -> None:
         """Find how the request and its answer cross. Raises InvalidRequest."""
+        if inquiry.trace is not None:
+            self.span_id = span_id()
         if self.rescue is not None and self.rescue.begun is not None:
             self.crossing = self.rescue.crossing(self.upstream)
         else:

@@ -66,6 +66,7 @@ EVERYTHING = RequestRecord(
         "ip",
         "email=1",
     ),
+    trace_id="0af7651916cd43dd8448eb211c80319c",
 )
 """A request of which a line says all that lines can say."""
 

@@ -30,7 +30,7 @@ def test_what_changes_from_request_to_request_is_not_in_a_head():
     assert made.headers == [JSON, (b"a", b"1"), (b"a", b"2")]
     assert made.index == {b"content-type": b"application/json", b"a": b"1"}
     assert varying_of([JSON, *fields]) == dict.fromkeys(
-        (b"authorization", b"x-api-key", b"x-request-id", b"traceparent", b"x-edge-session"), b"1"
+        (b"authorization", b"x-api-key", b"x-request-id", b"traceparent", b"tracestate", b"x-edge-session"), b"1"
     )
 
 

@@ -14,6 +14,7 @@ import edge.gateway
 import edge.ledger
 import edge.record
 import edge.server.lane
+import edge.telemetry.spans
 import edge.upstreams.attempt
 import edge.upstreams.desk
 import edge.upstreams.provider
@@ -37,6 +38,7 @@ CLOCKS = (
     edge.ledger,
     edge.record,
     edge.server.lane,
+    edge.telemetry.spans,
     edge.upstreams.attempt,
     edge.upstreams.desk,
     edge.upstreams.provider,

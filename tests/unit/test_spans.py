@@ -1,0 +1,251 @@
+"""The spans of a request, by hand: their shape, their times, their events, and what is not in them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from edge.guard.auth import ANYONE
+from tests.unit.lanes import ANSWER
+from tests.unit.test_dispatch import CONTENT, DONE, DOWN, provider
+from tests.unit.test_grant import CHAT
+from tests.unit.timed import EVENTS, JSON, told
+from tests.unit.traced import TracedWorker, named
+
+TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+SAMPLED = f"traceparent: 00-{TRACE}-{PARENT}-01"
+USED = b'{"id":"c","choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":2}}}'
+CANARY = "canary-7f3a"
+
+
+@pytest.fixture
+def made(monkeypatch):
+    workers = []
+
+    def make(strategy="failover", names="ab", tracing=None, resilience=None, **more):
+        settings = {
+            "providers": {name: provider() for name in names},
+            "models": {"smart": {"strategy": strategy, "upstreams": [{"to": f"{name}/m"} for name in names]}},
+            "resilience": {"breaker": {"failures": 1_000_000}, **(resilience or {})},
+            **more,
+        }
+        workers.append(TracedWorker(settings, monkeypatch, **(tracing or {})))
+        return workers[-1]
+
+    yield make
+    for worker in workers:
+        worker.close()
+
+
+def parent_sent(sent):
+    """The traceparent that a provider was sent."""
+    return re.search(rb"traceparent: 00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})\r\n", sent.request.fields)
+
+
+def test_a_forward_is_a_span_of_the_request_and_one_of_the_attempt(made):
+    worker = made()
+    worker.ask("smart", SAMPLED, temperature=0.5, max_tokens=7, n=1, seed=3)
+    worker.after(0.5)
+    worker.run(worker.sent("a").answers, 200, JSON, USED)
+    own, (attempt,) = worker.spans()
+    (record,) = worker.records
+    assert (worker.kept[0].context.trace_id, own.parent, record.trace_id) == (TRACE, PARENT, TRACE)
+    assert (own.name, own.error, own.link) == ("POST /v1/chat/completions", "", None)
+    assert own.end - own.start == pytest.approx(0.5)
+    assert named(own) == ["edge.route"]
+    assert own.events[0].attributes == {"edge.strategy": "failover", "edge.upstream": "a/m", "edge.upstreams": 2}
+    expected = {
+        "http.request.method": "POST", "http.route": "/v1/chat/completions", "http.response.status_code": 200,
+        "edge.kept": "sampled", "edge.outcome": "ok", "edge.attempts": 1, "edge.alias": "smart",
+        "gen_ai.operation.name": "chat", "gen_ai.request.model": "smart", "edge.request_id": record.request_id,
+    }  # fmt: skip
+    assert expected.items() <= own.attributes.items()
+    assert attempt.name == "chat m"
+    assert (attempt.start, attempt.end) == (own.start, own.end)
+    expected = {
+        "gen_ai.operation.name": "chat", "gen_ai.provider.name": "a", "gen_ai.request.model": "m",
+        "gen_ai.request.temperature": 0.5, "gen_ai.request.max_tokens": 7, "gen_ai.request.choice.count": 1,
+        "gen_ai.request.seed": 3, "gen_ai.usage.input_tokens": 9, "gen_ai.usage.output_tokens": 4,
+        "gen_ai.usage.cache_read.input_tokens": 2, "http.response.status_code": 200,
+        "server.address": "127.0.0.1", "server.port": 9, "edge.health": "ok",
+    }  # fmt: skip
+    assert expected.items() <= attempt.attributes.items()
+    assert {"error.type", "http.request.resend_count"}.isdisjoint(attempt.attributes)
+    sent = parent_sent(worker.sent("a"))
+    assert (sent[1].decode(), sent[2].decode(), sent[3]) == (TRACE, attempt.span_id, b"01")
+
+
+def test_a_trace_that_begins_here_has_the_id_that_was_drawn_for_the_request(made):
+    worker = made()
+    worker.ask("smart", "traceparent: 00-junk", "tracestate: a=b")
+    worker.run(worker.sent("a").answers, 200, JSON, ANSWER)
+    own, _ = worker.spans()
+    (record,) = worker.records
+    assert (own.parent, worker.kept[0].context.trace_id) == ("", record.request_id)
+    assert b"tracestate" not in worker.sent("a").request.fields
+    assert parent_sent(worker.sent("a"))[1].decode() == record.request_id
+    worker.ask("smart", "x-request-id: mine")
+    worker.run(worker.sent("a").answers, 200, JSON, ANSWER)
+    record = worker.records[-1]
+    assert record.request_id == "mine"
+    assert re.fullmatch("[0-9a-f]{32}", record.trace_id)
+    assert worker.kept[1].context.trace_id == record.trace_id
+
+
+@pytest.mark.parametrize("twice", ["traceparent", "tracestate"])
+def test_what_is_given_twice_is_not_taken(made, twice):
+    worker = made()
+    fields = [SAMPLED, "tracestate: a=b", SAMPLED if twice == "traceparent" else "tracestate: c=d"]
+    worker.ask("smart", *fields)
+    assert b"tracestate" not in worker.sent("a").request.fields
+    assert (parent_sent(worker.sent("a"))[1].decode() == TRACE) is (twice == "tracestate")
+
+
+def test_the_state_goes_on_and_a_provider_may_be_told_less(made):
+    held = {"drop_headers": ["tracestate"]}, {"drop_headers": ["trace*"]}
+    worker = made(providers={"a": provider(), "b": provider(**held[0]), "c": provider(**held[1])},
+                  models={name: {"upstreams": [{"to": f"{name}/m"}]} for name in "abc"})  # fmt: skip
+    for name in "abc":
+        worker.ask(name, SAMPLED, "tracestate: a=b,c=d")
+    fields = [worker.sent(name).request.fields for name in "abc"]
+    assert [b"tracestate: a=b,c=d\r\n" in each for each in fields] == [True, False, False]
+    assert [b"traceparent: " in each for each in fields] == [True, True, False]
+
+
+def test_a_failover_has_a_span_for_each_attempt_and_says_why(made):
+    worker = made()
+    worker.ask("smart", SAMPLED)
+    worker.after(0.1)
+    worker.run(worker.sent("a").answers, 500, JSON, DOWN)
+    worker.after(0.2)
+    worker.run(worker.sent("b").answers, 200, JSON, ANSWER)
+    own, (first, second) = worker.spans()
+    assert (own.error, first.error, second.error) == ("", "provider_error", "")
+    assert (first.attributes["error.type"], first.attributes["http.response.status_code"]) == ("provider_error", 500)
+    assert first.attributes["edge.health"] == "failed"
+    assert second.attributes["http.request.resend_count"] == 1
+    assert first.end == pytest.approx(second.start)
+    assert named(own) == ["edge.route", "edge.failover"]
+    assert own.events[1].attributes == {"edge.upstream": "b/m", "error.type": "provider_error"}
+    ids = {own.span_id, first.span_id, second.span_id}
+    assert len(ids) == 3
+    assert {parent_sent(worker.sent(name))[2].decode() for name in "ab"} == {first.span_id, second.span_id}
+
+
+def test_the_same_upstream_is_asked_again_and_a_breaker_that_opens_is_told(made):
+    worker = made(names="a", resilience={"breaker": {"failures": 2}})
+    worker.ask("smart", SAMPLED)
+    for _ in range(3):
+        worker.run(worker.sent("a").answers, 500, JSON, DOWN)
+        worker.after(4)
+    own, attempts = worker.spans()
+    assert len(attempts) >= 2
+    assert named(own).count("edge.retry") == len(attempts) - 1
+    breaker = own.events[-1]
+    assert (breaker.name, breaker.attributes) == ("edge.breaker", {"edge.upstream": "a/m", "edge.breaker": "open"})
+    assert (own.error, attempts[-1].error) == ("provider_error", "provider_error") or own.error
+
+
+def test_a_stream_tells_when_its_first_content_came(made):
+    worker = made()
+    worker.ask("smart", SAMPLED, stream=True)
+    worker.after(0.3)
+    worker.run(worker.sent("a").answers, 200, EVENTS, CONTENT, ends=False)
+    worker.after(0.4)
+    worker.run(worker.sent("a").receiver.body, DONE)
+    worker.run(worker.sent("a").receiver.ended)
+    own, (attempt,) = worker.spans()
+    assert named(own) == ["edge.route", "edge.first_content"]
+    assert own.events[1].at - own.start == pytest.approx(0.3)
+    assert attempt.events[0].at == pytest.approx(own.events[1].at)
+    assert attempt.attributes["gen_ai.response.time_to_first_chunk"] == pytest.approx(0.3)
+    assert attempt.attributes["gen_ai.request.stream"] is True
+    assert own.end - own.start == pytest.approx(0.7)
+
+
+def test_who_joins_is_linked_to_who_asked_and_has_no_attempt(made):
+    worker = made(cache={"mode": "all"})
+    worker.ask("smart", SAMPLED)
+    other = worker.ask("smart")
+    worker.run(worker.sent("a").answers, 200, JSON, ANSWER)
+    assert told(other).endswith(ANSWER)
+    (leader, attempts), (follower, none) = (worker.spans(0), worker.spans(1))
+    if none:
+        (leader, attempts), (follower, none) = (follower, none), (leader, attempts)
+    assert (len(attempts), none) == (1, [])
+    assert follower.link == (TRACE, leader.span_id)
+    assert follower.attributes["edge.cache"] == "joined"
+    assert leader.link is None
+    worker.ask("smart")
+    hit, none = worker.spans(2)
+    assert (hit.attributes["edge.cache"], none, named(hit)) == ("memory", [], ["edge.cache"])
+    assert hit.events[0].attributes == {"edge.cache": "memory"}
+
+
+def test_a_hedge_has_two_spans_at_a_time_and_the_one_that_lost_ends_with_the_other(made):
+    worker = made(resilience={"hedge": {"enabled": True, "budget": 1.0}})
+    for choice in worker.gateway.state.grant(ANYONE, "smart", CHAT).choices:
+        for member in choice.members:
+            for _ in range(100):
+                member.took(True, 0.2)
+                member.took(False, 0.2)
+    worker.ask("smart", SAMPLED)
+    worker.after(0.5)
+    worker.run(worker.sent("b").answers, 200, JSON, ANSWER)
+    own, (first, second) = worker.spans()
+    assert named(own) == ["edge.route", "edge.hedge"]
+    assert own.attributes["edge.hedge"] == "won"
+    assert first.start < second.start < first.end
+    assert (first.error, second.error) == ("", "")
+    assert (first.attributes["edge.health"], second.attributes["edge.health"]) != ("ok", "ok")
+    assert second.attributes["edge.health"] == "ok"
+
+
+def test_a_client_that_leaves_ends_both_and_neither_has_failed(made):
+    worker = made()
+    lane = worker.ask("smart", SAMPLED, stream=True)
+    worker.after(0.2)
+    worker.run(lane.connection_lost, None)
+    own, (attempt,) = worker.spans()
+    assert (own.error, attempt.error) == ("", "")
+    assert (own.attributes["edge.outcome"], own.attributes["error.type"]) == ("cancelled", "client_cancelled")
+    assert attempt.end - attempt.start == pytest.approx(0.2)
+
+
+def test_a_refusal_has_a_span_of_its_own_alone_and_is_no_failure_of_the_server(made):
+    worker = made()
+    worker.ask("nobody-has-this", SAMPLED)
+    own, attempts = worker.spans()
+    assert (attempts, own.error, own.attributes["error.type"]) == ([], "", "client_invalid")
+    assert own.attributes["http.response.status_code"] == 404
+
+
+def test_nothing_that_a_request_says_is_in_its_spans(made):
+    worker = made(pii={"request": "mask"})
+    said = [{"role": "user", "content": f"{CANARY} someone@example.com"}]
+    worker.ask("smart", SAMPLED, messages=said, temperature=CANARY, seed=[CANARY], top_k=5)
+    worker.run(worker.sent("a").answers, 200, JSON, ANSWER)
+    kept = worker.kept[0]
+    assert CANARY not in repr(kept)
+    assert "example.com" not in repr(kept)
+    own, (attempt,) = worker.spans()
+    assert "edge.redaction" in named(own)
+    assert own.events[0].attributes == {"edge.pii": "email=1"}
+    assert attempt.attributes["gen_ai.request.top_k"] == 5.0
+    assert "gen_ai.request.temperature" not in attempt.attributes
+    assert (kept.asked, kept.content) == (b"", None)
+
+
+def test_what_a_request_says_is_kept_as_it_was_sent_on_where_that_is_wanted(made):
+    worker = made(pii={"request": "mask"}, tracing={"content": True})
+    said = [{"role": "user", "content": f"{CANARY} someone@example.com"}]
+    worker.ask("smart", SAMPLED, messages=said)
+    worker.run(worker.sent("a").answers, 200, JSON, ANSWER)
+    kept = worker.kept[0]
+    assert CANARY.encode() in kept.asked
+    assert b"[EMAIL]" in kept.asked
+    assert kept.size > len(kept.asked)
+    blocked = made(pii={"request": "block"}, tracing={"content": True})
+    blocked.ask("smart", SAMPLED, messages=said)
+    assert (blocked.kept[0].asked, blocked.kept[0].content) == (b"", None)
