@@ -18,7 +18,7 @@ cdef class Tracing:
     cpdef stop(self)
     cpdef _tick(self)
     cdef _tell_counts(self, object exporter)
-    @cython.locals(trace=TraceContext)
+    @cython.locals(trace=TraceContext, why=str)
     cpdef call_done(self, Call call, RequestRecord record)
     @cython.locals(took=double, slowest=dict)
     cdef bint _is_slowest(self, RequestRecord record) except -1

@@ -14,6 +14,7 @@ from edge import config
 from edge.call import Call
 from edge.hooks import Meter, RequestRecord
 from edge.telemetry.exporting import Exporter
+from edge.telemetry.logs import where
 from edge.telemetry.spans import FAILURES, Kept, kept_of
 
 __all__ = ["WINDOW_S", "Tracing"]
@@ -110,12 +111,17 @@ class Tracing:
         if self._exporter is None or trace is None:
             return
         if trace.sampled:
-            self._keep(call, record, "sampled")
+            why = "sampled"
         elif record.error_kind and record.error_kind.startswith(FAILURES):
-            self._keep(call, record, "failed")
+            why = "failed"
         elif self._is_slowest(record):
-            kept = kept_of(call, record, trace, "slow")
-            self._slowest[record.endpoint, record.stream] = (kept, record)
+            why = "slow"
+        else:
+            return
+        try:
+            self._keep(call, record, why)
+        except Exception as defect:  # noqa: BLE001 - of ours: it must cost a trace, and not an answer
+            self._log.error("internal error", error=where(defect))
 
     def _is_slowest(self, record: RequestRecord) -> bool:
         """Whether nobody of its kind has waited as long in this window: for the first content of a stream, or else for
@@ -134,9 +140,12 @@ class Tracing:
 
     def _keep(self, call: Call, record: RequestRecord, why: str) -> None:
         exporter, trace = self._exporter, call.trace
-        if exporter is None or trace is None or exporter.full(1 + len(call.ledger.tries)):
+        if exporter is None or trace is None:
             return
-        self._export(exporter, kept_of(call, record, trace, why), record)
+        if why == "slow":
+            self._slowest[record.endpoint, record.stream] = (kept_of(call, record, trace, why), record)
+        elif not exporter.full(1 + len(call.ledger.tries)):
+            self._export(exporter, kept_of(call, record, trace, why), record)
 
     def _export(self, exporter: Exporter, kept: Kept, record: RequestRecord) -> None:
         exporter.put(kept)
