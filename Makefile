@@ -139,6 +139,8 @@ $(VENV)/.clients: $(VENV)/.pip
 	$(VENV)/clients/previous/bin/python -m pip install -q 'openai>=2,<3' 'anthropic>=1,<2'
 	$(PYTHON) -m venv $(VENV)/clients/langchain
 	$(VENV)/clients/langchain/bin/python -m pip install -q 'langchain-openai>=1,<2' 'langchain-anthropic>=1,<2'
+	$(PYTHON) -m venv $(VENV)/clients/locust
+	$(VENV)/clients/locust/bin/python -m pip install -q 'locust>=2.47,<3'
 	@if command -v npm >/dev/null; then \
 	npm install --silent --no-save --prefix $(VENV)/clients/typescript '@anthropic-ai/sdk@>=1.14 <2'; \
 	else echo "SKIPPED: the TypeScript SDK, since npm is not here"; fi
