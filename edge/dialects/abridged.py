@@ -21,7 +21,7 @@ MAX_MESSAGE = 8192
 MAX_TRANSLATED = 65536
 """Values (numbers, strings, lists, objects) of a request that is translated. The longest talks have a few thousand
 turns of ten values or so."""
-MESSAGES = frozenset(("messages", "content", "choices"))
+MESSAGES = frozenset(("messages", "input", "content", "choices", "output"))
 MAX_REST = 4 << 20
 """Bytes beside the long strings: a million tokens."""
 

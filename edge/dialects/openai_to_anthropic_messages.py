@@ -337,6 +337,8 @@ class Conversation:
         return {"type": "image", "source": _base64(IMAGES[media_type], data)}
 
     def _file(self, file: Any, at: str) -> dict[str, Any]:
+        if isinstance(file, dict) and isinstance(file.get("file_url"), str):
+            return _titled({"type": "document", "source": {"type": "url", "url": file["file_url"]}}, file)
         data = file.get("file_data") if isinstance(file, dict) else None
         if not isinstance(data, str):
             name = "file_id" if isinstance(file, dict) and "file_id" in file else "file_data"
@@ -365,9 +367,7 @@ class Conversation:
             document["source"] = {"type": "text", "media_type": "text/plain", "data": text}
         else:
             raise invalid(f"'{at}.file_data' must be a PDF, an image or text.", f"{at}.file_data")
-        if _is_text(filename):
-            document["title"] = filename
-        return document
+        return _titled(document, file)
 
     def _mark(self, block: dict[str, Any], source: dict[str, Any]) -> None:
         """``cache_control`` as the client wrote it, or for OpenAI's ``prompt_cache_breakpoint``."""
@@ -417,6 +417,12 @@ def _data_url(url: str) -> tuple[str, str]:
 
 def _base64(media_type: str, data: str) -> dict[str, Any]:
     return {"type": "base64", "media_type": media_type, "data": data}
+
+
+def _titled(document: dict[str, Any], file: dict[str, Any]) -> dict[str, Any]:
+    if _is_text(file.get("filename")):
+        document["title"] = file["filename"]
+    return document
 
 
 def _is_text(value: Any) -> bool:

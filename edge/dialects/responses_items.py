@@ -7,12 +7,15 @@ Shapes: openai-python 3.57, ``types/responses/response_output_item.py``, ``respo
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from edge.hooks import Usage
 
 __all__ = [
+    "ECHOED",
     "INCOMPLETE",
+    "ClientTool",
     "base_of",
     "call_item",
     "custom_call_item",
@@ -29,9 +32,36 @@ __all__ = [
 
 INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """``finish_reason`` of a chat completion -> ``incomplete_details.reason`` of a response."""
+ECHOED: dict[str, Any] = {
+    "instructions": None,
+    "max_output_tokens": None,
+    "max_tool_calls": None,
+    "parallel_tool_calls": True,
+    "reasoning": {"effort": None, "summary": None},
+    "service_tier": "auto",
+    "temperature": 1.0,
+    "text": {"format": {"type": "text"}},
+    "tool_choice": "auto",
+    "tools": [],
+    "top_logprobs": 0,
+    "top_p": 1.0,
+    "truncation": "disabled",
+}
+"""What a response says of its request, with what OpenAI says where that says nothing."""
 UNSAFE = re.compile(r"[^A-Za-z0-9]")
 MAX_BASE = 48
 """Ids have up to 64 characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientTool:
+    """What a function stands for, at an API that has functions alone: ``kind`` is ``function``, ``custom`` or
+    ``tool_search``.
+    """
+
+    kind: str
+    name: str
+    namespace: str = ""
 
 
 def base_of(given: str) -> str:

@@ -40,6 +40,7 @@ which the translation takes off: a data URL has names of files there."""
 MIN_FIRST, MIN_LAST = 12 * MAX_HEAD, 12 * TAIL
 """Bytes that hold so many characters, however they are escaped."""
 OBJECTS = frozenset(("arguments", "input"))
+THOUGHTS = frozenset(("thinking", "signature"))
 FILES = "file_data"
 """Keys of strings that a translation reads whole: a JSON object, base64 of a file that may be text."""
 MAX_FILE = 1 << 20
@@ -104,8 +105,8 @@ class Texts:
         first = last = next(text.whole())
         if key == FILES and cuts[-1] - cuts[0] <= MAX_FILE and not NO_TEXT.match(first):
             return None
-        if is_sealed(first) and cuts[-1] - cuts[0] <= MAX_SEALED:
-            return None  # it is opened whole
+        if (key in THOUGHTS or is_sealed(first)) and cuts[-1] - cuts[0] <= MAX_SEALED:
+            return None  # it is sealed, or opened, whole
         stand_in = f"{self._name}{len(self._texts)}\x1a"
         yield
         if key in OBJECTS and (yield from _is_object(text)):

@@ -21,6 +21,7 @@ import msgspec
 
 from edge.dialects.models import Model, model_of
 from edge.dialects.scrubbed import scrub
+from edge.dialects.responses_items import ClientTool
 from edge.dialects.sealed import Seal
 from edge.dialects.texts import refuse_stand_in
 from edge.errors import UNREADABLE, InvalidJSON, InvalidRequest, InvalidValue, UpstreamBadResponse
@@ -119,9 +120,11 @@ def names_in(request: dict[str, Any]) -> Iterator[str]:
     for key in ("tools", "functions"):
         if isinstance(listed := request.get(key), list):
             named += listed
-    messages = request.get("messages")
+    messages = request.get("messages", request.get("input"))
     for message in messages if isinstance(messages, list) else ():
         if isinstance(message, dict):
+            if "name" in message:
+                named.append(message)
             if (function := message.get("function_call")) is not None:
                 named.append(function)
             if isinstance(content := message.get("content"), list):
@@ -138,12 +141,11 @@ def names_in(request: dict[str, Any]) -> Iterator[str]:
 
 def portions_of(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """A request in parts, each of which is one: its fields without the messages, and these by the hundred."""
-    messages = request.get("messages")
-    if not isinstance(messages, list):
-        messages = []
-    yield {name: value for name, value in request.items() if name != "messages"}
+    said = next((name for name in ("messages", "input") if isinstance(request.get(name), list)), "")
+    messages = request.get(said, [])
+    yield {name: value for name, value in request.items() if name != said}
     for start in range(0, len(messages), 100):
-        yield {"messages": messages[start : start + 100]}
+        yield {said: messages[start : start + 100]}
 
 
 @dataclass(slots=True)
@@ -158,7 +160,9 @@ class Context:
     ``input_tokens`` is an estimate of the request, 0 where nobody has needed it yet; ``measure`` makes it then.
     ``told`` is what a client has been told of an answer that its provider did not count. ``length`` counts a text's
     characters, and ``written`` estimates the output, where an answer is translated without its long texts. ``seal``
-    closes and opens the envelopes in which thoughts go by the other vendor's API.
+    closes and opens the envelopes in which thoughts go by the other vendor's API. ``client_tools``: the functions, by
+    their names as the client knows them, that stand for its tools of other kinds; ``echo``: what a response says of its
+    request.
     """
 
     model: str = ""
@@ -174,6 +178,8 @@ class Context:
     written: Callable[[], int] | None = None
     request_id: str = ""
     seal: Seal = OWN_SEAL
+    client_tools: dict[str, ClientTool] = field(default_factory=dict)
+    echo: dict[str, Any] = field(default_factory=dict)
     tool_names: ToolNames = field(default_factory=ToolNames)
     warnings: set[str] = field(default_factory=set)
 

@@ -1,0 +1,65 @@
+"""A whole chat completion as a response of OpenAI's Responses.
+
+Shapes: openai-python 3.57, ``types/chat/chat_completion.py``, ``types/responses/response.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge.dialects import openai
+from edge.dialects.estimate import estimate_answer
+from edge.dialects.openai_to_anthropic_answer import invented_id, text_of
+from edge.dialects.responses_items import INCOMPLETE
+from edge.dialects.responses_writer import ResponseWriter
+from edge.dialects.translation import Context, decode_answer, encode
+from edge.errors import UpstreamBadResponse
+
+__all__ = ["cited", "stopped", "translate_answer"]
+
+FINISHED = frozenset(("stop", "tool_calls", "function_call", *INCOMPLETE))
+
+
+def translate_answer(body: bytes, context: Context, now: int) -> bytes:
+    """A response: what was thought, said, cited and called, in this order. Raises UpstreamBadResponse."""
+    try:
+        return _response(decode_answer(body), body, context, now)
+    except (AttributeError, TypeError, RecursionError):
+        raise UpstreamBadResponse("The provider's answer is no chat completion.") from None
+
+
+def _response(answer: dict[str, Any], body: bytes, context: Context, now: int) -> bytes:
+    choices = answer.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(message, dict) or not isinstance(choice, dict):
+        raise UpstreamBadResponse("The provider's answer has no choice.")
+    writer = ResponseWriter(context, now, False)
+    writer.begin(answer.get("id"), answer.get("model"))
+    writer.thought(text_of(message.get("reasoning_content") or message.get("reasoning")))
+    writer.text(text_of(message.get("content")))
+    writer.annotate(cited(message.get("annotations")))
+    refusal = message.get("refusal")
+    writer.refusal(refusal if isinstance(refusal, str) else "")
+    for number, call in enumerate(message.get("tool_calls") or ()):
+        function = call.get("function") or {}
+        call_id = call.get("id") or invented_id(answer.get("id") or context.request_id, number)
+        writer.call(call_id, function.get("name") or "")
+        arguments = function.get("arguments")
+        writer.arguments(arguments if isinstance(arguments, str) else encode(arguments or {}).decode())
+    usage = context.counted(openai.usage_of(body), lambda: estimate_answer(body))
+    return encode(writer.end(usage, stopped(choice.get("finish_reason"), context)))
+
+
+def stopped(finish: Any, context: Context) -> str:
+    """Why a response is incomplete, "" for one that is not, by a ``finish_reason``."""
+    if not isinstance(finish, str) or finish not in FINISHED:
+        context.warnings.add("finish_reason")
+        return ""
+    return INCOMPLETE.get(finish, "")
+
+
+def cited(annotations: Any) -> list[dict[str, Any]]:
+    """``annotations`` of a chat completion as those of a text."""
+    found = [each.get("url_citation") for each in annotations or () if isinstance(each, dict)]
+    return [{"type": "url_citation", **each} for each in found if isinstance(each, dict)]
