@@ -13,14 +13,12 @@ from abc import ABC, abstractmethod
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
 from hashlib import sha256
 from typing import Any, ClassVar
 
-import msgspec
-
 from edge.dialects.models import Model, model_of
 from edge.dialects.scrubbed import scrub
+from edge.dialects.numbers import decode_value, encode
 from edge.dialects.responses_items import ClientTool
 from edge.dialects.sealed import Seal
 from edge.dialects.texts import refuse_stand_in
@@ -70,36 +68,6 @@ MAX_FIELD = 64
 UNSAFE = re.compile(r"[^a-zA-Z0-9_.-]")
 OWN_SEAL = Seal()
 EMPTY_SCHEMA: dict[str, Any] = {"type": "object", "properties": {}}
-
-
-class Number(Decimal):
-    """A number with a fraction or an exponent, which goes on spelled as it came: ``1e3``, ``0.10``, ``1e400``."""
-
-    __slots__ = ("text",)
-
-    text: str
-
-    def __new__(cls, text: str) -> Number:
-        try:
-            number = super().__new__(cls, text)
-        except InvalidOperation:
-            raise msgspec.ValidationError("Number out of range") from None
-        number.text = text
-        return number
-
-    def __str__(self) -> str:
-        return self.text
-
-
-def _spelled(value: Any) -> msgspec.Raw:
-    if isinstance(value, Number):
-        return msgspec.Raw(value.text.encode())
-    raise NotImplementedError(type(value))
-
-
-decode_value = msgspec.json.Decoder(float_hook=Number).decode
-encode = msgspec.json.Encoder(decimal_format="number", enc_hook=_spelled).encode
-"""Numbers go through unharmed: whole ones of any size, fractions as they were spelled."""
 
 
 class ToolNames(dict[str, str]):
