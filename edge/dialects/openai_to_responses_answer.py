@@ -10,12 +10,14 @@ from typing import Any
 from edge.dialects import openai
 from edge.dialects.estimate import estimate_answer
 from edge.dialects.openai_to_anthropic_answer import invented_id, text_of
+from edge.dialects.responses_fields import renamed
 from edge.dialects.responses_items import INCOMPLETE
 from edge.dialects.responses_writer import ResponseWriter
-from edge.dialects.translation import Context, decode_answer, encode
+from edge.dialects.scrubbed import printable
+from edge.dialects.translation import Context, decode_answer, encode, error_message, error_object
 from edge.errors import UpstreamBadResponse
 
-__all__ = ["cited", "stopped", "translate_answer"]
+__all__ = ["cited", "stopped", "translate_answer", "translate_error"]
 
 FINISHED = frozenset(("stop", "tool_calls", "function_call", *INCOMPLETE))
 
@@ -49,6 +51,21 @@ def _response(answer: dict[str, Any], body: bytes, context: Context, now: int) -
         writer.arguments(arguments if isinstance(arguments, str) else encode(arguments or {}).decode())
     usage = context.counted(openai.usage_of(body), lambda: estimate_answer(body))
     return encode(writer.end(usage, stopped(choice.get("finish_reason"), context)))
+
+
+def translate_error(status: int, body: bytes, request_id: str = "") -> tuple[int, bytes]:
+    """An error of chat completions: the status and the body a client of Responses gets, in its own words.
+
+    OpenAI's envelope has no place for `request_id`. A body that is no JSON, a proxy's page say, is quoted in brief;
+    keys are taken out of every message.
+    """
+    error = error_object(body)
+    message = error_message(error, f"The provider answered {status}: {printable(body)}")
+    kind, code, param = (
+        value if isinstance(value, str) else None for value in map(error.get, ("type", "code", "param"))
+    )
+    fields = {"message": message, "type": kind or openai.error_type(status), "param": renamed(param or "") or None}
+    return status, encode({"error": {**fields, "code": code}})
 
 
 def stopped(finish: Any, context: Context) -> str:

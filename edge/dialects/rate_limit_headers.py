@@ -21,7 +21,7 @@ from math import ceil
 
 from edge.errors import Headers
 
-__all__ = ["anthropic_to_openai", "openai_to_anthropic"]
+__all__ = ["anthropic_to_openai", "openai_to_anthropic", "unchanged"]
 
 OPENAI_NAMES = {
     b"anthropic-ratelimit-%b-%b" % (what, field): b"x-ratelimit-%b-%b" % (field, what)
@@ -41,6 +41,11 @@ def anthropic_to_openai(headers: Headers, now: float) -> Headers:
 def openai_to_anthropic(headers: Headers, now: float) -> Headers:
     """OpenAI's headers for a client of Anthropic's, at `now` in unix seconds. Names are in lower case."""
     return _translated(headers, ANTHROPIC_NAMES, lambda value: time_after(value, now))
+
+
+def unchanged(headers: Headers, now: float) -> Headers:
+    """Those of a provider that has the client's names for them."""
+    return headers
 
 
 def _translated(headers: Headers, names: dict[bytes, bytes], reset: Callable[[str], str]) -> Headers:

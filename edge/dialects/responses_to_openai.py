@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from edge.dialects.anthropic_to_openai_messages import with_system_first
-from edge.dialects.models import LEVELS, effort_for, openai_model
+from edge.dialects.models import LEVELS, effort_for
 from edge.dialects.refusals import openai_array, openai_choice, openai_number
 from edge.dialects.responses_fields import RenamedDropped, chat_choice, chat_fields, echo_of, input_items
 from edge.dialects.responses_to_openai_messages import Input
 from edge.dialects.responses_tools import ClientTools, as_function, flattened
 from edge.dialects.schemas import is_strict, object_schema
 from edge.dialects.translation import Translation, invalid, openai_id, short_name, wants_stream
+from edge.errors import UnsupportedParameter
 
 __all__ = ["Request"]
 
@@ -26,12 +27,13 @@ OWN = ("safety_identifier", "service_tier", "prompt_cache_key", "verbosity")
 class Request(Translation):
     """A Responses request for ``/v1/chat/completions``."""
 
-    __slots__ = ("_calls", "_held", "chat", "client_tools", "facts", "input", "messages")
+    __slots__ = ("_calls", "_held", "chat", "client_tools", "input", "messages")
+
+    to = "openai"
 
     def begin(self, request: dict[str, Any]) -> list[Any]:
         self.request = request
         self.dropped = RenamedDropped()
-        self.facts = openai_model(self.context.model)
         items = input_items(request)
         self.context.echo = echo_of(request)
         self.client_tools = tools = ClientTools()
@@ -114,6 +116,12 @@ class Request(Translation):
 
     def end(self) -> None:
         chat, result, facts = self.chat, self.result, self.facts
+        if "tools" in result and facts.chat_tools == "never":
+            raise UnsupportedParameter(
+                f"The model '{self.context.model}' takes no function tools on OpenAI's chat completions, to which this "
+                "request is translated. Leave 'tools' out, or ask for a model that takes them there.",
+                param="tools",
+            )
         self._tool_choice()
         if (limit := chat.get("max_completion_tokens")) is not None:
             result["max_completion_tokens" if facts.openai else "max_tokens"] = limit
@@ -165,9 +173,9 @@ class Request(Translation):
         facts = self.facts
         if effort is not None:
             openai_choice("reasoning.effort", effort, LEVELS)
-        if "tools" in self.result and facts.effort_with_tools:
-            self.result["reasoning_effort"] = facts.effort_with_tools
-            if effort not in (None, facts.effort_with_tools):
+        if "tools" in self.result and facts.chat_tools == "unreasoned":
+            self.result["reasoning_effort"] = "none"
+            if effort not in (None, "none"):
                 self.dropped.add("reasoning.effort")
             return
         if effort is None or (effort == "none" and not facts.efforts):

@@ -17,9 +17,9 @@ from hashlib import sha256
 from typing import Any, ClassVar
 
 from edge.dialects.models import Model, model_of
-from edge.dialects.scrubbed import scrub
 from edge.dialects.numbers import decode_value, encode
 from edge.dialects.responses_items import ClientTool
+from edge.dialects.scrubbed import scrub
 from edge.dialects.sealed import Seal
 from edge.dialects.texts import refuse_stand_in
 from edge.errors import UNREADABLE, InvalidJSON, InvalidRequest, InvalidValue, UpstreamBadResponse

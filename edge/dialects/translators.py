@@ -13,10 +13,16 @@ from edge.dialects import (
     anthropic_to_openai,
     anthropic_to_openai_answer,
     anthropic_to_openai_stream,
+    anthropic_to_responses_answer,
+    anthropic_to_responses_stream,
     openai_to_anthropic,
     openai_to_anthropic_answer,
     openai_to_anthropic_stream,
+    openai_to_responses_answer,
+    openai_to_responses_stream,
     rate_limit_headers,
+    responses_to_anthropic,
+    responses_to_openai,
 )
 from edge.dialects.abridged import MAX_MESSAGE, MAX_TRANSLATED, abridged
 from edge.dialects.estimate import estimate_answer
@@ -127,6 +133,22 @@ TRANSLATORS: dict[tuple[str, str], Translator] = {
         openai_to_anthropic_answer.translate_error,
         openai_to_anthropic_stream.StreamTranslator,
         rate_limit_headers.openai_to_anthropic,
+    ),
+    ("responses", "messages"): Translator(
+        "/messages",
+        responses_to_anthropic.Request,
+        anthropic_to_responses_answer.translate_answer,
+        anthropic_to_openai_answer.translate_error,
+        anthropic_to_responses_stream.StreamTranslator,
+        rate_limit_headers.anthropic_to_openai,
+    ),
+    ("responses", "chat"): Translator(
+        "/chat/completions",
+        responses_to_openai.Request,
+        openai_to_responses_answer.translate_answer,
+        openai_to_responses_answer.translate_error,
+        openai_to_responses_stream.StreamTranslator,
+        rate_limit_headers.unchanged,
     ),
 }
 """By ``Route.api`` of the client's route, and the API that the provider is asked by."""
