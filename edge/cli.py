@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import platform
@@ -315,6 +316,7 @@ def run(
     can_upgrade: bool = False,
 ) -> None:
     """Serve until a signal ends it, then end this process with the supervisor's exit code."""
+    gc.disable()  # until the supervisor freezes what is here: nothing that is imported or made until then is garbage
     from edge.server.launch import StartError, launch
 
     try:

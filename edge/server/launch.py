@@ -7,6 +7,7 @@ connections, threads and loops do not survive one.
 from __future__ import annotations
 
 import errno
+import gc
 import logging
 import os
 import socket
@@ -237,6 +238,9 @@ def launch(
         after_failure=logs.start,
     )
     settings.watch.begin()
+    gc.collect()
+    gc.freeze()  # shared with the workers: no collection is to write to it
+    gc.enable()
     try:
         return supervisor.run()
     finally:

@@ -133,8 +133,6 @@ class Supervisor:
             signal.signal(number, lambda number, _frame: self._signals.append(number))
         # A predecessor has held back what came while it handed over.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
-        gc.collect()
-        gc.freeze()
         for slot in self._slots:
             if not slot.leaving:
                 self._start(slot)
