@@ -203,8 +203,11 @@ class Gateway:
         if call.state is not self.state:
             self._identify_anew(call)
         check_body(call, reading)
-        state, model = call.state, call.payload.model
-        grant = call.grant = state.grant(call.key, model, call.head.route)
+        state, model, head = call.state, call.payload.model, call.head
+        if head.route.kept:
+            call.grant = state.kept_grant(call.key, head, call.payload)
+            return
+        grant = call.grant = state.grant(call.key, model, head.route)
         if not grant.upstreams:
             raise refuse_model(model)
 

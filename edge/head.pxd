@@ -3,7 +3,7 @@ from edge._fast._head_known_c cimport KnownHead as CompiledHead
 
 cdef class Head:
     cdef readonly object route
-    cdef readonly str dialect, argument, method
+    cdef readonly str dialect, argument, method, provider
     cdef readonly bytes target, query
     cdef readonly list headers
     cdef readonly dict index

@@ -31,9 +31,9 @@ class Head:
     beside it.
 
     ``headers`` are lower-case byte pairs in their order, ``index`` the first value of each name, ``repeated`` the names
-    that are given more than once, those of `HOLES` too; ``query`` has the bytes after ``?``. ``argument`` is that of
-    `edge.routes.Match`. ``dialect`` is that of the reply: where the route has none, or is none for the method,
-    a client that names a version of Anthropic's API gets Anthropic's. ``form`` knows the bytes of
+    that are given more than once, those of `HOLES` too; ``query`` has the bytes after ``?``. ``argument`` and
+    ``provider`` are those of `edge.routes.Match`. ``dialect`` is that of the reply: where the route has none, or is
+    none for the method, a client that names a version of Anthropic's API gets Anthropic's. ``form`` knows the bytes of
     the head when they come again; None where they are not kept. ``objection`` is what there is against every request
     with this head, whosever it is; ``asks_methods``: it only asks which methods there are.
     """
@@ -43,6 +43,7 @@ class Head:
     ) -> None:
         self.route = match.route
         self.argument = match.argument
+        self.provider = match.provider
         self.method = method
         self.target = target
         self.query = query

@@ -62,6 +62,10 @@ def estimate_count(inquiry: Inquiry, desk: Desk, done: Done) -> Job | None:
     """The number of tokens, where no provider has counted them. `done` is called once it is answered, unless the job
     that is returned is cancelled before.
     """
+    if inquiry.head.route.api == "input_tokens":
+        _reply_tokens(inquiry, desk, estimate_input(inquiry.head.route.upstream, inquiry.payload.body))
+        done(None)
+        return None
     if is_short(inquiry):
         _reply_tokens(inquiry, desk, estimate_tokens(inquiry.payload.body))
         done(None)
@@ -87,4 +91,4 @@ def _large_estimate(inquiry: Inquiry) -> Steps[int]:
 
 
 def _reply_tokens(inquiry: Inquiry, desk: Desk, tokens: int) -> None:
-    inquiry.answer(200, [JSON_TYPE, (b"x-edge-estimated", b"true")], count_answer(tokens))
+    inquiry.answer(200, [JSON_TYPE, (b"x-edge-estimated", b"true")], count_answer(tokens, inquiry.head.route.api))

@@ -11,29 +11,55 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
+from urllib.parse import unquote
 
 Dialect = Literal["openai", "anthropic"]
-Method = Literal["GET", "POST"]
+Method = Literal["GET", "POST", "DELETE"]
+Api = Literal[
+    "chat",
+    "completions",
+    "messages",
+    "responses",
+    "compact",
+    "embeddings",
+    "rerank",
+    "count_tokens",
+    "input_tokens",
+    "kept",
+    "other",
+    "models",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """``endpoint`` is the metric label, ``dialect`` that of the request (None: the path's prefix or the
     client's headers tell), ``upstream`` the path below a provider's base URL, ``api`` what a stream of it looks like.
+    ``{id}`` in a path stands for what a client has named.
     """
 
     endpoint: str
     method: Method
     dialect: Dialect | None
     upstream: str
-    api: Literal["chat", "completions", "messages", "responses", "embeddings", "count_tokens", "other", "models"]
+    api: Api
     counts: bool = False
     """It asks for the number of a request's tokens, which can be estimated where no provider can be asked."""
+    also: Method | None = None
+    """Another method that is answered."""
+    query: tuple[str, ...] = ("beta",)
+    """What of a request's query its provider gets."""
 
     @property
     def methods(self) -> tuple[str, ...]:
         """Those that are answered: HEAD where GET is (RFC 9110, section 9.3.2)."""
-        return ("GET", "HEAD") if self.method == "GET" else (self.method,)
+        told = ("GET", "HEAD") if self.method == "GET" else (self.method,)
+        return told if self.also is None else (*told, self.also)
+
+    @property
+    def kept(self) -> bool:
+        """It is about what an account of a provider keeps: there is no model in the request, and nothing is charged."""
+        return self.api == KEPT
 
     def is_none_for(self, method: str) -> bool:
         """Whether it is no route for a method: an unknown one, or one that passes through, which is known of its own
@@ -44,18 +70,29 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A route as one path named it. ``argument`` is what followed ``/models/``."""
+    """A route as one path named it. ``argument`` is what followed ``/models/``, or stands for ``{id}``, unescaped;
+    ``provider`` what stood before ``/v1``, "" for nothing.
+    """
 
     route: Route
     dialect: Dialect
     argument: str = ""
+    provider: str = ""
+
+
+KEPT: Api = "kept"
 
 
 ROUTES = {
     "chat/completions": Route("/v1/chat/completions", "POST", "openai", "/chat/completions", "chat"),
     "completions": Route("/v1/completions", "POST", "openai", "/completions", "completions"),
     "embeddings": Route("/v1/embeddings", "POST", "openai", "/embeddings", "embeddings"),
+    "rerank": Route("/v1/rerank", "POST", "openai", "/rerank", "rerank"),
     "responses": Route("/v1/responses", "POST", "openai", "/responses", "responses"),
+    "responses/compact": Route("/v1/responses/compact", "POST", "openai", "/responses/compact", "compact"),
+    "responses/input_tokens": Route(
+        "/v1/responses/input_tokens", "POST", "openai", "/responses/input_tokens", "input_tokens", True
+    ),
     "messages": Route("/v1/messages", "POST", "anthropic", "/messages", "messages"),
     "messages/count_tokens": Route(
         "/v1/messages/count_tokens", "POST", "anthropic", "/messages/count_tokens", "count_tokens", True
@@ -63,15 +100,44 @@ ROUTES = {
     "models": Route("/v1/models", "GET", None, "/models", "models"),
 }
 
+
+def _kept(path: str, method: Method, dialect: Dialect | None, *query: str, also: Method | None = None) -> Route:
+    return Route(f"/v1/{path}", method, dialect, f"/{path}", KEPT, also=also, query=("beta", *query))
+
+
+_FILES = ("after", "after_id", "before_id", "limit", "order", "purpose", "scope_id")
+_RESPONSE = ("include", "include[]", "include_obfuscation", "starting_after", "stream")
+_ITEMS = ("after", "before", "include", "include[]", "limit", "order")
+ABOUT_KEPT = {
+    route.endpoint[len("/v1/") :]: route
+    for route in (
+        _kept("responses/{id}", "GET", "openai", *_RESPONSE, also="DELETE"),
+        _kept("responses/{id}/cancel", "POST", "openai"),
+        _kept("responses/{id}/input_items", "GET", "openai", *_ITEMS),
+        _kept("files", "GET", None, *_FILES),
+        _kept("files/{id}", "GET", None, also="DELETE"),
+        _kept("files/{id}/content", "GET", None),
+        _kept("batches", "GET", "openai", "after", "limit", also="POST"),
+        _kept("batches/{id}", "GET", "openai"),
+        _kept("batches/{id}/cancel", "POST", "openai"),
+        _kept("messages/batches", "GET", "anthropic", "after_id", "before_id", "limit", also="POST"),
+        _kept("messages/batches/{id}", "GET", "anthropic", also="DELETE"),
+        _kept("messages/batches/{id}/cancel", "POST", "anthropic"),
+        _kept("messages/batches/{id}/results", "GET", "anthropic"),
+    )
+}
+"""Paths of what an account keeps."""
 ON_REQUEST = frozenset({"chat", "completions"})
 """Streams of these tell their tokens only to who asks for it, the others always."""
 MODEL = Route("/v1/models/{id}", "GET", None, "/models", "models")
 OTHER = "/v1/*"
 UNKNOWN = Route("_unknown", "POST", None, "", "other")
 
-# APIs that exist at the providers, but that a gateway cannot route by model: multipart bodies, sockets, stored objects.
+# APIs that exist at the providers, but that a gateway cannot route by model: multipart bodies, sockets, other stored
+# objects. The paths of those that can be asked for are found before.
 UNSUPPORTED = re.compile(
-    r"(files|uploads|batches|realtime|messages/batches|audio/(transcriptions|translations)|images/(edits|variations))(/|$)"
+    r"(files|uploads|batches|realtime|responses|messages/batches|audio/(transcriptions|translations)"
+    r"|images/(edits|variations))(/|$)"
 )
 # Other spellings of what is spelled otherwise: passed through they would be the same request under fewer checks.
 NEAR_MISS = re.compile(r"(?i:(v1|openai|anthropic)(/|$))")
@@ -86,8 +152,18 @@ PROBES = frozenset(
     for path in ("", "/", "/api/hello")
 )
 """What clients send a HEAD to, to see whether anybody is there: answered without a key."""
+NAMED = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+"""What names a provider before ``/v1``."""
+ID = re.compile(r"[A-Za-z0-9][^/\\\x00-\x20\x7f-\uffff]{0,255}")
+"""An id, unescaped. Whatever is in it is escaped on its way to a provider, and no segment is one of dots alone."""
 RESERVED = ("health", "healthz", "livez", "readyz", "metrics", "admin")
-EXISTING = ", ".join(f"{route.method} {route.endpoint}" for route in (*ROUTES.values(), MODEL))
+ANSWERED = [
+    f"{method} {route.endpoint}"
+    for route in (*ROUTES.values(), MODEL, *ABOUT_KEPT.values())
+    for method in route.methods
+] + [f"POST {OTHER}"]
+"""Every method and endpoint there is."""
+EXISTING = ", ".join(f"{route.method} {route.endpoint}" for route in (*ROUTES.values(), MODEL, *ABOUT_KEPT.values()))
 NOWHERE = f"This route is not supported. There are: {EXISTING}."
 ENDS_ELSEWHERE = {
     dialect: "This path does not exist. Clients add theirs to a base URL, which should end "
@@ -127,11 +203,31 @@ def match(path: bytes) -> Match | None:
         return Match(ROUTES["models"], dialect)
     if rest.startswith("models/"):
         return Match(MODEL, dialect, rest[7:])
+    named, apart, path_there = rest.partition("/v1/")
+    names = bool(apart) and NAMED.fullmatch(named) is not None
+    kept = _about_kept(path_there if names else rest)
+    if kept is not None:
+        route, argument = kept
+        return Match(route, route.dialect or dialect, argument, named if names else "")
     passes = PLAIN.fullmatch(rest) and not UNSUPPORTED.match(rest) and not NEAR_MISS.match(rest) and rest not in TWICE
     if prefix != "anthropic" and passes and rest.lower() not in ROUTES:
         return Match(Route(OTHER, "POST", "openai", f"/{rest}", "other"), "openai")
     meant = _meant(rest)
     return Match(UNKNOWN, (meant.dialect if meant is not None else None) or dialect)
+
+
+def _about_kept(path: str) -> tuple[Route, str] | None:
+    """The route of a path to what an account keeps, and the id in it, unescaped; None for another path."""
+    route = ABOUT_KEPT.get(path)
+    if route is not None:
+        return route, ""
+    parts = path.split("/")
+    for at in range(1, min(len(parts), 3)):
+        route = ABOUT_KEPT.get("/".join([*parts[:at], "{id}", *parts[at + 1 :]]))
+        if route is not None:
+            named = unquote(parts[at], errors="strict") if "%" in parts[at] else parts[at]
+            return (route, named) if ID.fullmatch(named) else None
+    return None
 
 
 def _meant(path: str) -> Route | None:

@@ -15,4 +15,5 @@ cdef class State:
     cdef readonly Py_ssize_t max_in_flight, max_body_bytes, few
 
     cpdef Grant grant(self, object key, str model, object route)
+    cpdef Grant kept_grant(self, object key, object head, object payload)
     cdef Grant _grant(self, object key, str model, object route)

@@ -17,13 +17,16 @@ from edge.guard.policy import Policies
 from edge.guard.quotas import Quotas, quotas_of
 from edge.guard.shape import few
 from edge.guard.tokens import Tokens
+from edge.head import Head
 from edge.hooks import Usage
+from edge.keeping import check_whole, keepers_of
 from edge.memo import Memo
 from edge.money.pricing import ModelPrice
+from edge.payload import Payload
 from edge.routes import Route
 from edge.trace_context import Sampling
 from edge.upstreams.catalog import Catalog
-from edge.upstreams.choice import Choice
+from edge.upstreams.choice import Choice, Group
 from edge.upstreams.fleet import Fleet
 from edge.upstreams.provider import Provider
 from edge.upstreams.router import Router, Upstream
@@ -35,6 +38,8 @@ MODEL_OTHER = "_other"
 
 
 NOTHING = Grant("", "", ())
+MOST = 64
+"""Upstreams in a group."""
 HELD_S = 60.0
 """How much longer a reservation lasts in Redis than a request may take."""
 FALLBACK = os.urandom(32)
@@ -127,6 +132,17 @@ class State:
         owner = owner_of(settings.cache.scope, key.tenant, key.id)
         told = identity(settings.cache.scope, owner, settings.translation.strict, targets)
         return Grant(alias, label, choices, mode, told, longer, freer, policy, answers, quotas, content)
+
+    def kept_grant(self, key: Key, head: Head, payload: Payload) -> Grant:
+        """What `key` gets of what accounts keep. Raises what `keepers_of` and `check_whole` do."""
+        keepers = keepers_of(self.router.providers, head)
+        if not head.argument:
+            limited = bool(quotas_of(self.settings, key, ""))
+            check_whole(key, head, payload, keepers[0], limited=limited, several=self.auth.several)
+        own = [] if key.pii is None else [key.pii]
+        policy = self._policies.request(own) if payload.body else None
+        choice = Choice(Group("", tuple([Upstream(provider, "") for provider in keepers[:MOST]])))
+        return Grant("", MODEL_OTHER, (choice,), pii=policy, answers=self._policies.response(own))
 
     def _quotas(self, key: Key, alias: str, label: str, choices: tuple[Choice, ...]) -> Quotas | None:
         """What the requests count against. They may cost as much as at the dearest upstream that is asked first."""

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CACHEABLE", "Lookup", "Plan", "caches_for", "mode_for", "plan_for"]
 
-CACHEABLE = frozenset({"chat", "completions", "messages", "responses", "embeddings", "count_tokens"})
-DETERMINISTIC = frozenset({"embeddings", "count_tokens"})
+CACHEABLE = frozenset({"chat", "completions", "messages", "responses", "embeddings", "rerank", "count_tokens"})
+DETERMINISTIC = frozenset({"embeddings", "rerank", "count_tokens"})
 """Asked twice, these answer the same."""
 STRICTEST: tuple[CacheMode, ...] = ("off", "deterministic", "all")
 MAX_TTL_S = 31_536_000

@@ -94,6 +94,11 @@ class _Embeddings(msgspec.Struct):
     error: Any = None
 
 
+class _Reranked(msgspec.Struct):
+    results: list[msgspec.Raw]
+    error: Any = None
+
+
 class _Count(msgspec.Struct):
     input_tokens: int
     estimated: bool = False
@@ -107,6 +112,7 @@ _response = msgspec.json.Decoder(_Response).decode
 _response_event = msgspec.json.Decoder(_ResponseEvent).decode
 _response_end = msgspec.json.Decoder(_ResponseEnd).decode
 _embeddings = msgspec.json.Decoder(_Embeddings).decode
+_reranked = msgspec.json.Decoder(_Reranked).decode
 _count = msgspec.json.Decoder(_Count).decode
 
 
@@ -141,6 +147,9 @@ def _whole(api: str, body: bytes, choices: int) -> bool:
     if api == "embeddings":
         embeddings = _embeddings(body)
         return embeddings.error is None and bool(embeddings.data)
+    if api == "rerank":
+        reranked = _reranked(body)
+        return reranked.error is None and bool(reranked.results)
     if api == "count_tokens":
         count = _count(body)
         return count.error is None and count.input_tokens >= 0 and not count.estimated  # a provider may know better

@@ -164,6 +164,10 @@ RouteName = Literal[
     "responses",
     "messages",
     "messages/count_tokens",
+    "messages/batches",
+    "batches",
+    "files",
+    "rerank",
     "models",
     "other",
 ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -28,7 +30,16 @@ if TYPE_CHECKING:
     from edge.inquiry import Inquiry
     from edge.payload import Payload
 
-__all__ = ["Crossing", "TranslatedCrossing", "asked_by", "can_cross", "is_brief", "is_short", "stream_of"]
+__all__ = [
+    "Crossing",
+    "KeptCrossing",
+    "TranslatedCrossing",
+    "asked_by",
+    "can_cross",
+    "is_brief",
+    "is_short",
+    "stream_of",
+]
 
 STREAMS: dict[str, type[Stream]] = {
     "chat": openai.ChatStream,
@@ -38,10 +49,14 @@ STREAMS: dict[str, type[Stream]] = {
     "count_tokens": anthropic.MessagesStream,
     "/messages": anthropic.MessagesStream,
     "responses": ResponsesStream,
+    "kept": ResponsesStream,
 }
 """Readers of streams, by ``Route.api``, or by the path a translation goes to."""
 JSON_TYPE = (b"content-type", b"application/json")
 NOTHING = (b"null", b"[]")
+RESULTS = re.compile(
+    rb'("results_url"\s*:\s*")https?://[^"]{0,512}(/v1/messages/batches/[A-Za-z0-9_-]{1,256}/results")'
+)
 NO_WARNINGS: frozenset[str] = frozenset()
 
 
@@ -153,7 +168,7 @@ class Crossing:
         self.stream: Stream | None = None
         self.translates = False
         self.prepared = True
-        if model != payload.model or route.dialect == "anthropic":
+        if model != payload.model or (route.dialect == "anthropic" and not route.kept):
             self._change(payload, model, route.dialect == "anthropic" and not facts.unsigned_thinking)
 
     def _change(self, payload: Payload, model: str, signs: bool) -> None:
@@ -232,6 +247,23 @@ class Crossing:
     def _stream(self) -> Stream:
         assert self.stream is not None  # noqa: S101 - asked of streams only
         return self.stream
+
+
+class KeptCrossing(Crossing):
+    """About what an account keeps: what the client has named is a part of the path, and what is answered has been
+    charged when it was made.
+    """
+
+    def __init__(self, inquiry: Inquiry, model: str, facts: Model) -> None:
+        self._open(inquiry, model, facts)
+        self.path = self.path.replace("{id}", quote(inquiry.head.argument, safe=""))
+
+    def usage(self, media_type: bytes, body: bytes) -> Usage | None:
+        return None
+
+    def answer(self, status: int, body: bytes) -> tuple[int, bytes]:
+        """Where the results of a batch are is said in full: a client would go there with our key for it."""
+        return status, RESULTS.sub(rb"\1\2", body) if self._route.dialect == "anthropic" else body
 
 
 class TranslatedCrossing(Crossing):

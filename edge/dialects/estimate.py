@@ -134,9 +134,9 @@ def _by_size(body: bytes) -> int:
 
 
 def _openai_input(request: dict[str, Any]) -> int:
-    """Of chat completions, completions, responses and embeddings."""
+    """Of chat completions, completions, responses, embeddings and rerankings."""
     size, fixed = 0, 3
-    for name in ("messages", "input", "prompt", "instructions"):
+    for name in ("messages", "input", "prompt", "instructions", "query", "documents"):
         text, extra = _said(request.get(name), 0)
         size, fixed = size + text, fixed + extra
     tools = request.get("tools") or request.get("functions")

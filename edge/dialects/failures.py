@@ -16,6 +16,7 @@ import msgspec
 
 from edge._fast import COMPILED, UsualAnswer, answer_forms
 from edge.dialects import anthropic, openai
+from edge.dialects.rerank import rerank_usage
 from edge.dialects.stream import Stream
 from edge.errors import UNREADABLE, UpstreamBadResponse
 from edge.hooks import Usage
@@ -187,7 +188,7 @@ def usage_in_answer(api: str, reader: type[Stream], media_type: bytes, body: byt
     if shape is None:
         if b"json" in media_type.lower() and b'"error"' in body:
             _refuse(api, reader, body)
-        return openai.usage_of(body)
+        return rerank_usage(body) if api == "rerank" else openai.usage_of(body)
     if media_type != b"application/json" and media_type.lower().startswith(PAGES):
         raise bad(PAGE, body)
     # (In Python it would take longer than msgspec does.)

@@ -83,9 +83,12 @@ def _tokens(request: dict[str, Any], size: int, fixed: int) -> int:
     return max(1, size // (3 if new_tokenizer else 4) + fixed)
 
 
-def count_answer(tokens: int) -> bytes:
-    """``types/message_tokens_count.py``, with a mark that nobody counted."""
-    return encode({"input_tokens": tokens, "estimated": True})
+def count_answer(tokens: int, api: str = "count_tokens") -> bytes:
+    """``types/message_tokens_count.py`` or, of OpenAI's API, ``types/responses/input_token_count_response.py``, with a
+    mark that nobody counted.
+    """
+    told = {"input_tokens": tokens, "estimated": True}
+    return encode(told if api == "count_tokens" else {"object": "response.input_tokens", **told})
 
 
 def _size(content: Any, depth: int, measure: Measure) -> tuple[int, int]:

@@ -3,7 +3,7 @@ from edge.head cimport Head
 
 
 cdef class Auth:
-    cdef readonly bint open, loopback_only
+    cdef readonly bint open, loopback_only, several
     cdef KeyTable _table
     cdef public dict _known
     cdef object _said, _clock

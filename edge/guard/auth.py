@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import lru_cache
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from edge import config
 from edge.config import is_loopback
@@ -30,7 +30,7 @@ from edge.errors import (
 from edge.guard.key_table import KeyTable
 from edge.head import Head, Varying
 from edge.memo import Memo
-from edge.routes import MODEL, OTHER, ROUTES
+from edge.routes import ABOUT_KEPT, MODEL, OTHER, ROUTES
 
 if TYPE_CHECKING:
     from edge.guard.tokens import Tokens
@@ -46,6 +46,11 @@ HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 FOREVER = float("inf")
 OF_TOKENS = "jwt:"
 """What the id of a key begins with that is a token's; that of a configured one has no colon."""
+BY_NAME: dict[str, set[str]] = {name: set() for name in get_args(config.RouteName)}
+"""The endpoints that the name of a route stands for: its own, and those below it that no other name stands for."""
+for _path, _route in (*ROUTES.items(), *ABOUT_KEPT.items()):
+    _names = [name for name in BY_NAME if _path == name or _path.startswith(f"{name}/")]
+    BY_NAME[max(_names, key=len)].add(_route.endpoint)
 ALPHABET = string.ascii_letters + string.digits
 
 
@@ -95,7 +100,9 @@ NOBODY = Key(id="", tenant="", models=(), admin=False)
 
 
 class Auth:
-    """Finds the key of a request. Immutable: a new configuration makes a new one."""
+    """Finds the key of a request. Immutable: a new configuration makes a new one. ``several``: its keys may be of more
+    than one tenant.
+    """
 
     def __init__(
         self,
@@ -116,6 +123,7 @@ class Auth:
         self.open = settings.open
         self.loopback_only = loopback_only
         self._table = KeyTable.of(settings.keys) if keys is None else keys
+        self.several = self._table.several or tokens is not None
         self._known: dict[bytes, Key] = {}
         # By the Authorization that is the only credential of a head: of valid keys alone, and of no tokens, which
         # `Tokens` forgets when the keys of their issuer change.
@@ -249,9 +257,12 @@ def endpoints(names: Iterable[config.RouteName]) -> frozenset[str]:
     """What the names of a key's routes stand for."""
     found: set[str] = set()
     for name in names:
-        found.add(OTHER if name == "other" else ROUTES[name].endpoint)
-        if name == "models":
-            found.add(MODEL.endpoint)
+        if name == "other":
+            found.add(OTHER)
+        elif name == "models":
+            found |= {ROUTES[name].endpoint, MODEL.endpoint}
+        else:
+            found |= BY_NAME[name]
     return frozenset(found)
 
 

@@ -12,7 +12,7 @@ from edge.payload import Payload
 __all__ = ["expected", "most_output"]
 
 MOST = (b"max_completion_tokens", b"max_tokens", b"max_output_tokens")
-WITHOUT_OUTPUT = "/embeddings"
+WITHOUT_OUTPUT = ("/embeddings", "/rerank")
 WHOLE = re.compile(rb"[1-9][0-9]{0,11}")
 
 
@@ -22,7 +22,7 @@ def expected(call: Call) -> tuple[int, int]:
     """
     payload, path, quotas = call.payload, call.head.route.upstream, call.grant.quotas
     tokens = estimate_input(path, payload.body)
-    if path == WITHOUT_OUTPUT:
+    if path in WITHOUT_OUTPUT:
         return tokens, 0
     most = most_output(payload)
     if most is None:

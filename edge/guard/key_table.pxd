@@ -3,7 +3,7 @@ cimport cython
 
 cdef class KeyTable:
     cdef readonly object data
-    cdef readonly bint caches
+    cdef readonly bint caches, several
     cdef Py_ssize_t _count, _own, _digests, _keys
     cdef object _places
     cdef const unsigned long long[:] _starts

@@ -18,9 +18,9 @@ from edge.certificates import digest_of_name
 
 __all__ = ["KeyTable"]
 
-HEAD = struct.Struct("=QQQ")
-"""How many digests there are, whether a key has a mode for the cache that keeps answers, and how many bytes of the keys
-are those of the configuration itself.
+HEAD = struct.Struct("=QQQQ")
+"""How many digests there are, whether a key has a mode for the cache that keeps answers, whether they are of several
+tenants, and how many bytes of the keys are those of the configuration itself.
 """
 NUMBER = struct.Struct("=Q")
 DIGEST = 32
@@ -36,11 +36,13 @@ class KeyTable:
 
     def __init__(self, data: bytes | memoryview) -> None:
         self.data = memoryview(data).cast("B")
-        count, caches, own = HEAD.unpack_from(self.data)
+        count, caches, several, own = HEAD.unpack_from(self.data)
         self._count: int = count
         self._own: int = own
         self.caches = bool(caches)
         """Whether some key has a mode of its own in which answers are kept."""
+        self.several = bool(several)
+        """Whether they are keys of several tenants."""
         places = HEAD.size + 8 * self._count
         self._digests = places + 16 * self._count
         self._keys = self._digests + DIGEST * self._count
@@ -54,12 +56,15 @@ class KeyTable:
         entries: list[tuple[int, bytes, int, int]] = []
         texts: list[bytes] = []
         at, caches, own = 0, False, 0
+        tenants: set[str] = set()
         for number, key in enumerate(keys):
             if number == len(keys) - issued:
                 own = at
             text = _encode(key)
             texts.append(text)
             caches = caches or key.cache not in (None, "off")
+            if len(tenants) < 2:
+                tenants.add(key.tenant or key.id)
             digests = [bytes.fromhex(digest.removeprefix("sha256:")) for digest in key.digests]
             if key.certificates:
                 digests += map(digest_of_name, key.certificates)
@@ -69,7 +74,9 @@ class KeyTable:
         count = len(entries)
         numbers = [entry[0] for entry in entries]
         places = [place for entry in entries for place in entry[2:]]
-        head = HEAD.pack(count, caches, own if issued else at) + struct.pack(f"={3 * count}Q", *numbers, *places)
+        head = HEAD.pack(count, caches, len(tenants) > 1, own if issued else at) + struct.pack(
+            f"={3 * count}Q", *numbers, *places
+        )
         return cls(b"".join([head, *(entry[1] for entry in entries), *texts]))
 
     def __len__(self) -> int:

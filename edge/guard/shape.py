@@ -28,6 +28,8 @@ SHAPES: dict[str, tuple[tuple[bytes, bytes], ...]] = {
     "count_tokens": ((b"messages", ARRAY), (b"tools", ARRAY), (b"system", TEXT + ARRAY)),
     "responses": ((b"input", TEXT + ARRAY), (b"tools", ARRAY)),
     "embeddings": ((b"input", TEXT + ARRAY),),
+    "compact": ((b"input", TEXT + ARRAY), (b"tools", ARRAY)),
+    "input_tokens": ((b"input", TEXT + ARRAY), (b"tools", ARRAY)),
     "completions": ((b"prompt", TEXT + ARRAY),),
 }
 """By API: fields, and how their values may begin; null is as good as nothing."""

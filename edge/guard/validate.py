@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from hashlib import sha256
 from typing import Any
 
@@ -20,6 +21,8 @@ __all__ = ["Reading", "check_body", "timeout_ms"]
 
 MAX_MODEL = 256
 MAX_TIMEOUT_MS = 86_400_000
+STREAM = re.compile(rb"(?:^|&)stream=true(?:&|$)")
+"""How a stored answer is asked for as the stream that it was."""
 HASHED = 1 << 20
 """Bytes whose SHA-256 takes a millisecond or two."""
 
@@ -70,9 +73,14 @@ def check_body(call: Call, reading: Reading) -> None:
     Raises InvalidJSON, DuplicateKey, MissingParameter, InvalidValue, and InvalidRequest for the client's deadline.
     """
     deadline_ms = timeout_ms(call)
-    while not reading.step():
-        pass
     body, scan = reading.body, reading.scan
+    kept = call.head.route.kept
+    if body or not kept:
+        while not reading.step():
+            pass
+    if kept:
+        call.payload = Payload(body, scan, "", STREAM.search(call.head.query) is not None, False, deadline_ms)
+        return
     check_types(call.head.route.api, call.head.dialect, body, scan)
     if scan.values > call.state.few:
         check_counts(call.state.settings.server, body, scan)

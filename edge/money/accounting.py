@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["Accounts", "estimate"]
 
 NOBODY_COUNTED = Usage()
-READABLE = frozenset({"/chat/completions", "/completions", "/embeddings", "/messages", "/responses"})
+READABLE = frozenset({"/chat/completions", "/completions", "/embeddings", "/messages", "/rerank", "/responses"})
 """Paths of requests whose tokens can be estimated. What else passes through (pictures, speech) is not sold by them."""
-WITHOUT_OUTPUT = "/embeddings"
+WITHOUT_OUTPUT = ("/embeddings", "/rerank")
 KINDS = COUNTS[:-1]
 """The metrics' names of tokens: searches of the web are none."""
 COST = len(KINDS)
@@ -188,7 +188,7 @@ class Accounts:
             return
         ledger = inquiry.ledger
         ledger.usage = tried.usage
-        if inquiry.head.route.counts:
+        if inquiry.head.route.counts or inquiry.head.route.kept:
             return
         found = self._answered(tried, inquiry.head.route.upstream, error, answer)
         if found is None:
@@ -229,7 +229,7 @@ class Accounts:
         elif stream is None and tried.usage is not None:
             return tried.usage, False
         elif stream is None and answer is not None:
-            counts = path in READABLE and path != WITHOUT_OUTPUT
+            counts = path in READABLE and path not in WITHOUT_OUTPUT
             known, written = None, estimate_answer(answer) if counts else -1
         elif cut_off(tried, error):
             known, written = stream.reported() if stream is not None else None, -1

@@ -14,7 +14,7 @@ from edge._fast import COMPILED
 from edge.certificates import SCOPE
 from edge.dialects import openai
 from edge.errors import EdgeError, Headers, MethodNotAllowed, UnsupportedRoute
-from edge.routes import EXISTING
+from edge.routes import ANSWERED, EXISTING
 from edge.server.access import ACCESS, ALIVE, PAGES, READY, SAFE, STATIC
 from edge.server.admin_page import FILES, PAGE, POLICY
 from edge.server.compose import Edge
@@ -72,7 +72,7 @@ def build_pages(front: Front, edge: Edge) -> Application:
     build = "compiled" if COMPILED else "pure"
 
     async def health() -> Response:
-        return json_response(200, {"status": "ok", "version": __version__, "build": build})
+        return json_response(200, {"status": "ok", "version": __version__, "build": build, "routes": ANSWERED})
 
     async def health_ready() -> Response:
         available, configured = edge.health.available()

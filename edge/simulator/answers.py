@@ -22,7 +22,10 @@ APIS: dict[str, tuple[bool, Maker, StreamMaker | None]] = {
     "/v1/chat/completions": (False, openai.chat, openai.chat_stream),
     "/v1/completions": (False, openai.completion, openai.completion_stream),
     "/v1/responses": (False, openai.response, openai.response_stream),
+    "/v1/responses/compact": (False, openai.compaction, None),
+    "/v1/responses/input_tokens": (False, openai.input_tokens, None),
     "/v1/embeddings": (False, openai.embeddings, None),
+    "/v1/rerank": (False, openai.rerank, None),
     "/v1/messages": (True, anthropic.message, anthropic.message_stream),
     "/v1/messages/count_tokens": (True, anthropic.token_count, None),
 }

@@ -88,8 +88,14 @@ class Connection(asyncio.Protocol):
         url, self.url = self.url, b""
         method = self.parser.get_method()
         simulator = self.simulator
+        path, _, query = url.decode("latin-1").partition("?")
+        if simulator.kept.is_about(path):
+            entry = simulator.ledger.open(self.loop.time(), url, self.headers, self.body, True, method.decode())
+            entry.status, told = simulator.kept.answer(method.decode(), path, query, self.headers, self.body)
+            entry.done_at = self.loop.time()
+            self.transport.write(told)
+            return
         if method != b"POST" or url.startswith(b"/script"):
-            path, _, query = url.decode("latin-1").partition("?")
             self.transport.write(simulator.control(method.decode(), path, query, self.headers, self.body))
             return
         body = self.body

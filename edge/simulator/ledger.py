@@ -94,10 +94,12 @@ class Ledger:
         self._entries.append((self.count, at, path, headers, body, status, size))
         self._keep(body)
 
-    def open(self, at: float, path: bytes, headers: RawHeaders, body: bytes, complete: bool) -> Entry:
+    def open(
+        self, at: float, path: bytes, headers: RawHeaders, body: bytes, complete: bool, method: str = "POST"
+    ) -> Entry:
         """A request whose fate is still open."""
         self.count += 1
-        entry = Entry(self.count, at, "POST", path.decode("latin-1"), headers)
+        entry = Entry(self.count, at, method, path.decode("latin-1"), headers)
         entry.body = body
         entry.complete = complete
         self._entries.append(entry)

@@ -9,7 +9,7 @@ from edge.simulator.content import Content, content_for, count_tokens, embedding
 from edge.simulator.plan import Plan
 
 __all__ = ["chat", "chat_stream", "completion", "completion_stream", "embeddings", "error", "models", "response"]
-__all__ += ["response_stream"]
+__all__ += ["compaction", "input_tokens", "rerank", "response_stream"]
 
 CREATED = 1_760_000_000
 ERRORS = {
@@ -256,6 +256,33 @@ def response(body: dict[str, Any], plan: Plan) -> bytes:
     content = _response_content(body, plan)
     status = "incomplete" if content.cut else "completed"
     return dumps(_response_object(body, content, status, [_output_item(content, True)]))
+
+
+def compaction(body: dict[str, Any], plan: Plan) -> bytes:
+    """``types/responses/compacted_response.py``."""
+    content = _response_content(body, plan)
+    made = _response_object(body, content, "completed", [])
+    item = {"type": "compaction", "id": content.id("cmp_"), "encrypted_content": content.id("gAAAA")}
+    kept = {name: made[name] for name in ("created_at", "usage")}
+    return dumps({"id": made["id"], "object": "response.compaction", "output": [item], **kept})
+
+
+def input_tokens(body: dict[str, Any], plan: Plan) -> bytes:
+    """``types/responses/input_token_count_response.py``."""
+    told = count_tokens([body.get("instructions"), body.get("input")])
+    return dumps({"object": "response.input_tokens", "input_tokens": told})
+
+
+def rerank(body: dict[str, Any], plan: Plan) -> bytes:
+    """The form of Jina's, vLLM's and llama.cpp's servers; Cohere's has ``meta.billed_units`` in place of ``usage``."""
+    query, documents = body["query"], body["documents"]
+    texts = [document if isinstance(document, str) else document["text"] for document in documents]
+    scores = [embedding([query, text], 1, False)[0] + 0.5 for text in texts]
+    order = sorted(range(len(texts)), key=lambda index: -scores[index])[: body.get("top_n") or len(texts)]
+    results: list[dict[str, Any]] = [{"index": index, "relevance_score": scores[index]} for index in order]
+    if body.get("return_documents"):
+        results = [{**each, "document": {"text": texts[each["index"]]}} for each in results]
+    return dumps({"model": body["model"], "results": results, "usage": {"total_tokens": count_tokens([query, texts])}})
 
 
 def response_stream(body: dict[str, Any], plan: Plan) -> Events:

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs
 from edge.simulator import anthropic, openai
 from edge.simulator.answers import Answer, make_answer, whole
 from edge.simulator.connection import Connection
+from edge.simulator.kept import Kept
 from edge.simulator.ledger import Ledger, RawHeaders
 from edge.simulator.plan import Plan, PlanError, parse_plan, plan_for
 from edge.simulator.threads import ThreadError, Threads
@@ -59,6 +60,7 @@ class Simulator:
         self.ledger = Ledger()
         self.scripts: list[Script] = []
         self.threads = Threads()
+        self.kept = Kept()
         # (target, body): the answer, and the request it was made for. An answer is a pure function of the two.
         self.known: dict[tuple[bytes, bytes], tuple[Answer, bytes, bytes, RawHeaders]] = {}
 
@@ -71,7 +73,13 @@ class Simulator:
         path = target.decode("latin-1").partition("?")[0]
         if has_thread(target, body):
             return self._threaded(path, headers, body, forced)
-        return make_answer(path, body, self.default, forced)
+        answer = make_answer(path, body, self.default, forced)
+        if path.endswith("/v1/responses") and answer.status == 200:
+            data = json.loads(body)
+            if data.get("store") is not False:
+                made = openai.response(data, forced or plan_for(data["model"], self.default))
+                self.kept.note(headers, json.loads(made), data)
+        return answer
 
     def _threaded(self, path: str, headers: RawHeaders, body: bytes, forced: Plan | None) -> Answer:
         """The answer to a message of a conversation that is kept here."""
@@ -93,7 +101,7 @@ class Simulator:
 
     def remember(self, target: bytes, body: bytes, headers: RawHeaders, answer: Answer) -> None:
         """Keep an answer for the requests that equal this one."""
-        if has_thread(target, body):
+        if has_thread(target, body) or target.endswith(b"/v1/responses"):
             return  # the same request has another answer the next time
         if len(self.known) >= MAX_CACHED:
             self.known.clear()

@@ -40,7 +40,14 @@ def check_openai(path: str, body: dict[str, Any]) -> Refusal | None:
         return "you must provide a model parameter", None, None
     if path == "/v1/chat/completions":
         return _chat(body)
-    required = {"/v1/responses": "input", "/v1/embeddings": "input", "/v1/completions": "prompt"}.get(path)
+    if path == "/v1/rerank" and not (isinstance(body.get("query"), str) and body.get("documents")):
+        return "Missing required parameter: 'query' or 'documents'.", "query", "missing_required_parameter"
+    required = {
+        "/v1/responses": "input",
+        "/v1/responses/input_tokens": "input",
+        "/v1/embeddings": "input",
+        "/v1/completions": "prompt",
+    }.get(path)
     if (
         required is not None
         and body.get(required) in (None, "", [])

@@ -265,7 +265,7 @@ class Attempt(Receiver):
         tried = self._tried
         if status >= 400 and 200 <= tried.status < 300 and not tried.others_left:
             self._outcome.again(tried, status)
-        check_status(tried, self._inquiry.head.route.endpoint, status, body)
+        check_status(tried, self._inquiry.head.route, status, body)
 
     def _answer_with(self, steps: Steps[bytes], status: int, failure: AttemptFailed | None) -> None:
         work = Work(steps)

@@ -37,5 +37,5 @@ cdef class Provider:
     cpdef tuple resting(self, str model, double now)
     cpdef double heed(self, Account account, str model, int status, dict index, double now=*) except? -1
     cdef Account _next_account(self)
-    cdef bytes _target(self, str path, bytes query)
+    cdef bytes _target(self, str path, bytes query, tuple names)
     cdef bytes _fields(self, Inquiry inquiry, Crossing crossing, str span)

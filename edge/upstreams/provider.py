@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from edge import config
 from edge._fast import Member
-from edge.dialects.crossing import Crossing, TranslatedCrossing, asked_by, can_cross
+from edge.dialects.crossing import Crossing, KeptCrossing, TranslatedCrossing, asked_by, can_cross
 from edge.dialects.models import Model, configured_model
 from edge.errors import Headers, ProviderError, UpstreamOverloaded, UpstreamRateLimited
 from edge.inquiry import Inquiry
@@ -33,9 +33,10 @@ UNSAID_S = 1.0
 """A key that met a 429 which says nothing of a wait is avoided for so long."""
 EARLY_S = 0.01
 """So much before its time a key may be asked again: who comes when it was told comes by a clock of its own."""
+METHODS = {"GET": b"GET", "HEAD": b"GET", "DELETE": b"DELETE"}
+"""How a provider is asked, where it is not by POST: who wants the head alone gets it from us."""
 PRESENT = -1.0
 """In place of a reading of the clock: the one at hand."""
-FORWARDED_QUERY = ("beta",)
 
 
 class Account:
@@ -149,6 +150,8 @@ class Provider:
         Raises InvalidRequest.
         """
         route = inquiry.head.route
+        if route.kept:
+            return KeptCrossing(inquiry, model, facts)
         api = asked_by(route, self.dialect, facts, inquiry.payload)
         if api == route.api:
             return Crossing(inquiry, model, facts)
@@ -229,21 +232,22 @@ class Provider:
         """The inquiry's request as this provider is to see it, with the credentials of `account`; `once` as in
         `UpstreamRequest`, `span` the attempt's where the inquiry is in a trace. Raises HeaderTooLarge.
         """
-        path = crossing.path
-        query = b"" if crossing.translates else inquiry.head.query
+        path, head = crossing.path, inquiry.head
+        query = b"" if crossing.translates else head.query
         target = self._targets.get(path) if not query else None
         if target is None:
-            target = self._target(path, query)
+            target = self._target(path, query, head.route.query)
             if not query:
                 self._targets.keep(path, target)  # paths come from clients, where they pass through
-        return UpstreamRequest(b"POST", target, self._fields(inquiry, crossing, span), crossing.body, once, account.own)
+        fields = self._fields(inquiry, crossing, span)
+        return UpstreamRequest(METHODS.get(head.method, b"POST"), target, fields, crossing.body, once, account.own)
 
     def models_request(self) -> UpstreamRequest:
         """What asks for the provider's own list of models."""
         headers = [*self._betas]
         if self._versioned:
             headers.append((b"anthropic-version", DEFAULT_VERSION.encode()))
-        target = self._target("/models", b"")
+        target = self._target("/models", b"", ())
         if self.dialect == "anthropic":
             target += (b"&" if b"?" in target else b"?") + b"limit=1000"
         return UpstreamRequest(b"GET", target, self._next_account().own + lines_of(headers), b"")
@@ -251,7 +255,7 @@ class Provider:
     def watch_request(self, path: str) -> UpstreamRequest:
         """What shows whether the provider is there."""
         headers = [(b"anthropic-version", DEFAULT_VERSION.encode())] if self._versioned else []
-        return UpstreamRequest(b"GET", self._target(path, b""), self._next_account().own + lines_of(headers), b"")
+        return UpstreamRequest(b"GET", self._target(path, b"", ()), self._next_account().own + lines_of(headers), b"")
 
     def _next_account(self) -> Account:
         """Whose turn it is."""
@@ -260,10 +264,11 @@ class Provider:
         self._turn = turn + 1 if turn + 1 < len(accounts) else 0
         return accounts[turn]
 
-    def _target(self, path: str, query: bytes) -> bytes:
+    def _target(self, path: str, query: bytes, names: tuple[str, ...]) -> bytes:
+        """`names` are those of the query's parameters that go on."""
         parts = [self._query] if self._query else []
         if query:
-            kept = [pair for pair in parse_qsl(query.decode("latin-1"), True) if pair[0] in FORWARDED_QUERY]
+            kept = [pair for pair in parse_qsl(query.decode("latin-1"), True) if pair[0] in names]
             if kept:
                 parts.append(urlencode(kept))
         target = self._path + path

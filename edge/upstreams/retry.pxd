@@ -5,7 +5,7 @@ from edge.inquiry cimport Inquiry
 from edge.upstreams.tried cimport Tried
 
 cpdef bint is_for_nobody(Tried tried, int status) except -1
-cpdef check_status(Tried tried, str endpoint, int status, bytes body)
+cpdef check_status(Tried tried, object route, int status, bytes body)
 cpdef object failure_of(int status, bytes body)
 cpdef bint may_follow(Tried tried, bint taken=*) except -1
 cpdef bint may_go_on(Inquiry inquiry, Tried tried, object error, bint over) except -1

@@ -34,7 +34,7 @@ from edge.errors import (
 from edge.hooks import FailedAttempt
 from edge.inquiry import Inquiry
 from edge.ledger import kind_of_status
-from edge.routes import OTHER
+from edge.routes import OTHER, Route
 from edge.upstreams.provider import resting
 from edge.upstreams.refusal import is_unknown_path, read, words_of
 from edge.upstreams.router import Upstream
@@ -70,6 +70,8 @@ RETRYABLE = frozenset([status for status, rule in RULES.items() if rule.again])
 NOT_TAKEN = frozenset([status for status, rule in RULES.items() if not rule.taken])
 LENGTH, POLICY = 1, 2
 """What a refusal may be for that another upstream need not make: bits of ``Tried.turns``."""
+NOT_THERE = frozenset({404, 405, 501})
+"""Statuses of who does not know what was asked for by its id, or knows no such things."""
 TOO_MANY = frozenset({429, 503, 529})
 """Statuses by which a provider says that it has more requests under way than it can serve."""
 NO_SUCH_PATH = "The provider does not know the path that this route stands for: its 'base_url' may be wrong."
@@ -109,7 +111,7 @@ def is_for_nobody(tried: Tried, status: int) -> bool:
     return 300 <= status < 400 or status in CREDENTIALS or follows
 
 
-def check_status(tried: Tried, endpoint: str, status: int, body: bytes) -> None:
+def check_status(tried: Tried, route: Route, status: int, body: bytes) -> None:
     """Raises for an answer that is not for the client: UpstreamCredentials, UpstreamBadResponse, and, while there are
     other upstreams, AttemptFailed.
     """
@@ -127,13 +129,13 @@ def check_status(tried: Tried, endpoint: str, status: int, body: bytes) -> None:
         raise noted(UpstreamBadResponse("The provider answered with a redirect, which is never followed."), body)
     if not 200 <= status < 600:
         raise UpstreamBadResponse("The provider's answer has a status that does not exist.")
-    if status in (404, 405) and endpoint != OTHER and is_unknown_path(status, body):
+    if status in (404, 405) and not (route.endpoint == OTHER or route.kept) and is_unknown_path(status, body):
         error = UpstreamBadResponse(NO_SUCH_PATH, headers=[(b"x-should-retry", b"false")])
         error.refused = error.absent = True
         raise noted(error, body)
     if tried.quiet:
         raise AttemptFailed(status, body)  # what another one is asked meanwhile may have a better answer
-    if tried.others_left and tried.names and is_unknown_thing(status, body):
+    if tried.others_left and tried.names and (status in NOT_THERE if route.kept else is_unknown_thing(status, body)):
         raise AttemptFailed(status, body)
     if tried.others_left and status in RETRYABLE and may_follow(tried, status not in NOT_TAKEN):
         raise AttemptFailed(status, body)
@@ -285,7 +287,7 @@ def is_kept(inquiry: Inquiry) -> bool:
     what passes through to paths that are not known here may be a job.
     """
     route, payload = inquiry.head.route, inquiry.payload
-    if route.endpoint == OTHER or payload.says(b"store", b"true"):
+    if route.endpoint == OTHER or (route.kept and inquiry.head.method == "POST") or payload.says(b"store", b"true"):
         return True
     return route.api == "responses" and (not payload.says(b"store", b"false") or payload.says(b"background", b"true"))
 

@@ -25,7 +25,7 @@ PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F))
 
 
 class Upstream:
-    """A provider and the model to ask it for.
+    """A provider and the model to ask it for, "" for what has no model.
 
     ``names`` is what a key's patterns may match: ``provider/model`` and the bare model; ``lines`` tell the client who
     answered; ``price`` is what its answers cost, None where that is not known. ``continues`` is how it is asked to
@@ -48,12 +48,10 @@ class Upstream:
         self.continues = "" if self.facts.continue_text == "never" else self.facts.continue_text
         self.price = provider.price(model) if price is None else provider.own_price(price, model)
         self.names = (f"{provider.name}/{model}", model)
-        self.lines = lines_of(
-            [
-                (b"x-edge-provider", provider.name.encode("ascii")),
-                (b"x-edge-model", quote(model, safe=PRINTABLE).encode("ascii")),
-            ]
-        )
+        told = [(b"x-edge-provider", provider.name.encode("ascii"))]
+        if model:
+            told.append((b"x-edge-model", quote(model, safe=PRINTABLE).encode("ascii")))
+        self.lines = lines_of(told)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,22 +69,30 @@ class Signs:
     ``forms``.
     """
 
-    def __init__(self, api: str) -> None:
+    def __init__(self, api: str, otherwise: int = FREE) -> None:
+        """`otherwise` is what a request is that has none of these."""
         self.fields = FIELDS.get(api, ())
         words = WORDS[api]
         self.words = Words([word for word, _ in words])
         self.forms = tuple([form for _, form in words])
-        self.otherwise = MAKES if api == "responses" else FREE
+        self.otherwise = otherwise
 
 
-SIGNS = {api: Signs(api) for api in WORDS}
+SIGNS = {
+    "responses": Signs("responses", MAKES),
+    "compact": Signs("responses", MAKES),
+    "input_tokens": Signs("responses"),
+    "chat": Signs("chat"),
+    "messages": Signs("messages"),
+}
+"""By ``Route.api``."""
 
 
 def tie_of(inquiry: Inquiry) -> int:
     """Whether a request makes (MAKES) or names (NAMES) what an account keeps."""
     signs = SIGNS.get(inquiry.head.route.api)
     if signs is None:
-        return FREE
+        return FREE if not inquiry.head.route.kept else NAMES if inquiry.head.argument else MAKES
     payload, tie, at = inquiry.payload, signs.otherwise, 0
     body = payload.body
     for field in signs.fields:

@@ -132,3 +132,41 @@ def test_they_cost_what_goes_in(edge):
     got = ask(edge, spelled('"what does it cost?"', None))
     assert got.headers["x-edge-cost-usd"] == "0.00000002"  # one token at $0.02 a million
     assert "x-edge-estimated" not in got.headers
+
+
+RERANKED = {
+    "jina": b'{"model":"rerank-1","results":[{"index":1,"relevance_score":0.90}],"usage":{"total_tokens":12}}',
+    "cohere": b'{"id":"x","results":[{"index":0,"relevance_score":1e-1}],"meta":{"billed_units":{"input_tokens":12}}}',
+    "searches": b'{"id":"x","results":[{"index":0,"relevance_score":1}],"meta":{"billed_units":{"search_units":1}}}',
+    "bare": b'[{"index":0,"score":0.5}]',
+}
+
+
+@pytest.mark.parametrize("vendor_of", RERANKED)
+def test_rerankings_pass_as_they_are_are_counted_and_kept(vendor_of, front, tmp_path):
+    told = RERANKED[vendor_of]
+    with Canned(lambda seen, _: answer(told)) as canned:
+        prices = {"rerank-*": {"input": 1.0, "output": 0.0}}
+        config = {
+            "providers": {
+                "vendor": {
+                    "dialect": "openai",
+                    "base_url": f"{canned.url}/v1",
+                    "models": ["rerank-*"],
+                    "prices": prices,
+                }
+            },
+            "cache": {"mode": "deterministic"},
+        }
+        made = Edge(tmp_path, config, front=front)
+        with running(made):
+            body = b'{"model":"rerank-1", "query":"what?","documents":["a", {"text":"b"}],"top_n": 1}'
+            headers = {"content-type": "application/json"}
+            got = [httpx2.post(f"{made.url}/v1/rerank", content=body, headers=headers) for _ in range(2)]
+    assert [each.content for each in got] == [told, told]
+    assert canned.seen[0].body == body
+    assert canned.seen[0].target == "/v1/rerank"
+    kept = vendor_of != "bare"
+    assert [each.headers["x-edge-cache"] for each in got] == ["miss", "memory" if kept else "miss"]
+    if vendor_of in ("jina", "cohere"):
+        assert float(got[0].headers["x-edge-cost-usd"]) == pytest.approx(12e-6)

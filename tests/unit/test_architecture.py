@@ -39,7 +39,7 @@ LAYERS = [
     {"edge.dispatch"},
     {"edge.own_answers", "edge.paced"},
     {"edge.record", "edge.replies", "edge.state"},
-    {"edge.grant"},
+    {"edge.grant", "edge.keeping"},
     {"edge.guard", "edge.cache", "edge.upstreams", "edge.money"},
     {"edge.dialects", "edge.money.pricing", "edge.money.usage_table", "edge.redis"},
     {"edge.redis.link", "edge.redis.node"},
