@@ -41,7 +41,7 @@ __all__ = ["EdgeApplication", "create_app"]
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
-ALL_METHODS = ((b"allow", b"GET, HEAD, POST, OPTIONS"), (b"content-length", b"0"))
+ALL_METHODS = ((b"allow", b"GET, HEAD, POST, DELETE, OPTIONS"), (b"content-length", b"0"))
 DRAINED = 65536
 """A refused request's unread body is read off up to this many bytes, to keep the connection; for a larger one the
 connection is closed."""

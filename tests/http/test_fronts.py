@@ -74,7 +74,7 @@ REQUESTS = {
     "a query": post("/v1/messages?beta=true&x=y", CLAUDE),
     "an absolute target": post("http://localhost/v1/chat/completions", BODY),
     "models": b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\n\r\n",
-    "unknown route": post("/v1/files", BODY),
+    "unknown route": post("/v1/uploads", BODY),
     "wrong method": b"GET /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n\r\n",
     "no JSON": post("/v1/chat/completions", b'{"model":'),
     "no model": post("/v1/chat/completions", b"{}"),

@@ -168,7 +168,7 @@ class TestFraming:
         client.send(b"GET /health HTTP/1.0\r\n\r\n")
         assert client.head()[0] == 200
 
-    @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/files", "/health"])
+    @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/uploads", "/health"])
     def test_http_1_0_keeps_a_connection_that_asks_for_it(self, client, path):
         method, body = (b"GET", b"") if path == "/health" else (b"POST", BODY % b"again")
         head = f" {path} HTTP/1.0\r\nhost: localhost\r\nConnection: Keep-Alive\r\n{JSON}\r\ncontent-length: {len(body)}\r\n\r\n"

@@ -138,7 +138,7 @@ class TestKeys:
 
     @pytest.mark.parametrize(
         "path",
-        ["/v1/chat/completions", "/v1/models", "/v1/files", "/v1/nope", "/metrics", "/admin/api/x", "//",
+        ["/v1/chat/completions", "/v1/models", "/v1/uploads", "/v1/nope", "/metrics", "/admin/api/x", "//",
          "/v1/chat/completions/", "/V1/chat/completions", "/v1/chat%2fcompletions", "/v1;x/chat/completions", "/healthz/",
          "/health/", "/health/../metrics", "/%68ealth", "/openai", "/anthropic/v1/messages", "/metrics/"],
     )  # fmt: skip
@@ -304,9 +304,9 @@ class TestBodies:
 class TestRoutes:
     @pytest.mark.parametrize(
         "path",
-        ["/v1/files", "/v1/batches", "/v1/realtime/sessions", "/v1/messages/batches", "/v1/audio/transcriptions",
+        ["/v1/uploads/x", "/v1/responses/a/b/c", "/v1/realtime/sessions", "/v1/audio/transcriptions",
          "/v1/images/edits", "/v1/uploads", "/V1/chat/completions", "/v1/v1/messages", "/anthropic",
-         "/anthropic/v1/files", "/anthropic/v1/complete"],
+         "/anthropic/v1/uploads", "/anthropic/v1/complete"],
     )  # fmt: skip
     def test_what_cannot_be_routed_by_model_is_404_and_names_what_exists(self, edge, path):
         got = httpx2.post(edge.url + path, json={"model": "gpt-4o"})
@@ -328,7 +328,7 @@ class TestRoutes:
     @pytest.mark.parametrize(
         ("path", "allowed"),
         [
-            ("*", "GET, HEAD, POST, OPTIONS"),
+            ("*", "GET, HEAD, POST, DELETE, OPTIONS"),
             ("/v1/chat/completions", "POST, OPTIONS"),
             ("/anthropic/v1/messages", "POST, OPTIONS"),
             ("/v1/models", "GET, HEAD, OPTIONS"),
@@ -347,7 +347,7 @@ class TestRoutes:
                 assert client.body(headers) == b""
 
     def test_options_of_what_does_not_exist_and_an_asterisk_for_another_method(self, edge):
-        assert httpx2.request("OPTIONS", f"{edge.url}/v1/files").status_code == 404
+        assert httpx2.request("OPTIONS", f"{edge.url}/v1/uploads").status_code == 404
         for method in ("GET", "POST"):
             with Client(edge.port) as client:
                 client.send(f"{method} * HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n".encode())
@@ -372,7 +372,7 @@ class TestRoutes:
             assert not [name for name in headers if name.startswith("access-control")]
 
     def test_errors_speak_anthropics_dialect_where_its_clients_ask(self, edge):
-        for path, headers in (("/anthropic/v1/files", {}), ("/v1/files", {"anthropic-version": "2023-06-01"})):
+        for path, headers in (("/anthropic/v1/uploads", {}), ("/v1/uploads", {"anthropic-version": "2023-06-01"})):
             got = httpx2.post(edge.url + path, json={}, headers=headers)
             assert got.json()["type"] == "error"
             assert got.json()["error"]["type"] == "not_found_error"

@@ -221,7 +221,7 @@ def test_asking_changes_nothing():
 
 def test_only_what_is_posted_and_not_too_large_is_explained():
     state = build_state(SETTINGS)
-    for path in ("/v1/models", "/metrics", "/v1/nope/..", "/v1/files"):
+    for path in ("/v1/models", "/metrics", "/v1/nope/..", "/v1/uploads"):
         with pytest.raises(UnsupportedRoute):
             explain(state, ANYONE, path, b"{}")
     with pytest.raises(RequestTooLarge):

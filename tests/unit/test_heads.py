@@ -39,7 +39,7 @@ LEARNED = {
     "no body": head_of("host: a", "content-length: 0"),
     "no size": head_of("host: a"),
     "a query": post(start="POST /v1/chat/completions?a=b HTTP/1.1"),
-    "an unknown route": post(start="POST /v1/files HTTP/1.1"),
+    "an unknown route": post(start="POST /v1/uploads HTTP/1.1"),
     "the size's name in the body": post(b"\r\n\r\ncontent-length: 5\r\n\r\n"),
     "a list in one line": post(BODY, "x-a: b, c"),
     "a field given twice": post(BODY, "x-a: b", "x-a: c"),

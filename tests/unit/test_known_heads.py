@@ -73,7 +73,7 @@ STARTS = [CHAT] * 4 + [
     "POST /v1/messages HTTP/1.1",
     "POST /anthropic/v1/chat/completions?a HTTP/1.1",
     "POST http://localhost/v1/embeddings?b HTTP/1.1",
-    "POST /v1/files HTTP/1.1",
+    "POST /v1/uploads HTTP/1.1",
     "POST /v1/chat/completions HTTP/1.0",
     "PUT /v1/chat/completions HTTP/1.1",
     "GET /nothing HTTP/1.1",
@@ -180,7 +180,7 @@ def test_a_connection_that_knows_heads_does_as_one_that_reads_them(alike, script
 
 REFUSED = {
     "401": post(BODY, "x-api-key: lea_a_no"),
-    "404": post(BODY, f"x-api-key: {TOKEN}", start="POST /v1/files HTTP/1.1"),
+    "404": post(BODY, f"x-api-key: {TOKEN}", start="POST /v1/uploads HTTP/1.1"),
     "403 of a model": post(b'{"model":"none","messages":[]}', f"x-api-key: {TOKEN}"),
     "400": post(b"{", f"x-api-key: {TOKEN}"),
     "413": post(b"x" * 1025, f"x-api-key: {TOKEN}"),

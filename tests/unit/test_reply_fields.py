@@ -35,8 +35,8 @@ def worker(upstream):
 TWICE = {
     "an answer": post(BODY, "cache-control: no-store"),
     "a hit": post(),
-    "no such route": post(start="POST /v1/files HTTP/1.1"),
-    "no such route, for Anthropic's clients": post(start="POST /anthropic/v1/files HTTP/1.1"),
+    "no such route": post(start="POST /v1/uploads HTTP/1.1"),
+    "no such route, for Anthropic's clients": post(start="POST /anthropic/v1/uploads HTTP/1.1"),
     "no such method": post(start="POST /v1/models HTTP/1.1"),
     "no JSON": post(b"{"),
     "no model": post(b"{}"),
@@ -84,7 +84,7 @@ def test_lines_are_the_fields_that_they_were_made_of():
 
 def test_what_answers_all_who_make_an_error_is_prepared_once(worker):
     lane = worker.connect()
-    for path in ("/v1/files", "/anthropic/v1/files"):
+    for path in ("/v1/uploads", "/anthropic/v1/uploads"):
         lane.data_received(post(start=f"POST {path} HTTP/1.1"))
         lane.data_received(post(start=f"POST {path} HTTP/1.1"))
     worker.wait_for(lane, 4)
