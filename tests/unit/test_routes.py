@@ -71,7 +71,7 @@ def test_a_model_of_the_other_dialect_is_reached_by_translation():
     assert found(router, "claude-x") == ("anthropic", "claude-x")
 
 
-@pytest.mark.parametrize("path", [b"/v1/responses", b"/v1/embeddings", b"/v1/completions"])
+@pytest.mark.parametrize("path", [b"/v1/responses/compact", b"/v1/rerank", b"/v1/embeddings", b"/v1/completions"])
 def test_a_model_of_the_other_dialect_is_a_400_where_nothing_is_translated(path):
     with pytest.raises(UnsupportedRoute) as caught:
         state(**BOTH).router.resolve("claude-x", match(path).route)
