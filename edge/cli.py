@@ -20,6 +20,8 @@ import msgspec
 from edge import __version__
 from edge._fast import COMPILED
 from edge.cli_keys import key
+from edge.cli_logs import logs
+from edge.cli_prices import prices
 from edge.cli_running import cache, health, usage
 from edge.config import Cache, Config, Provider
 from edge.config.file import ConfigError, Reading, read, resolve
@@ -41,7 +43,7 @@ def main() -> None:
     open_standard_streams()
 
 
-for each in (migrate, key, health, usage, cache):
+for each in (migrate, key, health, usage, logs, prices, cache):
     main.add_command(each)
 
 ANNOUNCED = "[edge demo: a simulator answers, no model]"

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import click
+import msgspec
 
 from edge.usage_lines import lines
 
-__all__ = ["cache", "health", "usage"]
+__all__ = ["cache", "events", "health", "key_option", "url_option", "usage"]
+
+QUIET_S = 30.0
+"""The edge says something every ten seconds; one that does not is gone."""
 
 url_option = click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="Where the edge serves.")
 key_option = click.option(
@@ -95,3 +100,37 @@ def said(method: str, url: str, token: str | None) -> Any:
     if answer.status_code != 200:
         raise click.ClickException(found.get("error", {}).get("message", f"status {answer.status_code}"))
     return found
+
+
+def events(url: str, token: str | None) -> Iterator[tuple[str, bytes]]:
+    """The name and the data of each event, until there are no more; a comment is told as ("", b"").
+
+    Raises ClickException.
+    """
+    import httpx2
+
+    headers = {"accept": "text/event-stream"} | ({"x-api-key": token} if token else {})
+    name = "message"
+    try:
+        with httpx2.stream("GET", url, headers=headers, timeout=httpx2.Timeout(10, read=QUIET_S)) as answer:
+            if answer.status_code != 200:
+                raise click.ClickException(refusal(answer.status_code, answer.read()))
+            for line in answer.iter_lines():
+                if line.startswith("event: "):
+                    name = line.removeprefix("event: ")
+                elif line.startswith("data: "):
+                    yield name, line.removeprefix("data: ").encode()
+                elif line.startswith(":"):
+                    yield "", b""
+                elif not line:
+                    name = "message"
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise click.ClickException(f"no edge tells at {url.partition('?')[0]}: {type(error).__name__}") from None
+
+
+def refusal(status: int, body: bytes) -> str:
+    try:
+        said: str = msgspec.json.decode(body, type=dict[str, dict[str, object]])["error"]["message"]  # type: ignore[assignment]
+    except (msgspec.MsgspecError, KeyError):
+        return f"status {status}"
+    return said

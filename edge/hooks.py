@@ -188,6 +188,21 @@ def total(one: int, other: int) -> int:
     return max(one, other) if one < 0 or other < 0 else min(one + other, MAX_COUNT)
 
 
+class Attempted(Struct, frozen=True, gc=False, omit_defaults=True):
+    """One attempt at a finished request, at ``upstream``, "provider/model". Times are in milliseconds, ``after_ms``
+    from the end of the request's headers. ``outcome`` is ok, failed, or given_up: another's answer was taken, or the
+    client left. ``status`` is that of its answer, 0 where none came; ``error`` and ``kind`` are those of a failure.
+    """
+
+    upstream: str
+    outcome: str
+    after_ms: float
+    took_ms: float
+    status: int = 0
+    error: str = ""
+    kind: str = ""
+
+
 class RequestRecord:
     """One finished request. Times in seconds. Nobody changes it.
 
@@ -208,6 +223,7 @@ class RequestRecord:
     counts; ``hedge`` what became of a second attempt beside another, ``rescued`` whether a stream
     that broke off was continued, ``route`` how the upstreams stood when the first was picked, as JSON, b"" but for the
     few of which that is told (`edge.ledger.Ledger`); ``trace_id`` is that of the trace that it is in, "" for none.
+    ``tried`` are the attempts where there were several, or one failed.
     """
 
     def __init__(
@@ -247,6 +263,7 @@ class RequestRecord:
         rescued: bool = False,
         route: bytes = b"",
         trace_id: str = "",
+        tried: tuple[Attempted, ...] = (),
     ) -> None:
         self.request_id = request_id
         self.endpoint = endpoint
@@ -283,6 +300,7 @@ class RequestRecord:
         self.rescued = rescued
         self.route = route
         self.trace_id = trace_id
+        self.tried = tried
 
     def kind(self) -> tuple[object, ...]:
         """What it has in common with others, for which the same is to be counted and logged but for the numbers."""

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from edge.call import Call
-from edge.hooks import NO_WARNINGS, RequestRecord
+from edge.hooks import NO_WARNINGS, Attempted, RequestRecord
 from edge.ledger import Ledger
 
+if TYPE_CHECKING:
+    from edge.upstreams.tried import Tried
+
 __all__ = ["record_of"]
+
+MOST_TRIED = 16
+"""Attempts that are told of, so that a line stays short."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -60,8 +67,27 @@ def record_of(call: Call) -> RequestRecord:
     record.hedge = ledger.hedge
     record.rescued = ledger.rescued
     record.trace_id = call.trace.trace_id if call.trace is not None else ""
+    record.tried = _tried(call) if kind or ledger.attempts > 1 else ()
     record.route = _route(ledger) if ledger.decision is not None else b""
     return record
+
+
+def _tried(call: Call) -> tuple[Attempted, ...]:
+    return tuple([_attempted(tried, call.received_at) for tried in call.ledger.tries[:MOST_TRIED]])
+
+
+def _attempted(tried: Tried, at: float) -> Attempted:
+    outcome = "failed" if tried.kind else "ok" if tried.health == "ok" else "given_up"
+    after_s, took_s = tried.begun - at, max(tried.ended - tried.begun, 0.0)
+    return Attempted(
+        tried.upstream.names[0],
+        outcome,
+        round(after_s * 1000, 2),
+        round(took_s * 1000, 2),
+        tried.status,
+        tried.code,
+        tried.kind,
+    )
 
 
 def _route(ledger: Ledger) -> bytes:

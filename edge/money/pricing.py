@@ -1,7 +1,7 @@
 """What answers cost, and how much a model takes in: by a snapshot committed as data, with its date, or by the prices of
 the configuration.
 
-``data/prices.json`` is generated from genai-prices by ``tools/generate_prices.py``; `edge.money.price_rules` has what
+``data/prices.json`` is generated from genai-prices by ``edge prices update``; `edge.money.price_rules` has what
 vendors multiply these prices by. Costs are whole numbers of 1e-12 USD, which add up without rounding.
 """
 

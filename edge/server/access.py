@@ -28,6 +28,7 @@ ACCESS: dict[str, tuple[tuple[str, ...], Who]] = {
     "/admin/api/upstreams/order": (("POST",), "admin"),
     "/admin/api/state": (READS, "admin"),
     "/admin/api/live": (("GET",), "admin"),
+    "/admin/api/logs": (("GET",), "admin"),
     "/admin/api/openapi.json": (READS, "admin"),
 }
 """By path: the methods, and who may use them. An admin has a key with ``admin: true``; without keys, it is who asks

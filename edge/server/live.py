@@ -27,13 +27,13 @@ TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "saved": ("edge_saved_cost_usd_total", ("model", "tenant", "tier")),
     "errors": ("edge_errors_total", ("error_type",)),
     "limits": ("edge_limit_decisions_total", ("limit", "decision")),
-    "unpriced": ("edge_unpriced_requests_total", ("provider",)),
     "cache": ("edge_cache_requests_total", ("tier", "result")),
     "joined": ("edge_cache_joined_total", ()),
     "entries": ("edge_cache_entries", ("tier",)),
     "cache_bytes": ("edge_cache_size_bytes", ("tier",)),
     "circuits": ("edge_circuit_state", ("provider", "model", "state")),
     "workers": ("edge_workers", ("state",)),
+    "reloaded": ("edge_config_last_reload_successful", ()),
     "in_flight": ("edge_requests_in_flight", ()),
     "connections": ("edge_connections", ()),
 }
@@ -75,13 +75,16 @@ class Figures(msgspec.Struct):
 
 
 class State(msgspec.Struct):
-    """``GET /admin/api/state``. ``upstreams`` are as this worker sees them, ``requests_done`` those of all."""
+    """``GET /admin/api/state``. ``upstreams`` are as this worker sees them, ``requests_done`` those of all, and
+    ``unpriced`` how many answers of an upstream ("provider/model") had no price, as the workers that run have seen.
+    """
 
     version: str
     build: str
     figures: Figures
     upstreams: list[UpstreamHealth]
     configuration: Changes
+    unpriced: dict[str, int]
     requests_done: list[Finished]
 
 
@@ -110,8 +113,8 @@ class Live:
                 self._made_at = now
         edge = self._edge
         build = "compiled" if COMPILED else "pure"
-        done = edge.recent.look()
-        return State(__version__, build, self._figures, edge.health.upstreams(), self._front.changes, done)
+        done, unpriced = edge.recent.look(), edge.recent.unpriced()
+        return State(__version__, build, self._figures, edge.health.upstreams(), self._front.changes, unpriced, done)
 
     async def events(self) -> AsyncIterator[bytes]:
         """The picture again and again, as server-sent events, until the edge ends."""

@@ -21,10 +21,12 @@ from edge.server.compose import Edge
 from edge.server.explaining import what_if_sent
 from edge.server.levels import Levels
 from edge.server.live import Changes, Live, State
+from edge.server.tail import tail, wanted
 from edge.server.told import Told
 from edge.server.usage import Usage, usage_of
 from edge.telemetry.exposition import OPEN, OPEN_TYPE, TEXT_TYPE
 from edge.telemetry.metrics import Savings
+from edge.telemetry.recent import Finished
 from edge.upstreams.health import UpstreamHealth, UpstreamOrder
 
 __all__ = ["build_pages", "safely"]
@@ -122,16 +124,27 @@ def build_pages(front: Front, edge: Edge) -> Application:
     async def state() -> Response:
         return json_response(200, await live.state())
 
-    async def events(request: Request) -> Response:
+    def streamed(request: Request, events: AsyncIterator[bytes]) -> Response:
+        """Events, for as long as who has asked for them is there, and an admin."""
         sent = [(name.lower(), value) for name, value in request.headers]
 
         async def told() -> AsyncIterator[bytes]:
-            async for event in live.events():
+            async for event in events:
                 if await request.is_disconnected() or not front.administers(sent, request.scope.get(SCOPE, ())):
                     return
                 yield event
 
         return Response(200, content=StreamedContent(b"text/event-stream", told))
+
+    async def events(request: Request) -> Response:
+        return streamed(request, live.events())
+
+    async def logs(request: Request) -> Response:
+        try:
+            by = wanted(request.url.query)
+        except EdgeError as error:
+            return refusal(error)
+        return streamed(request, tail(edge.recent, front, by))
 
     described = b""
 
@@ -161,6 +174,7 @@ def build_pages(front: Front, edge: Edge) -> Application:
         Told(explained, "What would become of the request that is sent: nothing is sent on.", dict),
         Told(state, "What the page shows: figures of all workers, upstreams, the latest requests.", State),
         Told(events, "The same each second, as server-sent events.", str, "text/event-stream"),
+        Told(logs, "Requests of all workers as they end, as server-sent events.", Finished, "text/event-stream"),
     )
     pages: dict[str, Callable[..., Awaitable[Response]]] = {
         **dict.fromkeys(ALIVE, health),
@@ -177,6 +191,7 @@ def build_pages(front: Front, edge: Edge) -> Application:
         "/admin/api/upstreams/order": order,
         "/admin/api/state": state,
         "/admin/api/live": events,
+        "/admin/api/logs": logs,
         "/admin/api/openapi.json": openapi,
     }
     assert pages.keys() == ACCESS.keys()  # noqa: S101 - what is not told at the start is not there

@@ -21,10 +21,3 @@ cdef class RequestLine(Recorder):
 
     cpdef done(self, RequestRecord record)
     cpdef write(self, RequestRecord record, CompiledLines lines)
-
-
-cdef class PrettyLine(Recorder):
-    cdef RequestLine _line
-    cdef object _say
-
-    cpdef done(self, RequestRecord record)

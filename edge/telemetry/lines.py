@@ -7,28 +7,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from time import time
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
-from edge._fast import Lines, usd
+from edge._fast import Lines
 from edge.hooks import Recorder, RequestRecord
 from edge.telemetry.writer import LineWriter
 
-__all__ = ["MAX_LINE", "PrettyLine", "RequestLine", "shortened"]
+__all__ = ["MAX_LINE", "RequestLine", "shortened"]
 
 MAX_LINE = 8192
 MAX_NAME = 128
 
 _encode = msgspec.json.Encoder().encode
-
-
-class Log(Protocol):
-    """What is asked of a structlog logger."""
-
-    def info(self, event: str, **fields: Any) -> object: ...
-
-    def warning(self, event: str, **fields: Any) -> object: ...
 
 
 class Clock:
@@ -98,6 +90,16 @@ class RequestLine(Recorder):
         lines.hundredths(record.duration_s * 1000)
         lines.add(b',"overhead_ms":')
         lines.hundredths(record.overhead_s * 1000)
+        if record.upstream_s > 0.0:
+            lines.add(b',"upstream_ms":')
+            lines.hundredths(record.upstream_s * 1000)
+        if record.time_to_first_content_s > 0.0:
+            lines.add(b',"first_content_ms":')
+            lines.hundredths(record.time_to_first_content_s * 1000)
+        lines.add(b',"request_bytes":')
+        lines.whole(record.request_bytes)
+        lines.add(b',"response_bytes":')
+        lines.whole(record.response_bytes)
         lines.add(self._key)
         if record.peer:
             lines.add(b',"peer":"')
@@ -122,6 +124,9 @@ class RequestLine(Recorder):
             lines.add(b',"pii":"')
             lines.text(record.pii)
             lines.add(b'"')
+        if record.tried:
+            lines.add(b',"tried":')
+            lines.add(_encode(record.tried))
         if record.route:
             lines.add(b',"route":')
             lines.add(record.route)
@@ -130,23 +135,6 @@ class RequestLine(Recorder):
         lines.add(b'Z"}')
         if lines.unended() > MAX_LINE:
             lines.add(shortened(lines.back()))
-
-
-class PrettyLine(Recorder):
-    """The same for people."""
-
-    def __init__(self, record: RequestRecord, level: str, log: Log, writer: LineWriter) -> None:
-        self._line = RequestLine(record, level, writer)
-        self._say = log.warning if level == "warning" else log.info
-
-    def done(self, record: RequestRecord) -> None:
-        lines = Lines()
-        self._line.write(record, lines)
-        fields = msgspec.json.decode(lines.back(), type=dict[str, Any])
-        del fields["timestamp"], fields["level"]
-        if record.cost >= 0:
-            fields["cost_usd"] = usd(record.cost).decode()  # without an exponent
-        self._say(fields.pop("event"), **fields)
 
 
 def fields_of(values: Mapping[str, object]) -> bytes:

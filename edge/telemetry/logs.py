@@ -3,8 +3,8 @@
 Nothing that serves or supervises waits for a log: what its queue cannot take is dropped and counted. Fields of a
 request come from an allow-list, so no header, body, prompt or key can get into a line.
 
-A request's line is written past structlog (`edge.telemetry.lines`), whose processors cost a hundred times as much; it
-looks the same. Everything else, and pretty lines, are structlog's.
+A request's line is written past structlog (`edge.telemetry.lines`), whose processors cost a hundred times as much; as
+JSON it looks the same, for people it is shorter (`edge.telemetry.pretty`). Everything else is structlog's.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import msgspec
 import structlog
 
 from edge.hooks import FailedAttempt, Recorder, RequestRecord
-from edge.telemetry.lines import MAX_LINE, PrettyLine, RequestLine, shortened
+from edge.telemetry.lines import MAX_LINE, RequestLine, shortened
+from edge.telemetry.pretty import PrettyLine, colourful
 from edge.telemetry.writer import LineWriter
 
 __all__ = ["Logs", "where"]
@@ -35,10 +36,11 @@ class Logs:
         terminal = os.isatty(2) if out is None else out.isatty()
         self._level = LEVELS[level]
         self.pretty = format == "pretty" or (format is None and terminal)
+        self._colours = colourful(terminal)
         processors: list[Any] = [
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer(colors=terminal) if self.pretty else _render_json,
+            structlog.dev.ConsoleRenderer(colors=self._colours) if self.pretty else _render_json,
         ]
         self.log = structlog.wrap_logger(
             self, processors=processors, wrapper_class=structlog.make_filtering_bound_logger(self._level)
@@ -80,10 +82,9 @@ class Logs:
         ours = kind and not kind.startswith("client_")
         if self._level > logging.INFO and (record.status < 500 or not ours or self._level > logging.WARNING):
             return None
-        level = "warning" if ours else "info"
         if self.pretty:
-            return PrettyLine(record, level, self.log, self._writer)
-        return RequestLine(record, level, self._writer)
+            return PrettyLine(self.msg, self._colours)
+        return RequestLine(record, "warning" if ours else "info", self._writer)
 
     def attempt_failed(self, attempt: FailedAttempt) -> None:
         fields: dict[str, Any] = {

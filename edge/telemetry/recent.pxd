@@ -4,8 +4,10 @@ from edge.hooks cimport Recorder, RequestRecord
 
 
 cdef class Recent(Recorder):
-    cdef object _view, _until, _attempts, _marks
-    cdef Py_ssize_t _places, _place, _count, _told
+    cdef object _view, _until, _marks
+    cdef Py_ssize_t _places, _base, _count, _told
     cdef list _records
+    cdef dict _unpriced
+    cdef bint _watched, _news
 
     cpdef done(self, RequestRecord record)

@@ -1,8 +1,9 @@
 """The latest requests, for who looks: what became of each, and of every attempt.
 
 A worker remembers its latest `KEPT` requests as they are, which costs a request next to nothing. Only while somebody
-looks are they written to memory that all workers share, once a second, so that any of them can show those of all. A
-worker has a region there that it alone writes.
+looks are they written to memory that all workers share, so that any of them can show those of all: the latest ones, or
+all that end from now on, of which those are missed, and counted, that the memory has no room for. A worker has a region
+there that it alone writes.
 """
 
 from __future__ import annotations
@@ -10,17 +11,20 @@ from __future__ import annotations
 import time
 from collections import deque
 from time import time as wall
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from edge.hooks import FailedAttempt, Recorder, RequestRecord
+from edge.hooks import Attempted, Recorder, RequestRecord
 
-__all__ = ["PERIOD_S", "Failed", "Finished", "Recent", "recent_size"]
+__all__ = ["PERIOD_S", "Finished", "Recent", "Tail", "finished", "recent_size"]
 
 KEPT = 64
-"""Of each worker. A power of two."""
-ATTEMPTS = 128
+"""Of each worker, while nobody looks. A power of two."""
+FULL = KEPT * 3 // 4
+"""So many are written at once, and not at the next period: more would be lost."""
+SHARED = 512
+"""Of each worker, for who looks."""
 PERIOD_S = 0.5
 WATCHED_S = 5.0
 """For so long after somebody has looked, workers tell."""
@@ -28,28 +32,23 @@ LONGEST = 128
 """Characters of a name that a client may have chosen."""
 PICO = 1e12
 ROOM = 2048
-"""Bytes for one request; one that has so many failed attempts that it needs more is told without them."""
-REGION = KEPT * ROOM
+"""Bytes for one request; one that has so many attempts that it needs more is told without them."""
+UNPRICED = 30
+"""Upstreams without a price that a worker tells of."""
+HEAD = 32768
+"""Bytes of a region before its requests: how many have been written, then the upstreams without a price."""
+REGION = HEAD + SHARED * ROOM
 BEFORE = 64
 """Bytes before the regions: until when somebody looks, in seconds of the monotonic clock."""
-
-
-class Failed(msgspec.Struct, gc=False):
-    """A failed attempt, as `edge.hooks.FailedAttempt`; ``next`` is who was asked then, "" where nobody was."""
-
-    provider: str
-    model: str
-    status: int
-    error: str
-    kind: str
-    waited_s: float
-    next: str
+AT_ONCE = 64
+"""Requests of each worker that are read at once: more would hold up the loop."""
 
 
 class Finished(msgspec.Struct, gc=False):
     """A finished request, as `edge.hooks.RequestRecord`: ``at`` is its end, by the wall clock; ``model`` the one that
     the client named; ``stored`` who gave a stored answer; ``asked`` how many attempts there were, of which ``attempts``
-    are those that failed. Tokens are -1 where nobody counted them, ``cost_usd`` is None where no price is known.
+    tells where there were several, or one failed. Tokens are -1 where nobody counted them, ``cost_usd`` is None where
+    no price is known.
     """
 
     at: float
@@ -79,20 +78,52 @@ class Finished(msgspec.Struct, gc=False):
     request_bytes: int
     response_bytes: int
     pii: str
-    attempts: list[Failed]
+    trace_id: str
+    attempts: list[Attempted]
 
 
-def failed(attempt: FailedAttempt) -> Failed:
-    following = f"{attempt.next_provider}/{attempt.next_model}"[:LONGEST] if attempt.next_provider else ""
-    return Failed(
-        attempt.provider,
-        attempt.upstream_model[:LONGEST],
-        attempt.status,
-        attempt.error_code,
-        attempt.error_kind,
-        attempt.waited_s,
-        following,
+def finished(record: RequestRecord, at: float) -> Finished:
+    """A request that ended at a time of the wall clock."""
+    usage = record.usage
+    return Finished(
+        at=round(at, 3),
+        request_id=record.request_id,
+        endpoint=record.endpoint,
+        status=record.status,
+        outcome=record.outcome,
+        error=record.error_code,
+        kind=record.error_kind,
+        model=record.asked[:LONGEST],
+        provider=record.provider,
+        upstream_model=record.upstream_model[:LONGEST],
+        stored=f"{record.stored_provider}/{record.stored_model}"[:LONGEST] if record.stored_provider else "",
+        key=record.key_id,
+        tenant=record.tenant,
+        cache=record.cache,
+        stream=record.stream,
+        asked=record.attempts,
+        duration_s=record.duration_s,
+        upstream_s=record.upstream_s,
+        overhead_s=record.overhead_s,
+        first_content_s=record.time_to_first_content_s,
+        input_tokens=usage.input if usage is not None else -1,
+        output_tokens=usage.output if usage is not None else -1,
+        cost_usd=record.cost / PICO if record.cost >= 0 else None,
+        estimated=record.estimated,
+        request_bytes=record.request_bytes,
+        response_bytes=record.response_bytes,
+        pii=record.pii,
+        trace_id=record.trace_id,
+        attempts=list(record.tried),
     )
+
+
+class Tail(NamedTuple):
+    """Some requests, in the order in which their workers had them; how many were missed; whether there are more."""
+
+    found: list[Finished]
+    missed: int
+    more: bool
 
 
 def recent_size(processes: int) -> int:
@@ -101,19 +132,23 @@ def recent_size(processes: int) -> int:
 
 
 class Recent(Recorder):
-    """One process's, which is at `place`, from 0. `memory` is a writable buffer of `recent_size`, zeros at first."""
+    """One process's, which is at `place`, from 0. `memory` is a writable buffer of `recent_size`, zeros at first, or
+    what was written before.
+    """
 
     def __init__(self, memory: Any = None, place: int = 0) -> None:
         view = memoryview(bytearray(recent_size(1)) if memory is None else memory).cast("B")
         self._view = view
         self._until = view[:8].cast("d")
         self._places = (len(view) - BEFORE) // REGION
-        self._place = place
+        self._base = BEFORE + place * REGION
         self._records: list[RequestRecord | None] = [None] * KEPT
-        self._marks: deque[tuple[int, float]] = deque([(0, 0.0)], maxlen=KEPT)
-        self._count = 0
-        self._told = 0
-        self._attempts: deque[FailedAttempt] = deque(maxlen=ATTEMPTS)
+        # Numbers go on where those of the worker before this one ended, for who follows.
+        self._count = self._told = self._written(place)
+        self._marks: deque[tuple[int, float]] = deque([(self._count, 0.0)], maxlen=KEPT)
+        self._watched = False
+        self._unpriced: dict[str, int] = {}
+        self._news = True
 
     # As an observer, and as the recorder of all kinds.
 
@@ -123,9 +158,18 @@ class Recent(Recorder):
     def done(self, record: RequestRecord) -> None:
         self._records[self._count & (KEPT - 1)] = record
         self._count += 1
+        if record.cost < 0 and record.usage is not None and record.provider:
+            self._without_price(f"{record.provider}/{record.upstream_model}"[:LONGEST])
+        if self._watched and self._count - self._told >= FULL:
+            self.tell(time.monotonic())
 
-    def attempt_failed(self, attempt: FailedAttempt) -> None:
-        self._attempts.append(attempt)
+    def _without_price(self, upstream: str) -> None:
+        if upstream in self._unpriced or len(self._unpriced) < UNPRICED:
+            self._unpriced[upstream] = self._unpriced.get(upstream, 0) + 1
+            self._news = True
+
+    def attempt_failed(self, attempt: object) -> None:
+        """The record of the request tells of it."""
 
     # Telling.
 
@@ -135,77 +179,99 @@ class Recent(Recorder):
         """
         if self._count != self._marks[-1][0]:
             self._marks.append((self._count, wall()))
-        if self._until[0] < now:
+        self._watched = self._until[0] >= now
+        if not self._watched:
             return
-        first = max(self._told, self._count - KEPT)
-        for number in range(first, self._count):
+        for number in range(max(self._told, self._count - KEPT), self._count):
             record = self._records[number % KEPT]
             if record is not None:
                 at = next(at for count, at in self._marks if count > number)
-                self._write(number, self._of(record, at))
+                self._write(number, finished(record, at))
         self._told = self._count
+        self._view[self._base : self._base + 8] = self._count.to_bytes(8, "little")
+        if self._news:
+            self._news = False
+            self._put(self._base + 8, HEAD - 8, 0, msgspec.json.encode(self._unpriced))
 
     def _write(self, number: int, told: Finished) -> None:
         data = msgspec.json.encode(told)
         if len(data) > ROOM - 8:
             told.attempts = []
             data = msgspec.json.encode(told)
-        if len(data) > ROOM - 8:
-            return
-        start = BEFORE + self._place * REGION + number % KEPT * ROOM
+        self._put(self._base + HEAD + number % SHARED * ROOM, ROOM, number, data)
+
+    def _put(self, start: int, room: int, number: int, data: bytes) -> None:
+        """Write what a reader does not take for whole before it is."""
         view = self._view
         view[start : start + 4] = b"\0\0\0\0"  # nothing is there while it is written
         view[start + 4 : start + 8] = (number % (1 << 32)).to_bytes(4, "little")
+        if len(data) > room - 8:
+            return
         view[start + 8 : start + 8 + len(data)] = data
         view[start : start + 4] = len(data).to_bytes(4, "little")
-
-    def _of(self, record: RequestRecord, at: float) -> Finished:
-        usage = record.usage
-        attempts = [failed(each) for each in self._attempts if each.request_id == record.request_id]
-        return Finished(
-            at=round(at, 3),
-            request_id=record.request_id,
-            endpoint=record.endpoint,
-            status=record.status,
-            outcome=record.outcome,
-            error=record.error_code,
-            kind=record.error_kind,
-            model=record.asked[:LONGEST],
-            provider=record.provider,
-            upstream_model=record.upstream_model[:LONGEST],
-            stored=f"{record.stored_provider}/{record.stored_model}"[:LONGEST] if record.stored_provider else "",
-            key=record.key_id,
-            tenant=record.tenant,
-            cache=record.cache,
-            stream=record.stream,
-            asked=record.attempts,
-            duration_s=record.duration_s,
-            upstream_s=record.upstream_s,
-            overhead_s=record.overhead_s,
-            first_content_s=record.time_to_first_content_s,
-            input_tokens=usage.input if usage is not None else -1,
-            output_tokens=usage.output if usage is not None else -1,
-            cost_usd=record.cost / PICO if record.cost >= 0 else None,
-            estimated=record.estimated,
-            request_bytes=record.request_bytes,
-            response_bytes=record.response_bytes,
-            pii=record.pii,
-            attempts=attempts,
-        )
 
     # Looking.
 
     def look(self) -> list[Finished]:
-        """Those of all workers, the latest first. The others begin to tell theirs within `PERIOD_S`."""
+        """The latest of all workers, the latest first. The others begin to tell theirs within `PERIOD_S`."""
+        self._watch()
+        found: list[Finished] = []
+        for place in range(self._places):
+            count = self._written(place)
+            read = [self._read(place, number) for number in range(max(count - KEPT, 0), count)]
+            found += [each for each in read if each is not None]
+        return sorted(found, key=lambda told: told.at)[::-1]
+
+    def present(self) -> list[int]:
+        """From where to `follow`, to be told of what ends from now on."""
+        self._watch()
+        return [self._written(place) for place in range(self._places)]
+
+    def follow(self, seen: list[int]) -> Tail:
+        """What has ended after what was `seen`, of all workers, which is told there."""
+        self._watch()
+        found: list[Finished] = []
+        missed, more = 0, False
+        for place in range(self._places):
+            count = self._written(place)
+            first = max(min(seen[place], count), count - SHARED)
+            missed += max(first - seen[place], 0)
+            until = min(count, first + AT_ONCE)
+            read = [self._read(place, number) for number in range(first, until)]
+            found += [each for each in read if each is not None]
+            missed += read.count(None)
+            seen[place] = until
+            more = more or until < count
+        return Tail(found, missed, more)
+
+    def unpriced(self) -> dict[str, int]:
+        """Upstreams ("provider/model") that have answered without a price, and how often, of the workers that run."""
+        found: dict[str, int] = {}
+        for place in range(self._places):
+            data = self._get(BEFORE + place * REGION + 8, HEAD - 8, 0)
+            for upstream, count in (msgspec.json.decode(data, type=dict[str, int]) if data else {}).items():
+                found[upstream] = found.get(upstream, 0) + count
+        return dict(sorted(found.items()))
+
+    def _watch(self) -> None:
         now = time.monotonic()
         self._until[0] = now + WATCHED_S
         self.tell(now)
-        found: list[Finished] = []
-        for start in range(BEFORE, BEFORE + self._places * REGION, ROOM):
-            before = bytes(self._view[start : start + 8])
-            size = int.from_bytes(before[:4], "little")
-            data = bytes(self._view[start + 8 : start + 8 + size]) if size <= ROOM - 8 else b""
-            if not data or bytes(self._view[start : start + 8]) != before:  # another is written just now
-                continue
-            found.append(msgspec.json.decode(data, type=Finished))
-        return sorted(found, key=lambda told: -told.at)
+
+    def _written(self, place: int) -> int:
+        start = BEFORE + place * REGION
+        return int.from_bytes(self._view[start : start + 8], "little")
+
+    def _read(self, place: int, number: int) -> Finished | None:
+        data = self._get(BEFORE + place * REGION + HEAD + number % SHARED * ROOM, ROOM, number)
+        return msgspec.json.decode(data, type=Finished) if data else None
+
+    def _get(self, start: int, room: int, number: int) -> bytes:
+        """What is there by this number; b"" where it is another, or is written just now."""
+        view = self._view
+        before = bytes(view[start : start + 8])
+        size = int.from_bytes(before[:4], "little")
+        if size > room - 8 or int.from_bytes(before[4:], "little") != number % (1 << 32):
+            return b""
+        data = bytes(view[start + 8 : start + 8 + size])
+        return data if bytes(view[start : start + 8]) == before else b""

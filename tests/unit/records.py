@@ -9,7 +9,7 @@ FIELDS = (
     *("status", "stream", "outcome", "error_code", "error_kind", "duration_s", "upstream_s", "overhead_s"),
     *("time_to_first_content_s", "usage", "warnings", "cost", "estimated", "cache", "stored_provider"),
     *("stored_model", "asked", "alias", "peer", "pii"),
-    *("request_bytes", "response_bytes"),
+    *("request_bytes", "response_bytes", "tried"),
 )
 
 USAGE = (

@@ -25,6 +25,7 @@ MODULES = {
 LAYERS = [
     {"edge.__main__"},
     {"edge.cli"},
+    {"edge.cli_logs", "edge.cli_prices"},
     {"edge.cli_running"},
     {"edge.resolved", "edge.usage_lines"},
     {"edge.cli_keys"},
@@ -73,7 +74,7 @@ LAYERS = [
     {"edge.certificates", "edge.digests"},
     {"edge._fast"},
 ]
-MAY_IMPORT_TELEMETRY = {"edge.cli", "edge.server", "edge.trace", "edge.whatif", "edge.virtual"}
+MAY_IMPORT_TELEMETRY = {"edge.cli", "edge.cli_logs", "edge.server", "edge.trace", "edge.whatif", "edge.virtual"}
 HOMES = {
     "blacksheep": {"edge.server.asgi", "edge.server.openapi", "edge.server.pages"},
     "uvicorn": {f"edge.server.{name}" for name in ("worker", "protocol", "turns", "asgi_turn", "lane")},
@@ -83,7 +84,14 @@ HOMES = {
     "structlog": {"edge.telemetry.logs"},
     "opentelemetry": {"edge.telemetry.otlp"},
     "requests": {"edge.telemetry.otlp"},
-    "click": {"edge.cli", "edge.cli_keys", "edge.cli_running", "edge.migration.commands"},
+    "click": {
+        "edge.cli",
+        "edge.cli_keys",
+        "edge.cli_logs",
+        "edge.cli_prices",
+        "edge.cli_running",
+        "edge.migration.commands",
+    },
     "re2": {"edge.config.patterns"},
     "yaml": {"edge.config.lists", "edge.config.yaml"},
 }

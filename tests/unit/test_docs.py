@@ -17,7 +17,7 @@ from edge._fast import COUNTER, HISTOGRAM
 from edge.cli import main
 from edge.config.file import parse
 from edge.config.schema import json_schema
-from edge.hooks import RequestRecord, Usage
+from edge.hooks import Attempted, RequestRecord, Usage
 from edge.ledger import KINDS
 from edge.simulator import plan
 from edge.telemetry import Fanout
@@ -67,6 +67,7 @@ EVERYTHING = RequestRecord(
         "email=1",
     ),
     trace_id="0af7651916cd43dd8448eb211c80319c",
+    tried=(Attempted("provider/model", "failed", 0.1, 1.0),),
 )
 """A request of which a line says all that lines can say."""
 

@@ -7,15 +7,18 @@ import time
 import pytest
 
 from edge.config.file import parse
-from edge.hooks import FailedAttempt
+from edge.hooks import Attempted, Usage
 from edge.server.live import changed
 from edge.telemetry import Fanout
 from edge.telemetry import recent as module
-from edge.telemetry.recent import KEPT, Recent, recent_size
+from edge.telemetry.recent import KEPT, SHARED, UNPRICED, Recent, recent_size
 from tests.unit.records import changed as other
 from tests.unit.test_telemetry import BROKEN, OK
 
-FAILED = FailedAttempt("req_1", "a", "smart", "m", 503, "", "provider_overloaded", 0.1, "said", "b", "n", final=False)
+TRIED = (
+    Attempted("a/m", "failed", 0.2, 100.0, 503, "", "provider_overloaded"),
+    Attempted("b/n", "ok", 100.4, 20.0, 200),
+)
 
 
 @pytest.fixture
@@ -55,32 +58,98 @@ def test_only_the_latest_of_a_worker_are_kept(workers):
     assert {each.request_id for each in two.look()} == {str(number) for number in range(2 * KEPT, 3 * KEPT)}
 
 
-def test_a_request_is_shown_with_its_failed_attempts_and_without_what_was_said():
+def test_a_request_is_shown_with_its_attempts():
     one = Recent()
-    hooks = Fanout(one)
-    hooks.attempt_failed(FAILED)
-    hooks.attempt_failed(other_request(FAILED))
-    hooks.request_done(other(BROKEN, cost=12_340_000, request_bytes=10, response_bytes=20))
+    Fanout(one).request_done(other(BROKEN, cost=12_340_000, request_bytes=10, response_bytes=20, tried=TRIED))
     (found,) = one.look()
     assert (found.status, found.error, found.kind, found.cost_usd) == (502, "broken", "provider_error", 0.00001234)
     assert (found.request_bytes, found.response_bytes, found.input_tokens) == (10, 20, -1)
-    (attempt,) = found.attempts
-    assert (attempt.provider, attempt.status, attempt.next, attempt.waited_s) == ("a", 503, "b/n", 0.1)
-    assert "said" not in str(found)
+    assert found.attempts == list(TRIED)
 
 
-def other_request(attempt):
-    fields = {name: getattr(attempt, name) for name in attempt.__struct_fields__}
-    return FailedAttempt(**fields | {"request_id": "another"})
-
-
-def test_one_with_too_many_failed_attempts_is_shown_without_them():
+def test_one_with_too_many_attempts_is_shown_without_them():
     one = Recent()
-    for _ in range(40):
-        Fanout(one).attempt_failed(FAILED)
-    Fanout(one).request_done(OK)
+    Fanout(one).request_done(other(OK, tried=TRIED * 20))
     (found,) = one.look()
     assert (found.request_id, found.attempts) == ("req_1", [])
+
+
+def numbered(hooks, first, last):
+    for number in range(first, last):
+        hooks.request_done(other(OK, request_id=str(number)))
+
+
+def all_of(follower, seen):
+    """What is there to be told, and how much was missed."""
+    found, missed, more = [], 0, True
+    while more:
+        tail = follower.follow(seen)
+        found += [each.request_id for each in tail.found]
+        missed, more = missed + tail.missed, tail.more
+    return found, missed
+
+
+def test_who_follows_is_told_what_ends_in_any_worker_from_then_on_once(workers):
+    one, two = workers
+    numbered(Fanout(two), 0, 3)
+    seen = one.present()
+    two.tell(time.monotonic())
+    numbered(Fanout(one), 3, 5)
+    numbered(Fanout(two), 5, 7)
+    two.tell(time.monotonic())
+    found, missed = all_of(one, seen)
+    # Those of before the first look were not written: they end, for others, when they are told.
+    assert (sorted(found), missed) == (list("0123456"), 0)
+    assert all_of(one, seen) == ([], 0)
+
+
+def test_more_than_a_worker_remembers_between_two_periods_is_told_all_the_same(workers):
+    one, two = workers
+    seen = one.present()
+    two.tell(time.monotonic())
+    numbered(Fanout(two), 0, SHARED)
+    two.tell(time.monotonic())
+    found, missed = all_of(one, seen)
+    assert (found, missed) == ([str(number) for number in range(SHARED)], 0)
+
+
+def test_what_there_is_no_room_for_is_missed_and_counted(workers):
+    one, two = workers
+    seen = one.present()
+    two.tell(time.monotonic())
+    numbered(Fanout(two), 0, SHARED + 100)
+    two.tell(time.monotonic())
+    found, missed = all_of(one, seen)
+    assert (found, missed) == ([str(number) for number in range(100, SHARED + 100)], 100)
+
+
+def test_a_worker_that_takes_the_place_of_another_goes_on_with_its_numbers():
+    memory = bytearray(recent_size(2))
+    one, two = Recent(memory, 0), Recent(memory, 1)
+    seen = one.present()
+    numbered(Fanout(two), 0, 3)
+    two.tell(time.monotonic())
+    assert all_of(one, seen) == (["0", "1", "2"], 0)
+    after = Recent(memory, 1)
+    numbered(Fanout(after), 3, 5)
+    after.tell(time.monotonic())
+    assert all_of(one, seen) == (["3", "4"], 0)
+
+
+def test_upstreams_without_a_price_are_told_by_their_names_of_all_workers(workers):
+    one, two = workers
+    one.look()
+    two.tell(time.monotonic())
+    unpriced = other(OK, usage=Usage(1, 1), upstream_model="new")
+    for hooks, records in ((one, [unpriced, other(unpriced, cost=5)]), (two, [unpriced, unpriced, OK])):
+        for record in records:
+            Fanout(hooks).request_done(record)
+        hooks.tell(time.monotonic())
+    assert one.unpriced() == two.unpriced() == {"openai/new": 3, "openai/gpt-4o": 1}
+    for number in range(2 * UNPRICED):
+        Fanout(one).request_done(other(unpriced, upstream_model=f"{number}" + "\u20ac" * 500))
+    one.tell(time.monotonic())
+    assert len(one.unpriced()) == UNPRICED + 1
 
 
 def test_after_a_while_without_looking_no_more_is_told(workers, monkeypatch):

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from edge.hooks import RequestRecord, Usage
+from edge.hooks import Attempted, RequestRecord, Usage
 from edge.telemetry import Fanout
 from edge.telemetry.logs import Logs
 from edge.telemetry.metrics import Metrics, shared_slots
@@ -136,6 +136,10 @@ def test_a_requests_line_has_these_fields_in_this_order():
             "status": 200,
             "duration_ms": 12.3,
             "overhead_ms": 0.2,
+            "upstream_ms": 12.1,
+            "first_content_ms": 12.0,
+            "request_bytes": 0,
+            "response_bytes": 0,
             "key": "team",
             "tenant": "t",
             "provider": "openai",
@@ -158,12 +162,66 @@ def test_levels_filter_requests():
         assert sum(bool(line(record, level)) for record in (OK, REFUSED, BROKEN, late)) == seen, level
 
 
-def test_pretty_lines_are_for_people():
+def short(record, **environment):
+    out = io.StringIO()
+    out.isatty = lambda: True  # type: ignore[method-assign]
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("NO_COLOR", "TERM"):
+            patch.delenv(name, raising=False)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        Fanout(Logs("info", None, out)).request_done(record)
+    return out.getvalue()
+
+
+def test_on_a_terminal_a_request_is_one_short_line_with_colours():
+    said = short(changed(OK, asked="smart", cost=12_340_000, cache="miss", attempts=2))
+    assert said.count("\n") == 1
+    plain = re.sub(r"\x1b\[\d+m", "", said)
+    assert re.fullmatch(
+        r"\d\d:\d\d:\d\d 200  12.3 ms smart -> openai/gpt-4o \[miss\] 2 attempts 12\+34 tokens \$0.000012 t req_1\n",
+        plain,
+    )
+    assert "\x1b[32m200\x1b[0m" in said
+    assert "\x1b[31m502\x1b[0m" in short(BROKEN)
+    assert "\x1b[33m404\x1b[0m" in short(REFUSED)
+    assert "\x1b" not in short(changed(OK, asked="\x1b[31m"), TERM="dumb")
+
+
+@pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_who_wants_no_colours_gets_none(environment):
+    assert "\x1b" not in short(OK, **environment)
+    assert "\x1b" in short(OK, NO_COLOR="")  # as https://no-color.org has it
+
+
+def test_lines_for_people_are_a_setting_and_have_no_colours_where_no_terminal_is():
     out = io.StringIO()
     Fanout(Logs("info", "pretty", out)).request_done(OK)
-    assert re.search(
-        r"Z \[info +\] request +duration_ms=12.3 endpoint=/v1/chat/completions input_tokens=12", out.getvalue()
+    assert re.match(r"\d\d:\d\d:\d\d 200  12.3 ms /v1/chat/completions -> openai/gpt-4o 12\+34 tokens", out.getvalue())
+    out.isatty = lambda: True  # type: ignore[method-assign]
+    out.truncate(out.seek(0))
+    Fanout(Logs("info", "json", out)).request_done(OK)
+    assert json.loads(out.getvalue())["event"] == "request"
+
+
+def test_a_line_has_the_attempts_with_what_became_of_each_and_the_sizes():
+    tried = (
+        Attempted("a/m", "failed", 0.2, 100.0, 503, "", "provider_overloaded"),
+        Attempted("b/n", "ok", 100.4, 20.0, 200),
     )
+    got = line(changed(OK, tried=tried, request_bytes=300, response_bytes=70, time_to_first_content_s=0.0051))
+    assert got["tried"] == [
+        {
+            "upstream": "a/m",
+            "outcome": "failed",
+            "after_ms": 0.2,
+            "took_ms": 100.0,
+            "status": 503,
+            "kind": "provider_overloaded",
+        },
+        {"upstream": "b/n", "outcome": "ok", "after_ms": 100.4, "took_ms": 20.0, "status": 200},
+    ]
+    assert (got["request_bytes"], got["response_bytes"], got["first_content_ms"]) == (300, 70, 5.1)
 
 
 class Stuck(io.StringIO):
@@ -252,14 +310,12 @@ def test_a_long_line_stays_json_and_says_what_was_cut(fields, cut):
 
 def test_a_line_tells_cost_estimate_and_cache_where_there_are_any():
     got = line(changed(OK, cost=12_340_000, estimated=True, cache="miss"))
-    assert list(got.items())[11:14] == [("cost_usd", 0.00001234), ("estimated", True), ("cache", "miss")]
+    assert list(got.items())[15:18] == [("cost_usd", 0.00001234), ("estimated", True), ("cache", "miss")]
     assert not {"cost_usd", "estimated", "cache"} & set(line(OK))
     out = io.StringIO()
     priced = changed(OK, cost=1, cache="memory")
     Fanout(Logs("info", "json", out)).request_done(priced)
     assert '"cost_usd":0.000000000001,"cache":"memory"' in out.getvalue()
-    Fanout(Logs("info", "pretty", out)).request_done(priced)
-    assert "cost_usd=0.000000000001" in out.getvalue()
 
 
 def test_what_is_counted_beside_requests_is_told_with_them():

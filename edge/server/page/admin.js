@@ -196,8 +196,8 @@
     }), "", tiers);
     const limits = now.limits.map(([limit, decision, n]) => ["limit: " + limit, decision, short(n)]);
     const refused = now.errors.map(([kind, n]) => ["failure", kind, short(n)]);
-    const unpriced = now.unpriced.map(([provider, n]) => ["without a price", provider, short(n)]);
-    table("limits", ["what", "which", "#requests"], [...limits, ...refused, ...unpriced], "nothing was refused");
+    table("limits", ["what", "which", "#requests"], [...limits, ...refused], "nothing was refused");
+    table("unpriced", ["upstream", "#answers"], Object.entries(now.unpriced).map(([upstream, n]) => [upstream, short(n)]), "all answers had a price");
   };
 
   // What is left of limits takes a look at all keys, so it is asked for now and then.
@@ -206,6 +206,7 @@
     const answer = await ask("/admin/api/usage?days=1&by=key");
     if (!answer.ok) return;
     const { limits } = await answer.json();
+    if (byId("figures").hidden) return; // logged out meanwhile
     table("left", ["of", "#tokens a minute", "#left", "#budget", "#spent", "used", "until"], limits.map((each) => {
       const money = each.budget_usd !== null;
       const counted = money ? each.spent_usd !== null : each.tokens_left !== null;
@@ -258,22 +259,19 @@
   const show = (each) => {
     const all = each.duration_s;
     const steps = [];
-    const waited = each.attempts.reduce((sofar, one) => sofar + one.waited_s, 0);
-    let at = 0;
     for (const one of each.attempts) {
-      steps.push([one.provider + "/" + one.model + " failed: " + (one.status || one.error) + ", " + one.kind + (one.next ? "; next " + one.next : ""), at, one.waited_s, "fail"]);
-      at += one.waited_s;
+      const said = { ok: "answered", failed: "failed: " + (one.status || one.error || "") + ", " + (one.kind || ""), given_up: "given up" }[one.outcome];
+      steps.push([one.upstream + " " + said, one.after_ms / 1e3, one.took_ms / 1e3, one.outcome === "failed" ? "fail" : "wait"]);
     }
-    if (each.provider && each.upstream_s > waited * 0.99) {
-      if (each.first_content_s > 0) {
-        steps.push(["first content of " + each.provider + "/" + each.upstream_model, at, Math.max(each.first_content_s - at, 0), "wait"]);
-        steps.push(["the rest of the stream", each.first_content_s, Math.max(all - each.first_content_s, 0), "wait"]);
-      } else steps.push([each.provider + "/" + each.upstream_model + " answers", at, Math.max(each.upstream_s - waited, 0), "wait"]);
-    }
+    const by = each.provider + "/" + each.upstream_model;
+    if (each.first_content_s > 0) {
+      steps.push(["until the first content" + (each.provider ? " of " + by : ""), 0, each.first_content_s, "wait"]);
+      steps.push(["the rest of the stream", each.first_content_s, Math.max(all - each.first_content_s, 0), "wait"]);
+    } else if (!each.attempts.length && each.provider) steps.push([by + " answers", Math.max(all - each.upstream_s, 0), each.upstream_s, "wait"]);
     steps.push(["the edge itself, all together", 0, each.overhead_s, "own"]);
     const facts = { request: each.request_id, time: clock(each.at), endpoint: each.endpoint, status: each.status + (each.error ? " " + each.error + " (" + each.kind + ")" : ""), model: each.model, key: each.key, tenant: each.tenant,
       "answered by": each.provider ? each.provider + "/" + each.upstream_model : each.stored || "–", cache: each.cache, stream: each.stream ? "yes" : "no", attempts: each.asked, "in all": time(all), body: bytes(each.request_bytes) + " in, " + bytes(each.response_bytes) + " out",
-      tokens: each.input_tokens >= 0 ? each.input_tokens + " in, " + Math.max(each.output_tokens, 0) + " out" : "", cost: each.cost_usd === null ? "" : usd(each.cost_usd) + (each.estimated ? " (estimated)" : ""), "personal data": each.pii };
+      tokens: each.input_tokens >= 0 ? each.input_tokens + " in, " + Math.max(each.output_tokens, 0) + " out" : "", cost: each.cost_usd === null ? "" : usd(each.cost_usd) + (each.estimated ? " (estimated)" : ""), "personal data": each.pii, trace: each.trace_id };
     byId("about").replaceChildren(
       make("dl", {}, ...Object.entries(facts).filter(([, said]) => said !== "" && said !== null && said !== undefined).flatMap(([name, said]) => [make("dt", {}, name), make("dd", {}, String(said))])),
       make("h3", {}, "Timeline"),
@@ -284,7 +282,8 @@
   const drawReload = (now) => {
     const { at, changed, serving } = now.configuration;
     const said = at ? "The configuration was last changed at " + clock(at) + (changed.length ? ", in:" : ", in nothing that is seen here.") : "The configuration has not changed since the start at " + clock(serving) + ".";
-    byId("reload").replaceChildren(make("p", {}, said), ...(changed.length ? [make("ul", {}, ...changed.map((path) => make("li", {}, make("code", {}, path))))] : []));
+    const failed = now.reloaded.some(([ok]) => ok === 0);
+    byId("reload").replaceChildren(...(failed ? [make("p", { class: "bad" }, "The configuration that was read last could not be used: the log says why, and the one before it stays.")] : []), make("p", {}, said), ...(changed.length ? [make("ul", {}, ...changed.map((path) => make("li", {}, make("code", {}, path))))] : []));
   };
 
   const draw = (state) => {
@@ -332,6 +331,17 @@
       for (const event of events) if (event.startsWith("data: ")) draw(JSON.parse(event.slice(6)));
     }
   };
+  // Nothing of what was shown stays behind for who comes next.
+  const forget = () => {
+    last = null;
+    requests = [];
+    for (const name in series) series[name] = [];
+    charts.forEach(([chart]) => chart.destroy());
+    charts = [];
+    if (byId("detail").open) byId("detail").close();
+    for (const id of ["tiles", "charts", "about", "reload", "ordered", "build"]) byId(id).replaceChildren();
+    for (const each of document.querySelectorAll("#figures table")) each.replaceChildren();
+  };
   const login = (refused) => {
     byId("figures").hidden = true;
     byId("leave").hidden = true;
@@ -344,7 +354,7 @@
   const run = async () => {
     for (;;) {
       try { await follow(); } catch (error) {
-        if (error.refused) { login(error.refused); return; }
+        if (error.refused) { forget(); login(error.refused); return; }
         if (error.name === "AbortError") return;
       }
       say("connection lost, trying again", "lost");
@@ -357,7 +367,7 @@
     byId("key").value = "";
     run();
   });
-  byId("leave").addEventListener("click", () => { if (stop) stop.abort(); last = null; requests = []; for (const name in series) series[name] = []; login(); });
+  byId("leave").addEventListener("click", () => { if (stop) stop.abort(); forget(); login(); });
   addEventListener("resize", () => charts.forEach(([chart]) => chart.setSize({ width: Math.max(chart.root.parentElement.clientWidth, 240), height: 170 })));
   dark.addEventListener("change", () => charts.length && drawCharts());
   run();

@@ -1,8 +1,7 @@
-"""Writes edge/money/data/prices.json from the package genai-prices (MIT): ``python tools/generate_prices.py``.
+"""Makes a snapshot of prices from the package genai-prices (MIT), for ``edge prices update``.
 
 Rates are whole numbers of 1e-12 USD per token, so that costs add up without rounding. Of prices that depend on the
-date, those of the day of generation are taken; what vendors multiply them by is in edge/money/price_rules.py. Run in an
-environment with ``pip install --group prices``.
+date, those of the day of generation are taken; what vendors multiply them by is in `edge.money.price_rules`.
 """
 
 from __future__ import annotations
@@ -11,12 +10,10 @@ import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-from genai_prices.data import providers
+__all__ = ["snapshot"]
 
-TARGET = Path(__file__).parents[1] / "edge" / "money" / "data" / "prices.json"
 KINDS = {
     "input": "input_mtok",
     "output": "output_mtok",
@@ -87,9 +84,12 @@ MORE = {"openai": [sixth_family("gpt-6.2-astra", 400_000, 8_000_000), sixth_fami
 """What the package does not have yet, from https://developers.openai.com/api/docs/models in November 2026."""
 
 
-def main() -> None:
+def snapshot(now: datetime | None = None) -> bytes:
+    """The prices of a day, by default of today. Raises ImportError where genai-prices is not installed."""
+    from genai_prices.data import providers
+
     # Noon: prices that depend on the hour are cheaper at night, and an estimate had better not be too low.
-    now = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
+    now = (datetime.now(UTC) if now is None else now).replace(hour=12, minute=0, second=0, microsecond=0)
     vendors = []
     for provider in providers:
         models = []
@@ -118,9 +118,4 @@ def main() -> None:
     document = {"date": now.date().isoformat(), "source": f"genai-prices {version('genai-prices')}", "vendors": vendors}
     lines = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     # One model a line: a change of a price is a change of a line.
-    TARGET.write_text(lines.replace('{"id":', '\n{"id":') + "\n", encoding="utf-8")
-    print(f"{TARGET.name}: {sum(len(vendor['models']) for vendor in vendors)} models of {len(vendors)} vendors")
-
-
-if __name__ == "__main__":
-    main()
+    return (lines.replace('{"id":', '\n{"id":') + "\n").encode()

@@ -1,0 +1,71 @@
+"""``edge logs``: the requests of a running edge, the latest ones or as they end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from urllib.parse import urlencode
+
+import click
+import msgspec
+
+from edge.cli_running import events, key_option, url_option
+
+__all__ = ["logs"]
+
+
+@click.command()
+@click.option("-f", "--follow", is_flag=True, help="Go on with those that end from now on.")
+@click.option("--last", type=click.IntRange(0, 1000), help="So many of the latest; 20, and none with --follow.")
+@click.option("--tenant", help="Only this tenant's.")
+@click.option("--model", help="Only of this model: as clients name it, as the provider does, or provider/model.")
+@click.option("--status", help="Only with this status: 429, 5xx, or several with commas between.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="As JSON, a line each, which is the default where no terminal is."
+)
+@url_option
+@key_option
+def logs(
+    follow: bool,
+    last: int | None,
+    tenant: str | None,
+    model: str | None,
+    status: str | None,
+    as_json: bool,
+    url: str,
+    token: str | None,
+) -> None:
+    """Tell what requests a running edge has answered, in all its workers.
+
+    With --follow until the connection ends. What ends faster than it can be told is missed, and counted.
+    """
+    from edge.telemetry.pretty import colourful, short_line
+    from edge.telemetry.recent import Finished
+
+    terminal = sys.stdout.isatty()
+    colours = colourful(terminal)
+    asked = {
+        "tenant": tenant,
+        "model": model,
+        "status": status,
+        "last": (0 if follow else 20) if last is None else last,
+    }
+    query = urlencode({name: value for name, value in asked.items() if value is not None})
+    try:
+        for name, data in events(f"{url.rstrip('/')}/admin/api/logs?{query}", token):
+            if name == "missed":
+                missed = msgspec.json.decode(data, type=dict[str, int])["missed"]
+                click.echo(f"... {missed} requests are not shown: too many at once", err=True)
+            elif not name:
+                if not follow:
+                    return
+            elif as_json or not terminal:
+                click.echo(data)
+            else:
+                click.echo(short_line(msgspec.json.decode(data, type=Finished), colours), color=colours)
+    except BrokenPipeError:  # who reads has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
+    except KeyboardInterrupt:
+        return
+    raise click.ClickException("the connection has ended")
