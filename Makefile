@@ -141,9 +141,12 @@ $(VENV)/.clients: $(VENV)/.pip
 	$(VENV)/clients/langchain/bin/python -m pip install -q 'langchain-openai>=1,<2' 'langchain-anthropic>=1,<2'
 	$(PYTHON) -m venv $(VENV)/clients/locust
 	$(VENV)/clients/locust/bin/python -m pip install -q 'locust>=2.47,<3'
+	$(PYTHON) -m venv $(VENV)/clients/agents
+	$(VENV)/clients/agents/bin/python -m pip install -q 'openai-agents>=0.24,<1'
 	@if command -v npm >/dev/null; then \
 	npm install --silent --no-save --prefix $(VENV)/clients/typescript '@anthropic-ai/sdk@>=1.14 <2'; \
-	else echo "SKIPPED: the TypeScript SDK, since npm is not here"; fi
+	npm install --silent --no-save --prefix $(VENV)/clients/codex '@openai/codex'; \
+	else echo "SKIPPED: the TypeScript SDK and Codex, since npm is not here"; fi
 	@touch $@
 
 $(VENV)/.tools: $(VENV)/.pip

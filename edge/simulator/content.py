@@ -21,6 +21,9 @@ WORDS = (
 NONCE = re.compile(r"nonce:[A-Za-z0-9]{4,64}")
 """A marker in a prompt that the answer repeats, so that an answer can be told from somebody else's."""
 
+COMMANDS = {"cmd": "echo simulated", "command": ["echo", "simulated"]}
+"""What a coding agent's tools are called with, by the names of Codex's parameters."""
+
 
 class Content:
     """``words`` joined give the text; ``tool`` is (id, name, arguments) where the answer is a tool call instead;
@@ -101,7 +104,9 @@ def content_for(
 
 
 def value_for(schema: Any, seed: bytes, depth: int = 0) -> Any:
-    """An instance of a JSON Schema, as far as models' tools use it; all listed properties are filled in."""
+    """An instance of a JSON Schema, as far as models' tools use it: with the properties that it requires, or all where
+    it requires none. What an agent would run as a command is harmless.
+    """
     if not isinstance(schema, dict) or depth > 16:
         return {}
     if "const" in schema:
@@ -116,7 +121,8 @@ def value_for(schema: Any, seed: bytes, depth: int = 0) -> Any:
         kind = kind[0]
     if kind == "object":
         properties = schema.get("properties") or {}
-        return {name: value_for(part, seed, depth + 1) for name, part in properties.items()}
+        names = [name for name in schema.get("required") or properties if name in properties]
+        return {name: COMMANDS.get(name) or value_for(properties[name], seed, depth + 1) for name in names}
     if kind == "array":
         return [value_for(schema.get("items", {"type": "string"}), seed, depth + 1)]
     if kind in ("integer", "number"):
