@@ -9,7 +9,7 @@ SLOWER := building pure Python, which is slower (install gcc and Python's header
 PATH_MODULES := $(shell sed -n 's/^    "edge\.\(.*\)",$$/\1/p' setup.py)
 HOT := $(wildcard edge/_fast/_*.py edge/*.pxd edge/*/*.pxd) $(foreach name,$(PATH_MODULES),edge/$(subst .,/,$(name)).py)
 
-.PHONY: run test check soak sanitize fuzz wheels tools lint audit lock bench bench-instructions bench-micro bench-peers clean
+.PHONY: run test check soak sanitize fuzz wheels image tools lint audit lock bench bench-instructions bench-micro bench-peers clean
 
 run: $(VENV)/.built
 	@$(BIN)/edge version
@@ -44,6 +44,11 @@ fuzz: $(VENV)/.test
 # the source is not, and asked a first request. Needs the network. WHEELS=python3.13 does it for that one.
 wheels: $(VENV)/.test
 	$(BIN)/python -m tests.wheels $(WHEELS)
+
+# The image; where no engine runs, its steps in a tree of Debian's (as root, with debootstrap). Needs the network.
+image: $(VENV)/.test
+	@if docker info >/dev/null 2>&1; then docker build -f deploy/docker/Dockerfile -t llm-edge-agent .; \
+	else $(BIN)/python -m tests.image; fi
 
 # What else checks the files that ship the edge: actionlint, helm, kustomize and kubeconform, compiled by Go, which takes minutes.
 # Without them their tests are skipped. Needs the network.
