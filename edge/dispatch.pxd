@@ -9,7 +9,7 @@ from edge.upstreams.retry cimport conclude, may_go_on, said_of
 from edge.upstreams.standing cimport begun
 from edge.upstreams.tried cimport Tried
 
-cdef int NEW, QUEUED, ASKING, HEDGED, RESTING, ESTIMATING, ENDED
+cdef int NEW, QUEUED, ASKING, HEDGED, RESTING, RESERVING, ESTIMATING, ENDED
 cdef bytes MAY_FOLLOW
 
 
@@ -38,6 +38,8 @@ cdef class Dispatch(Outcome):
     cdef _ask(self, double now)
     cdef Tried _picked(self, double now)
     cpdef _late(self)
+    @cython.locals(first=Attempt)
+    cpdef _ask_beside(self, Tried tried, object refusal)
     @cython.locals(attempt=Attempt, other=Tried, deadline=Deadline)
     cdef tuple _leave(self, Tried tried)
     cdef _hedged(self, str outcome)
@@ -45,11 +47,13 @@ cdef class Dispatch(Outcome):
     cdef _failed_beside(self, Tried tried, object error)
     cdef _conclude(self, Tried tried, object error)
     cdef _judge(self, Tried tried, object error)
+    cpdef _continue(self, Tried tried, object error, object refusal)
+    cdef _follow(self, Tried tried, object error, int state, double now)
     cdef int _following(self, Tried tried, object error, double now) except -1
     cdef _tell(self, Tried tried, object failure, object following)
     cpdef _expired(self, object error)
     cpdef _second_expired(self, object error)
-    cdef _estimate_uncounted(self)
+    cdef _estimate_uncounted(self, double now)
     cdef _estimate(self)
     cpdef _finish(self, object error)
     cdef _end(self)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from edge.dialects.provider_state import refuse_state_in
 from edge.errors import (
     ClientClosedRequest,
     EdgeError,
@@ -16,8 +16,9 @@ from edge.errors import (
     UpstreamCredentials,
     UpstreamTimeout,
 )
+from edge.guard.reservation import reserve
 from edge.inquiry import Inquiry
-from edge.own_answers import estimate_count
+from edge.own_answers import estimate_count, refusal_of_count
 from edge.slices import Done, Job
 from edge.upstreams.again import delay_s
 from edge.upstreams.attempt import Attempt
@@ -40,7 +41,7 @@ from edge.upstreams.retry import (
 )
 from edge.upstreams.standing import begun
 from edge.upstreams.tried import NEVER, UNDECIDED, Tried
-from edge.upstreams.waiting import Waiting
+from edge.upstreams.waiting import FULL, Waiting
 
 if TYPE_CHECKING:
     from edge.upstreams.provider import Account
@@ -48,19 +49,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Dispatch"]
 
-FULL = "The upstreams of this model have as many requests under way as they may; ask again."
-
-MAX_KEYS = 8
-"""Of one request: so often it is asked by another key of the same provider."""
+MAX_KEYS = 8  # of one request: so often it is asked by another key of the same provider
 # The states, by what is under way: nothing yet; a wait for a place at an upstream; an attempt; two attempts; a wait
-# before the same upstream is asked again; an estimate of the tokens; nothing any more.
-NEW, QUEUED, ASKING, HEDGED, RESTING, ESTIMATING, ENDED = 0, 1, 2, 3, 4, 5, 6
+# before the same upstream is asked again; a reservation for one more; an estimate of the tokens; nothing any more.
+NEW, QUEUED, ASKING, HEDGED, RESTING, RESERVING, ESTIMATING, ENDED = 0, 1, 2, 3, 4, 5, 6, 7
 FOLLOWS = {
     NEW: (QUEUED, ASKING, ESTIMATING, ENDED),
     QUEUED: (QUEUED, ASKING, ENDED),
-    ASKING: (QUEUED, ASKING, HEDGED, RESTING, ESTIMATING, ENDED),
+    ASKING: (QUEUED, ASKING, HEDGED, RESTING, RESERVING, ESTIMATING, ENDED),
     HEDGED: (ASKING, ENDED),
     RESTING: (QUEUED, ASKING, ENDED),
+    RESERVING: (ASKING, ENDED),
     ESTIMATING: (ENDED,),
     ENDED: (),
 }
@@ -129,7 +128,7 @@ class Dispatch(Outcome):
             return
         self._enter(QUEUED)
         if not self._wait().for_place(self._deadline, gate, self._inquiry.key.priority, self._came):
-            self._finish(Overloaded(FULL))
+            self._came(False)
 
     def _wait(self) -> Waiting:
         if self._waiting is None:
@@ -165,22 +164,17 @@ class Dispatch(Outcome):
     def _again(self, tried: Tried, account: Account | None, now: float) -> bool:
         """Name the same upstream once more, by another account or as before; False where it cannot be asked now."""
         tried.rested_at = now
-        if account is None and self._candidates.tied:
-            account = tried.account
+        account = tried.account if account is None and self._candidates.tied else account
         return self._candidates.again(tried.upstream, account, now)
 
     def _ask(self, now: float) -> None:
         """Ask the one that was picked."""
-        inquiry, candidates = self._inquiry, self._candidates
-        upstream = candidates.upstream
+        inquiry, candidates, upstream = self._inquiry, self._candidates, self._candidates.upstream
         inquiry.ledger.attempts += 1
         if self._counts and upstream is not None and not upstream.provider.speaks(inquiry.head.route):
             inquiry.ledger.upstream = upstream
-            if candidates.trial is not None:
-                candidates.trial.cancelled(now)
-            if candidates.gate is not None:
-                candidates.gate.leave(now)
-            self._estimate_uncounted()
+            candidates.give_back(now)
+            self._estimate_uncounted(now)
             return
         tried = self._tried = inquiry.ledger.attempt = self._picked(now)
         self._enter(ASKING)
@@ -212,8 +206,13 @@ class Dispatch(Outcome):
 
     def _late(self) -> None:
         self._timer = None
-        first, tried, budget = self._attempt, self._tried, self._inquiry.state.settings.resilience.hedge.budget
-        if first is None or tried is None or not self._desk.hedges.left(budget):
+        if self._desk.hedges.left(self._inquiry.state.settings.resilience.hedge.budget):
+            reserve(self._inquiry, partial(self._ask_beside, self._tried))
+
+    def _ask_beside(self, tried: Tried | None, refusal: EdgeError | None) -> None:
+        """What a second one may cost is reserved, or is not. Meanwhile the first may have its answer."""
+        first, answered = self._attempt, self._inquiry.reply.has_answer()
+        if first is None or tried is None or tried is not self._tried or answered or refusal is not None:
             return
         try:
             now = perf_counter()
@@ -282,9 +281,7 @@ class Dispatch(Outcome):
         left.left = self._candidates.left(now)
         if isinstance(error, UpstreamCredentials):
             tried.refuse(now)
-        if isinstance(error, (AttemptFailed, ProviderError)):
-            self._failed = True
-            self._tell(tried, error, left.upstream)
+        self._tell(tried, error, left.upstream)
 
     # As the outcome of an attempt.
 
@@ -293,10 +290,8 @@ class Dispatch(Outcome):
         defect: Exception | None = None
         try:
             self._conclude(tried, failure)
-            if failure is not None:
-                self._tell(tried, failure, None)
-            else:
-                self._desk.budget.successes += 1
+            self._tell(tried, failure, None)
+            self._desk.budget.successes += failure is None
         except Exception as error:  # noqa: BLE001 - a defect of ours must not leave a client waiting
             defect = error
         self._finish(defect)
@@ -314,30 +309,41 @@ class Dispatch(Outcome):
             self._finish(defect)
 
     def _conclude(self, tried: Tried, error: Exception | None) -> None:
-        """For the upstream's record. A time that the client has set says nothing of the upstream."""
-        if error is not None and isinstance(error, UpstreamTimeout):
-            # Nor does one that the client has drawn out, or the short one of a count.
-            theirs = self._inquiry.payload.deadline_ms or tried.content_s >= 0.0
-            if self._counts or (theirs and self._deadline.over()):
-                error = ClientClosedRequest()
-        conclude(self._inquiry, tried, error)
+        """For the upstream's record, and that of the rescue."""
+        conclude(self._inquiry, tried, error, error is not None and self._deadline.over())
         if self._rescue is not None and self._rescue.begun is not None:
             self._rescue.over(error is None)
-            self._desk.meter.count("edge_rescues_total", tried.provider.name, "failed" if error is not None else "ok")
+            self._desk.meter.count("edge_rescues_total", tried.provider.name, "ok" if error is None else "failed")
 
     def _judge(self, tried: Tried, error: Exception) -> None:
         """Whom to ask next, or what to tell."""
         if self._done is None:
             return
-        inquiry, candidates, now = self._inquiry, self._candidates, perf_counter()
-        state, rescue = ENDED, self._rescue
-        if may_go_on(inquiry, tried, error, self._deadline.over()):
-            state = self._following(tried, error, now)
-        elif rescue is not None and not self._deadline.over() and rescue.begins(error) and candidates.continues(now):
-            state = ASKING
-        if isinstance(error, (AttemptFailed, ProviderError)):
-            self._failed = True
-            self._tell(tried, error, candidates.upstream if state != ENDED else None)
+        over, rescue, now = self._deadline.over(), self._rescue, perf_counter()
+        if may_go_on(self._inquiry, tried, error, over):
+            self._follow(tried, error, self._following(tried, error, now), now)
+        elif rescue is not None and not over and rescue.begins(error):
+            self._enter(RESERVING)
+            self._deadline.wait()
+            reserve(self._inquiry, partial(self._continue, tried, error))
+        else:
+            self._follow(tried, error, ENDED, now)
+
+    def _continue(self, tried: Tried, error: Exception, refusal: EdgeError | None) -> None:
+        """What a rescue may cost is reserved, or is not."""
+        if self._state != RESERVING:
+            return
+        try:
+            now = perf_counter()
+            goes_on = refusal is None and not self._deadline.over() and self._candidates.continues(now)
+            self._follow(tried, error, ASKING if goes_on else ENDED, now)
+        except Exception as defect:  # noqa: BLE001 - of ours: it must not leave a client waiting
+            self._finish(defect)
+
+    def _follow(self, tried: Tried, error: Exception, state: int, now: float) -> None:
+        """Go on after a failure in this state. Where it is ASKING, the next one is named."""
+        inquiry, candidates, rescue = self._inquiry, self._candidates, self._rescue
+        self._tell(tried, error, candidates.upstream if state != ENDED else None)
         if state != ENDED:
             inquiry.ledger.attempt = None
         if state == ASKING:
@@ -392,13 +398,15 @@ class Dispatch(Outcome):
         self._retries += tried.delay >= 0.0
         return tried.delay >= 0.0
 
-    def _tell(self, tried: Tried, failure: AttemptFailed | ProviderError, following: Upstream | None) -> None:
-        self._desk.hooks.attempt_failed(failed_attempt(self._inquiry, tried, failure, tried.begun, following))
+    def _tell(self, tried: Tried, error: Exception | None, following: Upstream | None) -> None:
+        if isinstance(error, (AttemptFailed, ProviderError)):
+            self._failed = True
+            self._desk.hooks.attempt_failed(failed_attempt(self._inquiry, tried, error, tried.begun, following))
 
     def _expired(self, error: EdgeError) -> None:
         if self._state in (ASKING, HEDGED) and self._attempt is not None:
             self._attempt.fail(error)
-        elif self._state in (QUEUED, RESTING):
+        elif self._state in (QUEUED, RESTING, RESERVING):
             self._finish(error)
 
     def _second_expired(self, error: EdgeError) -> None:
@@ -407,28 +415,19 @@ class Dispatch(Outcome):
         else:
             self._expired(error)  # the first has ended: these are the clocks of the request now
 
-    # Where nobody counts tokens.
-
-    def _estimate_uncounted(self) -> None:
-        """Before a provider that counts no tokens. A part of a conversation that another one keeps is refused: what is
-        here says little about the whole.
-        """
-        try:
-            refuse_state_in(self._inquiry.payload.body, self._inquiry.payload.spans)
-        except EdgeError as error:
-            now = perf_counter()
-            if self._candidates.next(now):
-                self._ask(now)
-            else:
-                self._finish(refusal(error, self._failed))
-        else:
+    def _estimate_uncounted(self, now: float) -> None:
+        """Before a provider that counts no tokens."""
+        error = refusal_of_count(self._inquiry)
+        if error is None:
             self._estimate()
+        elif self._candidates.next(now):
+            self._ask(now)
+        else:
+            self._finish(refusal(error, self._failed))
 
     def _estimate(self) -> None:
         self._enter(ESTIMATING)
         self._job = estimate_count(self._inquiry, self._desk, self._finish)
-
-    # Its end.
 
     def _finish(self, error: Exception | None) -> None:
         done = self._done

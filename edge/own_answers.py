@@ -9,8 +9,9 @@ from edge.call import Call
 from edge.dialects.abridged import abridged
 from edge.dialects.crossing import is_short
 from edge.dialects.estimate import estimate_input
+from edge.dialects.provider_state import refuse_state_in
 from edge.dialects.tokens import count_answer, estimate_steps, estimate_tokens
-from edge.errors import UNREADABLE, Headers, InvalidRequest
+from edge.errors import UNREADABLE, EdgeError, Headers, InvalidRequest
 from edge.inquiry import Inquiry
 from edge.reply_fields import JSON_TYPE
 from edge.routes import MODEL
@@ -18,7 +19,7 @@ from edge.slices import Done, Job, Steps, Work
 from edge.upstreams.desk import Desk
 from edge.upstreams.listing import Asked, answer_models
 
-__all__ = ["Listing", "estimate_count"]
+__all__ = ["Listing", "estimate_count", "refusal_of_count"]
 
 
 class Listing:
@@ -56,6 +57,17 @@ class Listing:
             body, headers = task.result()
             self._call.answer(200, [JSON_TYPE, *headers], body)
         done(failure if isinstance(failure, Exception) else None)
+
+
+def refusal_of_count(inquiry: Inquiry) -> EdgeError | None:
+    """Why tokens are not to be estimated here: a part of the conversation is one that a provider keeps, so what is here
+    says little about the whole.
+    """
+    try:
+        refuse_state_in(inquiry.payload.body, inquiry.payload.spans)
+    except EdgeError as error:
+        return error
+    return None
 
 
 def estimate_count(inquiry: Inquiry, desk: Desk, done: Done) -> Job | None:

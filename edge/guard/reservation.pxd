@@ -16,13 +16,15 @@ cdef class Reservation:
     cdef Counts _counts
     cdef Quotas _quotas
     cdef int _state, _waiting
-    cdef list _parts
-    cdef long long _least, _tokens, _cost, _used, _spent
+    cdef list _parts, _more
+    cdef long long _least, _output, _tokens, _cost, _used, _spent
     cdef object _refusal, _told
 
     @cython.locals(counts=Counts, quotas=Quotas, quota=Quota, part=Part)
     cpdef bint take(self, long long input_tokens, long long output_tokens, object told) except -1
     cpdef cancel(self)
+    @cython.locals(extra=Reservation)
+    cpdef more(self, object told)
     @cython.locals(counts=Counts, quota=Quota)
     cpdef _answered(self, Part part, object taken, object words)
     @cython.locals(counts=Counts, quota=Quota)
@@ -41,8 +43,10 @@ cdef class Reservation:
     cpdef used(self, Usage usage, object cost)
     @cython.locals(part=Part)
     cdef object _mark(self, Quota quota, long long today)
-    @cython.locals(part=Part)
+    @cython.locals(part=Part, extra=Reservation)
     cpdef end(self)
+    @cython.locals(part=Part)
+    cpdef give_back(self)
     @cython.locals(counts=Counts, quota=Quota)
     cdef _settle(self, Part part)
     @cython.locals(part=Part)

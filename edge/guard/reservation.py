@@ -3,7 +3,8 @@
 A `Reservation` is told three things: `take`, before anybody is asked; `used`, by the accounts, of each answer that is
 charged; `end`, once, when the request is settled, whatever became of it. So what was reserved is given back on every
 way, and what was charged counts on every way, each once: an answer that is charged after the end, of a flight whose
-first client has left, or of an attempt that was given up, counts by itself.
+first client has left, or of an attempt that was given up, counts by itself. `more` reserves the same once more, where
+one more answer may be charged than that.
 
 Tokens are a rate (GCRA), so what was reserved comes back by itself with time, first come first back. What the request
 did not need is given back as far as it has not come back so, and what it needed beyond is taken then. Money is counted:
@@ -23,11 +24,12 @@ from edge.guard.counts import Counts
 from edge.guard.quotas import DAY_S, Quota, Quotas, begins
 from edge.guard.shared_quotas import Taken
 from edge.hooks import Usage
+from edge.inquiry import Inquiry
 from edge.money.pricing import PICO
 from edge.money.usage_table import Used
 from edge.routes import Dialect
 
-__all__ = ["Reservation"]
+__all__ = ["Reservation", "reserve"]
 
 Told = Callable[["EdgeError | None"], None]
 UNKNOWN = "Whether the request is within its limits cannot be looked up now; ask again."
@@ -77,7 +79,9 @@ class Reservation:
         self._quotas = quotas
         self._state = NEW
         self._parts: list[Part] = []
+        self._more: list[Reservation] = []
         self._least = 0
+        self._output = 0
         self._tokens = 0
         self._cost = 0
         self._used = 0
@@ -94,7 +98,7 @@ class Reservation:
         counts, quotas = self._counts, self._quotas
         if quotas.budgeted and quotas.price is not None:
             self._cost = min(quotas.price.cost(Usage(input_tokens, output_tokens)), MOST)
-        self._least = input_tokens
+        self._least, self._output = input_tokens, output_tokens
         self._tokens = min(input_tokens + output_tokens, MOST_TOKENS)
         shared = counts.shared
         if shared is None:
@@ -132,6 +136,24 @@ class Reservation:
     def cancel(self) -> None:
         """Nobody waits for it any more; its end follows."""
         self._told = None
+
+    def more(self, told: Told) -> None:
+        """Reserve the same once more, since one more answer may be charged. `told` is called once, at once or when
+        Redis has been asked, with what refuses that, or None. It is given back with the end of this reservation, by
+        which all that was used is settled; after that, nothing more can be reserved.
+        """
+        refusal: EdgeError | None = None
+        if self._state == ENDED:
+            refusal = Overloaded(UNKNOWN)
+        else:
+            extra = Reservation(self._counts, self._quotas)
+            self._more.append(extra)
+            try:
+                if not extra.take(self._least, self._output, told):
+                    return
+            except EdgeError as error:
+                refusal = error
+        told(refusal)
 
     def _answered(self, part: Part, taken: Taken, words: list[bytes] | None) -> None:
         """What Redis says, None for nothing."""
@@ -289,6 +311,19 @@ class Reservation:
         self._counts.book(self._quotas, ANSWERED)
         for part in self._parts:
             self._settle(part)
+        for extra in self._more:
+            extra.give_back()
+
+    def give_back(self) -> None:
+        """Nothing was used of it. Who still waits for it is told so."""
+        if self._state == ENDED:
+            return
+        self._enter(ENDED)
+        for part in self._parts:
+            self._settle(part)
+        told, self._told = self._told, None
+        if told is not None:
+            told(Overloaded(UNKNOWN))
 
     def _settle(self, part: Part) -> None:
         """What was used counts, and what was reserved does not any more: here, and in Redis."""
@@ -361,6 +396,14 @@ class Reservation:
                 (b"x-ratelimit-reset-usd", b"%ds" % seconds),
             ]
         return openai_to_anthropic(told, counts.wall()) if dialect == "anthropic" else told
+
+
+def reserve(inquiry: Inquiry, told: Told) -> None:
+    """Where one more answer to an inquiry may be charged: as `Reservation.more`, and nothing where nothing counts."""
+    if inquiry.reservation is None:
+        told(None)
+    else:
+        inquiry.reservation.more(told)
 
 
 def too_long(quota: Quota, tokens: int) -> EdgeError:

@@ -59,6 +59,7 @@ cdef class Candidates:
     cpdef bint beside(self, double now) except -1
     @cython.locals(choice=Choice, barred=cython.ulonglong)
     cpdef bint continues(self, double now) except -1
+    cpdef give_back(self, double now)
     cpdef bint again(self, object upstream, object account, double now) except -1
     @cython.locals(choice=Choice, free=cython.ulonglong, member=Known, n=int)
     cpdef bint left(self, double now) except -1

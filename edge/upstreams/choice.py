@@ -219,6 +219,13 @@ class Candidates:
         place = self._pick(choice, now, barred)
         return place >= 0 and self._take(choice, place, now)
 
+    def give_back(self, now: float) -> None:
+        """The one that was picked is not asked."""
+        if self.trial is not None:
+            self.trial.cancelled(now)
+        if self.gate is not None:
+            self.gate.leave(now)
+
     def again(self, upstream: Upstream, account: Account | None, now: float) -> bool:
         """One that was asked once more, by this account, None: whose turn it is. False where it has no place for it, or
         lets nothing through.

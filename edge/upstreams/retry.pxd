@@ -15,4 +15,4 @@ cpdef str code_of_attempt(int status, object error)
 cpdef list returned_headers(list headers, dict index)
 cpdef bint is_stream(int status, dict index, bint asked) except -1
 @cython.locals(usage=Usage, status=int, now=double)
-cpdef conclude(Inquiry inquiry, Tried tried, object error)
+cpdef conclude(Inquiry inquiry, Tried tried, object error, bint over)

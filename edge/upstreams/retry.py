@@ -202,16 +202,21 @@ def may_hedge(inquiry: Inquiry) -> bool:
     return not (route.counts or is_kept(inquiry) or has_hosted_tools(route.api, inquiry.payload))
 
 
-def conclude(inquiry: Inquiry, tried: Tried, error: Exception | None) -> None:
+def conclude(inquiry: Inquiry, tried: Tried, error: Exception | None, over: bool) -> None:
     """Tell the upstream's breaker and averages what came of an attempt: an answer, what it failed with, or nothing that
     says anything of the upstream. Its place is given back.
 
     The provider is at fault where it cannot be reached, answers with a status of 500 or above, says so inside a stream,
     or gives what is no answer; not where all our connections to it are busy. A 429, a refused key, and a client's own
     4xx say nothing of its health, nor does a status by which it says that it does no such thing, or whatever it answers
-    on a path that a client has chosen: anybody could open a model's breaker by asking for what is not there.
+    on a path that a client has chosen: anybody could open a model's breaker by asking for what is not there. Nor does
+    a time that is `over`, where the client has set it or drawn it out, or the short one of a count.
     """
     trial, now, status = tried.trial, perf_counter(), tried.status
+    if error is not None and isinstance(error, UpstreamTimeout):
+        theirs = inquiry.payload.deadline_ms or tried.content_s >= 0.0
+        if inquiry.head.route.counts or (theirs and over):
+            error = ClientClosedRequest()
     gate, tried.gate = tried.gate, None
     if gate is not None:
         content_at, counts = inquiry.ledger.content_at, inquiry.head.route.counts

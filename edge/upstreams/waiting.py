@@ -10,7 +10,10 @@ from edge.ledger import Ledger
 from edge.upstreams.clocks import Deadline
 from edge.upstreams.gate import Gate, Place
 
-__all__ = ["Waiting"]
+__all__ = ["FULL", "Waiting"]
+
+FULL = "The upstreams of this model have as many requests under way as they may; ask again."
+"""What is told where no place came."""
 
 
 class Waiting:

@@ -156,7 +156,7 @@ def hears(path, status, error, failed, heard):
     tried.status = status
     inquiry = calls.asked({"model": "last"}, path)
     inquiry.ledger = Ledger()
-    conclude(inquiry, tried, error)
+    conclude(inquiry, tried, error, False)
     assert (member.state, member.in_flight) == ("open" if failed else "closed", 0)
     assert (member.error_rate != before) is heard
 
