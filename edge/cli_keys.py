@@ -64,6 +64,9 @@ def done(error: Exception, file: str) -> click.ClickException:
 @click.option("--tenant", help="Who it belongs to; else the id.")
 @click.option("--models", multiple=True, help="A pattern of models it may use; several.")
 @click.option("--route", "routes", multiple=True, help="A route it may use, such as chat/completions; several.")
+@click.option(
+    "--certificate", "certificates", multiple=True, help="A name in certificates that is the key too; several."
+)
 @click.option("--not-before", help="When it begins to hold: 2027-01-31T18:00:00Z, or in 90d, 12h, 30m, 45s.")
 @click.option("--expires", help="When it holds no more, in the same words.")
 @click.option("--requests-per-minute", type=int)
@@ -76,6 +79,7 @@ def new(
     tenant: str | None,
     models: tuple[str, ...],
     routes: tuple[str, ...],
+    certificates: tuple[str, ...],
     not_before: str | None,
     expires: str | None,
     requests_per_minute: int | None,
@@ -90,6 +94,7 @@ def new(
             "tenant": tenant,
             "models": list(models) or None,
             "allowed_routes": list(routes) or None,
+            "certificates": list(certificates) or None,
             "not_before": keys.moment(not_before, now) if not_before else None,
             "expires": keys.moment(expires, now) if expires else None,
             "requests_per_minute": requests_per_minute,

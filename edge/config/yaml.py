@@ -58,6 +58,8 @@ for _first in "tTfF":
     _Resolver.TYPES.setdefault(_first, []).append(
         ("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"))
     )
+MAX_EXPANDED = 1_000_000
+"""Values of a file with aliases, once each of them is what it stands for: ten times those of the largest without."""
 MAPPING, SEQUENCE, TEXT = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:str"
 MERGE = "tag:yaml.org,2002:merge"
 _PURE: Any = type("Pure", (_Resolver, yaml.SafeLoader), {})
@@ -71,14 +73,15 @@ def read_yaml(text: str) -> tuple[Any, Lines | None, list[str]]:
 
     Raises ValueError for a text with characters that YAML has not, and RecursionError.
     """
+    aliases = "&" in text and "*" in text
     with contextlib.suppress(yaml.YAMLError, ValueError, RecursionError):
         short, runs = shortened(text, _node_of, _plain)
         if runs:
-            return _compose(_FAST(short), runs)
+            return _compose(_FAST(short), runs, aliases=aliases)
     with contextlib.suppress(yaml.YAMLError, ValueError):
-        return _compose(_FAST(text))
+        return _compose(_FAST(text), aliases=aliases)
     try:
-        return _compose(_PURE(text))
+        return _compose(_PURE(text), aliases=aliases)
     except yaml.MarkedYAMLError as error:
         words, line = yaml_words(error)
         return None, None, [f"line {line}: {words}" if line is not None else words]
@@ -108,10 +111,16 @@ def _typed(tag: str, word: str) -> Any:
     return yaml.constructor.SafeConstructor().construct_object(yaml.ScalarNode(tag, word))
 
 
-def _compose(loader: Any, runs: list[Run] | None = None) -> tuple[Any, Lines | None, list[str]]:
-    """With what is left out of the text in `runs`. Raises yaml.YAMLError, ValueError."""
+def _compose(
+    loader: Any, runs: list[Run] | None = None, *, aliases: bool = False
+) -> tuple[Any, Lines | None, list[str]]:
+    """With what is left out of the text in `runs`; with `aliases`, there may be some. Raises yaml.YAMLError,
+    ValueError.
+    """
     try:
         node = loader.get_single_node()
+        if aliases and node is not None and _expanded(node, {}) > MAX_EXPANDED:
+            return None, None, [f"aliases (*name) stand for more than {MAX_EXPANDED:,} values: write fewer"]
         if runs and not put_back(node, runs):
             raise yaml.YAMLError
         if node is None:
@@ -150,6 +159,21 @@ def _construct(loader: Any, node: yaml.Node, *, repeats: bool = False) -> Any:
     if tag == SEQUENCE and type(node) is yaml.SequenceNode:
         return [each.value if each.tag == TEXT else _construct(loader, each, repeats=repeats) for each in node.value]
     return loader.construct_object(node, deep=True)
+
+
+def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node is, where each alias is what it stands for; too many where one stands for itself."""
+    found = known.get(id(node))
+    if found is not None:
+        return found
+    known[id(node)] = MAX_EXPANDED + 1
+    size = 1
+    if type(node) is yaml.MappingNode:
+        size += sum([1 + _expanded(value_node, known) for _, value_node in node.value])
+    elif type(node) is yaml.SequenceNode:
+        size += sum([_expanded(item, known) for item in node.value])
+    known[id(node)] = size
+    return size
 
 
 class _RepeatedError(Exception):

@@ -35,7 +35,7 @@ from edge.routes import ABOUT_KEPT, MODEL, OTHER, ROUTES
 if TYPE_CHECKING:
     from edge.guard.tokens import Tokens
 
-__all__ = ["ANYONE", "OF_TOKENS", "Auth", "Key", "new_key"]
+__all__ = ["ANYONE", "OF_TOKENS", "Auth", "Key", "new_key", "says_json"]
 
 MIN_TOKEN = 16
 MAX_TOKEN = 4096
@@ -227,10 +227,21 @@ class Auth:
             raise OriginNotAllowed
         content_type = head.index.get(b"content-type")
         if head.method == "POST" and content_type != b"application/json":
-            media_type = (content_type or b"").partition(b";")[0].strip().lower()
             # Multipart is refused as well, by the gateway, as a route that does not exist.
-            if media_type != b"application/json" and not media_type.endswith((b"+json", b"multipart/form-data")):
+            multipart = media_type(content_type) == b"multipart/form-data"
+            if not multipart and not says_json(content_type):
                 raise UnsupportedMediaType
+
+
+def media_type(content_type: bytes | None) -> bytes:
+    """What a body is declared as, without parameters."""
+    return (content_type or b"").partition(b";")[0].strip().lower()
+
+
+def says_json(content_type: bytes | None) -> bool:
+    """Whether a body is declared as JSON, which a browser sends to another origin only where that allows it."""
+    kind = media_type(content_type)
+    return kind == b"application/json" or kind.endswith(b"+json")
 
 
 def key_from(entry: config.Key) -> Key:

@@ -34,8 +34,20 @@ SHAPES: dict[str, tuple[tuple[bytes, bytes], ...]] = {
 }
 """By API: fields, and how their values may begin; null is as good as nothing."""
 IMAGE, INPUT_IMAGE = b'"image', b'"input_image"'
+
+
+def spelled(word: str) -> str:
+    """A pattern of a word in JSON: each of its letters as it stands, or escaped."""
+    return "".join(f"(?:{letter}|(?i:\\\\u{ord(letter):04x}))" for letter in word)
+
+
 # Inside of a string a quotation mark has a backslash before it, so this is a value.
-IMAGES = re.compile(rb'"type"[ \t\r\n]*:[ \t\r\n]*"(?:image|image_url|input_image)"')
+IMAGES = re.compile(
+    '"{}"[ \t\r\n]*:[ \t\r\n]*"(?:(?:{})?{}|{})"'.format(
+        spelled("type"), spelled("input_"), spelled("image"), spelled("image_url")
+    ).encode()
+)
+ESCAPED = b"\\u00"
 MESSAGES = (b"messages", b"input")
 Elements = list[msgspec.Raw]
 
@@ -60,7 +72,9 @@ def check_counts(server: config.Server, body: bytes, scan: JSONScanner) -> None:
             _bounded(body, scan.span(field), field.decode(), "messages", server.max_messages)
     if scan.values > server.max_tools:
         _bounded(body, scan.span(b"tools"), "tools", "tools", server.max_tools)
-    if scan.values > server.max_images and body.count(IMAGE) + body.count(INPUT_IMAGE) > server.max_images:
+    if scan.values <= server.max_images:
+        return
+    if ESCAPED in body or body.count(IMAGE) + body.count(INPUT_IMAGE) > server.max_images:
         found = sum(1 for _ in IMAGES.finditer(body))
         if found > server.max_images:
             raise InvalidValue(f"The request has {found} images; {server.max_images} at most may be sent.")

@@ -24,8 +24,10 @@ from edge.errors import (
     Headers,
     RequestTooLarge,
     ShuttingDown,
+    UnsupportedMediaType,
 )
 from edge.gateway import Load
+from edge.guard.auth import says_json
 from edge.head import Head, varying_of
 from edge.routes import PROBES, UNKNOWN, Match, match
 from edge.server.access import PUBLIC
@@ -225,6 +227,9 @@ class EdgeApplication:
                 raise AdminRequired("Without API keys, this answers the gateway's own machine only.")
             if not auth.open and not call.key.admin:
                 raise AdminRequired
+            # A web page may have a browser send what a form can say, with the certificate that the browser has.
+            if call.head.method == "POST" and not says_json(call.head.index.get(b"content-type")):
+                raise UnsupportedMediaType
         except EdgeError as error:
             call.closes = True
             gateway.refuse(call, error)

@@ -156,3 +156,33 @@ def test_every_route_is_told_at_the_start(keyed):
     assert "POST /admin/api/cache/clear" in line["admin_key"]
     assert "POST /v1/chat/completions" in line["any_key"]
     assert line["anyone"] == ["GET /health", "HEAD /health", *line["anyone"][2:]]
+
+
+def forms(client: httpx2.Client, path: str, **headers: str) -> list[int]:
+    """The statuses of what a form of another's page can have a browser send."""
+    kinds = (None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x")
+    return [
+        client.post(path, content=b"{}", headers={"content-type": kind, **headers} if kind else headers).status_code
+        for kind in kinds
+    ]
+
+
+CHANGES = [path for path, (methods, who) in ACCESS.items() if "POST" in methods and who == "admin"]
+
+
+def test_what_a_web_page_can_have_a_browser_send_changes_nothing_where_there_are_no_keys(simulator, front, tmp_path):
+    edge = Edge(tmp_path, {"providers": providers(simulator.url)}, front=front)
+    with running(edge), httpx2.Client(base_url=edge.url) as client:
+        for path in CHANGES:
+            assert forms(client, path) == [415] * 4, path
+            assert client.post(path, content=b"{}", headers={"content-type": "application/json"}).status_code != 415
+    print(f"{len(CHANGES)} routes, 4 kinds of forms: none is let through")
+
+
+def test_an_admin_s_key_changes_nothing_by_a_form_either(keyed):
+    edge, tokens = keyed
+    with httpx2.Client(base_url=edge.url) as client:
+        for path in CHANGES:
+            assert forms(client, path, **{"x-api-key": tokens["admin"]}) == [415] * 4, path
+            assert forms(client, path, **{"x-api-key": tokens["plain"]}) == [403] * 4, path
+            assert forms(client, path) == [401] * 4, path

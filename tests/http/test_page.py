@@ -56,7 +56,9 @@ def edge(simulator, tmp_path_factory):
         "cache": {"mode": "all"},
         "resilience": {"breaker": {"failures": 1000}},
     }
-    made = Edge(tmp_path_factory.mktemp("page"), told)
+    folder = tmp_path_factory.mktemp("page")
+    told["limits"] = {"file": str(folder / "spend.sqlite")}
+    made = Edge(folder, told)
     with running(made):
         yield made
 
@@ -197,6 +199,9 @@ def test_an_operator_looks_drains_and_follows_a_request(edge, traffic, simulator
     shot(driver, size)
     driver.find_element(By.ID, "leave").click()
     until(driver, lambda _: driver.find_element(By.ID, "key").is_displayed())
+    left = driver.page_source
+    for shown in ("openai/gpt-4o", "shop", ADMIN, "req_"):
+        assert shown not in left, "who logs out leaves nothing behind"
 
 
 def test_who_is_no_admin_is_told_so(edge, browse):

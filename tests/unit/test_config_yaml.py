@@ -73,3 +73,31 @@ def test_a_path_has_its_line_or_that_of_what_there_is_of_it(built):
         assert line_of(lines, path) == line
     assert line_of(lines, ("a", 7)) == 1
     assert line_of(lines, ("q", "r")) == 1
+
+
+def laughs(levels: int) -> str:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, levels)]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        laughs(40),
+        "m0: &m0 {a: 1, b: 2}\n" + "".join(f"m{n}: &m{n} {{<<: [*m{n - 1}, *m{n - 1}]}}\n" for n in range(1, 40)),
+        "a: &a [*a]\n",
+        "a: &a {b: *a}\n",
+    ],
+    ids=["lists", "merges", "itself", "itself in a mapping"],
+)
+def test_aliases_that_stand_for_too_much_are_an_error_at_once(text, built):
+    data, _, errors = read_yaml(text)
+    assert data is None
+    assert errors == ["aliases (*name) stand for more than 1,000,000 values: write fewer"]
+
+
+def test_aliases_within_bounds_are_what_they_stand_for(built):
+    data, _, errors = read_yaml("base: &base {a: 1}\nmore: {<<: *base, b: 2}\nlist: [*base, *base]\n")
+    assert errors == []
+    assert data == {"base": {"a": 1}, "more": {"a": 1, "b": 2}, "list": [{"a": 1}, {"a": 1}]}

@@ -9,8 +9,10 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from edge import keys
+from edge.cli import main
 from edge.config import Secret
 from edge.config.file import ConfigError, parse, read, renewed, watched
 from edge.guard.auth import Auth
@@ -27,6 +29,28 @@ def path(tmp_path):
 
 def config_with(path, **auth):
     return json.dumps({**BASE, "auth": {"keys_file": path, **auth}})
+
+
+def test_a_certificate_is_named_when_the_key_is_made(path):
+    arguments = [
+        "key",
+        "new",
+        "billing",
+        "--file",
+        path,
+        "--certificate",
+        "DNS:a.example",
+        "--certificate",
+        "IP:10.0.0.1",
+    ]
+    made = CliRunner().invoke(main, arguments)
+    assert made.exit_code == 0, made.output
+    (key,) = keys.read(path)
+    assert key.certificates == ["DNS:a.example", "IP:10.0.0.1"]
+    assert len(key.digests) == 1
+    wrong = CliRunner().invoke(main, ["key", "new", "other", "--file", path, "--certificate", "whoever"])
+    assert wrong.exit_code != 0
+    assert [each.id for each in keys.read(path)] == ["billing"]
 
 
 def test_a_key_that_is_a_certificate_is_listed_given_a_digest_and_revoked(path):

@@ -96,3 +96,22 @@ def test_addresses_at_which_clouds_tell_secrets_are_known(address):
 )
 def test_others_are_as_good_as_any(address):
     assert not is_metadata(address)
+
+
+def test_an_image_counts_however_its_type_is_spelled():
+    kinds = [
+        '"image"',
+        r'"im\u0061ge"',
+        r'"\u0069mage_url"',
+        r'"input\u005Fimage"',
+        r'"\u0069\u006d\u0061\u0067\u0065"',
+    ]
+    for field, kind in [*[('"type"', kind) for kind in kinds], (r'"\u0074y\u0070e"', '"image"')]:
+        part = f"{{{field}: {kind}}}"
+        body = f'{{"messages": [{{"content": [{", ".join([part] * 3)}]}}]}}'.encode()
+        with pytest.raises(InvalidValue, match="3 images"):
+            check_counts(SERVER, body, scanned(body))
+        few_ = f'{{"messages": [{{"content": [{part}, {part}, 1, 2, 3]}}]}}'.encode()
+        check_counts(SERVER, few_, scanned(few_))
+    said = json.dumps({"messages": [message(*[{"type": "text", "text": '"type": "im\\u0061ge"'}] * 4)]}).encode()
+    check_counts(SERVER, said, scanned(said))
