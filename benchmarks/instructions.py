@@ -67,6 +67,8 @@ SAFE = "-P"
 
 PLAIN, LIMITED, METERED = "lea_plain_instructions", "lea_limited_instructions", "lea_metered_instructions"
 TRANSLATED = {**json.loads(CHAT), "model": "claude-haiku-4-5"}
+TRACED = {"traced": 0.0, "traced-kept": 1.0}
+"""The share of traces that is kept."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,8 @@ def rows() -> tuple[Row, ...]:
         Row("404-new", "404, a new head each time", "edge", lost, b"404"),
         Row("event", "event, relayed", "edge", asked, events=streams(chat)),
         Row("event-translated", "event, translated", "edge", asked, events=streams(TRANSLATED)),
+        Row("traced", "forward, traces on, not kept", "traced", asked),
+        Row("traced-kept", "forward, its trace kept, and refused by the collector", "traced-kept", asked),
         Row("hit", "hit in memory", "caching", asked),
         Row("miss", "miss, its answer stored", "caching", different),
         Row("redis", "hit in Redis", "redis", asked),
@@ -221,8 +225,12 @@ class Servers:
             self._stack.callback(store.stop)
             cache = {"mode": "all", "memory": {"max_bytes": 0}, "redis": {"url": store.url}}
         path = self._folder / f"{name}.json"
-        kept = {"limits": {"file": str(self._folder / f"{name}.sqlite")}}
-        path.write_text(json.dumps(configuration(self._upstream, cache) | kept))
+        config = configuration(self._upstream, cache)
+        config["limits"] = {"file": str(self._folder / f"{name}.sqlite")}
+        if name in TRACED:
+            collector = f"http://127.0.0.1:{free_port()}"
+            config["telemetry"] |= {"tracing": {"otlp_endpoint": collector, "sample": TRACED[name]}}
+        path.write_text(json.dumps(config))
         port = free_port()
         command = [self._python, SAFE, "-m", "edge", "serve", "-c", str(path), "--port", str(port)]
         # The supervisor's only child is the worker.

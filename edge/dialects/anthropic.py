@@ -227,8 +227,10 @@ class MessagesStream(Stream):
             self.failed = True
             self.error_data = data
         elif name == b"message_start":
+            self.opening = data
             self.add_usage(usage_of(data))
         elif name == b"message_delta":
+            self.closing = data
             self.content = True
             usage = usage_of(data)
             self._counted = self._counted or (usage is not None and usage.output >= 0)

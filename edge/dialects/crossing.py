@@ -149,7 +149,8 @@ class Crossing:
     ``asked`` is the client's body; ``path`` (below the provider's base URL) and ``body`` are the request; ``dropped``
     names the client's fields that did not cross; ``warnings`` what of the answer could not be made sense of; ``told``
     is the estimate a client was given where the provider did not count. A request that is not ``prepared`` yet is so
-    after all steps of `prepare`. ``stream`` reads the provider's events once the answer is a stream.
+    after all steps of `prepare`. ``stream`` reads the provider's events once the answer is a stream; ``answered`` is
+    what one that is none is judged by.
 
     Raises InvalidRequest for a request that cannot mean anything to the provider, which calls the model `model`; that
     can do what `facts` say.
@@ -163,6 +164,7 @@ class Crossing:
         route = self._route = inquiry.head.route
         payload = inquiry.payload
         self.path = route.upstream
+        self.answered = b""
         self.asked = self.body = payload.body
         self.dropped: tuple[str, ...] = ()
         self.stream: Stream | None = None
@@ -205,6 +207,7 @@ class Crossing:
 
     def usage(self, media_type: bytes, body: bytes) -> Usage | None:
         """What a whole answer of status 200 says of its tokens. Raises Failed, NoAnswer and UpstreamBadResponse."""
+        self.answered = body
         api = self._route.api
         return usage_in_answer(api, STREAMS.get(api, openai.OtherStream), media_type, body)
 
@@ -278,6 +281,7 @@ class TranslatedCrossing(Crossing):
         self._route = inquiry.head.route
         self._request_id = inquiry.request_id
         self.asked = payload.body
+        self.answered = b""
         self.dropped = ()
         self.stream = None
         self.translates = True
@@ -326,6 +330,7 @@ class TranslatedCrossing(Crossing):
         return self._context.estimated_input()
 
     def usage(self, media_type: bytes, body: bytes) -> Usage | None:
+        self.answered = body
         return usage_in_answer(self.path, STREAMS[self.path], media_type, body)
 
     def answer(self, status: int, body: bytes) -> tuple[int, bytes]:

@@ -356,9 +356,12 @@ class ChatStream(OtherStream):
             self.deltas += 1
             self.size += len(data)
             return
+        self.opening = self.opening or data
         for choice in self._choices(data):
             index = choice.get("index")
             ended = bool(choice.get("finish_reason"))
+            if ended:
+                self.closing = data
             self._open_choices[index if isinstance(index, int) else 0] = not ended
             says = self._says_something(choice)
             if says:

@@ -98,6 +98,7 @@ class ResponsesStream(Stream):
                 self.content = True
                 self.sample = data
         elif name in TERMINAL:
+            self.closing = data
             self.finished = True
             if name == b"response.failed":
                 self.failed = True
@@ -112,6 +113,7 @@ class ResponsesStream(Stream):
             if b'_call"' in data:
                 self.calls += 1
         elif name in PREAMBLE:
+            self.opening = self.opening or data
             self.accepted = True
         elif name in CONTENT:
             self.content = True

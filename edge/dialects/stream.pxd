@@ -1,6 +1,6 @@
 cdef class Stream:
     cdef public bint accepted, content, finished, failed, moved
-    cdef public bytes error_data, sample
+    cdef public bytes error_data, sample, opening, closing
     cdef public object usage
     cdef public Py_ssize_t deltas, size, calls
 

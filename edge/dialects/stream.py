@@ -56,6 +56,9 @@ class Stream:
     what it says after that is no part of the answer. ``moved``: an event has come that is more than a heartbeat, since
     the reader of this last set it to False.
 
+    ``opening`` and ``closing`` are the data of the events that say who answers, and how the answer ends, b"" where none
+    has: nobody has read them.
+
     For an estimate, where no usage comes, it is noted how much content there was: ``deltas`` events of ``size`` bytes
     of data, the first of them as a sample of what stands around the text, and how many tool ``calls`` began. No event
     is parsed for that before somebody asks.
@@ -64,18 +67,21 @@ class Stream:
     __slots__ = (
         "accepted",
         "calls",
+        "closing",
         "content",
         "deltas",
         "error_data",
         "failed",
         "finished",
         "moved",
+        "opening",
         "sample",
         "size",
         "usage",
     )
 
     def __init__(self) -> None:
+        self.opening = self.closing = b""
         self.accepted = False
         self.content = False
         self.finished = False

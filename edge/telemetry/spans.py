@@ -36,6 +36,10 @@ FAILURES = ("provider_", "edge_", "_other")
 server's (https://opentelemetry.io/docs/specs/semconv/http/http-spans/#status)."""
 WORDS = 256
 """Bytes of JSON that a parameter of a request may have to be told."""
+LONGEST = 262144
+"""Bytes of an answer that is looked into: what it says of itself may stand at its end."""
+MOST_REASONS = 16
+UNDER_WAY = frozenset({"queued", "in_progress"})
 ROOM, EACH = 1024, 2048
 """Bytes that a trace is taken to have in memory: for itself, and for each span."""
 PARAMETERS = (
@@ -55,6 +59,29 @@ COUNTS = (
     ("gen_ai.usage.cache_creation.input_tokens", "cache_write"),
     ("gen_ai.usage.reasoning.output_tokens", "reasoning"),
 )
+
+
+class _Choice(msgspec.Struct):
+    finish_reason: str | None = None
+
+
+class _Answer(msgspec.Struct):
+    """What an answer, or an event of one, says of itself, in whichever API."""
+
+    id: str | None = None
+    model: str | None = None
+    choices: list[_Choice] = []
+    stop_reason: str | None = None
+    status: str | None = None
+
+
+class _Event(_Answer):
+    message: _Answer | None = None
+    delta: _Answer | None = None
+    response: _Answer | None = None
+
+
+_decode_event = msgspec.json.Decoder(_Event).decode
 
 
 class Happened(msgspec.Struct):
@@ -246,6 +273,7 @@ def attempt_of(
         attributes["gen_ai.response.time_to_first_chunk"] = round(tried.first_s, 6)
         events.append(Happened("edge.first_content", since + tried.content_at, {}))
     attributes |= usage_of(call.ledger.usage if call.ledger.attempt is tried else tried.usage)
+    attributes |= response_of(tried)
     start = since + tried.begun
     return Span(
         name=f"{work} {model}",
@@ -275,6 +303,33 @@ def usage_of(usage: Usage | None) -> Attributes:
     if usage.input >= 0:
         found["gen_ai.usage.input_tokens"] = usage.input + max(usage.cache_read, 0) + max(usage.cache_write, 0)
     return found | {name: getattr(usage, count) for name, count in COUNTS if getattr(usage, count) >= 0}
+
+
+def response_of(tried: Tried) -> Attributes:
+    """What an answer says of itself: its id, the model that gave it, and why it ended."""
+    crossing = tried.crossing
+    if crossing is None:
+        return {}
+    stream = crossing.stream
+    said: list[_Answer] = []
+    for data in (crossing.answered,) if stream is None else (stream.opening, stream.closing):
+        try:
+            event = _decode_event(data) if 0 < len(data) <= LONGEST else _Event()
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue
+        said += [part for part in (event, event.message, event.delta, event.response) if part is not None]
+    found: Attributes = {}
+    for name, values in (
+        ("gen_ai.response.id", [part.id for part in said]),
+        ("gen_ai.response.model", [part.model for part in said]),
+    ):
+        if first := next((value for value in values if value), ""):
+            found[name] = readable(first)
+    reasons = [choice.finish_reason for part in said for choice in part.choices]
+    reasons += [part.stop_reason or part.status for part in said]
+    if told := [readable(reason) for reason in reasons if reason and reason not in UNDER_WAY]:
+        found["gen_ai.response.finish_reasons"] = told[-MOST_REASONS:]
+    return found
 
 
 def parameters_of(payload: Payload) -> Attributes:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 
 from edge.guard.auth import ANYONE
-from tests.unit.lanes import ANSWER
+from tests.unit.lanes import ANSWER, post
 from tests.unit.test_dispatch import CONTENT, DONE, DOWN, provider
 from tests.unit.test_grant import CHAT
 from tests.unit.timed import EVENTS, JSON, told
@@ -249,3 +250,60 @@ def test_what_a_request_says_is_kept_as_it_was_sent_on_where_that_is_wanted(made
     blocked = made(pii={"request": "block"}, tracing={"content": True})
     blocked.ask("smart", SAMPLED, messages=said)
     assert (blocked.kept[0].asked, blocked.kept[0].content) == (b"", None)
+
+
+MESSAGES = (
+    b'event: message_start\ndata: {"type":"message_start","message":{"id":"msg_1","model":"m-1","usage":{"input_tokens":3,"output_tokens":1}}}\n\n'
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"hi"}}\n\n'
+    b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":5}}\n\n'
+    b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+)
+CHUNKS = (
+    b'data: {"id":"c1","model":"m-1","choices":[{"index":0,"delta":{"role":"assistant"}}]}\n\n'
+    + CONTENT
+    + b'data: {"id":"c1","model":"m-1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+    + DONE
+)
+RESPONSES = (
+    b'event: response.created\ndata: {"type":"response.created","response":{"id":"r1","model":"m-1","status":"in_progress"}}\n\n'
+    b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"hi"}\n\n'
+    b'event: response.completed\ndata: {"type":"response.completed","response":{"id":"r1","model":"m-1","status":"completed","usage":{"input_tokens":1,"output_tokens":1}}}\n\n'
+)
+ANSWERS = {
+    "chat": ("/v1/chat/completions", "openai", JSON, b'{"id":"c1","model":"m-1","choices":[{"index":0,"message":{"content":"x"},"finish_reason":"length"}]}', "c1", ["length"]),
+    "chat, streamed": ("/v1/chat/completions", "openai", EVENTS, CHUNKS, "c1", ["stop"]),
+    "messages": ("/v1/messages", "anthropic", JSON, b'{"id":"msg_1","type":"message","role":"assistant","model":"m-1","content":[{"type":"text","text":"x"}],"stop_reason":"max_tokens","usage":{"input_tokens":1,"output_tokens":1}}', "msg_1", ["max_tokens"]),
+    "messages, streamed": ("/v1/messages", "anthropic", EVENTS, MESSAGES, "msg_1", ["end_turn"]),
+    "responses, streamed": ("/v1/responses", "openai", EVENTS, RESPONSES, "r1", ["completed"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+def test_an_attempt_says_what_its_answer_says_of_itself(made, case):
+    path, dialect, headers, body, number, reasons = ANSWERS[case]
+    worker = made(providers={"a": {**provider(), "dialect": dialect}}, models={"smart": {"upstreams": [{"to": "a/m"}]}})
+    asks = {"model": "smart", "max_tokens": 9, "stream": headers is EVENTS}
+    asks |= {"input": "hi"} if "responses" in path else {"messages": [{"role": "user", "content": "hi"}]}
+    lane = worker.connect()
+    worker.run(lane.data_received, post(json.dumps(asks).encode(), SAMPLED, start=f"POST {path} HTTP/1.1"))
+    worker.run(worker.sent("a").answers, 200, headers, body)
+    _, (attempt,) = worker.spans()
+    told = {
+        name: value
+        for name, value in attempt.attributes.items()
+        if name.startswith("gen_ai.response.") and "time" not in name
+    }
+    assert told == {
+        "gen_ai.response.id": number,
+        "gen_ai.response.model": "m-1",
+        "gen_ai.response.finish_reasons": reasons,
+    }
+
+
+@pytest.mark.parametrize("body", [b"[]", b'{"id":7}', b'{"id":"c","choices":7}', b"\xff"])
+def test_an_answer_that_says_it_in_no_known_form_costs_no_span(made, body):
+    worker = made(names="a", resilience={"retries": 0})
+    worker.ask("smart", SAMPLED)
+    worker.run(worker.sent("a").answers, 200, JSON, body)
+    _, (attempt,) = worker.spans()
+    assert attempt.attributes.get("gen_ai.response.id", "c") == "c"
