@@ -223,7 +223,7 @@ FAMILIES = (
     Family(
         COUNTER,
         "edge_telemetry_dropped_total",
-        "Spans that were to be exported and were not: no room to wait, or not taken by the collector.",
+        "Spans that were to be exported and were not: no room to wait, not taken by the collector, or too many.",
         ("signal", "reason"),
     ),
     Family(COUNTER, "edge_spans_exported_total", "Spans that the collector has taken.", ()),

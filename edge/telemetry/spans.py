@@ -8,6 +8,7 @@ Names and attributes are OpenTelemetry's where it has them: those of HTTP
 
 from __future__ import annotations
 
+from functools import lru_cache
 from time import perf_counter, time
 from urllib.parse import urlsplit
 
@@ -246,17 +247,17 @@ def attempt_of(
     tried = call.ledger.tries[place]
     upstream, provider = tried.upstream, tried.provider
     work, model = operation(record.endpoint) or "request", readable(upstream.model)
+    word, host, port = address_of(provider.name, provider.base_url)
     attributes: Attributes = {
         "gen_ai.operation.name": work,
-        "gen_ai.provider.name": vendor(provider.name, provider.base_url),
+        "gen_ai.provider.name": word,
         "gen_ai.request.model": model,
         "gen_ai.request.stream": record.stream,
         "edge.provider": provider.name,
+        "server.address": host,
+        "server.port": port,
         **parameters,
     }
-    url = urlsplit(provider.base_url)
-    attributes["server.address"] = url.hostname or ""
-    attributes["server.port"] = url.port or (443 if url.scheme == "https" else 80)
     if tried.status:
         attributes["http.response.status_code"] = tried.status
     if place:
@@ -286,6 +287,13 @@ def attempt_of(
         events=events,
         error=(tried.code or kind) if kind.startswith(FAILURES) else "",
     )
+
+
+@lru_cache(256)
+def address_of(name: str, base_url: str) -> tuple[str, str, int]:
+    """The word for a provider, and where it is."""
+    url = urlsplit(base_url)
+    return vendor(name, base_url), url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
 
 
 def kind_of(call: Call, record: RequestRecord, tried: Tried) -> str:

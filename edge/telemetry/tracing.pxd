@@ -10,7 +10,7 @@ from edge.trace_context cimport TraceContext
 cdef class Tracing:
     cdef object _settings, _place, _meter, _exemplify, _log, _exporter, _timer
     cdef bint _running
-    cdef int _ticks
+    cdef Py_ssize_t _ticks, _failed, _left_out
     cdef dict _whole, _streams, _slowest
 
     cpdef start(self)

@@ -21,6 +21,8 @@ __all__ = ["WINDOW_S", "Tracing"]
 
 WINDOW_S = 10.0
 TICK_S = 1.0
+MOST_FAILED = 100
+"""Failures that are kept in `TICK_S`: where all fail, more of them tell nothing new."""
 LOSSES = ("queue_full", "not_taken")
 
 
@@ -42,7 +44,7 @@ class Tracing:
         self._exporter: Exporter | None = None
         self._running = False
         self._timer: asyncio.TimerHandle | None = None
-        self._ticks = 0
+        self._ticks = self._failed = self._left_out = 0
         self._whole: dict[str, float] = {}
         self._streams: dict[str, float] = {}
         self._slowest: dict[tuple[str, bool], tuple[Kept, RequestRecord]] = {}
@@ -89,6 +91,7 @@ class Tracing:
         exporter = self._exporter
         if exporter is None:
             return
+        self._failed = 0
         self._ticks += 1
         if self._ticks * TICK_S >= WINDOW_S:
             self._ticks = 0
@@ -102,6 +105,9 @@ class Tracing:
         for reason, spans in zip(LOSSES, lost, strict=True):
             if spans:
                 self._meter.count("edge_telemetry_dropped_total", "traces", reason, amount=spans)
+        if self._left_out:
+            self._meter.count("edge_telemetry_dropped_total", "traces", "too_many", amount=self._left_out)
+            self._left_out = 0
 
     # What is kept.
 
@@ -114,6 +120,10 @@ class Tracing:
             why = "sampled"
         elif record.error_kind and record.error_kind.startswith(FAILURES):
             why = "failed"
+            self._failed += 1
+            if self._failed > MOST_FAILED:
+                self._left_out += 1 + len(call.ledger.tries)
+                return
         elif self._is_slowest(record):
             why = "slow"
         else:

@@ -203,3 +203,13 @@ def test_every_field_of_a_requests_line_is_documented_and_no_other():
     out = io.StringIO()
     Fanout(Logs("info", "json", out)).request_done(EVERYTHING)
     assert documented == list(json.loads(out.getvalue()))
+
+
+def test_every_attribute_and_event_of_our_own_is_documented_and_no_other():
+    telemetry = ROOT / "edge" / "telemetry"
+    in_code = {
+        name
+        for path in (telemetry / "spans.py", telemetry / "prompts.py")
+        for name in re.findall(r'"(edge\.[a-z_.]+)"', path.read_text())
+    }
+    assert set(re.findall(r"`(edge\.[a-z_.]+)`", (ROOT / "docs" / "tracing.md").read_text())) == in_code

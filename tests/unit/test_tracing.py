@@ -65,6 +65,18 @@ def test_a_failure_is_kept_unless_it_is_the_clients(made):
     assert why(worker) == [("failed", 2)]
 
 
+def test_where_all_fail_so_many_are_kept_a_second_and_the_rest_is_counted(made, monkeypatch):
+    monkeypatch.setattr("edge.telemetry.tracing.MOST_FAILED", 3)
+    worker = made(sample=0.0)
+    for _ in range(5):
+        ask(worker, 0.0, status=500)
+    assert why(worker) == [("failed", 2)] * 3
+    worker.after(2)
+    assert 'edge_telemetry_dropped_total{reason="too_many",signal="traces"} 4.0' in worker.metrics.render().decode()
+    ask(worker, 0.0, status=500)
+    assert len(worker.kept) == 4
+
+
 def test_of_each_window_the_slowest_of_each_kind_is_kept(made):
     worker = made(sample=0.0)
     for seconds in (0.2, 0.1, 0.6, 0.3):
