@@ -61,7 +61,10 @@ def listen_options(command: click.decorators.FC) -> click.decorators.FC:
 )
 @listen_options
 @click.option("--insecure", is_flag=True, help="Serve without keys on an address that others can reach.")
-def serve(path: str | None, host: str | None, port: int | None, workers: int | None, insecure: bool) -> None:
+@click.option("--watch", is_flag=True, help="Read the file again when it changes, as upon SIGHUP.")
+def serve(
+    path: str | None, host: str | None, port: int | None, workers: int | None, insecure: bool, watch: bool
+) -> None:
     """Serve the gateway.
 
     Without a file, OPENAI_API_KEY and ANTHROPIC_API_KEY make the providers. SIGTERM drains and ends, SIGHUP reads the
@@ -76,7 +79,7 @@ def serve(path: str | None, host: str | None, port: int | None, workers: int | N
         reading = read()
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
-    run(reading, path, read, insecure=insecure, can_upgrade=True)
+    run(reading, path, read, insecure=insecure, can_upgrade=True, watching=watch)
 
 
 @main.command()
@@ -316,6 +319,7 @@ def run(
     *,
     insecure: bool = False,
     can_upgrade: bool = False,
+    watching: bool = False,
 ) -> None:
     """Serve until a signal ends it, then end this process with the supervisor's exit code."""
     gc.disable()  # until the supervisor freezes what is here: nothing that is imported or made until then is garbage
@@ -329,6 +333,7 @@ def run(
             lambda address: examples(reading.config, address),
             insecure=insecure,
             can_upgrade=can_upgrade,
+            watching=watching,
         )
     except StartError as error:
         raise click.ClickException(str(error)) from None

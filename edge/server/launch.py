@@ -71,12 +71,14 @@ def launch(
     *,
     insecure: bool = False,
     can_upgrade: bool = False,
+    watching: bool = False,
 ) -> int:
     """Serve what was read until a signal ends it; returns the exit code.
 
     `path` is the configuration file and `reread` reads it again for SIGHUP (raising ConfigError); `announce` makes of
     the address, once it is bound, lines for people. `insecure` is that of the command line; `can_upgrade` says that
-    what started this process can do so again, for SIGUSR2. Raises StartError.
+    what started this process can do so again, for SIGUSR2; `watching`, that a change of the file is as good as SIGHUP.
+    Raises StartError.
     """
     config = reading.config
     server = config.server
@@ -137,7 +139,7 @@ def launch(
     if server.max_connections is not None and server.max_connections > bounds(server, descriptors)[0]:
         logs.log.warning("server.max_connections is more than this process may open", descriptors=descriptors)
     scheme = "http" if context is None else "https"
-    settings = Reloading(reading, path, reread, logs.log)
+    settings = Reloading(reading, path, reread, logs.log, watching=watching)
 
     def serve(orders: Orders) -> None:
         logs.start()
@@ -237,7 +239,7 @@ def launch(
         before_execution=before_execution,
         after_failure=logs.start,
     )
-    settings.watch.begin()
+    settings.begin()
     gc.collect()
     gc.freeze()  # shared with the workers: no collection is to write to it
     gc.enable()

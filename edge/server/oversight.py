@@ -32,6 +32,10 @@ class Configuration(Protocol):
         """
         ...
 
+    def rewritten(self) -> bool:
+        """Whether the configuration's own file has changed since this was last asked, if that is looked at."""
+        ...
+
     def changed(self) -> bool:
         """Whether a file that the configuration names has changed since this was last asked."""
         ...

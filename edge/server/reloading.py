@@ -30,8 +30,12 @@ NO_KEYS = KeyTable.of([])
 class Reloading:
     """The configuration that workers begin with, and how another takes its place."""
 
-    def __init__(self, reading: Reading, path: str | None, reread: Callable[[], Reading], log: Any) -> None:
-        self.watch = Watch()
+    def __init__(
+        self, reading: Reading, path: str | None, reread: Callable[[], Reading], log: Any, *, watching: bool
+    ) -> None:
+        """`watching`: a change of the file `path` has it read again, as SIGHUP does."""
+        self._watch = Watch()
+        self._own = Watch()
         self._path = path
         self._reread = reread
         self._log = log
@@ -39,7 +43,13 @@ class Reloading:
         write_snapshot(file, reading, [])
         self.snapshot = read_snapshot(file)
         os.close(file)
-        self.watch.watch(watched(reading.config), reading.begun)
+        self._watch.watch(watched(reading.config), reading.begun)
+        self._own.watch([path] if watching and path is not None else [], reading.begun)
+
+    def begin(self) -> None:
+        """Look at files from now on, in this process."""
+        self._watch.begin()
+        self._own.begin()
 
     def read(self, file: int) -> bool:
         """`edge.server.supervisor.Configuration`'s; everything that takes long or can fail is done here."""
@@ -51,8 +61,11 @@ class Reloading:
 
         return self._write(file, anew)
 
+    def rewritten(self) -> bool:
+        return self._own.changed()
+
     def changed(self) -> bool:
-        return self.watch.changed()
+        return self._watch.changed()
 
     def renew(self, file: int) -> bool:
         """`edge.server.supervisor.Configuration`'s: what stands in the configuration's file is left as it was read."""
@@ -80,8 +93,8 @@ class Reloading:
 
     def adopt(self, file: int) -> None:
         self.snapshot = read_snapshot(file)
-        self.watch.watch(watched(self.snapshot.config), self.snapshot.begun)
-        self.watch.begin()
+        self._watch.watch(watched(self.snapshot.config), self.snapshot.begun)
+        self._watch.begin()
         self._log.info("reloading", path=self._path, needs_restart=self.snapshot.needs_restart)
         tell_notes(self.snapshot.notes, self._log)
 

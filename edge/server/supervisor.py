@@ -232,7 +232,7 @@ class Supervisor:
         if self._helper is not None:
             if time.monotonic() - self._helper.started > HELP_S:
                 tell(self._helper.pid, signal.SIGKILL)
-        elif self._read_wanted:
+        elif self._read_wanted or self._configuration.rewritten():
             self._read_wanted = False
             self._let(partial(self._read, self._configuration.read), self._have_read)
         elif self._configuration.changed():

@@ -30,6 +30,7 @@ class Watcher:
     def workers(self, counts): pass
 
 class Unchanged:
+    def rewritten(self): return False
     def changed(self): return False
 
 os.fork = fork
