@@ -18,8 +18,10 @@ __all__ = ["translation_section"]
 REQUEST_US, EVENT_US = 60.0, 8.0
 RUNS = 50
 SECONDS = 0.02
-PAIRS = {"chat": ("chat", "messages"), "messages": ("messages", "chat")}
-MODELS = {"chat": "claude-sonnet-4-5", "messages": "gpt-4o"}
+PAIRS = (("chat", "messages"), ("messages", "chat"), ("responses", "messages"), ("responses", "chat"))
+"""By which API a client asks, and by which a provider is asked."""
+MODELS = {"messages": "claude-sonnet-4-5", "chat": "gpt-4o"}
+"""By the provider's API, as are answers and events."""
 SCHEMA = {
     "type": "object",
     "properties": {"city": {"type": "string", "description": "A city"}, "unit": {"enum": ["celsius", "fahrenheit"]}},
@@ -68,9 +70,22 @@ REQUESTS = {
         "max_tokens": 500,
         "stream": True,
     },
+    "responses": {
+        "model": "gpt-5",
+        "instructions": SYSTEM,
+        "input": [
+            {"role": "user", "content": [{"type": "input_text", "text": QUESTION}]},
+            {"type": "function_call", "call_id": "call_1", "name": "weather", "arguments": json.dumps(ARGUMENTS)},
+            {"type": "function_call_output", "call_id": "call_1", "output": RESULT},
+        ],
+        "tools": [{"type": "function", "name": "weather", "parameters": SCHEMA, "strict": False}],
+        "max_output_tokens": 500,
+        "store": False,
+        "stream": True,
+    },
 }
 ANSWERS = {
-    "chat": {
+    "messages": {
         "id": "msg_1",
         "type": "message",
         "role": "assistant",
@@ -83,7 +98,7 @@ ANSWERS = {
         "stop_sequence": None,
         "usage": {"input_tokens": 500, "cache_read_input_tokens": 0, "output_tokens": 60},
     },
-    "messages": {
+    "chat": {
         "id": "chatcmpl-1",
         "object": "chat.completion",
         "created": 1,
@@ -122,7 +137,7 @@ def call(**fields) -> dict:
 
 
 EVENTS = {
-    "chat": {
+    "messages": {
         "text": block("text", {"text": ""}, {"type": "text_delta", "text": TEXT}),
         "arguments": block(
             "tool_use",
@@ -133,7 +148,7 @@ EVENTS = {
             "thinking", {"thinking": "", "signature": ""}, {"type": "thinking_delta", "thinking": THOUGHT}
         ),
     },
-    "messages": {
+    "chat": {
         "text": (chunk(role="assistant", content=""), chunk(content=TEXT)),
         "arguments": (
             call(id="call_2", type="function", function={"name": "weather", "arguments": ""}),
@@ -142,7 +157,7 @@ EVENTS = {
         "thinking": (chunk(role="assistant", content=""), chunk(reasoning_content=THOUGHT)),
     },
 }
-"""By the client's API: what opens a block, and the event that is measured."""
+"""What opens a block, and the event that is measured."""
 
 
 def best(call_it) -> float:
@@ -152,32 +167,33 @@ def best(call_it) -> float:
     return min(timer.repeat(RUNS, number)) / number * 1e6
 
 
-def event_cost(api: str, opening: dict, event: dict) -> float:
-    stream = TRANSLATORS[PAIRS[api]].stream(Context(model=MODELS[api]), 1)
+def event_cost(pair: tuple[str, str], opening: dict, event: dict) -> float:
+    stream = TRANSLATORS[pair].stream(Context(model=MODELS[pair[1]]), 1)
     opening, event = ([(item.get("type", "message").encode(), json.dumps(item).encode())] for item in (opening, event))
     stream.feed(opening)
     return best(lambda: stream.feed(event))
 
 
-def rows(api: str) -> dict[str, float]:
+def rows(pair: tuple[str, str]) -> dict[str, float]:
     """The cost of each step for a client of one API in front of a provider of the other."""
-    translator, model = TRANSLATORS[PAIRS[api]], MODELS[api]
-    request, answer = json.dumps(REQUESTS[api]).encode(), json.dumps(ANSWERS[api]).encode()
+    client, provider = pair
+    translator, model = TRANSLATORS[pair], MODELS[provider]
+    request, answer = json.dumps(REQUESTS[client]).encode(), json.dumps(ANSWERS[provider]).encode()
     costs = {
         "request: instructions, question, call, result; one tool": best(lambda: translator.request(request, model)),
         "whole answer": best(lambda: translator.answer(answer, Context(model=model), 1)),
     }
-    return costs | {f"event of {kind}": event_cost(api, *events) for kind, events in EVENTS[api].items()}
+    return costs | {f"event of {kind}": event_cost(pair, *events) for kind, events in EVENTS[provider].items()}
 
 
 def translation_section(report: Report, _seconds: float) -> None:
-    report.section(
-        "Translation, in this process: µs per step, the least of 50 short runs",
-        "| | chat client, Anthropic | messages client, OpenAI |\n|---|---|---|",
-    )
-    chat, messages = rows("chat"), rows("messages")
-    for name, cost in chat.items():
-        report.say(f"| {name} | {cost:.1f} | {messages[name]:.1f} |")
+    names = " | ".join(f"{client} to {provider}" for client, provider in PAIRS)
+    title = "Translation, in this process: µs per step, the least of 50 short runs"
+    report.section(title, f"| | {names} |\n|---|{'---|' * len(PAIRS)}")
+    found = [rows(pair) for pair in PAIRS]
+    for name in found[0]:
+        costs = [each[name] for each in found]
+        report.say(f"| {name} | {' | '.join(f'{cost:.1f}' for cost in costs)} |")
         limit = EVENT_US if name.startswith("event") else REQUEST_US if name.startswith("request") else None
         if limit is not None:
-            report.target(f"translation, {name}", limit, max(cost, messages[name]), "µs")
+            report.target(f"translation, {name}", limit, max(costs), "µs")

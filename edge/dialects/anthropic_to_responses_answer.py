@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge.dialects import anthropic
+from edge.dialects import anthropic, anthropic_to_openai_answer
 from edge.dialects.anthropic_to_openai_answer import annotation, arguments_text, finish_reason, refusal
 from edge.dialects.estimate import estimate_answer
+from edge.dialects.responses_fields import renamed
 from edge.dialects.responses_items import INCOMPLETE
 from edge.dialects.responses_writer import ResponseWriter
 from edge.dialects.texts import without_stand_ins
-from edge.dialects.translation import Context, decode_answer, encode, original_id
+from edge.dialects.translation import Context, decode_answer, encode, error_object, original_id
 from edge.errors import UpstreamBadResponse
 
-__all__ = ["cited", "stopped", "translate_answer"]
+__all__ = ["cited", "query_of", "sealed", "stopped", "translate_answer", "translate_error"]
 
 
 def translate_answer(body: bytes, context: Context, now: int) -> bytes:
@@ -65,6 +66,13 @@ def _response(message: dict[str, Any], body: bytes, context: Context, now: int) 
         writer.refusal(refusal(message.get("stop_details")) or "")
     usage = context.counted(anthropic.usage_of(body), lambda: estimate_answer(body))
     return encode(writer.end(usage, stopped(stop, context, calls=calls, output=is_output)))
+
+
+def translate_error(status: int, body: bytes, request_id: str = "") -> tuple[int, bytes]:
+    """An error of Anthropic's as chat completions have it, but for the name of what was too long."""
+    status, told = anthropic_to_openai_answer.translate_error(status, body, request_id)
+    error = error_object(told)
+    return status, encode({"error": {**error, "param": renamed(error["param"]) if error["param"] else None}})
 
 
 def sealed(block: dict[str, Any], context: Context) -> str:

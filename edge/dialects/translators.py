@@ -138,7 +138,7 @@ TRANSLATORS: dict[tuple[str, str], Translator] = {
         "/messages",
         responses_to_anthropic.Request,
         anthropic_to_responses_answer.translate_answer,
-        anthropic_to_openai_answer.translate_error,
+        anthropic_to_responses_answer.translate_error,
         anthropic_to_responses_stream.StreamTranslator,
         rate_limit_headers.anthropic_to_openai,
     ),

@@ -39,7 +39,7 @@ from edge.upstreams.provider import resting
 from edge.upstreams.refusal import is_unknown_path, read, words_of
 from edge.upstreams.router import Upstream
 from edge.upstreams.rules import RULES, UNSERVED
-from edge.upstreams.ties import is_unknown_thing
+from edge.upstreams.ties import is_unknown_thing, keeps_nothing
 from edge.upstreams.tried import Tried
 
 __all__ = [
@@ -289,12 +289,15 @@ def is_kept(inquiry: Inquiry) -> bool:
     """Whether the provider keeps what it makes of this request, or may: then asking twice makes it twice.
 
     A response is stored unless ``store`` is false (https://platform.openai.com/docs/api-reference/responses/create);
-    what passes through to paths that are not known here may be a job.
+    what passes through to paths that are not known here may be a job. What is translated is never kept.
     """
     route, payload = inquiry.head.route, inquiry.payload
-    if route.endpoint == OTHER or (route.kept and inquiry.head.method == "POST") or payload.says(b"store", b"true"):
+    if route.endpoint == OTHER or (route.kept and inquiry.head.method == "POST"):
         return True
-    return route.api == "responses" and (not payload.says(b"store", b"false") or payload.says(b"background", b"true"))
+    unsaid = route.api == "responses" and not payload.says(b"store", b"false")
+    if unsaid or payload.says(b"store", b"true") or (route.api == "responses" and payload.says(b"background", b"true")):
+        return not keeps_nothing(inquiry)
+    return False
 
 
 def noted(error: ProviderError, body: bytes) -> ProviderError:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edge.upstreams.provider import Account
     from edge.upstreams.router import Upstream
 
-__all__ = ["FREE", "MAKES", "NAMES", "Target", "is_unknown_thing", "targets_of", "tie_of"]
+__all__ = ["FREE", "MAKES", "NAMES", "Target", "is_unknown_thing", "keeps_nothing", "targets_of", "tie_of"]
 
 FREE, MAKES, NAMES = range(3)
 Target = tuple["Upstream", "Account"]
@@ -93,6 +93,8 @@ def tie_of(inquiry: Inquiry) -> int:
     signs = SIGNS.get(inquiry.head.route.api)
     if signs is None:
         return FREE if not inquiry.head.route.kept else NAMES if inquiry.head.argument else MAKES
+    if signs.otherwise == MAKES and keeps_nothing(inquiry):
+        return FREE
     payload, tie, at = inquiry.payload, signs.otherwise, 0
     body = payload.body
     for field in signs.fields:
@@ -106,6 +108,17 @@ def tie_of(inquiry: Inquiry) -> int:
         elif form.match(body, at):
             return NAMES
     return tie
+
+
+def keeps_nothing(inquiry: Inquiry) -> bool:
+    """Whether all that may be asked are asked by another API than the client's, and so keep nothing that it could come
+    back to: their thoughts go by any account, and what a client names of others is refused in translation.
+    """
+    route, upstreams = inquiry.head.route, inquiry.grant.upstreams
+    for upstream in upstreams:
+        if upstream.provider.speaks(route) and (not upstream.facts.apis or route.api in upstream.facts.apis):
+            return False
+    return bool(upstreams)
 
 
 def targets_of(upstreams: tuple[Upstream, ...], tenant: str) -> list[Target]:

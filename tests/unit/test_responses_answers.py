@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.dialects.responses_items import ClientTool
+from edge.dialects.translators import TRANSLATORS
 from edge.errors import UpstreamTimeout
 from tests.unit.responding import SEAL, STREAMS, context, response_of, sent, streamed, whole
 from tests.unit.test_translation_streams import START, STOP, block, delta, end, stop, text, tool
@@ -172,6 +173,27 @@ class TestItems:
         _, made = sent("messages", "claude-opus-4-6", instructions="Be brief.", metadata={"a": "b"}, temperature=0.5)
         response = whole("messages", message({"type": "text", "text": "."}), made.context)
         assert (response["instructions"], response["temperature"], response["metadata"]) == ("Be brief.", 0.5, {})
+
+    def test_an_error_is_told_in_the_words_of_responses(self):
+        said = {
+            "type": "error",
+            "error": {"type": "invalid_request_error", "message": "prompt is too long: 9 tokens > 8 maximum"},
+        }
+        status, body = TRANSLATORS["responses", "messages"].error(400, json.dumps(said).encode(), "")
+        error = json.loads(body)["error"]
+        assert (status, error["code"], error["param"]) == (400, "context_length_exceeded", "input")
+        wrong = {
+            "error": {
+                "message": "Key sk-abcdefghijkl is wrong",
+                "type": "x",
+                "param": "messages[1].content",
+                "code": None,
+            }
+        }
+        status, body = TRANSLATORS["responses", "chat"].error(422, json.dumps(wrong).encode(), "")
+        assert (status, json.loads(body)["error"]["param"]) == (422, "input[1].content")
+        assert b"sk-abc" not in body
+        assert TRANSLATORS["responses", "chat"].error(502, b"<html>Bad gateway</html>", "")[0] == 502
 
 
 class TestStreams:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from edge import config
 from edge._fast import JSONScanner
+from edge.guard.auth import ANYONE
 from edge.payload import Payload
+from edge.state import build_state
+from edge.upstreams.retry import is_kept
 from edge.upstreams.ties import FREE, MAKES, NAMES, tie_of
-from tests.unit.calls import unread
+from tests.unit.calls import asked, unread
 
 PATHS = {
     "responses": "/v1/responses",
@@ -52,3 +56,25 @@ def test_a_request_is_tied_by_what_it_makes_or_names(api, body, tie):
     call = unread(PATHS[api])
     call.payload = Payload(body, scan, "m", False, False, 0)
     assert tie_of(call) == tie
+
+
+CLAUDE = config.Provider(dialect="anthropic", base_url="http://127.0.0.1:1/v1", api_keys=[])
+LOCAL = config.Provider(
+    dialect="openai", base_url="http://127.0.0.1:1/v1", capabilities={"*": config.Capabilities(apis=["chat"])}
+)
+OPENAI = config.Provider(dialect="openai", base_url="http://127.0.0.1:1/v1")
+
+
+@pytest.mark.parametrize(
+    ("providers", "tie", "kept"),
+    [((CLAUDE, LOCAL), FREE, False), ((CLAUDE, OPENAI), NAMES, True), ((OPENAI,), NAMES, True)],
+)
+def test_a_response_is_tied_to_nobody_where_all_are_asked_by_another_api(providers, tie, kept):
+    named = {f"p{number}": provider for number, provider in enumerate(providers)}
+    alias = config.Model(upstreams=[config.Target(to=f"{name}/m") for name in named])
+    state = build_state(config.Config(providers=named, models={"smart": alias}))
+    items = [{"role": "user", "content": "hi"}, {"type": "reasoning", "summary": [], "encrypted_content": "edge1t.x"}]
+    call = asked({"model": "smart", "input": items}, "/v1/responses")
+    call.grant = state.grant(ANYONE, "smart", call.head.route)
+    assert tie_of(call) == tie
+    assert is_kept(call) is kept
