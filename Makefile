@@ -59,26 +59,30 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# Known vulnerabilities in what an image installs, and an SBOM of it (CycloneDX) in build/sbom.json. Needs the network.
+# Known vulnerabilities in what an image installs, and an SBOM of it (CycloneDX) in build/sbom.json. Needs the network: what nobody
+# can be asked about is an error, and no good news.
 audit: $(VENV)/.audit
-	$(VENV)/audit/bin/pip-audit --require-hashes --disable-pip -r requirements/image.txt
+	$(VENV)/audit/bin/pip-audit --strict --require-hashes --disable-pip -r requirements/image.txt
 	@mkdir -p build
 	$(VENV)/audit/bin/cyclonedx-py requirements requirements/image.txt --output-file build/sbom.json
 	@echo "wrote build/sbom.json"
 
-# Fixes anew what an image installs and what builds a wheel, after a change of the dependencies in pyproject.toml. Needs the network.
-LOCK := $(VENV)/audit/bin/pip-compile -q --upgrade --generate-hashes --allow-unsafe --strip-extras --no-annotate --no-header \
-	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+# Fixes anew what an image installs, what builds a wheel, and what tests and lints, after a change of the dependencies in
+# pyproject.toml: for every Python and system that they are for. Needs the network.
+LOCK := $(VENV)/audit/bin/uv pip compile -q --no-config --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --no-header --no-emit-index-url --no-emit-find-links
+EXTRAS := --extra http2 --extra jwt --extra pii
 lock: $(VENV)/.audit
-	$(LOCK) --extra http2 --extra jwt --extra pii -o build/image.txt pyproject.toml
-	$(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['dependency-groups']['compile'], sep='\n')" > build/build.in
-	$(LOCK) -o build/build.txt build/build.in
-	for each in image build; do { sed '/^[^#]/,$$d' requirements/$$each.txt; cat build/$$each.txt; } > build/lock && mv build/lock requirements/$$each.txt; done
+	@mkdir -p build
+	$(LOCK) $(EXTRAS) -o build/image.txt pyproject.toml
+	$(LOCK) --group pyproject.toml:compile -o build/build.txt
+	$(LOCK) $(EXTRAS) --group pyproject.toml:test --group pyproject.toml:lint -o build/ci.txt pyproject.toml
+	for each in image build ci; do { sed '/^[^#]/,$$d' requirements/$$each.txt; cat build/$$each.txt; } > build/lock && mv build/lock requirements/$$each.txt; done
 
 # Apart from the environment, whose versions theirs would change.
 $(VENV)/.audit: $(VENV)/.pip
 	$(PYTHON) -m venv $(VENV)/audit
-	$(VENV)/audit/bin/python -m pip install -q 'pip-audit>=2.9,<3' 'cyclonedx-bom>=7,<8' 'pip-tools>=7.5,<8'
+	$(VENV)/audit/bin/python -m pip install -q 'pip-audit>=2.9,<3' 'cyclonedx-bom>=7,<8' 'uv>=0.13,<1'
 	@touch $@
 
 # BENCH=--write keeps what is printed in benchmarks/RESULTS.md; BENCH='json streams --seconds 2' measures a part.
@@ -122,6 +126,16 @@ $(VENV)/.pip:
 	$(BIN)/python -m pip install -q --upgrade 'pip>=25.1'
 	@touch $@
 
+# What tests and lints, fixed by version and hash. It comes first where it is needed, so that nothing else is downloaded for
+# the edge itself but what compiles it.
+$(VENV)/.locked: $(VENV)/.pip requirements/ci.txt
+	$(INSTALL) --require-hashes -r requirements/ci.txt
+	@touch $@
+
+ifneq ($(filter test check soak fuzz sanitize lint,$(MAKECMDGOALS)),)
+$(VENV)/.built: | $(VENV)/.locked
+endif
+
 # The editable install compiles the hot modules in place. Without a C compiler it goes on as pure Python.
 $(VENV)/.built: $(VENV)/.pip pyproject.toml setup.py $(HOT)
 ifeq ($(HAVE_CC),yes)
@@ -133,8 +147,7 @@ endif
 	@touch $@
 
 # Building atheris would take clang, so it is there as a wheel or not at all.
-$(VENV)/.test: $(VENV)/.built
-	$(INSTALL) --group test
+$(VENV)/.test: $(VENV)/.built $(VENV)/.locked
 	@$(INSTALL) --only-binary atheris --group fuzz 2>/dev/null || echo "There is no wheel of atheris here: nothing is fuzzed"
 	@touch $@
 
@@ -165,6 +178,5 @@ $(VENV)/.bench: $(VENV)/.built
 	$(INSTALL) --group bench
 	@touch $@
 
-$(VENV)/.lint: $(VENV)/.built
-	$(INSTALL) --group lint --group test
+$(VENV)/.lint: $(VENV)/.built $(VENV)/.locked
 	@touch $@

@@ -1,4 +1,6 @@
-"""What an image installs and what builds a wheel is fixed by version and hash, and is what the project asks for."""
+"""What an image installs, what builds a wheel, and what tests and lints, is fixed by version and hash, and is what the
+project asks for.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 EXTRAS = ("http2", "jwt", "pii")
-LOCKS = {name: (ROOT / "requirements" / f"{name}.txt").read_text() for name in ("image", "build")}
+LOCKS = {name: (ROOT / "requirements" / f"{name}.txt").read_text() for name in ("image", "build", "ci")}
 FIXED = {
     name: dict(re.findall(r"^([a-z0-9._-]+)==([^ \\]+) (?:; .* )?\\", lock, re.MULTILINE))
     for name, lock in LOCKS.items()
@@ -23,9 +25,11 @@ def asked() -> list[tuple[str, str]]:
     project = PROJECT["project"]
     extras = [each for name in EXTRAS for each in project["optional-dependencies"][name]]
     builds = [*PROJECT["build-system"]["requires"], *PROJECT["dependency-groups"]["compile"]]
+    tests = [*PROJECT["dependency-groups"]["test"], *PROJECT["dependency-groups"]["lint"]]
     return [
         *(("image", each) for each in [*project["dependencies"], *extras]),
         *(("build", each) for each in dict.fromkeys(builds)),
+        *(("ci", each) for each in dict.fromkeys([*project["dependencies"], *extras, *tests])),
     ]
 
 
