@@ -6,11 +6,11 @@ Shapes: anthropic-sdk-python ``types/message_create_params.py``, openai-python
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from edge.dialects.anthropic_to_openai_messages import Conversation, tool_definition, with_system_first
 from edge.dialects.billing import without_billing
-from edge.dialects.models import effort_for
+from edge.dialects.models import Api, effort_for
 from edge.dialects.provider_state import refuse_state
 from edge.dialects.refusals import (
     anthropic_array,
@@ -58,13 +58,15 @@ class Request(Translation):
     __slots__ = ("conversation",)
 
     to = "openai"
+    by: ClassVar[Api] = "chat"
+    """The API that it is for: `edge.dialects.anthropic_to_responses` goes the same way for longer."""
 
     def begin(self, request: dict[str, Any]) -> list[Any]:
         context = self.context
         if not context.input_tokens:
             context.input_tokens = estimate_tokens({**request, "model": context.model})
         request = self.request = without_billing(request)
-        self.conversation = Conversation(self.facts, self.dropped, context.tool_names)
+        self.conversation = self.conversation_of()
         self.take = self.conversation.take
         refuse_state(request)
         for name, value in request.items():
@@ -77,11 +79,14 @@ class Request(Translation):
         self.conversation.take_system(request.get("system"))
         return anthropic_messages(request.get("messages"))
 
+    def conversation_of(self) -> Conversation:
+        return Conversation(self.facts, self.dropped, self.context.tool_names)
+
     def tools(self) -> list[Any]:
         conversation, tools = self.conversation, self.request.get("tools")
         conversation.end()
         self.result["messages"] = conversation.messages
-        if self.system_first:
+        if self.system_first and self.by == "chat":
             self.result["messages"] = with_system_first(conversation.messages)
         self._max_tokens()
         if tools is not None:
@@ -90,7 +95,7 @@ class Request(Translation):
 
     def end(self) -> None:
         request, result, context = self.request, self.result, self.context
-        if "tools" in result and self.facts.chat_tools == "never":
+        if self.by == "chat" and "tools" in result and self.facts.chat_tools == "never":
             raise UnsupportedParameter(
                 f"The model '{context.model}' takes no function tools on OpenAI's chat completions, to which this "
                 "request is translated. Leave 'tools' out, or ask for a model that takes them there.",
@@ -198,8 +203,8 @@ class Request(Translation):
             effort = "high"
         elif effort is None and thinking is not None:
             self.dropped.add("thinking")
-        known = self.facts.efforts
-        if "tools" in self.result and self.facts.chat_tools == "unreasoned":
+        known = self.efforts
+        if self.by == "chat" and "tools" in self.result and self.facts.chat_tools == "unreasoned":
             self.result["reasoning_effort"] = "none"
             if effort not in (None, "none"):
                 self.dropped.add(source)
@@ -212,8 +217,14 @@ class Request(Translation):
         if not level or (effort == "none" and level != "none"):
             self.dropped.add(source)
 
+    @property
+    def efforts(self) -> list[str]:
+        """Those that the model knows by this API."""
+        facts = self.facts
+        return facts.efforts if self.by == "chat" else facts.responses_efforts or facts.efforts
+
     def _sampling(self) -> None:
-        reasons = self.facts.efforts and self.result.get("reasoning_effort") != "none"
+        reasons = self.efforts and (self.result.get("reasoning_effort") or self.facts.default_effort) != "none"
         for name in ("temperature", "top_p"):
             value = self.request.get(name)
             if value is None:
@@ -231,7 +242,7 @@ class Request(Translation):
         for number, word in enumerate(anthropic_array("stop_sequences", stop)):
             if not isinstance(word, str):
                 raise refused(f"stop_sequences.{number}: Input should be a valid string", "stop_sequences")
-        if not self.facts.stop:
+        if not self.facts.stop or self.by == "responses":  # these have no field for it
             self.dropped.add("stop_sequences")
         else:
             self.result["stop"] = anthropic_array("stop_sequences", stop, MAX_STOP)

@@ -44,6 +44,7 @@ BLOCK_FIELDS = {
 }
 TTL = {"1h": "12h"}
 """Of the lifetimes of ``prompt_cache_breakpoint`` the one that is not shorter; five minutes are within its default."""
+PLAIN = {"type", "text"}
 Part = dict[str, Any]
 
 
@@ -118,17 +119,28 @@ class Conversation:
         content = block.get("content")
         texts: list[Part] = []
         for part in self._parts(content, f"{at}.content") if content is not None else ():
-            if part["type"] == "text":
+            if "text" in part:
                 texts.append(part)
             else:
-                carried.append({"type": "text", "text": f"[From the result of tool call {call}:]"})
+                carried.append(self._said(f"[From the result of tool call {call}:]"))
                 carried.append(part)
         if block.get("is_error") is True:
             # OpenAI has no flag for it, and the model has to know.
-            texts.insert(0, {"type": "text", "text": "Error: "})
+            texts.insert(0, self._said("Error: "))
         self._note(block, BLOCK_FIELDS["tool_result"])
         text = "".join(part["text"] for part in texts)
         self.messages.insert(self._end_of_turn(), {"role": "tool", "tool_call_id": call, "content": text})
+
+    # How chat completions call what there is in a message.
+
+    def _said(self, text: str) -> Part:
+        return {"type": "text", "text": text}
+
+    def _picture(self, url: str) -> Part:
+        return {"type": "image_url", "image_url": {"url": url}}
+
+    def _file(self, name: str, url: str) -> Part:
+        return {"type": "file", "file": {"filename": name, "file_data": url}}
 
     def _end_of_turn(self) -> int:
         """Where a tool's result goes: right behind its call, as OpenAI wants it, before instructions between them."""
@@ -206,7 +218,7 @@ class Conversation:
         parts: list[Part]
         if kind == "text":
             text = self._text(block, at)
-            parts = [{"type": "text", "text": text}] if text else []
+            parts = [self._said(text)] if text else []
         elif kind == "image":
             parts = [self._image(block.get("source"), f"{at}.source")]
         elif kind == "document":
@@ -214,12 +226,12 @@ class Conversation:
         elif kind == "search_result":
             texts = [text for text in (block.get("title"), block.get("source")) if isinstance(text, str)]
             texts += [part["text"] for part in self._parts(block.get("content") or [], f"{at}.content")]
-            parts = [{"type": "text", "text": "\n".join(texts)}]
+            parts = [self._said("\n".join(texts))]
         elif kind == "compaction":
-            parts = [{"type": "text", "text": text} for text in self._summary(block)]
+            parts = [self._said(text) for text in self._summary(block)]
         elif kind == "tool_reference":
             # A search for tools found this one; OpenAI has been given all of them.
-            parts = [{"type": "text", "text": str(block.get("tool_name") or "")}]
+            parts = [self._said(str(block.get("tool_name") or ""))]
         elif kind in TOOL_CHANGES:
             self._change(kind, block.get("tool"))
             parts = []
@@ -236,9 +248,12 @@ class Conversation:
 
     def _mark(self, parts: list[Part], mark: dict[str, Any]) -> None:
         """Mark the last of these parts, or what was said before, where an empty block had the mark."""
-        if not parts and self.messages and self.messages[-1]["role"] in ("system", "user"):
+        if not parts and self.messages and self.messages[-1].get("role") in ("system", "user"):
             message = self.messages[-1]
-            parts = message["content"] = parts_of(message["content"])
+            content = message["content"]
+            if isinstance(content, str):
+                content = message["content"] = [self._said(content)] if content else []
+            parts = content
         if parts:
             parts[-1].setdefault("prompt_cache_breakpoint", mark)
 
@@ -272,7 +287,7 @@ class Conversation:
             url = source["url"]
         else:
             raise invalid(f"'{at}' is a source of type '{kind}', which means nothing to this model's API.", at)
-        return {"type": "image_url", "image_url": {"url": url}}
+        return self._picture(url)
 
     def _document(self, block: dict[str, Any], at: str) -> list[Part]:
         source = block.get("source")
@@ -283,10 +298,10 @@ class Conversation:
         parts: list[Part]
         if kind == "base64" and isinstance(source.get("data"), str):
             url = f"data:{source.get('media_type') or 'application/pdf'};base64,{source['data']}"
-            parts = [{"type": "file", "file": {"filename": title or "document.pdf", "file_data": url}}]
-            return [{"type": "text", "text": context}, *parts] if context else parts
+            parts = [self._file(title or "document.pdf", url)]
+            return [self._said(context), *parts] if context else parts
         if kind == "text" and isinstance(source.get("data"), str):
-            parts = [{"type": "text", "text": source["data"]}]
+            parts = [self._said(source["data"])]
         elif kind == "content" and source.get("content") is not None:
             parts = self._parts(source["content"], f"{at}.source.content")
         else:
@@ -294,12 +309,12 @@ class Conversation:
                 f"'{at}.source' is a source of type '{kind}', which means nothing to this model's API.", f"{at}.source"
             )
         notes = "\n".join(filter(None, (title, context)))
-        return [{"type": "text", "text": notes + "\n\n"}, *parts] if notes else parts
+        return [self._said(notes + "\n\n"), *parts] if notes else parts
 
     @staticmethod
     def _content(parts: list[Part]) -> str | list[Part]:
         """A string where nothing but text is said: every compatible server reads it."""
-        if len(parts) == 1 and parts[0].keys() == {"type", "text"}:
+        if len(parts) == 1 and parts[0].keys() == PLAIN:
             text: str = parts[0]["text"]
             return text
         return parts

@@ -50,6 +50,7 @@ STREAMS: dict[str, type[Stream]] = {
     "/messages": anthropic.MessagesStream,
     "responses": ResponsesStream,
     "kept": ResponsesStream,
+    "/responses": ResponsesStream,
 }
 """Readers of streams, by ``Route.api``, or by the path a translation goes to."""
 JSON_TYPE = (b"content-type", b"application/json")

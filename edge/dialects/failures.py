@@ -150,13 +150,15 @@ def of_anthropic(usual: type[anthropic._Body], least: type[msgspec.Struct], form
 USUAL = UsualAnswer()
 """Read and asked at once, so that one serves all."""
 CHAT, MESSAGE = of_openai(_Chat, _Choices, answer_forms.CHAT), of_anthropic(_Message, _Content, answer_forms.MESSAGE)
+RESPONSE = of_openai(_Response, _Output)
 SHAPES: dict[str, Shape] = {
     "chat": CHAT,
     "/chat/completions": CHAT,
     "completions": of_openai(_Completion, _Choices, answer_forms.COMPLETION),
     "messages": MESSAGE,
     "/messages": MESSAGE,
-    "responses": of_openai(_Response, _Output),
+    "responses": RESPONSE,
+    "/responses": RESPONSE,
     "embeddings": of_openai(_Embeddings, _Data, answer_forms.EMBEDDINGS),
     "count_tokens": of_anthropic(_Count, _Object),
 }
@@ -221,7 +223,7 @@ def _refuse(api: str, reader: type[Stream], body: bytes) -> None:
         whole = _decode(body)
     except UNREADABLE:
         return
-    if api == "responses" and whole.status == "failed":
+    if api in ("responses", "/responses") and whole.status == "failed":
         raise Failed(*reader().refusal(body))
     if not whole.error and whole.type != "error" and whole.object != "error":
         return

@@ -18,6 +18,7 @@ __all__ = [
     "delta_event",
     "delta_usage",
     "message",
+    "redacted_block",
     "stop_details",
     "text_block",
     "thinking_block",
@@ -78,6 +79,10 @@ def text_block(text: str) -> dict[str, Any]:
 
 def thinking_block(thinking: str) -> dict[str, Any]:
     return {"type": "thinking", "thinking": thinking, "signature": UNSIGNED}
+
+
+def redacted_block(data: str) -> dict[str, Any]:
+    return {"type": "redacted_thinking", "data": data}
 
 
 def tool_use_block(call_id: str, name: str, arguments: dict[str, Any]) -> dict[str, Any]:

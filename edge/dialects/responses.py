@@ -14,7 +14,7 @@ from edge.dialects.stream import Stream, type_of
 from edge.errors import UNREADABLE, EdgeError
 from edge.hooks import Usage
 
-__all__ = ["ResponsesStream"]
+__all__ = ["ResponsesStream", "usage_of"]
 
 TERMINAL = frozenset({b"response.completed", b"response.incomplete", b"response.failed"})
 TOOLS = (b"web_search", b"file_search", b"code_interpreter", b"image_generation", b"mcp")
@@ -66,7 +66,7 @@ _decode_terminal = msgspec.json.Decoder(_Terminal).decode
 _decode_bare_terminal = msgspec.json.Decoder(_BareTerminal).decode
 
 
-def _usage_of(data: bytes) -> Usage | None:
+def usage_of(data: bytes) -> Usage | None:
     """The usage that the response of a terminal event reports."""
     try:
         response = _decode_terminal(data).response
@@ -105,7 +105,7 @@ class ResponsesStream(Stream):
                 self.error_data = data
             else:
                 self.content = True
-            self.add_usage(_usage_of(data))
+            self.add_usage(usage_of(data))
         elif name == b"error" or (not name and error_of(data) is not None):
             self.failed = True
             self.error_data = data

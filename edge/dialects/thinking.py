@@ -16,11 +16,14 @@ from typing import Any
 import msgspec
 
 from edge._fast import JSONError, scan_json
+from edge.dialects.sealed import is_sealed
 
 __all__ = ["is_signed", "without_unsigned"]
 
 NEEDLE = b'thinking"'
 KEY = b'"signature"'
+SEALED = b'"edge'
+"""How the envelopes of `edge.dialects.sealed` begin, in which another vendor's thoughts are."""
 SLICE = 4 << 20
 """Bytes that are looked through in one step, so that other threads get their turn."""
 BLANK = b" \t\r\n"
@@ -43,10 +46,10 @@ _block = msgspec.json.Decoder(_Block).decode
 
 
 def is_signed(kind: Any, signature: Any, data: Any) -> bool:
-    """Whether a block of this ``type`` may go to Anthropic: all may, but thinking without a proof of whose it is."""
+    """Whether a block of this ``type`` may go to Anthropic: all may, but thinking without a proof that it is its."""
     if kind == "thinking":
-        return isinstance(signature, str) and signature != ""
-    return kind != "redacted_thinking" or (isinstance(data, str) and data != "")
+        return isinstance(signature, str) and signature != "" and not is_sealed(signature)
+    return kind != "redacted_thinking" or (isinstance(data, str) and data != "" and not is_sealed(data))
 
 
 def without_unsigned(body: bytes, start: int, end: int) -> bytes | None:
@@ -137,7 +140,7 @@ def _suspicious(body: bytes, start: int, end: int) -> bool:
         after = body[at + len(KEY) : at + len(KEY) + 16].lstrip(BLANK)
         value = after[1:].lstrip(BLANK)
         if after.startswith(b":"):
-            if not value.startswith(b'"') or value.startswith(b'""'):
+            if not value.startswith(b'"') or value.startswith((b'""', SEALED)):
                 return True
             blocks -= 1
     return blocks > 0

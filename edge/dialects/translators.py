@@ -13,16 +13,22 @@ from edge.dialects import (
     anthropic_to_openai,
     anthropic_to_openai_answer,
     anthropic_to_openai_stream,
+    anthropic_to_responses,
     anthropic_to_responses_answer,
     anthropic_to_responses_stream,
     openai_to_anthropic,
     openai_to_anthropic_answer,
     openai_to_anthropic_stream,
+    openai_to_responses,
     openai_to_responses_answer,
     openai_to_responses_stream,
     rate_limit_headers,
     responses_to_anthropic,
+    responses_to_anthropic_answer,
+    responses_to_anthropic_stream,
     responses_to_openai,
+    responses_to_openai_answer,
+    responses_to_openai_stream,
 )
 from edge.dialects.abridged import MAX_MESSAGE, MAX_TRANSLATED, abridged
 from edge.dialects.estimate import estimate_answer
@@ -83,7 +89,7 @@ class Translator:
         for part in portions_of(request):
             context.tool_names.keep(part)
             yield
-        if self.api == "/chat/completions":
+        if issubclass(self.opens, anthropic_to_openai.Request):
             context.input_tokens = yield from estimate_steps({**request, "model": context.model}, texts.size)
         try:
             yield from made.steps(request)
@@ -148,6 +154,22 @@ TRANSLATORS: dict[tuple[str, str], Translator] = {
         openai_to_responses_answer.translate_answer,
         openai_to_responses_answer.translate_error,
         openai_to_responses_stream.StreamTranslator,
+        rate_limit_headers.unchanged,
+    ),
+    ("messages", "responses"): Translator(
+        "/responses",
+        anthropic_to_responses.Request,
+        responses_to_anthropic_answer.translate_answer,
+        responses_to_anthropic_answer.translate_error,
+        responses_to_anthropic_stream.StreamTranslator,
+        rate_limit_headers.openai_to_anthropic,
+    ),
+    ("chat", "responses"): Translator(
+        "/responses",
+        openai_to_responses.Request,
+        responses_to_openai_answer.translate_answer,
+        responses_to_openai_answer.translate_error,
+        responses_to_openai_stream.StreamTranslator,
         rate_limit_headers.unchanged,
     ),
 }

@@ -1,0 +1,357 @@
+"""The events of OpenAI's Responses as its chunks, one by one.
+
+Shapes: openai-python 3.57 ``types/responses/response_stream_event.py``, ``types/chat/chat_completion_chunk.py``.
+
+    event                                   chunk
+    response.created, in_progress           none: the first content brings the role
+    output_item.added                       a call: id and name, under its number
+    output_text.delta, refusal.delta        content, refusal
+    reasoning_summary_text.delta            reasoning_content; a blank line between the parts of a summary
+    function_call_arguments.delta           arguments
+    output_text.annotation.added            annotations
+    output_item.done                        what of the item has not been said
+    response.completed, incomplete          finish_reason, then usage if asked for, then [DONE]
+    response.failed, error                  an error, and nothing after it: no [DONE]
+    anything else                           none
+
+A whole thought is told in ``thinking_blocks`` once it is known what it led to: with the next item, or at the end.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from edge.dialects import openai
+from edge.dialects.estimate import written_by_gpt
+from edge.dialects.openai import error_body
+from edge.dialects.responses import usage_of
+from edge.dialects.responses_output import KNOWN, PARAGRAPH, QUIET, text_in, thought_in
+from edge.dialects.responses_to_openai_answer import annotation, call_of, finish_reason, renamed_error, thinking_block
+from edge.dialects.stream import heartbeat, type_of
+from edge.dialects.translation import Context, encode, openai_usage
+from edge.errors import UNREADABLE, EdgeError, UpstreamBadResponse, UpstreamStreamBroken
+from edge.hooks import Usage
+
+__all__ = ["StreamTranslator"]
+
+CALLS = ("function_call", "custom_tool_call")
+KINDS = ("message", "reasoning", *CALLS)
+"""Items of which something is told."""
+
+
+class _Delta(msgspec.Struct):
+    delta: str = ""
+    output_index: int = 0
+    content_index: int = 0
+    summary_index: int = 0
+    annotation: Any = None
+
+
+class _Part(msgspec.Struct):
+    output_index: int = 0
+    item: dict[str, Any] = {}
+
+
+class _Whole(msgspec.Struct):
+    response: dict[str, Any] = {}
+
+
+_decode_delta = msgspec.json.Decoder(_Delta).decode
+_decode_part = msgspec.json.Decoder(_Part).decode
+_decode_whole = msgspec.json.Decoder(_Whole).decode
+_decode_any = msgspec.json.Decoder(dict[str, Any]).decode
+_text = msgspec.json.Encoder().encode
+
+
+class _Item:
+    """What has come of an item: whether anything was ``said``, and where in the content its parts began."""
+
+    __slots__ = ("field", "kind", "number", "part", "said", "starts", "whole")
+
+    def __init__(self, kind: str, number: int = 0) -> None:
+        self.kind = kind
+        self.number = number
+        self.field = "custom" if kind == "custom_tool_call" else "function"
+        self.part = 0
+        self.said = self.whole = False
+        self.starts: dict[int, int] = {}
+
+
+class StreamTranslator:
+    """One stream. `now` is the time of creation of all its chunks, in unix seconds.
+
+    `feed` takes events as the SSE decoder gives them, and `finish` the end of the body; both return what to send on.
+    After an error, or the end, they return nothing more. Raises UpstreamBadResponse for an event that cannot be read.
+    """
+
+    __slots__ = (
+        *("_calls", "_closed", "_context", "_delta", "_id", "_items", "_length", "_model", "_now", "_pending"),
+        *("_pieces", "_reasoned", "_role_sent", "_size", "_tail", "_thoughts", "usage"),
+    )
+
+    def __init__(self, context: Context, now: int) -> None:
+        self._context = context
+        self._now = now
+        self._id = f"chatcmpl-{context.request_id or now}"
+        self._model = context.model
+        self._items: dict[int, _Item] = {}
+        self._calls = self._thoughts = self._length = self._pieces = self._size = 0
+        self._role_sent = self._closed = self._reasoned = False
+        self._pending: list[dict[str, Any]] = []
+        self.usage: Usage | None = None
+        self._delta = b""
+        self._tail = b',"logprobs":null,"finish_reason":null}]' + (b',"usage":null' if context.include_usage else b"")
+        self._tail += b"}\n\n"
+
+    def feed(self, events: list[tuple[bytes, bytes]]) -> bytes:
+        out: list[bytes] = []
+        for name, data in events:
+            if self._closed:
+                break
+            if name == b"message":
+                name = type_of(data)  # a compatible server that leaves the event's name out
+            step = STEPS.get(name)
+            if step is None:
+                if name not in QUIET and data != b"[DONE]" and not heartbeat(name, data):
+                    self._context.warnings.add("event")
+                continue
+            try:
+                step(self, data, out)
+            except UNREADABLE:
+                raise UpstreamBadResponse("The provider sent an event that cannot be read.") from None
+        return b"".join(out)
+
+    def finish(self) -> bytes:
+        """The body has ended: a stream without its last event was cut off, and its client has to know."""
+        return b"" if self._closed else self.fail(UpstreamStreamBroken(), self._context.request_id)
+
+    def fail(self, error: EdgeError, request_id: str) -> bytes:
+        """An error of our own as the last thing one client is sent; others may go on."""
+        if self._closed:
+            return b""
+        return b"data: " + error_body(error) + b"\n\n"
+
+    # What comes.
+
+    def _begin(self, data: bytes, out: list[bytes]) -> None:
+        if not self._role_sent:
+            response = _decode_whole(data).response
+            self._id, self._model = response.get("id") or self._id, response.get("model") or self._model
+
+    def _added(self, data: bytes, out: list[bytes]) -> None:
+        part = _decode_part(data)
+        self._item(part.output_index, part.item, out)
+
+    def _said(self, data: bytes, out: list[bytes]) -> None:
+        event = _decode_delta(data)
+        item = self._known(event.output_index, "message")
+        item.starts.setdefault(event.content_index, self._length)
+        self._content(item, event.delta, out)
+
+    def _refused(self, data: bytes, out: list[bytes]) -> None:
+        event = _decode_delta(data)
+        self._refusal(self._known(event.output_index, "message"), event.delta, out)
+
+    def _thought(self, data: bytes, out: list[bytes]) -> None:
+        event = _decode_delta(data)
+        self._think(
+            self._known(event.output_index, "reasoning"), event.delta, event.summary_index or event.content_index, out
+        )
+
+    def _more(self, data: bytes, out: list[bytes]) -> None:
+        event = _decode_delta(data)
+        item = self._items.get(event.output_index)
+        if item is not None and item.kind in CALLS:
+            self._arguments(item, event.delta, out)
+
+    def _annotated(self, data: bytes, out: list[bytes]) -> None:
+        event = _decode_delta(data)
+        item = self._items.get(event.output_index)
+        noted = annotation(event.annotation, item.starts.get(event.content_index, 0) if item is not None else 0)
+        if noted is not None:
+            self._chunk(b'{"annotations":' + _text([noted]) + b"}", out)
+
+    def _done(self, data: bytes, out: list[bytes]) -> None:
+        part = _decode_part(data)
+        item = self._items.get(part.output_index) or self._item(part.output_index, part.item, out)
+        if item is not None:
+            self._whole(item, part.item, out)
+
+    def _end(self, data: bytes, out: list[bytes]) -> None:
+        response = _decode_whole(data).response
+        self._begin(data, out)
+        output = response.get("output")
+        for index, whole in enumerate(output if isinstance(output, list) else ()):
+            item = self._items.get(index)
+            if isinstance(whole, dict) and (item is not None or not self._items):
+                item = item or self._item(index, whole, out)
+                if item is not None:
+                    self._whole(item, whole, out)
+        self._tell_thoughts("", out)
+        if not self._role_sent:
+            self._role(out)
+        usage = usage_of(data)
+        if usage is not None:
+            self.usage = usage if self.usage is None else self.usage.merged(usage)
+        context = self._context
+        finish = finish_reason(response, context, calls=self._calls > 0)
+        tail = self._tail.replace(b'"finish_reason":null', b'"finish_reason":"' + finish.encode() + b'"', 1)
+        out.append(self._delta + b"{}" + tail)
+        if context.include_usage:
+            counted = context.counted(self.usage, lambda: written_by_gpt(self._size, self._pieces, self._calls))
+            counts = encode(openai_usage(counted, estimated=context.told is not None))
+            out.append(self._head() + b'"choices":[],"usage":' + counts + b"}\n\n")
+        out.append(b"data: [DONE]\n\n")
+        self._closed = True
+
+    def _failed(self, data: bytes, out: list[bytes]) -> None:
+        value = _decode_any(data)
+        response = value.get("response")
+        error = (response.get("error") if isinstance(response, dict) else None) or value.get("error") or value
+        error = renamed_error(error if isinstance(error, dict) else {"message": error})
+        if error["type"] in (None, "error"):
+            error["type"] = openai.error_type(openai.status_of(error))
+        out.append(b"data: " + encode({"error": error}) + b"\n\n")
+        self._closed = True
+
+    # What goes.
+
+    def _item(self, index: int, item: dict[str, Any], out: list[bytes]) -> _Item | None:
+        """A new item; None for one of a kind that means nothing here."""
+        kind = str(item.get("type"))
+        if kind not in KINDS:
+            if kind not in KNOWN:
+                self._context.warnings.add("item")
+            return None
+        made = self._items[index] = _Item(kind, self._calls)
+        if kind in CALLS:
+            self._tell_thoughts(str(item.get("call_id") or ""), out)
+            self._calls += 1
+            self._call(made, item, out)
+        elif kind == "message":
+            self._tell_thoughts("", out)
+        return made
+
+    def _known(self, index: int, kind: str) -> _Item:
+        """The item at `index`; a server may leave out that it begins."""
+        item = self._items.get(index)
+        if item is None:
+            item = self._items[index] = _Item(kind)
+        return item
+
+    def _whole(self, item: _Item, whole: dict[str, Any], out: list[bytes]) -> None:
+        """An item is whole; what of it has not come in pieces comes now."""
+        if item.whole:
+            return
+        if not item.said:
+            self._say(item, whole, out)
+        item.whole = True
+        if item.kind == "reasoning":
+            self._pending.append(whole)
+
+    def _say(self, item: _Item, whole: dict[str, Any], out: list[bytes]) -> None:
+        if item.kind == "message":
+            for place, part in enumerate(whole.get("content") or ()):
+                start = item.starts[place] = self._length
+                self._content(item, part.get("text") or "", out)
+                noted = [annotation(each, start) for each in part.get("annotations") or ()]
+                if noted := [each for each in noted if each is not None]:
+                    self._chunk(b'{"annotations":' + _text(noted) + b"}", out)
+            self._refusal(item, text_in(whole)[1], out)
+        elif item.kind == "reasoning":
+            self._think(item, thought_in(whole), 0, out)
+        else:
+            text = whole.get("input" if item.kind == "custom_tool_call" else "arguments")
+            self._arguments(item, text if isinstance(text, str) else "", out)
+            if not item.said and item.kind == "function_call":
+                self._arguments(item, "{}", out)
+
+    def _tell_thoughts(self, before: str, out: list[bytes]) -> None:
+        """Thoughts that are whole, and led to the call `before`, if to any. ``index`` is what the SDK tells the entries
+        of a list apart by.
+        """
+        for item in self._pending:
+            if block := thinking_block(item, self._context, before):
+                self._chunk(b'{"thinking_blocks":' + _text([{"index": self._thoughts, **block}]) + b"}", out)
+                self._thoughts += 1
+        self._pending.clear()
+
+    def _head(self) -> bytes:
+        head = {"id": self._id, "object": "chat.completion.chunk", "created": self._now, "model": self._model}
+        return b"data: " + encode(head)[:-1] + b","
+
+    def _role(self, out: list[bytes]) -> None:
+        """The first chunk; with it the part that all others begin with is known."""
+        self._role_sent = True
+        self._delta = self._head() + b'"choices":[{"index":0,"delta":'
+        out.append(self._delta + b'{"role":"assistant","content":"","refusal":null}' + self._tail)
+
+    def _chunk(self, delta: bytes, out: list[bytes]) -> None:
+        if not self._role_sent:
+            self._role(out)
+        out.append(self._delta + delta + self._tail)
+
+    def _counted(self, item: _Item, text: str) -> bytes:
+        item.said = True
+        data = _text(text)
+        self._pieces += 1
+        self._size += len(data) - 2
+        return data
+
+    def _content(self, item: _Item, text: str, out: list[bytes]) -> None:
+        if text and not item.whole:
+            self._length += len(text)
+            self._chunk(b'{"content":' + self._counted(item, text) + b"}", out)
+
+    def _refusal(self, item: _Item, text: str, out: list[bytes]) -> None:
+        if text and not item.whole:
+            self._chunk(b'{"refusal":' + self._counted(item, text) + b"}", out)
+
+    def _think(self, item: _Item, text: str, part: int, out: list[bytes]) -> None:
+        if not text or item.whole:
+            return
+        if part != item.part or (not item.said and self._reasoned):
+            text = PARAGRAPH + text if item.said or self._reasoned else text
+            item.part = part
+        self._reasoned = True
+        self._chunk(b'{"reasoning_content":' + self._counted(item, text) + b"}", out)
+
+    def _call(self, item: _Item, given: dict[str, Any], out: list[bytes]) -> None:
+        call = call_of(given, self._context)
+        said = call[item.field] = {**call[item.field], "arguments" if item.field == "function" else "input": ""}
+        if not self._context.legacy_functions:
+            self._chunk(b'{"tool_calls":[' + _text({"index": item.number, **call}) + b"]}", out)
+        elif item.number == 0:
+            self._chunk(b'{"function_call":' + _text(said) + b"}", out)
+
+    def _arguments(self, item: _Item, text: str, out: list[bytes]) -> None:
+        if not text or item.whole:
+            return
+        data = self._counted(item, text)
+        if item.field == "custom":
+            self._chunk(b'{"tool_calls":[{"index":%d,"custom":{"input":%b}}]}' % (item.number, data), out)
+        elif not self._context.legacy_functions:
+            self._chunk(b'{"tool_calls":[{"index":%d,"function":{"arguments":%b}}]}' % (item.number, data), out)
+        elif item.number == 0:
+            self._chunk(b'{"function_call":{"arguments":' + data + b"}}", out)
+
+
+STEPS = {
+    b"response.created": StreamTranslator._begin,
+    b"response.in_progress": StreamTranslator._begin,
+    b"response.output_item.added": StreamTranslator._added,
+    b"response.output_text.delta": StreamTranslator._said,
+    b"response.refusal.delta": StreamTranslator._refused,
+    b"response.reasoning_summary_text.delta": StreamTranslator._thought,
+    b"response.reasoning_text.delta": StreamTranslator._thought,
+    b"response.function_call_arguments.delta": StreamTranslator._more,
+    b"response.custom_tool_call_input.delta": StreamTranslator._more,
+    b"response.output_text.annotation.added": StreamTranslator._annotated,
+    b"response.output_item.done": StreamTranslator._done,
+    b"response.completed": StreamTranslator._end,
+    b"response.incomplete": StreamTranslator._end,
+    b"response.failed": StreamTranslator._failed,
+    b"error": StreamTranslator._failed,
+}
