@@ -103,8 +103,7 @@ def asked_by(route: Route, dialect: Dialect, facts: Model, payload: Payload) -> 
         return "messages"
     if route.dialect == dialect and not facts.apis and facts.chat_tools == "always":
         return client
-    api = api_for(client, facts, facts.chat_tools != "always" and reasons_with_tools(client, facts, payload))
-    return api if (client, api) in TRANSLATORS else client
+    return api_for(client, facts, facts.chat_tools != "always" and reasons_with_tools(client, facts, payload))
 
 
 def reasons_with_tools(client: str, facts: Model, payload: Payload) -> bool:

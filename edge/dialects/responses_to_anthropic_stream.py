@@ -320,10 +320,10 @@ class StreamTranslator:
 
     def _take_rest(self, response: dict[str, Any], out: list[bytes]) -> None:
         """What a server says in its last event alone."""
-        output = response.get("output")
+        output, silent = response.get("output"), not self._items
         for index, whole in enumerate(output if isinstance(output, list) else ()):
             item = self._items.get(index)
-            if not isinstance(whole, dict) or (item is None and self._items):
+            if not isinstance(whole, dict) or (item is None and not silent):
                 continue
             item = item or self._item(index, whole, out)
             if item is not None and item.whole is None:

@@ -182,10 +182,10 @@ class StreamTranslator:
     def _end(self, data: bytes, out: list[bytes]) -> None:
         response = _decode_whole(data).response
         self._begin(data, out)
-        output = response.get("output")
+        output, silent = response.get("output"), not self._items
         for index, whole in enumerate(output if isinstance(output, list) else ()):
             item = self._items.get(index)
-            if isinstance(whole, dict) and (item is not None or not self._items):
+            if isinstance(whole, dict) and (item is not None or silent):
                 item = item or self._item(index, whole, out)
                 if item is not None:
                     self._whole(item, whole, out)

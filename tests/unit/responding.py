@@ -1,133 +1,114 @@
-"""What the tests of Responses share: the SDK's types as a strict check, and a client that puts streams together."""
+"""Responses that tests make up, and what translations make of them."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
 
-from openai.types.responses import Response, ResponseStreamEvent
-from pydantic import TypeAdapter
-
-from edge.dialects import (
-    anthropic_to_responses_answer,
-    anthropic_to_responses_stream,
-    openai_to_responses_answer,
-    openai_to_responses_stream,
-    responses_to_anthropic,
-    responses_to_openai,
-)
 from edge.dialects.sealed import Seal
 from edge.dialects.translation import Context
-from tests.unit.translating import NOW, check_chat_request, check_messages_request, events_of, run
+from edge.dialects.translators import TRANSLATORS
+from tests.unit.test_to_responses_recordings import check_responses_request
+from tests.unit.translating import (
+    MESSAGE,
+    NOW,
+    USER,
+    unset,
+)
 
-RESPONSE = TypeAdapter(Response)
-EVENT = TypeAdapter(ResponseStreamEvent)
-SEAL = Seal(b"the secret of a test")
-REQUESTS = {"messages": responses_to_anthropic.Request, "chat": responses_to_openai.Request}
-CHECKS = {"messages": check_messages_request, "chat": check_chat_request}
-ANSWERS = {
-    "messages": anthropic_to_responses_answer.translate_answer,
-    "chat": openai_to_responses_answer.translate_answer,
+ASTRA = "gpt-6-astra"
+SEAL = Seal(b"a secret")
+USAGE = {
+    "input_tokens": 10,
+    "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 2},
+    "output_tokens": 3,
+    "output_tokens_details": {"reasoning_tokens": 1},
+    "total_tokens": 13,
 }
-STREAMS = {
-    "messages": anthropic_to_responses_stream.StreamTranslator,
-    "chat": openai_to_responses_stream.StreamTranslator,
-}
-ENDS = {
-    "response.output_text.delta": ("response.output_text.done", "text"),
-    "response.refusal.delta": ("response.refusal.done", "refusal"),
-    "response.reasoning_summary_text.delta": ("response.reasoning_summary_text.done", "text"),
-    "response.function_call_arguments.delta": ("response.function_call_arguments.done", "arguments"),
-    "response.custom_tool_call_input.delta": ("response.custom_tool_call_input.done", "input"),
-}
-PLACES = ("output_index", "content_index", "summary_index")
 
 
-def opened(api: str, model: str, *, strict: bool = False) -> Any:
-    made = REQUESTS[api](model, strict=strict, request_id="req_1")
+def context(**fields):
+    return Context(seal=SEAL, request_id="r1", **fields)
+
+
+def asked(client, model=ASTRA, strict=False, **fields):
+    """The request that Responses get, and what was dropped."""
+    fields = {"model": "x", "messages": [USER], **({"max_tokens": 100} if client == "messages" else {}), **fields}
+    made = TRANSLATORS[client, "responses"].opens(model, strict=strict)
     made.context.seal = SEAL
+    result = made.at_once(json.dumps(fields).encode())
+    return check_responses_request(result.body), result.dropped
+
+
+def thought(number=1, text="", encrypted="gAAA"):
+    summary = [{"type": "summary_text", "text": part} for part in text.split("|")] if text else []
+    return {"id": f"rs_{number}", "type": "reasoning", "summary": summary, "encrypted_content": f"{encrypted}{number}"}
+
+
+def said(text, **part):
+    content = [{"type": "output_text", "text": text, "annotations": [], "logprobs": [], **part}]
+    return {"id": "msg_1", "type": "message", "status": "completed", "role": "assistant", "content": content}
+
+
+def refused(text):
+    return {**said(""), "content": [{"type": "refusal", "refusal": text}]}
+
+
+def called(number=1, name="look", arguments='{"a":1}'):
+    fields = {"call_id": f"call_{number}", "name": name, "arguments": arguments}
+    return {"id": f"fc_{number}", "type": "function_call", "status": "completed", **fields}
+
+
+def response(*output, status="completed", **fields):
+    made = {"id": "resp_1", "object": "response", "model": ASTRA, "status": status, "output": list(output)}
+    return {**made, "usage": USAGE, **fields}
+
+
+def streamed(*output, cut=0, **fields):
+    """The events by which OpenAI would send a response, its texts in pieces of two characters."""
+    events = []
+
+    def add(kind, **more):
+        events.append({"type": kind, "sequence_number": len(events), **more})
+
+    begun = response(status="in_progress") | {"usage": None}
+    add("response.created", response=begun)
+    add("response.in_progress", response=begun)
+    for index, item in enumerate(output):
+        at = {"output_index": index, "item_id": item["id"]}
+        kind = item["type"]
+        empty = {"content": []} if kind == "message" else {"summary": []} if kind == "reasoning" else {"arguments": ""}
+        add("response.output_item.added", output_index=index, item={**item, **empty, "status": "in_progress"})
+        for place, part in enumerate(item.get("content") or item.get("summary") or ()):
+            text = part.get("text") or part.get("refusal") or ""
+            name, where = {
+                "output_text": ("output_text", "content_index"),
+                "refusal": ("refusal", "content_index"),
+                "summary_text": ("reasoning_summary_text", "summary_index"),
+            }[part["type"]]
+            for start in range(0, len(text), 2):
+                add(f"response.{name}.delta", **at, **{where: place}, delta=text[start : start + 2])
+            add(f"response.{name}.done", **at, **{where: place}, text=text)
+            for number, noted in enumerate(part.get("annotations") or ()):
+                more = {"annotation": noted, "annotation_index": number}
+                add("response.output_text.annotation.added", **at, content_index=place, **more)
+        text = item.get("arguments") or ""
+        for start in range(0, len(text), 2):
+            add("response.function_call_arguments.delta", **at, delta=text[start : start + 2])
+        add("response.output_item.done", output_index=index, item=item)
+        add("keepalive")
+    whole = response(*output, **fields)
+    add(f"response.{whole['status']}", response=whole)
+    events = events[: len(events) - cut]
+    return b"".join(b"event: %b\ndata: %b\n\n" % (each["type"].encode(), json.dumps(each).encode()) for each in events)
+
+
+def message(*output, **fields):
+    body = json.dumps(response(*output, **fields)).encode()
+    made = json.loads(TRANSLATORS["messages", "responses"].answer(body, context(), NOW))
+    assert unset(MESSAGE.validate_python(made)) == []
     return made
 
 
-def sent(api: str, model: str, *, strict: bool = False, **fields: Any) -> tuple[dict[str, Any], Any]:
-    """What a Responses request becomes there, checked by the other SDK's types, and what was made with it."""
-    fields.setdefault("input", "hi")
-    made = opened(api, model, strict=strict)
-    translated = made.at_once(json.dumps({"model": "x", **fields}).encode())
-    return CHECKS[api](translated.body), translated
-
-
-def context(**fields: Any) -> Context:
-    return Context(
-        **{
-            "model": "claude",
-            "request_id": "req_1",
-            "seal": SEAL,
-            "echo": {"tools": [], "tool_choice": "auto", "parallel_tool_calls": True},
-        }
-        | fields
-    )
-
-
-def whole(api: str, answer: Any, given: Context | None = None) -> dict[str, Any]:
-    body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-    response: dict[str, Any] = json.loads(ANSWERS[api](body, given or context(), NOW))
-    RESPONSE.validate_python(response)
-    return response
-
-
-def streamed(api: str, stream: bytes, given: Context | None = None) -> dict[str, Any]:
-    return response_of(run(STREAMS[api](given or context(), NOW), stream))
-
-
-def response_of(stream: bytes) -> dict[str, Any]:
-    """A stream put together as a client does that reads deltas, with every rule of its order checked; what the last
-    event says has to be the same."""
-    begun: dict[str, Any] = {}
-    items: list[dict[str, Any]] = []
-    texts: dict[tuple[Any, ...], str] = {}
-    open_item = last = None
-    for number, (name, data) in enumerate(events_of(stream)):
-        event = json.loads(data)
-        EVENT.validate_python(event)
-        kind = event["type"]
-        assert name.decode() == kind
-        assert event["sequence_number"] == number
-        assert last is None, "nothing comes after the end"
-        if number < 2:
-            assert kind == ("response.created", "response.in_progress")[number]
-            assert event["response"]["status"] == "in_progress"
-            assert event["response"]["output"] == []
-            assert event["response"] == (begun or event["response"])
-            begun = event["response"]
-        elif kind == "response.output_item.added":
-            assert open_item is None, "one item at a time"
-            assert event["output_index"] == len(items)
-            open_item = event["item"]
-        elif kind == "response.output_item.done":
-            assert open_item is not None
-            assert event["item"]["id"] == open_item["id"]
-            items.append(event["item"])
-            open_item = None
-        elif kind in ("response.completed", "response.incomplete"):
-            assert open_item is None
-            last = event["response"]
-        else:
-            assert open_item is not None
-            assert event["item_id"] == open_item["id"]
-            assert event["output_index"] == len(items)
-            place = tuple(event.get(each) for each in PLACES)
-            if kind in ENDS:
-                done, field = ENDS[kind]
-                texts[(done, *place)] = texts.get((done, *place), "") + event["delta"]
-            elif kind in [done for done, _ in ENDS.values()]:
-                field = next(field for done, field in ENDS.values() if done == kind)
-                assert texts.pop((kind, *place)) == event[field]
-    assert not texts
-    assert last is not None
-    assert last["output"] == items
-    assert {name: last[name] for name in ("id", "model", "created_at")} == {
-        name: begun[name] for name in ("id", "model", "created_at")
-    }
-    RESPONSE.validate_python(last)
-    return last
+def completion(*output, made=None, **fields):
+    body = json.dumps(response(*output, **fields)).encode()
+    return json.loads(TRANSLATORS["chat", "responses"].answer(body, made or context(), NOW))
