@@ -183,9 +183,13 @@ def _response_content(body: dict[str, Any], plan: Plan) -> Content:
     items = body.get("input")
     last = items[-1] if isinstance(items, list) and items else {}
     tools = [tool for tool in body.get("tools") or [] if tool.get("type") == "function"]
+    choice = body.get("tool_choice")
+    named = choice.get("name") if isinstance(choice, dict) else None
+    demanded = named is not None or choice == "required"
     tool = None
-    if tools and body.get("tool_choice") != "none" and last.get("type") != "function_call_output":
-        tool = (tools[0]["name"], tools[0].get("parameters") or {})
+    if tools and choice != "none" and (demanded or last.get("type") != "function_call_output"):
+        found = next((tool for tool in tools if tool["name"] == named), tools[0])
+        tool = (found["name"], found.get("parameters") or {})
     text_format = (body.get("text") or {}).get("format") or {}
     prompt = [body.get("instructions"), items]
     return content_for(
@@ -236,6 +240,16 @@ def _response_object(
     }
 
 
+def _thought(body: dict[str, Any], content: Content) -> dict[str, Any] | None:
+    """What a model has thought, for who asks for that: a summary if it is to be shown, and itself encrypted."""
+    if "reasoning.encrypted_content" not in (body.get("include") or ()):
+        return None
+    shown = (body.get("reasoning") or {}).get("summary") is not None
+    summary = [{"type": "summary_text", "text": "Let me see."}] if shown else []
+    encrypted = content.id("gAAAAB") + "=="
+    return {"id": content.id("rs_"), "type": "reasoning", "summary": summary, "encrypted_content": encrypted}
+
+
 def _output_item(content: Content, done: bool) -> dict[str, Any]:
     status = "completed" if done else "in_progress"
     if content.tool:
@@ -255,7 +269,9 @@ def _output_item(content: Content, done: bool) -> dict[str, Any]:
 def response(body: dict[str, Any], plan: Plan) -> bytes:
     content = _response_content(body, plan)
     status = "incomplete" if content.cut else "completed"
-    return dumps(_response_object(body, content, status, [_output_item(content, True)]))
+    thought = _thought(body, content)
+    output = [*([thought] if thought is not None else []), _output_item(content, True)]
+    return dumps(_response_object(body, content, status, output))
 
 
 def compaction(body: dict[str, Any], plan: Plan) -> bytes:
@@ -296,9 +312,23 @@ def response_stream(body: dict[str, Any], plan: Plan) -> Events:
     started = _response_object(body, content, "in_progress", [])
     add("response.created", response=started)
     add("response.in_progress", response=started)
-    add("response.output_item.added", output_index=0, item=_output_item(content, False))
+    output = []
+    thought = _thought(body, content)
+    if thought is not None:
+        place = {"item_id": thought["id"], "output_index": 0, "summary_index": 0}
+        add("response.output_item.added", output_index=0, item={**thought, "summary": []})
+        for part in thought["summary"]:
+            add("response.reasoning_summary_part.added", **place, part={"type": "summary_text", "text": ""})
+            add("response.reasoning_summary_text.delta", **place, delta=part["text"])
+            add("response.reasoning_summary_text.done", **place, text=part["text"])
+            add("response.reasoning_summary_part.done", **place, part=part)
+        add("response.output_item.done", output_index=0, item=thought)
+        output.append(thought)
+    index = len(output)
+    add("response.output_item.added", output_index=index, item=_output_item(content, False))
     item = _output_item(content, True)
-    where = {"item_id": item["id"], "output_index": 0}
+    output.append(item)
+    where = {"item_id": item["id"], "output_index": index}
     if content.tool:
         arguments = content.tool[2]
         for i in range(0, len(arguments), 4):
@@ -312,9 +342,9 @@ def response_stream(body: dict[str, Any], plan: Plan) -> Events:
             add("response.output_text.delta", **part, delta=word, logprobs=[])
         add("response.output_text.done", **part, text=content.text, logprobs=[])
         add("response.content_part.done", **part, part=item["content"][0])
-    add("response.output_item.done", output_index=0, item=item)
+    add("response.output_item.done", output_index=index, item=item)
     status = "incomplete" if content.cut else "completed"
-    add(f"response.{status}", response=_response_object(body, content, status, [item]))
+    add(f"response.{status}", response=_response_object(body, content, status, output))
     return events
 
 

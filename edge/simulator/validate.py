@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge.simulator import credit
+from edge.simulator.responses_rules import check_responses, refuses_tools
 
 __all__ = ["check_anthropic", "check_openai"]
 
@@ -54,7 +55,7 @@ def check_openai(path: str, body: dict[str, Any]) -> Refusal | None:
         and not (path == "/v1/responses" and "prompt" in body)
     ):
         return f"Missing required parameter: '{required}'.", required, "missing_required_parameter"
-    return None
+    return check_responses(body) if path == "/v1/responses" else None
 
 
 def _chat(body: dict[str, Any]) -> Refusal | None:
@@ -75,7 +76,7 @@ def _chat(body: dict[str, Any]) -> Refusal | None:
     if body.get("stream_options") is not None and not body.get("stream"):
         message = "The 'stream_options' parameter is only allowed when 'stream' is enabled."
         return message, "stream_options", None
-    return _openai_tools(body) or _openai_messages(messages)
+    return _openai_tools(body) or _openai_messages(messages) or refuses_tools(body)
 
 
 def _out_of_range(name: str, kind: str, value: Any, low: int, high: int | None) -> Refusal | None:

@@ -28,8 +28,14 @@ PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgG
 @pytest.fixture(scope="module")
 def edge(simulator, front, tmp_path_factory):
     local = {"dialect": "openai", "base_url": f"{simulator.url}/v1", "models": ["llama-*"], "system": "first"}
+    chats = {
+        "dialect": "openai",
+        "base_url": f"{simulator.url}/v1",
+        "models": [],
+        "capabilities": {"*": {"apis": ["chat"]}},
+    }
     config = {
-        "providers": {**providers(simulator.url), "local": local},
+        "providers": {**providers(simulator.url), "local": local, "chats": chats},
         "models": {
             "either": {"strategy": "failover", "upstreams": [{"to": "openai/gpt-4o"}, {"to": f"anthropic/{CLAUDE}"}]}
         },
@@ -351,7 +357,13 @@ def test_a_page_of_html_is_no_answer(edge):
 @pytest.mark.parametrize("stream", [False, True])
 def test_tools_for_a_model_that_takes_none_there_are_one_400_before_it_is_asked(edge, simulator, stream):
     before = simulator.count()
-    body = {"model": "gpt-6-astra", "max_tokens": 64, "messages": SAID, "tools": ANTHROPIC_TOOLS, "stream": stream}
+    body = {
+        "model": "chats/gpt-6-astra",
+        "max_tokens": 64,
+        "messages": SAID,
+        "tools": ANTHROPIC_TOOLS,
+        "stream": stream,
+    }
     body |= {"thinking": {"type": "adaptive"}, "output_config": {"effort": "max"}}
     got = httpx2.post(f"{edge.url}/v1/messages", json=body)
     assert (got.status_code, got.json()["error"]["type"]) == (400, "invalid_request_error")
@@ -363,7 +375,9 @@ def test_tools_for_a_model_that_takes_none_there_are_one_400_before_it_is_asked(
 def test_a_models_own_400_for_tools_passes_as_it_is(tmp_path):
     said = b'{"error":{"message":"Function tools are not supported.","type":"invalid_request_error","param":"x","code":null}}'
     with Canned(answer(said, 400)) as upstream:
-        made = Edge(tmp_path, {"providers": {"openai": {"dialect": "openai", "base_url": upstream.url}}})
+        only = {"*": {"apis": ["chat"]}}
+        provider = {"dialect": "openai", "base_url": upstream.url, "capabilities": only}
+        made = Edge(tmp_path, {"providers": {"openai": provider}})
         with running(made):
             body = {"model": "gpt-6-astra", "messages": SAID, "tools": OPENAI_TOOLS}
             got = httpx2.post(f"{made.url}/v1/chat/completions", json=body)
