@@ -164,7 +164,8 @@ $(VENV)/.clients: $(VENV)/.pip
 	@if command -v npm >/dev/null; then \
 	npm install --silent --no-save --prefix $(VENV)/clients/typescript '@anthropic-ai/sdk@>=1.14 <2'; \
 	npm install --silent --no-save --prefix $(VENV)/clients/codex '@openai/codex'; \
-	else echo "SKIPPED: the TypeScript SDK and Codex, since npm is not here"; fi
+	npm install --silent --no-save --prefix $(VENV)/clients/claude '@anthropic-ai/claude-code@>=2 <3'; \
+	else echo "SKIPPED: the TypeScript SDK, Codex and Claude Code, since npm is not here"; fi
 	@touch $@
 
 $(VENV)/.tools: $(VENV)/.pip

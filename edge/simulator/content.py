@@ -21,8 +21,11 @@ WORDS = (
 NONCE = re.compile(r"nonce:[A-Za-z0-9]{4,64}")
 """A marker in a prompt that the answer repeats, so that an answer can be told from somebody else's."""
 
-COMMANDS = {"cmd": "echo simulated", "command": ["echo", "simulated"]}
-"""What a coding agent's tools are called with, by the names of Codex's parameters."""
+COMMAND = "echo simulated"
+COMMANDS = ("cmd", "command")
+"""What a coding agent's tools are called with, by the names of Codex's and Claude Code's parameters; a list of words
+where that is wanted.
+"""
 
 
 class Content:
@@ -103,6 +106,12 @@ def content_for(
     return Content(seed, said)
 
 
+def _property(name: str, schema: Any, seed: bytes, depth: int) -> Any:
+    if name in COMMANDS and isinstance(schema, dict):
+        return COMMAND.split() if schema.get("type") == "array" else COMMAND
+    return value_for(schema, seed, depth + 1)
+
+
 def value_for(schema: Any, seed: bytes, depth: int = 0) -> Any:
     """An instance of a JSON Schema, as far as models' tools use it: with the properties that it requires, or all where
     it requires none. What an agent would run as a command is harmless.
@@ -122,7 +131,7 @@ def value_for(schema: Any, seed: bytes, depth: int = 0) -> Any:
     if kind == "object":
         properties = schema.get("properties") or {}
         names = [name for name in schema.get("required") or properties if name in properties]
-        return {name: COMMANDS.get(name) or value_for(properties[name], seed, depth + 1) for name in names}
+        return {name: _property(name, properties[name], seed, depth) for name in names}
     if kind == "array":
         return [value_for(schema.get("items", {"type": "string"}), seed, depth + 1)]
     if kind in ("integer", "number"):

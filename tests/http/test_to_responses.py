@@ -201,7 +201,9 @@ class TestWhatIsDoneWithAnyAnswer:
     @PATHS
     def test_tokens_and_money_are_those_of_the_response(self, simulator, front, tmp_path, path):
         usage = {
-            "input_tokens": 1000, "output_tokens": 50, "total_tokens": 1050,
+            "input_tokens": 1000,
+            "output_tokens": 50,
+            "total_tokens": 1050,
             "input_tokens_details": {"cached_tokens": 400, "cache_write_tokens": 100},
             "output_tokens_details": {"reasoning_tokens": 30},
         }
