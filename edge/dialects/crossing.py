@@ -14,6 +14,7 @@ from edge.dialects import anthropic, openai
 from edge.dialects.abridged import FEW, MAX_TRANSLATED
 from edge.dialects.estimate import estimate_input
 from edge.dialects.failures import usage_in_answer
+from edge.dialects.foreign_thoughts import without_sealed
 from edge.dialects.models import API_DIALECTS, Model, api_for
 from edge.dialects.responses import ResponsesStream
 from edge.dialects.sealed import seal_of
@@ -55,6 +56,8 @@ STREAMS: dict[str, type[Stream]] = {
 """Readers of streams, by ``Route.api``, or by the path a translation goes to."""
 JSON_TYPE = (b"content-type", b"application/json")
 NOTHING = (b"null", b"[]")
+WITH_INPUT = ("responses", "compact", "input_tokens")
+"""APIs of OpenAI's by which a conversation goes with what the model thought."""
 RESULTS = re.compile(
     rb'("results_url"\s*:\s*")https?://[^"]{0,512}(/v1/messages/batches/[A-Za-z0-9_-]{1,256}/results")'
 )
@@ -144,7 +147,7 @@ def stream_of(route: Route) -> Stream:
 
 class Crossing:
     """Both pass as they are, but for two things: the model's name is spliced in where the upstream calls it otherwise,
-    and thinking that nobody has signed is left out where the upstream would refuse it.
+    and thoughts that the upstream would refuse are left out, since nobody has signed them or another vendor has.
 
     ``asked`` is the client's body; ``path`` (below the provider's base URL) and ``body`` are the request; ``dropped``
     names the client's fields that did not cross; ``warnings`` what of the answer could not be made sense of; ``told``
@@ -170,7 +173,8 @@ class Crossing:
         self.stream: Stream | None = None
         self.translates = False
         self.prepared = True
-        if model != payload.model or (route.dialect == "anthropic" and not route.kept):
+        thinks = (route.dialect == "anthropic" and not route.kept) or route.api in WITH_INPUT
+        if model != payload.model or thinks:
             self._change(payload, model, route.dialect == "anthropic" and not facts.unsigned_thinking)
 
     def _change(self, payload: Payload, model: str, signs: bool) -> None:
@@ -178,8 +182,12 @@ class Crossing:
         size = len(body)
         if signs:
             start, end = payload.span(b"messages") or (0, 0)
-            if (signed := without_unsigned(body, start, end)) is not None:
-                body = b"".join((body[:start], signed, body[end:]))
+            signed = without_unsigned(body, start, end)
+        elif self._route.api in WITH_INPUT:
+            start, end = payload.span(b"input") or (0, 0)
+            signed = without_sealed(body, start, end)
+        if signed is not None:
+            body = b"".join((body[:start], signed, body[end:]))
         if model != payload.model:
             named = payload.span(b"model") or (0, 0)
             # Where the messages come first, the name stands elsewhere now.

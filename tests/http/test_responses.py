@@ -13,6 +13,7 @@ import httpx2
 import openai
 import pytest
 
+from edge.dialects.sealed import Seal
 from tests.harness import PATIENT, Canned, Edge, answer, clean_environment, providers, running
 from tests.http.test_clients import CLIENTS, python_of
 
@@ -241,3 +242,16 @@ def test_openai_agents_does_what_its_users_do(edge, model):
     results = json.loads(got.stdout.splitlines()[-1])
     assert len(results) == 3
     assert {name: result for name, result in results.items() if result != "ok"} == {}
+
+
+def test_claudes_thoughts_do_not_go_to_openai_which_would_refuse_all_of_it(front, tmp_path):
+    body = b'{"id":"resp_1","object":"response","status":"completed","output":[]}'
+    with Canned(lambda *_: answer(body)) as gpt:
+        edge = Edge(tmp_path, {"providers": {"openai": providers(gpt.url)["openai"]}}, front=front)
+        with running(edge), httpx2.Client() as client:
+            sealed = Seal(b"of any edge").thinking(THINKING)
+            thought = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": sealed}
+            said = [{"role": "user", "content": "hi"}, {**thought, "encrypted_content": "gAAA"}]
+            asked = {"model": "gpt-6-sol", "input": [said[0], thought, said[1]], "store": False}
+            assert client.post(f"{edge.url}/v1/responses", json=asked).status_code == 200
+            assert json.loads(gpt.seen[-1].body) == asked | {"input": said}

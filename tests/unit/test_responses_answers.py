@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from edge.dialects.responses_items import ClientTool
 from edge.dialects.translators import TRANSLATORS
 from edge.errors import UpstreamTimeout
-from tests.unit.responding import SEAL, STREAMS, context, response_of, sent, streamed, whole
+from tests.unit.responses_back import SEAL, STREAMS, context, response_of, sent, streamed, whole
 from tests.unit.test_translation_streams import START, STOP, block, delta, end, stop, text, tool
 from tests.unit.translating import NOW, events_of, run, sse
 

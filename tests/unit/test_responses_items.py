@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import EdgeError
-from tests.unit.responding import SEAL, sent, whole
+from tests.unit.responses_back import SEAL, sent, whole
 from tests.unit.test_responses_answers import completion
 from tests.unit.translating import PDF, PNG
 

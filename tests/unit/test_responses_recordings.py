@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from edge.errors import EdgeError
-from tests.unit.responding import CHECKS, STREAMS, context, opened, response_of, streamed, whole
+from tests.unit.responses_back import CHECKS, STREAMS, context, opened, response_of, streamed, whole
 from tests.unit.test_translation_recordings import original_message
 from tests.unit.translating import NOW, completion_of, run
 

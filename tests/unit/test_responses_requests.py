@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edge.errors import EdgeError
-from tests.unit.responding import SEAL, sent
+from tests.unit.responses_back import SEAL, sent
 from tests.unit.translating import PDF, PNG
 
 CLAUDE, LOCAL = ("messages", "claude-opus-4-6"), ("chat", "llama-3")
@@ -121,7 +121,7 @@ class TestInput:
             assert refusal(target, input=[USER, FOREIGN, said("Yes."), USER], strict=True).param == "input.reasoning"
 
     def test_a_chat_model_that_wants_its_thoughts_back_gets_them(self):
-        from tests.unit.responding import opened
+        from tests.unit.responses_back import opened
 
         made = opened("chat", "deepseek-chat")
         made.at_once({"model": "x", "input": [USER, FOREIGN, called(), output()]})
