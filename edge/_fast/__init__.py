@@ -67,6 +67,7 @@ __all__ = [
     "UsualAnswer",
     "Walk",
     "Words",
+    "add_region",
     "begun_digest",
     "canonical",
     "chunk_marks",
@@ -86,6 +87,7 @@ __all__ = [
     "scan_ranges",
     "scan_text",
     "select_fields",
+    "series_of",
     "usd",
 ]
 
@@ -142,6 +144,8 @@ if not TYPE_CHECKING and not _pure:
             Histogram,
             Slots,
             SlotWriter,
+            add_region,
+            series_of,
         )
         from edge._fast._spend_c import ADMITTED, CROWDED, EXHAUSTED, UNCOUNTED, Spend
         from edge._fast._sse_c import SSEDecoder, SSELimitError
@@ -188,7 +192,19 @@ if not COMPILED:
     from edge._fast._scan_phones import CALLING_CODES
     from edge._fast._scan_secrets import SECRET_PREFIXES
     from edge._fast._scan_text import has_unicode_escapes
-    from edge._fast._slots import COUNTER, GAUGE, GAUGE_MAX, GAUGE_MIN, HISTOGRAM, Counter, Histogram, Slots, SlotWriter
+    from edge._fast._slots import (
+        COUNTER,
+        GAUGE,
+        GAUGE_MAX,
+        GAUGE_MIN,
+        HISTOGRAM,
+        Counter,
+        Histogram,
+        Slots,
+        SlotWriter,
+        add_region,
+        series_of,
+    )
     from edge._fast._spend import ADMITTED, CROWDED, EXHAUSTED, UNCOUNTED, Spend
     from edge._fast._sse import SSEDecoder, SSELimitError
     from edge._fast._turns import first_turn_end

@@ -19,6 +19,7 @@ instructions between two of them.
 from __future__ import annotations
 
 from bisect import bisect_left
+from operator import add
 from typing import Any
 
 try:
@@ -30,7 +31,19 @@ if cython.compiled:
     from cython.cimports.cpython.memoryview import PyMemoryView_GET_BUFFER
     from cython.cimports.edge._fast._atomics import fence, load_acquire, store_release
 
-__all__ = ["COUNTER", "GAUGE", "GAUGE_MAX", "GAUGE_MIN", "HISTOGRAM", "Counter", "Histogram", "SlotWriter", "Slots"]
+__all__ = [
+    "COUNTER",
+    "GAUGE",
+    "GAUGE_MAX",
+    "GAUGE_MIN",
+    "HISTOGRAM",
+    "Counter",
+    "Histogram",
+    "SlotWriter",
+    "Slots",
+    "add_region",
+    "series_of",
+]
 
 COUNTER = 1
 HISTOGRAM = 2
@@ -55,6 +68,8 @@ ENTRIES = 1
 OTHER = 1 << 24
 
 ATTEMPTS = 100
+PART = 256
+"""Entries that are added up in one go: a part of a millisecond's work."""
 
 
 @cython.cclass
@@ -106,30 +121,16 @@ class Slots:
         (one; of a histogram the buckets, not cumulative, then the sum), and by the number of each metric how many times
         a label set of it found no room.
         """
-        copies: list | None = self._copies()
+        copies: list | None = self.copies()
         if copies is None:
             return None
         merged: dict = {}
         dropped: dict = {}
         for copy in copies:
-            numbers = memoryview(copy).cast("d")
-            for what, labels, at, count in _entries(copy):
-                if labels is None:
-                    count -= 1
-                    dropped[what & 0xFFFF] = dropped.get(what & 0xFFFF, 0.0) + numbers[at + count]
-                values = merged.get((what, labels))
-                if values is None:
-                    merged[what, labels] = numbers[at : at + count].tolist()
-                elif (what >> 16) & 255 == GAUGE_MAX:
-                    values[0] = max(values[0], numbers[at])
-                elif (what >> 16) & 255 == GAUGE_MIN:
-                    if values[0] != values[0] or numbers[at] < values[0]:
-                        values[0] = numbers[at]
-                else:
-                    for i in range(count):
-                        values[i] += numbers[at + i]
-        series = [(what & 0xFFFF, (what >> 16) & 255, labels, values) for (what, labels), values in merged.items()]
-        return series, dropped
+            begin: int = 0
+            while begin >= 0:
+                begin = add_region(copy, merged, dropped, begin)
+        return series_of(merged), dropped
 
     def fold(self, region: int) -> None:
         """Add a region to region 0 and empty it, its process having ended. Only one process may call this, the parent
@@ -143,7 +144,7 @@ class Slots:
         # The places first: new entries of zeros change no total, so that readers need to wait for the additions alone.
         moves: list = []
         refused: list = []
-        for what, labels, at, count in _entries(copy):
+        for what, labels, at, count in _entries(copy, ENTRIES, len(copy))[0]:
             counts: bool = (what >> 16) & 255 in (COUNTER, HISTOGRAM)
             if not counts and labels is not None:
                 continue
@@ -172,9 +173,10 @@ class Slots:
         self._words[start + USED] = 0
         self._store(SEQUENCE, sequence + 1)
 
-    @cython.cfunc
-    def _copies(self) -> object:
-        """Each region's bytes as of one moment between two folds, or None."""
+    def copies(self) -> list[bytes] | None:
+        """Each region's bytes as of one moment between two folds, or None. `add_region` adds them up, a part at a time
+        for who is not to hold up others, and `series_of` is what comes of that.
+        """
         for _ in range(ATTEMPTS):
             before: int = self._load(SEQUENCE)
             if before % 2 == 0:
@@ -241,13 +243,47 @@ class Slots:
         return None
 
 
-def _entries(copy: bytes) -> list[tuple[int, bytes | None, int, int]]:
-    """A region's entries: what it is, its labels, the word of its first slot, how many slots it has."""
+def add_region(copy: bytes, merged: dict, dropped: dict, begin: int = 0) -> int:
+    """Add a part of one region, from `begin` on, to what others have given: the values by what they are and their
+    labels, and what was dropped by the metric's number. Gives where to go on, -1 at the end.
+    """
+    numbers = memoryview(copy).cast("d")
+    found, following = _entries(copy, begin or ENTRIES, PART)
+    for what, labels, at, count in found:
+        if labels is None:
+            count -= 1
+            dropped[what & 0xFFFF] = dropped.get(what & 0xFFFF, 0.0) + numbers[at + count]
+        values = merged.get((what, labels))
+        if values is None:
+            merged[what, labels] = numbers[at : at + count].tolist()
+        elif (what >> 16) & 255 == GAUGE_MAX:
+            values[0] = max(values[0], numbers[at])
+        elif (what >> 16) & 255 == GAUGE_MIN:
+            if values[0] != values[0] or numbers[at] < values[0]:
+                values[0] = numbers[at]
+        elif count == 1:
+            values[0] += numbers[at]
+        else:
+            merged[what, labels] = list(map(add, values, numbers[at : at + count].tolist()))
+    return following
+
+
+def series_of(merged: dict) -> list[tuple[int, int, bytes | None, list[float]]]:
+    """The series, as `Slots.read` has them."""
+    return [(what & 0xFFFF, (what >> 16) & 255, labels, values) for (what, labels), values in merged.items()]
+
+
+def _entries(copy: bytes, begin: int, most: int) -> tuple[list[tuple[int, bytes | None, int, int]], int]:
+    """Entries of a region from a word on, at most so many: what each is, its labels, the word of its first slot, how
+    many slots it has; and the word to go on at, -1 at the end.
+    """
     words = memoryview(copy).cast("q")
     found: list = []
-    at: cython.Py_ssize_t = ENTRIES
+    at: cython.Py_ssize_t = begin
     end: cython.Py_ssize_t = len(words)
     while at + 2 <= end:
+        if len(found) >= most:
+            return found, at
         what: int = words[at]
         length: cython.Py_ssize_t = words[at + 1]
         count: cython.Py_ssize_t = what >> 32
@@ -257,7 +293,7 @@ def _entries(copy: bytes) -> list[tuple[int, bytes | None, int, int]]:
         labels = None if what & OTHER else copy[(at + 2) * 8 : (at + 2) * 8 + length]
         found.append((what, labels, first, count))
         at = first + count
-    return found
+    return found, -1
 
 
 @cython.final

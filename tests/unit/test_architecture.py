@@ -95,7 +95,9 @@ HOMES = {
     "re2": {"edge.config.patterns"},
     "yaml": {"edge.config.lists", "edge.config.yaml"},
 }
-HOT_MAY_IMPORT = {"bisect", "collections", "cython", "decimal", "fcntl", "hashlib", "json", "math", "re", "typing"}
+HOT_MAY_IMPORT = {
+    *("bisect", "collections", "cython", "decimal", "fcntl", "hashlib", "json", "math", "operator", "re", "typing")
+}
 STANDALONE = "edge.simulator"
 
 

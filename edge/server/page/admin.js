@@ -132,7 +132,7 @@
         cursor: { drag: { x: false, y: false } },
         scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
         axes: [{ ...axis, size: 28, space: 80, values: (_, ticks) => ticks.map(clock) }, { ...axis, size: 62, values: (_, ticks) => ticks.map(format) }],
-        series: [{ value: (_, at) => (at ? clock(at) : "–") }, ...lines.map(([label], n) => ({ label, stroke: STROKES[theme][n], width: 2, spanGaps: true, value: (_, v) => (v === null || v === undefined ? "–" : format(v)) }))],
+        series: [{ value: (_, at) => (at ? clock(at) : "–") }, ...lines.map(([label], n) => ({ label, stroke: STROKES[theme][n], fill: n ? undefined : STROKES[theme][n] + "1f", points: { show: false }, width: 1.75, spanGaps: true, value: (_, v) => (v === null || v === undefined ? "–" : format(v)) }))],
       }, [[], ...lines.map(() => [])], figure);
       chart.root.setAttribute("aria-hidden", "true"); // the tiles and tables say it in words
       return [chart, lines.map(([, name]) => name)];
@@ -212,7 +212,7 @@
       const counted = money ? each.spent_usd !== null : each.tokens_left !== null;
       const meter = !counted ? "–" : money ? used(each.spent_usd + each.reserved_usd, each.budget_usd) : used(each.tokens_per_minute - each.tokens_left, each.tokens_per_minute);
       return [each.scope + " " + each.name, each.tokens_per_minute === null ? "–" : short(each.tokens_per_minute), each.tokens_left === null ? "–" : short(each.tokens_left),
-        money ? usd(each.budget_usd) + " a " + each.per : "–", each.spent_usd === null ? "–" : usd(each.spent_usd), meter, each.resets_at || "–"];
+        money ? usd(each.budget_usd) + " a " + each.per : "–", each.spent_usd === null ? "–" : usd(each.spent_usd), meter, each.resets_at ? new Date(each.resets_at).toLocaleString([], { dateStyle: "medium", timeStyle: "short", hour12: false }) : "–"];
     }), "no key, tenant or model has one", limits.map((each) => each.scope + " " + each.name));
   };
   setInterval(() => !byId("figures").hidden && drawLimits().catch(() => {}), 5000);
