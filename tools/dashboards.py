@@ -625,6 +625,7 @@ RUNTIME = Dashboard(
                     (
                         (rate("edge_log_lines_dropped_total"), "log lines"),
                         (rate("edge_metric_series_dropped_total", "metric"), "label sets of {{metric}}"),
+                        (rate("edge_telemetry_dropped_total", "reason"), "spans: {{reason}}"),
                     ),
                 ),
                 Panel(

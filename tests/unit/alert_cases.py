@@ -46,6 +46,7 @@ LINES, SERIES = (
     of("edge_log_lines_dropped_total"),
     of("edge_metric_series_dropped_total", 'metric="edge_requests_total"'),
 )
+SPANS = of("edge_telemetry_dropped_total", 'signal="traces",reason="not_taken"')
 BUDGET = of("edge_retry_budget_exhausted_total", 'provider="p"')
 UNPRICED = of("edge_unpriced_requests_total", 'provider="p"')
 RELOADED, REDIS = of("edge_config_last_reload_successful"), of("edge_redis_ready")
@@ -95,5 +96,5 @@ CASES = {
     "EdgeAuthFailuresHigh": Case({AUTH: "0+120x60"}, {AUTH: "0+30x60"}),
     "EdgeSheddingLoad": Case({SHED: FEW}, {SHED: "5x60"}),
     "EdgeDescriptorsShort": Case({FILES: "900x60", MOST: "1000x60"}, {FILES: "700x60", MOST: "1000x60"}),
-    "EdgeTelemetryDropped": Case({LINES: "0x35 9x25"}, {LINES: "9x60", SERIES: "2x60"}),
+    "EdgeTelemetryDropped": Case({SPANS: "0x35 9x25", LINES: "9x60"}, {LINES: "9x60", SERIES: "2x60", SPANS: "4x60"}),
 }

@@ -29,6 +29,8 @@ VALUES = {
     "queue": {"connections", "places", "redis_writes"},
     "edge_circuit_state.state": {"closed", "open", "half_open", "drained"},
     "edge_workers.state": {"missing", "starting", "ready", "retiring"},
+    "edge_telemetry_dropped_total.signal": {"traces"},
+    "edge_telemetry_dropped_total.reason": {"queue_full", "not_taken", "too_many"},
     "job": {"edge"},
 }
 """By the label, or by the metric and its label."""
