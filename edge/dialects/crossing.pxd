@@ -15,7 +15,7 @@ cdef class Crossing:
     cdef public Stream stream
     cdef public str path
     cdef public bytes asked, body
-    cdef readonly bytes answered
+    cdef public bytes answered
     cdef public tuple dropped
     cdef public bint translates, prepared
 
