@@ -9,7 +9,7 @@ SLOWER := building pure Python, which is slower (install gcc and Python's header
 PATH_MODULES := $(shell sed -n 's/^    "edge\.\(.*\)",$$/\1/p' setup.py)
 HOT := $(wildcard edge/_fast/_*.py edge/*.pxd edge/*/*.pxd) $(foreach name,$(PATH_MODULES),edge/$(subst .,/,$(name)).py)
 
-.PHONY: run test check soak sanitize fuzz wheels image tools lint audit lock bench bench-instructions bench-micro bench-peers clean
+.PHONY: run test check soak sanitize fuzz docs wheels image tools lint audit lock bench bench-instructions bench-micro bench-peers clean
 
 run: $(VENV)/.built
 	@$(BIN)/edge version
@@ -45,12 +45,17 @@ fuzz: $(VENV)/.test
 wheels: $(VENV)/.test
 	$(BIN)/python -m tests.wheels $(WHEELS)
 
+# The pages of docs/ as a site, in build/site; a link that leads nowhere is an error.
+docs: $(VENV)/.test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q
+	@echo "wrote build/site"
+
 # The image; where no engine runs, its steps in a tree of Debian's (as root, with debootstrap). Needs the network.
 image: $(VENV)/.test
 	@if docker info >/dev/null 2>&1; then docker build -f deploy/docker/Dockerfile -t llm-edge-agent .; \
 	else $(BIN)/python -m tests.image; fi
 
-# What else checks the files that ship the edge: actionlint, helm, kustomize and kubeconform, compiled by Go, which takes minutes.
+# What else checks the files that ship the edge: actionlint, helm and kustomize, compiled by Go, which takes minutes.
 # Without them their tests are skipped. Needs the network.
 tools: $(VENV)/.tools
 
@@ -170,7 +175,6 @@ $(VENV)/.clients: $(VENV)/.pip
 
 $(VENV)/.tools: $(VENV)/.pip
 	GOBIN=$(CURDIR)/$(BIN) go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
-	GOBIN=$(CURDIR)/$(BIN) go install github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0
 	GOBIN=$(CURDIR)/$(BIN) go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
 	GOBIN=$(CURDIR)/$(BIN) go install helm.sh/helm/v3/cmd/helm@v3.19.5
 	@touch $@

@@ -81,9 +81,11 @@ def trees(folder: Path) -> tuple[Path, Path]:
 def build(folder: Path) -> Path:
     """The tree that serves."""
     first, second = trees(folder)
-    for path in (first / "src", first / "opt/edge", second / "opt/edge"):
+    # What was compiled before stays in src/build, and is compiled again only if it has changed.
+    stale = [first / "src" / name for name in COPIED if (ROOT / name).is_dir()]
+    for path in (*stale, first / "opt/edge", second / "opt/edge"):
         remove(path)
-    (first / "src").mkdir()
+    (first / "src").mkdir(exist_ok=True)
     for name in COPIED:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, first / "src" / name, **({"ignore": NOT_COPIED} if (ROOT / name).is_dir() else {}))
