@@ -18,9 +18,12 @@ __all__ = ["translation_section"]
 REQUEST_US, EVENT_US = 60.0, 8.0
 RUNS = 50
 SECONDS = 0.02
-PAIRS = (("chat", "messages"), ("messages", "chat"), ("responses", "messages"), ("responses", "chat"))
+PAIRS = (
+    *(("chat", "messages"), ("messages", "chat"), ("responses", "messages"), ("responses", "chat")),
+    *(("messages", "responses"), ("chat", "responses")),
+)
 """By which API a client asks, and by which a provider is asked."""
-MODELS = {"messages": "claude-sonnet-4-5", "chat": "gpt-4o"}
+MODELS = {"messages": "claude-sonnet-4-5", "chat": "gpt-4o", "responses": "gpt-6-astra"}
 """By the provider's API, as are answers and events."""
 SCHEMA = {
     "type": "object",
@@ -116,6 +119,24 @@ ANSWERS = {
         ],
         "usage": {"prompt_tokens": 500, "completion_tokens": 60, "total_tokens": 560},
     },
+    "responses": {
+        "id": "resp_1",
+        "object": "response",
+        "status": "completed",
+        "model": "gpt-6-astra",
+        "output": [
+            {"id": "rs_1", "type": "reasoning", "summary": [], "encrypted_content": "gAAAAB" * 200},
+            {"id": "msg_1", "type": "message", "role": "assistant", "content": [{"type": "output_text", "text": TEXT}]},
+            {
+                "id": "fc_1",
+                "type": "function_call",
+                "call_id": "c",
+                "name": "weather",
+                "arguments": '{"city":"Lisbon"}',
+            },
+        ],
+        "usage": {"input_tokens": 500, "output_tokens": 60, "total_tokens": 560},
+    },
 }
 
 
@@ -136,7 +157,32 @@ def call(**fields) -> dict:
     return chunk(tool_calls=[{"index": 0, **fields}])
 
 
+def item(kind: str, delta: str, text: str, **fields) -> tuple[dict, dict]:
+    """The beginning of an item of a response, and a piece of it."""
+    return (
+        {"type": "response.output_item.added", "output_index": 0, "item": {"id": "i_1", "type": kind, **fields}},
+        {
+            "type": f"response.{delta}.delta",
+            "item_id": "i_1",
+            "output_index": 0,
+            "content_index": 0,
+            "summary_index": 0,
+            "delta": text,
+            "logprobs": [],
+            "sequence_number": 7,
+            "obfuscation": "xQz4",
+        },
+    )
+
+
 EVENTS = {
+    "responses": {
+        "text": item("message", "output_text", TEXT, role="assistant", content=[]),
+        "arguments": item(
+            *("function_call", "function_call_arguments", '"city": "Lis'), call_id="c", name="weather", arguments=""
+        ),
+        "thinking": item("reasoning", "reasoning_summary_text", THOUGHT, summary=[]),
+    },
     "messages": {
         "text": block("text", {"text": ""}, {"type": "text_delta", "text": TEXT}),
         "arguments": block(

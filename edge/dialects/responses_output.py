@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge.dialects.sealed import Seal
+from edge.dialects.texts import without_stand_ins
 
 __all__ = ["FINISH", "KNOWN", "QUIET", "finish_of", "sealed_thought", "text_in", "thought_in"]
 
@@ -48,6 +49,9 @@ def sealed_thought(item: dict[str, Any], seal: Seal, before: str = "") -> str:
     if not isinstance(item.get("encrypted_content"), str) or not item["encrypted_content"]:
         return ""
     kept = {name: item[name] for name in KEPT if item.get(name) is not None}
+    text = thought_in(item)
+    if without_stand_ins(text) != text:  # of a large answer: what is shown of it is no part of what is thought
+        kept = {name: value for name, value in kept.items() if name != "content"} | {"summary": []}
     return seal.reasoning({**kept, "before": before} if before else kept)
 
 

@@ -141,7 +141,7 @@ class StreamTranslator:
                 continue
             try:
                 step(self, data, out)
-            except UNREADABLE:
+            except (*UNREADABLE, AttributeError, TypeError):
                 raise UpstreamBadResponse("The provider sent an event that cannot be read.") from None
         return b"".join(out)
 

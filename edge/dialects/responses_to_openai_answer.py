@@ -78,7 +78,7 @@ def _completion(response: dict[str, Any], body: bytes, context: Context, now: in
         message["thinking_blocks"] = thoughts
     if annotations:
         message["annotations"] = annotations
-    if calls and context.legacy_functions:
+    if context.legacy_functions and calls and "function" in calls[0]:
         message["function_call"] = calls[0]["function"]
     elif calls:
         message["tool_calls"] = calls

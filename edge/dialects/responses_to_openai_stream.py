@@ -119,7 +119,7 @@ class StreamTranslator:
                 continue
             try:
                 step(self, data, out)
-            except UNREADABLE:
+            except (*UNREADABLE, AttributeError, TypeError):
                 raise UpstreamBadResponse("The provider sent an event that cannot be read.") from None
         return b"".join(out)
 
@@ -323,7 +323,7 @@ class StreamTranslator:
         said = call[item.field] = {**call[item.field], "arguments" if item.field == "function" else "input": ""}
         if not self._context.legacy_functions:
             self._chunk(b'{"tool_calls":[' + _text({"index": item.number, **call}) + b"]}", out)
-        elif item.number == 0:
+        elif item.number == 0 and item.field == "function":
             self._chunk(b'{"function_call":' + _text(said) + b"}", out)
 
     def _arguments(self, item: _Item, text: str, out: list[bytes]) -> None:

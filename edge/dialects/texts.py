@@ -40,7 +40,7 @@ which the translation takes off: a data URL has names of files there."""
 MIN_FIRST, MIN_LAST = 12 * MAX_HEAD, 12 * TAIL
 """Bytes that hold so many characters, however they are escaped."""
 OBJECTS = frozenset(("arguments", "input"))
-THOUGHTS = frozenset(("thinking", "signature"))
+THOUGHTS = frozenset(("thinking", "signature", "encrypted_content"))
 FILES = "file_data"
 """Keys of strings that a translation reads whole: a JSON object, base64 of a file that may be text."""
 MAX_FILE = 1 << 20
