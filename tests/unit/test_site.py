@@ -47,3 +47,16 @@ def test_every_decision_is_in_its_list():
     listed = re.findall(r"^\* \[(.+)\]\((\S+)\)$", (folder / "README.md").read_text(), re.MULTILINE)
     pages = [path for path in sorted(folder.glob("*.md")) if path.name != "README.md"]
     assert listed == [(path.read_text().split("\n")[0].removeprefix("# "), path.name) for path in pages]
+
+
+def test_the_comparison_says_what_it_has_of_each_gateway_and_where_it_was_read():
+    page = (ROOT / "docs/comparison.md").read_text()
+    rows = [re.split(r" *\| *", line.strip("| ")) for line in page.splitlines() if line.startswith("|")]
+    first = next(index for index, row in enumerate(rows) if row[0] == "project")
+    gateways = page.splitlines()[next(n for n, line in enumerate(page.splitlines()) if line.startswith("| | edge"))]
+    names = [each.strip() for each in gateways.strip("|").split("|")][2:]
+    read = [row[0].rpartition("/")[2] for row in rows[first + 2 :]]
+    assert len(read) == len(names)
+    for row in page.splitlines():
+        if row.startswith("|") and "/" not in row.split("|")[1] and row.count("|") > 4:
+            assert row.count("|") == len(names) + 3, row
