@@ -1,9 +1,10 @@
 """Money that is spent and money that is reserved, over several processes, in memory that they share.
 
 What is **spent** is kept by cells of two words, {mark, amount}. A mark is the fingerprint of what is limited, 48 bits,
-and of the last day on which it counts, 16: behind that day the cell has *expired*, and another may claim it. A mark may
-use the 8 cells from the one that it names. Every change is one compare-and-swap of both words, so an amount is only
-ever added to the cell of the mark that it is meant for, and a killed process leaves a change made or not made. Two
+and of the last day on which it counts, 16. When the day after that is over the cell has *expired*, and another may
+claim it: not sooner, so that a clock that is set forward over midnight, and back, finds what was spent. A mark may use
+the 8 cells from the one that it names. Every change is one compare-and-swap of both words, so an amount is only ever
+added to the cell of the mark that it is meant for, and a killed process leaves a change made or not made. Two
 processes may claim different cells for one mark at once; what is spent is the sum of all of them: nothing is lost.
 
 What is **reserved** is a sum for each mark in each worker's region, which only that worker writes. It adds itself first
@@ -341,8 +342,8 @@ def _place_of(mark: cython.longlong) -> cython.longlong:
 @cython.cfunc
 @cython.exceptval(check=False)
 def _expired(mark: cython.longlong, today: cython.longlong) -> cython.bint:
-    """Whether the mark's last day is over. Days are told apart by half of their 65536."""
-    return 0 < ((today - mark) & DAYS) < 0x8000
+    """Whether the mark's last day is over, and the day after it. Days are told apart by half of their 65536."""
+    return 1 < ((today - mark) & DAYS) < 0x8000
 
 
 @cython.cfunc

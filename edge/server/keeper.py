@@ -89,5 +89,5 @@ class Keeper:
 
 
 def over(mark: int, today: int) -> bool:
-    """Whether the last day of a mark is over: `edge._fast.Spend` says what a mark is."""
-    return 0 < (today - mark & 0xFFFF) < 0x8000
+    """Whether a mark has expired: `edge._fast.Spend` says when."""
+    return 1 < (today - mark & 0xFFFF) < 0x8000

@@ -64,19 +64,21 @@ def test_what_a_worker_that_has_ended_had_reserved_is_free_again(spend_module):
     assert spend.held(one) == 0
 
 
-def test_a_cell_whose_last_day_is_over_is_another_s(spend_module):
+def test_a_cell_is_another_s_when_the_day_after_its_last_is_over(spend_module):
     spend = made(spend_module, cells=8)
     # All of one place: 8 cells are all there is.
     marks = [number << 19 + 16 | TODAY & 0xFFFF for number in range(1, 9)]
     for each in marks:
         assert spend.add(each, 5, TODAY)
     late = 9 << 19 + 16 | (TODAY + 1) & 0xFFFF
-    assert not spend.add(late, 7, TODAY)
-    assert spend.reserve(1, late, 1, 10, TODAY) == UNCOUNTED
-    assert spend.full == 2
-    assert spend.add(late, 7, TODAY + 1)
+    for day in (TODAY, TODAY + 1):
+        assert not spend.add(late, 7, day)
+        assert spend.reserve(1, late, 1, 10, day) == UNCOUNTED
+    assert spend.full == 4
+    assert spend.cells(TODAY + 1) == dict.fromkeys(marks, 5), "a clock may be set back"
+    assert spend.add(late, 7, TODAY + 2)
     assert spend.spent(late) == 7
-    assert spend.cells(TODAY + 1) == {late: 7}
+    assert spend.cells(TODAY + 2) == {late: 7}
 
 
 def test_days_are_told_apart_beyond_65536(spend_module):
@@ -84,9 +86,10 @@ def test_days_are_told_apart_beyond_65536(spend_module):
     old, new = mark(1, 65535), mark(1, 65536)
     spend.add(old, 5, 65535)
     assert spend.cells(65535) == {old: 5}
-    assert spend.cells(65536) == {}
+    assert spend.cells(65536) == {old: 5}
+    assert spend.cells(65537) == {}
     spend.add(new, 6, 65536)
-    assert spend.cells(65536) == {new: 6}
+    assert spend.cells(65537) == {new: 6}
 
 
 @pytest.mark.parametrize("amount", [-1, (1 << 60) + 1])

@@ -103,7 +103,7 @@ def test_what_was_spent_outlives_the_edge(tmp_path):
     path = tmp_path / "state" / "spend.sqlite"
     spend, (looks, first, _) = shared_spend(2), table()
     spend.add(MARK, 10**17 + 1, TODAY)
-    spend.add(5 << 16 | (TODAY - 1) & 0xFFFF, 3, TODAY)
+    spend.add(5 << 16 | (TODAY - 2) & 0xFFFF, 3, TODAY)
     first.add(ROW, Used(1, 10, 20, 10**17 + 1))
     kept = keeper(path, spend, looks)
     kept.look()
