@@ -37,7 +37,6 @@ CertificateName = Annotated[
     ),
 ]
 
-
 DEFAULT_MODELS: dict[str, tuple[str, ...]] = {
     "openai": (
         "gpt-*",
@@ -83,6 +82,7 @@ class Tls(Settings, frozen=True, kw_only=True):
     cert: str
     key: str
     client_ca: str | None = None
+    client_certificates: Literal["required", "optional"] = "required"
 
 
 class Server(Settings, frozen=True, kw_only=True):

@@ -182,6 +182,9 @@ def _auth_problems(config: Config, insecure: bool) -> list[Problem]:
     digests: set[str] = set()
     names: set[str] = set()
     verified = config.server.tls is not None and config.server.tls.client_ca is not None
+    if config.server.tls is not None and config.server.tls.client_certificates == "optional" and not verified:
+        what = "needs 'server.tls.client_ca': without it nobody is asked for a certificate"
+        found.append((("server", "tls", "client_certificates"), what))
     for index, key in enumerate(auth.keys):
         if not key.digests and not key.certificates:
             found.append((("auth", "keys", index), "has neither 'digests' nor 'certificates': nobody could be it"))

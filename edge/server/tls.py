@@ -26,7 +26,7 @@ class Meeting:
 
 
 def make_context(settings: Tls) -> ssl.SSLContext:
-    """TLS 1.2 and later, HTTP/1.1 alone; with ``client_ca``, clients must show a certificate of that authority.
+    """TLS 1.2 and later, HTTP/1.1 alone; with ``client_ca``, clients must or may show a certificate of that authority.
 
     Raises OSError (ssl.SSLError is one) for files that cannot be read or do not fit each other.
     """
@@ -37,5 +37,6 @@ def make_context(settings: Tls) -> ssl.SSLContext:
     context.load_cert_chain(settings.cert, settings.key)
     if settings.client_ca is not None:
         context.load_verify_locations(settings.client_ca)
-        context.verify_mode = ssl.CERT_REQUIRED
+        optional = settings.client_certificates == "optional"
+        context.verify_mode = ssl.CERT_OPTIONAL if optional else ssl.CERT_REQUIRED
     return context

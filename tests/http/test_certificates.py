@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from edge import keys as issued
+from edge.config.file import ConfigError, read
 from edge.guard.auth import new_key
 from tests.harness import Client, Edge, providers, running, until
 from tests.http.test_tls import certificate, trusting
@@ -172,3 +173,42 @@ def test_names_without_an_authority_are_refused_at_the_start(simulator, tmp_path
     process = Process(sys.executable, "-m", "edge", "serve", "-c", str(path), "--port", "0")
     process.wait_for(r"auth.keys\[0\].certificates: needs 'server.tls.client_ca'")
     assert process.stop() != 0
+
+
+def test_where_certificates_are_optional_a_key_will_do_and_one_of_a_stranger_s_authority_will_not(
+    simulator, folder, front, tmp_path
+):
+    certificate(tmp_path, "elsewhere")
+    keys = [
+        {"id": "billing", "certificates": ["URI:spiffe://example.com/billing"]},
+        {"id": "own", "digests": [DIGEST_OF_OWN]},
+    ]
+    config = {
+        "server": {"tls": tls(folder) | {"client_certificates": "optional"}},
+        "auth": {"keys": keys},
+        "providers": providers(simulator.url),
+    }
+    edge = Edge(tmp_path, config, front=front, verify=trusting(folder))
+
+    def status(context: ssl.SSLContext, **headers: str) -> int:
+        with httpx2.Client(verify=context) as client:
+            return client.post(f"{edge.url}/v1/chat/completions", json=CHAT, headers=headers).status_code
+
+    with running(edge):
+        assert status(trusting(folder)) == 401
+        assert status(trusting(folder), **{"x-api-key": OWN}) == 200
+        assert status(showing(folder, "billing")) == 200
+        assert status(showing(folder, "stranger")) == 401
+        assert status(showing(folder, "stranger"), **{"x-api-key": OWN}) == 200
+        foreign = trusting(folder)
+        foreign.load_cert_chain(f"{tmp_path}/elsewhere.pem", f"{tmp_path}/elsewhere.key")
+        with pytest.raises(httpx2.TransportError):
+            status(foreign, **{"x-api-key": OWN})
+
+
+def test_optional_certificates_need_an_authority(tmp_path):
+    path = tmp_path / "edge.json"
+    told = {"cert": "/a.pem", "key": "/a.key", "client_certificates": "optional"}
+    path.write_text(json.dumps({"server": {"tls": told}}))
+    with pytest.raises(ConfigError, match=r"server.tls.client_certificates: needs 'server.tls.client_ca'"):
+        read(str(path))
