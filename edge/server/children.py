@@ -14,6 +14,7 @@ from typing import NoReturn
 __all__ = [
     "ELSEWHERE",
     "HANDLED",
+    "Helper",
     "Slot",
     "Worker",
     "counts",
@@ -47,6 +48,20 @@ class Worker:
     behind: bool = False
     retiring_since: float | None = None
     stacks_at: float | None = None
+
+
+@dataclass(slots=True)
+class Helper:
+    """A child that does what takes time, and is ``wanted`` under that name; what it found is in ``file`` when it has
+    ended. ``gives_way``: it was ended for what must not wait, and is wanted again.
+    """
+
+    pid: int
+    file: int
+    started: float
+    wanted: str
+    done: Callable[[int, int], None]
+    gives_way: bool = False
 
 
 @dataclass(slots=True)

@@ -21,7 +21,6 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from mmap import mmap
 from typing import Any
@@ -30,6 +29,7 @@ from edge.server.children import (
     COMPLAINT,
     ELSEWHERE,
     HANDLED,
+    Helper,
     Slot,
     Worker,
     counts,
@@ -54,21 +54,13 @@ START_S = 15.0
 STACKS_S = 0.3
 HELP_S = 60.0
 """Reading a configuration and rehearsing an upgrade may take so long."""
+PATIENT_S = 1.0
+"""And so long where a file of keys has changed meanwhile: one that was revoked is to be refused within 5 s."""
 BACKOFF_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 HEALTHY_S = 5.0
 
 Serve = Callable[[Orders], None]
 Log = Any
-
-
-@dataclass(slots=True)
-class _Helper:
-    """A child that does what takes time; what it found is in ``file`` when it has ended."""
-
-    pid: int
-    file: int
-    started: float
-    done: Callable[[int, int], None]
 
 
 def places(slots: int) -> int:
@@ -116,8 +108,8 @@ class Supervisor:
         self._after_failure = after_failure
         self._wake_read, self._wake_write = os.pipe()
         self._signals: deque[int] = deque()
-        self._helper: _Helper | None = None
-        self._read_wanted = False
+        self._helper: Helper | None = None
+        self._read_wanted = self._renew_wanted = False
         self._upgrade_wanted = False
         self._ending_since: float | None = None
         self._draining_since: float | None = None
@@ -229,25 +221,28 @@ class Supervisor:
         for slot in self._slots:
             if slot.worker is not None and slot.worker.behind:
                 self._give(slot.worker)
-        if self._helper is not None:
-            if time.monotonic() - self._helper.started > HELP_S:
-                tell(self._helper.pid, signal.SIGKILL)
+        self._renew_wanted = self._configuration.changed() or self._renew_wanted
+        helper = self._helper
+        if helper is not None:
+            lasts = time.monotonic() - helper.started
+            helper.gives_way = self._renew_wanted and lasts > PATIENT_S and helper.wanted != "_renew_wanted"
+            if helper.gives_way or lasts > HELP_S:
+                tell(helper.pid, signal.SIGKILL)
+        elif self._renew_wanted:
+            self._let("_renew_wanted", partial(self._read, self._configuration.renew), self._have_read)
         elif self._read_wanted or self._configuration.rewritten():
-            self._read_wanted = False
-            self._let(partial(self._read, self._configuration.read), self._have_read)
-        elif self._configuration.changed():
-            self._let(partial(self._read, self._configuration.renew), self._have_read)
+            self._let("_read_wanted", partial(self._read, self._configuration.read), self._have_read)
         elif self._upgrade_wanted and (self._despaired or self._settled):
-            self._upgrade_wanted = False
             self._log.info("executing the program anew, after a rehearsal")
-            self._let(rehearse, self._have_rehearsed)
+            self._let("_upgrade_wanted", rehearse, self._have_rehearsed)
 
     @property
     def _settled(self) -> bool:
         """Whether an upgrade before this one is over."""
         return self._ever_ready and not any(slot.retiring for slot in self._slots)
 
-    def _let(self, work: Callable[[int], int], done: Callable[[int, int], None]) -> None:
+    def _let(self, wanted: str, work: Callable[[int], int], done: Callable[[int, int], None]) -> None:
+        setattr(self, wanted, False)
         file = open_file("edge-help")
 
         def help_out() -> int:
@@ -255,7 +250,7 @@ class Supervisor:
             return work(file)
 
         pid = fork(help_out)
-        self._helper = _Helper(pid, file, time.monotonic(), done)
+        self._helper = Helper(pid, file, time.monotonic(), wanted, done)
 
     def _read(self, read: Callable[[int], bool], file: int) -> int:
         gc.disable()  # what is made here is needed until the end
@@ -372,7 +367,11 @@ class Supervisor:
             helper = self._helper
             if helper is not None and helper.pid == pid:
                 self._helper = None
-                helper.done(helper.file, status)
+                if helper.gives_way:
+                    setattr(self, helper.wanted, True)
+                    os.close(helper.file)
+                else:
+                    helper.done(helper.file, status)
             for slot in self._slots:
                 self._bury(slot, pid, status)
 
