@@ -134,6 +134,14 @@ class Conversation(ChatConversation):
     def _file(self, name: str, url: str) -> Part:
         return file_part(name, url)
 
+    def _document(self, block: dict[str, Any], at: str) -> list[Part]:
+        source = block.get("source")
+        if not isinstance(source, dict) or source.get("type") != "url" or not isinstance(source.get("url"), str):
+            return super()._document(block, at)
+        notes = [text for text in (block.get("title"), block.get("context")) if isinstance(text, str) and text]
+        file: Part = {"type": "input_file", "file_url": source["url"]}
+        return [text_part("\n".join(notes) + "\n\n"), file] if notes else [file]
+
 
 def said(items: list[dict[str, Any]], texts: list[str]) -> None:
     """What the assistant has said up to here is a message."""

@@ -15,7 +15,8 @@ FIELDS = frozenset(
     "model input instructions max_output_tokens max_tool_calls temperature top_p top_logprobs tools tool_choice text "
     "reasoning parallel_tool_calls previous_response_id conversation prompt metadata store include truncation stream "
     "stream_options user safety_identifier service_tier prompt_cache_key prompt_cache_options prompt_cache_retention "
-    "background background_options context_management moderation access_programs image".split()
+    "background background_options context_management moderation access_programs image "
+    "client_metadata".split()  # the last is Codex's own
 )
 MIN_TOKENS = 16
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")

@@ -35,7 +35,7 @@ def configured(url, **more):
     own = providers(url)
     local = {**own["openai"], "models": ["local-*", "sim-*"], "capabilities": {"*": {"apis": ["chat"]}}}
     return {
-        "providers": {"local": local, "anthropic": {**own["anthropic"], "models": ["claude-*"]}},
+        "providers": {"local": local, **own},
         "resilience": PATIENT,
         **more,
     }
@@ -43,9 +43,7 @@ def configured(url, **more):
 
 @pytest.fixture(scope="module")
 def edge(simulator, front, tmp_path_factory):
-    config = configured(simulator.url, cache={"mode": "all"})
-    config["models"] = {"same": {"upstreams": [{"to": "local/local-model"}]}}
-    made = Edge(tmp_path_factory.mktemp("edge"), config, front=front)
+    made = Edge(tmp_path_factory.mktemp("edge"), configured(simulator.url, cache={"mode": "all"}), front=front)
     with running(made):
         yield made
 
@@ -210,7 +208,9 @@ def codex(url, model, folder, search="disabled"):
     return [json.loads(line) for line in got.stdout.splitlines()], got.returncode
 
 
-@pytest.mark.parametrize(("model", "search"), [(MODELS[0], "live"), (MODELS[1], "disabled")])
+@pytest.mark.parametrize(
+    ("model", "search"), [(MODELS[0], "live"), (MODELS[1], "disabled"), ("gpt-9-of-tomorrow", "live")]
+)
 def test_codex_runs_what_the_model_asks_for_and_tells_it(edge, simulator, tmp_path, model, search):
     since = simulator.count()
     lines, code = codex(edge.url, model, tmp_path, search)
