@@ -28,10 +28,12 @@ from edge.errors import (
     Overloaded,
     RouteNotAllowed,
     TooManyFailedLogins,
+    UnsupportedMediaType,
 )
 from edge.guard.auth import refuse_model
 from edge.guard.counts import Counts
 from edge.guard.expected import expected
+from edge.guard.inflating import inflated
 from edge.guard.key_table import KeyTable
 from edge.guard.limits import KeyLimits
 from edge.guard.logins import FailedLogins
@@ -55,6 +57,10 @@ from edge.upstreams.desk import Buffers, Desk
 __all__ = ["Gateway"]
 
 NO_KEY = InvalidApiKey().for_all()
+COMPRESSED = UnsupportedMediaType(
+    "Compressed bodies are not taken here: send it without content-encoding.",
+    details={"error_code": "request_body_encoding_unsupported"},
+).for_all()
 Witness = Callable[[Call, RequestRecord], None]
 """Is told of each finished call, on the event loop: must not wait and must not raise."""
 Load = Callable[[], tuple[config.Config, KeyTable | None]]
@@ -139,6 +145,9 @@ class Gateway:
             if head.objection is not None:
                 self.refuse(call, head.objection)
                 return
+            if head.coding and not state.settings.server.request_compression:
+                self.refuse(call, COMPRESSED)
+                return
             if head.asks_methods:
                 call.answer(200, [(b"allow", ", ".join((*head.route.methods, "OPTIONS")).encode())], b"")
                 self._settle(call)
@@ -174,7 +183,13 @@ class Gateway:
         self._buffers.hold(call, size)
 
     def admit(self, call: Call) -> None:
-        """Is the request sound, may this key ask this model, and is its answer here? A large one is left to `fetch`."""
+        """Is the request sound, may this key ask this model, and is its answer here? A large one is left to `fetch`,
+        and so is one that is compressed.
+        """
+        if not call.head.coding:
+            self._read(call)
+
+    def _read(self, call: Call) -> None:
         if len(call.body) <= LARGE and call.head.route.api != "models":
             self._admit(call, Reading(call.body))
 
@@ -273,6 +288,28 @@ class Gateway:
         have happened if it did. The front calls `cancel` when the client leaves, which closes the upstream.
         """
         call.answered = answered
+        if call.head.coding:
+            work = Work(inflated(call.head.coding, call.body, call.state.max_body_bytes, partial(self.hold, call)))
+            call.errand = self._slices.add(work.step, partial(self._inflated, call, work))
+        else:
+            self._begin(call)
+
+    def _inflated(self, call: Call, work: Work[bytes], error: Exception | None) -> None:
+        try:
+            if error is not None:
+                raise error
+            call.body = work.result
+            self._read(call)
+        except Exception as defect:  # noqa: BLE001 - of ours, if it is not an EdgeError: no client is left waiting
+            self._fetched(call, defect)
+            return
+        if call.reply.over():
+            self._over(call, None)
+        else:
+            self._begin(call)
+
+    def _begin(self, call: Call) -> None:
+        """With a body that is here as it was meant."""
         if len(call.body) > LARGE and call.head.route.api != "models":
             reading = Reading(call.body)
             read = partial(self._read_large, call, reading)

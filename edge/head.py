@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from edge._fast import KnownHead
 from edge._fast.head_tables import ASKED, HOLES
+from edge.codings import CODINGS
 from edge.errors import EdgeError, Headers, MethodNotAllowed, UnsupportedMediaType, UnsupportedRoute
 from edge.routes import ENDS_ELSEWHERE, EXISTING, NOWHERE, Dialect, Match, no_route
 
@@ -12,7 +15,25 @@ __all__ = ["Head", "Varying", "varying_of"]
 # Errors that are never raised: one of each answers all who make it.
 NO_ROUTE = {why: UnsupportedRoute(why).for_all() for why in (NOWHERE, *ENDS_ELSEWHERE.values())}
 MULTIPART = UnsupportedRoute(f"Multipart bodies are not supported. There are: {EXISTING}.").for_all()
-COMPRESSED = UnsupportedMediaType("Compressed bodies are not supported: send it without content-encoding.").for_all()
+UNKNOWN_CODING = UnsupportedMediaType(
+    f"The body's content-encoding is not known here. There are: {', '.join(sorted(map(bytes.decode, CODINGS)))}.",
+    details={"error_code": "request_body_encoding_unsupported"},
+).for_all()
+ATTRIBUTES = (
+    (b"x-claude-code-session-id", "session"),
+    (b"session-id", "session"),
+    (b"session_id", "session"),
+    (b"thread-id", "thread"),
+    (b"conversation_id", "thread"),
+    (b"x-claude-code-agent-id", "agent"),
+    (b"x-openai-subagent", "agent"),
+    (b"x-claude-code-parent-agent-id", "parent_agent"),
+    (b"x-codex-parent-thread-id", "parent_thread"),
+)
+"""Headers by which Claude Code and Codex say what a request is a part of, and the fields of a request's line in the
+log that tell it. Of several for one field the first counts."""
+ATTRIBUTE = re.compile(rb"[A-Za-z0-9_.:/@-]{1,128}")
+"""What is told of them: nothing that has to be escaped, and nothing long."""
 Varying = dict[bytes, bytes]
 """Of the names in `ASKED`, the first value of each that a request has, if that is not empty."""
 
@@ -26,6 +47,16 @@ def varying_of(headers: Headers) -> Varying:
     return found
 
 
+def attributes_of(index: dict[bytes, bytes]) -> bytes:
+    """The fields of `ATTRIBUTES` that a head has."""
+    found: dict[str, bytes] = {}
+    for name, field in ATTRIBUTES:
+        value = index.get(name)
+        if value is not None and field not in found and ATTRIBUTE.fullmatch(value):
+            found[field] = value
+    return b"".join([b',"%b":"%b"' % (field.encode(), value) for field, value in found.items()])
+
+
 class Head:
     """Immutable. What changes from request to request (`edge._fast.head_tables.HOLES`) is not in it: a call has that
     beside it.
@@ -35,7 +66,9 @@ class Head:
     ``provider`` are those of `edge.routes.Match`. ``dialect`` is that of the reply: where the route has none, or is
     none for the method, a client that names a version of Anthropic's API gets Anthropic's. ``form`` knows the bytes of
     the head when they come again; None where they are not kept. ``objection`` is what there is against every request
-    with this head, whosever it is; ``asks_methods``: it only asks which methods there are.
+    with this head, whosever it is; ``asks_methods``: it only asks which methods there are. ``coding``
+    is that of the body, b"" where it is not compressed; ``attributes`` are the fields of `ATTRIBUTES`, as they stand in
+    a line of JSON behind others.
     """
 
     def __init__(
@@ -67,6 +100,9 @@ class Head:
         if b"anthropic-version" in index and (match.route.dialect is None or match.route.is_none_for(method)):
             self.dialect = "anthropic"
         self.asks_methods = method == "OPTIONS" and not match.route.is_none_for(method)
+        coding = index.get(b"content-encoding", b"").strip().lower()
+        self.coding = coding if coding != b"identity" else b""
+        self.attributes = attributes_of(index)
         self.objection = self._objection()
 
     def only(self, name: bytes) -> bytes | None:
@@ -84,7 +120,6 @@ class Head:
         media_type = self.index.get(b"content-type")
         if media_type is not None and media_type.lower().startswith(b"multipart/"):
             return MULTIPART
-        encoding = self.index.get(b"content-encoding")
-        if encoding is not None and encoding.lower() != b"identity":
-            return COMPRESSED
+        if self.coding and (self.coding not in CODINGS or b"content-encoding" in self.repeated):
+            return UNKNOWN_CODING
         return None

@@ -27,7 +27,7 @@ cdef class RequestRecord:
     cdef public str trace_id
     cdef public double duration_s, upstream_s, overhead_s, time_to_first_content_s
     cdef public Usage usage
-    cdef public bytes route
+    cdef public bytes route, attributes
     cdef public tuple tried
     cdef public object warnings, cost
 

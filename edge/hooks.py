@@ -223,7 +223,7 @@ class RequestRecord:
     counts; ``hedge`` what became of a second attempt beside another, ``rescued`` whether a stream
     that broke off was continued, ``route`` how the upstreams stood when the first was picked, as JSON, b"" but for the
     few of which that is told (`edge.ledger.Ledger`); ``trace_id`` is that of the trace that it is in, "" for none.
-    ``tried`` are the attempts where there were several, or one failed.
+    ``tried`` are the attempts where there were several, or one failed; ``attributes`` are those of `edge.head.Head`.
     """
 
     def __init__(
@@ -264,6 +264,7 @@ class RequestRecord:
         route: bytes = b"",
         trace_id: str = "",
         tried: tuple[Attempted, ...] = (),
+        attributes: bytes = b"",
     ) -> None:
         self.request_id = request_id
         self.endpoint = endpoint
@@ -301,6 +302,7 @@ class RequestRecord:
         self.route = route
         self.trace_id = trace_id
         self.tried = tried
+        self.attributes = attributes
 
     def kind(self) -> tuple[object, ...]:
         """What it has in common with others, for which the same is to be counted and logged but for the numbers."""

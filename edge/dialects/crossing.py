@@ -266,7 +266,7 @@ class KeptCrossing(Crossing):
     """
 
     def __init__(self, inquiry: Inquiry, model: str, facts: Model) -> None:
-        self._open(inquiry, model, facts)
+        Crossing.__init__(self, inquiry, model, facts)
         self.path = self.path.replace("{id}", quote(inquiry.head.argument, safe=""))
 
     def usage(self, media_type: bytes, body: bytes) -> Usage | None:

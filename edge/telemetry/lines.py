@@ -127,6 +127,8 @@ class RequestLine(Recorder):
         if record.tried:
             lines.add(b',"tried":')
             lines.add(_encode(record.tried))
+        if record.attributes:
+            lines.add(record.attributes)
         if record.route:
             lines.add(b',"route":')
             lines.add(record.route)

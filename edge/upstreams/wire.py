@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import zlib
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
+from edge.codings import CodingError, Layer
 from edge.errors import EdgeError, Headers, UpstreamBadResponse
 from edge.upstreams.receiver import Receiver
 from edge.upstreams.request import UpstreamRequest
@@ -28,13 +28,8 @@ __all__ = [
 
 MAX_BLOCK = 64 << 20
 MAX_CODINGS = 3
-PIECE = 4096
-"""What is decompressed at a time: what a member leaves over is copied, so in one piece many small members would take
-time by the square."""
-FREE_MEMBERS = 64
-MEMBER = 16
-"""Beyond `FREE_MEMBERS`, a member brings so many bytes on average: who sends empty ones wants to keep us busy."""
-GZIP = (b"gzip", b"x-gzip")
+ANSWERED = frozenset({b"gzip", b"x-gzip", b"deflate"})
+"""What servers answer in although nobody asked. Who compresses by a newer coding was asked to."""
 GZIP_BEGINS = 0x1F
 """The first byte of gzip's (RFC 1952, section 2.3.1). Neither JSON nor events begin so."""
 NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
@@ -145,58 +140,26 @@ class Inflater:
 
     def __init__(self, codings: list[bytes], limit: int = MAX_BLOCK) -> None:
         """`codings` in the order in which they were applied. Raises UpstreamBadResponse."""
-        if len(codings) > MAX_CODINGS or not all(coding in GZIP or coding == b"deflate" for coding in codings):
+        if len(codings) > MAX_CODINGS or not ANSWERED.issuperset(codings):
             raise UpstreamBadResponse("The provider's answer has a content encoding that was not asked for.")
-        self._layers = [_Layer(coding in GZIP, limit) for coding in reversed(codings)]
+        self._layers = [Layer(coding) for coding in reversed(codings)]
+        self._limit = limit
 
     def feed(self, data: bytes) -> bytes:
         """Raises UpstreamBadResponse."""
         for layer in self._layers:
-            data = layer.feed(data)
+            out = bytearray()
+            try:
+                for piece in layer.pieces(data):
+                    out += piece
+                    if len(out) > self._limit:
+                        raise UpstreamBadResponse("The provider's answer is too large once decompressed.")
+            except CodingError as error:
+                raise UpstreamBadResponse(f"The provider's answer {error}.") from None
+            data = bytes(out)
         return data
 
     @property
     def complete(self) -> bool:
         """Whether the body may end here: also one of which nothing has come, as that of a 204."""
         return all(layer.complete for layer in self._layers)
-
-
-class _Layer:
-    """One coding. gzip may have several members (RFC 1952, section 2.2), and zeros behind them; deflate is zlib's
-    format (RFC 9110, section 8.4.1.2), or without its header, as some servers have it.
-    """
-
-    def __init__(self, gzip: bool, limit: int) -> None:
-        self._gzip = gzip
-        self._limit = limit
-        self._inflate: Any = None
-        self._members = 0
-        self._made = 0
-
-    def feed(self, data: bytes) -> bytes:
-        out = bytearray()
-        for start in range(0, len(data), PIECE):
-            self._feed(data[start : start + PIECE], out)
-        self._made += len(out)
-        return bytes(out)
-
-    def _feed(self, piece: bytes, out: bytearray) -> None:
-        while piece:
-            if self._inflate is None or self._inflate.eof:
-                if self._inflate is not None and not (piece := piece.lstrip(b"\0")):
-                    return
-                self._members += 1
-                if self._members > FREE_MEMBERS + (self._made + len(out)) // MEMBER:
-                    raise UpstreamBadResponse("The provider's answer is compressed in pieces of nothing.")
-                self._inflate = zlib.decompressobj(47 if self._gzip else 15 if piece[0] & 0x0F == 8 else -15)
-            try:
-                out += self._inflate.decompress(piece, self._limit - len(out) + 1)
-            except zlib.error:
-                raise UpstreamBadResponse("The provider's answer is not validly compressed.") from None
-            if len(out) > self._limit:
-                raise UpstreamBadResponse("The provider's answer is too large once decompressed.")
-            piece = self._inflate.unused_data
-
-    @property
-    def complete(self) -> bool:
-        return self._inflate is None or bool(self._inflate.eof)

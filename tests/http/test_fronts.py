@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import socket
@@ -83,7 +84,9 @@ REQUESTS = {
     "empty body": post("/v1/chat/completions", b""),
     "a form": post("/v1/chat/completions", b"a=b", "content-type: application/x-www-form-urlencoded"),
     "multipart": post("/v1/chat/completions", b"x", "content-type: multipart/form-data; boundary=y"),
-    "compressed": post("/v1/chat/completions", BODY, "content-encoding: gzip"),
+    "compressed": post("/v1/chat/completions", gzip.compress(BODY, mtime=0), "content-encoding: gzip"),
+    "compressed by nobody knows what": post("/v1/chat/completions", BODY, "content-encoding: br"),
+    "not compressed": post("/v1/chat/completions", BODY, "content-encoding: gzip"),
     "too large": post("/v1/chat/completions", BODY + b" " * 100_000),
     "too large, in chunks": in_chunks(BODY + b" " * 200_000, 50_000),
     "upstream 429": post("/v1/chat/completions", BODY.replace(b"gpt-4o", b"sim-429")),

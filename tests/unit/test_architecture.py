@@ -58,6 +58,7 @@ LAYERS = [
     {
         "edge.errors",
         "edge.slices",
+        "edge.codings",
         "edge.memo",
         "edge.payload",
         "edge.config.model",

@@ -17,6 +17,7 @@ from edge._fast import COUNTER, HISTOGRAM
 from edge.cli import main
 from edge.config.file import parse
 from edge.config.schema import json_schema
+from edge.head import ATTRIBUTES, attributes_of
 from edge.hooks import Attempted, RequestRecord, Usage
 from edge.ledger import KINDS
 from edge.simulator import plan
@@ -68,6 +69,7 @@ EVERYTHING = RequestRecord(
     ),
     trace_id="0af7651916cd43dd8448eb211c80319c",
     tried=(Attempted("provider/model", "failed", 0.1, 1.0),),
+    attributes=attributes_of({name: b"x" for name, _ in ATTRIBUTES}),
 )
 """A request of which a line says all that lines can say."""
 

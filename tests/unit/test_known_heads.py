@@ -184,7 +184,7 @@ REFUSED = {
     "403 of a model": post(b'{"model":"none","messages":[]}', f"x-api-key: {TOKEN}"),
     "400": post(b"{", f"x-api-key: {TOKEN}"),
     "413": post(b"x" * 1025, f"x-api-key: {TOKEN}"),
-    "415": post(BODY, f"x-api-key: {TOKEN}", "content-encoding: gzip"),
+    "415": post(BODY, f"x-api-key: {TOKEN}", "content-encoding: br"),
 }
 
 

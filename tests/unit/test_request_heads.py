@@ -54,7 +54,9 @@ OBJECTIONS = [
     (head(target=b"/v1/images/generations"), None),
     (head(target=b"/v1/images/generations", method="GET"), 404),
     (head((b"content-type", b"Multipart/form-data; boundary=x")), 404),
-    (head((b"content-encoding", b"gzip")), 415),
+    (head((b"content-encoding", b"GZIP")), None),
+    (head((b"content-encoding", b"br")), 415),
+    (head((b"content-encoding", b"gzip"), (b"content-encoding", b"gzip")), 415),
 ]
 
 
