@@ -43,7 +43,6 @@ cdef class Gateway:
     cdef _admit(self, Call call, Reading reading)
     @cython.locals(state=State, grant=Grant)
     cdef _grant(self, Call call, Reading reading)
-    cdef _identify_anew(self, Call call)
     cdef bint _is_changed(self, Call call, object work) except? -1
     @cython.locals(grant=Grant, plan=Plan)
     cdef _look_up(self, Call call)

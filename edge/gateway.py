@@ -20,27 +20,18 @@ from edge.cache.answers import Answers
 from edge.cache.policy import Lookup, caches_for
 from edge.call import Call
 from edge.dispatch import Dispatch
-from edge.errors import (
-    ClientClosedRequest,
-    EdgeError,
-    InternalError,
-    InvalidApiKey,
-    Overloaded,
-    RouteNotAllowed,
-    TooManyFailedLogins,
-    UnsupportedMediaType,
-)
+from edge.errors import ClientClosedRequest, EdgeError, InternalError, Overloaded, RouteNotAllowed
 from edge.guard.auth import refuse_model
 from edge.guard.counts import Counts
 from edge.guard.expected import expected
 from edge.guard.inflating import inflated
-from edge.guard.key_table import KeyTable
 from edge.guard.limits import KeyLimits
-from edge.guard.logins import FailedLogins
+from edge.guard.logins import NO_KEY, FailedLogins
 from edge.guard.pii import Redacted, redact
 from edge.guard.reservation import Reservation
 from edge.guard.restore import Restorer
 from edge.guard.validate import Reading, check_body
+from edge.head import COMPRESSED
 from edge.hooks import Hooks, Meter, RequestRecord
 from edge.joining import Joining, Table
 from edge.ledger import BYPASS, MEMORY, MISS
@@ -49,22 +40,15 @@ from edge.own_answers import Listing
 from edge.record import record_of
 from edge.replies import fail, serve
 from edge.slices import LARGE, Slices, Work
-from edge.state import State, build_state
+from edge.state import Load, State, rebuilt
 from edge.upstreams.budget import HedgeBudget, RetryBudget
 from edge.upstreams.clocks import Sweep
 from edge.upstreams.desk import Buffers, Desk
 
 __all__ = ["Gateway"]
 
-NO_KEY = InvalidApiKey().for_all()
-COMPRESSED = UnsupportedMediaType(
-    "Compressed bodies are not taken here: send it without content-encoding.",
-    details={"error_code": "request_body_encoding_unsupported"},
-).for_all()
 Witness = Callable[[Call, RequestRecord], None]
 """Is told of each finished call, on the event loop: must not wait and must not raise."""
-Load = Callable[[], tuple[config.Config, KeyTable | None]]
-"""Reads a configuration, and the table of its keys where they stand in one."""
 
 
 class Gateway:
@@ -111,12 +95,7 @@ class Gateway:
         """
         async with self._changing:
             old = self.state
-
-            def build() -> State:
-                settings, keys = load()
-                return build_state(settings, keys, loopback_only=old.auth.loopback_only, old=old)
-
-            state = await asyncio.to_thread(build)
+            state = await asyncio.to_thread(rebuilt, load, old)
             prepared(state.settings)
             self.state = state
             self.counts.heed(state.settings)
@@ -169,12 +148,9 @@ class Gateway:
         """What a request without a valid key is told: the same for one that never was and one that is no more. Its
         connection ends where its address has failed too often.
         """
-        per_minute = call.state.auth.failures_per_minute
-        wait_s = self._failed_logins.failed(call.peer, per_minute, monotonic()) if call.peer else 0.0
-        if not wait_s:
-            return NO_KEY
-        call.closes = True
-        return TooManyFailedLogins(wait_s)
+        error = self._failed_logins.refusal(call.peer, call.state.auth.failures_per_minute, monotonic())
+        call.closes = call.closes or error is not NO_KEY
+        return error
 
     # While the body comes, and at its end.
 
@@ -183,9 +159,7 @@ class Gateway:
         self._buffers.hold(call, size)
 
     def admit(self, call: Call) -> None:
-        """Is the request sound, may this key ask this model, and is its answer here? A large one is left to `fetch`,
-        and so is one that is compressed.
-        """
+        """Is it sound, may its key ask this, is its answer here? What is large or compressed is left to `fetch`."""
         if not call.head.coding:
             self._read(call)
 
@@ -216,7 +190,7 @@ class Gateway:
     def _grant(self, call: Call, reading: Reading) -> None:
         """Set the call's payload and its grant. Raises what is wrong with the body, and what the key may not."""
         if call.state is not self.state:
-            self._identify_anew(call)
+            self.state.auth.identify_anew(call.head, call.varying, call.certificate, call.key)
         check_body(call, reading)
         state, model, head = call.state, call.payload.model, call.head
         if head.route.kept:
@@ -225,12 +199,6 @@ class Gateway:
         grant = call.grant = state.grant(call.key, model, head.route)
         if not grant.upstreams:
             raise refuse_model(model)
-
-    def _identify_anew(self, call: Call) -> None:
-        """Keys have changed while a body came, which may take minutes. Raises InvalidApiKey where it has none now."""
-        key = self.state.auth.identify(call.head, call.varying, call.certificate)
-        if key is None or key.id != call.key.id:
-            raise InvalidApiKey
 
     def _is_changed(self, call: Call, work: Work[Redacted]) -> bool:
         """Tell what was found in the call's body; whether another is to be its payload, whole. Raises PiiBlocked."""

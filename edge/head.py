@@ -10,7 +10,7 @@ from edge.codings import CODINGS
 from edge.errors import EdgeError, Headers, MethodNotAllowed, UnsupportedMediaType, UnsupportedRoute
 from edge.routes import ENDS_ELSEWHERE, EXISTING, NOWHERE, Dialect, Match, no_route
 
-__all__ = ["Head", "Varying", "varying_of"]
+__all__ = ["COMPRESSED", "Head", "Varying", "varying_of"]
 
 # Errors that are never raised: one of each answers all who make it.
 NO_ROUTE = {why: UnsupportedRoute(why).for_all() for why in (NOWHERE, *ENDS_ELSEWHERE.values())}
@@ -19,6 +19,11 @@ UNKNOWN_CODING = UnsupportedMediaType(
     f"The body's content-encoding is not known here. There are: {', '.join(sorted(map(bytes.decode, CODINGS)))}.",
     details={"error_code": "request_body_encoding_unsupported"},
 ).for_all()
+COMPRESSED = UnsupportedMediaType(
+    "Compressed bodies are not taken here: send it without content-encoding.",
+    details={"error_code": "request_body_encoding_unsupported"},
+).for_all()
+"""For who does not take them, whatever their coding."""
 ATTRIBUTES = (
     (b"x-claude-code-session-id", "session"),
     (b"session-id", "session"),

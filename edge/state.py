@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable
 from hashlib import blake2b
 
 from edge import config
@@ -31,7 +32,10 @@ from edge.upstreams.fleet import Fleet
 from edge.upstreams.provider import Provider
 from edge.upstreams.router import Router, Upstream
 
-__all__ = ["State", "build_state"]
+__all__ = ["Load", "State", "build_state", "rebuilt"]
+
+Load = Callable[[], tuple[config.Config, KeyTable | None]]
+"""Reads a configuration, and the table of its keys where they stand in one."""
 
 MODEL_OTHER = "_other"
 """Metric label of every model that nobody here knows: clients choose names, and must not choose labels."""
@@ -230,6 +234,12 @@ def build_state(
         catalog=catalog,
         caches=keys.caches or caches(settings),
     )
+
+
+def rebuilt(load: Load, old: State) -> State:
+    """The state after `old`. Raises what `load` and `build_state` do."""
+    settings, keys = load()
+    return build_state(settings, keys, loopback_only=old.auth.loopback_only, old=old)
 
 
 def caches(settings: config.Config) -> bool:

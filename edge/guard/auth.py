@@ -23,6 +23,7 @@ from edge.digests import digest_of
 from edge.errors import (
     ConflictingCredentials,
     HostNotAllowed,
+    InvalidApiKey,
     ModelNotAllowed,
     OriginNotAllowed,
     UnsupportedMediaType,
@@ -168,6 +169,12 @@ class Auth:
         if own is not None and own.tenant != key.tenant:
             raise ConflictingCredentials
         return key
+
+    def identify_anew(self, head: Head, varying: Varying, certificate: tuple[bytes, ...], known: Key) -> None:
+        """Keys have changed while a body came, which may take minutes. Raises InvalidApiKey where it has none now."""
+        key = self.identify(head, varying, certificate)
+        if key is None or key.id != known.id:
+            raise InvalidApiKey
 
     def _certified(self, certificate: tuple[bytes, ...]) -> Key | None:
         """The key of the first name that is one."""

@@ -10,7 +10,11 @@ from __future__ import annotations
 import ipaddress
 from functools import lru_cache
 
-__all__ = ["FailedLogins", "group_of"]
+from edge.errors import EdgeError, InvalidApiKey, TooManyFailedLogins
+
+__all__ = ["NO_KEY", "FailedLogins", "group_of"]
+
+NO_KEY = InvalidApiKey().for_all()
 
 MAX_ADDRESSES = 4096
 """A worker remembers so many, those that failed last."""
@@ -35,6 +39,11 @@ class FailedLogins:
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
         """When an address will have failed no more than it may, by a monotonic clock; the last to fail is last."""
+
+    def refusal(self, address: str, per_minute: int, now: float) -> EdgeError:
+        """What is told of a failure of this address, "" where that is not known."""
+        wait_s = self.failed(address, per_minute, now) if address else 0.0
+        return TooManyFailedLogins(wait_s) if wait_s else NO_KEY
 
     def failed(self, address: str, per_minute: int, now: float) -> float:
         """Count a failure; the seconds that the address is to wait, 0 while it is within its limit."""

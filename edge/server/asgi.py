@@ -26,7 +26,6 @@ from edge.errors import (
     ShuttingDown,
     UnsupportedMediaType,
 )
-from edge.gateway import Load
 from edge.guard.auth import says_json
 from edge.head import Head, varying_of
 from edge.routes import PROBES, UNKNOWN, Match, match
@@ -36,6 +35,7 @@ from edge.server.compose import Edge, compose, tell_notes
 from edge.server.levels import Levels
 from edge.server.live import Changes, changed
 from edge.server.pages import build_pages, safely
+from edge.state import Load
 from edge.telemetry.logs import where
 
 __all__ = ["EdgeApplication", "create_app"]
