@@ -24,6 +24,7 @@ from edge.errors import ClientClosedRequest, EdgeError, InternalError, Overloade
 from edge.guard.auth import refuse_model
 from edge.guard.counts import Counts
 from edge.guard.expected import expected
+from edge.guard.forms import FormReading, check_form
 from edge.guard.inflating import inflated
 from edge.guard.limits import KeyLimits
 from edge.guard.logins import NO_KEY, FailedLogins
@@ -165,7 +166,7 @@ class Gateway:
 
     def _read(self, call: Call) -> None:
         if len(call.body) <= LARGE and call.head.route.api != "models":
-            self._admit(call, Reading(call.body))
+            self._admit(call, FormReading(call.body, call.head.boundary) if call.head.boundary else Reading(call.body))
 
     def _admit(self, call: Call, reading: Reading) -> None:
         try:
@@ -191,7 +192,10 @@ class Gateway:
         """Set the call's payload and its grant. Raises what is wrong with the body, and what the key may not."""
         if call.state is not self.state:
             self.state.auth.identify_anew(call.head, call.varying, call.certificate, call.key)
-        check_body(call, reading)
+        if call.head.boundary:
+            check_form(call, reading)
+        else:
+            check_body(call, reading)
         state, model, head = call.state, call.payload.model, call.head
         if head.route.kept:
             call.grant = state.kept_grant(call.key, head, call.payload)
@@ -279,7 +283,7 @@ class Gateway:
     def _begin(self, call: Call) -> None:
         """With a body that is here as it was meant."""
         if len(call.body) > LARGE and call.head.route.api != "models":
-            reading = Reading(call.body)
+            reading = FormReading(call.body, call.head.boundary) if call.head.boundary else Reading(call.body)
             read = partial(self._read_large, call, reading)
             call.errand = reading.in_slices(self._slices, read, digest=caches_for(call))
         elif call.unseen is not None:

@@ -4,7 +4,7 @@ from edge._fast._head_known_c cimport KnownHead as CompiledHead
 cdef class Head:
     cdef readonly object route
     cdef readonly str dialect, argument, method, provider
-    cdef readonly bytes target, query, coding, attributes
+    cdef readonly bytes target, query, coding, attributes, boundary
     cdef readonly list headers
     cdef readonly dict index
     cdef readonly frozenset repeated

@@ -7,14 +7,22 @@ import re
 from edge._fast import KnownHead
 from edge._fast.head_tables import ASKED, HOLES
 from edge.codings import CODINGS
-from edge.errors import EdgeError, Headers, MethodNotAllowed, UnsupportedMediaType, UnsupportedRoute
+from edge.errors import EdgeError, Headers, InvalidRequest, MethodNotAllowed, UnsupportedMediaType, UnsupportedRoute
 from edge.routes import ENDS_ELSEWHERE, EXISTING, NOWHERE, Dialect, Match, no_route
 
 __all__ = ["COMPRESSED", "Head", "Varying", "varying_of"]
 
 # Errors that are never raised: one of each answers all who make it.
 NO_ROUTE = {why: UnsupportedRoute(why).for_all() for why in (NOWHERE, *ENDS_ELSEWHERE.values())}
-MULTIPART = UnsupportedRoute(f"Multipart bodies are not supported. There are: {EXISTING}.").for_all()
+MULTIPART = UnsupportedRoute(f"This route takes no multipart bodies. There are: {EXISTING}.").for_all()
+NO_BOUNDARY = InvalidRequest(
+    "A multipart body is one of 'content-type: multipart/form-data; boundary=...', and of nothing else."
+).for_all()
+BOUNDARY = re.compile(
+    rb"(?i)multipart/form-data *; *boundary="
+    rb"(?:\"([0-9a-z'()+_,./:=? -]{0,69}[0-9a-z'()+_,./:=?-])\"|([0-9a-z'()+_./:=?-]{1,70}))"
+)
+"""RFC 2046, section 5.1.1."""
 UNKNOWN_CODING = UnsupportedMediaType(
     f"The body's content-encoding is not known here. There are: {', '.join(sorted(map(bytes.decode, CODINGS)))}.",
     details={"error_code": "request_body_encoding_unsupported"},
@@ -73,7 +81,7 @@ class Head:
     the head when they come again; None where they are not kept. ``objection`` is what there is against every request
     with this head, whosever it is; ``asks_methods``: it only asks which methods there are. ``coding``
     is that of the body, b"" where it is not compressed; ``attributes`` are the fields of `ATTRIBUTES`, as they stand in
-    a line of JSON behind others.
+    a line of JSON behind others; ``boundary`` is that of a form, b"" for any other body.
     """
 
     def __init__(
@@ -108,6 +116,13 @@ class Head:
         coding = index.get(b"content-encoding", b"").strip().lower()
         self.coding = coding if coding != b"identity" else b""
         self.attributes = attributes_of(index)
+        self.boundary = b""
+        if (
+            match.route.forms
+            and b"content-type" not in repeated
+            and (form_of := BOUNDARY.fullmatch(index.get(b"content-type", b"")))
+        ):
+            self.boundary = form_of[1] or form_of[2]
         self.objection = self._objection()
 
     def only(self, name: bytes) -> bytes | None:
@@ -124,7 +139,10 @@ class Head:
             return MethodNotAllowed(", ".join(route.methods)).for_all()
         media_type = self.index.get(b"content-type")
         if media_type is not None and media_type.lower().startswith(b"multipart/"):
-            return MULTIPART
+            if not route.forms:
+                return MULTIPART
+            if not self.boundary:
+                return NO_BOUNDARY
         if self.coding and (self.coding not in CODINGS or b"content-encoding" in self.repeated):
             return UNKNOWN_CODING
         return None

@@ -77,6 +77,8 @@ def check_whole(key: Key, head: Head, payload: Payload, provider: Provider, *, l
     may not be of the only tenant. Raises RouteNotAllowed, ModelNotAllowed, InvalidRequest.
     """
     route, makes = head.route, head.method == "POST"
+    if makes and route.forms:
+        return  # a file is no request yet
     if makes and limited:
         raise RouteNotAllowed(UNCOUNTED)
     if not key.grants(f"{provider.name}/*"):

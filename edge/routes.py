@@ -14,6 +14,25 @@ from typing import Literal
 from urllib.parse import unquote
 
 Dialect = Literal["openai", "anthropic"]
+RouteName = Literal[
+    "chat/completions",
+    "completions",
+    "embeddings",
+    "responses",
+    "messages",
+    "messages/count_tokens",
+    "messages/batches",
+    "batches",
+    "files",
+    "rerank",
+    "audio/transcriptions",
+    "audio/translations",
+    "images/edits",
+    "images/variations",
+    "models",
+    "other",
+]
+"""What the routes are called that a key may be allowed: each with those below it that have no name of their own."""
 Method = Literal["GET", "POST", "DELETE"]
 Api = Literal[
     "chat",
@@ -25,6 +44,7 @@ Api = Literal[
     "rerank",
     "count_tokens",
     "input_tokens",
+    "form",
     "kept",
     "other",
     "models",
@@ -47,6 +67,8 @@ class Route:
     """It asks for the number of a request's tokens, which can be estimated where no provider can be asked."""
     also: Method | None = None
     """Another method that is answered."""
+    forms: bool = False
+    """Its body may be a form (``multipart/form-data``)."""
     query: tuple[str, ...] = ("beta",)
     """What of a request's query its provider gets."""
 
@@ -97,12 +119,18 @@ ROUTES = {
     "messages/count_tokens": Route(
         "/v1/messages/count_tokens", "POST", "anthropic", "/messages/count_tokens", "count_tokens", True
     ),
+    **{
+        path: Route(f"/v1/{path}", "POST", "openai", f"/{path}", "form", forms=True)
+        for path in ("audio/transcriptions", "audio/translations", "images/edits", "images/variations")
+    },
     "models": Route("/v1/models", "GET", None, "/models", "models"),
 }
 
 
-def _kept(path: str, method: Method, dialect: Dialect | None, *query: str, also: Method | None = None) -> Route:
-    return Route(f"/v1/{path}", method, dialect, f"/{path}", KEPT, also=also, query=("beta", *query))
+def _kept(
+    path: str, method: Method, dialect: Dialect | None, *query: str, also: Method | None = None, forms: bool = False
+) -> Route:
+    return Route(f"/v1/{path}", method, dialect, f"/{path}", KEPT, also=also, forms=forms, query=("beta", *query))
 
 
 _FILES = ("after", "after_id", "before_id", "limit", "order", "purpose", "scope_id")
@@ -114,7 +142,7 @@ ABOUT_KEPT = {
         _kept("responses/{id}", "GET", "openai", *_RESPONSE, also="DELETE"),
         _kept("responses/{id}/cancel", "POST", "openai"),
         _kept("responses/{id}/input_items", "GET", "openai", *_ITEMS),
-        _kept("files", "GET", None, *_FILES),
+        _kept("files", "GET", None, *_FILES, also="POST", forms=True),
         _kept("files/{id}", "GET", None, also="DELETE"),
         _kept("files/{id}/content", "GET", None),
         _kept("batches", "GET", "openai", "after", "limit", also="POST"),
@@ -133,12 +161,9 @@ MODEL = Route("/v1/models/{id}", "GET", None, "/models", "models")
 OTHER = "/v1/*"
 UNKNOWN = Route("_unknown", "POST", None, "", "other")
 
-# APIs that exist at the providers, but that a gateway cannot route by model: multipart bodies, sockets, other stored
-# objects. The paths of those that can be asked for are found before.
-UNSUPPORTED = re.compile(
-    r"(files|uploads|batches|realtime|responses|messages/batches|audio/(transcriptions|translations)"
-    r"|images/(edits|variations))(/|$)"
-)
+# APIs that exist at the providers, but that a gateway cannot route by model: sockets, other stored objects. The paths
+# of those that can be asked for are found before.
+UNSUPPORTED = re.compile(r"(files|uploads|batches|realtime|responses|messages/batches)(/|$)")
 # Other spellings of what is spelled otherwise: passed through they would be the same request under fewer checks.
 NEAR_MISS = re.compile(r"(?i:(v1|openai|anthropic)(/|$))")
 # A passed-through path becomes part of the provider's URL: plain words only, so that it cannot climb or add a query.

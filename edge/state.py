@@ -10,11 +10,11 @@ from hashlib import blake2b
 from edge import config
 from edge.cache.key import identity, owner_of
 from edge.cache.policy import mode_for
-from edge.errors import ModelNotFound
+from edge.errors import ModelNotFound, PiiBlocked
 from edge.grant import Grant
 from edge.guard.auth import NOBODY, Auth, Key
 from edge.guard.key_table import KeyTable
-from edge.guard.policy import Policies
+from edge.guard.policy import Policies, Policy
 from edge.guard.quotas import Quotas, quotas_of
 from edge.guard.shape import few
 from edge.guard.tokens import Tokens
@@ -120,6 +120,9 @@ class State:
         modes = [settings.models[each].pii for each in aliases if each]
         own = [each for each in (key.pii, *modes) if each is not None]
         policy = self._policies.request(own)
+        if route.forms:
+            refuse_unread(policy)
+            policy = None
         content = self._policies.masking(own) if settings.telemetry.tracing.content else None
         numbers = route.counts or route.api == "embeddings"
         answers = None if numbers else self._policies.response(own)
@@ -145,6 +148,9 @@ class State:
             check_whole(key, head, payload, keepers[0], limited=limited, several=self.auth.several)
         own = [] if key.pii is None else [key.pii]
         policy = self._policies.request(own) if payload.body else None
+        if head.boundary:
+            refuse_unread(policy)
+            policy = None
         choice = Choice(Group("", tuple([Upstream(provider, "") for provider in keepers[:MOST]])))
         return Grant("", MODEL_OTHER, (choice,), pii=policy, answers=self._policies.response(own))
 
@@ -173,6 +179,12 @@ class State:
     @property
     def providers(self) -> dict[str, Provider]:
         return self.router.providers
+
+
+def refuse_unread(policy: Policy | None) -> None:
+    """A form is not looked through. Raises PiiBlocked where something is to be done about what would be found."""
+    if policy is not None and policy.mode != "detect":
+        raise PiiBlocked(f"A form is not looked through for personal data, as 'pii.request: {policy.mode}' demands.")
 
 
 def standard_cost(price: ModelPrice) -> int:

@@ -28,7 +28,6 @@ from edge.config.model import (
     Provider,
     Redis,
     Resilience,
-    RouteName,
     Secret,
     Server,
     Strategy,
@@ -42,6 +41,7 @@ from edge.config.model import (
     is_loopback,
     is_metadata,
 )
+from edge.routes import RouteName
 
 __all__ = [
     "DEFAULT_MODELS",

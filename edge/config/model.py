@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from edge.config.capabilities import Capabilities, Settings
+from edge.routes import RouteName
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$(?!\n)"
 Name = Annotated[
@@ -156,22 +157,6 @@ class Tenant(Settings, frozen=True, kw_only=True):
 
     tokens_per_minute: Tokens | None = None
     budget: Budget | None = None
-
-
-RouteName = Literal[
-    "chat/completions",
-    "completions",
-    "embeddings",
-    "responses",
-    "messages",
-    "messages/count_tokens",
-    "messages/batches",
-    "batches",
-    "files",
-    "rerank",
-    "models",
-    "other",
-]
 
 
 class Key(Settings, frozen=True, kw_only=True):

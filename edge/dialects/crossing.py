@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Crossing",
+    "FormCrossing",
     "KeptCrossing",
     "TranslatedCrossing",
     "asked_by",
@@ -275,6 +276,17 @@ class KeptCrossing(Crossing):
     def answer(self, status: int, body: bytes) -> tuple[int, bytes]:
         """Where the results of a batch are is said in full: a client would go there with our key for it."""
         return status, RESULTS.sub(rb"\1\2", body) if self._route.dialect == "anthropic" else body
+
+
+class FormCrossing(Crossing):
+    """A form: the model's name stands in it as it is."""
+
+    def __init__(self, inquiry: Inquiry, model: str, facts: Model) -> None:
+        Crossing.__init__(self, inquiry, model, facts)
+        payload = inquiry.payload
+        if model != payload.model:
+            start, end = payload.span(b"model") or (0, 0)
+            self.body = b"".join((payload.body[:start], model.encode(), payload.body[end:]))
 
 
 class TranslatedCrossing(Crossing):

@@ -23,7 +23,7 @@ from edge.simulator.openai import CREATED, dumps
 from edge.simulator.plan import Plan
 from edge.simulator.validate import check_anthropic
 
-__all__ = ["Kept"]
+__all__ = ["Kept", "Refused", "form"]
 
 MAX_HELD = 4096
 MAX_REQUESTS = 100_000

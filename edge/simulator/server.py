@@ -16,6 +16,7 @@ from urllib.parse import parse_qs
 from edge.simulator import anthropic, openai
 from edge.simulator.answers import Answer, make_answer, whole
 from edge.simulator.connection import Connection
+from edge.simulator.forms import FORMS, form_answer
 from edge.simulator.kept import Kept
 from edge.simulator.ledger import Ledger, RawHeaders
 from edge.simulator.plan import Plan, PlanError, parse_plan, plan_for
@@ -71,6 +72,8 @@ class Simulator:
         """The answer to a POST: by the words of `plan`, else a script, else the model's name."""
         forced = self._forced(target, body, plan) if plan or self.scripts else None
         path = target.decode("latin-1").partition("?")[0]
+        if path in FORMS and any(name.lower() == b"content-type" and b"multipart" in value for name, value in headers):
+            return form_answer(path, headers, body)
         if has_thread(target, body):
             return self._threaded(path, headers, body, forced)
         answer = make_answer(path, body, self.default, forced)

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from edge import config
 from edge._fast import Member
-from edge.dialects.crossing import Crossing, KeptCrossing, TranslatedCrossing, asked_by, can_cross
+from edge.dialects.crossing import Crossing, FormCrossing, KeptCrossing, TranslatedCrossing, asked_by, can_cross
 from edge.dialects.models import Model, configured_model
 from edge.errors import Headers, ProviderError, UpstreamOverloaded, UpstreamRateLimited
 from edge.inquiry import Inquiry
@@ -152,6 +152,8 @@ class Provider:
         route = inquiry.head.route
         if route.kept:
             return KeptCrossing(inquiry, model, facts)
+        if inquiry.head.boundary:
+            return FormCrossing(inquiry, model, facts)
         api = asked_by(route, self.dialect, facts, inquiry.payload)
         if api == route.api:
             return Crossing(inquiry, model, facts)

@@ -304,8 +304,8 @@ class TestBodies:
 class TestRoutes:
     @pytest.mark.parametrize(
         "path",
-        ["/v1/uploads/x", "/v1/responses/a/b/c", "/v1/realtime/sessions", "/v1/audio/transcriptions",
-         "/v1/images/edits", "/v1/uploads", "/V1/chat/completions", "/v1/v1/messages", "/anthropic",
+        ["/v1/uploads/x", "/v1/responses/a/b/c", "/v1/realtime/sessions", "/v1/realtime",
+         "/v1/uploads", "/V1/chat/completions", "/v1/v1/messages", "/anthropic",
          "/anthropic/v1/uploads", "/anthropic/v1/complete"],
     )  # fmt: skip
     def test_what_cannot_be_routed_by_model_is_404_and_names_what_exists(self, edge, path):
