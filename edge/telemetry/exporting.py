@@ -84,6 +84,11 @@ class Exporter:
         self._told = (self._exported, self._refused, self._lost)
         return self._told[0] - before[0], (self._told[1] - before[1], self._told[2] - before[2])
 
+    @property
+    def at_work(self) -> bool:
+        """Whether something may still become of what it was given."""
+        return self._thread.is_alive()
+
     def end(self) -> None:
         """Send what there is, once, and end. Does not wait."""
         self._ending = True

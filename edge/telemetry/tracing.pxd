@@ -12,6 +12,7 @@ cdef class Tracing:
     cdef bint _running
     cdef Py_ssize_t _ticks, _failed, _left_out
     cdef dict _whole, _streams, _slowest
+    cdef list _ending
 
     cpdef start(self)
     cpdef adjust(self, object settings)

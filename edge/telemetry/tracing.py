@@ -42,6 +42,7 @@ class Tracing:
         self._exemplify = exemplify
         self._log = log
         self._exporter: Exporter | None = None
+        self._ending: list[Exporter] = []
         self._running = False
         self._timer: asyncio.TimerHandle | None = None
         self._ticks = self._failed = self._left_out = 0
@@ -64,7 +65,7 @@ class Tracing:
             return
         if before is not None and before.endpoint != settings.otlp_endpoint:
             before.end()
-            self._tell_counts(before)
+            self._ending.append(before)
             before = None
         if before is None and settings.otlp_endpoint is not None:
             before = Exporter(settings.otlp_endpoint, self._place, self._log)
@@ -78,6 +79,8 @@ class Tracing:
         self._running = False
         if self._timer is not None:
             self._timer.cancel()
+        for each in self._ending:
+            self._tell_counts(each)
         exporter = self._exporter
         if exporter is not None:
             self._turn(exporter)
@@ -88,6 +91,11 @@ class Tracing:
 
     def _tick(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+        # What one that ends still sends, or loses, counts too.
+        over = [each for each in self._ending if not each.at_work]
+        for each in self._ending:
+            self._tell_counts(each)
+        self._ending = [each for each in self._ending if each not in over]
         exporter = self._exporter
         if exporter is None:
             return

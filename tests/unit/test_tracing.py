@@ -136,6 +136,21 @@ def test_a_reload_turns_it_off_and_on_and_moves_it(made):
     assert not worker.exporters[1].over
 
 
+def test_what_becomes_of_spans_after_a_reload_is_counted_until_all_is_over(made):
+    worker = made()
+    first = worker.exporters[0]
+    worker.run(worker.app._tracing.adjust, settings_of())
+    for at_work in (True, False):
+        first.counts, first.at_work = (2, (0, 3)), at_work
+        worker.after(1.5)
+    told = worker.metrics.render().decode()
+    assert "edge_spans_exported_total 4.0" in told
+    assert 'edge_telemetry_dropped_total{reason="not_taken",signal="traces"} 6.0' in told
+    first.counts = (2, (0, 3))
+    worker.after(1.5)
+    assert worker.metrics.render().decode().count("edge_spans_exported_total 4.0") == 1
+
+
 def test_without_a_collector_there_is_no_trace_but_the_callers(made):
     worker = made(otlp_endpoint=None)
     ask(worker)

@@ -20,6 +20,8 @@ class Collected:
         self.has_room = True
         self.refused = 0
         self.over = False
+        self.at_work = True
+        self.counts = (0, (0, 0))
 
     def start(self) -> None:
         pass
@@ -32,7 +34,8 @@ class Collected:
         self.kept.append(kept)
 
     def news(self) -> tuple[int, tuple[int, int]]:
-        return 0, (0, 0)
+        counts, self.counts = self.counts, (0, (0, 0))
+        return counts
 
     def end(self) -> None:
         self.over = True
