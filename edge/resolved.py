@@ -16,7 +16,7 @@ def resolved(config: Config) -> list[str]:
     """What each name leads to, in the order in which names are looked up."""
     endpoints = {
         "openai": "chat, completions, responses, embeddings; messages by translation",
-        "anthropic": "messages, count_tokens; chat by translation",
+        "anthropic": "messages, count_tokens; chat, responses by translation",
     }
     lines = []
     for alias, model in config.models.items():

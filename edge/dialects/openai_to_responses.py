@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge.dialects.models import LEVELS, effort_for
+from edge.dialects.provider_state import refuse_state
 from edge.dialects.refusals import (
     missing,
     openai_array,
@@ -81,6 +82,7 @@ class Request(Translation):
         self.request = request
         self.conversation = Conversation(self.dropped, self.context.seal)
         self.take = self.conversation.take
+        refuse_state(request)
         for name, value in request.items():
             if name not in TAKEN and value is not None and (name not in NEUTRAL or value != NEUTRAL[name]):
                 self.dropped.add(name)

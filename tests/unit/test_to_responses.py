@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 
 from edge.dialects.sealed import Seal
+from edge.dialects.translators import TRANSLATORS
 from edge.errors import EdgeError, InvalidRequest
 from tests.unit.responding import (
+    ASTRA,
     SEAL,
     asked,
+    called,
+    streamed,
     thought,
 )
 from tests.unit.translating import (
     CUSTOM,
+    NOW,
     PDF,
     PNG,
     TOOL,
     USER,
     call,
+    message_of,
+    run,
 )
 
 
@@ -129,6 +139,37 @@ class TestARequestOfMessages:
         assert dropped == (f"messages.content.{block['type']}",)
 
 
+class TestClaudeCode:
+    LONG = "mcp__plugin_chrome-devtools-mcp_chrome-devtools__get_console_message"
+
+    def test_the_line_that_is_never_the_same_stays_behind(self):
+        sent = []
+        for cch in ("eb6c6", "00000"):
+            billing = {"type": "text", "text": f"x-anthropic-billing-header: cc_version=2.1; cch={cch};"}
+            sent.append(asked("messages", system=[billing, {"type": "text", "text": "You are Claude Code."}]))
+        assert sent[0] == sent[1]
+        assert sent[0][0]["input"][0] == {"role": "system", "content": "You are Claude Code."}
+
+    def test_long_names_of_tools_are_shortened_alike_everywhere_and_come_back(self):
+        names = [self.LONG, f"{self.LONG}s", "ns.tool/with:signs"]
+        use = {"type": "tool_use", "id": "t1", "name": self.LONG, "input": {}}
+        result = {"type": "tool_result", "tool_use_id": "t1", "content": "ok"}
+        fields = {
+            "tools": [{"name": name, "input_schema": {"type": "object"}} for name in names],
+            "tool_choice": {"type": "tool", "name": self.LONG},
+            "messages": [USER, {"role": "assistant", "content": [use]}, {"role": "user", "content": [result]}],
+        }
+        made = TRANSLATORS["messages", "responses"].opens(ASTRA)
+        sent = json.loads(made.at_once(json.dumps({"model": "x", "max_tokens": 99, **fields}).encode()).body)
+        short = [tool["name"] for tool in sent["tools"]]
+        assert len(set(short)) == 3
+        assert all(len(name) <= 64 and re.fullmatch("[a-zA-Z0-9_-]+", name) for name in short)
+        assert sent["tool_choice"]["name"] == sent["input"][1]["name"] == short[0]
+        stream = streamed(called(name=short[0]))
+        back = message_of(run(TRANSLATORS["messages", "responses"].stream(made.context, NOW), stream))
+        assert back["content"][0]["name"] == self.LONG
+
+
 class TestARequestOfChat:
     def test_roles_parts_and_tools(self):
         custom = {
@@ -233,6 +274,7 @@ class TestARequestOfChat:
             ({"messages": []}, "messages"),
             ({"tools": [{"type": "mcp"}]}, "tools[0].mcp.name"),
             ({"tools": 5}, "tools"),
+            ({"previous_response_id": "resp_1"}, "previous_response_id"),
             ({"reasoning_effort": "extreme"}, "reasoning_effort"),
         ],
     )
