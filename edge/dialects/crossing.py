@@ -105,8 +105,6 @@ def asked_by(route: Route, dialect: Dialect, facts: Model, payload: Payload) -> 
         return client
     if dialect == "anthropic":
         return "messages"
-    if route.dialect == dialect and not facts.apis and facts.chat_tools == "always":
-        return client
     return api_for(client, facts, facts.chat_tools != "always" and reasons_with_tools(client, facts, payload))
 
 

@@ -154,6 +154,8 @@ class Provider:
             return KeptCrossing(inquiry, model, facts)
         if inquiry.head.boundary:
             return FormCrossing(inquiry, model, facts)
+        if self.speaks(route) and not facts.apis and facts.chat_tools == "always":
+            return Crossing(inquiry, model, facts)
         api = asked_by(route, self.dialect, facts, inquiry.payload)
         if api == route.api:
             return Crossing(inquiry, model, facts)
