@@ -151,6 +151,7 @@ def rows() -> tuple[Row, ...]:
         Row("404-new", "404, a new head each time", "edge", lost, b"404"),
         Row("event", "event, relayed", "edge", asked, events=streams(chat)),
         Row("event-translated", "event, translated", "edge", asked, events=streams(TRANSLATED)),
+        Row("silent", "forward, no log, no trace, no metrics of the GenAI conventions", "silent", asked),
         Row("traced", "forward, traces on, not kept", "traced", asked),
         Row("traced-kept", "forward, its trace kept and sent to a collector", "traced-kept", asked),
         Row("hit", "hit in memory", "caching", asked),
@@ -244,6 +245,8 @@ class Servers:
         path = self._folder / f"{name}.json"
         config = configuration(self._upstream, cache)
         config["limits"] = {"file": str(self._folder / f"{name}.sqlite")}
+        if name == "silent":
+            config["telemetry"] = {"log": {"level": "error"}, "genai_metrics": False}
         if name in TRACED:
             config["telemetry"] |= {"tracing": {"otlp_endpoint": self._collector(), "sample": TRACED[name]}}
         path.write_text(json.dumps(config))

@@ -7,6 +7,8 @@ import random
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from itertools import product
 
 import httpx2
 import pytest
@@ -16,6 +18,8 @@ from tests.http.test_quotas import PRICE, key, streamed, token, used, whole
 
 COUNT, THREADS = 240, 12
 BUDGET = {"usd": 1000, "per": "day"}
+TENANTS = {"k": "t", "j": "u"}
+"""By key."""
 PLANS = ("ok", "ok", "late", "error", "broken", "empty", "odd")
 
 
@@ -46,14 +50,17 @@ class Moody(Canned):
 
 
 def mixed(edge, number: int) -> str:
-    """One request of any kind; what became of it."""
+    """One request of any kind, of either tenant; what became of it."""
     dice = random.Random(number)
-    body = {"model": "m", "messages": [{"role": "user", "content": f"question {dice.randrange(60)}"}]}
+    body = {
+        "model": dice.choice(("m", "n")),
+        "messages": [{"role": "user", "content": f"question {dice.randrange(60)}"}],
+    }
     if dice.random() < 0.5:
         body["max_tokens"] = dice.choice((5, 50))
     if dice.random() < 0.5:
         body |= {"stream": True} | ({"stream_options": {"include_usage": True}} if dice.random() < 0.5 else {})
-    headers = {"authorization": f"Bearer {token('k')}"}
+    headers = {"authorization": f"Bearer {token(dice.choice(tuple(TENANTS)))}"}
     if dice.random() < 0.2:
         headers["cache-control"] = "no-store"
     patience = 0.2 if dice.random() < 0.2 else 20
@@ -71,14 +78,17 @@ def test_a_budget_has_spent_what_was_charged_whatever_became_of_the_requests(tmp
         config = {
             "server": {"workers": 2},
             "auth": {
-                "keys": [key("k", tenant="t", tokens_per_minute=10**9, budget=BUDGET), key("boss", admin=True)],
-                "tenants": {"t": {"budget": BUDGET}},
+                "keys": [
+                    *(key(k, tenant=t, tokens_per_minute=10**9, budget=BUDGET) for k, t in TENANTS.items()),
+                    key("boss", admin=True),
+                ],
+                "tenants": {tenant: {"budget": BUDGET} for tenant in TENANTS.values()},
             },
             "providers": {
                 name: {"dialect": "openai", "base_url": f"{each.url}/v1", "prices": {"*": PRICE}}
                 for name, each in named.items()
             },
-            "models": {"m": {"upstreams": [{"to": "a/m"}, {"to": "b/m"}]}},
+            "models": {name: {"upstreams": [{"to": "a/m"}, {"to": "b/m"}]} for name in ("m", "n")},
             "cache": {"mode": "all", "memory": {"ttl_s": 0.5}},
             "resilience": {
                 "first_content_s": 2,
@@ -90,7 +100,7 @@ def test_a_budget_has_spent_what_was_charged_whatever_became_of_the_requests(tmp
             },
             "limits": {"file": str(tmp_path / "spend.sqlite")},
         }
-        edge = Edge(tmp_path, config, front=front)
+        edge, begun = Edge(tmp_path, config, front=front), datetime.now(UTC)
         with running(edge):
             with ThreadPoolExecutor(THREADS) as pool:
                 became = list(pool.map(lambda number: mixed(edge, number), range(COUNT)))
@@ -108,13 +118,21 @@ def test_a_budget_has_spent_what_was_charged_whatever_became_of_the_requests(tmp
             print(f"{COUNT} requests: {kinds}; {charged:.6f} USD and {tokens:.0f} tokens charged")
             assert charged > 1
             for limit in told["limits"]:
-                assert limit["spent_usd"] == pytest.approx(charged, abs=1e-9), limit["scope"]
-            (line,) = told["usage"]
-            assert line["cost_usd"] == pytest.approx(charged, abs=1e-9)
-            assert line["input_tokens"] + line["output_tokens"] == tokens
+                tenant = TENANTS.get(limit["name"], limit["name"])
+                due = total(metrics, "edge_cost_usd_total", tenant=tenant)
+                assert limit["spent_usd"] == pytest.approx(due, abs=1e-9), limit
+            assert sum(line["input_tokens"] + line["output_tokens"] for line in told["usage"]) == tokens
+            booked = used(edge, "?days=2&by=day,tenant,model")["usage"]
+            assert {line["day"] for line in booked} <= {f"{day:%Y-%m-%d}" for day in (begun, datetime.now(UTC))}
+            for tenant, model in product(TENANTS.values(), ("m", "n")):
+                lines = [line for line in booked if (line["tenant"], line["model"]) == (tenant, model)]
+                due = total(metrics, "edge_cost_usd_total", tenant=tenant, model=model)
+                assert due > 0
+                assert sum(line["cost_usd"] for line in lines) == pytest.approx(due, abs=1e-9), (tenant, model)
 
 
-def total(metrics: str, name: str) -> float:
-    return sum(
-        float(value) for value in re.findall(rf'^{name}{{[^}}]*tenant="t"[^}}]*}} (\S+)$', metrics, re.MULTILINE)
-    )
+def total(metrics: str, name: str, **labels: str) -> float:
+    """Of those series that have these labels; by default of all keys' tenants."""
+    found = re.findall(rf"^{name}{{([^}}]*)}} (\S+)$", metrics, re.MULTILINE)
+    wanted = {f'{label}="{value}"' for label, value in labels.items()}
+    return sum(float(value) for said, value in found if wanted <= set(said.split(",")))
