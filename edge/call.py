@@ -86,7 +86,7 @@ class Call(Inquiry):
 
     def overhead_s(self) -> float:
         """Seconds this request has taken so far, without what was spent upstream."""
-        return max(0.0, perf_counter() - self.received_at - self.ledger.upstream_s)
+        return max(0.0, perf_counter() - self.received_at - self.ledger.upstream_s - self.ledger.upload_s)
 
     def found(self) -> str:
         """What was found of personal data, in the request and, as far as it has come, in the answer."""

@@ -6,7 +6,7 @@ cdef class Ledger:
     cdef public int attempts
     cdef public list tries
     cdef public bint estimated, rescued
-    cdef public double asked_at, content_at, upstream_s
+    cdef public double asked_at, content_at, upstream_s, upload_s
     cdef double _counted
     cdef public object cache, stored, error, decision, leader
     cdef public str hedge, kind

@@ -100,8 +100,8 @@ class Ledger:
 
     ``content_at`` is the reading of ``time.perf_counter()`` at which the first content of a stream was there, 0.0
     before, ``asked_at`` that at which an upstream was to be picked first; ``upstream_s`` the seconds in which there was
-    nothing to do but to wait upstream, or for the time to ask there. ``stored`` is the stored answer that was given,
-    ``cache`` how the cache was involved.
+    nothing to do but to wait upstream, or for the time to ask there, ``upload_s`` those in which the body came.
+    ``stored`` is the stored answer that was given, ``cache`` how the cache was involved.
 
     ``hedge`` is what became of a second attempt beside another: it ``won``, or ``lost``, or ``failed``; "" for none.
     ``rescued``: a stream that broke off was continued by another upstream. ``decision`` is how the upstreams stood when
@@ -119,7 +119,7 @@ class Ledger:
         self.cost = -1
         self.estimated = False
         self.content_at = self.asked_at = 0.0
-        self.upstream_s = self._counted = 0.0
+        self.upstream_s = self.upload_s = self._counted = 0.0
         self.cache = UNCACHED
         self.stored: Entry | None = None
         self.hedge = ""

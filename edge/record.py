@@ -47,7 +47,7 @@ def record_of(call: Call) -> RequestRecord:
     record.error_kind = kind
     record.duration_s = duration_s
     record.upstream_s = ledger.upstream_s
-    record.overhead_s = max(0.0, duration_s - ledger.upstream_s)
+    record.overhead_s = max(0.0, duration_s - ledger.upstream_s - ledger.upload_s)
     record.time_to_first_content_s = ledger.content_at - call.received_at if ledger.content_at else 0.0
     record.usage = ledger.usage
     record.warnings = ledger.attempt.warnings if ledger.attempt is not None else NO_WARNINGS
@@ -78,7 +78,8 @@ def _tried(call: Call) -> tuple[Attempted, ...]:
 
 
 def _attempted(tried: Tried, at: float) -> Attempted:
-    outcome = "failed" if tried.kind else "ok" if tried.health == "ok" else "given_up"
+    failed = tried.kind or tried.status >= 400
+    outcome = "failed" if failed else "ok" if tried.health == "ok" else "given_up"
     after_s, took_s = tried.begun - at, max(tried.ended - tried.begun, 0.0)
     return Attempted(
         tried.upstream.names[0],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from io import BytesIO
-from time import time
+from time import perf_counter, time
 from typing import Any
 
 from blacksheep import Application
@@ -109,6 +109,7 @@ class EdgeApplication:
         call.closes = size is None or size > DRAINED
         gateway.open(call)
         if not call.reply.over() and await self._receive_body(call, receive, size):
+            call.ledger.upload_s = perf_counter() - call.received_at
             gateway.admit(call)
         if call.reply.broken():
             return

@@ -235,6 +235,7 @@ class LaneCall(ClientCall):
     def whole(self) -> None:
         self.complete = True
         if self._begun:
+            self.ledger.upload_s = perf_counter() - self.received_at
             self._admit()
 
     def lost(self) -> None:

@@ -11,7 +11,7 @@ from edge.redis.pipe import Command, RedisUnavailable
 from edge.server.levels import SAID_S, Levels
 from edge.telemetry.metrics import Metrics
 from edge.upstreams.waits import remaining
-from tests.unit.lanes import ANSWER
+from tests.unit.lanes import ANSWER, BODY, post
 from tests.unit.test_dispatch import made, provider
 from tests.unit.test_reservations_redis import Redis
 from tests.unit.timed import JSON
@@ -99,6 +99,19 @@ def test_waiting_for_redis_before_a_request_is_sent_is_no_overhead(made):
     record = worker.records[-1]
     assert record.overhead_s == pytest.approx(0.0, abs=1e-6)
     assert record.duration_s == pytest.approx(0.04, abs=1e-6)
+
+
+def test_the_time_in_which_the_body_comes_is_no_overhead(made):
+    worker = made({"a": provider()})
+    lane = worker.connect()
+    request = post(BODY.replace(b"gpt-4o", b"smart"))
+    worker.run(lane.data_received, request[:-5])
+    worker.clock.now += 3.0
+    worker.run(lane.data_received, request[-5:])
+    worker.run(worker.sent("a").answers, 200, JSON, ANSWER)
+    record = worker.records[-1]
+    assert (record.status, record.duration_s) == (200, pytest.approx(3.0))
+    assert record.overhead_s == pytest.approx(0.0, abs=1e-6)
 
 
 def test_commands_of_redis_are_measured_by_their_use_and_what_became_of_them():
