@@ -16,9 +16,8 @@ from edge.config.capabilities import Capabilities, Settings
 from edge.routes import RouteName
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$(?!\n)"
-Name = Annotated[
-    str, Meta(pattern=NAME, description="1 to 64 lower-case letters, digits, - and _, a letter or digit first")
-]
+SPELLED = Meta(pattern=NAME, description="1 to 64 lower-case letters, digits, - and _, a letter or digit first")
+Name = Annotated[str, SPELLED]
 Seconds = Annotated[float, Meta(gt=0, le=86400)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Instant = Annotated[datetime, Meta(tz=True, description="a time with its zone, as 2027-01-31T18:00:00Z")]
@@ -372,6 +371,7 @@ class Translation(Settings, frozen=True, kw_only=True):
 class Log(Settings, frozen=True, kw_only=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "pretty"] | None = None
+    sample: Annotated[float, Meta(ge=0, le=1)] = 1.0
     route_sample: Annotated[float, Meta(ge=0, le=1)] = 0.0
 
 

@@ -102,7 +102,7 @@ def compose(
     """
     shared = Shared() if shared is None else shared
     if logs is None:
-        logs = Logs(config.telemetry.log.level, config.telemetry.log.format)
+        logs = Logs(config.telemetry.log.level, config.telemetry.log.format, sample=config.telemetry.log.sample)
     seed = random.getrandbits(63)
     state = build_state(config, keys, loopback_only=loopback_only, seed=seed)
 

@@ -101,7 +101,7 @@ def launch(
         import_module("edge.telemetry.otlp")  # likewise
     if handover.REHEARSAL in os.environ:
         return 0
-    logs = Logs(config.telemetry.log.level, config.telemetry.log.format)
+    logs = Logs(config.telemetry.log.level, config.telemetry.log.format, sample=config.telemetry.log.sample)
     logs.start()
     listen_to_libraries(logs.log)
     tell_notes(reading.notes, logs.log)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import traceback
 from typing import Any, TextIO
 
@@ -30,11 +31,20 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 class Logs:
     """``log`` is a structlog logger; this is an `edge.hooks.Observer`. ``pretty`` lines are for people."""
 
-    def __init__(self, level: str = "info", format: str | None = None, out: TextIO | None = None) -> None:  # noqa: A002
-        """`format` is json, pretty, or None for pretty on a terminal and JSON elsewhere; `out` defaults to stderr."""
+    def __init__(
+        self,
+        level: str = "info",
+        format: str | None = None,  # noqa: A002
+        out: TextIO | None = None,
+        sample: float = 1.0,
+    ) -> None:
+        """`format` is json, pretty, or None for pretty on a terminal and JSON elsewhere; `out` defaults to stderr;
+        `sample` is the share of the requests that went well which have a line.
+        """
         self._writer = LineWriter(out, self._tell_of_drops)
         terminal = os.isatty(2) if out is None else out.isatty()
         self._level = LEVELS[level]
+        self._sample = sample
         self.pretty = format == "pretty" or (format is None and terminal)
         self._colours = colourful(terminal)
         processors: list[Any] = [
@@ -82,9 +92,12 @@ class Logs:
         ours = kind and not kind.startswith("client_")
         if self._level > logging.INFO and (record.status < 500 or not ours or self._level > logging.WARNING):
             return None
+        line: Recorder
         if self.pretty:
-            return PrettyLine(self.msg, self._colours)
-        return RequestLine(record, "warning" if ours else "info", self._writer)
+            line = PrettyLine(self.msg, self._colours)
+        else:
+            line = RequestLine(record, "warning" if ours else "info", self._writer)
+        return line if kind or self._sample >= 1.0 else Sampled(line, self._sample)
 
     def attempt_failed(self, attempt: FailedAttempt) -> None:
         fields: dict[str, Any] = {
@@ -100,6 +113,18 @@ class Logs:
             "next": f"{attempt.next_provider}/{attempt.next_model}" if attempt.next_provider else None,
         }
         self.log.warning("attempt failed", **{name: value for name, value in fields.items() if value is not None})
+
+
+class Sampled(Recorder):
+    """Tells of a share of the requests."""
+
+    def __init__(self, line: Recorder, share: float) -> None:
+        self._line = line
+        self._share = share
+
+    def done(self, record: RequestRecord) -> None:
+        if random.random() < self._share:
+            self._line.done(record)
 
 
 def _render_json(_logger: Any, _method: str, event: dict[str, Any]) -> bytes:

@@ -348,6 +348,18 @@ def test_a_line_tells_who_asked_for_what_and_who_answered():
     assert 'provider="openai"' not in metrics.render().decode()
 
 
+def test_a_share_of_what_went_well_has_lines_and_all_that_did_not():
+    out = io.StringIO()
+    hooks = Fanout(Logs("info", "json", out, sample=0.25))
+    for _ in range(400):
+        hooks.request_done(OK)
+        hooks.request_done(BROKEN)
+        hooks.request_done(REFUSED)
+    statuses = [json.loads(line)["status"] for line in out.getvalue().splitlines()]
+    assert statuses.count(502) == statuses.count(404) == 400
+    assert 50 < statuses.count(200) < 160
+
+
 def test_a_name_that_a_client_chose_is_cut_and_shows():
     asked = "\x1b[31m" + "\n" + "x" * 500
     got = line(changed(REFUSED, asked=asked))["requested_model"]
