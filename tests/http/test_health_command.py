@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
 
-from tests.harness import Edge, clean_environment, free_port, providers
+import pytest
+
+from tests.harness import Edge, clean_environment, free_port, providers, running
+from tests.http.test_tls import certificate, trusting
 
 
 def edge_command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -22,6 +26,18 @@ def test_health_tells_by_its_exit_code_whether_an_edge_is_ready(edge):
     assert gone.returncode == 1
     assert "no edge answers at" in gone.stderr
     assert "begins with http" in edge_command("health", "--url", "127.0.0.1:8080").stderr
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not here")
+def test_over_tls_a_certificate_that_nobody_known_has_signed_is_none(simulator, tmp_path):
+    certificate(tmp_path, "server")
+    tls = {"cert": str(tmp_path / "server.pem"), "key": str(tmp_path / "server.key")}
+    config = {"providers": providers(simulator.url), "server": {"tls": tls}}
+    made = Edge(tmp_path, config, verify=trusting(tmp_path))
+    with running(made):
+        known = edge_command("health", "--url", made.url, "--ca-file", str(tmp_path / "server.pem"))
+        assert (known.returncode, known.stdout) == (0, "ready\n"), known.stderr
+        assert "SSLCertVerificationError" in edge_command("health", "--url", made.url).stderr
 
 
 def test_health_is_told_that_an_edge_drains_and_that_another_server_is_none(simulator, tmp_path):
