@@ -5,9 +5,13 @@
     encrypted                                         ``thinking`` where there is a summary to show
 
 A client keeps such a thing and sends it back with its next turn; what it holds is its vendor's business, and both
-vendors say so. An envelope is ``edge1`` and a letter for what is in it, a dot, and base64url of 16 bytes of HMAC-SHA256
-and of JSON. It is no secret: the client has seen the thoughts that are in it. It is authenticated, with a key that all
-machines of one configuration have, so that nobody can put words into a model's mind.
+vendors say so. An envelope is ``edge1`` and a letter for what is in it, a dot, and base64url of 16 bytes of a tag
+and of JSON, which is encrypted: by a policy on personal data a client may have been shown less than was thought. All
+machines of one configuration have the keys.
+
+It is a synthetic initialisation vector (RFC 5297, with other functions): the tag is HMAC-SHA256 of what is in it, and
+the key stream is SHAKE256 of the second key and the tag. So the same thought has the same envelope, nothing has to be
+random, and one that was touched anywhere does not open: nobody can put words into a model's mind.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from __future__ import annotations
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from functools import lru_cache
-from hashlib import blake2b
+from hashlib import blake2b, shake_256
 from secrets import token_bytes
 from typing import Any
 
@@ -27,9 +31,9 @@ __all__ = ["MAX_SEALED", "Seal", "is_sealed", "seal_of"]
 
 VERSION = "edge1"
 THINKING, REASONING = "t", "r"
-MAC = 16
-MAX_SEALED = 1 << 20
-"""Characters of an envelope. The longest thought a model may have, 128,000 tokens, takes about half of that; what is
+TAG = 16
+MAX_SEALED = 1 << 19
+"""Characters of an envelope. The longest thought a model may have, 128,000 tokens, takes about as much; what is
 longer is not sealed, and is not thought of again."""
 PROOFS = ("thinking", "redacted_thinking")
 
@@ -43,13 +47,15 @@ def is_sealed(text: Any) -> bool:
 
 
 class Seal:
-    """Makes envelopes and opens them, with a key that is derived from `secret`."""
+    """Makes envelopes and opens them, with keys that are derived from `secret`."""
 
-    __slots__ = ("_key",)
+    __slots__ = ("_hides", "_proves")
 
     def __init__(self, secret: bytes = b"") -> None:
-        """Without `secret` it is a key of this process."""
-        self._key = blake2b(secret or token_bytes(32), digest_size=32, person=b"edge sealed").digest()
+        """Without `secret` they are keys of this process."""
+        secret = secret or token_bytes(32)
+        self._proves = blake2b(secret, digest_size=32, person=b"edge sealed tag").digest()
+        self._hides = blake2b(secret, digest_size=32, person=b"edge sealed text").digest()
 
     def thinking(self, block: dict[str, Any]) -> str:
         """For a block of ``thinking`` or ``redacted_thinking`` as Anthropic gave it; "" for one that is too large."""
@@ -75,7 +81,8 @@ class Seal:
         body = _encode(value)
         if len(body) > MAX_SEALED // 4 * 3 - 64:
             return ""
-        return f"{VERSION}{kind}." + urlsafe_b64encode(self._mac(kind, body) + body).decode().rstrip("=")
+        tag = self._tag(kind, body)
+        return f"{VERSION}{kind}." + urlsafe_b64encode(tag + self._hidden(tag, body)).decode().rstrip("=")
 
     def _open(self, kind: str, text: Any) -> dict[str, Any] | None:
         head = f"{VERSION}{kind}."
@@ -84,13 +91,20 @@ class Seal:
         text = text[len(head) :]
         try:
             data = urlsafe_b64decode(text + "=" * (-len(text) % 4))
-            mac, body = data[:MAC], data[MAC:]
-            return _decode(body) if hmac.compare_digest(mac, self._mac(kind, body)) else None
+            tag = data[:TAG]
+            body = self._hidden(tag, data[TAG:])
+            return _decode(body) if hmac.compare_digest(tag, self._tag(kind, body)) else None
         except (ValueError, *UNREADABLE):
             return None
 
-    def _mac(self, kind: str, body: bytes) -> bytes:
-        return hmac.digest(self._key, kind.encode() + body, "sha256")[:MAC]
+    def _tag(self, kind: str, body: bytes) -> bytes:
+        return hmac.digest(self._proves, kind.encode() + body, "sha256")[:TAG]
+
+    def _hidden(self, tag: bytes, body: bytes) -> bytes:
+        """A text, or what it was hidden as: either of the other."""
+        size = len(body)
+        stream = shake_256(self._hides + tag).digest(size)
+        return (int.from_bytes(body, "little") ^ int.from_bytes(stream, "little")).to_bytes(size, "little")
 
 
 @lru_cache(maxsize=8)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64decode
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,6 +48,15 @@ def test_an_envelope_that_was_touched_anywhere_is_not_opened():
     assert Seal(b"another").open_thinking(text) is None
     assert Seal().open_thinking(text) is None
     assert Seal(b"").open_thinking(Seal(b"").thinking(THINKING)) is None
+
+
+def test_what_is_in_an_envelope_is_nowhere_to_be_read():
+    secret = "My card is 4111 1111 1111 1111"
+    text = SEAL.thinking({**THINKING, "thinking": secret})
+    data = urlsafe_b64decode(text[7:] + "=" * (-len(text[7:]) % 4))
+    assert not any(secret[at : at + 4].encode() in data for at in range(len(secret) - 4))
+    assert SEAL.thinking({**THINKING, "thinking": secret}) == text  # the same for the same, so that answers may be kept
+    assert SEAL.thinking({**THINKING, "thinking": secret + "."})[8:24] != text[8:24]
 
 
 def test_one_kind_is_not_taken_for_the_other():
