@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from base64 import urlsafe_b64decode
 from pathlib import Path
 
 import httpx2
@@ -14,8 +15,10 @@ import openai
 import pytest
 
 from edge.dialects.sealed import Seal
-from tests.harness import PATIENT, Canned, Edge, answer, clean_environment, providers, running
+from tests.harness import PATIENT, Canned, Edge, answer, chunked, clean_environment, providers, running
 from tests.http.test_clients import CLIENTS, python_of
+from tests.unit.test_translation_streams import START, STOP, block, delta, end, stop, text, tool
+from tests.unit.translating import sse
 
 MODELS = ["claude-opus-4-6", "local-model"]
 """One of each provider's: asked by messages, and by chat completions."""
@@ -255,3 +258,29 @@ def test_claudes_thoughts_do_not_go_to_openai_which_would_refuse_all_of_it(front
             asked = {"model": "gpt-6-sol", "input": [said[0], thought, said[1]], "store": False}
             assert client.post(f"{edge.url}/v1/responses", json=asked).status_code == 200
             assert json.loads(gpt.seen[-1].body) == asked | {"input": said}
+
+
+def test_what_may_not_be_told_is_told_nowhere(front, tmp_path):
+    mail = "bob.miller@example.com"
+    events = [
+        *(START, block(0, "thinking", thinking="", signature="")),
+        *(delta(0, "thinking", thinking=piece) for piece in ("It is bob.mil", "ler@example", ".com, I see")),
+        *(delta(0, "signature", signature="s"), stop(0), *text(1, "Write to bob.", "miller@exam", "ple.com now")),
+        *(*tool(2, "t1", '{"to":"bob.mil', 'ler@example.com"}', name="weather"), end("tool_use"), STOP),
+    ]
+    with Canned(lambda *_: chunked([sse(event) for event in events])) as claude:
+        edge = Edge(tmp_path, configured(claude.url, pii={"response": "mask"}), front=front)
+        with running(edge), openai.OpenAI(api_key="x", base_url=f"{edge.url}/v1", max_retries=0) as ai:
+            asked = {"model": "claude-opus-4-6", "input": "Who is it?", "tools": TOOLS, "store": False}
+            told = list(ai.responses.create(**asked, stream=True))
+            final = told[-1].response
+            assert [item.type for item in final.output] == ["reasoning", "message", "function_call"]
+            assert not any("miller" in event.to_json() or "ler@" in event.to_json() for event in told)
+            assert final.output_text == "Write to [EMAIL] now"
+            thought, *_ = final.output
+            sealed = thought.encrypted_content.partition(".")[2]
+            assert b"miller" not in urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
+            items = [*(item.to_dict(exclude_none=True) for item in final.output)]
+            items.append({"type": "function_call_output", "call_id": "t1", "output": "."})
+            list(ai.responses.create(**{**asked, "input": items}, stream=True))
+            assert mail in json.loads(claude.seen[-1].body)["messages"][-2]["content"][0]["thinking"]
