@@ -334,7 +334,7 @@ def _first(call: Call, candidates: list[Candidate]) -> int:
     now, grant = perf_counter(), call.grant
     if tie_of(call) == NAMES:
         names = [candidate.upstream for candidate in candidates]
-        targets = targets_of(grant.upstreams, call.key.tenant or call.key.id)
+        targets = targets_of(call, call.key.tenant or call.key.id)
         return names.index(targets[0][0].names[0]) if targets else -1
     for panic in (False, True):
         before = 0

@@ -146,7 +146,7 @@ class Candidates:
             self._tenant = inquiry.key.tenant or inquiry.key.id
             self.tied = True
         if self.names:
-            self._targets = targets_of(grant.upstreams, self._tenant)
+            self._targets = targets_of(inquiry, self._tenant)
             self.size = len(self._targets)
 
     def next(self, now: float, panic: bool = False) -> bool:

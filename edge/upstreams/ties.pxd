@@ -16,4 +16,4 @@ cdef class Signs:
 @cython.locals(payload=Payload, signs=Signs, tie=int, at=Py_ssize_t, body=bytes)
 cpdef int tie_of(Inquiry inquiry) except -2
 cpdef bint keeps_nothing(Inquiry inquiry) except -1
-cpdef list targets_of(tuple upstreams, str tenant)
+cpdef list targets_of(Inquiry inquiry, str tenant)

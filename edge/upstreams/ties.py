@@ -13,10 +13,12 @@ import re
 from typing import TYPE_CHECKING
 
 from edge._fast import Words
+from edge.dialects.foreign_thoughts import NEEDLE
 from edge.inquiry import Inquiry
 from edge.upstreams.refusal import read
 
 if TYPE_CHECKING:
+    from edge.routes import Route
     from edge.upstreams.provider import Account
     from edge.upstreams.router import Upstream
 
@@ -116,15 +118,30 @@ def keeps_nothing(inquiry: Inquiry) -> bool:
     """
     route, upstreams = inquiry.head.route, inquiry.grant.upstreams
     for upstream in upstreams:
-        if upstream.provider.speaks(route) and (not upstream.facts.apis or route.api in upstream.facts.apis):
+        if keeps(upstream, route):
             return False
     return bool(upstreams)
 
 
-def targets_of(upstreams: tuple[Upstream, ...], tenant: str) -> list[Target]:
-    """Whom to ask for what an account keeps, in this order."""
+def keeps(upstream: Upstream, route: Route) -> bool:
+    """Whether a request of this route goes to an upstream as it is, which so can keep what it makes of it."""
+    if not upstream.provider.speaks(route):
+        return False
+    api = "responses" if route.api in ("compact", "input_tokens") else route.api
+    return route.kept or not upstream.facts.apis or api in upstream.facts.apis
+
+
+def targets_of(inquiry: Inquiry, tenant: str) -> list[Target]:
+    """Whom to ask for what an account keeps, in this order: those who are asked as the client asks, for a translation
+    leaves out what is not known there, and its answer would go on without. What was sealed here of another API's
+    thoughts is theirs who had them: then they come first.
+    """
     targets: list[Target] = []
-    for upstream in upstreams:
+    route, upstreams = inquiry.head.route, inquiry.grant.upstreams
+    keepers = [upstream for upstream in upstreams if keeps(upstream, route)]
+    if NEEDLE in inquiry.payload.body:
+        keepers = [upstream for upstream in upstreams if not keeps(upstream, route)] + keepers
+    for upstream in keepers or upstreams:
         targets += [(upstream, account) for account in upstream.provider.accounts_of(tenant)]
     return targets[:MAX_TARGETS]
 

@@ -10,7 +10,7 @@ from edge.guard.auth import ANYONE
 from edge.payload import Payload
 from edge.state import build_state
 from edge.upstreams.retry import is_kept
-from edge.upstreams.ties import FREE, MAKES, NAMES, tie_of
+from edge.upstreams.ties import FREE, MAKES, NAMES, targets_of, tie_of
 from tests.unit.calls import asked, unread
 
 PATHS = {
@@ -78,3 +78,23 @@ def test_a_response_is_tied_to_nobody_where_all_are_asked_by_another_api(provide
     call.grant = state.grant(ANYONE, "smart", call.head.route)
     assert tie_of(call) == tie
     assert is_kept(call) is kept
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        ({"type": "reasoning", "summary": [], "encrypted_content": "gAAAA-of-openai"}, ["openai/m"]),
+        (
+            {"type": "reasoning", "summary": [], "encrypted_content": "edge1t.of-claude"},
+            ["claude/m", "local/m", "openai/m"],
+        ),
+    ],
+)
+def test_what_is_named_is_asked_for_where_it_can_be_known(item, expected):
+    """A translation leaves out what its provider could not read: an answer would be one without it."""
+    named = {"claude": CLAUDE, "local": LOCAL, "openai": OPENAI}
+    alias = config.Model(upstreams=[config.Target(to=f"{name}/m") for name in named])
+    state = build_state(config.Config(providers=named, models={"smart": alias}))
+    call = asked({"model": "smart", "input": [{"role": "user", "content": "hi"}, item]}, "/v1/responses")
+    call.grant = state.grant(ANYONE, "smart", call.head.route)
+    assert [upstream.names[0] for upstream, _ in targets_of(call, "tenant")] == expected
