@@ -3,7 +3,7 @@
 Needs root, debootstrap and the network, and takes some minutes. FOLDER (build/image) keeps the trees; what is in them already is
 not made again, but for the edge itself. ``install.sh`` builds the edge in one tree and is run in another, as in the two stages of
 the image. There the edge is the first process of a PID namespace, on a root that is mounted read-only, as a user without rights
-and without capabilities: it answers, tells its health, reaps what is left to it, and ends with 0 when it is asked to.
+and without capabilities: it answers, tells its health, and ends with 0 when it is asked to.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def enter(tree: Path) -> tuple[str, ...]:
 
 def prove(tree: Path) -> None:
     env = {**clean_environment(), **settings("ENV")}
-    env["PATH"] = env["PATH"].replace("$PATH", "/usr/local/bin:/usr/bin:/bin")
+    env["PATH"] = env["PATH"].replace("$PATH", "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     simulator = Simulator()
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -121,6 +121,7 @@ def prove(tree: Path) -> None:
     process = Process(*enter(tree), "edge", "serve", env=env, cwd=tree)
     with running(simulator):
         try:
+            process.wait_for('"event":"ready"')
             wait_until_ready(url)
             for path, request in REQUESTS.items():
                 assert httpx2.post(f"{url}{path}", json=request, timeout=30).status_code == 200
@@ -136,6 +137,8 @@ def prove(tree: Path) -> None:
             first = first_of(process.pid)
             status = Path(f"/proc/{first}/status").read_text()
             assert "\nUid:\t10001\t10001\t10001\t10001\n" in status
+            mounts = [line.split() for line in Path(f"/proc/{first}/mounts").read_text().splitlines()]
+            assert [mount[3].split(",")[0] for mount in mounts if mount[1] == "/"][-1] == "ro"
             assert "\nCapEff:\t0000000000000000\n" in status
             assert status.split("\nNSpid:", 1)[1].split("\n")[0].split()[-1] == "1"
             os.kill(first, signal.SIGTERM)

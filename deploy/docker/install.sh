@@ -29,8 +29,8 @@ build() {
 }
 
 run() {
-  groupadd --system --gid 10001 edge
-  useradd --system --uid 10001 --gid edge --home-dir /var/lib/edge --no-create-home --shell /usr/sbin/nologin edge
+  groupadd --gid 10001 edge
+  useradd --uid 10001 --gid edge --home-dir /var/lib/edge --no-create-home --shell /usr/sbin/nologin edge
   # The configuration is mounted there, read-only; what was spent is kept there, in a volume.
   mkdir -p /etc/edge /var/lib/edge
   chown edge:edge /var/lib/edge
