@@ -93,7 +93,7 @@ class _Asked(msgspec.Struct):
 
 
 _encode = msgspec.json.Encoder().encode
-_asked = msgspec.json.Decoder(_Asked | None).decode
+_asked = msgspec.json.Decoder(_Asked).decode
 
 
 def asked_by(route: Route, dialect: Dialect, facts: Model, payload: Payload) -> str:
@@ -133,8 +133,10 @@ def _says(payload: Payload, name: bytes) -> bool:
 
 def _part(payload: Payload, name: bytes) -> _Asked | None:
     span = payload.span(name)
+    if span is None or payload.body[span[0] : span[1]] == b"null":
+        return None
     try:
-        return _asked(payload.body[span[0] : span[1]]) if span is not None else None
+        return _asked(payload.body[span[0] : span[1]])
     except UNREADABLE:
         return None  # it is refused for that later on
 
