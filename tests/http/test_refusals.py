@@ -217,8 +217,8 @@ class TestModels:
     @pytest.mark.parametrize(
         ("path", "model"),
         [
-            ("/v1/responses", "claude-x"),
-            ("/v1/responses", "wise"),
+            ("/v1/responses/compact", "claude-x"),
+            ("/v1/responses/compact", "wise"),
             ("/v1/embeddings", "claude-x"),
             ("/v1/completions", "wise"),
         ],
