@@ -1,11 +1,27 @@
 # A client's call, as compiled modules know it.
 
+cimport cython
+
 from edge.head cimport Head
 from edge.inquiry cimport Inquiry
+from edge.ledger cimport Answered
+from edge.terms cimport Terms
 from edge.trace_context cimport fresh, given
 
 
-cpdef str drawn_id()
+
+
+
+cdef class Ids:
+    cdef bytes _random
+    cdef Py_ssize_t _at
+
+    @cython.locals(at=Py_ssize_t)
+    cpdef str next(self)
+    cpdef forget(self)
+
+
+cdef Ids IDS
 
 
 cdef class Call(Inquiry):
@@ -17,10 +33,14 @@ cdef class Call(Inquiry):
     cdef public object lease, lookup
     cdef public str pii
     cdef public object unseen
-    cdef public object errand, answered
+    cdef public object errand
     cdef public bint admitted, closes, settled
 
-    cpdef arrive(self, Head head, dict varying, str peer, double received_at, object state)
+    @cython.locals(asked=bytes, request_id=str, drawn=bint)
+    cpdef arrive(self, Head head, dict varying, str peer, double received_at, Terms state)
+    cpdef over(self, object error)
+    @cython.locals(spent=double)
     cpdef double overhead_s(self)
+    @cython.locals(attempt=Answered, answered=str)
     cpdef str found(self)
     cpdef keep_alive(self)

@@ -6,9 +6,8 @@ the sink. The gateway writes the stages' results into it.
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable
-from random import getrandbits
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
@@ -29,9 +28,32 @@ REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
 """A client's ``x-request-id`` that is taken over; others are replaced."""
 
 
-def drawn_id() -> str:
-    """16 random bytes in hex, by which a request is known, or its trace."""
-    return (getrandbits(128) or 1).to_bytes(16, "big").hex()
+class Ids:
+    """16 random bytes each, in hex, by which a request is known, or its trace; the system is asked for those of many at
+    once.
+    """
+
+    def __init__(self) -> None:
+        self._random = b""
+        self._at = 0
+
+    def next(self) -> str:
+        at = self._at
+        if at >= len(self._random):
+            self._random = os.urandom(IDS_AT_ONCE * 16)
+            at = 0
+        self._at = at + 16
+        return self._random[at : at + 16].hex()
+
+    def forget(self) -> None:
+        """A process that was forked has ids of its own."""
+        self._random = b""
+        self._at = 0
+
+
+IDS_AT_ONCE = 256
+IDS = Ids()
+os.register_at_fork(after_in_child=IDS.forget)
 
 
 class Errand(Protocol):
@@ -47,8 +69,7 @@ class Call(Inquiry):
     reading of ``time.perf_counter()`` at the end of the head, ``body`` what has come of its body.
 
     ``unseen`` is the work that is left of looking its body through. ``pii`` says what was found in it
-    (``email=2,card=1``). ``errand`` is what is under way for it, and ``answered`` is called when it is over, with what
-    should not have happened if it did. ``closes``: the connection ends with it.
+    (``email=2,card=1``). ``errand`` is what is under way for it. ``closes``: the connection ends with it.
     """
 
     def __init__(self, head: Head, varying: Varying, peer: str, received_at: float, state: State) -> None:
@@ -61,7 +82,7 @@ class Call(Inquiry):
             request_id = asked.decode("ascii")
             drawn = False
         else:
-            request_id = drawn_id()
+            request_id = IDS.next()
             drawn = True
         self.asks(head, varying, request_id, state, state.nobody, UNREAD, state.nothing)
         traceparent = varying.get(b"traceparent")
@@ -69,7 +90,7 @@ class Call(Inquiry):
             self.trace = given(traceparent, varying.get(b"tracestate") if b"tracestate" not in head.repeated else None)
         if self.trace is None and state.sampling is not None:
             # An id that was drawn for the request is that of its trace too.
-            self.trace = fresh(request_id if drawn else drawn_id(), state.sampling)
+            self.trace = fresh(request_id if drawn else IDS.next(), state.sampling)
         self.peer = peer
         self.certificate: tuple[bytes, ...] = ()
         self.received_at = received_at
@@ -80,18 +101,25 @@ class Call(Inquiry):
         self.unseen: Work[Redacted] | None = None
         self.admitted = False
         self.errand: Errand | None = None
-        self.answered: Callable[[Exception | None], None] | None = None
         self.closes = False
         self.settled = False
 
+    def over(self, error: Exception | None) -> None:
+        """What was fetched for it has come to its end; `error` is what should not have happened, if it did. Who answers
+        overrides this.
+        """
+        raise NotImplementedError
+
     def overhead_s(self) -> float:
         """Seconds this request has taken so far, without what was spent upstream."""
-        return max(0.0, perf_counter() - self.received_at - self.ledger.upstream_s - self.ledger.upload_s)
+        spent: float = perf_counter()
+        spent -= self.received_at + self.ledger.upstream_s + self.ledger.upload_s
+        return max(0.0, spent)
 
     def found(self) -> str:
         """What was found of personal data, in the request and, as far as it has come, in the answer."""
         attempt = self.ledger.attempt
-        answered = attempt.found if attempt is not None else ""
+        answered = attempt.found() if attempt is not None else ""
         return f"{self.pii},{answered}" if self.pii and answered else self.pii or answered
 
     def keep_alive(self) -> None:

@@ -17,9 +17,9 @@ from edge.errors import (
     UpstreamTimeout,
 )
 from edge.guard.reservation import reserve
-from edge.inquiry import Inquiry
+from edge.inquiry import Asker, Inquiry
 from edge.own_answers import estimate_count, refusal_of_count
-from edge.slices import Done, Job
+from edge.slices import Job
 from edge.upstreams.again import delay_s
 from edge.upstreams.attempt import Attempt
 from edge.upstreams.choice import Candidates
@@ -67,32 +67,33 @@ MAY_FOLLOW = bytes(new in FOLLOWS[state] for state in FOLLOWS for new in FOLLOWS
 
 
 class Dispatch(Outcome):
-    """Tells `done` once: with None when the inquiry is answered, else with what nobody could mend."""
+    """Tells who asks, once."""
 
-    def __init__(self, desk: Desk, inquiry: Inquiry, done: Done) -> None:
-        self._desk = desk
-        self._inquiry = inquiry
-        self._done: Done | None = done
+    def __init__(self, desk: Desk, inquiry: Inquiry, asker: Asker) -> None:
+        self.begin(desk, inquiry, asker)
+
+    def begin(self, desk: Desk, inquiry: Inquiry, asker: Asker) -> None:
+        grant, state, route = inquiry.grant, inquiry.state, inquiry.head.route
+        self._desk, self._inquiry = desk, inquiry
+        self._asker: Asker | None = asker
         self._state = NEW
-        self._candidates = Candidates(inquiry)
+        candidates = self._candidates = Candidates(inquiry)
         self._failed = False
         self._keys = self._retries = 0
-        grant = inquiry.grant
         self._turns = (LENGTH if grant.context_length else 0) | (POLICY if grant.content_policy else 0)
         self._tried: Tried | None = None
         self._attempt: Attempt | None = None
-        # Beside the first.
         self._second_tried: Tried | None = None
         self._second: Attempt | None = None
         self._second_deadline: Deadline | None = None
         self._job: Job | None = None
         self._waiting: Waiting | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._counts = self._inquiry.head.route.counts
-        self._deadline = desk.deadline(inquiry, self._expired, self._candidates.size)
-        self._hedges = inquiry.state.settings.resilience.hedge.enabled and may_hedge(inquiry)
+        self._counts = route.counts
+        self._deadline = desk.deadline(inquiry, self, candidates.size)
+        self._hedges = state.hedges and may_hedge(inquiry)
         desk.hedges.requests += int(self._hedges)
-        self._rescue = rescue_for(inquiry) if inquiry.state.settings.resilience.rescue == "text" else None
+        self._rescue = rescue_for(inquiry) if state.rescues else None
 
     def start(self) -> None:
         """Ask the first upstream."""
@@ -105,8 +106,8 @@ class Dispatch(Outcome):
             self._queue(now)
 
     def cancel(self) -> None:
-        """Nobody waits for the answer any more: what is under way is closed. `done` is not called."""
-        if self._done is not None:
+        """Nobody waits for the answer any more: what is under way is closed. Nobody is told."""
+        if self._asker is not None:
             under_way = ((self._attempt, self._tried), (self._second, self._second_tried))
             self._end()
             for attempt, tried in under_way:
@@ -178,7 +179,8 @@ class Dispatch(Outcome):
             return
         tried = self._tried = inquiry.ledger.attempt = self._picked(now)
         self._enter(ASKING)
-        attempt = self._attempt = Attempt(self._desk, inquiry, self._deadline, self, tried)
+        attempt = self._attempt = Attempt.__new__(Attempt)
+        attempt.begin(self._desk, inquiry, self._deadline, self, tried)
         attempt.start()
         if self._hedges and not tried.quiet and self._attempt is attempt:  # one that continues a text is asked alone
             late_s = tried.provider.site.member(tried.upstream.model).late_s(inquiry.payload.stream)
@@ -191,7 +193,8 @@ class Dispatch(Outcome):
         self._desk.routed(candidates, now)
         left = self._counts or candidates.left(now)
         assert candidates.upstream is not None  # noqa: S101 - one was picked
-        tried = Tried(candidates.upstream, candidates.account, candidates.trial, candidates.names, left, now)
+        tried = Tried.__new__(Tried)
+        tried.begin(candidates.upstream, candidates.account, candidates.trial, candidates.names, left, now)
         tried.gate, tried.rescue = candidates.gate, self._rescue
         if self._rescue is not None and self._rescue.begun is not None:
             tried.quiet = True
@@ -206,7 +209,7 @@ class Dispatch(Outcome):
 
     def _late(self) -> None:
         self._timer = None
-        if self._desk.hedges.left(self._inquiry.state.settings.resilience.hedge.budget):
+        if self._desk.hedges.left(self._inquiry.state.resilience.hedge.budget):
             reserve(self._inquiry, partial(self._ask_beside, self._tried))
 
     def _ask_beside(self, tried: Tried | None, refusal: EdgeError | None) -> None:
@@ -224,15 +227,15 @@ class Dispatch(Outcome):
             second = self._second_tried = self._picked(now)
             tried.quiet = second.quiet = True
             first.split()
-            deadline = self._second_deadline = self._deadline.beside(self._second_expired)
+            deadline = self._second_deadline = self._deadline.beside(self)
             self._enter(HEDGED)
             attempt = self._second = Attempt(self._desk, self._inquiry, deadline, self, second)
             attempt.start()
         except Exception as defect:  # noqa: BLE001 - of ours: it must not leave a client waiting
-            done = self._done
+            asker = self._asker
             self.cancel()
-            if done is not None:
-                done(defect)
+            if asker is not None:
+                asker.fetched(self._inquiry, defect)
 
     def wins(self, tried: Tried) -> None:
         self._stop_timer()
@@ -317,7 +320,7 @@ class Dispatch(Outcome):
 
     def _judge(self, tried: Tried, error: Exception) -> None:
         """Whom to ask next, or what to tell."""
-        if self._done is None:
+        if self._asker is None:
             return
         over, rescue, now = self._deadline.over(), self._rescue, perf_counter()
         if may_go_on(self._inquiry, tried, error, over):
@@ -389,7 +392,7 @@ class Dispatch(Outcome):
 
     def again(self, tried: Tried, status: int) -> bool:
         """As `Outcome.again`. Where it is, ``Tried.delay`` says after how many seconds."""
-        settings, left_s, now = self._inquiry.state.settings.resilience, self._deadline.left(), perf_counter()
+        settings, left_s, now = self._inquiry.state.resilience, self._deadline.left(), perf_counter()
         tried.delay = NEVER
         if not self._counts:
             tried.delay = delay_s(tried, status, self._retries, settings, self._desk.budget, left_s, now)
@@ -403,17 +406,15 @@ class Dispatch(Outcome):
             self._failed = True
             self._desk.hooks.attempt_failed(failed_attempt(self._inquiry, tried, error, tried.begun, following))
 
-    def _expired(self, error: EdgeError) -> None:
-        if self._state in (ASKING, HEDGED) and self._attempt is not None:
+    def expired(self, deadline: Deadline, error: EdgeError) -> None:
+        if deadline is self._second_deadline and self._second is not None:
+            self._second.fail(error)
+        elif self._state in (ASKING, HEDGED) and self._attempt is not None:
             self._attempt.fail(error)
         elif self._state in (QUEUED, RESTING, RESERVING):
             self._finish(error)
 
-    def _second_expired(self, error: EdgeError) -> None:
-        if self._second is not None:
-            self._second.fail(error)
-        else:
-            self._expired(error)  # the first has ended: these are the clocks of the request now
+    # Where nobody counts tokens.
 
     def _estimate_uncounted(self, now: float) -> None:
         """Before a provider that counts no tokens."""
@@ -430,10 +431,10 @@ class Dispatch(Outcome):
         self._job = estimate_count(self._inquiry, self._desk, self._finish)
 
     def _finish(self, error: Exception | None) -> None:
-        done = self._done
+        asker = self._asker
         self._end()
-        if done is not None:
-            done(error)
+        if asker is not None:
+            asker.fetched(self._inquiry, error)
 
     def _end(self) -> None:
         self._stop_timer()
@@ -444,6 +445,6 @@ class Dispatch(Outcome):
         self._deadline.close()
         if self._second_deadline is not None:
             self._second_deadline.close()
-        job, self._job, self._attempt, self._second, self._done = self._job, None, None, None, None
+        job, self._job, self._attempt, self._second, self._asker = self._job, None, None, None, None
         if job is not None:
             job.cancel()

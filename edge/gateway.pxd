@@ -2,24 +2,32 @@ cimport cython
 
 from edge.cache.answers cimport Answers
 from edge.cache.memory cimport Held
-from edge.cache.policy cimport Lookup, Plan
+from edge.cache.policy cimport Lookup, Plan, caches_for
 from edge.call cimport Call
+from edge.dispatch cimport Dispatch
 from edge.grant cimport Grant
+from edge.guard.auth cimport Key
 from edge.guard.limits cimport KeyLimits
 from edge.guard.counts cimport Counts
 from edge.guard.reservation cimport Reservation
-from edge.guard.validate cimport Reading, check_body
+from edge.guard.validate cimport Reading, check_body, reading_of
 from edge.head cimport Head
+from edge.inquiry cimport Asker, Inquiry
+from edge.joining cimport Joining
 from edge.money.accounting cimport Accounts
 from edge.payload cimport Payload
 from edge.record cimport record_of
 from edge.replies cimport fail, serve
+from edge.routes cimport Route
 from edge.state cimport State
 from edge.upstreams.clocks cimport Sweep
 from edge.upstreams.desk cimport Buffers, Desk
 
 
-cdef class Gateway:
+cdef Py_ssize_t LARGE
+
+
+cdef class Gateway(Asker):
     cdef dict __dict__
     cdef public State state
     cdef public object hooks
@@ -30,27 +38,30 @@ cdef class Gateway:
     cdef public Sweep _sweep
     cdef public Buffers _buffers
     cdef public Py_ssize_t _in_flight
+    cdef readonly set under_way
     cdef object _failed_logins, _slices, _tell_in_flight, _hit, _missed, _scanned, _count, _changing, _table
     cdef tuple _witnesses
     cdef Desk _desk
 
-    @cython.locals(state=State, head=Head)
+    @cython.locals(state=State, head=Head, route=Route, key=Key, found=Key)
     cpdef open(self, Call call)
     cpdef no_key(self, Call call)
     cpdef hold(self, Call call, Py_ssize_t size)
     cpdef admit(self, Call call)
     @cython.locals(grant=Grant)
     cdef _admit(self, Call call, Reading reading)
-    @cython.locals(state=State, grant=Grant)
-    cdef _grant(self, Call call, Reading reading)
+    @cython.locals(state=State, grant=Grant, head=Head, kept=Grant)
+    cdef Grant _grant(self, Call call, Reading reading)
     cdef bint _is_changed(self, Call call, object work) except? -1
-    @cython.locals(grant=Grant, plan=Plan)
+    @cython.locals(grant=Grant, plan=Plan, route=Route)
     cdef _look_up(self, Call call)
     @cython.locals(payload=Payload, held=Held)
     cdef _recall(self, Call call, Lookup lookup)
+    @cython.locals(route=Route)
     cdef _read(self, Call call)
-    cpdef fetch(self, Call call, object answered)
+    cpdef fetch(self, Call call)
     cpdef _inflated(self, Call call, object work, object error)
+    @cython.locals(route=Route, reading=Reading)
     cdef _begin(self, Call call)
     @cython.locals(grant=Grant)
     cpdef _read_large(self, Call call, Reading reading, object error)
@@ -60,8 +71,10 @@ cdef class Gateway:
     cdef _go_on(self, Call call)
     cdef _send(self, Call call)
     cpdef _reserved(self, Call call, double since, object refusal)
+    @cython.locals(route=Route, dispatch=Dispatch, joining=Joining)
     cdef _ask(self, Call call)
-    cpdef _fetched(self, Call call, object error)
+    @cython.locals(call=Call)
+    cpdef fetched(self, Inquiry inquiry, object error)
     cpdef _over(self, Call call, object error)
     cpdef cancel(self, Call call, object error)
     cpdef refuse(self, Call call, object error)

@@ -21,6 +21,7 @@ from edge.cache.policy import Lookup, caches_for
 from edge.call import Call
 from edge.dispatch import Dispatch
 from edge.errors import ClientClosedRequest, EdgeError, InternalError, Overloaded, RouteNotAllowed
+from edge.grant import Grant
 from edge.guard.auth import refuse_model
 from edge.guard.counts import Counts
 from edge.guard.expected import expected
@@ -31,9 +32,10 @@ from edge.guard.logins import NO_KEY, FailedLogins
 from edge.guard.pii import Redacted, redact
 from edge.guard.reservation import Reservation
 from edge.guard.restore import Restorer
-from edge.guard.validate import Reading, check_body
+from edge.guard.validate import Reading, check_body, reading_of
 from edge.head import COMPRESSED
 from edge.hooks import Hooks, Meter, RequestRecord
+from edge.inquiry import Asker, Inquiry
 from edge.joining import Joining, Table
 from edge.ledger import BYPASS, MEMORY, MISS
 from edge.money.accounting import Accounts
@@ -52,7 +54,7 @@ Witness = Callable[[Call, RequestRecord], None]
 """Is told of each finished call, on the event loop: must not wait and must not raise."""
 
 
-class Gateway:
+class Gateway(Asker):
     """Serves calls by a `State`, tells `hooks` and `witnesses` of each, and `meter` what it cost."""
 
     def __init__(
@@ -77,6 +79,7 @@ class Gateway:
         self._buffers = Buffers()
         common = (self._buffers, self._slices, self._sweep, RetryBudget(), HedgeBudget())
         self._desk = Desk(hooks, meter, self.accounts, *common)
+        self.under_way: set[Call] = set()  # those that something is fetched for
         self._in_flight = 0
         self._tell_in_flight = meter.bind("edge_requests_in_flight")
         self._tell_in_flight(0.0)
@@ -113,34 +116,35 @@ class Gateway:
         """Who is asking, and for what? Refuses an unknown key before it has sent its body."""
         # A pipelined request may have waited behind an answer of minutes: what holds for it is what holds now.
         state = call.state = self.state
-        head = call.head
+        head, key = call.head, state.nobody
         try:
             # A browser asks for the methods without a key.
             if not head.asks_methods or state.auth.open:
-                key = state.auth.identify(head, call.varying, call.certificate)
-                if key is None:
+                found = state.auth.identify(head, call.varying, call.certificate)
+                if found is None:
                     self.refuse(call, self.no_key(call))
                     return
-                call.key = key
+                key = call.key = found
             if head.objection is not None:
                 self.refuse(call, head.objection)
                 return
             if head.coding and not state.settings.server.request_compression:
                 self.refuse(call, COMPRESSED)
                 return
+            route = head.route
             if head.asks_methods:
-                call.answer(200, [(b"allow", ", ".join((*head.route.methods, "OPTIONS")).encode())], b"")
+                call.answer(200, [(b"allow", ", ".join((*route.methods, "OPTIONS")).encode())], b"")
                 self._settle(call)
                 return
-            if call.key.routes is not None and head.route.endpoint not in call.key.routes:
+            if key.routes is not None and route.endpoint not in key.routes:
                 raise RouteNotAllowed
             if self._in_flight >= state.max_in_flight:
                 raise Overloaded
             call.admitted = True
             self._in_flight += 1
             self._tell_in_flight(self._in_flight)
-            if call.key.limited and head.route.api != "models":
-                call.lease = self.limits.lease(call.key)
+            if key.limited and route.api != "models":
+                call.lease = self.limits.lease(key)
                 call.lease.take()
         except EdgeError as error:
             self.refuse(call, error)
@@ -165,13 +169,13 @@ class Gateway:
             self._read(call)
 
     def _read(self, call: Call) -> None:
-        if len(call.body) <= LARGE and call.head.route.api != "models":
-            self._admit(call, FormReading(call.body, call.head.boundary) if call.head.boundary else Reading(call.body))
+        route, boundary = call.head.route, call.head.boundary
+        if len(call.body) <= LARGE and route.api != "models":
+            self._admit(call, FormReading(call.body, boundary) if boundary else reading_of(call.body))
 
     def _admit(self, call: Call, reading: Reading) -> None:
         try:
-            self._grant(call, reading)
-            grant = call.grant
+            grant = self._grant(call, reading)
             if grant.pii is not None:
                 work = Work(redact(grant.pii, call.payload.body, call.key.tenant))
                 try:
@@ -182,13 +186,13 @@ class Gateway:
                     call.unseen = work  # that takes longer, and is left to `fetch`
                     return
                 if self._is_changed(call, work):
-                    check_body(call, Reading(work.result.body))
+                    check_body(call, reading_of(work.result.body))
         except EdgeError as error:
             self.refuse(call, error)
         else:
             self._look_up(call)
 
-    def _grant(self, call: Call, reading: Reading) -> None:
+    def _grant(self, call: Call, reading: Reading) -> Grant:
         """Set the call's payload and its grant. Raises what is wrong with the body, and what the key may not."""
         if call.state is not self.state:
             self.state.auth.identify_anew(call.head, call.varying, call.certificate, call.key)
@@ -198,11 +202,12 @@ class Gateway:
             check_body(call, reading)
         state, model, head = call.state, call.payload.model, call.head
         if head.route.kept:
-            call.grant = state.kept_grant(call.key, head, call.payload)
-            return
+            kept = call.grant = state.kept_grant(call.key, head, call.payload)
+            return kept
         grant = call.grant = state.grant(call.key, model, head.route)
         if not grant.upstreams:
             raise refuse_model(model)
+        return grant
 
     def _is_changed(self, call: Call, work: Work[Redacted]) -> bool:
         """Tell what was found in the call's body; whether another is to be its payload, whole. Raises PiiBlocked."""
@@ -223,8 +228,8 @@ class Gateway:
 
     def _look_up(self, call: Call) -> None:
         """Is its answer here?"""
-        grant = call.grant
-        if grant.quotas is not None and not call.head.route.counts:
+        grant, route = call.grant, call.head.route
+        if grant.quotas is not None and not route.counts:
             call.reservation = Reservation(self.counts, grant.quotas)
         try:
             if caches_for(call):
@@ -247,7 +252,7 @@ class Gateway:
             return
         held, form = found
         lookup.held = held
-        if payload.stream and call.state.settings.cache.replay == "paced":
+        if payload.stream and call.state.replay == "paced":
             return
         serve(call, held, form, MEMORY)
         self.accounts.saved_by(call, held.entry.cost)
@@ -255,11 +260,11 @@ class Gateway:
 
     # What must wait.
 
-    def fetch(self, call: Call, answered: Callable[[Exception | None], None]) -> None:
-        """Get the answer. `answered` is called when the call is settled, at once or later, with what should not
-        have happened if it did. The front calls `cancel` when the client leaves, which closes the upstream.
+    def fetch(self, call: Call) -> None:
+        """Get the answer. The call is told that it is ``over`` when it is settled, at once or later. The front calls
+        `cancel` when the client leaves, which closes the upstream.
         """
-        call.answered = answered
+        self.under_way.add(call)
         if call.head.coding:
             work = Work(inflated(call.head.coding, call.body, call.state.max_body_bytes, partial(self.hold, call)))
             call.errand = self._slices.add(work.step, partial(self._inflated, call, work))
@@ -273,7 +278,7 @@ class Gateway:
             call.body = work.result
             self._read(call)
         except Exception as defect:  # noqa: BLE001 - of ours, if it is not an EdgeError: no client is left waiting
-            self._fetched(call, defect)
+            self.fetched(call, defect)
             return
         if call.reply.over():
             self._over(call, None)
@@ -282,8 +287,9 @@ class Gateway:
 
     def _begin(self, call: Call) -> None:
         """With a body that is here as it was meant."""
-        if len(call.body) > LARGE and call.head.route.api != "models":
-            reading = FormReading(call.body, call.head.boundary) if call.head.boundary else Reading(call.body)
+        route, boundary = call.head.route, call.head.boundary
+        if len(call.body) > LARGE and route.api != "models":
+            reading = FormReading(call.body, boundary) if boundary else reading_of(call.body)
             read = partial(self._read_large, call, reading)
             call.errand = reading.in_slices(self._slices, read, digest=caches_for(call))
         elif call.unseen is not None:
@@ -293,14 +299,13 @@ class Gateway:
 
     def _read_large(self, call: Call, reading: Reading, error: Exception | None) -> None:
         if error is not None:
-            self._fetched(call, error)
+            self.fetched(call, error)
             return
         try:
-            self._grant(call, reading)
+            grant = self._grant(call, reading)
         except Exception as defect:  # noqa: BLE001 - of ours, if it is not an EdgeError: no client is left waiting
-            self._fetched(call, defect)
+            self.fetched(call, defect)
             return
-        grant = call.grant
         if grant.pii is not None:
             self._redact(call, Work(redact(grant.pii, call.payload.body, call.key.tenant)))
         else:
@@ -320,7 +325,7 @@ class Gateway:
                 call.errand = reading.in_slices(self._slices, reread, digest=caches_for(call))
                 return
         except Exception as defect:  # noqa: BLE001 - of ours, if it is not an EdgeError
-            self._fetched(call, defect)
+            self.fetched(call, defect)
             return
         self._go_on(call)
 
@@ -330,7 +335,7 @@ class Gateway:
                 raise error
             check_body(call, reading)
         except Exception as defect:  # noqa: BLE001 - of ours, if it is not an EdgeError
-            self._fetched(call, defect)
+            self.fetched(call, defect)
             return
         self._go_on(call)
 
@@ -339,7 +344,7 @@ class Gateway:
         try:
             self._look_up(call)
         except Exception as defect:  # noqa: BLE001 - of ours: it must not leave a client waiting
-            self._fetched(call, defect)
+            self.fetched(call, defect)
             return
         if call.reply.over():
             self._over(call, None)
@@ -356,7 +361,7 @@ class Gateway:
                 call.errand = reservation
                 return
         except Exception as error:  # noqa: BLE001 - a refusal, or a defect of ours
-            self._fetched(call, error)
+            self.fetched(call, error)
             return
         self._ask(call)
 
@@ -365,26 +370,30 @@ class Gateway:
         if not call.settled:
             call.ledger.waited(since)
         if refusal is not None:
-            self._fetched(call, refusal)
+            self.fetched(call, refusal)
         elif not call.settled:
             self._ask(call)
 
     def _ask(self, call: Call) -> None:
-        fetched = partial(self._fetched, call)
-        errand: Listing | Joining | Dispatch
+        route = call.head.route
         try:
-            if call.head.route.api == "models":
-                errand = Listing(call, fetched)
+            if route.api == "models":
+                listing = call.errand = Listing(call, self)
+                listing.start()
             elif call.lookup is not None:
-                errand = Joining(self._table, call, call.lookup, fetched)
+                joining = call.errand = Joining(self._table, call, call.lookup, self)
+                joining.start()
             else:
-                errand = Dispatch(self._desk, call, fetched)
-            call.errand = errand
-            errand.start()
+                dispatch = Dispatch.__new__(Dispatch)
+                dispatch.begin(self._desk, call, self)
+                call.errand = dispatch
+                dispatch.start()
         except Exception as error:  # noqa: BLE001 - a defect of ours must not leave a client waiting
-            self._fetched(call, error)
+            self.fetched(call, error)
 
-    def _fetched(self, call: Call, error: BaseException | None) -> None:
+    def fetched(self, inquiry: Inquiry, error: BaseException | None) -> None:
+        assert isinstance(inquiry, Call)  # noqa: S101 - of flights it asks for none
+        call = inquiry
         if call.settled:
             return
         if error is not None:
@@ -393,9 +402,10 @@ class Gateway:
         self._over(call, error if isinstance(error, Exception) and not isinstance(error, EdgeError) else None)
 
     def _over(self, call: Call, error: Exception | None) -> None:
-        answered, call.answered, call.errand = call.answered, None, None
-        if answered is not None:
-            answered(error)
+        call.errand = None
+        if call in self.under_way:
+            self.under_way.remove(call)
+            call.over(error)
 
     def cancel(self, call: Call, error: EdgeError) -> None:
         """End a call, whatever is under way for it: for ClientClosedRequest without a word, since nobody is there

@@ -6,21 +6,14 @@ from edge.config import CacheMode
 from edge.guard.answers import Watch
 from edge.guard.policy import Policy
 from edge.guard.quotas import Quotas
+from edge.terms import Granted
 from edge.upstreams.choice import Choice
-from edge.upstreams.router import Upstream
 
 __all__ = ["Grant"]
 
 
-class Grant:
-    """``alias`` is the configured name that was asked for, "" where it was none; ``label`` the model's in metrics, of
-    which there are only so many. ``choices`` are the upstreams of the name, and those to fall back to in turn, each
-    with the bits of those that the key may use and that serve the endpoint; ``upstreams`` are all of them, in the order
-    in which they stand, ``alone`` where it is one, by the one key of its provider. ``context_length`` and
-    ``content_policy`` are the choices to go on with where a provider refuses a request for its length, or for what it
-    says.
-
-    ``pii`` is what is done about personal data in the request, ``answers`` in what is answered, None for nothing;
+class Grant(Granted):
+    """``pii`` is what is done about personal data in the request, ``answers`` in what is answered, None for nothing;
     ``quotas`` are the tokens and the money that its requests count against, None where they do not; ``content`` masks
     what a trace tells of what a request says, None where it tells nothing. ``cache`` says how the answers are cached,
     with ``identity`` as the part of their cache key that is not the request. It never changes.
@@ -40,20 +33,13 @@ class Grant:
         quotas: Quotas | None = None,
         content: Policy | None = None,
     ) -> None:
-        self.alias = alias
-        self.label = label
-        self.choices = choices
-        self.context_length = context_length
-        self.content_policy = content_policy
+        Granted.__init__(self, alias, label, choices, context_length, content_policy)
         self.cache: CacheMode = cache
         self.identity = identity
         self.pii = pii
         self.answers = answers
         self.quotas = quotas
         self.content = content
-        self.upstreams: tuple[Upstream, ...] = tuple([each for choice in choices for each in choice.upstreams])
-        self.alone = len(self.upstreams) == 1 and not self.upstreams[0].provider.takes_turns
 
     def watch(self) -> Watch | None:
-        """Over one answer."""
         return None if self.answers is None else Watch(self.answers)

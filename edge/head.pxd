@@ -1,8 +1,9 @@
 from edge._fast._head_known_c cimport KnownHead as CompiledHead
+from edge.routes cimport Route
 
 
 cdef class Head:
-    cdef readonly object route
+    cdef readonly Route route
     cdef readonly str dialect, argument, method, provider
     cdef readonly bytes target, query, coding, attributes, boundary
     cdef readonly list headers

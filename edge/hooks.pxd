@@ -1,5 +1,8 @@
 # The record of a request, and who is told of it, as compiled modules know them.
 
+cimport cython
+
+
 cdef class Usage:
     cdef readonly long long input, output, cache_read, cache_write, reasoning, cache_write_long
     cdef readonly long long audio_input, audio_output, image_input, image_output, web_searches
@@ -8,9 +11,12 @@ cdef class Usage:
 
     cpdef tuple _all(self)
     cpdef tuple counts(self)
+    @cython.locals(bare=Usage)
+    cpdef Usage bare(self)
     cpdef Usage told(self, long long input, long long output)
     cpdef Usage merged(self, Usage newer)
     cpdef Usage plus(self, Usage other)
+    @cython.locals(whole=Usage)
     cpdef Usage settled(self)
 
 

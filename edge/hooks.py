@@ -93,6 +93,24 @@ class Usage:
             *(self.audio_input, self.audio_output, self.image_input, self.image_output, self.web_searches),
         )
 
+    def bare(self) -> Usage:
+        """The bare counts alone."""
+        bare = Usage.__new__(Usage)
+        bare.input = self.input
+        bare.output = self.output
+        bare.cache_read = self.cache_read
+        bare.cache_write = self.cache_write
+        bare.reasoning = self.reasoning
+        bare.cache_write_long = self.cache_write_long
+        bare.audio_input = self.audio_input
+        bare.audio_output = self.audio_output
+        bare.image_input = self.image_input
+        bare.image_output = self.image_output
+        bare.web_searches = self.web_searches
+        bare.service_tier = bare.speed = bare.geo = ""
+        bare.parts = ()
+        return bare
+
     def told(self, input: int, output: int) -> Usage:  # noqa: A002
         """The same with another input and output."""
         return Usage(
@@ -155,7 +173,7 @@ class Usage:
         """The bare counts, with those of the parts that the sums leave out: what was charged for."""
         if not (self.parts or self.service_tier or self.speed or self.geo):
             return self
-        whole = Usage(*self.counts())
+        whole = self.bare()
         for part in self.parts:
             if not part.inside:
                 whole = whole.plus(part.counts)

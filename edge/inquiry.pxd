@@ -1,11 +1,25 @@
 # What is asked of providers, as compiled modules know it: its fields are those of a C struct, its methods are called
 # straight.
 
+cimport cython
+
 from edge.head cimport Head
-from edge.ledger cimport Ledger
+from edge.ledger cimport Answered, Ledger
 from edge.payload cimport Payload
 from edge.reply cimport Reply, Sink
+from edge.terms cimport Granted, Terms
 from edge.trace_context cimport TraceContext
+
+
+cdef class Inquiry
+
+
+cdef class Books:
+    cpdef settle(self, Inquiry inquiry, Answered tried, object error, bytes answer=*)
+
+
+cdef class Asker:
+    cpdef fetched(self, Inquiry inquiry, object error)
 
 
 cdef class Inquiry(Sink):
@@ -13,7 +27,9 @@ cdef class Inquiry(Sink):
     cdef public Head head
     cdef public dict varying
     cdef public str request_id
-    cdef public object state, key, grant
+    cdef public Terms state
+    cdef public object key
+    cdef public Granted grant
     cdef public Payload payload
     cdef public TraceContext trace
     # What comes of it.
@@ -22,8 +38,9 @@ cdef class Inquiry(Sink):
     cdef public Py_ssize_t buffered
     cdef public Reply reply
 
+    @cython.locals(ledger=Ledger, reply=Reply)
     cpdef asks(
-        self, Head head, dict varying, str request_id, object state, object key, Payload payload, object grant
+        self, Head head, dict varying, str request_id, Terms state, object key, Payload payload, Granted grant
     )
     cpdef answer(self, int status, list headers, bytes body)
     cpdef begin_answer(self, int status, list headers, object size)

@@ -17,10 +17,29 @@ if TYPE_CHECKING:
     from edge.guard.reservation import Reservation
     from edge.state import State
     from edge.trace_context import TraceContext
+    from edge.upstreams.tried import Tried
 
-__all__ = ["Inquiry"]
+__all__ = ["Asker", "Books", "Inquiry"]
 
 UNREAD = Payload(b"", JSONScanner(b""), "", False, False, 0)
+
+
+class Books:
+    """Where what answers cost is kept: `edge.money.accounting.Accounts`."""
+
+    def settle(self, inquiry: Inquiry, tried: Tried, error: Exception | None, answer: bytes | None = None) -> None:
+        """Charge the answer of an attempt, once. `error` is what ended it, None where it ended well; `answer` its body,
+        where it is whole and of status 200.
+        """
+        raise NotImplementedError
+
+
+class Asker:
+    """Who has an answer fetched."""
+
+    def fetched(self, inquiry: Inquiry, error: BaseException | None) -> None:
+        """It is answered, or has met this `error`, which nobody could mend. Called once."""
+        raise NotImplementedError
 
 
 class Inquiry(Sink):
@@ -43,10 +62,12 @@ class Inquiry(Sink):
         self.payload = payload
         self.grant = grant
         self.trace: TraceContext | None = None
-        self.ledger = Ledger()
+        ledger = self.ledger = Ledger.__new__(Ledger)
+        ledger.begin()
         self.reservation: Reservation | None = None
         self.buffered = 0
-        self.reply = Reply(self)
+        reply = self.reply = Reply.__new__(Reply)
+        reply.attach(self)
 
     # What providers have answered: who it is for overrides these.
 

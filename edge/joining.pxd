@@ -3,8 +3,9 @@ from edge.cache.flight cimport Flight, Follower
 from edge.cache.memory cimport Held
 from edge.cache.policy cimport Plan
 from edge.call cimport Call
+from edge.inquiry cimport Asker, Inquiry
 from edge.money.accounting cimport Accounts
-from edge.upstreams.clocks cimport Deadline
+from edge.upstreams.clocks cimport Deadline, Timed
 from edge.upstreams.desk cimport Desk
 
 
@@ -14,7 +15,7 @@ cdef class Table:
     cdef readonly Desk desk
 
 
-cdef class Joining:
+cdef class Joining(Timed):
     cdef Table _table
     cdef Call _call
     cdef Plan _plan
@@ -22,12 +23,13 @@ cdef class Joining:
     cdef Deadline _deadline
     cdef Flight _flight
     cdef Follower _follower
-    cdef object _done, _look, _paced
+    cdef Asker _asker
+    cdef object _look, _paced
     cdef bint _streams
 
     cpdef start(self)
     cpdef cancel(self)
-    cpdef _expired(self, object error)
+    cpdef expired(self, Deadline deadline, object error)
     cdef Flight _find(self)
     cpdef _looked(self, object held, object trouble)
     cdef _join(self, Flight flight)
@@ -39,14 +41,14 @@ cdef class Joining:
     cdef _end(self)
 
 
-cdef class Flying:
+cdef class Flying(Asker):
     cdef Table _table
     cdef Flight _flight
     cdef object _dispatch, _turns
 
     cpdef start(self)
     cpdef _turned(self)
-    cpdef _answered(self, object error)
+    cpdef fetched(self, Inquiry inquiry, object error)
     cpdef _cancel(self)
     cdef _land(self, object failure)
     cdef _lose(self, object failure)

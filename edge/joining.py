@@ -16,12 +16,13 @@ from edge.cache.policy import Lookup
 from edge.call import Call
 from edge.dispatch import Dispatch
 from edge.errors import ClientClosedRequest, EdgeError, InternalError, NotCached
+from edge.inquiry import Asker, Inquiry
 from edge.ledger import JOINED, MEMORY, MISS, REDIS, Verdict
 from edge.money.accounting import Accounts
 from edge.paced import Paced
 from edge.redis.pipe import RedisUnavailable
 from edge.replies import error_event, serve, serve_flight
-from edge.upstreams.clocks import Deadline
+from edge.upstreams.clocks import Deadline, Timed
 from edge.upstreams.desk import Desk
 
 __all__ = ["Joining", "Table"]
@@ -38,24 +39,21 @@ class Table:
         self.desk = desk
 
 
-class Joining:
-    """The way of a call that has a plan, and for which nothing is in memory. Tells `done` once: with None when it
-    is answered, else with what it could not be answered for.
-    """
+class Joining(Timed):
+    """The way of a call that has a plan, and for which nothing is in memory. Tells who asks, once."""
 
-    def __init__(self, table: Table, call: Call, lookup: Lookup, done: Done) -> None:
+    def __init__(self, table: Table, call: Call, lookup: Lookup, asker: Asker) -> None:
         self._table = table
         self._call = call
         self._plan = lookup.plan
         self._held = lookup.held
-        self._done: Done | None = done
+        self._asker: Asker | None = asker
         self._streams = True
         self._look: Look | None = None
         self._paced: Paced | None = None
         self._flight: Flight | None = None
         self._follower: Follower | None = None
-        settings = call.state.settings.resilience
-        self._deadline = Deadline(table.desk.sweep, settings, self._expired, client_ms=call.payload.deadline_ms)
+        self._deadline = Deadline(table.desk.sweep, call.state.resilience, self, call.payload.deadline_ms)
         self._deadline.keep_alive(call)
 
     def start(self) -> None:
@@ -81,7 +79,7 @@ class Joining:
         self._leave(None)
         self._end()
 
-    def _expired(self, error: EdgeError) -> None:
+    def expired(self, deadline: Deadline, error: EdgeError) -> None:
         self._leave(error)
         self._finish(error)
 
@@ -114,7 +112,7 @@ class Joining:
         """A stored answer, in its form or, where streams are to be replayed, in the time it took."""
         call = self._call
         accounts = self._table.accounts
-        if not (call.payload.stream and call.state.settings.cache.replay == "paced"):
+        if not (call.payload.stream and call.state.replay == "paced"):
             serve(call, held, form, tier)
             accounts.saved_by(call, held.entry.cost)
             self._finish(None)
@@ -197,13 +195,13 @@ class Joining:
     # Its end.
 
     def _finish(self, error: BaseException | None) -> None:
-        done = self._done
+        asker = self._asker
         self._end()
-        if done is not None:
-            done(error)
+        if asker is not None:
+            asker.fetched(self._call, error)
 
     def _end(self) -> None:
-        self._done = None
+        self._asker = None
         self._deadline.close()
         look, paced, self._look, self._paced = self._look, self._paced, None, None
         if look is not None:
@@ -212,7 +210,7 @@ class Joining:
             paced.cancel()
 
 
-class Flying:
+class Flying(Asker):
     """A flight under way; nobody's, so nobody is told how it ends but its followers."""
 
     def __init__(self, table: Table, flight: Flight) -> None:
@@ -239,10 +237,10 @@ class Flying:
         elif flight.plan.only:
             self._land(NotCached())
         else:
-            self._dispatch = Dispatch(self._table.desk, flight, self._answered)
+            self._dispatch = Dispatch(self._table.desk, flight, self)
             self._dispatch.start()
 
-    def _answered(self, error: BaseException | None) -> None:
+    def fetched(self, inquiry: Inquiry, error: BaseException | None) -> None:
         try:
             if error is None:
                 self._table.answers.keep(self._flight)

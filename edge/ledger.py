@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from edge.errors import EdgeError
 from edge.hooks import Usage
@@ -12,10 +11,10 @@ from edge.reply_fields import lines_of
 
 if TYPE_CHECKING:
     from edge.cache.entry import Entry
+    from edge.money.pricing import ModelPrice
     from edge.trace_context import TraceContext
-    from edge.upstreams.router import Upstream
     from edge.upstreams.standing import Decision
-    from edge.upstreams.tried import Tried as Asked
+    from edge.upstreams.tried import Tried
 
 __all__ = [
     "BYPASS",
@@ -25,8 +24,9 @@ __all__ = [
     "MISS",
     "REDIS",
     "UNCACHED",
+    "Answered",
     "Ledger",
-    "Tried",
+    "Source",
     "Verdict",
     "kind_of_status",
 ]
@@ -42,17 +42,10 @@ KINDS = (
 """The closed vocabulary of ``kind``, prefixed by whose fault it is."""
 
 
-class Verdict(Enum):
+class Verdict:
     """How the cache was involved. ``word`` is for logs and metrics; ``lines`` are the reply's: ``x-edge-cache``, and
-    ``Cache-Status`` (RFC 9211) but where that has the time to live of the stored answer in it.
+    ``Cache-Status`` (RFC 9211) but where that has the time to live of the stored answer in it. There are six.
     """
-
-    UNCACHED = ("", b"")
-    MISS = ("miss", b"edge; fwd=miss")
-    BYPASS = ("bypass", b"edge; fwd=bypass")
-    JOINED = ("joined", b"edge; fwd=miss; collapsed")
-    MEMORY = ("memory", b"")
-    REDIS = ("redis", b"")
 
     def __init__(self, word: str, status: bytes) -> None:
         self.word = word
@@ -60,36 +53,54 @@ class Verdict(Enum):
         self.lines = lines_of([field for field in told if field[1]])
 
 
-# An enumeration's members are dear to look up in their class.
-UNCACHED, MISS, BYPASS, JOINED, MEMORY, REDIS = Verdict
+UNCACHED = Verdict("", b"")
+MISS = Verdict("miss", b"edge; fwd=miss")
+BYPASS = Verdict("bypass", b"edge; fwd=bypass")
+JOINED = Verdict("joined", b"edge; fwd=miss; collapsed")
+MEMORY = Verdict("memory", b"")
+REDIS = Verdict("redis", b"")
 
 
-class Tried(Protocol):
-    """What of an attempt is for the reply and the record: `edge.upstreams.tried.Tried`."""
+class Source:
+    """Who answers: ``model`` of the provider ``name``. ``lines`` tell the client so; ``price`` is what an answer costs,
+    None where that is not known. `edge.upstreams.router.Upstream` is one.
+    """
 
-    @property
+    def __init__(self, name: str, model: str, lines: bytes, price: ModelPrice | None) -> None:
+        self.name = name
+        self.model = model
+        self.lines = lines
+        self.price = price
+
+    def price_of(self, model: str) -> ModelPrice | None:
+        """What an answer of another model of the same provider costs."""
+        raise NotImplementedError
+
+
+class Answered:
+    """What of an attempt is for the reply and the record: `edge.upstreams.tried.Tried`. (A compiled class has no
+    abstract methods.)
+    """
+
     def dropped(self) -> tuple[str, ...]:
         """The client's fields that did not cross."""
-        ...
+        raise NotImplementedError
 
-    @property
     def warnings(self) -> frozenset[str]:
         """What of the answer could not be made sense of."""
-        ...
+        raise NotImplementedError
 
-    @property
     def found(self) -> str:
-        """What was found in the answer of personal data."""
-        ...
+        """What was found in the answer of personal data: ``response.email=1``."""
+        raise NotImplementedError
 
-    @property
     def broke(self) -> bool:
         """Whether the answer is a stream that told of a failure."""
-        ...
+        raise NotImplementedError
 
     def error_event(self, error: EdgeError, request_id: str) -> bytes | None:
         """An error inside the stream that the answer is; None where it is none."""
-        ...
+        raise NotImplementedError
 
 
 class Ledger:
@@ -111,10 +122,14 @@ class Ledger:
     """
 
     def __init__(self) -> None:
-        self.upstream: Upstream | None = None
+        self.begin()
+
+    def begin(self) -> None:
+        """As it is made: nothing has become of it."""
+        self.upstream: Source | None = None
         self.attempts = 0
-        self.attempt: Tried | None = None
-        self.tries: list[Asked] = []
+        self.attempt: Answered | None = None
+        self.tries: list[Tried] = []
         self.usage: Usage | None = None
         self.cost = -1
         self.estimated = False
@@ -165,7 +180,7 @@ class Ledger:
         if self.error is not None:
             return self.error.kind
         kind = self.kind or kind_of_status(status)
-        if not kind and self.attempt is not None and self.attempt.broke:
+        if not kind and self.attempt is not None and self.attempt.broke():
             return "provider_stream_broken"
         return kind
 

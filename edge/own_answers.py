@@ -12,7 +12,7 @@ from edge.dialects.estimate import estimate_input
 from edge.dialects.provider_state import refuse_state_in
 from edge.dialects.tokens import count_answer, estimate_steps, estimate_tokens
 from edge.errors import UNREADABLE, EdgeError, Headers, InvalidRequest
-from edge.inquiry import Inquiry
+from edge.inquiry import Asker, Inquiry
 from edge.reply_fields import JSON_TYPE
 from edge.routes import MODEL
 from edge.slices import Done, Job, Steps, Work
@@ -23,13 +23,13 @@ __all__ = ["Listing", "estimate_count", "refusal_of_count"]
 
 
 class Listing:
-    """The list of models, or one of them: a task, since the providers' lists are. `done` is called once it is
-    answered, unless it is cancelled before.
+    """The list of models, or one of them: a task, since the providers' lists are. Who asks is told, unless it
+    is cancelled before.
     """
 
-    def __init__(self, call: Call, done: Done) -> None:
+    def __init__(self, call: Call, asker: Asker) -> None:
         self._call = call
-        self._done: Done | None = done
+        self._asker: Asker | None = asker
         self._task: asyncio.Task[tuple[bytes, Headers]] | None = None
         self._since = 0.0
 
@@ -43,20 +43,20 @@ class Listing:
         self._task.add_done_callback(self._ended)
 
     def cancel(self) -> None:
-        self._done = None
+        self._asker = None
         if self._task is not None:
             self._task.cancel()
 
     def _ended(self, task: asyncio.Task[tuple[bytes, Headers]]) -> None:
-        done, self._done, self._task = self._done, None, None
+        asker, self._asker, self._task = self._asker, None, None
         failure = None if task.cancelled() else task.exception()
-        if done is None or task.cancelled():
+        if asker is None or task.cancelled():
             return
         self._call.ledger.waited(self._since)
         if failure is None:
             body, headers = task.result()
             self._call.answer(200, [JSON_TYPE, *headers], body)
-        done(failure if isinstance(failure, Exception) else None)
+        asker.fetched(self._call, failure if isinstance(failure, Exception) else None)
 
 
 def refusal_of_count(inquiry: Inquiry) -> EdgeError | None:

@@ -9,5 +9,8 @@ cdef class Payload:
     cdef readonly str model
     cdef bytes _digest
 
+    cpdef begin(
+        self, bytes body, Scan scan, str model, bint stream, bint include_usage, Py_ssize_t deadline_ms, bytes digest
+    )
     cpdef tuple span(self, bytes name)
     cpdef bint says(self, bytes name, bytes value) except? -1

@@ -28,6 +28,19 @@ class Payload:
         digest: bytes = b"",
     ) -> None:
         """`digest` is the body's SHA-256, where that was found already."""
+        self.begin(body, scan, model, stream, include_usage, deadline_ms, digest)
+
+    def begin(
+        self,
+        body: bytes,
+        scan: JSONScanner,
+        model: str,
+        stream: bool,
+        include_usage: bool,
+        deadline_ms: int,
+        digest: bytes,
+    ) -> None:
+        """As it is made."""
         self.body = body
         self.scan = scan
         self.model = model

@@ -25,6 +25,7 @@ _encode = msgspec.json.Encoder().encode
 def record_of(call: Call) -> RequestRecord:
     """The record of a call, which is made as it is settled."""
     ledger, grant, payload, key, head = call.ledger, call.grant, call.payload, call.key, call.head
+    route, attempt, cache = head.route, ledger.attempt, ledger.cache
     upstream, stored, error = ledger.upstream, ledger.stored, ledger.error
     status = call.reply.status
     kind = ledger.failure(status)
@@ -32,9 +33,9 @@ def record_of(call: Call) -> RequestRecord:
     # Field by field: an object made by its arguments costs three times as much, most of it for them.
     record = RequestRecord.__new__(RequestRecord)
     record.request_id = call.request_id
-    record.endpoint = head.route.endpoint
+    record.endpoint = route.endpoint
     record.dialect = head.dialect
-    record.provider = upstream.provider.name if upstream is not None else ""
+    record.provider = upstream.name if upstream is not None else ""
     record.model = grant.label
     record.upstream_model = upstream.model if upstream is not None else ""
     record.attempts = ledger.attempts
@@ -50,15 +51,15 @@ def record_of(call: Call) -> RequestRecord:
     record.overhead_s = max(0.0, duration_s - ledger.upstream_s - ledger.upload_s)
     record.time_to_first_content_s = ledger.content_at - call.received_at if ledger.content_at else 0.0
     record.usage = ledger.usage
-    record.warnings = ledger.attempt.warnings if ledger.attempt is not None else NO_WARNINGS
+    record.warnings = attempt.warnings() if attempt is not None else NO_WARNINGS
     record.cost = ledger.cost
     record.estimated = ledger.estimated
-    record.cache = ledger.cache.word
+    record.cache = cache.word
     record.stored_provider = stored.provider if stored is not None else ""
     record.stored_model = stored.model if stored is not None else ""
     record.asked = payload.model
     record.alias = grant.alias
-    if not record.alias and payload.model and payload.model in call.state.settings.models:
+    if not record.alias and payload.model and payload.model in call.state.models:
         record.alias = payload.model
     record.peer = call.peer
     record.pii = call.found()
@@ -97,5 +98,7 @@ def _route(ledger: Ledger) -> bytes:
     if decision is None:
         return b""
     if ledger.tries:
-        decision.first = ledger.tries[0].upstream.names[0]
-    return _encode(decision)
+        tried = ledger.tries[0]
+        decision.first = f"{tried.upstream.name}/{tried.upstream.model}"
+    told: bytes = _encode(decision)
+    return told

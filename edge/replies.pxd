@@ -7,11 +7,14 @@ from edge.cache.flight cimport Flight
 from edge.cache.memory cimport Held
 from edge.call cimport Call
 from edge.inquiry cimport Inquiry
-from edge.ledger cimport Ledger
+from edge.ledger cimport Answered, Ledger, Source, Verdict
 from edge.reply cimport Reply
 from edge.reply_fields cimport is_stream, lead, lines_of
 
 cdef CompiledLines HEAD
+cdef tuple ATTEMPTS
+cdef bytes REQUEST_ID, THEIR_REQUEST_ID, OVERHEAD, COST, ESTIMATED, TIMING, TIMING_OF_STREAM, TIMING_UPSTREAM, AGE, HIT, END
+cdef list NOTHING
 
 
 cdef class ClientCall(Call):
@@ -30,11 +33,14 @@ cpdef bytes error_event(Inquiry inquiry, object error)
 @cython.locals(told=Reply)
 cdef reply(Call call, int status, bytes lines, list headers, bytes body, bint stream)
 cdef bytes streamed(Call call, bytes body)
-cpdef serve(Call call, Held held, bytes form, object tier)
+cpdef serve(Call call, Held held, bytes form, Verdict tier)
 @cython.locals(told=Reply)
-cpdef start_stored(Call call, Held held, object tier)
+cpdef start_stored(Call call, Held held, Verdict tier)
 cpdef bint serve_flight(Call call, Flight flight) except -1
-@cython.locals(to=CompiledLines, ledger=Ledger, dialect=str, edge_ms=double, now=double, attempts=int)
+@cython.locals(
+    to=CompiledLines, ledger=Ledger, dialect=str, edge_ms=double, now=double, attempts=int, upstream=Source,
+    attempt=Answered, cache=Verdict, dropped=tuple, found=str,
+)
 cdef bytes fields_of(Call call, bytes given, list headers, object size, bint answered=*)
 cpdef long long seconds(double span)
 cdef list with_limits(Call call, str dialect, list headers)

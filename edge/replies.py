@@ -240,8 +240,9 @@ def fields_of(call: Call, given: bytes, headers: Headers, size: int | None, answ
         to.add(THEIR_REQUEST_ID)
         to.text(call.request_id)
     to.add(END)
-    if ledger.upstream is not None and answered:
-        to.add(ledger.upstream.lines)
+    upstream, attempt = ledger.upstream, ledger.attempt
+    if upstream is not None and answered:
+        to.add(upstream.lines)
         attempts = ledger.attempts
         to.add(ATTEMPTS[attempts] if attempts < len(ATTEMPTS) else lead(b"x-edge-attempts") + b"%d\r\n" % attempts)
     cache = ledger.cache
@@ -254,9 +255,11 @@ def fields_of(call: Call, given: bytes, headers: Headers, size: int | None, answ
         to.add(HIT)
         to.whole(seconds(entry.expires_at - now))
         to.add(END)
-    if ledger.attempt is not None and answered and (dropped := ledger.attempt.dropped):
+    dropped = attempt.dropped() if attempt is not None and answered else ()
+    if dropped:
         to.field(b"x-edge-dropped", ", ".join(dropped).encode("ascii"))
-    if found := call.found():
+    found = call.found()
+    if found:
         to.field(b"x-edge-pii", found.encode("ascii"))
     edge_ms = call.overhead_s() * 1000
     if size is not None:

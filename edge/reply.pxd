@@ -25,6 +25,7 @@ cdef class Reply:
     cdef public object restorer
     cdef Sink _sink
 
+    cpdef attach(self, Sink sink)
     cdef int _step(self, int step) except -1
     cpdef promise(self, int status, bytes lines)
     cpdef start(self, int status, bytes lines, object size=*)

@@ -78,6 +78,10 @@ class Reply:
     """
 
     def __init__(self, sink: Sink) -> None:
+        self.attach(sink)
+
+    def attach(self, sink: Sink) -> None:
+        """As it is made: nothing has gone out."""
         self.state = NEW
         self.status = 0
         self.latest = b""

@@ -51,37 +51,43 @@ Api = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
 class Route:
     """``endpoint`` is the metric label, ``dialect`` that of the request (None: the path's prefix or the
     client's headers tell), ``upstream`` the path below a provider's base URL, ``api`` what a stream of it looks like.
-    ``{id}`` in a path stands for what a client has named.
+    ``{id}`` in a path stands for what a client has named. ``counts``: it asks for the number of a request's tokens,
+    which can be estimated where no provider can be asked. ``also`` is another method that is answered, ``query`` what
+    of a request's query its provider gets. ``forms``: its body may be a form (``multipart/form-data``). ``kept``: it is
+    about what an account of a provider keeps, so there is no model in the request, and nothing is charged.
     """
 
-    endpoint: str
-    method: Method
-    dialect: Dialect | None
-    upstream: str
-    api: Api
-    counts: bool = False
-    """It asks for the number of a request's tokens, which can be estimated where no provider can be asked."""
-    also: Method | None = None
-    """Another method that is answered."""
-    forms: bool = False
-    """Its body may be a form (``multipart/form-data``)."""
-    query: tuple[str, ...] = ("beta",)
-    """What of a request's query its provider gets."""
+    def __init__(
+        self,
+        endpoint: str,
+        method: Method,
+        dialect: Dialect | None,
+        upstream: str,
+        api: Api,
+        counts: bool = False,
+        also: Method | None = None,
+        forms: bool = False,
+        query: tuple[str, ...] = ("beta",),
+    ) -> None:
+        self.endpoint = endpoint
+        self.method = method
+        self.dialect = dialect
+        self.upstream = upstream
+        self.api: Api = api
+        self.counts = counts
+        self.also = also
+        self.forms = forms
+        self.query = query
+        self.kept = api == KEPT
 
     @property
     def methods(self) -> tuple[str, ...]:
         """Those that are answered: HEAD where GET is (RFC 9110, section 9.3.2)."""
         told = ("GET", "HEAD") if self.method == "GET" else (self.method,)
         return told if self.also is None else (*told, self.also)
-
-    @property
-    def kept(self) -> bool:
-        """It is about what an account of a provider keeps: there is no model in the request, and nothing is charged."""
-        return self.api == KEPT
 
     def is_none_for(self, method: str) -> bool:
         """Whether it is no route for a method: an unknown one, or one that passes through, which is known of its own

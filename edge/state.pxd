@@ -1,19 +1,15 @@
 from edge.grant cimport Grant
-from edge.guard.auth cimport Auth
-from edge.trace_context cimport Sampling
+from edge.guard.auth cimport Auth, Key
+from edge.routes cimport Route
+from edge.terms cimport Terms
 
 
-cdef class State:
-    cdef readonly object settings, fleet, router, catalog, grants, _policies
+cdef class State(Terms):
+    cdef readonly object fleet, router, catalog, _policies
+    cdef readonly dict grants
     cdef readonly Auth auth
     cdef readonly bytes salt
-    cdef readonly object nobody
-    cdef readonly Grant nothing
-    cdef readonly bint caches
-    cdef readonly double route_sample
-    cdef readonly Sampling sampling
-    cdef readonly Py_ssize_t max_in_flight, max_body_bytes, few
 
-    cpdef Grant grant(self, object key, str model, object route)
-    cpdef Grant kept_grant(self, object key, object head, object payload)
-    cdef Grant _grant(self, object key, str model, object route)
+    cpdef Grant grant(self, Key key, str model, Route route)
+    cpdef Grant kept_grant(self, Key key, object head, object payload)
+    cdef Grant _grant(self, Key key, str model, Route route)

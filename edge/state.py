@@ -21,11 +21,11 @@ from edge.guard.tokens import Tokens
 from edge.head import Head
 from edge.hooks import Usage
 from edge.keeping import check_whole, keepers_of
-from edge.memo import Memo
+from edge.memo import keep
 from edge.money.pricing import ModelPrice
 from edge.payload import Payload
 from edge.routes import Route
-from edge.trace_context import Sampling
+from edge.terms import Terms
 from edge.upstreams.catalog import Catalog
 from edge.upstreams.choice import Choice, Group
 from edge.upstreams.fleet import Fleet
@@ -50,14 +50,11 @@ FALLBACK = os.urandom(32)
 """The same in all processes that come from this one."""
 
 
-class State:
+class State(Terms):
     """Everything a configuration decides, as one whole, which never changes. A request keeps the one it began with.
 
-    ``nobody`` is the key of a request that has not told any, and ``nothing`` what that gets. ``caches``: some key or
-    model has answers that may be cached. ``few``: a request with no more values has too many of nothing. ``salt`` keys
-    the digests of what requests say that others may see. ``sampling`` says which traces that begin here are kept, None
-    where none is. ``grants`` are those that were found before, by key, model and
-    endpoint.
+    ``salt`` keys the digests of what requests say that others may see. ``grants`` are those that were found before, by
+    key, model and endpoint.
     """
 
     def __init__(
@@ -69,32 +66,23 @@ class State:
         catalog: Catalog,
         caches: bool = False,
     ) -> None:
-        self.settings = settings
+        Terms.__init__(self, settings, NOBODY, NOTHING, few(settings.server), caches)
         self.auth = auth
         self.fleet = fleet
         self.router = router
         self.catalog = catalog
-        self.caches = caches
         self.salt = salt_of(settings)
-        self.max_in_flight = settings.server.max_in_flight
-        self.max_body_bytes = settings.server.max_body_bytes
-        self.few = few(settings.server)
-        self.route_sample = settings.telemetry.log.route_sample
-        tracing = settings.telemetry.tracing
-        self.sampling = Sampling(tracing.sample) if tracing.otlp_endpoint is not None else None
-        self.nobody = NOBODY
-        self.nothing = NOTHING
         self._policies = Policies(settings.pii, settings.server.secret)
         self._policies.prepare(
             [*[key.pii for key in settings.auth.keys], *[model.pii for model in settings.models.values()]]
         )
-        self.grants: Memo[tuple[str, str, str], Grant] = Memo()
+        self.grants: dict[tuple[str, str, str], Grant] = {}
 
     def grant(self, key: Key, model: str, route: Route) -> Grant:
         """What `key` gets for a name. Raises ModelNotFound, UnsupportedRoute."""
         asked = (key.rights, model, route.endpoint)
         found = self.grants.get(asked)
-        return self.grants.keep(asked, self._grant(key, model, route)) if found is None else found
+        return keep(self.grants, asked, self._grant(key, model, route)) if found is None else found
 
     def _grant(self, key: Key, model: str, route: Route) -> Grant:
         """An alias grants its own upstreams, but not its fallbacks."""

@@ -176,7 +176,7 @@ class Asking:
     def _head(self, tried: Tried, answer: Answer) -> None:
         tried.status = answer.status
         tried.heed(waits(tried.provider.dialect, answer.status, answer.asked_s), self._clock.now)
-        if answer.status >= 400 and not tried.others_left:
+        if answer.status >= 400 and not tried.others_left():
             self._decide(tried, answer.status)
 
     def _end(self, tried: Tried, answer: Answer) -> None:
@@ -207,7 +207,7 @@ class Asking:
             found = candidates.next(now, True)
         elif answer.health == "none" and answer.status == 0 and answer.seconds:
             return False  # its client left
-        elif answer.status >= 400 and not refused and (rule is None or not tried.others_left):
+        elif answer.status >= 400 and not refused and (rule is None or not tried.others_left()):
             return False  # the answer is the client's
         elif tried.following is not None and self._keys < MAX_KEYS:
             self._keys += 1

@@ -13,7 +13,7 @@ except ImportError:
 
 if cython.compiled:
     from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-    from cython.cimports.libc.string import memcpy
+    from cython.cimports.libc.string import memcmp, memcpy
 
 __all__ = [
     "FieldCollector",
@@ -88,11 +88,25 @@ def select_fields(
 ) -> list[tuple[bytes, bytes]]:
     """The fields whose name is one of `names` or begins with one of `prefixes`, in their order."""
     selected: list = []
+    name: bytes
     for field in fields:
         name = field[0]
-        if name in names or (prefixes and name.startswith(prefixes)):
+        if name in names or (prefixes and _begins(name, prefixes)):
             selected.append(field)
     return selected
+
+
+@cython.cfunc
+def _begins(name: bytes, prefixes: tuple) -> cython.bint:
+    """Whether a name begins with one of these."""
+    if not cython.compiled:
+        return name.startswith(prefixes)
+    prefix: bytes
+    for prefix in prefixes:
+        size: cython.Py_ssize_t = PyBytes_GET_SIZE(prefix)
+        if size <= PyBytes_GET_SIZE(name) and memcmp(PyBytes_AS_STRING(name), PyBytes_AS_STRING(prefix), size) == 0:
+            return True
+    return False
 
 
 def join_chunk(data: bytes) -> bytes:

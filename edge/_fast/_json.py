@@ -32,14 +32,14 @@ if cython.compiled:
     )
     from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
     from cython.cimports.cpython.unicode import PyUnicode_DecodeUTF8
-    from cython.cimports.edge._fast._json_strings_c import Keys, key_text, text_end
+    from cython.cimports.edge._fast._json_strings_c import give_back, key_text, spare_keys, text_end
     from cython.cimports.edge._fast._json_values_c import literal_end, number_end
     from cython.cimports.libc.string import memchr, memcmp
 
     from edge._fast._json_strings_c import MAX_KEY, JSONError
     from edge._fast._json_values_c import MAX_NUMBER
 else:
-    from edge._fast._json_strings import MAX_KEY, JSONError, Keys, key_text, text_end
+    from edge._fast._json_strings import MAX_KEY, JSONError, give_back, key_text, spare_keys, text_end
     from edge._fast._json_values import MAX_NUMBER, literal_end, number_end
 
 __all__ = ["MAX_KEYS", "MAX_VALUES", "JSONError", "JSONScanner", "scan_json"]
@@ -90,6 +90,12 @@ def _space_end(data: cython.p_const_uchar, i: cython.Py_ssize_t, stop: cython.Py
     return i
 
 
+_NOTHING = cython.declare(list, [])
+"""In place of lists that nothing is added to."""
+_DEPTH = cython.declare(cython.Py_ssize_t, 128)
+"""Levels that a scanner has room for in itself."""
+
+
 @cython.final
 @cython.cclass
 class JSONScanner:
@@ -119,16 +125,18 @@ class JSONScanner:
         """
         self.values = 0
         self.repeated = False
-        self.elements: list[tuple[int, int]] = []
-        self.strings: list[tuple[int, int, list[int]]] = []
+        self.elements: list[tuple[int, int]] = [] if long_bytes else _NOTHING
+        self.strings: list[tuple[int, int, list[int]]] = [] if long_bytes else _NOTHING
         self._long = long_bytes
-        self._cuts: list[int] = []
+        self._cuts: list[int] = _NOTHING
         self._key_start = self._key_end = 0
         self._body = body
-        self._keys = Keys(body, max_depth)
+        self._keys = spare_keys(max_depth)
+        self._keys.begin(body)
         # Whether each open container is an array; of each top-level key, where it stands and where its value lies.
         if cython.compiled:
-            self._arrays = PyByteArray_FromStringAndSize(cython.NULL, max_depth + 2)
+            if max_depth > _DEPTH:
+                self._deep = PyByteArray_FromStringAndSize(cython.NULL, max_depth + 2)
             self._tops = PyByteArray_FromStringAndSize(cython.NULL, 12 * TOP)
         else:
             self._arrays = bytearray(max_depth + 2)
@@ -160,7 +168,10 @@ class JSONScanner:
         arrays: cython.p_uchar
         if cython.compiled:
             data = cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(body))
-            arrays = cython.cast(cython.p_uchar, PyByteArray_AS_STRING(self._arrays))
+            if self._deep is None:
+                arrays = self._arrays
+            else:
+                arrays = cython.cast(cython.p_uchar, PyByteArray_AS_STRING(self._deep))
         else:
             data, arrays = body, self._arrays
         i: cython.Py_ssize_t = self._at
@@ -182,7 +193,7 @@ class JSONScanner:
                     if i >= size:
                         raise JSONError("unterminated string", self._string - 1)
                     if self._long and state == _IN_STRING:
-                        self._cuts.append(i)
+                        self._cuts = [*self._cuts, i]
                     break
                 end = i
                 i += 1
@@ -201,6 +212,7 @@ class JSONScanner:
                     break
                 if state == _END:
                     self._state = _DONE
+                    give_back(self._keys)
                     self._keys = None
                     return True
                 if state == _START:
@@ -346,6 +358,11 @@ class JSONScanner:
                 return (top[2], top[3])
             top += 4
         return None
+
+    def begins(self, name: bytes) -> cython.int:
+        """The first byte of the value of a top-level key, as in `span`; -1 where there is none."""
+        span: tuple[int, int] | None = self.span(name)
+        return -1 if span is None else self._body[span[0]]
 
     def says(self, name: bytes, value: bytes) -> cython.bint:
         """Whether the value of a top-level key, as in `span`, is written as `value`."""

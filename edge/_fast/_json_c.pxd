@@ -9,7 +9,8 @@ cdef class JSONScanner:
     cdef bytes _body
     cdef list _cuts
     cdef Keys _keys
-    cdef bytearray _arrays, _tops
+    cdef unsigned char _arrays[130]
+    cdef bytearray _deep, _tops
     cdef dict _spans
     cdef Py_ssize_t _long, _key_start, _key_end, _depth_limit, _number_limit, _value_limit, _key_limit
     cdef Py_ssize_t _names, _at, _state, _depth, _string, _top_start, _name_start, _name_end, _count
@@ -17,6 +18,7 @@ cdef class JSONScanner:
 
     cpdef bint step(self, Py_ssize_t max_bytes=*, Py_ssize_t max_values=*) except? -1
     cpdef tuple span(self, bytes name)
+    cpdef int begins(self, bytes name) except? -2
     cpdef bint says(self, bytes name, bytes value) except? -1
     cpdef str text(self, bytes name)
     cdef bint _is_checked(self) except? -1

@@ -261,23 +261,46 @@ class Keys:
     word, from its top, place, whether that is apart, that there is an entry, and size.
     """
 
-    def __init__(self, body: bytes, max_depth: int) -> None:
+    def __init__(self, max_depth: int) -> None:
+        self._body = b""
+        self._deepest = max_depth
+        if cython.compiled:
+            # Of each open object: where its keys begin, and its number in the table or 0.
+            self._frames = PyByteArray_FromStringAndSize(cython.NULL, (max_depth + 2) * 16)
+            self._stack = PyByteArray_FromStringAndSize(cython.NULL, 64 * 16)
+            self._resolved = bytearray()
+            self._table = bytearray()
+        self.forget()
+
+    @cython.cfunc
+    def begin(self, body: bytes) -> object:
+        """Of this body, from here on."""
         self._body = body
         if cython.compiled:
             self._data = cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(body))
-            # Of each open object: where its keys begin, and its number in the table or 0.
-            self._frames = PyByteArray_FromStringAndSize(cython.NULL, (max_depth + 2) * 16)
+        return None
+
+    @cython.cfunc
+    def forget(self) -> object:
+        """Begin anew, with no object open, and keep no more memory than most bodies need."""
+        self._body = b""
+        if cython.compiled:
+            self._data = cython.NULL
             self._frame = -1
-            self._stack = PyByteArray_FromStringAndSize(cython.NULL, 64 * 16)
             self._top = 0
-            self._resolved = bytearray()
             self._used = 0
-            self._table = bytearray()
             self._capacity = 0
             self._entries = 0
             self._serial = 0
+            if len(self._resolved):
+                self._resolved = bytearray()
+            if len(self._table):
+                self._table = bytearray()
+            if len(self._stack) > 64 * 16:
+                self._stack = PyByteArray_FromStringAndSize(cython.NULL, 64 * 16)
         else:
             self._sets: list[set[str]] = []
+        return None
 
     @cython.cfunc
     @cython.exceptval(-1, check=True)
@@ -407,3 +430,21 @@ class Keys:
         self._table = grown
         self._capacity = capacity
         return None
+
+
+_SPARE = cython.declare(list, [])
+"""The keys of the scan that was done last: nearly all scans are done one after the other."""
+
+
+@cython.cfunc
+def spare_keys(max_depth: cython.Py_ssize_t) -> Keys:
+    keys: Keys = _SPARE.pop() if _SPARE else Keys(max_depth)
+    return keys if keys._deepest >= max_depth else Keys(max_depth)
+
+
+@cython.cfunc
+def give_back(keys: Keys) -> object:
+    keys.forget()
+    if not _SPARE:
+        _SPARE.append(keys)
+    return None

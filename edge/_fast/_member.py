@@ -363,6 +363,11 @@ class Attempt:
         """Whether it is a probe that has shown nothing yet: for its caller not to wait as long as for others."""
         return self._probe
 
+    def took(self, stream: cython.bint, seconds: cython.double) -> None:
+        """As `Member.took`, of its member."""
+        member: Member = self._member
+        member.took(stream, seconds)
+
     def first_content(self, now: cython.double) -> bool:
         """The answer's first content is here; False for a second time, and after the outcome."""
         if not self._open or self._content:

@@ -27,6 +27,8 @@ cdef class Member:
     cpdef bint allows(self, double now) except -1
     cpdef Attempt begin(self, double now, bint panic=*)
     cpdef object cool_down(self, double until)
+    cpdef object took(self, bint stream, double seconds)
+    cpdef double late_s(self, bint stream) except? -1
     cdef bint _allows(self, double now) noexcept
     cdef bint _may_try(self, double now) noexcept
 
@@ -42,5 +44,6 @@ cdef class Attempt:
     cpdef bint failed(self, double now) except -1
     cpdef bint neutral(self, double now) except -1
     cpdef bint cancelled(self, double now) except -1
+    cpdef object took(self, bint stream, double seconds)
     cdef bint _settle(self, Py_ssize_t outcome, double now) except -1
     cdef object _tell(self, Py_ssize_t event, double now)

@@ -5,4 +5,5 @@ cdef class Quantile:
     cdef Py_ssize_t _total
     cdef unsigned short _counts[168]
 
+    cpdef add(self, double seconds)
     cpdef double value(self)

@@ -357,7 +357,7 @@ class Flight(Inquiry):
             body,
             tuple(chunks),
             ledger.usage,
-            upstream.provider.name if upstream is not None else "",
+            upstream.name if upstream is not None else "",
             upstream.model if upstream is not None else "",
             ledger.cost,
             now,

@@ -6,7 +6,7 @@ from edge.payload cimport Payload
 
 
 cdef class Keys:
-    cdef object _begun
+    cdef dict _begun
 
     @cython.locals(head=Head)
     cpdef bytes key(self, Call call, bytes granted, dict body)

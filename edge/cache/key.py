@@ -17,7 +17,7 @@ from edge.call import Call
 from edge.config import Provider
 from edge.dialects.billing import without_billing
 from edge.head import Head
-from edge.memo import Memo
+from edge.memo import keep
 from edge.payload import Payload
 
 __all__ = ["NAMED", "NAMED_PREFIXES", "Keys", "decode_body", "identity", "owner_of"]
@@ -33,6 +33,7 @@ NOTHING: frozenset[str] = frozenset()
 
 MAX_BYTES = 4 << 20
 MAX_VALUES = 16384
+MOST_BEGUN = 1024
 """Larger bodies are not keyed: it takes a millisecond or two for each MiB, to decode and then to digest it, and as long
 for 10,000 numbers, while which the other requests of the loop wait."""
 
@@ -85,7 +86,7 @@ class Keys:
     """Makes the keys of requests. What their heads and grants have a part in is digested once, and found by those."""
 
     def __init__(self) -> None:
-        self._begun: Memo[tuple[Head, bytes, bytes], object] = Memo(1024)
+        self._begun: dict[tuple[Head, bytes, bytes], object] = {}
 
     def key(self, call: Call, granted: bytes, body: dict[str, Any]) -> bytes:
         """The 32 bytes by which a request's answer is known. `granted` is its `identity`, `body` its decoded body."""
@@ -99,7 +100,7 @@ class Keys:
             headers = [b"%b: %b" % field for field in select_fields(head.headers, NAMED, NAMED_PREFIXES)]
             begun = begun_digest((granted, redaction, head.route.upstream.encode(), head.query, *headers))
             if head.form is not None:  # it comes again
-                self._begun.keep(found_by, begun)
+                keep(self._begun, found_by, begun, MOST_BEGUN)
         if head.route.dialect == "anthropic":
             body = without_billing(body)
         return digest_after(begun, body, WITHOUT)

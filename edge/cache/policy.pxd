@@ -2,6 +2,7 @@ cimport cython
 
 from edge.cache.memory cimport Held
 from edge.call cimport Call
+from edge.routes cimport Route
 
 
 cdef class Plan:
@@ -16,6 +17,7 @@ cdef class Lookup:
     cdef public Held held
 
 
+@cython.locals(route=Route)
 cpdef bint caches_for(Call call) except? -1
 @cython.locals(plan=Plan, only=bint)
 cpdef Plan plan_for(Call call, str mode, dict body)

@@ -56,7 +56,8 @@ class Lookup:
 
 def caches_for(call: Call) -> bool:
     """Whether the caches may have a part in a request of its kind."""
-    return bool(call.state.caches) and call.head.route.api in CACHEABLE
+    route = call.head.route
+    return call.state.caches and route.api in CACHEABLE
 
 
 def mode_for(settings: CacheMode, *overrides: CacheMode | None) -> CacheMode:

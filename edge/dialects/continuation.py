@@ -174,9 +174,8 @@ class Continued(Crossing):
         self._stop_sequence: str | None = None
         self._over = False
 
-    @property
     def warnings(self) -> frozenset[str]:
-        return self._inner.warnings
+        return self._inner.warnings()
 
     def estimated_input(self) -> int:
         return self._inner.estimated_input()

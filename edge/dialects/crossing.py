@@ -161,9 +161,10 @@ class Crossing:
     """
 
     def __init__(self, inquiry: Inquiry, model: str, facts: Model) -> None:
-        self._open(inquiry, model, facts)
+        self.begin(inquiry, model, facts)
 
-    def _open(self, inquiry: Inquiry, model: str, facts: Model) -> None:
+    def begin(self, inquiry: Inquiry, model: str, facts: Model) -> None:
+        """As it is made. Raises InvalidRequest."""
         # Not the inquiry, which holds this: a body that is in a circle is freed only by the collector.
         route = self._route = inquiry.head.route
         payload = inquiry.payload
@@ -200,11 +201,9 @@ class Crossing:
         """Raises InvalidRequest."""
         yield from ()
 
-    @property
     def warnings(self) -> frozenset[str]:
         return NO_WARNINGS
 
-    @property
     def told(self) -> Usage | None:
         return None
 
@@ -267,7 +266,7 @@ class KeptCrossing(Crossing):
     """
 
     def __init__(self, inquiry: Inquiry, model: str, facts: Model) -> None:
-        Crossing.__init__(self, inquiry, model, facts)
+        self.begin(inquiry, model, facts)
         self.path = self.path.replace("{id}", quote(inquiry.head.argument, safe=""))
 
     def usage(self, media_type: bytes, body: bytes) -> Usage | None:
@@ -338,11 +337,9 @@ class TranslatedCrossing(Crossing):
         self.body = translated.body
         self.dropped = translated.dropped
 
-    @property
     def warnings(self) -> frozenset[str]:
         return frozenset(self._context.warnings)
 
-    @property
     def told(self) -> Usage | None:
         return self._context.told
 

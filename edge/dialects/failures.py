@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -124,17 +123,23 @@ class _Data(msgspec.Struct):
     data: list[_Object]
 
 
-@dataclass(frozen=True, slots=True)
 class Shape:
     """``usage`` reads the usual answer, in one pass, and raises UNREADABLE for anything that is worth a second look;
     ``least`` is what an answer has at least. What is read as the most usual form, ``form``, is counted by ``counted``,
     which says the same of it.
     """
 
-    usage: Callable[[bytes], Usage | None]
-    least: type[msgspec.Struct]
-    form: int
-    counted: Callable[[UsualAnswer], Usage]
+    def __init__(
+        self,
+        usage: Callable[[bytes], Usage | None],
+        least: type[msgspec.Struct],
+        form: int,
+        counted: Callable[[UsualAnswer], Usage],
+    ) -> None:
+        self.usage = usage
+        self.least = least
+        self.form = form
+        self.counted = counted
 
 
 def of_openai(usual: type[openai._Body], least: type[msgspec.Struct], form: int = UNUSUAL) -> Shape:

@@ -1,7 +1,10 @@
+cimport cython
+
 from edge._fast._usual_c cimport UsualAnswer as CompiledAnswer
 from edge.dialects.stream cimport Stream
 from edge.hooks cimport Usage
 
+@cython.locals(cached=cython.longlong, written=cython.longlong, usage=Usage)
 cpdef Usage usage_counted(CompiledAnswer found)
 
 

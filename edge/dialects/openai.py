@@ -178,20 +178,18 @@ def usage_of(body: bytes) -> Usage | None:
 def usage_counted(found: UsualAnswer) -> Usage:
     """The usage of an answer that was read as a usual one."""
     cached, written = max(0, found.cached), max(0, found.written)
-    return Usage(
-        found.input if found.input < 0 else max(0, found.input - cached - written),
-        found.output,
-        cached,
-        written,
-        found.reasoning,
-        0,
-        max(0, found.audio_input),
-        max(0, found.audio_output),
-        max(0, found.image_input),
-        max(0, found.image_output),
-        0,
-        found.tier,
-    )
+    usage = Usage.__new__(Usage)
+    usage.input = found.input if found.input < 0 else max(0, found.input - cached - written)
+    usage.output = found.output
+    usage.cache_read, usage.cache_write = cached, written
+    usage.reasoning = found.reasoning
+    usage.cache_write_long = usage.web_searches = 0
+    usage.audio_input, usage.audio_output = max(0, found.audio_input), max(0, found.audio_output)
+    usage.image_input, usage.image_output = max(0, found.image_input), max(0, found.image_output)
+    usage.service_tier = found.tier
+    usage.speed = usage.geo = ""
+    usage.parts = ()
+    return usage
 
 
 def tier_of(body: bytes) -> str:

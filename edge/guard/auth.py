@@ -11,7 +11,6 @@ import secrets
 import string
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import lru_cache
 from hashlib import sha256
@@ -30,7 +29,7 @@ from edge.errors import (
 )
 from edge.guard.key_table import KeyTable
 from edge.head import Head, Varying
-from edge.memo import Memo
+from edge.memo import keep
 from edge.routes import ABOUT_KEPT, MODEL, OTHER, ROUTES
 
 if TYPE_CHECKING:
@@ -55,43 +54,58 @@ for _path, _route in (*ROUTES.items(), *ABOUT_KEPT.items()):
 ALPHABET = string.ascii_letters + string.digits
 
 
-@dataclass(frozen=True, slots=True)
 class Key:
     """A key as the configuration describes it. ``models`` and ``routes`` (endpoints of `edge.routes`) are None for all;
     the others are None where nothing is set for it. ``limited``: its requests are counted. It holds from ``begins`` to
     before ``ends``, in seconds of the wall clock; ``timed``: not always. Keys with the same ``rights`` may use the same
-    models, as the same tenant: by default these are its id.
+    models, as the same tenant: by default these are its id. It never changes.
     """
 
-    id: str
-    tenant: str
-    models: tuple[re.Pattern[str], ...] | None
-    admin: bool
-    requests_per_minute: int | None = None
-    concurrency: int | None = None
-    cache: config.CacheMode | None = None
-    pii: config.PiiModes | None = None
-    priority: int = 0
-    tokens_per_minute: int | None = None
-    budget: config.Budget | None = None
-    routes: frozenset[str] | None = None
-    begins: float = 0.0
-    ends: float = FOREVER
-    rights: str = ""
-    limited: bool = field(init=False)
-    timed: bool = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "limited", self.requests_per_minute is not None or self.concurrency is not None)
-        if not self.rights:
-            object.__setattr__(self, "rights", self.id)
-        object.__setattr__(self, "timed", self.begins > 0 or self.ends < FOREVER)
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - as the configuration calls it
+        tenant: str,
+        models: tuple[re.Pattern[str], ...] | None,
+        admin: bool,
+        requests_per_minute: int | None = None,
+        concurrency: int | None = None,
+        cache: config.CacheMode | None = None,
+        pii: config.PiiModes | None = None,
+        priority: int = 0,
+        tokens_per_minute: int | None = None,
+        budget: config.Budget | None = None,
+        routes: frozenset[str] | None = None,
+        begins: float = 0.0,
+        ends: float = FOREVER,
+        rights: str = "",
+    ) -> None:
+        self.id = id
+        self.tenant = tenant
+        self.models = models
+        self.admin = admin
+        self.requests_per_minute = requests_per_minute
+        self.concurrency = concurrency
+        self.cache: config.CacheMode | None = cache
+        self.pii = pii
+        self.priority = priority
+        self.tokens_per_minute = tokens_per_minute
+        self.budget = budget
+        self.routes = routes
+        self.begins = begins
+        self.ends = ends
+        self.rights = rights or id
+        self.limited = requests_per_minute is not None or concurrency is not None
+        self.timed = begins > 0 or ends < FOREVER
 
     def grants(self, *names: str) -> bool:
         """Whether one of `names` matches one of the key's patterns."""
         if self.models is None:
             return True
-        return any(pattern.match(name) for pattern in self.models for name in names)
+        for pattern in self.models:
+            for name in names:
+                if pattern.match(name):
+                    return True
+        return False
 
 
 ANYONE = Key(id="", tenant="", models=None, admin=False)
@@ -128,7 +142,7 @@ class Auth:
         self._known: dict[bytes, Key] = {}
         # By the Authorization that is the only credential of a head: of valid keys alone, and of no tokens, which
         # `Tokens` forgets when the keys of their issuer change.
-        self._said: Memo[bytes | None, Key] = Memo()
+        self._said: dict[bytes | None, Key] = {}
 
     def key_of(self, digest: bytes) -> Key | None:
         """The key with this SHA-256. It is put together when it is first presented."""
@@ -200,7 +214,7 @@ class Auth:
             elif other is not None and other.tenant != key.tenant:
                 raise ConflictingCredentials
         if key is not None and alone and not key.id.startswith(OF_TOKENS):
-            self._said.keep(said, key)
+            keep(self._said, said, key)
         return key
 
     def _find(self, token: bytes) -> Key | None:

@@ -55,9 +55,10 @@ Elements = list[msgspec.Raw]
 def check_types(api: str, dialect: Dialect, body: bytes, scan: JSONScanner) -> None:
     """Raises InvalidValue, which names the field."""
     for field, begins in SHAPES.get(api, ()):
-        span = scan.span(field)
-        if span is not None and body[span[0]] not in begins and body[span[0]] != 110:  # n of null
-            raise _wrong(field.decode(), SAID[begins], body[span[0] : span[1]], dialect)
+        first = scan.begins(field)
+        if first >= 0 and first not in begins and first != 110:  # n of null
+            start, end = scan.span(field) or (0, 0)
+            raise _wrong(field.decode(), SAID[begins], body[start:end], dialect)
 
 
 def few(server: config.Server) -> int:

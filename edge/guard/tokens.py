@@ -18,7 +18,7 @@ import msgspec
 from edge import config
 from edge.config.file import ConfigError
 from edge.guard.auth import FOREVER, OF_TOKENS, Key, pattern
-from edge.memo import Memo
+from edge.memo import keep
 
 __all__ = ["IssuerKeys", "Tokens"]
 
@@ -117,7 +117,7 @@ class Tokens:
     def __init__(self, settings: config.Jwt, keys: IssuerKeys) -> None:
         self.settings = settings
         self.keys = keys
-        self._known: Memo[bytes, Key] = Memo()
+        self._known: dict[bytes, Key] = {}
 
     @classmethod
     def of(cls, settings: config.Jwt | None, old: Tokens | None) -> Tokens | None:
@@ -146,7 +146,7 @@ class Tokens:
             claims = self._verified(token)
             known = None if claims is None else self._key(claims)
             if known is not None:
-                self._known.keep(digest, known)
+                keep(self._known, digest, known)
         return known
 
     def _verified(self, token: bytes) -> dict[str, Any] | None:

@@ -1,6 +1,13 @@
+cimport cython
+
 from edge._fast._json_c cimport JSONScanner as Scan
 from edge.call cimport Call
+from edge.guard.shape cimport check_types
 from edge.payload cimport Payload
+from edge.routes cimport Route
+from edge.terms cimport Terms
+
+cdef Py_ssize_t MAX_MODEL
 
 
 cdef class Reading:
@@ -8,9 +15,15 @@ cdef class Reading:
     cdef readonly Scan scan
     cdef readonly bytes digest
 
+    cpdef begin(self, bytes body)
     cpdef bint step(self) except? -1
 
 
+@cython.locals(reading=Reading)
+cpdef Reading reading_of(bytes body)
+@cython.locals(
+    deadline_ms=Py_ssize_t, scan=Scan, body=bytes, route=Route, state=Terms, model=str, stream=bint, include_usage=bint, payload=Payload
+)
 cpdef check_body(Call call, Reading reading)
 cdef str _odd_model(Call call, Reading reading)
 cpdef Py_ssize_t timeout_ms(Call call) except? -1

@@ -17,7 +17,7 @@ from edge.payload import Payload
 from edge.routes import ON_REQUEST
 from edge.slices import Done, Job, Slices
 
-__all__ = ["Reading", "check_body", "timeout_ms"]
+__all__ = ["Reading", "check_body", "reading_of", "timeout_ms"]
 
 MAX_MODEL = 256
 MAX_TIMEOUT_MS = 86_400_000
@@ -31,6 +31,10 @@ class Reading:
     """A body that is being read, at once or in slices: its scan and, if that is wanted, its SHA-256."""
 
     def __init__(self, body: bytes) -> None:
+        self.begin(body)
+
+    def begin(self, body: bytes) -> None:
+        """As it is made: nothing has been read."""
         self.body = body
         self.scan = JSONScanner(body)
         self.digest = b""
@@ -67,6 +71,13 @@ class Reading:
         return slices.add(step, done)
 
 
+def reading_of(body: bytes) -> Reading:
+    """One that has not begun."""
+    reading = Reading.__new__(Reading)
+    reading.begin(body)
+    return reading
+
+
 def check_body(call: Call, reading: Reading) -> None:
     """Read the body, as far as that has not been done, and set the call's ``payload``.
 
@@ -74,24 +85,26 @@ def check_body(call: Call, reading: Reading) -> None:
     """
     deadline_ms = timeout_ms(call)
     body, scan = reading.body, reading.scan
-    kept = call.head.route.kept
-    if body or not kept:
+    route, state = call.head.route, call.state
+    if body or not route.kept:
         while not reading.step():
             pass
-    if kept:
+    if route.kept:
         call.payload = Payload(body, scan, "", STREAM.search(call.head.query) is not None, False, deadline_ms)
         return
-    check_types(call.head.route.api, call.head.dialect, body, scan)
-    if scan.values > call.state.few:
-        check_counts(call.state.settings.server, body, scan)
+    check_types(route.api, call.head.dialect, body, scan)
+    if scan.values > state.few:
+        check_counts(state.settings.server, body, scan)
     model = scan.text(b"model")
     if model is None:
         model = _odd_model(call, reading)
     if not 0 < len(model) <= MAX_MODEL or not model.isprintable():
         raise InvalidValue(f"The parameter 'model' must have 1 to {MAX_MODEL} printable characters.", param="model")
     stream = scan.says(b"stream", b"true")
-    include_usage = stream and call.head.route.api in ON_REQUEST and _includes_usage(body, scan.span(b"stream_options"))
-    call.payload = Payload(body, scan, model, stream, include_usage, deadline_ms, reading.digest)
+    include_usage = stream and route.api in ON_REQUEST and _includes_usage(body, scan.span(b"stream_options"))
+    payload = Payload.__new__(Payload)
+    payload.begin(body, scan, model, stream, include_usage, deadline_ms, reading.digest)
+    call.payload = payload
     if not stream:
         span = scan.span(b"stream")
         if span is not None and not scan.says(b"stream", b"false") and not scan.says(b"stream", b"null"):

@@ -1,7 +1,14 @@
+cimport cython
+
 from edge.call cimport Call
+from edge.dialects.crossing cimport Crossing
+from edge.dialects.stream cimport Stream
 from edge.hooks cimport Usage
-from edge.inquiry cimport Inquiry
+from edge.inquiry cimport Books, Inquiry
+from edge.ledger cimport Answered, Ledger, Source
+from edge.memo cimport keep
 from edge.money.pricing cimport ModelPrice
+from edge.routes cimport Route
 
 
 cdef class Book:
@@ -14,15 +21,20 @@ cdef class Book:
     cdef _add(self, int number, object amount)
 
 
-cdef class Accounts:
+cdef class Accounts(Books):
     cdef object _count, _bind
-    cdef object _charged, _saved
+    cdef dict _charged, _saved
 
-    cpdef tuple charge(self, object upstream, str model_label, str tenant, Usage usage)
+    @cython.locals(price=ModelPrice, book=Book, counts=Usage)
+    cpdef tuple charge(self, Source upstream, str model_label, str tenant, Usage usage)
+    @cython.locals(book=Book)
     cpdef saved(self, str model_label, str tenant, str tier, Usage usage, object cost)
+    @cython.locals(ledger=Ledger)
     cpdef saved_by(self, Call call, object cost)
-    cpdef settle(self, Inquiry inquiry, object tried, object error, bytes answer=*)
-    cdef object _answered(self, object tried, str path, object error, bytes answer)
+    @cython.locals(ledger=Ledger, route=Route, upstream=Source, estimated=bint)
+    cpdef settle(self, Inquiry inquiry, Answered tried, object error, bytes answer=*)
+    @cython.locals(crossing=Crossing, stream=Stream, usage=Usage)
+    cdef tuple _answered(self, Answered tried, str path, object error, bytes answer)
 
 
-cdef bint cut_off(object tried, object error) except -1
+cdef bint cut_off(Answered tried, object error) except -1

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Protocol
 from edge.dialects.estimate import estimate_answer
 from edge.errors import ClientClosedRequest, ShuttingDown
 from edge.hooks import COUNTS, Add, Meter, Usage
-from edge.memo import Memo
-from edge.money.pricing import PICO, ModelPrice
+from edge.inquiry import Books, Inquiry
+from edge.memo import keep
+from edge.money.pricing import PICO
 
 if TYPE_CHECKING:
     from edge.call import Call
     from edge.dialects.crossing import Crossing
-    from edge.inquiry import Inquiry
+    from edge.ledger import Source
 
 __all__ = ["Accounts", "estimate"]
 
@@ -41,27 +42,6 @@ CHARGED = ("edge_tokens_total", "edge_cost_usd_total")
 SAVED = ("edge_saved_tokens_total", "edge_saved_cost_usd_total")
 
 
-class Provider(Protocol):
-    """What is asked of an `edge.upstreams.provider.Provider`."""
-
-    name: str
-
-    def price(self, model: str) -> ModelPrice | None: ...
-
-
-class Upstream(Protocol):
-    """What is asked of an `edge.upstreams.router.Upstream`."""
-
-    @property
-    def provider(self) -> Provider: ...
-
-    @property
-    def price(self) -> ModelPrice | None: ...
-
-    @property
-    def model(self) -> str: ...
-
-
 class Tried(Protocol):
     """What is asked of an attempt, an `edge.upstreams.tried.Tried`."""
 
@@ -70,12 +50,11 @@ class Tried(Protocol):
     charged: bool
 
     @property
-    def upstream(self) -> Upstream: ...
+    def upstream(self) -> Source: ...
 
     @property
     def crossing(self) -> Crossing | None: ...
 
-    @property
     def sent(self) -> bool: ...
 
 
@@ -130,34 +109,32 @@ class Book:
         add(amount)
 
 
-class Accounts:
+class Accounts(Books):
     """Charges answers, and tells `meter` their tokens and costs. One for each worker; it outlives reloads."""
 
     def __init__(self, meter: Meter) -> None:
         self._count = meter.count
         self._bind = meter.bind
-        self._charged: Memo[tuple[str, str, str], Book] = Memo()
-        self._saved: Memo[tuple[str, str, str], Book] = Memo()
+        self._charged: dict[tuple[str, str, str], Book] = {}
+        self._saved: dict[tuple[str, str, str], Book] = {}
 
-    def charge(
-        self, upstream: Upstream, model_label: str, tenant: str, usage: Usage | None
-    ) -> tuple[Usage, int] | None:
+    def charge(self, upstream: Source, model_label: str, tenant: str, usage: Usage | None) -> tuple[Usage, int] | None:
         """Count what one upstream answer cost: to be called exactly once for each.
 
         `model_label` and `tenant` are fit for metrics. Without `usage` nothing can be said of the answer but that it
         has no price: returns None, else its bare counts and what they cost in 1e-12 USD (-1 where no price is known).
         """
-        provider, price = upstream.provider, upstream.price
+        price = upstream.price
         if usage is None or price is None:
-            self._count("edge_unpriced_requests_total", provider.name)
+            self._count("edge_unpriced_requests_total", upstream.name)
         if usage is None:
             return None
-        labels = (provider.name, model_label, tenant)
+        labels = (upstream.name, model_label, tenant)
         book = self._charged.get(labels)
         if book is None:
-            book = self._charged.keep(labels, Book(self._bind, CHARGED, *labels, kind_at=2))
+            book = keep(self._charged, labels, Book(self._bind, CHARGED, *labels, kind_at=2))
         counts = usage.settled()
-        cost = price.cost(usage, provider.price) if price is not None else -1
+        cost = price.cost(usage, upstream.price_of if usage.parts else None) if price is not None else -1
         book.enter(counts, cost)
         return counts, cost
 
@@ -168,7 +145,7 @@ class Accounts:
         labels = (model_label, tenant, tier)
         book = self._saved.get(labels)
         if book is None:
-            book = self._saved.keep(labels, Book(self._bind, SAVED, *labels, kind_at=3))
+            book = keep(self._saved, labels, Book(self._bind, SAVED, *labels, kind_at=3))
         book.enter(NOBODY_COUNTED if usage is None else usage, cost)
 
     def saved_by(self, call: Call, cost: int) -> None:
@@ -183,14 +160,13 @@ class Accounts:
         for it is told of each. `error` is what
         ended the attempt, `answer` the body of a whole answer of status 200.
         """
-        crossing = tried.crossing
-        if tried.charged or crossing is None:
+        if tried.charged or tried.crossing is None:
             return
-        ledger = inquiry.ledger
+        ledger, route = inquiry.ledger, inquiry.head.route
         ledger.usage = tried.usage
-        if inquiry.head.route.counts or inquiry.head.route.kept:
+        if route.counts or route.kept:
             return
-        found = self._answered(tried, inquiry.head.route.upstream, error, answer)
+        found = self._answered(tried, route.upstream, error, answer)
         if found is None:
             return
         tried.charged = True
@@ -204,9 +180,9 @@ class Accounts:
             inquiry.reservation.used(ledger.usage, cost)
         if estimated:
             ledger.estimated = True
-            self._count("edge_estimated_requests_total", upstream.provider.name)
+            self._count("edge_estimated_requests_total", upstream.name)
         if cost >= 0:
-            ledger.cost = cost + max(0, ledger.cost)
+            ledger.cost = cost if ledger.cost < 0 else cost + ledger.cost
 
     def _answered(
         self, tried: Tried, path: str, error: Exception | None, answer: bytes | None
@@ -217,8 +193,9 @@ class Accounts:
         crossing = tried.crossing
         assert crossing is not None  # noqa: S101 - else it is not asked
         stream = crossing.stream
-        if crossing.told is not None and (stream is None or stream.content):
-            return crossing.told, True  # the books say what the client has been told
+        told = crossing.told()
+        if told is not None and (stream is None or stream.content):
+            return told, True  # the books say what the client has been told
         if stream is not None and stream.content:
             usage = stream.reported()
             whole = stream.finished or (error is None and not stream.failed)
@@ -257,4 +234,4 @@ def estimate(measure: Callable[[], int], written: int, known: Usage | None = Non
 
 def cut_off(tried: Tried, error: Exception | None) -> bool:
     """Whether the provider had the request, and would have gone on, when it was given up for no fault of its own."""
-    return isinstance(error, ClientClosedRequest | ShuttingDown) and tried.sent and tried.status in (0, 200)
+    return isinstance(error, ClientClosedRequest | ShuttingDown) and tried.sent() and tried.status in (0, 200)

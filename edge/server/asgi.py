@@ -69,7 +69,6 @@ class EdgeApplication:
         self._tracing = edge.tracing
         self.ready = False
         self.draining = False
-        self._running: set[Call] = set()
         self.changes = Changes(time())
         self._reloading: set[asyncio.Task[None]] = set()
         self.levels = Levels(edge.gateway, edge.metrics, edge.logs, edge.recent)
@@ -152,12 +151,11 @@ class EdgeApplication:
         return True
 
     async def _fetch(self, call: AsgiCall, receive: Receive) -> None:
-        """`fetch`, which ends if the client leaves, and what it has written."""
-        over = asyncio.Event()
+        """Get the answer; ends if the client leaves, and what it has written."""
         watching = asyncio.create_task(self._watch(call, receive))
         try:
-            self.fetch(call, over.set)
-            await over.wait()
+            self.gateway.fetch(call)
+            await call.is_over.wait()
             await call.drain()
         finally:
             watching.cancel()
@@ -169,18 +167,9 @@ class EdgeApplication:
         if not call.reply.over():
             call.left()
 
-    def fetch(self, call: Call, over: Callable[[], None] | None = None) -> None:
-        """Have the gateway get the answer, and call `over` when that has come to its end."""
-        self._running.add(call)
-
-        def answered(error: Exception | None) -> None:
-            self._running.discard(call)
-            if error is not None:  # the client has its 500
-                self.logs.log.error("internal error", request_id=call.request_id, error=where(error))
-            if over is not None:
-                over()
-
-        self.gateway.fetch(call, answered)
+    def tell(self, call: Call, error: Exception) -> None:
+        """Log what should not have happened to a call; its client has its 500."""
+        self.logs.log.error("internal error", request_id=call.request_id, error=where(error))
 
     # Beginning, changing, ending.
 
@@ -209,7 +198,7 @@ class EdgeApplication:
 
     def interrupt(self) -> None:
         """End what is still running: streams in an error event, other answers with a 503."""
-        for call in list(self._running):
+        for call in list(self.gateway.under_way):
             if not call.reply.over():
                 self.gateway.cancel(call, ShuttingDown())
 

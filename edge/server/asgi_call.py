@@ -23,7 +23,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class AsgiCall(ClientCall):
-    """Collects the reply; ``drain`` hands it to the server."""
+    """Collects the reply; ``drain`` hands it to the server. ``is_over``: what was fetched for it is at its end."""
 
     def __init__(self, app: EdgeApplication, found: Match, scope: dict[str, Any], send: Send) -> None:
         client = scope.get("client")
@@ -38,6 +38,7 @@ class AsgiCall(ClientCall):
         self._send = send
         self._head: dict[str, Any] | None = None
         self._body: list[bytes] = []
+        self.is_over = asyncio.Event()
         self._complete = False
         self._pushing: asyncio.Task[None] | None = None
         self._draining: asyncio.Task[None] | None = None
@@ -77,6 +78,11 @@ class AsgiCall(ClientCall):
         if room is not None and self._draining is None:
             self._draining = asyncio.create_task(self.drain())
             self._draining.add_done_callback(self._drained)
+
+    def over(self, error: Exception | None) -> None:
+        if error is not None:
+            self._app.tell(self, error)
+        self.is_over.set()
 
     def left(self) -> None:
         """The client has left."""

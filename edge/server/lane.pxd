@@ -1,11 +1,12 @@
 cimport cython
 
+from edge._fast._head_known_c cimport KnownHead as CompiledHead
 from edge.gateway cimport Gateway
 from edge.head cimport Head
 from edge.replies cimport ClientCall
 from edge.server.heads cimport Heads
 from edge.server.protocol cimport EdgeProtocol
-from edge.state cimport State
+from edge.terms cimport Terms
 
 
 cdef class Starts:
@@ -22,7 +23,7 @@ cdef class Lane(EdgeProtocol):
     cdef public Head known
     cdef bint _scanned
 
-    @cython.locals(heads=Heads, known=Head)
+    @cython.locals(heads=Heads, known=Head, form=CompiledHead, call=LaneCall)
     cpdef object begun_turn(self, bytes data)
     @cython.locals(call=LaneCall)
     cdef _serve(self, object turn, bytes body)
@@ -39,13 +40,16 @@ cdef class LaneCall(ClientCall):
     cdef bytes _start, _lines, _own
     cdef Py_ssize_t _size
 
-    @cython.locals(state=State, limit=Py_ssize_t)
+    cpdef enter(self, Lane lane, Head head, dict varying, object declared)
+    @cython.locals(gateway=Gateway, state=Terms, limit=Py_ssize_t)
     cpdef begin(self)
     cpdef take(self, bytes data)
-    @cython.locals(state=State)
+    @cython.locals(gateway=Gateway, state=Terms)
     cdef bint _fits(self, Py_ssize_t more) except -1
     cpdef whole(self)
     cpdef lost(self)
+    @cython.locals(gateway=Gateway)
     cdef _admit(self)
-    @cython.locals(starts=Starts)
+    cpdef over(self, object error)
+    @cython.locals(starts=Starts, lane=Lane)
     cpdef start(self, int status, bytes lines, object size)

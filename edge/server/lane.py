@@ -28,7 +28,6 @@ from edge.server.heads import Heads
 from edge.server.protocol import EdgeProtocol
 from edge.server.request_head import HEAD, check_target
 from edge.server.turn import Turn
-from edge.state import State
 
 __all__ = ["Lane"]
 
@@ -113,7 +112,9 @@ class Lane(EdgeProtocol):
         self.headers = known.headers
         self._at = at
         self._size = max(form.content_length, 0)
-        return LaneCall(self, known, form.take(), self._size)
+        call = LaneCall.__new__(LaneCall)
+        call.enter(self, known, form.take(), self._size)
+        return call
 
     def _serve(self, turn: Turn, body: bytes) -> None:
         if not isinstance(turn, LaneCall):
@@ -166,6 +167,10 @@ class LaneCall(ClientCall):
     """
 
     def __init__(self, lane: Lane, head: Head, varying: Varying, declared: int | None) -> None:
+        self.enter(lane, head, varying, declared)
+
+    def enter(self, lane: Lane, head: Head, varying: Varying, declared: int | None) -> None:
+        """As it is made: its head is complete."""
         self.arrive(head, varying, lane.peer, perf_counter(), lane.gateway.state)
         self.certificate = lane.certificate
         self.lane = lane
@@ -194,15 +199,15 @@ class LaneCall(ClientCall):
         gateway.open(self)
         if self.reply.over():
             return
-        state: State = self.state
+        state = self.state
         limit = state.max_body_bytes
-        if (self.declared or 0) > limit:
+        if self.declared is not None and self.declared > limit:
             gateway.refuse(self, RequestTooLarge(f"The body is larger than {limit} bytes."))
         elif not self._fits(self.received):
             return
         elif self.complete:
             self._admit()
-        elif self.head.index.get(b"expect", b"").lower() == b"100-continue" and not self.received:
+        elif not self.received and self.head.index.get(b"expect", b"").lower() == b"100-continue":
             self.lane.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def take(self, data: bytes) -> None:
@@ -220,7 +225,7 @@ class LaneCall(ClientCall):
 
     def _fits(self, more: int) -> bool:
         """Whether so many bytes more of the body may be held; else it is refused."""
-        state: State = self.state
+        state = self.state
         gateway, limit = self.lane.gateway, state.max_body_bytes
         try:
             if self.received > limit:
@@ -248,10 +253,14 @@ class LaneCall(ClientCall):
         if self._parts is not None:
             self.body = self._parts.getvalue()
             self._parts = None
-        edge = self.lane.edge
-        edge.gateway.admit(self)
+        gateway = self.lane.gateway
+        gateway.admit(self)
         if not self.reply.over():
-            edge.fetch(self)
+            gateway.fetch(self)
+
+    def over(self, error: Exception | None) -> None:
+        if error is not None:
+            self.lane.edge.tell(self, error)
 
     # As a sink.
 
@@ -300,7 +309,7 @@ class LaneCall(ClientCall):
         self.lane.transport.abort()
 
     def congested(self) -> bool:
-        return self.lane.flow.write_paused
+        return self.lane._full
 
     def when_room(self, room: Callable[[], None] | None) -> None:
         self.room = room

@@ -247,7 +247,7 @@ class EdgeProtocol(Turns):
         self.method = parser.get_method()
         turn = self._reading = self.turn_for(index, version, keeps_alive)
         self._count(turn)
-        if self._running is None and not self._waiting and not self.flow.write_paused:
+        if self._running is None and not self._waiting and not self._full:
             self._running = turn
             turn.begin()
         else:

@@ -6,7 +6,7 @@ cdef class Turns:
     cdef object _running, _reading, _waiting
     cdef bytes _refusal
     cdef Py_ssize_t _pipelined, _body_size
-    cdef bint _advancing, _lingering, _in_head, _served
+    cdef bint _advancing, _lingering, _in_head, _served, _full
     cdef double _begun_at
     cdef public double deadline
 

@@ -60,6 +60,7 @@ class Turns:
         self._begun_at = 0.0
         self._body_size = 0
         self._served = False
+        self._full = False
         self.deadline = NEVER
 
     # asyncio's side.
@@ -100,7 +101,7 @@ class Turns:
             self._finish()
         elif self._waiting or self._refusal is not None or self._pipelined:
             self._advance()
-        elif not self.flow.write_paused:
+        elif not self._full:
             self.deadline = self.loop.time() + KEEP_ALIVE_S
 
     def _advance(self) -> None:
@@ -111,7 +112,7 @@ class Turns:
         # What was not read meanwhile, or waited to be asked for, has its time from here.
         self._begun_at = self.loop.time()
         try:
-            while self._running is None and self._waiting and not self._lingering and not self.flow.write_paused:
+            while self._running is None and self._waiting and not self._lingering and not self._full:
                 turn = self._running = self._waiting.popleft()
                 turn.begin()
         except Exception as error:  # noqa: BLE001 - it is not that of the turn that has just ended, and calls us
@@ -171,7 +172,7 @@ class Turns:
             and not self._waiting
             and not self._lingering
             and self._refusal is None
-            and not self.flow.write_paused
+            and not self._full
         )
 
     @property
@@ -190,7 +191,7 @@ class Turns:
 
     def _clock(self) -> None:
         """Set the deadline of what is awaited from the client."""
-        if self._lingering or self.flow.write_paused:
+        if self._lingering or self._full:
             return
         if self._in_head:
             self.deadline = self._begun_at + HEAD_S
@@ -204,10 +205,12 @@ class Turns:
 
     def pause_writing(self) -> None:
         self.flow.pause_writing()
+        self._full = True
         self.deadline = self.loop.time() + WRITE_STALL_S
 
     def resume_writing(self) -> None:
         self.flow.resume_writing()
+        self._full = False
         self.deadline = self.loop.time() + KEEP_ALIVE_S
         if self._running is None and self._waiting:
             self._advance()
@@ -216,7 +219,7 @@ class Turns:
 
     def expire(self) -> None:
         """The deadline is over."""
-        if self.transport.is_closing() or self.flow.write_paused:
+        if self.transport.is_closing() or self._full:
             self.transport.abort()
         elif self._lingering:
             self.close()

@@ -5,7 +5,7 @@ from edge.hooks cimport Recorder, RequestRecord
 
 cdef class Fanout:
     cdef tuple _observers
-    cdef object _kinds
+    cdef dict _kinds
     cdef RequestRecord _latest
     cdef tuple _told
 

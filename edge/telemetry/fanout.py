@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge.hooks import FailedAttempt, Observer, Recorder, RequestRecord
-from edge.memo import Memo
+from edge.memo import keep
 
 __all__ = ["Fanout"]
 
@@ -16,7 +16,7 @@ class Fanout:
 
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
-        self._kinds: Memo[tuple[object, ...], tuple[Recorder, ...]] = Memo(KINDS)
+        self._kinds: dict[tuple[object, ...], tuple[Recorder, ...]] = {}
         # Most are of the kind of the one before, which is seen at once.
         self._latest: RequestRecord | None = None
         self._told: tuple[Recorder, ...] = ()
@@ -26,7 +26,7 @@ class Fanout:
         if latest is None or not latest.alike(record):
             kind = record.kind()
             recorders = self._kinds.get(kind)
-            self._told = self._kinds.keep(kind, self._recorders(record)) if recorders is None else recorders
+            self._told = keep(self._kinds, kind, self._recorders(record), KINDS) if recorders is None else recorders
         self._latest = record
         for recorder in self._told:
             tell(recorder, record)

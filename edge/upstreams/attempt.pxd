@@ -1,15 +1,20 @@
+cimport cython
+
 from edge.dialects.crossing cimport Crossing, is_brief, is_short
+from edge.hooks cimport Usage
 from edge.inquiry cimport Inquiry
+from edge.routes cimport Route
 from edge.upstreams.clocks cimport Deadline
 from edge.upstreams.collected cimport Collected
 from edge.upstreams.desk cimport Desk, Outcome
 from edge.upstreams.receiver cimport Receiver
 from edge.upstreams.relay cimport EventRelay
-from edge.upstreams.retry cimport check_status, failure_of, is_for_nobody, is_kept, is_stream
+from edge.upstreams.retry cimport check_status, failure_of, is_for_nobody, is_kept, is_stream, returned_headers
 from edge.upstreams.tried cimport Tried
 
 cdef int NEW, HEAD, EXCERPT, COLLECT, JUDGE, HOLD, RELAY, REST, ENDED
 cdef bytes MAY_FOLLOW
+cdef Py_ssize_t LARGE
 
 
 cdef class Attempt(Receiver):
@@ -28,17 +33,20 @@ cdef class Attempt(Receiver):
     cdef Collected _collected
     cdef bytearray _ready
 
+    cpdef begin(self, Desk desk, Inquiry inquiry, Deadline deadline, Outcome outcome, Tried tried)
     cpdef start(self)
     cpdef cancel(self, object error=*)
     cpdef split(self)
     cpdef cross(self)
     cpdef send(self)
+    @cython.locals(tried=Tried, status=int, collected=Collected)
     cpdef _take_head(self)
     cdef _take(self, bytes data)
     cdef _ends(self, object end)
     cpdef _take_end(self)
     cdef _check(self, int status, bytes body)
     cpdef _judge(self, bytes body)
+    @cython.locals(tried=Tried, crossing=Crossing, route=Route, status=int, usage=Usage, large=bint)
     cdef _decide(self, bytes body, bytes seen)
     cdef _answer(self, int status, bytes body, object failure)
     cdef _commit(self)

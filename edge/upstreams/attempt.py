@@ -68,11 +68,11 @@ class Attempt(Receiver):
     """What comes of it is written to `tried`."""
 
     def __init__(self, desk: Desk, inquiry: Inquiry, deadline: Deadline, outcome: Outcome, tried: Tried) -> None:
-        self._desk = desk
-        self._inquiry = inquiry
-        self._deadline = deadline
-        self._outcome = outcome
-        self._tried = tried
+        self.begin(desk, inquiry, deadline, outcome, tried)
+
+    def begin(self, desk: Desk, inquiry: Inquiry, deadline: Deadline, outcome: Outcome, tried: Tried) -> None:
+        self._desk, self._inquiry, self._deadline = desk, inquiry, deadline
+        self._outcome, self._tried = outcome, tried
         self._since = self._sent_at = 0.0
         self._state = NEW
         self._wire: Wire | None = None
@@ -80,11 +80,10 @@ class Attempt(Receiver):
         self._timer: asyncio.TimerHandle | None = None
         self._headers: Headers = []
         self._index: dict[bytes, bytes] = {}
-        self._framed = False
+        self._framed = self._waits = False
         self._collected: Collected | None = None
         self._relay: EventRelay | None = None
-        self._ready = bytearray()
-        self._waits = False
+        self._ready: bytearray = None  # type: ignore[assignment]
         self._end: EdgeError | bool = False
         """True once the answer's end has come, the error where that will not come."""
 
@@ -134,21 +133,21 @@ class Attempt(Receiver):
 
     def head(self, status: int, headers: Headers, index: dict[bytes, bytes], framed: bool) -> None:
         self._tried.status = status
-        self._headers = headers
-        self._index = index
-        self._framed = framed
+        self._headers, self._index, self._framed = headers, index, framed
         self._guard(self._take_head)
 
     def _take_head(self) -> None:
         tried, status = self._tried, self._tried.status
         tried.heed(self._index)
-        if status >= 400 and not tried.others_left:
+        if status >= 400 and not tried.others_left():
             self._outcome.again(tried, status)
         if is_stream(status, self._index, self._inquiry.payload.stream):
             self._enter(HOLD)
+            self._ready = bytearray()
             self._relay = EventRelay(self._crossing(), self._tried.watch)
         elif is_for_nobody(tried, status):
             self._enter(EXCERPT)
+            self._ready = bytearray()
             self._timer = asyncio.get_running_loop().call_later(EXCERPT_S, self._look_at_excerpt)
         elif self._inquiry.reply.has_answer():
             raise UpstreamBadResponse("The provider that was to go on with a stream gave none.")
@@ -173,7 +172,12 @@ class Attempt(Receiver):
     def _ends(self, end: EdgeError | bool) -> None:
         self._wire = None
         self._end = end
-        self._guard(self._take_end)
+        if self._state == ENDED:
+            return
+        try:
+            self._take_end()
+        except Exception as error:  # noqa: BLE001 - as above
+            self.fail(error)
 
     def _take(self, data: bytes) -> None:
         state = self._state
@@ -263,7 +267,7 @@ class Attempt(Receiver):
     def _check(self, status: int, body: bytes) -> None:
         """Raises what `check_status` does. An error inside a 200 has the `status` that it should have had."""
         tried = self._tried
-        if status >= 400 and 200 <= tried.status < 300 and not tried.others_left:
+        if status >= 400 and 200 <= tried.status < 300 and not tried.others_left():
             self._outcome.again(tried, status)
         check_status(tried, self._inquiry.head.route, status, body)
 

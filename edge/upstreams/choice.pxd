@@ -4,8 +4,10 @@ from edge._fast._balancer_c cimport Balancer as Picker
 from edge._fast._member_c cimport Attempt as Begun
 from edge._fast._member_c cimport Member as Known
 from edge.inquiry cimport Inquiry
+from edge.terms cimport Granted
 from edge.upstreams.likeness cimport prefix_of, size_of
 from edge.upstreams.provider cimport Account, Provider
+from edge.upstreams.router cimport Upstream
 from edge.upstreams.ties cimport targets_of, tie_of
 
 cdef int FREE, NAMES
@@ -46,10 +48,13 @@ cdef class Candidates:
     cdef readonly str strategy
     cdef readonly bint names, tied
     cdef readonly int size
-    cdef readonly object upstream, gate, full
+    cdef readonly Upstream upstream
+    cdef readonly object gate, full
     cdef readonly Account account
     cdef readonly Begun trial
 
+    @cython.locals(grant=Granted, tie=int)
+    cpdef begin(self, Inquiry inquiry)
     @cython.locals(choice=Choice, place=Py_ssize_t)
     cpdef bint next(self, double now, bint panic=*) except -1
     cpdef turn_to(self, tuple choices)
@@ -60,12 +65,12 @@ cdef class Candidates:
     @cython.locals(choice=Choice, barred=cython.ulonglong)
     cpdef bint continues(self, double now) except -1
     cpdef give_back(self, double now)
-    cpdef bint again(self, object upstream, object account, double now) except -1
+    cpdef bint again(self, Upstream upstream, object account, double now) except -1
     @cython.locals(choice=Choice, free=cython.ulonglong, member=Known, n=int)
     cpdef bint left(self, double now) except -1
     @cython.locals(provider=Provider, member=Known)
     cdef bint _begin(self, double now, bint came=*) except -1
-    @cython.locals(member=Known)
+    @cython.locals(upstream=Upstream, member=Known)
     cdef bint _take(self, Choice choice, Py_ssize_t place, double now) except -1
     @cython.locals(prefix=cython.ulonglong)
     cdef Py_ssize_t _pick(self, Choice choice, double now, unsigned long long barred) except -2

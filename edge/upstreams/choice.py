@@ -122,6 +122,10 @@ class Candidates:
     """
 
     def __init__(self, inquiry: Inquiry) -> None:
+        self.begin(inquiry)
+
+    def begin(self, inquiry: Inquiry) -> None:
+        """As they are made: nobody has been named."""
         grant = inquiry.grant
         self._inquiry = inquiry
         self._choices = grant.choices

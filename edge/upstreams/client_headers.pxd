@@ -3,7 +3,8 @@ from edge.head cimport Head
 
 
 cdef class ClientHeaders:
-    cdef object _own, _dropped, _betas, _dropped_betas, _spoken, _translated, _passed
+    cdef object _own, _dropped, _betas, _dropped_betas, _spoken
+    cdef dict _translated, _passed
     cdef bint _merges, _versioned
     cdef str _pinned
 

@@ -16,7 +16,7 @@ from edge._fast import select_fields
 from edge.errors import Headers, HeaderTooLarge
 from edge.head import Head
 from edge.inquiry import Inquiry
-from edge.memo import Memo
+from edge.memo import keep
 from edge.upstreams.request import lines_of
 
 __all__ = ["DEFAULT_VERSION", "ClientHeaders", "pinned_version"]
@@ -26,6 +26,7 @@ DEFAULT_VERSION = "2023-06-01"
 VERSION, BETA = b"anthropic-version", b"anthropic-beta"
 OPEN = (b"anthropic-",)
 MAX_OPEN = 64
+MOST_KNOWN = 256
 MAX_OPEN_BYTES = 16384
 """Names and values of all that passes of one request. Claude Code sends less than 1 KiB."""
 PASSED = frozenset({b"content-type", b"accept", b"openai-beta"})
@@ -48,8 +49,8 @@ class ClientHeaders:
         self._pinned = pinned_version(settings)
         self._versioned = settings.dialect == "anthropic" and VERSION not in configured
         self._spoken = SPOKEN[settings.dialect], OPEN if settings.dialect == "anthropic" else ()
-        self._translated: Memo[Head, bytes] = Memo(256)
-        self._passed: Memo[Head, bytes] = Memo(256)
+        self._translated: dict[Head, bytes] = {}
+        self._passed: dict[Head, bytes] = {}
 
     def lines(self, head: Head, translated: bool) -> bytes:
         """What of the client's headers goes to this provider, with its configured betas, as lines. Raises
@@ -61,7 +62,7 @@ class ClientHeaders:
             names, prefixes = self._spoken if translated else (PASSED, OPEN)
             lines = lines_of(self._chosen(select_fields(head.headers, names, prefixes)))
             if head.form is not None:  # it comes again
-                known.keep(head, lines)
+                keep(known, head, lines, MOST_KNOWN)
         return lines
 
     def _chosen(self, selected: Headers) -> Headers:

@@ -3,16 +3,28 @@ cimport cython
 from edge.call cimport Call
 
 
+cdef double NEVER
+
+
+cdef class Deadline
+
+
 cdef class Times:
     cdef readonly object settings
     cdef readonly double total_s, attempt_s, first_content_s, idle_s, keepalive_s
 
 
+cdef class Timed:
+    cpdef expired(self, Deadline deadline, object error)
+
+
 cdef class Sweep:
+    cdef object _time
     cdef Deadline _first, _next
     cdef Times _times
     cdef object _timer
 
+    cpdef double now(self) except? -1.0
     cpdef Times times(self, object settings)
     cpdef add(self, Deadline deadline)
     cpdef remove(self, Deadline deadline)
@@ -22,7 +34,7 @@ cdef class Deadline:
     cdef Call _call
     cdef Sweep _sweep
     cdef Times _times
-    cdef object _expired, _loop
+    cdef Timed _whose
     cdef bytes _latest
     cdef str _awaited, _phase
     cdef double _begin_s, _left_s, _made, _speak_at, _total
@@ -30,18 +42,24 @@ cdef class Deadline:
     cdef public bint heard, listed
     cdef public Deadline before, after
 
+    @cython.locals(times=Times, total_s=double)
+    cpdef begin(self, Sweep sweep, object settings, Timed whose, Py_ssize_t client_ms)
+    @cython.locals(now=double)
     cpdef Deadline for_attempts(self, bint stream, double total_s=*, int share=*)
     cpdef keep_alive(self, Call call)
     @cython.locals(other=Deadline)
-    cpdef Deadline beside(self, object expired)
+    cpdef Deadline beside(self, Timed whose)
     cpdef take_over(self, Deadline other)
     cpdef bint over(self)
     cpdef double left(self) except? -1.0
+    @cython.locals(now=double)
     cpdef next_bytes(self)
     cpdef whole(self)
+    @cython.locals(now=double)
     cpdef taken(self)
     cpdef go_on(self)
     cpdef expire(self)
+    @cython.locals(call=Call, silent=bint)
     cpdef listen(self, double now)
     cpdef start(self)
     cpdef wait(self)

@@ -20,7 +20,7 @@ from edge.call import Call
 from edge.config import Resilience
 from edge.errors import ClientClosedRequest, EdgeError, UpstreamTimeout
 
-__all__ = ["Deadline", "Sweep"]
+__all__ = ["Deadline", "Sweep", "Timed"]
 
 SWEEP_S = 0.1
 WRITE_STALL_S = 30.0
@@ -40,10 +40,21 @@ class Times:
         self.keepalive_s = float(settings.stream_keepalive_s)
 
 
+class Timed:
+    """Whose time a deadline is. (A compiled class has no abstract methods.)"""
+
+    def expired(self, deadline: Deadline, error: EdgeError) -> None:
+        """It is over, or what `Deadline.for_attempts` says: UpstreamTimeout, or ClientClosedRequest where it was the
+        client that did not take its answer.
+        """
+        raise NotImplementedError
+
+
 class Sweep:
     """The deadlines of one event loop, in a list that they are the links of; looks at them while there are any."""
 
     def __init__(self) -> None:
+        self._time: Callable[[], float] | None = None
         self._first: Deadline | None = None
         self._next: Deadline | None = None
         self._times: Times | None = None
@@ -52,6 +63,12 @@ class Sweep:
     @property
     def active(self) -> bool:
         return self._first is not None
+
+    def now(self) -> float:
+        """The loop's clock."""
+        if self._time is None:
+            self._time = asyncio.get_running_loop().time
+        return self._time()
 
     def times(self, settings: Resilience) -> Times:
         """Those of the configuration that is asked for nearly always are at hand."""
@@ -110,49 +127,25 @@ class Sweep:
 
 class Deadline:
     """The clocks of one request. Between `start` and `stop`, once per attempt, and from `wait` on, who waits is told
-    when its time is over: by UpstreamTimeout, or ClientClosedRequest where it was the client that did not take its
-    answer.
+    when its time is over.
 
     ``listed``, ``before`` and ``after`` are its sweep's.
     """
 
-    __slots__ = (
-        "_awaited",
-        "_begin_s",
-        "_call",
-        "_expired",
-        "_latest",
-        "_left_s",
-        "_loop",
-        "_made",
-        "_phase",
-        "_speak_at",
-        "_sweep",
-        "_times",
-        "_total",
-        "after",
-        "before",
-        "heard",
-        "listed",
-        "when",
-    )
+    def __init__(self, sweep: Sweep, settings: Resilience, whose: Timed, client_ms: int = 0) -> None:
+        self.begin(sweep, settings, whose, client_ms)
 
-    def __init__(
-        self, sweep: Sweep, settings: Resilience, expired: Callable[[EdgeError], None], client_ms: int = 0
-    ) -> None:
-        """`expired` is called when the total time is over, or what `for_attempts` says; `client_ms` is the client's own
-        total, 0 for none.
-        """
-        self._expired: Callable[[EdgeError], None] | None = expired
+    def begin(self, sweep: Sweep, settings: Resilience, whose: Timed, client_ms: int) -> None:
+        """As it is made: `client_ms` is the client's own total, 0 for none."""
+        self._whose: Timed | None = whose
         self._sweep = sweep
         self._times = times = sweep.times(settings)
         self._begin_s = NEVER
         self._awaited = "no complete answer"
-        self._loop = loop = asyncio.get_running_loop()
         total_s = times.total_s
         if client_ms and client_ms / 1000 < total_s:
             total_s = client_ms / 1000
-        self._made = loop.time()
+        self._made = sweep.now()
         self._total = self.when = self._made + total_s
         self.heard = self.listed = False
         self.before: Deadline | None = None
@@ -170,13 +163,13 @@ class Deadline:
         self._begin_s = self._times.first_content_s if stream else self._times.attempt_s
         self._awaited = "no content" if stream else "no complete answer"
         if total_s < NEVER:
-            self._total = min(self._total, self._loop.time() + total_s)
+            self._total = min(self._total, self._sweep.now() + total_s)
             self._begin_s = min(self._begin_s, total_s / share)
         return self
 
-    def beside(self, expired: Callable[[EdgeError], None]) -> Deadline:
+    def beside(self, whose: Timed) -> Deadline:
         """The clocks of another attempt beside this one's: the same, from now on, within the same total."""
-        other = Deadline(self._sweep, self._times.settings, expired)
+        other = Deadline(self._sweep, self._times.settings, whose)
         other._begin_s, other._awaited, other._total = self._begin_s, self._awaited, self._total
         return other
 
@@ -188,11 +181,11 @@ class Deadline:
 
     def over(self) -> bool:
         """Whether there is no time for another attempt."""
-        return self._loop.time() >= self._total
+        return self._sweep.now() >= self._total
 
     def left(self) -> float:
         """Seconds that are left for all attempts."""
-        return self._total - self._loop.time()
+        return self._total - self._sweep.now()
 
     def keep_alive(self, call: Call) -> None:
         """Keep a client's call alive whenever it was told nothing for ``stream_keepalive_s``."""
@@ -208,7 +201,7 @@ class Deadline:
         """
         self.heard = False
         self._phase = "nothing more"
-        now = self._loop.time()
+        now = self._sweep.now()
         self.when = min(now + self._times.idle_s, self._total)
 
     def whole(self) -> None:
@@ -218,7 +211,7 @@ class Deadline:
 
     def taken(self) -> None:
         """From here on the client is awaited, which has to take what was written."""
-        now = self._loop.time()
+        now = self._sweep.now()
         self._left_s = self._times.idle_s if self.heard else self.when - now
         self.heard = False
         self._phase = ""
@@ -227,18 +220,19 @@ class Deadline:
     def go_on(self) -> None:
         """It has taken it: from here on the stream is awaited again, for as long as was left of that."""
         self._phase = "nothing more"
-        self.when = min(self._loop.time() + self._left_s, self._total)
+        self.when = min(self._sweep.now() + self._left_s, self._total)
 
     def expire(self) -> None:
-        if self._expired is None:
+        whose = self._whose
+        if whose is None:
             return
         if self._phase:
-            self._expired(UpstreamTimeout(f"The provider gave {self._phase} in time."))
+            whose.expired(self, UpstreamTimeout(f"The provider gave {self._phase} in time."))
         elif self.over():
             # Also where the client is just taking what came last: it is not the one that kept anybody waiting.
-            self._expired(UpstreamTimeout("The provider gave no complete answer in time."))
+            whose.expired(self, UpstreamTimeout("The provider gave no complete answer in time."))
         else:
-            self._expired(ClientClosedRequest("The client stopped reading its answer."))
+            whose.expired(self, ClientClosedRequest("The client stopped reading its answer."))
 
     def listen(self, now: float) -> None:
         """Has the client been told something since the last look?"""
@@ -255,7 +249,7 @@ class Deadline:
 
     def start(self) -> None:
         self._phase = self._awaited
-        self.when = min(self._loop.time() + self._begin_s, self._total)
+        self.when = min(self._sweep.now() + self._begin_s, self._total)
         self._sweep.add(self)
 
     def wait(self) -> None:
@@ -271,4 +265,4 @@ class Deadline:
     def close(self) -> None:
         """Nothing is awaited any more; what would be told is let go of, since it holds this."""
         self._sweep.remove(self)
-        self._expired = self._call = None
+        self._whose = self._call = None

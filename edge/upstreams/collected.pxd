@@ -9,6 +9,7 @@ cdef class Collected:
     cdef object _body
     cdef Py_ssize_t _held
 
+    cpdef begin(self, Buffers buffers, Inquiry inquiry)
     cpdef take(self, bytes data)
     cpdef bytes whole(self, bint framed)
     cpdef let_go(self)

@@ -18,6 +18,10 @@ class Collected:
     """What has come of a body. Until `let_go` what is copied of it counts as held for its inquiry."""
 
     def __init__(self, buffers: Buffers, inquiry: Inquiry) -> None:
+        self.begin(buffers, inquiry)
+
+    def begin(self, buffers: Buffers, inquiry: Inquiry) -> None:
+        """As it is made: nothing has come."""
         self._buffers = buffers
         self._inquiry = inquiry
         self._first = b""

@@ -1,12 +1,29 @@
+cimport cython
+
 from edge._fast._answer_c cimport AnswerReader as CompiledReader
 from edge._fast._head_c cimport ResponseHead as CompiledHead
 from edge.upstreams.receiver cimport Receiver
 from edge.upstreams.request cimport UpstreamRequest
 
 
+cdef class Connection
+
+
+cdef class Sending
+
+
+cdef class Owner:
+    cpdef give_back(self, Connection connection)
+    cpdef forget(self, Connection connection)
+    cpdef bytes start_of(self, UpstreamRequest request)
+    cpdef stale(self, Sending sending)
+    cpdef withdraw(self, Sending sending)
+
+
 cdef class Connection:
     cdef readonly object loop, on_header
-    cdef object _pool, _transport, _collector, _parser
+    cdef Owner _pool
+    cdef object _transport, _collector, _parser
     cdef CompiledHead _head
     cdef CompiledReader _reader
     cdef Sending _sending
@@ -15,7 +32,9 @@ cdef class Connection:
     cdef public bint reused, usable
     cdef public double idle_since
 
+    @cython.locals(request=UpstreamRequest, start=bytes, body=bytes, size=Py_ssize_t)
     cpdef send(self, Sending sending)
+    @cython.locals(reader=CompiledReader)
     cdef _look(self, Sending sending)
     cdef _parse(self, bytes data, Sending sending)
     cpdef pause(self)
@@ -25,7 +44,7 @@ cdef class Connection:
 
 
 cdef class Sending:
-    cdef readonly object pool
+    cdef readonly Owner pool
     cdef readonly UpstreamRequest request
     cdef public Receiver receiver
     cdef public Connection connection
@@ -38,11 +57,13 @@ cdef class Sending:
     cdef object _inflater
     cdef bint _begun, _paused, _untold
 
+    cpdef begin(self, Owner pool, UpstreamRequest request, Receiver receiver)
     cpdef pause(self)
     cpdef resume(self)
     cpdef cancel(self)
     cpdef take_head(self, int status, list headers, bint framed)
     cpdef bint end_of_input(self)
     cpdef break_off(self, object error)
+    @cython.locals(receiver=Receiver, parts=list, data=bytes)
     cpdef tell(self)
     cpdef fail(self, object error)

@@ -9,7 +9,7 @@ end of the connection, and every other end before completion is a truncation.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol
+from typing import Any
 
 import httptools
 
@@ -41,24 +41,26 @@ JOINED = 65536
 """A request up to this size is one write, so that it is one segment where it can be."""
 
 
-class Owner(Protocol):
-    """Whoever keeps connections: the pool."""
+class Owner:
+    """Whoever keeps connections: the pool. (A compiled class has no abstract methods.)"""
 
-    def give_back(self, connection: Connection) -> None: ...
+    def give_back(self, connection: Connection) -> None:
+        raise NotImplementedError
 
-    def forget(self, connection: Connection) -> None: ...
+    def forget(self, connection: Connection) -> None:
+        raise NotImplementedError
 
     def start_of(self, request: UpstreamRequest) -> bytes:
         """The first lines of a request, up to the length of its body, where it is to have one."""
-        ...
+        raise NotImplementedError
 
     def stale(self, sending: Sending) -> None:
         """The connection had been closed by the peer when `sending` was written to it: not a byte came back."""
-        ...
+        raise NotImplementedError
 
     def withdraw(self, sending: Sending) -> None:
         """`sending` is cancelled before it got a connection."""
-        ...
+        raise NotImplementedError
 
 
 class Connection:
@@ -267,6 +269,10 @@ class Sending:
     """
 
     def __init__(self, pool: Owner, request: UpstreamRequest, receiver: Receiver) -> None:
+        self.begin(pool, request, receiver)
+
+    def begin(self, pool: Owner, request: UpstreamRequest, receiver: Receiver) -> None:
+        """As it is made: nothing has been sent."""
         self.pool = pool
         self.request = request
         self.receiver: Receiver | None = receiver

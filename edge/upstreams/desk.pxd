@@ -1,6 +1,13 @@
-from edge.inquiry cimport Inquiry
+cimport cython
+
+from edge.call cimport Call
+from edge.dialects.crossing cimport Crossing
+from edge.dialects.stream cimport Stream
+from edge.inquiry cimport Books, Inquiry
+from edge.ledger cimport Ledger, Source
+from edge.payload cimport Payload
 from edge.upstreams.choice cimport Candidates
-from edge.upstreams.clocks cimport Deadline, Sweep
+from edge.upstreams.clocks cimport Deadline, Sweep, Timed
 from edge.upstreams.retry cimport code_of_attempt
 from edge.upstreams.tried cimport Tried
 
@@ -13,19 +20,24 @@ cdef class Buffers:
 
 
 cdef class Desk:
-    cdef readonly object budget, hedges, hooks, meter, accounts, slices
+    cdef readonly object budget, hedges, hooks, meter, slices
+    cdef readonly Books accounts
     cdef readonly Buffers buffers
     cdef readonly Sweep sweep
-    cdef object _asked, _streamed, _routed
+    cdef dict _asked, _streamed, _routed
 
-    cpdef Deadline deadline(self, Inquiry inquiry, object expired, int upstreams)
+    @cython.locals(payload=Payload, call=Call, deadline=Deadline)
+    cpdef Deadline deadline(self, Inquiry inquiry, Timed whose, int upstreams)
+    @cython.locals(ledger=Ledger)
     cpdef over(self, Inquiry inquiry, Tried tried, object error)
+    @cython.locals(strategy=str, upstream=Source)
     cpdef routed(self, Candidates candidates, double since)
     cpdef asked(self, Tried tried, str label, object error)
+    @cython.locals(crossing=Crossing, stream=Stream)
     cpdef streamed(self, Tried tried, str label, double upstream_s)
 
 
-cdef class Outcome:
+cdef class Outcome(Timed):
     cpdef passed(self, Tried tried, object failure)
     cpdef wins(self, Tried tried)
     cpdef failed(self, Tried tried, object error)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from time import perf_counter
-from typing import Protocol
 
 from edge.call import Call
-from edge.errors import EdgeError, Overloaded
+from edge.errors import Overloaded
 from edge.hooks import Add, Hooks, Meter
-from edge.inquiry import Inquiry
-from edge.memo import Memo
+from edge.inquiry import Books, Inquiry
+from edge.memo import keep
 from edge.slices import Slices
 from edge.upstreams.budget import HedgeBudget, RetryBudget
 from edge.upstreams.choice import Candidates
-from edge.upstreams.clocks import Deadline, Sweep
+from edge.upstreams.clocks import Deadline, Sweep, Timed
 from edge.upstreams.retry import AttemptFailed, code_of_attempt
 from edge.upstreams.tried import Tried
 
@@ -35,23 +33,13 @@ class Buffers:
         """So many bytes more. Raises Overloaded above ``server.max_buffered_bytes``."""
         self.held += size
         inquiry.buffered += size
-        if self.held > inquiry.state.settings.server.max_buffered_bytes:
+        if self.held > inquiry.state.max_buffered_bytes:
             raise Overloaded("This edge holds as many bytes of bodies as it may; ask again.")
 
     def let_go(self, inquiry: Inquiry, held: int) -> None:
         """Back to `held` bytes of this inquiry."""
         self.held += held - inquiry.buffered
         inquiry.buffered = held
-
-
-class Accounts(Protocol):
-    """The books: `edge.accounting.Accounts`, which stands beside this."""
-
-    def settle(self, inquiry: Inquiry, tried: Tried, error: Exception | None, answer: bytes | None = None) -> None:
-        """Charge the answer of an attempt, once. `error` is what ended it, None where it ended well; `answer` its body,
-        where it is whole and of status 200.
-        """
-        ...
 
 
 class Desk:
@@ -61,7 +49,7 @@ class Desk:
         self,
         hooks: Hooks,
         meter: Meter,
-        accounts: Accounts,
+        accounts: Books,
         buffers: Buffers,
         slices: Slices,
         sweep: Sweep,
@@ -76,22 +64,22 @@ class Desk:
         self.sweep = sweep
         self.budget = budget
         self.hedges = hedges
-        self._asked: Memo[tuple[str, str, int], Add] = Memo()
-        self._streamed: Memo[tuple[str, str], tuple[Add, Add]] = Memo()
-        self._routed: Memo[tuple[str, str], tuple[Add, Add]] = Memo()
+        self._asked: dict[tuple[str, str, int], Add] = {}
+        self._streamed: dict[tuple[str, str], tuple[Add, Add]] = {}
+        self._routed: dict[tuple[str, str], tuple[Add, Add]] = {}
 
-    def deadline(self, inquiry: Inquiry, expired: Callable[[EdgeError], None], upstreams: int) -> Deadline:
+    def deadline(self, inquiry: Inquiry, whose: Timed, upstreams: int) -> Deadline:
         """The clocks of all attempts at an inquiry, for which there are so many `upstreams`."""
-        payload, client_ms = inquiry.payload, 0
-        if isinstance(inquiry, Call):  # the clients of a flight have clocks of their own
-            client_ms = payload.deadline_ms
-        deadline = Deadline(self.sweep, inquiry.state.settings.resilience, expired, client_ms)
+        payload = inquiry.payload
+        call = inquiry if isinstance(inquiry, Call) else None  # the clients of a flight have clocks of their own
+        deadline = Deadline.__new__(Deadline)
+        deadline.begin(self.sweep, inquiry.state.resilience, whose, payload.deadline_ms if call is not None else 0)
         if inquiry.head.route.counts:
             deadline.for_attempts(False, COUNT_S, upstreams)
         else:
             deadline.for_attempts(payload.stream)
-        if isinstance(inquiry, Call):
-            deadline.keep_alive(inquiry)
+        if call is not None:
+            deadline.keep_alive(call)
         return deadline
 
     def over(self, inquiry: Inquiry, tried: Tried, error: Exception | None) -> None:
@@ -117,12 +105,12 @@ class Desk:
         if not strategy or upstream is None:
             return
         took_s = perf_counter() - since
-        key = (strategy, upstream.provider.name)
+        key = (strategy, upstream.name)
         found = self._routed.get(key)
         if found is None:
             bind = self.meter.bind
             adds = bind("edge_routing_decisions_total", *key), bind("edge_routing_duration_seconds", strategy)
-            found = self._routed.keep(key, adds)
+            found = keep(self._routed, key, adds)
         decided, took = found
         decided(1.0)
         took(took_s)
@@ -141,7 +129,7 @@ class Desk:
         add = self._asked.get(key)
         if add is None:
             bound = self.meter.bind("edge_upstream_requests_total", provider, label, code_of_attempt(status, None))
-            add = self._asked.keep(key, bound)
+            add = keep(self._asked, key, bound)
         add(1.0)
 
     def streamed(self, tried: Tried, label: str, upstream_s: float) -> None:
@@ -150,7 +138,8 @@ class Desk:
         found = self._streamed.get(key)
         if found is None:
             bind = self.meter.bind
-            found = self._streamed.keep(
+            found = keep(
+                self._streamed,
                 key,
                 (
                     bind("edge_upstream_time_to_first_chunk_seconds", *key),
@@ -159,12 +148,13 @@ class Desk:
             )
         first, between = found
         first(tried.first_s)
-        stream = tried.crossing.stream if tried.crossing is not None else None
+        crossing = tried.crossing
+        stream = crossing.stream if crossing is not None else None
         if stream is not None and stream.deltas > 1:
             between((upstream_s - tried.content_s) / (stream.deltas - 1))
 
 
-class Outcome:
+class Outcome(Timed):
     """Who tries. Each of these is told with what the attempt is made of."""
 
     def passed(self, tried: Tried, failure: AttemptFailed | None) -> None:

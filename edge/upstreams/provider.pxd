@@ -1,5 +1,9 @@
+cimport cython
+
 from edge.dialects.crossing cimport Crossing
+from edge.head cimport Head
 from edge.inquiry cimport Inquiry
+from edge.routes cimport Route
 from edge.upstreams.client_headers cimport ClientHeaders
 from edge.upstreams.request cimport UpstreamRequest
 
@@ -26,15 +30,18 @@ cdef class Provider:
     cdef str _path, _query
     cdef Py_ssize_t _turn
     cdef ClientHeaders _client
-    cdef object _targets
+    cdef dict _targets
 
-    cpdef bint searches(self, object route) except -1
-    cpdef bint speaks(self, object route) except -1
+    cpdef bint searches(self, Route route) except -1
+    cpdef bint speaks(self, Route route) except -1
+    @cython.locals(crossing=Crossing, route=Route, api=str)
     cpdef Crossing crossing(self, Inquiry inquiry, str model, object facts)
+    @cython.locals(request=UpstreamRequest, head=Head, path=str, query=bytes, target=bytes, fields=bytes)
     cpdef UpstreamRequest request(self, Inquiry inquiry, Crossing crossing, Account account, bint once=*, str span=*)
     cpdef Account usable(self, Account account, str model, double now)
     cpdef Account fresh(self, str model, double now)
     cpdef tuple resting(self, str model, double now)
+    @cython.locals(name=bytes, left=bytes)
     cpdef double heed(self, Account account, str model, int status, dict index, double now=*) except? -1
     cdef Account _next_account(self)
     cdef bytes _target(self, str path, bytes query, tuple names)

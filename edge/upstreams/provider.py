@@ -15,7 +15,7 @@ from edge.dialects.crossing import Crossing, FormCrossing, KeptCrossing, Transla
 from edge.dialects.models import Model, configured_model
 from edge.errors import Headers, ProviderError, UpstreamOverloaded, UpstreamRateLimited
 from edge.inquiry import Inquiry
-from edge.memo import Memo
+from edge.memo import keep
 from edge.money.pricing import ModelPrice, load_prices, own_price, spells
 from edge.routes import Dialect, Route
 from edge.upstreams.client_headers import DEFAULT_VERSION, ClientHeaders
@@ -37,6 +37,7 @@ METHODS = {"GET": b"GET", "HEAD": b"GET", "DELETE": b"DELETE"}
 """How a provider is asked, where it is not by POST: who wants the head alone gets it from us."""
 PRESENT = -1.0
 """In place of a reading of the clock: the one at hand."""
+MOST_TARGETS = 256
 
 
 class Account:
@@ -97,7 +98,7 @@ class Provider:
         self._client = ClientHeaders(settings)
         self._traces = not self._client.holds_back(b"traceparent")
         self._tells_state = not self._client.holds_back(b"tracestate")
-        self._targets: Memo[str, bytes] = Memo(256)
+        self._targets: dict[str, bytes] = {}
 
     def claims(self, model: str) -> bool:
         return any(pattern.match(model) for pattern in self._claims)
@@ -158,7 +159,9 @@ class Provider:
             return Crossing(inquiry, model, facts)
         api = asked_by(route, self.dialect, facts, inquiry.payload)
         if api == route.api:
-            return Crossing(inquiry, model, facts)
+            crossing = Crossing.__new__(Crossing)
+            crossing.begin(inquiry, model, facts)
+            return crossing
         return TranslatedCrossing(inquiry, model, facts, api, self._client.version(inquiry), self._system_first)
 
     def remaining(self) -> list[dict[str, float]]:
@@ -226,7 +229,8 @@ class Provider:
         if account.cooling.noted:
             account.cooling.answered(model)
         for name in self._remaining:
-            if index.get(name) == b"0":
+            left = index.get(name)
+            if left is not None and left == b"0":
                 return note(self._accounts, account, self.site.member(model), model, status, index, now)
         return 0.0
 
@@ -242,9 +246,11 @@ class Provider:
         if target is None:
             target = self._target(path, query, head.route.query)
             if not query:
-                self._targets.keep(path, target)  # paths come from clients, where they pass through
+                keep(self._targets, path, target, MOST_TARGETS)  # paths come from clients, where they pass through
+        request = UpstreamRequest.__new__(UpstreamRequest)
         fields = self._fields(inquiry, crossing, span)
-        return UpstreamRequest(METHODS.get(head.method, b"POST"), target, fields, crossing.body, once, account.own)
+        request.begin(METHODS.get(head.method, b"POST"), target, fields, crossing.body, once, account.own)
+        return request
 
     def models_request(self) -> UpstreamRequest:
         """What asks for the provider's own list of models."""

@@ -17,6 +17,10 @@ class UpstreamRequest:
     def __init__(
         self, method: bytes, target: bytes, fields: bytes, body: bytes, once: bool = False, own: bytes = b""
     ) -> None:
+        self.begin(method, target, fields, body, once, own)
+
+    def begin(self, method: bytes, target: bytes, fields: bytes, body: bytes, once: bool, own: bytes) -> None:
+        """As it is made: nothing has been sent."""
         self.method = method
         self.target = target
         self.fields = fields

@@ -1,18 +1,27 @@
 cimport cython
 
+from edge._fast._member_c cimport Attempt as Begun
+from edge._fast._member_c cimport Member as Known
+from edge.dialects.crossing cimport Crossing
+from edge.dialects.stream cimport Stream
 from edge.hooks cimport Usage
 from edge.inquiry cimport Inquiry
+from edge.ledger cimport Ledger
+from edge.payload cimport Payload
+from edge.routes cimport Route
 from edge.upstreams.tried cimport Tried
 
 cpdef bint is_for_nobody(Tried tried, int status) except -1
 cpdef check_status(Tried tried, object route, int status, bytes body)
 cpdef object failure_of(int status, bytes body)
+@cython.locals(crossing=Crossing, stream=Stream)
 cpdef bint may_follow(Tried tried, bint taken=*) except -1
 cpdef bint may_go_on(Inquiry inquiry, Tried tried, object error, bint over) except -1
 cpdef int said_of(Tried tried, object error) except -1
+@cython.locals(route=Route, payload=Payload)
 cpdef bint is_kept(Inquiry inquiry) except -1
 cpdef str code_of_attempt(int status, object error)
 cpdef list returned_headers(list headers, dict index)
 cpdef bint is_stream(int status, dict index, bint asked) except -1
-@cython.locals(usage=Usage, status=int, now=double)
+@cython.locals(usage=Usage, status=int, now=double, trial=Begun, route=Route, ledger=Ledger)
 cpdef conclude(Inquiry inquiry, Tried tried, object error, bint over)

@@ -107,7 +107,7 @@ class AttemptFailed(Exception):
 
 def is_for_nobody(tried: Tried, status: int) -> bool:
     """Whether the body of an answer is for the log alone: it is a failure that the client gets no word of."""
-    follows = tried.others_left and status in RETRYABLE and may_follow(tried, status not in NOT_TAKEN)
+    follows = tried.others_left() and status in RETRYABLE and may_follow(tried, status not in NOT_TAKEN)
     return 300 <= status < 400 or status in CREDENTIALS or follows
 
 
@@ -135,9 +135,9 @@ def check_status(tried: Tried, route: Route, status: int, body: bytes) -> None:
         raise noted(error, body)
     if tried.quiet:
         raise AttemptFailed(status, body)  # what another one is asked meanwhile may have a better answer
-    if tried.others_left and tried.names and (status in NOT_THERE if route.kept else is_unknown_thing(status, body)):
+    if tried.others_left() and tried.names and (status in NOT_THERE if route.kept else is_unknown_thing(status, body)):
         raise AttemptFailed(status, body)
-    if tried.others_left and status in RETRYABLE and may_follow(tried, status not in NOT_TAKEN):
+    if tried.others_left() and status in RETRYABLE and may_follow(tried, status not in NOT_TAKEN):
         raise AttemptFailed(status, body)
 
 
@@ -176,7 +176,8 @@ def may_follow(tried: Tried, taken: bool = True) -> bool:
     request = tried.request
     if request is None or not request.sent or not request.once:
         return True
-    stream = tried.crossing.stream if tried.crossing is not None else None
+    crossing = tried.crossing
+    stream = crossing.stream if crossing is not None else None
     return not taken and (stream is None or not stream.accepted)
 
 
@@ -213,13 +214,14 @@ def conclude(inquiry: Inquiry, tried: Tried, error: Exception | None, over: bool
     a time that is `over`, where the client has set it or drawn it out, or the short one of a count.
     """
     trial, now, status = tried.trial, perf_counter(), tried.status
+    ledger, route = inquiry.ledger, inquiry.head.route
     if error is not None and isinstance(error, UpstreamTimeout):
         theirs = inquiry.payload.deadline_ms or tried.content_s >= 0.0
-        if inquiry.head.route.counts or (theirs and over):
+        if route.counts or (theirs and over):
             error = ClientClosedRequest()
     gate, tried.gate = tried.gate, None
     if gate is not None:
-        content_at, counts = inquiry.ledger.content_at, inquiry.head.route.counts
+        content_at, counts = ledger.content_at, route.counts
         refused = status in TOO_MANY or isinstance(error, UpstreamTimeout)
         answered = error is None and 200 <= status < 300 and not counts
         seconds = (content_at or now) - tried.begun if answered else 0.0
@@ -231,26 +233,24 @@ def conclude(inquiry: Inquiry, tried: Tried, error: Exception | None, over: bool
             status = 0 if error.ours else status if 400 <= status < 500 else 500
         else:
             status = 0
-    chosen = tried.status != 0 and inquiry.head.route.endpoint == OTHER
+    chosen = tried.status != 0 and route.endpoint == OTHER
     if not status or tried.request is None:
         if isinstance(error, Superseded) and trial is not None and tried.request is not None:
             # How long it would have taken is not known; that it was late is.
             late_s, seconds = trial.member.late_s(inquiry.payload.stream), now - tried.begun
             if seconds >= late_s >= 0.0:
-                trial.member.took(inquiry.payload.stream, seconds)
+                trial.took(inquiry.payload.stream, seconds)
         tried.conclude("none", now)
     elif status >= 400 and (status < 500 or chosen or tried.status in UNSERVED):
         tried.conclude("neutral", now)
     elif status >= 400:
         tried.conclude("failed", now)
     else:
-        if trial is not None and not (inquiry.payload.stream or inquiry.head.route.counts):
-            trial.member.took(False, now - tried.begun)
-        usage = inquiry.ledger.usage
+        if trial is not None and not (inquiry.payload.stream or route.counts):
+            trial.took(False, now - tried.begun)
+        usage = ledger.usage
         tokens = max(usage.output, 0) if usage is not None else 0
-        tried.conclude(
-            "ok", now, tokens, inquiry.ledger.upstream_s - tried.content_s if tried.content_s >= 0.0 else -1.0
-        )
+        tried.conclude("ok", now, tokens, ledger.upstream_s - tried.content_s if tried.content_s >= 0.0 else -1.0)
 
 
 def said_of(tried: Tried, error: AttemptFailed | ProviderError) -> int:
@@ -319,7 +319,7 @@ def failed_attempt(
     tried.turned = failure.turn if isinstance(failure, AttemptFailed) else 0
     return FailedAttempt(
         inquiry.request_id,
-        upstream.provider.name,
+        upstream.name,
         inquiry.grant.label,
         upstream.model,
         failure.status if answered else tried.status,

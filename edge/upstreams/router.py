@@ -9,7 +9,9 @@ from urllib.parse import quote
 
 from edge import config
 from edge.errors import ModelNotFound, UnsupportedRoute
-from edge.memo import Memo
+from edge.ledger import Source
+from edge.memo import keep
+from edge.money.pricing import ModelPrice
 from edge.reply_fields import lines_of
 from edge.routes import Route
 from edge.upstreams.choice import Choice, Group
@@ -24,15 +26,12 @@ PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F))
 """A model's name as a header value: what is not among these is percent-encoded as in a URL."""
 
 
-class Upstream:
+class Upstream(Source):
     """A provider and the model to ask it for, "" for what has no model.
 
-    ``names`` is what a key's patterns may match: ``provider/model`` and the bare model; ``lines`` tell the client who
-    answered; ``price`` is what its answers cost, None where that is not known. ``continues`` is how it is asked to
-    continue a text (`edge.config.Capabilities`), "" where it cannot; ``facts`` is what else it can do.
+    ``names`` is what a key's patterns may match: ``provider/model`` and the bare model. ``continues`` is how it is
+    asked to continue a text (`edge.config.Capabilities`), "" where it cannot; ``facts`` is what else it can do.
     """
-
-    __slots__ = ("continues", "facts", "lines", "model", "names", "price", "provider")
 
     def __init__(
         self,
@@ -42,16 +41,18 @@ class Upstream:
         capabilities: tuple[config.Capabilities, ...] = (),
     ) -> None:
         """`price` is that of the alias, where it has one; so are `capabilities`, the last of which counts."""
-        self.provider = provider
-        self.model = model
-        self.facts = provider.facts(model, *capabilities)
-        self.continues = "" if self.facts.continue_text == "never" else self.facts.continue_text
-        self.price = provider.price(model) if price is None else provider.own_price(price, model)
-        self.names = (f"{provider.name}/{model}", model)
         told = [(b"x-edge-provider", provider.name.encode("ascii"))]
         if model:
             told.append((b"x-edge-model", quote(model, safe=PRINTABLE).encode("ascii")))
-        self.lines = lines_of(told)
+        costs = provider.price(model) if price is None else provider.own_price(price, model)
+        Source.__init__(self, provider.name, model, lines_of(told), costs)
+        self.provider = provider
+        self.facts = provider.facts(model, *capabilities)
+        self.continues = "" if self.facts.continue_text == "never" else self.facts.continue_text
+        self.names = (f"{provider.name}/{model}", model)
+
+    def price_of(self, model: str) -> ModelPrice | None:
+        return self.provider.price(model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class Router:
             for alias, model in models.items()
         }
         self._fallbacks = {alias: model.falls_back for alias, model in models.items()}
-        self._known: Memo[tuple[str, str], Resolution] = Memo()
+        self._known: dict[tuple[str, str], Resolution] = {}
         self.spelled = frozenset(self.names())
 
     def resolve(self, name: str, route: Route) -> Resolution:
@@ -118,7 +119,7 @@ class Router:
                 status=400,
                 param="model",
             )
-        return self._known.keep((name, route.endpoint), Resolution(own, fallbacks, longer, freer))
+        return keep(self._known, (name, route.endpoint), Resolution(own, fallbacks, longer, freer))
 
     def _find(self, name: str, route: Route) -> Group | None:
         if name in self.aliases:
@@ -132,9 +133,9 @@ class Router:
         if slash and tail and head in self.providers:
             return self.providers[head], tail
         claiming = [provider for provider in self.providers.values() if provider.claims(name)]
-        for fits in (Provider.speaks, Provider.serves):
+        for translated in (False, True):
             for provider in claiming:
-                if fits(provider, route):
+                if provider.serves(route) if translated else provider.speaks(route):
                     return provider, name
         if claiming:
             return claiming[0], name

@@ -1,33 +1,39 @@
-from edge.upstreams.connection cimport Connection, Sending
+cimport cython
+
+from edge.upstreams.connection cimport Connection, Owner, Sending
 from edge.upstreams.receiver cimport Receiver
 from edge.upstreams.request cimport UpstreamRequest
 
 
-cdef class Pool:
+cdef class Pool(Owner):
     cdef object _host, _port, _tls, _sweep
     cdef double _connect_s
     cdef public double _resolved_at
     cdef Py_ssize_t _max
     cdef public Py_ssize_t _opening
     cdef bytes _authority
-    cdef object _starts
+    cdef dict _starts
     cdef bint _keeps
     cdef public list _idle
     cdef public set _all
     cdef public dict _waiting, _connecting
     cdef public list _addresses
 
+    @cython.locals(sending=Sending, connection=Connection)
     cpdef Sending send(self, UpstreamRequest request, Receiver receiver)
+    @cython.locals(posts=bint, start=bytes)
     cpdef bytes start_of(self, UpstreamRequest request)
     cpdef stale(self, Sending sending)
     cpdef withdraw(self, Sending sending)
     cpdef connections(self)
     cpdef retire(self)
+    @cython.locals(connection=Connection)
     cdef Connection _take_idle(self)
     cdef _open_or_wait(self, Sending sending)
     cpdef give_back(self, Connection connection)
     cpdef forget(self, Connection connection)
     cdef _offer_place(self)
+    @cython.locals(sending=Sending)
     cdef bint _hand_over(self, Connection connection) except -1
     cdef Sending _first_in_line(self)
     cdef _open(self, Sending sending)

@@ -16,8 +16,8 @@ from typing import cast
 
 from edge.config import is_metadata
 from edge.errors import EdgeError, Overloaded, UpstreamStreamBroken, UpstreamUnreachable
-from edge.memo import Memo
-from edge.upstreams.connection import Connection, Sending
+from edge.memo import keep
+from edge.upstreams.connection import Connection, Owner, Sending
 from edge.upstreams.receiver import Receiver
 from edge.upstreams.request import UpstreamRequest
 from edge.upstreams.wire import NO_DESCRIPTORS, Connections
@@ -25,11 +25,12 @@ from edge.upstreams.wire import NO_DESCRIPTORS, Connections
 __all__ = ["Pool"]
 
 IDLE_S = 60.0
+MOST_STARTS = 256
 SWEEP_S = 15.0
 RESOLVED_S = 60.0
 
 
-class Pool:
+class Pool(Owner):
     """Connections to one origin. Deadlines other than of connecting and of waiting for a place are the caller's."""
 
     def __init__(
@@ -50,7 +51,7 @@ class Pool:
         name = f"[{host}]" if ":" in host else host
         default = 443 if tls else 80
         self._authority = (name if port == default else f"{name}:{port}").encode("ascii")
-        self._starts: Memo[bytes, bytes] = Memo(256)
+        self._starts: dict[bytes, bytes] = {}
         self._keeps = True
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
@@ -69,7 +70,8 @@ class Pool:
         the request does). One that is to be sent `once` is sent again only where nothing of it was written. The
         receiver is told of UpstreamUnreachable, UpstreamStreamBroken, UpstreamBadResponse, Overloaded.
         """
-        sending = Sending(self, request, receiver)
+        sending = Sending.__new__(Sending)
+        sending.begin(self, request, receiver)
         connection = self._take_idle()
         if connection is not None:
             connection.send(sending)
@@ -84,7 +86,7 @@ class Pool:
         if start is None:
             start = b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (request.method, request.target, self._authority)
             if posts:
-                start = self._starts.keep(request.target, start + b"content-length: ")
+                start = keep(self._starts, request.target, start + b"content-length: ", MOST_STARTS)
         return start
 
     def stale(self, sending: Sending) -> None:

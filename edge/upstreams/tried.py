@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from edge.hooks import Usage
+from edge.ledger import Answered
 from edge.trace_context import span_id
 from edge.upstreams.cooling import ANY, REFUSED_S
 from edge.upstreams.provider import PRESENT
@@ -32,7 +33,7 @@ OF_KEYS = frozenset([status for status, rule in RULES.items() if rule.key])
 NO_WARNINGS: frozenset[str] = frozenset()
 
 
-class Tried:
+class Tried(Answered):
     """``upstream``, a model of ``provider``, is asked by the credentials of ``account``, None for those whose turn it
     is. ``trial`` takes the outcome, for the upstream's breaker; None where that is not heard. ``names``: the request
     names what an account keeps, so others do not know it (`edge.upstreams.ties`). ``begun`` is when it was picked.
@@ -65,6 +66,12 @@ class Tried:
         left: bool = False,
         begun: float = 0.0,
     ) -> None:
+        self.begin(upstream, account, trial, names, left, begun)
+
+    def begin(
+        self, upstream: Upstream, account: Account | None, trial: Trial | None, names: bool, left: bool, begun: float
+    ) -> None:
+        """As it is made: nothing has come of it."""
         self.upstream = upstream
         self.provider: Provider = upstream.provider
         self.account = account
@@ -90,18 +97,13 @@ class Tried:
         self.watch: Watch | None = None
         self.gate: Gate | None = None
 
-    @property
-    def found(self) -> str:
-        """What was found in the answer of personal data: ``response.email=1``."""
-        return "" if self.watch is None else self.watch.told
-
     def has_content(self, now: float, upstream_s: float, since: float) -> None:
         """The first content of a stream that was asked for `since` is here."""
         self.content_s, self.content_at = upstream_s, now
         self.first_s = now - since
         if self.trial is not None:
             self.trial.first_content(now)
-            self.trial.member.took(True, now - self.begun)
+            self.trial.took(True, now - self.begun)
 
     def cross(self, inquiry: Inquiry) -> None:
         """Find how the request and its answer cross. Raises InvalidRequest."""
@@ -158,33 +160,31 @@ class Tried:
         else:
             trial.cancelled(now)
 
-    @property
     def others_left(self) -> bool:
         return self.left or self.quiet or self.following is not None or self.delay >= 0.0
 
-    @property
     def sent(self) -> bool:
         """Whether the provider may be at work on the request."""
         return self.request is not None and self.request.sent
 
-    @property
+    # What of it is for the reply and the record.
+
+    def found(self) -> str:
+        return "" if self.watch is None else self.watch.told
+
     def dropped(self) -> tuple[str, ...]:
-        """The client's fields that did not cross."""
-        return self.crossing.dropped if self.crossing is not None else ()
+        crossing = self.crossing
+        return crossing.dropped if crossing is not None else ()
 
-    @property
     def warnings(self) -> frozenset[str]:
-        """What of the answer could not be made sense of."""
-        return self.crossing.warnings if self.crossing is not None else NO_WARNINGS
+        crossing = self.crossing
+        return crossing.warnings() if crossing is not None else NO_WARNINGS
 
-    @property
     def broke(self) -> bool:
-        """Whether the answer is a stream that told of a failure."""
-        stream = self.crossing.stream if self.crossing is not None else None
-        return stream is not None and stream.failed
+        crossing = self.crossing
+        return crossing is not None and crossing.stream is not None and crossing.stream.failed
 
     def error_event(self, error: EdgeError, request_id: str) -> bytes | None:
-        """An error inside the stream that the answer is; None where it is none."""
         crossing = self.crossing
         if crossing is None or crossing.stream is None:
             return None

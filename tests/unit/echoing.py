@@ -69,8 +69,8 @@ class Echo(Worker):
         self.gateway.open = seeing
         self.gateway.fetch = self.fetch
 
-    def fetch(self, call, answered) -> None:
-        call.answered = answered
+    def fetch(self, call) -> None:
+        self.gateway.under_way.add(call)
         self.loop.call_soon(self._answer, call)
 
     def _answer(self, call) -> None:

@@ -14,16 +14,19 @@ from hypothesis import strategies as st
 
 from edge import config
 from edge._fast import usd
-from edge.dialects.crossing import STREAMS
+from edge.dialects.crossing import STREAMS, Crossing
 from edge.dialects.estimate import estimate_input
+from edge.dialects.stream import Stream
 from edge.errors import ClientClosedRequest, EdgeError, ShuttingDown, UpstreamStreamBroken, UpstreamTimeout
 from edge.hooks import Usage
 from edge.money.accounting import Accounts, estimate
 from edge.money.pricing import PICO
 from edge.telemetry.metrics import Metrics, shared_slots
+from edge.terms import Granted
 from edge.upstreams.fleet import open_site
 from edge.upstreams.provider import Provider
 from edge.upstreams.router import Upstream
+from edge.upstreams.tried import Tried
 from tests.unit.calls import Asked, asked
 
 OPENAI = "https://api.openai.com/v1"
@@ -129,6 +132,34 @@ def test_savings_are_summed_over_workers_by_model_and_tenant(tally):
 # Settling.
 
 
+class Crossed(Crossing):
+    """How an answer came, as far as accounting looks at it."""
+
+    def __init__(self, stream: Stream | None, said: Usage | None, measure: Callable[[], int] = lambda: 0) -> None:
+        self.stream = stream
+        self._said = said
+        self._measure = measure
+
+    def told(self) -> Usage | None:
+        return self._said
+
+    def estimated_input(self) -> int:
+        return self._measure()
+
+
+class Attempted(Tried):
+    """An attempt that was answered."""
+
+    def __init__(self, crossing: Crossing) -> None:
+        super().__init__(upstream(), None, None)
+        self.crossing = crossing
+        self.status = 200
+        self.arrived = True
+
+    def sent(self) -> bool:
+        return self.arrived
+
+
 def call(api: str = "chat", *, path: str = "", events: list[tuple[bytes, bytes]] | None = None, **fields: Any) -> Asked:
     """A call, as far as accounting looks at it. `events` are what a stream has brought."""
     stream = None
@@ -137,12 +168,9 @@ def call(api: str = "chat", *, path: str = "", events: list[tuple[bytes, bytes]]
         stream.see(events)
     body = fields.pop("body", BODY)
     made = asked(BODY, path or "/v1" + PATHS[api])
-    crossing = SimpleNamespace(stream=stream, told=None, estimated_input=lambda: estimate_input(PATHS[api], body))
-    made.ledger.attempt = tried = SimpleNamespace(
-        upstream=upstream(), crossing=crossing, usage=None, status=200, sent=True, charged=False
-    )
+    made.ledger.attempt = tried = Attempted(Crossed(stream, None, lambda: estimate_input(PATHS[api], body)))
     made.key = SimpleNamespace(tenant="a")
-    made.grant = SimpleNamespace(label="smart")
+    made.grant = Granted("", "smart", ())
     for name, value in fields.items():
         setattr(tried if hasattr(tried, name) else made.ledger, name, value)
     return made
@@ -207,7 +235,7 @@ def test_a_stream_is_charged_once_by_what_came_of_it(tally, events, error, usage
     ],
 )
 def test_a_whole_answer_that_did_not_come_costs_its_input_if_it_was_given_up(tally, error, status, sent, charged):
-    made = call(error=error, status=status, sent=sent)
+    made = call(error=error, status=status, arrived=sent)
     settle(Accounts(tally), made)
     assert (made.ledger.usage, made.ledger.cost) == ((Usage(10, -1), 25_000_000) if charged else (None, -1))
     assert made.ledger.estimated == charged
@@ -221,7 +249,7 @@ def test_a_whole_answer_without_a_count_is_estimated(tally):
 
 @pytest.mark.parametrize("events", [None, [*SAID, STOP, DONE]])
 def test_the_books_say_what_a_client_was_told(tally, events):
-    told = SimpleNamespace(stream=call(events=events).ledger.attempt.crossing.stream, told=Usage(8, 2))
+    told = Crossed(call(events=events).ledger.attempt.crossing.stream, Usage(8, 2))
     made = call(crossing=told)
     settle(Accounts(tally), made, b"{}" if events is None else None)
     assert (made.ledger.usage, made.ledger.estimated) == (Usage(8, 2), True)

@@ -24,6 +24,7 @@ from edge.dispatch import Dispatch
 from edge.errors import InternalError, NotCached
 from edge.gateway import Gateway
 from edge.guard.auth import ANYONE
+from edge.ledger import Answered
 from edge.replies import seconds
 from edge.state import build_state
 from tests.unit.calls import Asked, asked
@@ -102,15 +103,35 @@ class Sink(Asked):
     def end(self):
         self.ends += 1
 
+    def over(self, error):
+        self.failures.append(error)
+
+
+class Attempted(Answered):
+    """A stream that nothing is to be told of but its error."""
+
+    def error_event(self, error, request_id):
+        return error.code.encode()
+
+    def dropped(self):
+        return ()
+
+    def warnings(self):
+        return frozenset()
+
+    def found(self):
+        return ""
+
+    def broke(self):
+        return False
+
 
 class Crashing(Dispatch):
     """Has an error of its own in the middle of an answer."""
 
     def start(self):
         call = self._inquiry
-        call.ledger.attempt = SimpleNamespace(
-            error_event=lambda error, _: error.code.encode(), broke=False, dropped=(), warnings=frozenset(), found=""
-        )
+        call.ledger.attempt = Attempted()
         call.begin_answer(200, [], None)
         call.reply.write(b"a word, ")
         asyncio.get_running_loop().call_soon(self._finish, ZeroDivisionError())
@@ -131,7 +152,8 @@ def test_a_stream_that_crashes_says_so(monkeypatch):
         made.key, made.state = ANYONE, gateway.state
         made.grant = made.state.grant(ANYONE, made.payload.model, made.head.route)
         made.lookup = Lookup(Plan(look=True, store=True, only=False, ttl_s=None, digest=b"d" * 32))
-        gateway.fetch(made, failures.append)
+        made.failures = failures
+        gateway.fetch(made)
         return made
 
     async def both():

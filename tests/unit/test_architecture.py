@@ -46,7 +46,7 @@ LAYERS = [
     {"edge.redis.link", "edge.redis.node"},
     {"edge.call"},
     {"edge.inquiry"},
-    {"edge.ledger", "edge.reply"},
+    {"edge.ledger", "edge.reply", "edge.terms"},
     {"edge.head"},
     {"edge.config.file", "edge.config.schema"},
     {"edge.config.walk"},
@@ -101,7 +101,7 @@ HOT_MAY_IMPORT = {
 STANDALONE = "edge.simulator"
 
 
-HOLD_WHAT_IS_MADE_ABOVE = {"edge.call", "edge.inquiry", "edge.ledger", "edge.reply"}
+HOLD_WHAT_IS_MADE_ABOVE = {"edge.call", "edge.inquiry", "edge.ledger", "edge.reply", "edge.terms"}
 """What all stages write into: they name the types of that, for the type checker alone, and do nothing with it."""
 
 

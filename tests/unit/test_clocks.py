@@ -8,7 +8,7 @@ import pytest
 
 from edge.config import Resilience
 from edge.errors import ClientClosedRequest, UpstreamTimeout
-from edge.upstreams.clocks import SWEEP_S, WRITE_STALL_S, Deadline, Sweep
+from edge.upstreams.clocks import SWEEP_S, WRITE_STALL_S, Deadline, Sweep, Timed
 
 
 class Clock(asyncio.SelectorEventLoop):
@@ -27,6 +27,16 @@ def loop():
     made.close()
 
 
+class Told(Timed):
+    """Who waits, and calls `tell` with what it is told."""
+
+    def __init__(self, tell):
+        self.tell = tell
+
+    def expired(self, deadline, error):
+        self.tell(error)
+
+
 class Waiting:
     """A request with an answer that begins within a second, and is whole within `total_s`."""
 
@@ -37,7 +47,7 @@ class Waiting:
 
     async def _begin(self, total_s):
         settings = Resilience(first_content_s=1.0, idle_s=2.0, total_s=total_s)
-        self.deadline = Deadline(Sweep(), settings, self.told.append).for_attempts(True)
+        self.deadline = Deadline(Sweep(), settings, Told(self.told.append)).for_attempts(True)
         self.deadline.start()
 
     def after(self, seconds):
@@ -93,7 +103,7 @@ def test_deadlines_that_end_others_and_themselves_while_all_are_looked_at(loop):
                 for other in others:
                     made[other].close()
 
-            made[name] = Deadline(sweep, settings, tell).for_attempts(False)
+            made[name] = Deadline(sweep, settings, Told(tell)).for_attempts(False)
             made[name].start()
 
         for name, *others in (("left",), ("second",), ("third",), ("first", "second", "third"), ("gone",)):

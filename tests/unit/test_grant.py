@@ -10,7 +10,7 @@ import pytest
 
 from edge import config
 from edge.guard.auth import ANYONE, Key
-from edge.memo import Memo
+from edge.memo import keep
 from edge.routes import match
 from edge.state import State, build_state
 from edge.upstreams.router import Upstream
@@ -134,9 +134,9 @@ def test_a_list_of_models_makes_no_members():
 
 
 def test_a_memo_forgets_all_before_it_is_too_large():
-    memo: Memo[int, int] = Memo(3)
+    memo: dict[int, int] = {}
     for number in range(3):
-        assert memo.keep(number, -number) == -number
+        assert keep(memo, number, -number, 3) == -number
     assert memo == {0: 0, 1: -1, 2: -2}
-    memo.keep(3, -3)
+    keep(memo, 3, -3, 3)
     assert memo == {3: -3}

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
 import edge.ledger
 from edge.cache.entry import Entry
 from edge.errors import ClientClosedRequest, RateLimited, UpstreamTimeout
 from edge.hooks import Usage
-from edge.ledger import BYPASS, JOINED, MEMORY, MISS, REDIS, UNCACHED, Ledger, Verdict
+from edge.ledger import BYPASS, JOINED, MEMORY, MISS, REDIS, UNCACHED, Answered, Ledger, Source
+
+VERDICTS = (UNCACHED, MISS, BYPASS, JOINED, MEMORY, REDIS)
+
+
+class Attempted(Answered):
+    """An attempt whose answer told of a failure, or did not."""
+
+    def __init__(self, told: bool) -> None:
+        self.told = told
+
+    def broke(self) -> bool:
+        return self.told
 
 
 def flown() -> Ledger:
     """That of a flight which one upstream answered, as the second that was asked."""
     ledger = Ledger()
-    ledger.upstream, ledger.attempt = SimpleNamespace(), SimpleNamespace(broke=False)  # type: ignore[assignment]
+    ledger.upstream, ledger.attempt = Source("p", "m", b"", None), Attempted(False)
     ledger.attempts = 2
     ledger.usage, ledger.cost, ledger.estimated = Usage(7, 3), 40, True
     return ledger
@@ -83,13 +93,13 @@ def test_waiting_adds_up_and_what_overlaps_counts_once(monkeypatch):
 def test_a_failure_is_that_of_the_edge_then_what_a_stream_told_then_the_status(status, error, told, broke, kind):
     ledger = Ledger()
     ledger.error, ledger.kind = error, told
-    ledger.attempt = None if broke is None else SimpleNamespace(broke=broke)  # type: ignore[assignment]
+    ledger.attempt = None if broke is None else Attempted(broke)
     assert ledger.failure(status) == kind
 
 
 def test_each_verdict_has_its_word_and_a_cache_status_where_nothing_stored_is_served():
-    assert [verdict.word for verdict in Verdict] == ["", "miss", "bypass", "joined", "memory", "redis"]
+    assert [verdict.word for verdict in VERDICTS] == ["", "miss", "bypass", "joined", "memory", "redis"]
     assert UNCACHED.lines == b""
-    assert [verdict for verdict in Verdict if b"cache-status" in verdict.lines] == [MISS, BYPASS, JOINED]
+    assert [verdict for verdict in VERDICTS if b"cache-status" in verdict.lines] == [MISS, BYPASS, JOINED]
     assert JOINED.lines == b"x-edge-cache: joined\r\ncache-status: edge; fwd=miss; collapsed\r\n"
     assert MEMORY.lines == b"x-edge-cache: memory\r\n"

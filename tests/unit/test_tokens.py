@@ -16,6 +16,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from edge import config
 from edge.guard.auth import MAX_SAID, Auth, new_key
 from edge.guard.tokens import SOONER_S, IssuerKeys, Tokens
+from edge.memo import keep
 from tests.unit.calls import asked
 
 NOW = 1_800_000_000
@@ -204,7 +205,7 @@ def test_tokens_of_one_subject_with_other_claims_have_other_rights(auth):
 
 def test_what_is_remembered_is_bounded(auth, tokens):
     for number in range(5000):
-        tokens._known.keep(number.to_bytes(32, "big"), identify(auth, signed()))
+        keep(tokens._known, number.to_bytes(32, "big"), identify(auth, signed()))
     assert len(tokens._known) <= 4096
 
 

@@ -1,0 +1,7 @@
+# A route, as compiled modules know it.
+
+cdef class Route:
+    cdef readonly str endpoint, method, dialect, upstream, api
+    cdef readonly bint counts, forms, kept
+    cdef readonly str also
+    cdef readonly tuple query
