@@ -12,7 +12,7 @@ import re
 from edge._fast import JSONScanner
 from edge.call import Call
 from edge.errors import DuplicateKey, InvalidRequest, InvalidValue, MissingParameter
-from edge.guard.validate import MAX_MODEL, Reading, timeout_ms
+from edge.guard.validate import Reading, check_name, timeout_ms
 from edge.payload import Payload
 
 __all__ = ["FormReading", "check_form"]
@@ -139,6 +139,5 @@ def check_form(call: Call, reading: Reading) -> None:
         if span is None:
             raise MissingParameter("Missing required parameter: 'model'.", param="model")
         model = body[span[0] : span[1]].decode("utf-8", "replace")
-        if not 0 < len(model) <= MAX_MODEL or not model.isprintable() or "\ufffd" in model:
-            raise InvalidValue(f"The field 'model' must have 1 to {MAX_MODEL} printable characters.", param="model")
+        check_name("" if "\ufffd" in model else model, "field")
     call.payload = FormPayload(body, model, stream, deadline_ms, fields)

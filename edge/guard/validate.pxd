@@ -26,6 +26,7 @@ cpdef Reading reading_of(bytes body)
 )
 cpdef check_body(Call call, Reading reading)
 cdef str _odd_model(Call call, Reading reading)
+cpdef check_name(str model, str kind)
 cpdef Py_ssize_t timeout_ms(Call call) except? -1
 cdef bint _includes_usage(bytes body, tuple span) except? -1
 cdef object _value(bytes body, tuple span)

@@ -17,7 +17,7 @@ from edge.payload import Payload
 from edge.routes import ON_REQUEST
 from edge.slices import Done, Job, Slices
 
-__all__ = ["Reading", "check_body", "reading_of", "timeout_ms"]
+__all__ = ["Reading", "check_body", "check_name", "reading_of", "timeout_ms"]
 
 MAX_MODEL = 256
 MAX_TIMEOUT_MS = 86_400_000
@@ -98,8 +98,7 @@ def check_body(call: Call, reading: Reading) -> None:
     model = scan.text(b"model")
     if model is None:
         model = _odd_model(call, reading)
-    if not 0 < len(model) <= MAX_MODEL or not model.isprintable():
-        raise InvalidValue(f"The parameter 'model' must have 1 to {MAX_MODEL} printable characters.", param="model")
+    check_name(model, "parameter")
     stream = scan.says(b"stream", b"true")
     include_usage = stream and route.api in ON_REQUEST and _includes_usage(body, scan.span(b"stream_options"))
     payload = Payload.__new__(Payload)
@@ -120,6 +119,12 @@ def _odd_model(call: Call, reading: Reading) -> str:
     if not isinstance(model, str):
         raise no_string("model", model, call.head.dialect)
     return model
+
+
+def check_name(model: str, kind: str) -> None:
+    """Refuse a name, in a ``parameter`` or a ``field`` (`kind`), that no model has. Raises InvalidValue."""
+    if not 0 < len(model) <= MAX_MODEL or not model.isprintable():
+        raise InvalidValue(f"The {kind} 'model' must have 1 to {MAX_MODEL} printable characters.", param="model")
 
 
 def timeout_ms(call: Call) -> int:
