@@ -4,8 +4,6 @@ from edge._fast._usual_c cimport UsualAnswer as CompiledAnswer
 
 cdef CompiledAnswer USUAL
 
-cdef dict SHAPES
-
 
 cdef class Shape:
     cdef readonly object usage, least, counted

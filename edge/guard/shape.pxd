@@ -2,8 +2,6 @@ cimport cython
 
 from edge._fast._json_c cimport JSONScanner as Scan
 
-cdef dict SHAPES
-
 
 @cython.locals(field=bytes, begins=bytes, first=int)
 cpdef check_types(str api, str dialect, bytes body, Scan scan)

@@ -7,7 +7,6 @@ from edge.payload cimport Payload
 from edge.routes cimport Route
 from edge.terms cimport Terms
 
-cdef Py_ssize_t MAX_MODEL
 
 
 cdef class Reading:
