@@ -312,7 +312,7 @@ def test_a_client_that_leaves_ends_what_is_fetched_for_it(worker, known, begun):
     worker.run()
     call = worker.seen[-1]
     assert known.used == 1
-    assert (call.reply.broken(), call.settled, call.answered) == (True, True, None)
+    assert (call.reply.broken(), call.settled, call in worker.gateway.under_way) == (True, True, False)
     assert worker.gateway._in_flight == 0
 
 
