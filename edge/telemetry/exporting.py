@@ -111,9 +111,10 @@ class Exporter:
 
                 self._collector = OtlpCollector(self.endpoint, self._place, TIMEOUT_S)
             while not self._ending or self._queue:
-                if not self._ending:
+                # What came while a message was on its way may fill the next ones.
+                if not self._ending and len(self._queue) < MAX_BATCH:
                     self._wake.wait(WAIT_S)
-                    self._wake.clear()
+                self._wake.clear()
                 if self._queue:
                     self._send(self._collector)
             self._collector.close()
@@ -125,7 +126,11 @@ class Exporter:
         batch = [queue.popleft() for _ in range(min(len(queue), MAX_BATCH))]
         spans = sum(len(kept.spans) for kept in batch)
         begun = time.monotonic()
-        taken = collector.send(batch)
+        try:
+            taken = collector.send(batch)
+        except Exception as defect:  # noqa: BLE001 - of ours: it must cost these traces, and not those after them
+            self._log.error("internal error", error=where(defect))
+            taken = False
         self._taken += sum(kept.size for kept in batch)
         if taken:
             self._exported += spans

@@ -18,7 +18,7 @@ __all__ = ["MAX_CONTENT", "prompt_of"]
 
 MAX_CONTENT = 65536
 """Bytes of a body; of a longer one it is told how long it is."""
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError, ValueError)
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError, ValueError, RecursionError)
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
@@ -35,7 +35,7 @@ def prompt_of(body: bytes, policy: Policy) -> dict[str, str | int]:
             "gen_ai.input.messages": messages_of(said),
             "gen_ai.tool.definitions": said.get("tools") if isinstance(said.get("tools"), list) else [],
         }
-    except UNREADABLE:  # not in the form of any API: what cannot be looked through is not told
+    except UNREADABLE:  # not in the form of any API, or too deep: what cannot be looked through is not told
         return {"edge.content.omitted_bytes": len(body)}
     return {name: _encode(value).decode() for name, value in told.items() if value}
 

@@ -91,6 +91,37 @@ def test_a_batch_is_bounded_and_a_full_one_does_not_wait(exporter, monkeypatch):
     assert max(map(len, collector.batches)) <= MAX_BATCH
 
 
+def test_what_has_come_while_a_collector_was_slow_is_sent_batch_after_batch(exporter, monkeypatch):
+    monkeypatch.setattr(edge.telemetry.exporting, "WAIT_S", 60.0)
+    collector = Collector()
+    collector.moved.clear()
+    mine = exporter(collector)
+    for _ in range(MAX_BATCH):
+        mine.put(trace())
+    until(lambda: collector.batches)
+    for _ in range(3 * MAX_BATCH):
+        mine.put(trace())
+    collector.moved.set()
+    until(lambda: sum(map(len, collector.batches)) == 4 * MAX_BATCH)
+
+
+def test_a_defect_costs_the_traces_that_it_befell_and_not_those_after_them(exporter):
+    class Defective(Collector):
+        def send(self, batch):
+            if not self.batches:
+                self.batches.append(batch)
+                raise RecursionError
+            return super().send(batch)
+
+    mine = exporter(Defective())
+    mine.put(trace())
+    until(lambda: mine._lost == 2)
+    mine.put(trace())
+    until(lambda: mine._exported == 2)
+    assert mine._log.lines[0] == "internal error"
+    assert counted(mine) == (2, 0, 2)
+
+
 def test_a_collector_that_stands_still_costs_what_finds_no_room_and_nobody_waits(exporter, stalls):
     collector = Collector()
     collector.moved.clear()

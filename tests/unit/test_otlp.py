@@ -146,6 +146,14 @@ def test_what_is_in_no_form_is_not_told(body):
     assert said(body) in ({}, {"edge.content.omitted_bytes": len(json.dumps(body))})
 
 
+@pytest.mark.parametrize("depth", [10, 500, 20_000])
+def test_a_body_that_is_too_deep_to_be_looked_through_is_not_told(depth):
+    body = b'{"messages": [{"role": "user", "content": %b"x"%b}]}' % (b"[" * depth, b"]" * depth)
+    found = prompt_of(body, MASKING)
+    assert ("gen_ai.input.messages" in found) is (depth == 10)
+    assert found.get("edge.content.omitted_bytes") == (None if depth == 10 else len(body))
+
+
 def test_of_a_long_body_its_length_is_told():
     body = {"messages": [{"role": "user", "content": "x" * MAX_CONTENT}]}
     assert said(body) == {"edge.content.omitted_bytes": len(json.dumps(body))}
