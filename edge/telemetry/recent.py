@@ -181,6 +181,8 @@ class Recent(Recorder):
             self._marks.append((self._count, wall()))
         self._watched = self._until[0] >= now
         if not self._watched:
+            # Who begins to look follows from here on, and has not missed what was before.
+            self._write_count()
             return
         for number in range(max(self._told, self._count - KEPT), self._count):
             record = self._records[number % KEPT]
@@ -188,10 +190,13 @@ class Recent(Recorder):
                 at = next(at for count, at in self._marks if count > number)
                 self._write(number, finished(record, at))
         self._told = self._count
-        self._view[self._base : self._base + 8] = self._count.to_bytes(8, "little")
+        self._write_count()
         if self._news:
             self._news = False
             self._put(self._base + 8, HEAD - 8, 0, msgspec.json.encode(self._unpriced))
+
+    def _write_count(self) -> None:
+        self._view[self._base : self._base + 8] = self._count.to_bytes(8, "little")
 
     def _write(self, number: int, told: Finished) -> None:
         data = msgspec.json.encode(told)

@@ -103,6 +103,17 @@ def test_who_follows_is_told_what_ends_in_any_worker_from_then_on_once(workers):
     assert all_of(one, seen) == ([], 0)
 
 
+def test_who_begins_to_follow_has_missed_nothing_of_what_was_before(workers):
+    one, two = workers
+    numbered(Fanout(two), 0, 3 * SHARED)
+    two.tell(time.monotonic())
+    seen = one.present()
+    numbered(Fanout(two), 3 * SHARED, 3 * SHARED + 2)
+    two.tell(time.monotonic())
+    assert all_of(one, seen) == ([str(3 * SHARED), str(3 * SHARED + 1)], 0)
+    assert len(one.look()) == KEPT
+
+
 def test_more_than_a_worker_remembers_between_two_periods_is_told_all_the_same(workers):
     one, two = workers
     seen = one.present()
