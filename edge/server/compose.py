@@ -110,8 +110,12 @@ def compose(
         known = gateway.state.settings.providers.get(name)
         return name if known is None else vendor(name, known.base_url)
 
+    def knows_tenant(tenant: str) -> bool:
+        auth = gateway.state.settings.auth
+        return auth.jwt is None or tenant in auth.tenants
+
     vendors = vendor_of if config.telemetry.genai_metrics else None
-    metrics = Metrics(shared.slots, shared.region, since=shared.since, vendors=vendors)
+    metrics = Metrics(shared.slots, shared.region, since=shared.since, vendors=vendors, knows_tenant=knows_tenant)
     answers = Answers(config.cache, metrics, shared.generation, logs.log)
     limits = KeyLimits(shared.limits, shared.region, metrics)
     counts = Counts(shared.limits, shared.spend, shared.usage, shared.region, metrics, shared.machine)

@@ -17,7 +17,7 @@ import msgspec
 from edge._fast import COUNTER, HISTOGRAM, Slots, add_region, series_of
 from edge.telemetry.families import DROPPED, DROPPED_HELP, FAMILIES, NUMBERS, Family
 
-__all__ = ["OPEN", "OPEN_TYPE", "TEXT_TYPE", "Exemplar", "Exemplars", "Exposition"]
+__all__ = ["OPEN", "OPEN_TYPE", "OTHER", "TEXT_TYPE", "Exemplar", "Exemplars", "Exposition"]
 
 TEXT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 OPEN = b"application/openmetrics-text"

@@ -17,7 +17,7 @@ import msgspec
 from edge import __version__
 from edge._fast import COMPILED, GAUGE, GAUGE_MAX, GAUGE_MIN, HISTOGRAM, Counter, Histogram, Slots, SlotWriter
 from edge.hooks import Add, FailedAttempt, Recorder, RequestRecord
-from edge.telemetry.exposition import Exemplar, Exposition
+from edge.telemetry.exposition import OTHER, Exemplar, Exposition
 from edge.telemetry.families import FAMILIES, LAYOUT, NUMBERS
 from edge.telemetry.genai import operation
 from edge.telemetry.process import PERIOD_S, Process
@@ -31,6 +31,10 @@ DECIMALS = 12
 REMEMBERED = 10_000
 """Bound series. There are as many as the configuration has models, providers and routes, times the statuses; what
 reloads leave behind is forgotten with the rest when there are this many."""
+TENANT_AT = [family.labels.index("tenant") if "tenant" in family.labels else -1 for family in FAMILIES]
+MOST_TENANTS = 200
+"""Tenants of which the configuration does not know, with labels of their own: ten label sets of each are as many as a
+metric may have."""
 SAVED_TOKENS, SAVED_COST = "edge_saved_tokens_total", "edge_saved_cost_usd_total"
 
 
@@ -75,7 +79,8 @@ class Metrics:
 
     `slots` is the shared memory and `region` this process's own in it; by default it shares with nobody. `since` is
     when the first of these processes began to count, in seconds of the wall clock; by default this is now. `vendors`
-    says of a provider what the conventions for generative AI call it; None leaves out their metrics.
+    says of a provider what the conventions for generative AI call it; None leaves out their metrics. `knows_tenant`
+    says whether the configuration bounds how many such tenants there are; None, that it does for all.
     """
 
     def __init__(
@@ -85,6 +90,7 @@ class Metrics:
         *,
         since: float | None = None,
         vendors: Callable[[str], str] | None = None,
+        knows_tenant: Callable[[str], bool] | None = None,
     ) -> None:
         self._slots = shared_slots(1) if slots is None else slots
         self._writer = SlotWriter(self._slots, region)
@@ -93,6 +99,8 @@ class Metrics:
         self._series: dict[tuple[str, ...], Add] = {}
         self._since = time.time() if since is None else since
         self._vendors = vendors
+        self._knows_tenant = knows_tenant
+        self._tenants: set[str] = set()
         self._exposition = Exposition(self._slots)
         self._exemplars: dict[tuple[int, tuple[str, ...], int], Exemplar] = {}
         build = (__version__, platform.python_version(), "true" if COMPILED else "false")
@@ -145,7 +153,8 @@ class Metrics:
         )
 
     def _counter(self, metric: str, *labels: str) -> Counter:
-        return self._writer.counter(NUMBERS[metric], encode(*labels))
+        number = NUMBERS[metric]
+        return self._writer.counter(number, self._told(number, labels))
 
     def _histogram(self, metric: str, *labels: str) -> Histogram:
         return self._writer.histogram(NUMBERS[metric], encode(*labels))
@@ -182,12 +191,29 @@ class Metrics:
             if family.kind == HISTOGRAM:
                 bound = self._writer.histogram(number, encode(*labels)).observe
             else:
-                counter = self._writer.counter(number, encode(*labels))
+                counter = self._writer.counter(number, self._told(number, labels))
                 bound = counter.set if family.kind in (GAUGE, GAUGE_MAX, GAUGE_MIN) else counter.add
             if len(self._series) >= REMEMBERED:
                 self._series.clear()
             self._series[key] = bound
         return bound
+
+    def _told(self, number: int, labels: tuple[str, ...]) -> bytes:
+        """A label set as it is kept. Tenants that tokens name have labels of their own as long as they are few: more
+        would take the room of all others.
+        """
+        at = TENANT_AT[number]
+        if at >= 0 and not self._has_label(labels[at]):
+            labels = (*labels[:at], OTHER, *labels[at + 1 :])
+        return encode(*labels)
+
+    def _has_label(self, tenant: str) -> bool:
+        if self._knows_tenant is None or not tenant or tenant in self._tenants or self._knows_tenant(tenant):
+            return True
+        if len(self._tenants) >= MOST_TENANTS:
+            return False
+        self._tenants.add(tenant)
+        return True
 
     def look(self) -> None:
         """Note what this process takes of the machine: to be called every `PERIOD_S`."""

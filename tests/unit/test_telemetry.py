@@ -15,7 +15,7 @@ import pytest
 from edge.hooks import Attempted, RequestRecord, Usage
 from edge.telemetry import Fanout
 from edge.telemetry.logs import Logs
-from edge.telemetry.metrics import Metrics, shared_slots
+from edge.telemetry.metrics import MOST_TENANTS, Metrics, shared_slots
 from edge.telemetry.writer import MAX_QUEUED, PIPE_BUF
 from tests.unit.records import changed
 
@@ -91,6 +91,29 @@ def test_label_sets_beyond_the_bound_are_one():
     assert found[other] >= 1000
     assert found['edge_metric_series_dropped_total{metric="edge_requests_total"}'] >= 1000
     assert found['edge_metric_series_dropped_total{metric="edge_cost_usd_total"}'] == 0
+
+
+def test_tenants_that_tokens_name_have_labels_as_long_as_they_are_few():
+    metrics = Metrics(knows_tenant=lambda tenant: tenant.startswith("known-"))
+    hooks = Fanout(metrics)
+    for number in range(2 * MOST_TENANTS):
+        hooks.request_done(changed(OK, tenant=f"token-{number}"))
+        metrics.count("edge_cost_usd_total", "openai", "smart", f"token-{number}", amount=0.5)
+    for number in range(2 * MOST_TENANTS):
+        hooks.request_done(changed(OK, tenant=f"known-{number}"))
+    hooks.request_done(changed(OK, tenant="token-0"))
+    hooks.request_done(changed(OK, tenant=""))
+    found = samples(metrics)
+
+    def of(metric):
+        told = {name: value for name, value in found.items() if name.startswith(metric)}
+        return {name.partition('tenant="')[2].partition('"')[0]: value for name, value in told.items()}
+
+    few = {f"token-{number}" for number in range(MOST_TENANTS)}
+    requests, costs = of("edge_requests_total"), of("edge_cost_usd_total")
+    assert set(requests) - few == {"", "_other", *(f"known-{number}" for number in range(2 * MOST_TENANTS))}
+    assert set(costs) == {*few, "_other"}
+    assert (requests["token-0"], requests["_other"], costs["_other"]) == (2, MOST_TENANTS, MOST_TENANTS / 2)
 
 
 def test_processes_share_what_they_count_but_not_their_own_figures():
