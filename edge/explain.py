@@ -21,7 +21,7 @@ from edge.errors import UNREADABLE, EdgeError, Headers, InvalidRequest, RequestT
 from edge.grant import Grant
 from edge.guard.auth import Key, refuse_model
 from edge.guard.counts import Counts
-from edge.guard.expected import most_output
+from edge.guard.expected import check_known, most_output
 from edge.guard.left import Left, left_of
 from edge.guard.limits import KeyLimits
 from edge.guard.pii import redact_now
@@ -183,6 +183,7 @@ def explain(
         if not grant.upstreams:
             raise refuse_model(call.payload.model)
         _redact(call, grant)
+        check_known(call)
         cached = _cached(call, grant, answers)
         candidates = _marked(call, candidates)
     except EdgeError as error:

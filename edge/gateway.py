@@ -24,7 +24,7 @@ from edge.errors import ClientClosedRequest, EdgeError, InternalError, Overloade
 from edge.grant import Grant
 from edge.guard.auth import refuse_model
 from edge.guard.counts import Counts
-from edge.guard.expected import expected
+from edge.guard.expected import check_known, expected
 from edge.guard.forms import FormReading, check_form
 from edge.guard.inflating import inflated
 from edge.guard.limits import KeyLimits
@@ -229,9 +229,10 @@ class Gateway(Asker):
     def _look_up(self, call: Call) -> None:
         """Is its answer here?"""
         grant, route = call.grant, call.head.route
-        if grant.quotas is not None and not route.counts:
-            call.reservation = Reservation(self.counts, grant.quotas)
         try:
+            if grant.quotas is not None and not route.counts:
+                check_known(call)
+                call.reservation = Reservation(self.counts, grant.quotas)
             if caches_for(call):
                 plan = self.answers.plan(call, grant.cache, grant.identity)
                 call.ledger.cache = BYPASS if plan is None else MISS

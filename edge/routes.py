@@ -186,7 +186,8 @@ PROBES = frozenset(
 NAMED = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 """What names a provider before ``/v1``."""
 ID = re.compile(r"[A-Za-z0-9][^/\\\x00-\x20\x7f-\uffff]{0,255}")
-"""An id, unescaped. Whatever is in it is escaped on its way to a provider, and no segment is one of dots alone."""
+"""An id, unescaped. Whatever is in it is escaped on its way to a provider, and no segment is one of dots alone. What
+escapes no UTF-8 has U+FFFD in it, and is none."""
 RESERVED = ("health", "healthz", "livez", "readyz", "metrics", "admin")
 ANSWERED = [
     f"{method} {route.endpoint}"
@@ -256,7 +257,7 @@ def _about_kept(path: str) -> tuple[Route, str] | None:
     for at in range(1, min(len(parts), 3)):
         route = ABOUT_KEPT.get("/".join([*parts[:at], "{id}", *parts[at + 1 :]]))
         if route is not None:
-            named = unquote(parts[at], errors="strict") if "%" in parts[at] else parts[at]
+            named = unquote(parts[at])
             return (route, named) if ID.fullmatch(named) else None
     return None
 

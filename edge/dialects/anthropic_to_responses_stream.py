@@ -24,6 +24,7 @@ from edge.dialects.anthropic import usage_of
 from edge.dialects.anthropic_to_openai_answer import arguments_text, event_error, refusal
 from edge.dialects.anthropic_to_responses_answer import cited, query_of, sealed, stopped
 from edge.dialects.estimate import written_by_claude
+from edge.dialects.responses_fields import renamed
 from edge.dialects.responses_writer import ResponseWriter
 from edge.dialects.stream import type_of
 from edge.dialects.translation import Context, arguments_object, original_id
@@ -215,7 +216,8 @@ class StreamTranslator:
 
     def _error(self, data: bytes) -> None:
         error = event_error(data)
-        self._writer.fail(error.get("code") or error["type"], error["message"], error.get("param"))
+        param = error["param"]
+        self._writer.fail(error["code"] or error["type"], error["message"], param and renamed(param))
         self._closed = True
 
     def _count(self, data: bytes) -> None:

@@ -14,6 +14,7 @@ from edge.dialects.estimate import written_by_gpt
 from edge.dialects.openai_chunks import CALL, TEXT, THOUGHT, Chunk, ChunkTranslator, Lane
 from edge.dialects.openai_to_anthropic_answer import invented_id
 from edge.dialects.openai_to_responses_answer import cited, stopped
+from edge.dialects.responses_fields import renamed
 from edge.dialects.responses_writer import ResponseWriter
 from edge.dialects.translation import Context, error_message
 from edge.errors import EdgeError
@@ -69,7 +70,9 @@ class StreamTranslator(ChunkTranslator):
         fields = error if isinstance(error, dict) else {"message": error}
         said = error_message(fields, "The provider broke off with an error.")
         _, told = to_openai(openai.status_of(fields), fields, said)
-        self._writer.fail(fields.get("code") or told["code"] or told["type"], told["message"], told["param"])
+        code = fields.get("code")  # a number at some servers: the status
+        code = code if isinstance(code, str) and code else told["code"] or told["type"]
+        self._writer.fail(code, told["message"], told["param"] and renamed(told["param"]))
 
     def _failure(self, error: EdgeError, request_id: str) -> bytes:
         return self._writer.failure(error)

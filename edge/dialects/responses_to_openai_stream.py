@@ -211,7 +211,7 @@ class StreamTranslator:
         response = value.get("response")
         error = (response.get("error") if isinstance(response, dict) else None) or value.get("error") or value
         error = renamed_error(error if isinstance(error, dict) else {"message": error})
-        if error["type"] in (None, "error"):
+        if error["type"] in (None, "error", "response.failed"):  # the event's own
             error["type"] = openai.error_type(openai.status_of(error))
         out.append(b"data: " + encode({"error": error}) + b"\n\n")
         self._closed = True

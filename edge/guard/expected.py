@@ -6,14 +6,27 @@ import re
 
 from edge.call import Call
 from edge.dialects.estimate import estimate_input
+from edge.errors import RouteNotAllowed
 from edge.guard.reservation import MOST_TOKENS
 from edge.payload import Payload
 
-__all__ = ["expected", "most_output"]
+__all__ = ["check_known", "expected", "most_output"]
 
 MOST = (b"max_completion_tokens", b"max_tokens", b"max_output_tokens")
 WITHOUT_OUTPUT = ("/embeddings", "/rerank")
+UNCOUNTED = "Nobody counts here what a response in the background uses, and this key's tokens or money are limited."
 WHOLE = re.compile(rb"[1-9][0-9]{0,11}")
+
+
+def check_known(call: Call) -> None:
+    """Refuse what uses nobody knows how much, where tokens or money are limited: a response that is made in the
+    background tells of that only who asks for it again. Raises RouteNotAllowed.
+    """
+    quotas = call.grant.quotas
+    if quotas is None or not quotas.all or call.head.route.api != "responses":
+        return
+    if call.payload.says(b"background", b"true"):
+        raise RouteNotAllowed(UNCOUNTED)
 
 
 def expected(call: Call) -> tuple[int, int]:

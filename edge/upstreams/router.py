@@ -48,7 +48,11 @@ class Upstream(Source):
         Source.__init__(self, provider.name, model, lines_of(told), costs)
         self.provider = provider
         self.facts = provider.facts(model, *capabilities)
-        self.continues = "" if self.facts.continue_text == "never" else self.facts.continue_text
+        way, apis = self.facts.continue_text, self.facts.apis
+        # A stream that is continued has no tools, so it goes by chat completions to all that have these: the field is
+        # one of theirs alone.
+        without = way == "never" or (way == "continue_final_message" and apis and "chat" not in apis)
+        self.continues = "" if without else way
         self.names = (f"{provider.name}/{model}", model)
 
     def price_of(self, model: str) -> ModelPrice | None:

@@ -250,3 +250,13 @@ def test_people_read_the_same_and_no_prompt():
     assert "upstream   a/one: asked first" in text
     assert "fallback   a/small: not asked, key" in text
     assert "hello" not in text
+
+
+@pytest.mark.parametrize(
+    ("limit", "background", "code"), [(1000, True, "route_not_allowed"), (1000, False, ""), (None, True, "")]
+)
+def test_a_response_in_the_background_is_refused_to_a_key_with_a_limit_on_tokens(limit, background, code):
+    found = asked(
+        key=of("*", tokens_per_minute=limit), path="/v1/responses", model="a/one", input="x", background=background
+    )
+    assert (found.refused.code if found.refused else "") == code

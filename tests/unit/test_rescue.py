@@ -68,9 +68,10 @@ ASKED = [{"role": "user", "content": "Tell me."}]
 def made(monkeypatch):
     workers = []
 
-    def make(first, second, capability="assistant", others="", **resilience):
+    def make(first, second, capability="assistant", others="", apis=None, **resilience):
         dialects = {"a": first, "b": second, **dict.fromkeys(others, "openai")}
-        upstreams = [{"to": "a/m"}, {"to": "b/m", "capabilities": {"continue_text": capability}}]
+        can = {"continue_text": capability, **({"apis": apis} if apis else {})}
+        upstreams = [{"to": "a/m"}, {"to": "b/m", "capabilities": can}]
         upstreams += [{"to": f"{name}/m"} for name in others]
         settings = {
             "providers": {name: {**provider(), "dialect": dialect} for name, dialect in dialects.items()},
@@ -219,6 +220,13 @@ def test_vllm_is_asked_in_its_own_way(made):
     broken(worker, "chat")
     body = json.loads(worker.sent("b").request.body)
     assert (body["continue_final_message"], body["add_generation_prompt"]) == (True, False)
+
+
+def test_vllms_field_is_for_chat_completions_alone(made):
+    worker = made("openai", "openai", "continue_final_message", apis=["responses"])
+    lane = broken(worker, "chat")
+    assert worker.count("b") == 0
+    assert b"upstream_stream_broken" in told(lane)
 
 
 TOOLS = [{"type": "function", "function": {"name": "f"}}]

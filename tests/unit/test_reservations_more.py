@@ -8,7 +8,7 @@ from edge.errors import BudgetExceeded, Overloaded, RateLimited, UpstreamStreamB
 from edge.guard.auth import ANYONE
 from edge.hooks import Usage
 from edge.money.pricing import PICO
-from tests.unit.lanes import field
+from tests.unit.lanes import field, post
 from tests.unit.test_dispatch import provider
 from tests.unit.test_grant import CHAT
 from tests.unit.test_hedging import LATE_S, members
@@ -251,3 +251,12 @@ def test_while_redis_is_asked_for_a_rescue_its_client_and_its_time_may_end(made,
     assert money(worker)[1] == 0.0
     assert worker.idle()
     assert not redis.asked
+
+
+def test_nothing_is_asked_in_the_background_by_whom_money_is_counted(made):
+    worker = made(3)
+    lane = worker.connect()
+    body = b'{"model":"smart","input":"Think long.","background":true}'
+    worker.run(lane.data_received, post(body, start="POST /v1/responses HTTP/1.1"))
+    assert b"route_not_allowed" in told(lane)
+    assert (worker.count("a"), worker.count("b"), money(worker)) == (0, 0, (0.0, 0.0))

@@ -222,6 +222,26 @@ class TestStreams:
         assert events[-1]["response"]["error"]["message"] == "Overloaded"
         assert [event["sequence_number"] for event in events] == list(range(len(events)))
 
+    @pytest.mark.parametrize(
+        ("error", "code"),
+        [
+            ({"code": 503, "message": "Busy"}, "overloaded"),
+            ({"code": ["odd"], "type": {}, "message": "Odd"}, "server_error"),
+            ({"code": "slow_down", "message": "Slower"}, "slow_down"),
+        ],
+    )
+    def test_the_code_of_an_error_inside_is_a_word_whatever_the_server_says(self, error, code):
+        stream = chunks({"content": "So"}).split(b"\n\n")[0] + b"\n\n" + sse({"error": error})
+        events = [json.loads(data) for _, data in events_of(run(STREAMS["chat"](context(), NOW), stream))]
+        assert [event["type"] for event in events[-2:]] == ["error", "response.failed"]
+        assert events[-2]["code"] == code
+
+    def test_an_error_inside_names_the_field_as_a_client_of_responses_does(self):
+        error = {"type": "invalid_request_error", "message": "prompt is too long: 9 tokens > 8 maximum"}
+        stream = sse(START, *text(0, "So"), {"type": "error", "error": error})
+        events = [json.loads(data) for _, data in events_of(run(STREAMS["messages"](context(), NOW), stream))]
+        assert (events[-2]["code"], events[-2]["param"]) == ("context_length_exceeded", "input")
+
     @pytest.mark.parametrize("api", ["messages", "chat"])
     def test_a_stream_that_breaks_off_fails_and_another_client_goes_on(self, api):
         stream = sse(START, *text(0, "So")) if api == "messages" else chunks({"content": "So"})

@@ -103,6 +103,11 @@ def test_only_plain_paths_pass_through(path):
     assert match(path).route is UNKNOWN
 
 
+@pytest.mark.parametrize("path", [b"/v1/files/%ff", b"/v1/responses/%c3/cancel", b"/p/v1/batches/a%80", b"/v1/files/%"])
+def test_an_id_whose_escapes_are_no_text_is_none(path):
+    assert match(path).route is UNKNOWN
+
+
 @given(st.binary(max_size=40))
 def test_no_path_becomes_an_upstream_path_of_another_shape(path):
     got = match(b"/" + path)

@@ -145,3 +145,10 @@ def test_a_long_summary_is_shown_and_not_sealed():
     assert made["content"][0]["thinking"] == "long " * 60_000
     opened = SEAL.open_reasoning(made["content"][0]["signature"])
     assert opened == {**thought(), "summary": []}
+
+
+def test_a_failed_response_that_does_not_say_why_is_an_error_of_the_server():
+    failed = {"type": "response.failed", "response": {"status": "failed", "error": None}, "sequence_number": 1}
+    made = TRANSLATORS["chat", "responses"].stream(Context(seal=SEAL, request_id="r1"), NOW)
+    ((_, data),) = events_of(made.feed([(b"response.failed", json.dumps(failed).encode())]))
+    assert json.loads(data)["error"]["type"] == "server_error"
