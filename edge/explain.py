@@ -16,7 +16,9 @@ from edge.cache.answers import Answers
 from edge.cache.key import Keys, decode_body
 from edge.cache.policy import caches_for, plan_for
 from edge.call import Call
+from edge.dialects.crossing import asked_by
 from edge.dialects.estimate import estimate_input
+from edge.dialects.models import API_DIALECTS
 from edge.errors import UNREADABLE, EdgeError, Headers, InvalidRequest, RequestTooLarge, UnsupportedRoute
 from edge.grant import Grant
 from edge.guard.auth import Key, refuse_model
@@ -30,7 +32,7 @@ from edge.guard.validate import Reading, check_body
 from edge.head import Head, varying_of
 from edge.hooks import Usage
 from edge.money.pricing import PICO
-from edge.routes import match
+from edge.routes import ROUTES, match
 from edge.slices import LARGE
 from edge.state import State, granted_of
 from edge.upstreams.choice import Choice
@@ -54,14 +56,15 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """An upstream of the name that was asked for, or of one that it falls back to. ``alias`` is "" for a name of its
     own.
 
-    ``first``: it would be asked first. ``excluded`` is why it would not be asked at all now: it cannot serve the
-    ``endpoint``, the ``key`` may not use it, an operator has ``drained`` it, its provider has asked for a wait
-    (``resting``), its ``breaker`` lets nothing through, it has as many requests under way as it may (``full``), or the
-    request cannot be said in its dialect (``translation``); ``detail`` says more. ``ready_s`` are the seconds until
-    then. ``late_s``: after so many seconds without an answer another one is asked beside it, None where that is not
-    done, or not known yet. ``fallback`` is the failure that it is for, "" for an upstream of the name itself. ``score``
-    is what the ``strategy`` of the alias compares, the lowest is taken. Costs in USD, None where the price or the bound
-    is not known.
+    ``first``: it would be asked first. ``api`` is by which it would be asked (``Route.api``), another than the client's
+    where the request is translated, "" where it cannot be asked. ``excluded`` is why it would not be asked at all now:
+    it cannot serve the ``endpoint``, the ``key`` may not use it, an operator has ``drained`` it, its provider has asked
+    for a wait (``resting``), its ``breaker`` lets nothing through, it has as many requests under way as it may
+    (``full``), or the request cannot be said in its dialect (``translation``); ``detail`` says more. ``ready_s`` are
+    the seconds until then. ``late_s``: after so many seconds without an answer another one is asked beside it, None
+    where that is not done, or not known yet. ``fallback`` is the failure that it is for, "" for an upstream of the name
+    itself. ``score`` is what the ``strategy`` of the alias compares, the lowest is taken. Costs in USD, None where the
+    price or the bound is not known.
     """
 
     upstream: str
@@ -70,6 +73,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     strategy: str
     weight: float
     first: bool
+    api: str
     excluded: Reason
     detail: str
     score: float
@@ -276,6 +280,7 @@ def _of_choice(call: Call, choice: Choice, purpose: For) -> list[Candidate]:
                 strategy=group.strategy,
                 weight=group.weights[place],
                 first=False,
+                api=_api(call, upstream),
                 excluded=excluded,
                 detail=detail,
                 score=scores[place],
@@ -311,6 +316,11 @@ def _excluded(call: Call, upstream: Upstream, granted: int, member: Member, full
         return "full", "it has as many requests under way as it may"
     unsaid = _unsaid(call, upstream)
     return ("translation", unsaid) if unsaid else ("", "")
+
+
+def _api(call: Call, upstream: Upstream) -> str:
+    provider, route = upstream.provider, call.head.route
+    return asked_by(route, provider.dialect, upstream.facts, call.payload) if provider.serves(route) else ""
 
 
 def _unsaid(call: Call, upstream: Upstream) -> str:
@@ -371,8 +381,11 @@ def table(found: Explanation) -> list[str]:
         f"tokens     about {found.input_tokens} in{out}",
         f"cache      {found.cache.mode}: {found.cache.verdict}{f', key {found.cache.key}' if found.cache.key else ''}",
     ]
+    own = next((route.api for route in ROUTES.values() if route.endpoint == found.endpoint), "")
     for each in found.candidates:
         verdict = "not asked" if each.excluded else "asked first" if each.first else "asked next"
+        if each.api in API_DIALECTS and each.api != own:
+            verdict += f", by {each.api}"
         what = {"": "upstream", "any": "fallback"}.get(each.fallback, each.fallback)
         lines.append(f"{what:10} {each.upstream}: {verdict}, {_standing(each)}")
     if found.pii:

@@ -260,3 +260,25 @@ def test_a_response_in_the_background_is_refused_to_a_key_with_a_limit_on_tokens
         key=of("*", tokens_per_minute=limit), path="/v1/responses", model="a/one", input="x", background=background
     )
     assert (found.refused.code if found.refused else "") == code
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "apis"),
+    [
+        (CHAT, {}, {"a": "chat", "b": "messages", "r": "responses"}),
+        ("/v1/messages", {"max_tokens": 9}, {"a": "chat", "b": "messages", "r": "responses"}),
+        ("/v1/responses", {"input": "x"}, {"a": "responses", "b": "messages", "r": "responses"}),
+        ("/v1/embeddings", {"input": "x"}, {"a": "embeddings", "b": "", "r": "embeddings"}),
+    ],
+)
+def test_by_which_api_each_would_be_asked(path, fields, apis):
+    only = {"*": config.Capabilities(apis=["responses"])}
+    providers = {**SETTINGS.providers, "r": config.Provider(dialect="openai", base_url=LOCAL, capabilities=only)}
+    smart = config.Model(upstreams=[config.Target(to=f"{name}/m") for name in apis])
+    state = build_state(config.Config(providers=providers, models={"smart": smart}))
+    found = asked(state, path=path, **fields)
+    assert {each.upstream[0]: each.api for each in found.candidates} == apis
+    said = {line.split()[1][0]: line for line in table(found) if line.startswith("upstream")}
+    own = {CHAT: "chat", "/v1/messages": "messages", "/v1/responses": "responses"}.get(path, "embeddings")
+    for name, api in apis.items():
+        assert (f", by {api}" in said[name]) == (api not in ("", own))
