@@ -78,5 +78,6 @@ def stopped(finish: Any, context: Context) -> str:
 
 def cited(annotations: Any) -> list[dict[str, Any]]:
     """``annotations`` of a chat completion as those of a text."""
-    found = [each.get("url_citation") for each in annotations or () if isinstance(each, dict)]
+    listed = annotations if isinstance(annotations, list) else ()
+    found = [each.get("url_citation") for each in listed if isinstance(each, dict)]
     return [{"type": "url_citation", **each} for each in found if isinstance(each, dict)]

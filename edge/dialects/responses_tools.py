@@ -31,7 +31,7 @@ __all__ = [
     "flattened",
 ]
 
-SEARCH_TOOLS = frozenset(("web_search", "web_search_preview", "web_search_2025_08_26", "web_search_preview_2025_03_11"))
+SEARCH_TOOLS = ("web_search", "web_search_preview", "web_search_2025_08_26", "web_search_preview_2025_03_11")
 SEARCH = "web_search"
 """The name of a provider's own search."""
 TOOL_FIELDS = {
@@ -95,7 +95,7 @@ def flattened(tools: list[Any], at: str) -> Iterator[tuple[str, Any, str]]:
 def as_function(tool: Any, at: str, namespace: str, tools: ClientTools, dropped: Dropped) -> dict[str, Any] | None:
     """A tool as a function of chat completions, None for one that may stay behind. Raises InvalidValue."""
     kind = tool.get("type") if isinstance(tool, dict) else None
-    if not isinstance(tool, dict) or kind not in TOOL_FIELDS:
+    if not isinstance(tool, dict) or not isinstance(kind, str) or kind not in TOOL_FIELDS:
         raise invalid(
             f"'{at}' is the tool '{kind}', which this model's API does not have: leave it out, or ask a model of "
             "OpenAI's.",
