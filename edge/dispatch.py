@@ -76,9 +76,8 @@ class Dispatch(Outcome):
         grant, state, route = inquiry.grant, inquiry.state, inquiry.head.route
         self._desk, self._inquiry = desk, inquiry
         self._asker: Asker | None = asker
-        self._state = NEW
+        self._state, self._failed = NEW, False
         candidates = self._candidates = Candidates(inquiry)
-        self._failed = False
         self._keys = self._retries = 0
         self._turns = (LENGTH if grant.context_length else 0) | (POLICY if grant.content_policy else 0)
         self._tried: Tried | None = None
@@ -327,7 +326,7 @@ class Dispatch(Outcome):
             self._follow(tried, error, self._following(tried, error, now), now)
         elif rescue is not None and not over and rescue.begins(error):
             self._enter(RESERVING)
-            self._deadline.wait()
+            self._wait().for_word(self._deadline)
             reserve(self._inquiry, partial(self._continue, tried, error))
         else:
             self._follow(tried, error, ENDED, now)
@@ -336,6 +335,7 @@ class Dispatch(Outcome):
         """What a rescue may cost is reserved, or is not."""
         if self._state != RESERVING:
             return
+        self._wait().stop()
         try:
             now = perf_counter()
             goes_on = refusal is None and not self._deadline.over() and self._candidates.continues(now)

@@ -108,7 +108,6 @@ class EdgeApplication:
         call.closes = size is None or size > DRAINED
         gateway.open(call)
         if not call.reply.over() and await self._receive_body(call, receive, size):
-            call.ledger.upload_s = perf_counter() - call.received_at
             gateway.admit(call)
         if call.reply.broken():
             return
@@ -126,6 +125,7 @@ class EdgeApplication:
         more = size is None or size <= limit
         while more:
             message = await receive()
+            call.ledger.upload_s = perf_counter() - call.received_at
             if message["type"] == "http.disconnect":
                 call.left()
                 return False

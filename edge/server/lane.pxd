@@ -47,6 +47,7 @@ cdef class LaneCall(ClientCall):
     @cython.locals(gateway=Gateway, state=Terms)
     cdef bint _fits(self, Py_ssize_t more) except -1
     cpdef whole(self)
+    cdef _uploaded(self)
     cpdef lost(self)
     @cython.locals(gateway=Gateway)
     cdef _admit(self)

@@ -233,19 +233,28 @@ class LaneCall(ClientCall):
             gateway.hold(self, more)
         except EdgeError as error:
             self._parts, self.body = None, b""
+            self._uploaded()
             gateway.refuse(self, error)
             return False
         return True
 
     def whole(self) -> None:
+        if self._begun:
+            self._uploaded()
         self.complete = True
         if self._begun:
-            self.ledger.upload_s = perf_counter() - self.received_at
             self._admit()
+
+    def _uploaded(self) -> None:
+        """No more comes of a body that was still to come: what it took is not the edge's own time."""
+        if not self.complete:
+            self.ledger.upload_s = perf_counter() - self.received_at
 
     def lost(self) -> None:
         if self.reply.over():
             return
+        if self._begun:
+            self._uploaded()
         self.reply.lost()
         self.lane.gateway.cancel(self, ClientClosedRequest())
 

@@ -1,4 +1,4 @@
-"""The waits of a request between its attempts: for a place at an upstream, and for the time to ask again."""
+"""The waits of a request between its attempts: for a place at an upstream, for the time to ask again, for a word."""
 
 from __future__ import annotations
 
@@ -44,14 +44,21 @@ class Waiting:
         """Call `then` after so long."""
         self._begin(deadline, seconds, then)
 
+    def for_word(self, deadline: Deadline) -> None:
+        """Until `stop`, for what Redis says of the limits: the word comes to who has asked."""
+        self._since = perf_counter()
+        deadline.wait()
+
     def stop(self) -> None:
         """It waits no more."""
         place, timer, self._place, self._timer, self._came = self._place, self._timer, None, None, None
+        since, self._since = self._since, 0.0
+        if since:
+            self._ledger.waited(since)
         if timer is not None:
             timer.cancel()
-            self._ledger.waited(self._since)
         if place is not None:
-            self._queued_s += perf_counter() - self._since
+            self._queued_s += perf_counter() - since
             place.leave()
 
     def _begin(self, deadline: Deadline, seconds: float, then: Callable[..., None], *arguments: object) -> None:

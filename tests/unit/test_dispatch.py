@@ -24,11 +24,12 @@ def provider(**more):
 def made(monkeypatch):
     workers = []
 
-    def make(providers, models=None, **resilience):
+    def make(providers, models=None, server=None, **resilience):
         upstreams = [{"to": f"{name}/m"} for name in providers]
         models = models or {"smart": {"strategy": "failover", "upstreams": upstreams}}
         breaker = {"breaker": {"failures": 1_000_000}}
-        settings = {"providers": providers, "models": models, "resilience": {**breaker, **resilience}}
+        served = {"server": server or {}, "resilience": {**breaker, **resilience}}
+        settings = {"providers": providers, "models": models, **served}
         workers.append(Timed(settings, monkeypatch))
         return workers[-1]
 

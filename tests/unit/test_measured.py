@@ -19,6 +19,9 @@ from tests.unit.timed import JSON
 __all__ = ["made"]
 
 OPENAI = {b"x-ratelimit-remaining-requests": b"59", b"x-ratelimit-remaining-tokens": b"149984"}
+CHUNKED = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+CHUNKED += b"transfer-encoding: chunked\r\n\r\n1\r\n{\r\n"
+HEADERS = [(b"host", b"localhost"), (b"content-type", b"application/json"), (b"transfer-encoding", b"chunked")]
 ANTHROPIC = {
     b"anthropic-ratelimit-requests-remaining": b"49",
     b"anthropic-ratelimit-input-tokens-remaining": b"30000",
@@ -112,6 +115,38 @@ def test_the_time_in_which_the_body_comes_is_no_overhead(made):
     record = worker.records[-1]
     assert (record.status, record.duration_s) == (200, pytest.approx(3.0))
     assert record.overhead_s == pytest.approx(0.0, abs=1e-6)
+
+
+def test_the_time_in_which_a_body_comes_that_is_never_whole_is_no_overhead(made):
+    worker = made({"a": provider()}, server={"max_body_bytes": 1024})
+    gone, refused = worker.connect(), worker.connect()
+    worker.run(gone.data_received, post(BODY)[:-5])
+    worker.run(refused.data_received, CHUNKED)
+    worker.clock.now += 3.0
+    worker.run(gone.connection_lost, None)
+    worker.run(refused.data_received, b"800\r\n" + b" " * 2048)
+    assert [record.error_kind for record in worker.records] == ["client_cancelled", "client_too_large"]
+    for record in worker.records:
+        assert (record.duration_s, record.overhead_s) == (pytest.approx(3.0), pytest.approx(0.0, abs=1e-6))
+
+
+def test_the_time_in_which_a_body_comes_over_asgi_that_is_never_whole_is_no_overhead(made):
+    worker = made({"a": provider()}, server={"max_body_bytes": 1024})
+    for ends in ({"type": "http.disconnect"}, {"type": "http.request", "body": b" " * 2048, "more_body": True}):
+        messages = [{"type": "http.request", "body": b"{", "more_body": True}, ends]
+
+        async def receive(messages=messages):
+            worker.clock.now += 1.5
+            return messages.pop(0)
+
+        async def send(message):
+            pass
+
+        scope = {"type": "http", "method": "POST", "raw_path": b"/v1/chat/completions", "client": ("127.0.0.1", 1)}
+        worker.loop.run_until_complete(worker.app({**scope, "headers": HEADERS}, receive, send))
+        record = worker.records[-1]
+        assert (record.duration_s, record.overhead_s) == (pytest.approx(3.0), pytest.approx(0.0, abs=1e-6))
+    assert [record.error_kind for record in worker.records] == ["client_cancelled", "client_too_large"]
 
 
 def test_commands_of_redis_are_measured_by_their_use_and_what_became_of_them():

@@ -260,3 +260,23 @@ def test_nothing_is_asked_in_the_background_by_whom_money_is_counted(made):
     worker.run(lane.data_received, post(body, start="POST /v1/responses HTTP/1.1"))
     assert b"route_not_allowed" in told(lane)
     assert (worker.count("a"), worker.count("b"), money(worker)) == (0, 0, (0.0, 0.0))
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_waiting_for_redis_before_a_rescue_is_no_overhead(made, left):
+    worker = made(5, rescue="text")
+    redis = worker.gateway.counts.shared = Redis()
+    lane = worker.ask("smart", stream=True, **DOLLAR)
+    worker.run(redis.answer, "taken", "1", str(PICO), "0")
+    stream = chat(WORDS)
+    cut = stream.index(b"\n\n", stream.index(b"there was")) + 2
+    worker.run(worker.sent("a").answers, 200, EVENTS, stream[:cut], ends=False)
+    worker.run(worker.sent("a").receiver.failed, UpstreamStreamBroken())
+    worker.clock.now += 0.04
+    if left:
+        worker.run(lane.connection_lost, None)
+    else:
+        worker.run(redis.answer, "taken", "1", str(2 * PICO), "0")
+        worker.run(worker.sent("b").answers, 200, EVENTS, chat(REST, "other"))
+    record = worker.records[-1]
+    assert (record.duration_s, record.overhead_s) == (pytest.approx(0.04), pytest.approx(0.0, abs=1e-6))

@@ -13,6 +13,8 @@ import edge.dispatch
 import edge.gateway
 import edge.ledger
 import edge.record
+import edge.server.asgi
+import edge.server.asgi_call
 import edge.server.lane
 import edge.telemetry.spans
 import edge.upstreams.attempt
@@ -37,6 +39,8 @@ CLOCKS = (
     edge.gateway,
     edge.ledger,
     edge.record,
+    edge.server.asgi,
+    edge.server.asgi_call,
     edge.server.lane,
     edge.telemetry.spans,
     edge.upstreams.attempt,
