@@ -25,6 +25,7 @@ cdef class Joining(Timed):
     cdef Follower _follower
     cdef Asker _asker
     cdef object _look, _paced
+    cdef double _since
     cdef bint _streams
 
     cpdef start(self)

@@ -7,6 +7,7 @@ fetched by a `Flight`, for which providers are asked as for any call, but which 
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import perf_counter
 
 from edge.cache.answers import Answers
 from edge.cache.asking import Look, Turns
@@ -50,6 +51,7 @@ class Joining(Timed):
         self._asker: Asker | None = asker
         self._streams = True
         self._look: Look | None = None
+        self._since = 0.0
         self._paced: Paced | None = None
         self._flight: Flight | None = None
         self._follower: Follower | None = None
@@ -67,6 +69,7 @@ class Joining(Timed):
             elif flight is not None:
                 self._join(flight)
             else:
+                self._since = perf_counter()
                 self._look = self._table.answers.look(call, self._plan, self._looked)
                 if self._look is None:
                     self._go_without(True)
@@ -94,6 +97,7 @@ class Joining(Timed):
         self._look = None
         self._deadline.stop()
         call = self._call
+        call.ledger.waited(self._since)
         try:
             form = held.form_for(call.payload) if held is not None else None
             if held is not None and form is not None:
@@ -205,6 +209,7 @@ class Joining(Timed):
         self._deadline.close()
         look, paced, self._look, self._paced = self._look, self._paced, None, None
         if look is not None:
+            self._call.ledger.waited(self._since)
             look.cancel()
         if paced is not None:
             paced.cancel()

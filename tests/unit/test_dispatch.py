@@ -24,11 +24,11 @@ def provider(**more):
 def made(monkeypatch):
     workers = []
 
-    def make(providers, models=None, server=None, **resilience):
+    def make(providers, models=None, server=None, cache=None, **resilience):
         upstreams = [{"to": f"{name}/m"} for name in providers]
         models = models or {"smart": {"strategy": "failover", "upstreams": upstreams}}
         breaker = {"breaker": {"failures": 1_000_000}}
-        served = {"server": server or {}, "resilience": {**breaker, **resilience}}
+        served = {"server": server or {}, "cache": cache or {}, "resilience": {**breaker, **resilience}}
         settings = {"providers": providers, "models": models, **served}
         workers.append(Timed(settings, monkeypatch))
         return workers[-1]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from time import time
 from types import SimpleNamespace
 
 import pytest
 
+from edge.cache.entry import Entry
 from edge.redis.pipe import Command, RedisUnavailable
 from edge.server.levels import SAID_S, Levels
 from edge.telemetry.metrics import Metrics
@@ -102,6 +104,52 @@ def test_waiting_for_redis_before_a_request_is_sent_is_no_overhead(made):
     record = worker.records[-1]
     assert record.overhead_s == pytest.approx(0.0, abs=1e-6)
     assert record.duration_s == pytest.approx(0.04, abs=1e-6)
+
+
+class Stored:
+    """Redis as the cache asks it, which says what it has when `tell` is called."""
+
+    ready = True
+
+    def __init__(self):
+        self.inquirer = None
+
+    def get(self, digest, tenant, inquirer):
+        self.inquirer = inquirer
+        return self
+
+    def lease(self, digest, token, ttl_ms, told):
+        """Nobody else may have the right to ask."""
+
+    def put(self, *answer):
+        return True
+
+    def release(self, *lease): ...
+
+    def cancel(self): ...
+
+    def tell(self, body):
+        entry = Entry("chat", body, (), None, "p", "m", 5, time(), time() + 60) if body else None
+        self.inquirer.found(entry)
+
+
+@pytest.mark.parametrize(("has", "cache"), [(ANSWER, "redis"), (b"", "miss"), (None, "miss")])
+def test_waiting_for_redis_to_say_whether_it_has_an_answer_is_no_overhead(made, has, cache):
+    worker = made({"a": provider()}, cache={"mode": "all"})
+    redis = worker.gateway.answers._remote = Stored()
+    lane = worker.ask("smart")
+    worker.clock.now += 0.04
+    if has is None:
+        worker.run(lane.connection_lost, None)
+    else:
+        worker.run(redis.tell, has)
+    if has == b"":
+        worker.clock.now += 1.0
+        worker.run(worker.sent("a").answers, 200, JSON, ANSWER)
+    record = worker.records[-1]
+    assert record.cache == cache
+    assert record.duration_s == pytest.approx(1.04 if has == b"" else 0.04)
+    assert record.overhead_s == pytest.approx(0.0, abs=1e-6)
 
 
 def test_the_time_in_which_the_body_comes_is_no_overhead(made):

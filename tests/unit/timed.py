@@ -8,9 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
+import edge.cache.flight
 import edge.call
 import edge.dispatch
 import edge.gateway
+import edge.joining
 import edge.ledger
 import edge.record
 import edge.server.asgi
@@ -34,9 +36,11 @@ JSON = [(b"content-type", b"application/json")]
 EVENTS = [(b"content-type", b"text/event-stream")]
 STEP_S = 0.05
 CLOCKS = (
+    edge.cache.flight,
     edge.call,
     edge.dispatch,
     edge.gateway,
+    edge.joining,
     edge.ledger,
     edge.record,
     edge.server.asgi,
