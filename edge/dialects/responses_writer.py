@@ -265,12 +265,14 @@ class ResponseWriter:
         self._event("response.failed", response=response)
 
     def failure(self, error: EdgeError) -> bytes:
-        """An error of our own as the last events of one client, while others go on."""
-        sequence, begun, out = self._sequence, self.begun, self._out
-        self._out = []
+        """An error of our own as the last events of one client, while others go on. What came before is not told again:
+        where an answer is looked through for personal data, this is not.
+        """
+        sequence, begun, out, items = self._sequence, self.begun, self._out, self._items
+        self._out, self._items = [], []
         self.fail(error.code, error.message, error.param)
         told = self.taken()
-        self._sequence, self.begun, self._out = sequence, begun, out
+        self._sequence, self.begun, self._out, self._items = sequence, begun, out, items
         return told
 
     # Inside.

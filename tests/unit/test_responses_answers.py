@@ -236,6 +236,11 @@ class TestStreams:
         assert [event["type"] for event in events[-2:]] == ["error", "response.failed"]
         assert events[-2]["code"] == code
 
+    @pytest.mark.parametrize("odd", [5, True, {"a": 1}, "x", [5, None]])
+    def test_citations_that_are_no_list_are_none(self, odd):
+        response = streamed("chat", chunks({"content": "So"}, {"annotations": odd}))
+        assert response["output"][0]["content"][0]["annotations"] == []
+
     def test_an_error_inside_names_the_field_as_a_client_of_responses_does(self):
         error = {"type": "invalid_request_error", "message": "prompt is too long: 9 tokens > 8 maximum"}
         stream = sse(START, *text(0, "So"), {"type": "error", "error": error})
