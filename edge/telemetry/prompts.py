@@ -14,10 +14,10 @@ import msgspec
 from edge.guard.pii import redact_now
 from edge.guard.policy import Policy
 
-__all__ = ["MAX_CONTENT", "prompt_of"]
+__all__ = ["OMITTED", "prompt_of"]
 
-MAX_CONTENT = 65536
-"""Bytes of a body; of a longer one it is told how long it is."""
+OMITTED = "edge.content.omitted_bytes"
+"""How long a body is of which nothing else is told."""
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError, ValueError, RecursionError)
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -25,9 +25,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def prompt_of(body: bytes, policy: Policy) -> dict[str, str | int]:
-    """The attributes that tell what a body says, which has been found sound. `policy` masks."""
-    if len(body) > MAX_CONTENT:
-        return {"edge.content.omitted_bytes": len(body)}
+    """The attributes that tell what a body of JSON says, which has been found sound. `policy` masks."""
     try:
         said = _decode(redact_now(policy, body).body)
         told = {
@@ -36,7 +34,7 @@ def prompt_of(body: bytes, policy: Policy) -> dict[str, str | int]:
             "gen_ai.tool.definitions": said.get("tools") if isinstance(said.get("tools"), list) else [],
         }
     except UNREADABLE:  # not in the form of any API, or too deep: what cannot be looked through is not told
-        return {"edge.content.omitted_bytes": len(body)}
+        return {OMITTED: len(body)}
     return {name: _encode(value).decode() for name, value in told.items() if value}
 
 

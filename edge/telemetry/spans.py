@@ -23,10 +23,11 @@ from edge.money.pricing import PICO
 from edge.payload import Payload
 from edge.telemetry.genai import operation, vendor
 from edge.telemetry.lines import readable
+from edge.telemetry.prompts import OMITTED
 from edge.trace_context import TraceContext
 from edge.upstreams.tried import Tried
 
-__all__ = ["CLIENT", "FAILURES", "SERVER", "Happened", "Kept", "Span", "Value", "kept_of"]
+__all__ = ["CLIENT", "FAILURES", "MAX_CONTENT", "SERVER", "Happened", "Kept", "Span", "Value", "kept_of"]
 
 Value = str | int | float | bool | list[str]
 Attributes = dict[str, Value]
@@ -39,6 +40,8 @@ WORDS = 256
 """Bytes of JSON that a parameter of a request may have to be told."""
 LONGEST = 262144
 """Bytes of an answer that is looked into: what it says of itself may stand at its end."""
+MAX_CONTENT = 65536
+"""Bytes of a body whose content is told; of a longer one it is told how long it is."""
 MOST_REASONS = 16
 UNDER_WAY = frozenset({"queued", "in_progress"})
 ROOM, EACH = 1024, 2048
@@ -136,7 +139,12 @@ def kept_of(call: Call, record: RequestRecord, context: TraceContext, why: str) 
     # As in the trace file: a body is told of as it was sent on.
     if content is None or call.unseen is not None or record.error_code == PiiBlocked.code:
         return Kept(context, spans, size)
-    return Kept(context, spans, size + len(call.payload.body), call.payload.body, content)
+    body = call.payload.body
+    # What is looked through for personal data is JSON, and a form is none.
+    if len(body) > MAX_CONTENT or call.head.boundary:
+        spans[0].attributes[OMITTED] = len(body)
+        return Kept(context, spans, size)
+    return Kept(context, spans, size + len(body), body, content)
 
 
 def request_of(call: Call, record: RequestRecord, context: TraceContext, why: str, since: float) -> Span:

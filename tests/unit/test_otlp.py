@@ -9,7 +9,7 @@ import pytest
 from edge import config
 from edge.guard.policy import Policies
 from edge.telemetry.otlp import OtlpCollector
-from edge.telemetry.prompts import MAX_CONTENT, prompt_of
+from edge.telemetry.prompts import prompt_of
 from edge.telemetry.spans import Happened, Kept, Span
 from edge.trace_context import given
 from tests.collector import Collector
@@ -152,8 +152,3 @@ def test_a_body_that_is_too_deep_to_be_looked_through_is_not_told(depth):
     found = prompt_of(body, MASKING)
     assert ("gen_ai.input.messages" in found) is (depth == 10)
     assert found.get("edge.content.omitted_bytes") == (None if depth == 10 else len(body))
-
-
-def test_of_a_long_body_its_length_is_told():
-    body = {"messages": [{"role": "user", "content": "x" * MAX_CONTENT}]}
-    assert said(body) == {"edge.content.omitted_bytes": len(json.dumps(body))}

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from edge.guard.auth import ANYONE
+from edge.telemetry.spans import MAX_CONTENT
 from tests.unit.lanes import ANSWER, post
 from tests.unit.test_dispatch import CONTENT, DONE, DOWN, provider
 from tests.unit.test_grant import CHAT
@@ -250,6 +251,31 @@ def test_what_a_request_says_is_kept_as_it_was_sent_on_where_that_is_wanted(made
     blocked = made(pii={"request": "block"}, tracing={"content": True})
     blocked.ask("smart", SAMPLED, messages=said)
     assert (blocked.kept[0].asked, blocked.kept[0].content) == (b"", None)
+
+
+def test_of_a_long_body_its_length_alone_is_kept(made):
+    worker = made(tracing={"content": True})
+    worker.ask("smart", SAMPLED, messages=[{"role": "user", "content": "x" * MAX_CONTENT}])
+    worker.run(worker.sent("a").answers, 200, JSON, ANSWER)
+    kept = worker.kept[0]
+    assert (kept.asked, kept.content) == (b"", None)
+    assert kept.size < MAX_CONTENT
+    assert kept.spans[0].attributes["edge.content.omitted_bytes"] > MAX_CONTENT
+
+
+def test_of_a_form_its_length_alone_is_kept(made):
+    worker = made(tracing={"content": True})
+    parts = (("model", "smart"), ("prompt", f'{CANARY} someone@example.com "\\'), ("file", "x"))
+    fields = [f'--b\r\ncontent-disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in parts]
+    body = "".join([*fields, "--b--\r\n"]).encode()
+    sent = post(body, SAMPLED, start="POST /v1/audio/transcriptions HTTP/1.1")
+    lane = worker.connect()
+    lane.data_received(sent.replace(b"application/json", b"multipart/form-data; boundary=b"))
+    worker.run(worker.sent("a").answers, 200, JSON, b'{"text":"hi"}')
+    (kept,) = worker.kept
+    assert (kept.asked, kept.content) == (b"", None)
+    assert kept.spans[0].attributes["edge.content.omitted_bytes"] == len(body)
+    assert CANARY not in repr(kept)
 
 
 MESSAGES = (
