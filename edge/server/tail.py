@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from edge.errors import InvalidRequest
-from edge.telemetry.recent import Finished, Recent
+from edge.telemetry.recent import PERIOD_S, Finished, Recent
 
 __all__ = ["Missed", "Wanted", "tail", "wanted"]
 
@@ -75,6 +75,9 @@ async def tail(recent: Recent, front: Front, by: Wanted) -> AsyncIterator[bytes]
     """Events with a `Finished` each, and where some were missed ``event: missed`` with a `Missed`, until the edge ends.
     Who does not take them misses some; nothing waits for it.
     """
+    if by.last and not recent.is_watched():
+        recent.look()
+        await asyncio.sleep(PERIOD_S + LOOK_S)  # until the other workers have told theirs
     seen = recent.present()
     before = [told for told in reversed(recent.look()) if by.takes(told)]
     for told in before[len(before) - by.last :] if by.last else ():

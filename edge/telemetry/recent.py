@@ -217,6 +217,10 @@ class Recent(Recorder):
 
     # Looking.
 
+    def is_watched(self) -> bool:
+        """Whether somebody has looked lately, so that all workers tell."""
+        return bool(self._until[0] >= time.monotonic())
+
     def look(self) -> list[Finished]:
         """The latest of all workers, the latest first. The others begin to tell theirs within `PERIOD_S`."""
         self._watch()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from types import SimpleNamespace
 
 import msgspec
@@ -11,7 +12,7 @@ import pytest
 from edge.errors import InvalidRequest
 from edge.server.tail import Wanted, tail, wanted
 from edge.telemetry import Fanout
-from edge.telemetry.recent import SHARED, Finished, Recent, finished
+from edge.telemetry.recent import SHARED, Finished, Recent, finished, recent_size
 from tests.unit.records import changed
 from tests.unit.test_telemetry import BROKEN, OK
 
@@ -85,6 +86,30 @@ def test_the_latest_come_first_where_they_are_asked_for_and_others_are_left_out(
     assert told(tail(recent, front, Wanted(last=9, statuses=("5xx",))), 3) == ["0", "2", "4"]
     front.draining = True
     assert told(tail(recent, front, Wanted()), 1) == []
+
+
+def test_the_latest_are_those_of_all_workers_from_the_first_look_on():
+    memory = bytearray(recent_size(2))
+    mine, other = Recent(memory, 0), Recent(memory, 1)
+    for recent, name in ((mine, "mine"), (other, "other")):
+        Fanout(recent).request_done(changed(OK, request_id=name))
+
+    async def ticking():
+        while True:
+            other.tell(time.monotonic())
+            await asyncio.sleep(0.01)
+
+    async def read():
+        ticks = asyncio.create_task(ticking())
+        events = tail(mine, SimpleNamespace(draining=False), Wanted(last=2))
+        found = [await anext(events) for _ in range(3)]
+        ticks.cancel()
+        return found
+
+    *told, end = asyncio.run(asyncio.wait_for(read(), 20))
+    assert end == b": so far\n\n"
+    ids = {msgspec.json.decode(each.removeprefix(b"data: "), type=Finished).request_id for each in told}
+    assert ids == {"mine", "other"}
 
 
 def test_what_was_missed_is_said_where_it_was():
