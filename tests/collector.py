@@ -83,9 +83,10 @@ def received_in(message: bytes) -> list[Received]:
 
 @dataclass
 class Collector:
-    """``status`` is what it answers; it waits for ``moves`` before, which says whether it stands still."""
+    """``status`` is what it answers, and ``location`` where it sends whoever asks; it waits for ``moves`` before, which says whether it stands still."""
 
     status: int = 200
+    location: str = ""
     delay_s: float = 0.0
     spans: list[Received] = field(default_factory=list)
     messages: list[bytes] = field(default_factory=list)
@@ -105,6 +106,8 @@ class Collector:
                 answer = ExportTraceServiceResponse().SerializeToString()
                 self.send_response(mine.status)
                 self.send_header("content-type", "application/x-protobuf")
+                if mine.location:
+                    self.send_header("location", mine.location + self.path)
                 self.send_header("content-length", str(len(answer)))
                 self.end_headers()
                 self.wfile.write(answer)

@@ -37,7 +37,9 @@ class OtlpCollector:
         # What goes wrong is told of once, by who sends, and not for each message.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
         session = requests.Session()
-        session.trust_env = False  # no proxy of the environment, as for all that this edge asks
+        # No proxy of the environment and no redirect, as for all that this edge asks.
+        session.trust_env = False
+        session.max_redirects = 0
         self._exporter = OTLPSpanExporter(endpoint.rstrip("/") + PATH, timeout=timeout_s, session=session)
         own = {"service.version": __version__, "service.instance.id": place}
         if not os.environ.get("OTEL_SERVICE_NAME"):

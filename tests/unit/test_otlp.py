@@ -82,6 +82,14 @@ def test_what_refuses_or_is_not_there_takes_nothing():
     mine.close()
 
 
+def test_where_a_collector_sends_elsewhere_nothing_is_sent():
+    with Collector() as other, Collector(status=307, location=other.url) as collector:
+        mine = OtlpCollector(collector.url, "here", 5.0)
+        assert mine.send([kept(server())]) is False
+        mine.close()
+        assert (len(collector.messages), other.messages) == (1, [])
+
+
 def said(body, policy=MASKING):
     found = prompt_of(json.dumps(body).encode(), policy)
     return {name: json.loads(value) if isinstance(value, str) else value for name, value in found.items()}
