@@ -259,13 +259,14 @@ def attempt_of(
     attributes: Attributes = {
         "gen_ai.operation.name": work,
         "gen_ai.provider.name": word,
-        "gen_ai.request.model": model,
         "gen_ai.request.stream": record.stream,
         "edge.provider": provider.name,
         "server.address": host,
         "server.port": port,
         **parameters,
     }
+    if model:  # what an account keeps is asked for by no model
+        attributes["gen_ai.request.model"] = model
     if tried.status:
         attributes["http.response.status_code"] = tried.status
     if place:
@@ -285,7 +286,7 @@ def attempt_of(
     attributes |= response_of(tried)
     start = since + tried.begun
     return Span(
-        name=f"{work} {model}",
+        name=f"{work} {model}" if model else work,
         kind=CLIENT,
         span_id=tried.span_id,
         parent=parent,

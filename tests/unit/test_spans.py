@@ -263,6 +263,17 @@ def test_of_a_long_body_its_length_alone_is_kept(made):
     assert kept.spans[0].attributes["edge.content.omitted_bytes"] > MAX_CONTENT
 
 
+def test_what_an_account_keeps_is_asked_for_by_no_model(made):
+    worker = made(names="a")
+    lane = worker.connect()
+    lane.data_received(f"GET /v1/files/file-1 HTTP/1.1\r\nhost: localhost\r\n{SAMPLED}\r\n\r\n".encode())
+    worker.run()
+    worker.run(worker.sent("a").answers, 200, JSON, b'{"id":"file-1"}')
+    own, (attempt,) = worker.spans()
+    assert (own.name, attempt.name) == ("GET /v1/files/{id}", "request")
+    assert "gen_ai.request.model" not in attempt.attributes
+
+
 def test_of_a_form_its_length_alone_is_kept(made):
     worker = made(tracing={"content": True})
     parts = (("model", "smart"), ("prompt", f'{CANARY} someone@example.com "\\'), ("file", "x"))
