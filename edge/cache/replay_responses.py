@@ -42,6 +42,10 @@ PARTS = {
 }
 """Parts of a message or of reasoning: their text, and its events."""
 
+COMPLETED = b"response.completed"
+ENDINGS = {"incomplete": b"response.incomplete", "failed": b"response.failed"}
+"""By the ``status`` of a response, the event with which its stream ends, where it is another."""
+
 
 class _Response(msgspec.Struct):
     output: list[msgspec.Raw]
@@ -95,8 +99,9 @@ def response_events(body: bytes) -> list[bytes]:
     """
     response = parse(body)
     items = listing(response.get("output"))
+    ending = ENDINGS.get(str(response.get("status")), COMPLETED)
     begun = response | {"status": "in_progress", "output": []}
-    begun |= {key: None for key in ("usage", "completed_at") if key in response}
+    begun |= {key: None for key in ("usage", "completed_at", "incomplete_details", "error") if key in response}
     events = _Events()
     events.add("response.created", response=begun)
     events.add("response.in_progress", response=begun)
@@ -106,10 +111,10 @@ def response_events(body: bytes) -> list[bytes]:
     events.place = {}
     sequence = b',"sequence_number":%d}' % len(events.out)
     # The body itself, not what it was read as: numbers, keys and all.
-    whole = b'{"type":"response.completed","response":' + body.strip() + sequence
+    whole = b'{"type":"%b","response":' % ending + body.strip() + sequence
     if b"\n" in whole or b"\r" in whole:
         whole = whole.replace(b"\r", b" ").replace(b"\n", b" ")  # white space: within strings they are escaped
-    events.out.append(b"event: response.completed\ndata: " + whole + b"\n\n")
+    events.out.append(b"event: %b\ndata: " % ending + whole + b"\n\n")
     return events.out
 
 

@@ -238,3 +238,13 @@ def test_a_replay_reads_no_more_than_the_end_of_its_stream(monkeypatch):
     events(entry("messages", stream, True), include_usage=False)
     whole(entry("chat", b"{}"))
     assert seen == []
+
+
+@pytest.mark.parametrize("status", ["completed", "incomplete", "failed"])
+def test_a_response_made_into_a_stream_ends_as_it_did(status):
+    details = {"reason": "max_output_tokens"} if status == "incomplete" else None
+    body = {"id": "r", "object": "response", "status": status, "incomplete_details": details, "output": []}
+    made = events(entry("responses", json.dumps(body).encode()), include_usage=False)
+    told = [json.loads(data) for _, data in events_of(joined(made))]
+    assert [each["type"] for each in told] == ["response.created", "response.in_progress", f"response.{status}"]
+    assert [each["response"]["incomplete_details"] for each in told] == [None, None, details]
