@@ -99,6 +99,7 @@ def _input(body: dict[str, Any]) -> Refusal | None:
 def _items(items: list[Any]) -> Refusal | None:
     called: dict[str, str] = {}
     answered: set[str] = set()
+    searched: set[Any] = set()
     for index, item in enumerate(items):
         where = f"input[{index}]"
         kind = item.get("type") or ("message" if "role" in item else None)
@@ -116,9 +117,12 @@ def _items(items: list[Any]) -> Refusal | None:
                         "missing_required_parameter",
                     )
             called[item["call_id"]] = kind
+        elif kind == "tool_search_call" and item.get("execution") == "client":
+            searched.add(item.get("call_id"))
         elif kind in OUTPUTS:
             call = item.get("call_id")
-            if called.get(call) != OUTPUTS[kind]:
+            # A search that the client carries out may be answered as a function is, or by an item of its own.
+            if called.get(call) != OUTPUTS[kind] and not (kind == "function_call_output" and call in searched):
                 return f"No tool call found for function call output with call_id {call}.", "input", None
             if not isinstance(item.get("output"), str | list):
                 return f"Missing required parameter: '{where}.output'.", f"{where}.output", "missing_required_parameter"
@@ -157,7 +161,8 @@ def _reasoning(items: list[Any], index: int, where: str) -> Refusal | None:
         )
         return message, None, "invalid_encrypted_content"
     after = items[index + 1] if index + 1 < len(items) else {}
-    if after.get("type") in (*CALLS, "reasoning") or (after.get("role") == "assistant"):
+    kind = str(after.get("type"))
+    if kind == "reasoning" or kind.endswith("_call") or after.get("role") == "assistant":  # calls of hosted tools too
         return None
     name = item.get("id")
     return f"Item '{name}' of type 'reasoning' was provided without its required following item.", "input", None

@@ -166,7 +166,7 @@ async def openai_errors(ai):
         assert error.status_code == status
         assert error.request_id
     await raises(openai.NotFoundError, lambda: ai.models.retrieve("nothing-like-it"))
-    await raises(openai.BadRequestError, lambda: ai.responses.create(model="wise", input="hi"))
+    await raises(openai.BadRequestError, lambda: ai.responses.create(model="wise", input="hi", background=True))
     error = await raises(openai.InternalServerError, lambda: ai.chat.completions.create(model="sim-401", messages=SAID))
     assert error.code == "upstream_credentials_exhausted"
 

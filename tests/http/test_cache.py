@@ -59,6 +59,7 @@ def ask(edge):
     def asking(path=CHAT, key="b", headers=None, **more):
         model = "claude-sonnet-4-5" if path.startswith(MESSAGES) else "gpt-4o"
         body = {"model": model, "max_tokens": 50, "messages": [{"role": "user", "content": said}], **more}
+        body = {name: value for name, value in body.items() if value is not None}
         return httpx2.post(
             edge.url + path, json=body, headers={"x-api-key": KEYS[key][0], **(headers or {})}, timeout=10
         )
@@ -192,7 +193,7 @@ def test_other_apis(edge, ask):
     assert [state(ask("/v1/embeddings", **embeddings)) for _ in range(2)] == ["miss", "memory"]
     assert [state(ask("/v1/messages/count_tokens")) for _ in range(2)] == ["miss", "memory"]
     assert [state(ask("/v1/completions", prompt="p")) for _ in range(2)] == ["miss", "memory"]
-    stored = {"input": f"x{random.random()}", "messages": None}
+    stored = {"input": f"x{random.random()}", "messages": None, "max_tokens": None, "max_output_tokens": 50}
     assert [state(ask("/v1/responses", **stored)) for _ in range(2)] == ["bypass", "bypass"]
     assert [state(ask("/v1/responses", store=False, **stored)) for _ in range(2)] == ["miss", "memory"]
     assert [state(ask(store=True)) for _ in range(2)] == ["bypass", "bypass"]

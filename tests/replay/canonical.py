@@ -30,7 +30,7 @@ MEASURED = {
 }
 """Fields of heads, and the part of their values that is measured or made anew each time."""
 NUMBER = re.compile(r"\d+(\.\d+)?")
-TIMES = ("duration_ms", "overhead_ms", "waited_ms")
+TIMES = ("duration_ms", "overhead_ms", "waited_ms", "upstream_ms", "first_content_ms", "after_ms", "took_ms")
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 NOW = re.compile(r'("created(?:_at)?": ?)(1\d{9})\b')
 DAY_S = 86400
@@ -159,13 +159,22 @@ def line_of(line: str, places: Placeholders) -> Any:
         fields = json.loads(line, parse_float=Decimal)
     except ValueError:
         return places.text(line)
-    for name in TIMES:
-        if isinstance(fields.get(name), int | Decimal) and re.fullmatch(r"\d+(\.\d\d?)?", str(fields[name])):
-            fields[name] = "<ms>"
-    return {
-        name: places.text(value) if isinstance(value, str) else str(value) if isinstance(value, Decimal) else value
-        for name, value in fields.items()
-    }
+    return values_of(fields, places)
+
+
+def values_of(fields: dict[str, Any], places: Placeholders) -> dict[str, Any]:
+    """What fields of a line, or of an attempt that it lists, say."""
+    return {name: value_of(name, value, places) for name, value in fields.items()}
+
+
+def value_of(name: str, value: Any, places: Placeholders) -> Any:
+    if name in TIMES and isinstance(value, int | Decimal) and re.fullmatch(r"\d+(\.\d\d?)?", str(value)):
+        return "<ms>"
+    if isinstance(value, list):
+        return [values_of(each, places) if isinstance(each, dict) else value_of("", each, places) for each in value]
+    if isinstance(value, str):
+        return places.text(value)
+    return str(value) if isinstance(value, Decimal) else value
 
 
 def series(text: str) -> dict[str, Decimal]:

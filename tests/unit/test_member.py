@@ -418,7 +418,7 @@ def test_no_outcome_in_any_order_leaves_it_stuck(build, steps):
         assert 0 <= member.probing <= 2
     for attempt in under_way:
         attempt.neutral(now)
-    assert member.retry_after(now) <= 40.0
+    assert member.retry_after(now) <= 40.0 + 1e-9  # what is left of them is a difference of floats
     now += 40.0
     assert member.begin(now).finished(now)
     assert member.state == "closed"
