@@ -118,7 +118,7 @@ def run(stage: Stage) -> Result:
         errors="replace",
     )
     assert process.stdout is not None
-    with process, log.open("w") as kept:
+    with process, log.open("w", buffering=1) as kept:
         for line in process.stdout:
             kept.write(line)
             lines.append(line.rstrip("\n"))

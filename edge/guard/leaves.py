@@ -106,7 +106,9 @@ class Frame:
 
 
 class Leaves:
-    """The texts of JSON that has been found sound, in their order. With `data`, all of it is a caller's own."""
+    """The texts of JSON that has been found sound, in their order. With `data`, all of it is a caller's own. Of bytes
+    that are no JSON `next` ends in a ValueError or IndexError.
+    """
 
     def __init__(self, body: bytes, *, data: bool = False) -> None:
         self._body = body
@@ -216,6 +218,8 @@ class Leaves:
         assert cuts is not None  # noqa: S101 - one was begun
         begin = cuts[-1]
         at = _piece_end(body, begin, self._size)
+        if at == begin and body[at] != 0x22:
+            raise ValueError("JSON that is no JSON was not to come here")  # or this would go on for ever
         if self._letters is None and body[at] != 0x22:
             self._letters = Letters(body, begin, at)
         if self._letters is not None:
