@@ -82,7 +82,7 @@ def refusals_section(report: Report, seconds: float) -> None:
         canned = report.row("nginx, `return 200`", wrk(nginx, f"{nginx.url}/canned", seconds=seconds))
         refuse = partial(wrk, seconds=seconds, refused=True)
         stranger = report.row("edge, 401: a wrong key", refuse(guarded, guarded.url + CHAT_PATH), canned)
-        lost = report.row("edge, 404: no such route", refuse(edge, f"{edge.url}/v1/files"), canned)
+        lost = report.row("edge, 404: no such route", refuse(edge, f"{edge.url}/v2/files"), canned)
     report.target("refusal 401, CPU beside nginx's `return 200`", 2.0, stranger.cpu_us / canned.cpu_us, "x")
     report.target("refusal 404, CPU beside nginx's `return 200`", 2.0, lost.cpu_us / canned.cpu_us, "x")
 
