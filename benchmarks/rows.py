@@ -15,7 +15,7 @@ from benchmarks.peers import peers
 from benchmarks.process import CannotStart, Server
 from benchmarks.routing import routing_section
 from benchmarks.subjects import CHAT_PATH, Edge, Simulator
-from benchmarks.table import Report, mark
+from benchmarks.table import Report, in_turns, mark
 from benchmarks.translation import translation_section
 from benchmarks.yardsticks import Nginx
 
@@ -63,28 +63,44 @@ def json_section(report: Report, seconds: float) -> None:
         report.row("simulator alone", wrk(alone, alone.url + CHAT_PATH, seconds=seconds))
     finally:
         alone.stop()
-    with running(Nginx, Edge, partial(Edge, pure=True)) as (_, nginx, edge, pure):
-        proxied = report.row("nginx, `proxy_pass`, 4 headers", wrk(nginx, nginx.url + CHAT_PATH, seconds=seconds))
-        ours = report.row("edge, 4 headers", wrk(edge, edge.url + CHAT_PATH, seconds=seconds), proxied)
-        slow = report.row("edge, 4 headers, pure Python", wrk(pure, pure.url + CHAT_PATH, seconds=seconds), proxied)
-        sdk = partial(wrk, seconds=seconds, headers=SIXTEEN_HEADERS)
-        proxied16 = report.row("nginx, `proxy_pass`, 16 SDK headers", sdk(nginx, nginx.url + CHAT_PATH))
-        ours16 = report.row("edge, 16 SDK headers", sdk(edge, edge.url + CHAT_PATH), proxied16)
-    report.target("forwarded JSON, 4 headers, CPU beside nginx", 2.0, ours.cpu_us / proxied.cpu_us, "x")
-    report.target("forwarded JSON, 16 headers, CPU beside nginx", 2.0, ours16.cpu_us / proxied16.cpu_us, "x")
-    report.target("JSON, pure Python beside compiled", 2.0, slow.cpu_us / ours.cpu_us, "x")
+    edges = (Edge, partial(Edge, full=True), partial(Edge, pure=True))
+    with running(Nginx, *edges) as (_, nginx, edge, full, pure):
+        few, *fewer = in_turns(
+            report,
+            seconds,
+            ("nginx, `proxy_pass`, 4 headers", partial(wrk, nginx, nginx.url + CHAT_PATH)),
+            ("edge, 4 headers", partial(wrk, edge, edge.url + CHAT_PATH)),
+            ("edge, 4 headers, a key with limits, log and prices", partial(wrk, full, full.url + CHAT_PATH)),
+        )
+        slow = report.row("edge, 4 headers, pure Python", wrk(pure, pure.url + CHAT_PATH, seconds=seconds), few.load)
+        sdk = partial(wrk, headers=SIXTEEN_HEADERS)
+        _, *more = in_turns(
+            report,
+            seconds,
+            ("nginx, `proxy_pass`, 16 SDK headers", partial(sdk, nginx, nginx.url + CHAT_PATH)),
+            ("edge, 16 SDK headers", partial(sdk, edge, edge.url + CHAT_PATH)),
+            ("edge, 16 SDK headers, a key with limits, log and prices", partial(sdk, full, full.url + CHAT_PATH)),
+        )
+    for headers, (plain, whole) in ((4, fewer), (16, more)):
+        report.target(f"forwarded JSON, {headers} headers, CPU beside nginx", 1.5, plain.ratio, "x")
+        report.target(f"the same with a key that has limits, log and prices, {headers} headers", 1.5, whole.ratio, "x")
+    report.target("JSON, pure Python beside compiled", 3.0, slow.cpu_us / fewer[0].load.cpu_us, "x")
 
 
 def refusals_section(report: Report, seconds: float) -> None:
     """What is answered without asking anybody."""
     report.section("Refusals, per request")
     with running(Nginx, Edge, partial(Edge, keys=True)) as (_, nginx, edge, guarded):
-        canned = report.row("nginx, `return 200`", wrk(nginx, f"{nginx.url}/canned", seconds=seconds))
-        refuse = partial(wrk, seconds=seconds, refused=True)
-        stranger = report.row("edge, 401: a wrong key", refuse(guarded, guarded.url + CHAT_PATH), canned)
-        lost = report.row("edge, 404: no such route", refuse(edge, f"{edge.url}/v2/files"), canned)
-    report.target("refusal 401, CPU beside nginx's `return 200`", 2.0, stranger.cpu_us / canned.cpu_us, "x")
-    report.target("refusal 404, CPU beside nginx's `return 200`", 2.0, lost.cpu_us / canned.cpu_us, "x")
+        refuse = partial(wrk, refused=True)
+        _, stranger, lost = in_turns(
+            report,
+            seconds,
+            ("nginx, `return 200`", partial(wrk, nginx, f"{nginx.url}/canned")),
+            ("edge, 401: a wrong key", partial(refuse, guarded, guarded.url + CHAT_PATH)),
+            ("edge, 404: no such route", partial(refuse, edge, f"{edge.url}/v2/files")),
+        )
+    report.target("refusal 401, CPU beside nginx's `return 200`", 1.3, stranger.ratio, "x")
+    report.target("refusal 404, CPU beside nginx's `return 200`", 1.3, lost.ratio, "x")
 
 
 def streams_section(report: Report, seconds: float) -> None:
@@ -92,20 +108,24 @@ def streams_section(report: Report, seconds: float) -> None:
     paced = Paced()
     title = f"Streams: {paced.words + 3} events, {paced.tps} a second, {paced.at_once} at once, per event"
     report.section(f"{title}; latencies are the first content's")
-    load = partial(streams, paced=paced, seconds=seconds)
+    load = partial(streams, paced=paced)
     with running(Nginx, Edge, partial(Edge, pure=True)) as (upstream, nginx, edge, pure):
-        yardstick = report.row("nginx, `proxy_buffering off`", load(nginx, nginx.streams_url + CHAT_PATH))
-        ours = report.row("edge", load(edge, edge.url + CHAT_PATH), yardstick)
-        slow = report.row("edge, pure Python", load(pure, pure.url + CHAT_PATH), yardstick)
+        yardstick, ours = in_turns(
+            report,
+            seconds,
+            ("nginx, `proxy_buffering off`", partial(load, nginx, nginx.streams_url + CHAT_PATH)),
+            ("edge", partial(load, edge, edge.url + CHAT_PATH)),
+        )
+        slow = report.row("edge, pure Python", load(pure, pure.url + CHAT_PATH, seconds=seconds), yardstick.load)
         # As many streams as keep the edge's core half busy, if the load's core can carry them.
-        events_s = min(0.5 / ours.server_core, 0.6 / ours.load_core) * ours.rate
+        events_s = min(0.5 / ours.load.server_core, 0.6 / ours.load.load_core) * ours.load.rate
         half = Paced(at_once=max(4, round(events_s / paced.tps)))
         # Each stream has one first event, so a percentile of those takes longer.
         load = partial(streams, paced=half, seconds=2 * seconds)
         direct = report.row(f"direct, {half.at_once} at once", load(upstream, upstream.url + CHAT_PATH))
         relayed = report.row(f"edge, {half.at_once} at once: half load", load(edge, edge.url + CHAT_PATH))
-    report.target("relayed event, CPU beside nginx", 1.2, ours.cpu_us / yardstick.cpu_us, "x")
-    report.target("streams, pure Python beside compiled", 2.0, slow.cpu_us / ours.cpu_us, "x")
+    report.target("relayed event, CPU beside nginx", 1.5, ours.ratio, "x")
+    report.target("streams, pure Python beside compiled", 3.0, slow.cpu_us / ours.load.cpu_us, "x")
     report.target("first content beyond direct at half load, p50", 0.3, relayed.p50_ms - direct.p50_ms, "ms")
     report.target("first content beyond direct at half load, p99", 2.0, relayed.p99_ms - direct.p99_ms, "ms")
 

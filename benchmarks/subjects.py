@@ -8,6 +8,7 @@ import socket
 import sys
 import tempfile
 import urllib.request
+from hashlib import sha256
 from pathlib import Path
 
 from benchmarks.process import LOAD_CORE, SERVER_CORE, CannotStart, Server
@@ -15,8 +16,16 @@ from benchmarks.process import LOAD_CORE, SERVER_CORE, CannotStart, Server
 __all__ = ["CHAT_PATH", "Edge", "Redis", "Simulator", "free_port"]
 
 CHAT_PATH = "/v1/chat/completions"
+ASKING = "sk-benchmark-benchmark"
 DIGEST = "sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
 """Of a key that no load sends."""
+AMPLE = {
+    "requests_per_minute": 1_000_000_000,
+    "concurrency": 1_000_000,
+    "tokens_per_minute": 1_000_000_000,
+    "budget": {"usd": 1_000_000, "per": "day"},
+}
+"""Limits that are kept count of, and that no load comes to."""
 
 
 def free_port() -> int:
@@ -62,23 +71,33 @@ class Edge(Server):
         *,
         pure: bool = False,
         keys: bool = False,
+        full: bool = False,
         cache: dict | None = None,
         models: dict | None = None,
     ) -> None:
-        """`cache` and `models` are the configuration's sections; a name that is no alias goes to ``openai``."""
+        """`cache` and `models` are the configuration's sections; a name that is no alias goes to ``openai``. `full`: a
+        key with limits of every kind, a log line for each request, and prices.
+        """
         provider = {"dialect": "openai", "base_url": f"{upstream}/v1", "max_connections": 2048}
         config = {"providers": {"openai": provider}, "telemetry": {"log": {"level": "warning"}}}
         if cache is not None:
             config["cache"] = cache
         if models is not None:
             config["models"] = models
+        if full:
+            provider["priced_as"] = "openai"
+            config["telemetry"]["log"]["level"] = "info"
+            key = {"id": "asks", "tenant": "t", "digests": [f"sha256:{sha256(ASKING.encode()).hexdigest()}"], **AMPLE}
+            config["auth"] = {"keys": [key]}
         if keys:
             config["auth"] = {"keys": [{"id": "nobody", "digests": [DIGEST]}], "failures_per_minute": 1_000_000}
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "edge.json"
-            path.write_text(json.dumps(config))
-            port = free_port()
-            self.url = f"http://127.0.0.1:{port}"
-            command = [sys.executable, "-m", "edge", "serve", "-c", str(path), "--port", str(port)]
-            env = {"EDGE_PURE_PYTHON": "1" if pure else ""}
-            super().__init__(*command, health=f"{self.url}/health", env=env)
+        # As long as the edge has its files there.
+        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        config["limits"] = {"file": f"{self._folder.name}/spend.sqlite"}
+        path = Path(self._folder.name) / "edge.json"
+        path.write_text(json.dumps(config))
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        command = [sys.executable, "-m", "edge", "serve", "-c", str(path), "--port", str(port)]
+        env = {"EDGE_PURE_PYTHON": "1" if pure else ""}
+        super().__init__(*command, health=f"{self.url}/health", env=env)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from benchmarks.load import Load
 from benchmarks.process import DISTURBED
 
-__all__ = ["Report", "mark"]
+__all__ = ["Beside", "Report", "in_turns", "mark"]
+
+TURNS = 7
+"""How often what is compared takes its turn: a machine that slows down for a while does so for all of a turn."""
 
 HEAD = (
     "| | CPU µs per unit | x nginx | units/s | p50 ms | p99 ms | p99.9 ms | errors | RSS MiB | cores busy |\n"
@@ -62,3 +67,23 @@ class Report:
                 self.say(f"| {what} | {limit} | {measured} | {'met' if met else '**missed**'} |")
             self.say(f"\nMissed: {'; '.join(missed)}." if missed else "\nAll targets are met.")
         return not missed
+
+
+class Beside(NamedTuple):
+    """A measurement, and what its unit costs beside the yardstick's of the same turn."""
+
+    load: Load
+    ratio: float
+
+
+def in_turns(report: Report, seconds: float, *measured: tuple[str, Callable[..., Load]]) -> list[Beside]:
+    """Measure what has these names, one after the other, for a third of `seconds` each and `TURNS` times; the first is
+    the yardstick. The row of each is the turn in which it cost the median beside the yardstick.
+    """
+    turns = [[measure(seconds=max(1.0, seconds / 3)) for _, measure in measured] for _ in range(TURNS)]
+    found = []
+    for place, (name, _) in enumerate(measured):
+        turn = sorted(turns, key=lambda each: each[place].cpu_us / (each[0].cpu_us if place else 1.0))[TURNS // 2]
+        report.row(name, turn[place], turn[0] if place else None)
+        found.append(Beside(turn[place], turn[place].cpu_us / turn[0].cpu_us))
+    return found

@@ -14,9 +14,10 @@ if sys.platform != "linux":
     pytest.skip("the benchmarks read /proc", allow_module_level=True)
 
 from benchmarks import instructions
+from benchmarks.load import Load
 from benchmarks.lockstep import CHAT_ANSWER, Asked, Upstream, ask, post
 from benchmarks.streams import Found, Reader
-from benchmarks.table import Report
+from benchmarks.table import TURNS, Report, in_turns
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
@@ -127,3 +128,22 @@ def test_every_interpreter_has_a_figure_for_each_row_with_a_ceiling():
     assert landed
     for figures in landed.values():
         assert set(figures) == set(instructions.CHECKED) <= {row.name for row in instructions.rows()}
+
+
+def test_what_is_compared_takes_turns_and_each_has_the_row_of_its_median_turn(capsys):
+    nginx, edge = [10.0, 20.0, 10.0, 40.0, 10.0, 10.0, 10.0], [15.0, 36.0, 90.0, 64.0, 14.0, 16.0, 18.0]
+    order = []
+
+    def measure(name, costs):
+        def measured(*, seconds):
+            order.append((name, seconds))
+            return Load(1, 1.0, costs.pop(0), 1.0, 2.0, 3.0, errors=0, rss_kib=1024, load_core=0.5, others=0.0)
+
+        return measured
+
+    yardstick, ours = in_turns(Report(), 6, ("nginx", measure("nginx", nginx)), ("edge", measure("edge", edge)))
+    assert order == [("nginx", 2.0), ("edge", 2.0)] * TURNS
+    assert (yardstick.load.cpu_us, yardstick.ratio) == (10.0, 1.0)
+    # 1.5, 1.8, 9.0, 1.6, 1.4, 1.6, 1.8: a machine that was slow for a turn makes no difference.
+    assert ours.ratio == 1.6
+    assert "| 1.6 |" in capsys.readouterr().out
