@@ -107,7 +107,7 @@ def strangers() -> Iterator[bytes]:
 def lost() -> Iterator[bytes]:
     """Each request has a head that never came before, and a route that is not there."""
     few = signed(FOUR_HEADERS)
-    return (post("/v2/files", {**few, "user-agent": f"client/{n:032}"}, CHAT.encode()) for n in NUMBERS)
+    return (post("/v1/realtime", {**few, "user-agent": f"client/{n:032}"}, CHAT.encode()) for n in NUMBERS)
 
 
 def different() -> Iterator[bytes]:
@@ -147,7 +147,7 @@ def rows() -> tuple[Row, ...]:
         *routed(),
         Row("401", "401, known head", "edge", always(CHAT_PATH, signed(FOUR_HEADERS, "lea_nobody")), b"401"),
         Row("401-new", "401, a new key each time", "edge", strangers, b"401"),
-        Row("404", "404, known head", "edge", always("/v2/files", few), b"404"),
+        Row("404", "404, known head", "edge", always("/v1/realtime", few), b"404"),
         Row("404-new", "404, a new head each time", "edge", lost, b"404"),
         Row("event", "event, relayed", "edge", asked, events=streams(chat)),
         Row("event-translated", "event, translated", "edge", asked, events=streams(TRANSLATED)),
