@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from edge.dialects.anthropic import usage_of
+from edge.dialects.anthropic_events import Inner, decode_event
 from edge.dialects.anthropic_to_openai_answer import (
     annotation,
     arguments_text,
@@ -38,38 +39,6 @@ from edge.hooks import Usage
 __all__ = ["StreamTranslator"]
 
 
-class _Inner(msgspec.Struct):
-    """A delta, or a block's beginning, or a message's end: what of them is of use."""
-
-    type: str = ""
-    text: str | None = None
-    partial_json: str | None = None
-    thinking: str | None = None
-    signature: str | None = None
-    data: str | None = None
-    id: str | None = None
-    name: str | None = None
-    input: Any = None
-    citation: Any = None
-    citations: list[Any] | None = None
-    stop_reason: str | None = None
-    stop_details: Any = None
-
-
-class _Message(msgspec.Struct):
-    id: str | None = None
-    model: str | None = None
-
-
-class _Event(msgspec.Struct):
-    type: str = ""
-    index: int = 0
-    delta: _Inner | None = None
-    content_block: _Inner | None = None
-    message: _Message | None = None
-
-
-_decode = msgspec.json.Decoder(_Event).decode
 _text = msgspec.json.Encoder().encode
 
 
@@ -147,13 +116,13 @@ class StreamTranslator:
         return b"data: " + error_body(error) + b"\n\n"
 
     def _message_start(self, data: bytes, out: list[bytes]) -> None:
-        message = _decode(data).message
+        message = decode_event(data).message
         if message is not None:
             self._id, self._model = message.id or self._id, message.model or self._model
         self._count(data)
 
     def _block_start(self, data: bytes, out: list[bytes]) -> None:
-        event = _decode(data)
+        event = decode_event(data)
         start = event.content_block
         if start is None:
             return
@@ -178,7 +147,7 @@ class StreamTranslator:
             block.data = start.data or ""
 
     def _block_delta(self, data: bytes, out: list[bytes]) -> None:
-        event = _decode(data)
+        event = decode_event(data)
         delta = event.delta
         if delta is None:
             return
@@ -202,7 +171,7 @@ class StreamTranslator:
             self._context.warnings.add("delta")
 
     def _block_stop(self, data: bytes, out: list[bytes]) -> None:
-        block = self._blocks.pop(_decode(data).index, None)
+        block = self._blocks.pop(decode_event(data).index, None)
         if block is None:
             return
         if block.silent and block.kind in ("tool_use", "output"):
@@ -215,7 +184,7 @@ class StreamTranslator:
                 self._chunk(b'{"annotations":' + _text(annotations) + b"}", out)
 
     def _message_delta(self, data: bytes, out: list[bytes]) -> None:
-        delta = _decode(data).delta
+        delta = decode_event(data).delta
         if delta is not None and delta.stop_reason is not None:
             self._stop, self._stop_details = delta.stop_reason, delta.stop_details
         self._count(data)
@@ -277,7 +246,7 @@ class StreamTranslator:
             return
         self._chunk(b'{"content":' + _text(text) + b"}", out)
 
-    def _call(self, block: _Block, start: _Inner, out: list[bytes]) -> None:
+    def _call(self, block: _Block, start: Inner, out: list[bytes]) -> None:
         name = start.name or ""
         function = {"name": self._context.tool_names.get(name, name), "arguments": ""}
         if not self._context.legacy_functions:

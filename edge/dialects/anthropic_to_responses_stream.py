@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from edge.dialects.anthropic import usage_of
+from edge.dialects.anthropic_events import decode_event
 from edge.dialects.anthropic_to_openai_answer import arguments_text, event_error, refusal
 from edge.dialects.anthropic_to_responses_answer import cited, query_of, sealed, stopped
 from edge.dialects.estimate import written_by_claude
@@ -32,39 +33,6 @@ from edge.errors import UNREADABLE, EdgeError, UpstreamBadResponse, UpstreamStre
 from edge.hooks import Usage
 
 __all__ = ["StreamTranslator"]
-
-
-class _Inner(msgspec.Struct):
-    """A delta, or a block's beginning, or a message's end: what of them is of use."""
-
-    type: str = ""
-    text: str | None = None
-    partial_json: str | None = None
-    thinking: str | None = None
-    signature: str | None = None
-    data: str | None = None
-    id: str | None = None
-    name: str | None = None
-    input: Any = None
-    citation: Any = None
-    citations: list[Any] | None = None
-    stop_reason: str | None = None
-    stop_details: Any = None
-
-
-class _Message(msgspec.Struct):
-    id: str | None = None
-    model: str | None = None
-
-
-class _Event(msgspec.Struct):
-    index: int = 0
-    delta: _Inner | None = None
-    content_block: _Inner | None = None
-    message: _Message | None = None
-
-
-_decode = msgspec.json.Decoder(_Event).decode
 
 
 class _Block(msgspec.Struct):
@@ -129,13 +97,13 @@ class StreamTranslator:
         return b"" if self._closed else self._writer.failure(error)
 
     def _message_start(self, data: bytes) -> None:
-        message = _decode(data).message
+        message = decode_event(data).message
         if message is not None:
             self._writer.begin(message.id, message.model)
         self._count(data)
 
     def _block_start(self, data: bytes) -> None:
-        start = _decode(data).content_block
+        start = decode_event(data).content_block
         if start is None:
             return
         block = self._block = _Block(start.type, input=start.input)
@@ -160,7 +128,7 @@ class StreamTranslator:
             block.kind = start.name or ""
 
     def _block_delta(self, data: bytes) -> None:
-        delta, block = _decode(data).delta, self._block
+        delta, block = decode_event(data).delta, self._block
         if delta is None:
             return
         kind = delta.type
@@ -199,7 +167,7 @@ class StreamTranslator:
             writer.end_thought(sealed({"type": block.kind, "data": block.data}, self._context))
 
     def _message_delta(self, data: bytes) -> None:
-        delta = _decode(data).delta
+        delta = decode_event(data).delta
         if delta is not None and delta.stop_reason is not None:
             self._stop, self._stop_details = delta.stop_reason, delta.stop_details
         self._count(data)
