@@ -38,11 +38,11 @@ from edge.dialects.message import (
 )
 from edge.dialects.openai_to_anthropic_answer import event_error, stopped
 from edge.dialects.responses import usage_of
-from edge.dialects.responses_output import KNOWN, PARAGRAPH, QUIET, finish_of, sealed_thought, text_in, thought_in
+from edge.dialects.responses_output import KNOWN, PARAGRAPH, finish_of, sealed_thought, text_in, thought_in
+from edge.dialects.responses_reader import ResponsesReader
 from edge.dialects.responses_to_anthropic_answer import called
-from edge.dialects.stream import heartbeat, type_of
 from edge.dialects.translation import Context, arguments_object, encode
-from edge.errors import UNREADABLE, EdgeError, UpstreamBadResponse, UpstreamStreamBroken
+from edge.errors import EdgeError
 from edge.hooks import Usage
 
 __all__ = ["StreamTranslator"]
@@ -103,23 +103,19 @@ class _Item:
         self.whole: dict[str, Any] | None = None
 
 
-class StreamTranslator:
-    """One stream, whose message has the name `context.request_id` if the provider gives it none. `now` has no use here.
-
-    `feed` takes events as the SSE decoder gives them, and `finish` the end of the body; both return what to send on.
-    After an error, or the end, they return nothing more. Raises UpstreamBadResponse for an event that cannot be read.
-    """
+class StreamTranslator(ResponsesReader):
+    """One stream. Its message is named `context.request_id` if the provider does not name it; `now` has no use here."""
 
     __slots__ = (
-        *("_calls", "_closed", "_context", "_deltas", "_id", "_index", "_items", "_left", "_pieces", "_refusal"),
+        *("_calls", "_deltas", "_id", "_index", "_items", "_left", "_pieces", "_refusal"),
         *("_size", "_started", "usage"),
     )
 
     def __init__(self, context: Context, now: int = 0) -> None:
-        self._context = context
+        super().__init__(context)
         self._deltas = BETA_DELTAS if context.beta else DELTAS
         self._id = f"msg_{context.request_id}"
-        self._started = self._closed = False
+        self._started = False
         self._refusal = ""
         self._index = -1
         self._items: dict[int, _Item] = {}
@@ -127,32 +123,7 @@ class StreamTranslator:
         self._calls = self._pieces = self._size = 0
         self.usage: Usage | None = None
 
-    def feed(self, events: list[tuple[bytes, bytes]]) -> bytes:
-        out: list[bytes] = []
-        for name, data in events:
-            if self._closed:
-                break
-            if name == b"message":
-                name = type_of(data)  # a compatible server that leaves the event's name out
-            step = STEPS.get(name)
-            if step is None:
-                if name not in QUIET and data != b"[DONE]" and not heartbeat(name, data):
-                    self._context.warnings.add("event")
-                continue
-            try:
-                step(self, data, out)
-            except (*UNREADABLE, AttributeError, TypeError):
-                raise UpstreamBadResponse("The provider sent an event that cannot be read.") from None
-        return b"".join(out)
-
-    def finish(self) -> bytes:
-        """The body has ended: a stream without its last event was cut off, and its client has to know."""
-        return b"" if self._closed else self.fail(UpstreamStreamBroken(), self._context.request_id)
-
-    def fail(self, error: EdgeError, request_id: str) -> bytes:
-        """An error of our own as the last thing one client is sent; others may go on."""
-        if self._closed:
-            return b""
+    def _error_event(self, error: EdgeError, request_id: str) -> bytes:
         return b"event: error\ndata: " + error_body(error, request_id) + b"\n\n"
 
     # What comes.
@@ -343,7 +314,7 @@ def whole_text(item: dict[str, Any]) -> str:
     return text if isinstance(text, str) else ""
 
 
-STEPS = {
+StreamTranslator.STEPS = {
     b"response.created": StreamTranslator._begin,
     b"response.in_progress": StreamTranslator._begin,
     b"response.output_item.added": StreamTranslator._added,

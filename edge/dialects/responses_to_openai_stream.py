@@ -27,11 +27,11 @@ from edge.dialects import openai
 from edge.dialects.estimate import written_by_gpt
 from edge.dialects.openai import error_body
 from edge.dialects.responses import usage_of
-from edge.dialects.responses_output import KNOWN, PARAGRAPH, QUIET, text_in, thought_in
+from edge.dialects.responses_output import KNOWN, PARAGRAPH, text_in, thought_in
+from edge.dialects.responses_reader import ResponsesReader
 from edge.dialects.responses_to_openai_answer import annotation, call_of, finish_reason, renamed_error, thinking_block
-from edge.dialects.stream import heartbeat, type_of
 from edge.dialects.translation import Context, encode, openai_usage
-from edge.errors import UNREADABLE, EdgeError, UpstreamBadResponse, UpstreamStreamBroken
+from edge.errors import EdgeError
 from edge.hooks import Usage
 
 __all__ = ["StreamTranslator"]
@@ -79,58 +79,29 @@ class _Item:
         self.starts: dict[int, int] = {}
 
 
-class StreamTranslator:
-    """One stream. `now` is the time of creation of all its chunks, in unix seconds.
-
-    `feed` takes events as the SSE decoder gives them, and `finish` the end of the body; both return what to send on.
-    After an error, or the end, they return nothing more. Raises UpstreamBadResponse for an event that cannot be read.
-    """
+class StreamTranslator(ResponsesReader):
+    """One stream. `now` is the time of creation of all its chunks, in unix seconds."""
 
     __slots__ = (
-        *("_calls", "_closed", "_context", "_delta", "_id", "_items", "_length", "_model", "_now", "_pending"),
+        *("_calls", "_delta", "_id", "_items", "_length", "_model", "_now", "_pending"),
         *("_pieces", "_reasoned", "_role_sent", "_size", "_tail", "_thoughts", "usage"),
     )
 
     def __init__(self, context: Context, now: int) -> None:
-        self._context = context
+        super().__init__(context)
         self._now = now
         self._id = f"chatcmpl-{context.request_id or now}"
         self._model = context.model
         self._items: dict[int, _Item] = {}
         self._calls = self._thoughts = self._length = self._pieces = self._size = 0
-        self._role_sent = self._closed = self._reasoned = False
+        self._role_sent = self._reasoned = False
         self._pending: list[dict[str, Any]] = []
         self.usage: Usage | None = None
         self._delta = b""
         self._tail = b',"logprobs":null,"finish_reason":null}]' + (b',"usage":null' if context.include_usage else b"")
         self._tail += b"}\n\n"
 
-    def feed(self, events: list[tuple[bytes, bytes]]) -> bytes:
-        out: list[bytes] = []
-        for name, data in events:
-            if self._closed:
-                break
-            if name == b"message":
-                name = type_of(data)  # a compatible server that leaves the event's name out
-            step = STEPS.get(name)
-            if step is None:
-                if name not in QUIET and data != b"[DONE]" and not heartbeat(name, data):
-                    self._context.warnings.add("event")
-                continue
-            try:
-                step(self, data, out)
-            except (*UNREADABLE, AttributeError, TypeError):
-                raise UpstreamBadResponse("The provider sent an event that cannot be read.") from None
-        return b"".join(out)
-
-    def finish(self) -> bytes:
-        """The body has ended: a stream without its last event was cut off, and its client has to know."""
-        return b"" if self._closed else self.fail(UpstreamStreamBroken(), self._context.request_id)
-
-    def fail(self, error: EdgeError, request_id: str) -> bytes:
-        """An error of our own as the last thing one client is sent; others may go on."""
-        if self._closed:
-            return b""
+    def _error_event(self, error: EdgeError, request_id: str) -> bytes:
         return b"data: " + error_body(error) + b"\n\n"
 
     # What comes.
@@ -338,7 +309,7 @@ class StreamTranslator:
             self._chunk(b'{"function_call":{"arguments":' + data + b"}}", out)
 
 
-STEPS = {
+StreamTranslator.STEPS = {
     b"response.created": StreamTranslator._begin,
     b"response.in_progress": StreamTranslator._begin,
     b"response.output_item.added": StreamTranslator._added,
