@@ -208,19 +208,17 @@ class Dispatch(Outcome):
 
     def _late(self) -> None:
         self._timer = None
-        if self._desk.hedges.left(self._inquiry.state.resilience.hedge.budget):
+        if self._desk.hedges.take(self._inquiry.state.resilience.hedge.budget):
             reserve(self._inquiry, partial(self._ask_beside, self._tried))
 
     def _ask_beside(self, tried: Tried | None, refusal: EdgeError | None) -> None:
         """What a second one may cost is reserved, or is not. Meanwhile the first may have its answer."""
-        first, answered = self._attempt, self._inquiry.reply.has_answer()
-        if first is None or tried is None or tried is not self._tried or answered or refusal is not None:
-            return
+        first, now = self._attempt, perf_counter()
         try:
-            now = perf_counter()
-            if not self._candidates.beside(now):
+            late = refusal is not None or tried is not self._tried or self._inquiry.reply.has_answer()
+            if first is None or tried is None or late or not self._candidates.beside(now):
+                self._desk.hedges.give_back()
                 return
-            self._desk.hedges.take()
             self._hedges = False
             self._inquiry.ledger.attempts += 1
             second = self._second_tried = self._picked(now)

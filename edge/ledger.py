@@ -111,7 +111,8 @@ class Ledger:
 
     ``content_at`` is the reading of ``time.perf_counter()`` at which the first content of a stream was there, 0.0
     before, ``asked_at`` that at which an upstream was to be picked first; ``upstream_s`` the seconds in which there was
-    nothing to do but to wait upstream, or for the time to ask there, ``upload_s`` those in which the body came.
+    nothing to do but to wait upstream, or for the time to ask there, ``upload_s`` those in which the body came, or
+    requests before it on its connection were answered.
     ``stored`` is the stored answer that was given, ``cache`` how the cache was involved.
 
     ``hedge`` is what became of a second attempt beside another: it ``won``, or ``lost``, or ``failed``; "" for none.

@@ -97,6 +97,9 @@ class AsgiTurn:
     def closes(self, closes: bool) -> None:
         self._cycle.keep_alive = not closes
 
+    def waited(self) -> None:
+        """Nothing: its clock begins with the application."""
+
     def begin(self) -> None:
         tasks = self._protocol.server_state.tasks
         task = self._protocol.loop.create_task(self._cycle.run_asgi(self._protocol.app))

@@ -41,6 +41,7 @@ cdef class LaneCall(ClientCall):
     cdef Py_ssize_t _size
 
     cpdef enter(self, Lane lane, Head head, dict varying, object declared)
+    cpdef waited(self)
     @cython.locals(gateway=Gateway, state=Terms, limit=Py_ssize_t)
     cpdef begin(self)
     cpdef take(self, bytes data)

@@ -193,6 +193,9 @@ class LaneCall(ClientCall):
     def ended(self) -> bool:
         return self.reply.ended()
 
+    def waited(self) -> None:
+        self.ledger.upload_s = perf_counter() - self.received_at
+
     def begin(self) -> None:
         self._begun = True
         gateway = self.lane.gateway

@@ -15,6 +15,10 @@ class Turn(Protocol):
     @property
     def ended(self) -> bool: ...
 
+    def waited(self) -> None:
+        """Until now others on its connection were answered; `begin` follows."""
+        ...
+
     def begin(self) -> None:
         """Its turn has come: answer it."""
         ...

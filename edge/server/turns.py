@@ -114,6 +114,7 @@ class Turns:
         try:
             while self._running is None and self._waiting and not self._lingering and not self._full:
                 turn = self._running = self._waiting.popleft()
+                turn.waited()
                 turn.begin()
         except Exception as error:  # noqa: BLE001 - it is not that of the turn that has just ended, and calls us
             self.logger.error("internal error: %s", where(error))

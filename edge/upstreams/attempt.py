@@ -107,8 +107,9 @@ class Attempt(Receiver):
             self.fail(error)
 
     def cancel(self, error: EdgeError | None = None) -> None:
-        """The answer is wanted no more, by nobody or because of this. To be called before it has ended."""
-        self._close(error)
+        """The answer is wanted no more, by nobody or because of this. Nothing if it is over."""
+        if self._state != ENDED:
+            self._close(error)
 
     def split(self) -> None:
         """From here on another one is waited for as well."""

@@ -44,12 +44,15 @@ class HedgeBudget:
         self.requests = 0
         self._tokens = 0.0
 
-    def left(self, share: float) -> bool:
-        """Whether there may be one more."""
+    def take(self, share: float) -> bool:
+        """One of those that are left, if there is one."""
         self._tokens = min(self._tokens + self.requests * share, MOST_HEDGES)
         self.requests = 0
-        return self._tokens >= 1.0
-
-    def take(self) -> None:
-        """One of those that are left."""
+        if self._tokens < 1.0:
+            return False
         self._tokens -= 1.0
+        return True
+
+    def give_back(self) -> None:
+        """The one that was taken did not come about."""
+        self._tokens += 1.0

@@ -71,6 +71,9 @@ class Answering:
         self.ended = True
         self.guard.answered()
 
+    def waited(self) -> None:
+        pass
+
     def begin(self) -> None:
         self.is_begun = True
         self._step(b"begin")

@@ -171,6 +171,27 @@ def test_a_client_that_leaves_closes_both(made):
     assert worker.idle()
 
 
+def test_a_defect_while_a_second_one_fails_at_its_start_ends_the_request_at_once(made, monkeypatch):
+    worker = made()
+    lane = worker.ask("smart")
+    counted = worker.metrics.count
+
+    def send(request, receiver):
+        raise RuntimeError("a defect")
+
+    def count(metric, *labels):
+        if metric == "edge_hedges_total":
+            raise RuntimeError("another defect")
+        counted(metric, *labels)
+
+    monkeypatch.setattr(worker.providers["b"], "send", send)
+    monkeypatch.setattr(worker.metrics, "count", count)
+    worker.after(LATE_S + 0.1)
+    assert told(lane).startswith(b"HTTP/1.1 500 ")
+    assert not worker.sent("a").open
+    assert worker.idle()
+
+
 def test_the_loser_is_charged_for_what_it_was_sent(made):
     worker, lane = hedged(made, stream=True)
     worker.run(worker.sent("b").answers, 200, EVENTS, CONTENT, DONE)
@@ -226,16 +247,15 @@ def test_a_share_of_the_requests_is_what_there_may_be_more():
     taken = 0
     for _ in range(1000):
         budget.requests += 1
-        if budget.left(0.05):
-            budget.take()
-            taken += 1
+        taken += budget.take(0.05)
     assert taken in (49, 50)
     budget.requests += 1_000_000
     burst = 0
-    while budget.left(0.05):
-        budget.take()
+    while budget.take(0.05):
         burst += 1
     assert burst == MOST_HEDGES
+    budget.give_back()
+    assert (budget.take(0.05), budget.take(0.05)) == (True, False)
 
 
 def test_answers_that_were_given_up_keep_the_time_from_which_one_is_late(made):

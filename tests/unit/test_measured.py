@@ -165,6 +165,20 @@ def test_the_time_in_which_the_body_comes_is_no_overhead(made):
     assert record.overhead_s == pytest.approx(0.0, abs=1e-6)
 
 
+def test_the_time_in_which_requests_before_it_are_answered_is_no_overhead(made):
+    worker = made({"a": provider()})
+    lane = worker.connect()
+    request = post(BODY.replace(b"gpt-4o", b"smart"))
+    worker.run(lane.data_received, request * 2)
+    worker.clock.now += 3.0
+    worker.run(worker.sent("a").answers, 200, JSON, ANSWER)
+    assert worker.count("a") == 2
+    worker.clock.now += 1.0
+    worker.run(worker.sent("a").answers, 200, JSON, ANSWER)
+    assert [record.duration_s for record in worker.records] == [pytest.approx(3.0), pytest.approx(4.0)]
+    assert [record.overhead_s for record in worker.records] == [pytest.approx(0.0, abs=1e-6)] * 2
+
+
 def test_the_time_in_which_a_body_comes_that_is_never_whole_is_no_overhead(made):
     worker = made({"a": provider()}, server={"max_body_bytes": 1024})
     gone, refused = worker.connect(), worker.connect()

@@ -164,6 +164,30 @@ def test_a_hedge_is_reserved_beside_the_first(made):
     assert worker.idle()
 
 
+def test_while_redis_is_asked_for_a_hedge_nobody_else_has_its_place_in_the_budget_of_hedges(made):
+    worker = made(9, hedge={"enabled": True, "budget": 0.5})
+    redis = worker.gateway.counts.shared = Redis()
+    for member in members(worker):
+        for _ in range(100):
+            member.took(True, LATE_S)
+            member.took(False, LATE_S)
+    for total in (1, 2):
+        worker.ask("smart", **DOLLAR)
+        worker.run(redis.answer, "taken", "1", str(total * PICO), "0")
+    worker.after(LATE_S + 0.1)
+    assert len(redis.asked) == 1, "one second attempt for two requests"
+    worker.run(redis.answer, "crowded", "0")
+    assert worker.count("b") == 0
+    for total in (3, 4):
+        worker.ask("smart", **DOLLAR)
+        worker.run(redis.answer, "taken", "1", str(total * PICO), "0")
+    worker.after(LATE_S + 0.1)
+    assert len(redis.asked) == 2, "that which was not asked has left its place to another"
+    for total in (5, 6):
+        worker.run(redis.answer, "taken", "1", str(total * PICO), "0")
+    assert worker.count("b") == 2
+
+
 def test_where_the_budget_has_no_place_for_a_hedge_the_first_is_waited_for(made):
     worker, lane = hedging(made, 1.5)
     worker.after(1)
