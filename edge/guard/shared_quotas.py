@@ -3,7 +3,8 @@
 Each quota is four keys with one hash tag, so that one script reads and changes them in one step wherever they are: the
 theoretical arrival time of its tokens (GCRA, in microseconds of the server's clock), what was spent in the period, what
 is reserved, and by whom until when. A reservation that nobody settles expires. Settling takes it out, so that what is
-sent twice counts once; what cannot be sent now is sent when Redis is back.
+sent twice counts once; what cannot be sent now is sent when Redis is back. Money whose reservation is no longer there
+(Redis' clock was set forward, or it has lost its data) counts where it is settled for the first time.
 
 Keys are made of fingerprints: they name no key, tenant or model.
 """
@@ -85,15 +86,17 @@ SETTLE = (
     + b"""
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
+local held = true
 if ARGV[9] == '0' then
-  if redis.call('ZREM', KEYS[4], ARGV[1]) == 0 then return 0 end
-  if tonumber(ARGV[2]) > 0 then redis.call('DECRBY', KEYS[3], ARGV[2]) end
+  held = redis.call('ZREM', KEYS[4], ARGV[1]) == 1
+  if not held and ARGV[10] == '0' then return 0 end
+  if held and tonumber(ARGV[2]) > 0 then redis.call('DECRBY', KEYS[3], ARGV[2]) end
 else
   if redis.call('ZADD', KEYS[4], 'NX', now + ARGV[9] * 1000, ARGV[1]) == 0 then return 0 end
   keep(KEYS[4], tonumber(ARGV[9]))
 end
 local rate = tonumber(ARGV[6])
-if rate > 0 then
+if rate > 0 and held then
   local more = (tonumber(ARGV[4]) - tonumber(ARGV[3])) * 60000000 / rate
   local tat = tonumber(redis.call('GET', KEYS[1]) or '0')
   if more < 0 then
@@ -161,27 +164,38 @@ class _Take(Command):
         self._told(self._taken, None)
 
 
+Keys = tuple[bytes, bytes, bytes, bytes]
+Words = tuple[bytes | int, ...]
+
+
 class _Settle(Command):
-    """``expires``: from then on the reservation is no more in Redis, and ``late`` is to be sent instead."""
+    """What `SETTLE` is told. `words` name a reservation until it `expires`; from then on it is no more in Redis, and
+    `late` is sent, which names none. `again`: it was sent before, and may have been carried out.
+    """
 
-    __slots__ = ("expires", "key", "late", "sent", "shared")
+    __slots__ = ("again", "expires", "keys", "late", "shared", "words")
 
-    def __init__(self, shared: SharedQuotas, key: bytes, data: bytes, late: bytes, expires: float) -> None:
-        super().__init__(data, "write")
+    def __init__(
+        self, shared: SharedQuotas, keys: Keys, words: Words, late: Words, expires: float, again: bool
+    ) -> None:
+        super().__init__(pack(b"EVAL", SETTLE, 4, *keys, *words, int(not again)), "write")
         self.shared = shared
-        self.key = key
-        self.sent = data
+        self.keys = keys
+        self.words = words
         self.late = late
         self.expires = expires
+        self.again = again
 
     def replied(self, reply: Reply) -> None:
         self.shared.told(None)
 
     def failed(self, trouble: RedisUnavailable) -> None:
-        self.shared.told(self.again())
+        self.shared.told(self.once_more(True))
 
-    def again(self) -> _Settle:
-        return _Settle(self.shared, self.key, self.sent, self.late, self.expires)
+    def once_more(self, again: bool) -> _Settle:
+        """To be sent now: a reservation that has expired meanwhile is named no more."""
+        late = time.monotonic() >= self.expires
+        return _Settle(self.shared, self.keys, self.late if late else self.words, self.late, self.expires, again)
 
 
 class SharedQuotas:
@@ -221,18 +235,17 @@ class SharedQuotas:
         keys = self._keys(quota, day)
         ends_ms = quota.ends(day) * DAY_S * 1000 + KEPT_MS
         spent = max(0, cost) if quota.budget >= 0 else 0
-        told = (b"%b:0" % os.urandom(8).hex().encode(), 0, 0, used, 0, quota.tokens, spent, ends_ms, ONCE_MS)
-        late = pack(b"EVAL", SETTLE, 4, *keys, *told)
-        data, expires = late, 0.0
+        late: Words = (b"%b:0" % os.urandom(8).hex().encode(), 0, 0, used, 0, quota.tokens, spent, ends_ms, ONCE_MS)
+        words, expires = late, 0.0
         if taken is not None:
-            told = (taken.member, taken.money, taken.tokens, used, taken.until, quota.tokens, spent, ends_ms, 0)
-            data, expires = pack(b"EVAL", SETTLE, 4, *keys, *told), taken.expires
-        self._send(_Settle(self, keys[0], data, late, expires))
+            words = (taken.member, taken.money, taken.tokens, used, taken.until, quota.tokens, spent, ends_ms, 0)
+            expires = taken.expires
+        self._send(_Settle(self, keys, words, late, expires, False))
 
     def _send(self, command: _Settle) -> bool:
-        reason = self._client.send(command, command.key)
+        reason = self._client.send(command, command.keys[0])
         if reason:
-            self.pending.append(command.again())
+            self.pending.append(command)
         else:
             self._under_way += 1
         return not reason
@@ -245,7 +258,7 @@ class SharedQuotas:
         if self._all_told is not None and not self._under_way and not self._all_told.done():
             self._all_told.set_result(None)
 
-    def _keys(self, quota: Quota, day: int) -> tuple[bytes, bytes, bytes, bytes]:
+    def _keys(self, quota: Quota, day: int) -> Keys:
         tag = b"%b:{limit-%016x}:" % (self._prefix, quota.tokens_mark)
         period = b"%b-%d" % (quota.per.encode(), quota.ends(day))
         return tag + b"tokens", tag + b"spent:" + period, tag + b"held:" + period, tag + b"taken:" + period
@@ -268,9 +281,7 @@ class SharedQuotas:
     def _resend(self, most: int) -> None:
         for _ in range(min(most, len(self.pending))):
             command = self.pending.popleft()
-            if command.sent != command.late and time.monotonic() >= command.expires:
-                command.sent = command.data = command.late
-            if not self._send(command):
+            if not self._send(command.once_more(command.again)):
                 return
 
     async def close(self) -> None:
