@@ -14,6 +14,7 @@ from benchmarks.load import CHAT, FOUR_HEADERS, SIXTEEN_HEADERS, Load, Paced, st
 from benchmarks.peers import peers
 from benchmarks.process import CannotStart, Server
 from benchmarks.routing import routing_section
+from benchmarks.sizing import sizing_section
 from benchmarks.subjects import CHAT_PATH, Edge, Simulator
 from benchmarks.table import Report, in_turns, mark
 from benchmarks.translation import translation_section
@@ -210,6 +211,7 @@ SECTIONS: dict[str, Section] = {
     "streams": streams_section,
     "thousand": thousand_section,
     "idle": idle_section,
+    "sizing": sizing_section,
     "translation": translation_section,
     "cache": cache_section,
     "routing": routing_section,

@@ -16,7 +16,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[1]
-LINK = re.compile(r"(\]\()([^)#:\s]+)(#[^)\s]*)?(\))")
+LINK = re.compile(r"(\]\(|\bsrc=\"|\bsrcset=\")([^)#:\s\"]+)(#[^)\s\"]*)?([)\"])")
 CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 
 

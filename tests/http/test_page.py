@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import os
 import shutil
 import subprocess
 import threading
@@ -290,6 +292,21 @@ def findings(driver, axe: str) -> list[tuple[str, str, str]]:
     run = "const done = arguments[arguments.length - 1]; axe.run().then((found) => done(found.violations))"
     found = driver.execute_async_script(run)
     return [(each["impact"], each["id"], str([node["target"] for node in each["nodes"]][:3])) for each in found]
+
+
+@pytest.mark.skipif(
+    "EDGE_PICTURES" not in os.environ, reason="EDGE_PICTURES names no folder for the pictures of the docs"
+)
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_the_pictures_of_the_docs_are_taken(edge, traffic, browse, dark):
+    driver = browse((1280, 900), dark)
+    log_in(driver, edge)
+    until(driver, lambda _: "openai/gpt-4o" in text(driver, "upstreams"))
+    time.sleep(45)  # so that the charts have something to show
+    taken = driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "webp", "quality": 70})
+    folder = Path(os.environ["EDGE_PICTURES"])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"admin-{'dark' if dark else 'light'}.webp").write_bytes(base64.b64decode(taken["data"]))
 
 
 def shot(driver, name: str) -> None:

@@ -13,9 +13,16 @@ import yaml
 
 from tests.harness import Edge, Process, clean_environment, free_port, providers, running, wait_until_ready
 
-PAGE = (Path(__file__).parents[2] / "docs" / "quickstart.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE, README = ((ROOT / name).read_text() for name in ("docs/quickstart.md", "README.md"))
 CURL, SETUP = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 (CONFIG,) = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def test_the_readme_begins_as_the_quick_start_does():
+    install, curl = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    assert curl == CURL
+    assert all(line in PAGE for line in install.splitlines())
 
 
 def test_the_demo_answers_the_first_request(tmp_path):

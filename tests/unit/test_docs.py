@@ -14,8 +14,6 @@ import msgspec
 
 from edge import config, errors
 from edge._fast import COUNTER, HISTOGRAM
-from edge.cli import main
-from edge.config.file import parse
 from edge.config.schema import json_schema
 from edge.head import ATTRIBUTES, attributes_of
 from edge.hooks import Attempted, RequestRecord, Usage
@@ -137,15 +135,14 @@ def test_the_schema_says_of_every_setting_what_the_page_says():
             assert part.get("description"), f"{name}.{key}"
 
 
-def test_every_command_is_in_the_readme():
-    page = (ROOT / "README.md").read_text()
-    for name in main.commands:
-        assert f"`edge {name}" in page, name
-
-
-def test_the_readmes_configuration_is_accepted():
-    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert parse(text, "readme.yaml", {}).models["smart"]
+def test_the_figures_are_those_that_were_measured_last():
+    """After a measurement: python tools/describe_figures.py"""
+    tool = runpy.run_path(str(ROOT / "tools/describe_figures.py"))
+    found = tool["results"]()
+    for page in tool["PAGES"]:
+        text = (ROOT / page).read_text()
+        assert text == tool["described"](page, found), f"{page}: run python tools/describe_figures.py"
+        assert tool["BLOCK"].search(text), page
 
 
 def test_every_fault_of_the_simulator_is_documented_and_no_other():
@@ -160,8 +157,16 @@ def test_every_fault_of_the_simulator_is_documented_and_no_other():
 
 def test_links_in_the_pages_lead_somewhere():
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")]:
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+        for target in re.findall(r"(?:\]\(|\bsrc=\"|\bsrcset=\")([^)#:\"]+)[)\"#]", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_pictures_of_the_pages_are_of_modest_size():
+    pictures = list((ROOT / "docs/images").iterdir())
+    assert {path.suffix for path in pictures} == {".webp"}
+    for path in pictures:
+        assert path.read_bytes()[8:12] == b"WEBP", path.name
+        assert path.stat().st_size <= 80_000, path.name
 
 
 def headers_in_the_code() -> set[str]:
