@@ -12,7 +12,7 @@ from edge.gateway import Gateway
 from edge.head import Head, varying_of
 from edge.routes import UNKNOWN, Match
 
-__all__ = ["what_if_sent"]
+__all__ = ["received", "what_if_sent"]
 
 
 async def what_if_sent(
@@ -37,13 +37,18 @@ async def what_if_sent(
         key = state.auth.identify(head, varying_of(headers), certificate)
         if key is None:
             raise InvalidApiKey
-    read = bytearray()
-    async for data in body:
-        read += data
-        if len(read) > MAX_BYTES:
-            raise RequestTooLarge(f"The body is larger than {MAX_BYTES} bytes.")
-    whole = bytes(read)
+    whole = await received(body, MAX_BYTES)
     path = asked.get("path") or path_for(whole)
     return explain(
         state, key, path, whole, headers, answers=gateway.answers, limits=gateway.limits, counts=gateway.counts
     )
+
+
+async def received(body: AsyncIterator[bytes], most: int) -> bytes:
+    """A whole body, of at most so many bytes. Raises RequestTooLarge."""
+    read = bytearray()
+    async for data in body:
+        read += data
+        if len(read) > most:
+            raise RequestTooLarge(f"The body is larger than {most} bytes.")
+    return bytes(read)

@@ -14,11 +14,12 @@ from edge._fast import COMPILED
 from edge.certificates import SCOPE
 from edge.dialects import openai
 from edge.errors import EdgeError, Headers, MethodNotAllowed, UnsupportedRoute
+from edge.explain import MAX_BYTES
 from edge.routes import ANSWERED, EXISTING
 from edge.server.access import ACCESS, ALIVE, PAGES, READY, SAFE, STATIC
 from edge.server.admin_page import FILES, PAGE, POLICY
 from edge.server.compose import Edge
-from edge.server.explaining import what_if_sent
+from edge.server.explaining import received, what_if_sent
 from edge.server.levels import Levels
 from edge.server.live import Changes, Live, State
 from edge.server.tail import tail, wanted
@@ -32,6 +33,8 @@ from edge.upstreams.health import UpstreamHealth, UpstreamOrder
 __all__ = ["build_pages", "safely"]
 
 SAID = frozenset(name for name, _ in SAFE if name != POLICY[0])
+ORDER_BYTES = 4096
+"""How long an order for an upstream may be."""
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
@@ -115,7 +118,7 @@ def build_pages(front: Front, edge: Edge) -> Application:
 
     async def order(request: Request) -> Response:
         try:
-            return json_response(200, edge.health.obey(await request.read() or b""))
+            return json_response(200, edge.health.obey(await received(request.stream(), ORDER_BYTES)))
         except EdgeError as error:
             return refusal(error)
 
@@ -167,14 +170,51 @@ def build_pages(front: Front, edge: Edge) -> Application:
 
     told = (
         Told(savings, "What the cache has saved since the edge began.", Savings),
-        Told(used, "What was used and spent, and what is left of the limits.", Usage),
+        Told(
+            used,
+            "What was used and spent, and what is left of the limits.",
+            Usage,
+            query={
+                "days": "how many days, today among them; 1 by default",
+                "by": "what is told apart: of day, key, tenant and model, with commas between; all by default",
+            },
+            refuses={400: "a parameter that is not understood"},
+        ),
         Told(upstreams, "How the upstreams do, as the worker that answers sees them.", Upstreams),
-        Told(order, "Drain an upstream, or restore it, in all workers.", UpstreamOrder),
+        Told(
+            order,
+            "Drain an upstream, or restore it, in all workers.",
+            UpstreamOrder,
+            body=UpstreamOrder,
+            refuses={400: "no such order", 404: "no such upstream", 413: f"more than {ORDER_BYTES} bytes"},
+        ),
         Told(clear_cache, "Forget all stored answers, in memory and in Redis.", Cleared),
-        Told(explained, "What would become of the request that is sent: nothing is sent on.", dict),
+        Told(
+            explained,
+            "What would become of the request that is sent: nothing is sent on.",
+            dict,
+            query={
+                "key": "the id of the key that asks; else the one of the request",
+                "path": "where the request would be posted; else what its fields are those of",
+            },
+            body=dict,
+            refuses={400: "no such key", 404: "nothing is posted to this path", 413: f"more than {MAX_BYTES} bytes"},
+        ),
         Told(state, "What the page shows: figures of all workers, upstreams, the latest requests.", State),
         Told(events, "The same each second, as server-sent events.", str, "text/event-stream"),
-        Told(logs, "Requests of all workers as they end, as server-sent events.", Finished, "text/event-stream"),
+        Told(
+            logs,
+            "Requests of all workers as they end, as server-sent events.",
+            Finished,
+            "text/event-stream",
+            query={
+                "tenant": "whose requests",
+                "model": "by the name that clients use, the provider's, or provider/model",
+                "status": "such as 429 or 5xx, several with commas between",
+                "last": "how many of those before come first",
+            },
+            refuses={400: "a parameter that is not understood"},
+        ),
     )
     pages: dict[str, Callable[..., Awaitable[Response]]] = {
         **dict.fromkeys(ALIVE, health),
