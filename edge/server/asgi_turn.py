@@ -91,7 +91,9 @@ class AsgiTurn:
 
     @property
     def closes(self) -> bool:
-        return not self._cycle.keep_alive
+        # An application that has answered reads no more, so what it has left of a long body would stand here for good.
+        unread = self.ended and self._cycle.more_body and self._protocol.flow.read_paused
+        return unread or not self._cycle.keep_alive
 
     @closes.setter
     def closes(self, closes: bool) -> None:

@@ -102,6 +102,8 @@ class Turns:
         elif self._waiting or self._refusal is not None or self._pipelined:
             self._advance()
         elif not self._full:
+            if self.flow.read_paused:  # by a body whose last part the application has left
+                self.flow.resume_reading()
             self.deadline = self.loop.time() + KEEP_ALIVE_S
 
     def _advance(self) -> None:
@@ -215,8 +217,10 @@ class Turns:
         self.deadline = self.loop.time() + KEEP_ALIVE_S
         if self._running is None and self._waiting:
             self._advance()
-        else:
-            self._clock()
+            return
+        if self._running is None:
+            self.flow.resume_reading()
+        self._clock()
 
     def expire(self) -> None:
         """The deadline is over."""

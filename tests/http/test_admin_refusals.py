@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import httpx2
 import pytest
 
@@ -96,3 +98,17 @@ def test_what_is_sent_is_described(keyed):
     named = {each["name"] for each in described["paths"]["/admin/api/logs"]["get"]["parameters"]}
     assert named == {"tenant", "model", "status", "last"}
     assert "requestBody" not in described["paths"]["/admin/api/cache/clear"]["post"]
+
+
+def test_a_connection_whose_body_was_refused_half_way_ends(keyed):
+    edge, tokens = keyed
+    address = edge.url.removeprefix("http://").split(":")
+    head = f"POST /admin/api/explain HTTP/1.1\r\nhost: x\r\nx-api-key: {tokens['admin']}\r\n"
+    head += "content-type: application/json\r\ncontent-length: 50000000\r\n\r\n"
+    with socket.create_connection((address[0], int(address[1])), 20) as sock:
+        sock.sendall(head.encode() + b"x" * 1_500_000)
+        answer = b""
+        while data := sock.recv(65536):
+            answer += data
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"request_too_large" in answer
