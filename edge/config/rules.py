@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from typing import get_args
 from urllib.parse import urlsplit, urlunsplit
 
@@ -107,6 +108,9 @@ def problems(config: Config, *, insecure: bool = False) -> list[Problem]:
                 dialect = config.providers[provider_name].dialect
                 found += _api_problems((*where[:-1], "capabilities"), target.capabilities, dialect)
                 found += _api_problems(("models", alias, "capabilities"), model.capabilities, dialect)
+                patterns = config.providers[provider_name].capabilities
+                fitting = [each for glob, each in patterns.items() if fnmatchcase(upstream_model, glob)]
+                found += _continuing_problems(where[:-1], [*fitting, model.capabilities, target.capabilities], dialect)
     return found
 
 
@@ -115,6 +119,17 @@ def _api_problems(where: tuple[str | int, ...], capabilities: Capabilities, dial
     foreign = [api for api in capabilities.apis or () if api not in known]
     what = f"a provider of the {dialect} dialect has no {', '.join(foreign)}; there is {', '.join(known)}"
     return [((*where, "apis"), what)] if foreign else []
+
+
+def _continuing_problems(where: tuple[str | int, ...], capabilities: list[Capabilities], dialect: str) -> list[Problem]:
+    """Of an upstream for which all these count, the last of them first."""
+    ways = [each.continue_text for each in capabilities if each.continue_text is not None]
+    apis = [each.apis for each in capabilities if each.apis is not None]
+    asked = apis[-1] if apis else ["messages" if dialect == "anthropic" else "chat"]
+    if not ways or ways[-1] != "continue_final_message" or "chat" in asked:
+        return []
+    what = f"'continue_final_message' is a field of chat completions, and it is asked by {', '.join(asked)} alone"
+    return [((*where, "capabilities", "continue_text"), what)]
 
 
 def _pii_problems(config: Config) -> list[Problem]:

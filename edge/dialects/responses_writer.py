@@ -95,7 +95,7 @@ class ResponseWriter:
     ``usage`` may be set until `end`.
     """
 
-    __slots__ = ("_base", "_context", "_echo", "_items", "_model", "_now", "_open", "_out", "_sequence", "begun")
+    __slots__ = ("_base", "_context", "_head", "_items", "_model", "_now", "_open", "_out", "_sequence", "begun")
 
     def __init__(self, context: Context, now: int, out: bool) -> None:
         self._context = context
@@ -106,7 +106,7 @@ class ResponseWriter:
         self._open: _Open | None = None
         self._out: list[bytes] | None = [] if out else None
         self._sequence = 0
-        self._echo: dict[str, Any] = {}
+        self._head: dict[str, Any] = {}
         self.begun = False
 
     def taken(self) -> bytes:
@@ -126,16 +126,49 @@ class ResponseWriter:
         if given_id:
             self._base = base_of(given_id)
         self._model = model or self._model
-        self._echo = self._said_of_the_request()
+        self._head = self._said()
         if self._out is not None:
             begun = self._response("in_progress")
             self._event("response.created", response=begun)
             self._event("response.in_progress", response=begun)
 
-    def _said_of_the_request(self) -> dict[str, Any]:
-        """Encoded once for all events. What is too long to be there as a whole is not told again."""
-        said = {name: msgspec.Raw(encode(value)) for name, value in self._context.echo.items()}
-        return {name: raw if LEFT_OUT not in bytes(raw) else ECHOED[name] for name, raw in said.items()}
+    def resume(self, head: dict[str, Any], items: list[dict[str, Any]], own_id: str, text: str, sequence: int) -> None:
+        """Go on with a response that another has begun: `head` is what it says of itself, `items` are those that are
+        whole, and in the message `own_id` after them a `text` is open. `sequence` is the number of the next event.
+        """
+        self.begun = True
+        self._head = head
+        made = head.get("created_at")
+        self._now = int(made) if isinstance(made, (int, float)) else 0
+        self._items = list(items)
+        item = self._open = _Open("message", len(items), own_id)
+        item.parts.append(output_text(""))
+        item.pieces.append(text)
+        self._sequence = sequence
+
+    def _said(self) -> dict[str, Any]:
+        """What the response says of itself, in its order; what it says of its request is encoded once for all events,
+        and not told again where it is too long to be there as a whole.
+        """
+        echo = {name: msgspec.Raw(encode(value)) for name, value in self._context.echo.items()}
+        return {
+            "id": response_id(self._base),
+            "object": "response",
+            "created_at": self._now,
+            "status": "in_progress",
+            "background": False,
+            "completed_at": None,
+            "error": None,
+            "incomplete_details": None,
+            **{name: raw if LEFT_OUT not in bytes(raw) else ECHOED[name] for name, raw in echo.items()},
+            "model": self._model,
+            "output": [],
+            "previous_response_id": None,
+            "store": False,
+            "usage": None,
+            "user": None,
+            "metadata": {},
+        }
 
     # What a model says.
 
@@ -243,12 +276,16 @@ class ResponseWriter:
 
     # How it ends.
 
-    def end(self, usage: Usage, reason: str) -> dict[str, Any]:
-        """The response is whole, or with a `reason` is incomplete for that. Returns it."""
+    def end(self, usage: Usage | None, reason: str, *, estimated: bool = False) -> dict[str, Any]:
+        """The response is whole, or with a `reason` is incomplete for that. Returns it. `estimated`: its usage is not
+        what one provider has counted.
+        """
         self.begin(None, None)
         self.close("incomplete" if reason else "completed")
         status = "incomplete" if reason else "completed"
-        response = self._response(status, usage)
+        response = self._response(status)
+        if usage is not None:
+            response["usage"] = responses_usage(usage, estimated=estimated or self._context.told is not None)
         if reason:
             response["incomplete_details"] = {"reason": reason}
         else:
@@ -277,26 +314,8 @@ class ResponseWriter:
 
     # Inside.
 
-    def _response(self, status: str, usage: Usage | None = None) -> dict[str, Any]:
-        estimated = usage is not None and self._context.told is not None
-        return {
-            "id": response_id(self._base),
-            "object": "response",
-            "created_at": self._now,
-            "status": status,
-            "background": False,
-            "completed_at": None,
-            "error": None,
-            "incomplete_details": None,
-            **self._echo,
-            "model": self._model,
-            "output": list(self._items),
-            "previous_response_id": None,
-            "store": False,
-            "usage": None if usage is None else responses_usage(usage, estimated=estimated),
-            "user": None,
-            "metadata": {},
-        }
+    def _response(self, status: str) -> dict[str, Any]:
+        return {**self._head, "status": status, "output": list(self._items)}
 
     def _next(self) -> int:
         number = self._sequence

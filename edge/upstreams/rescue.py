@@ -12,7 +12,8 @@ from urllib.parse import quote
 import msgspec
 
 from edge._fast import JSONScanner
-from edge.dialects.continuation import Begun, Continued, read_text
+from edge.dialects.begun import Begun, read_text
+from edge.dialects.continuation import Continued
 from edge.dialects.crossing import Crossing, is_short
 from edge.dialects.hosted_tools import has_hosted_tools
 from edge.errors import UNREADABLE, ClientClosedRequest, ProviderError
@@ -27,7 +28,7 @@ __all__ = ["Rescue", "rescue_for"]
 MAX_SENT = 1 << 19
 """Bytes of events that are kept: text of some thousand tokens, read within a few milliseconds."""
 MAX_TIMES = 3
-LIMITS = (b"max_completion_tokens", b"max_tokens")
+LIMITS = (b"max_completion_tokens", b"max_tokens", b"max_output_tokens")
 NONE = (b"null", b"[]", b"{}", b"false")
 NOT_WITH: dict[str, dict[bytes, tuple[bytes, ...]]] = {
     "chat": {
@@ -50,8 +51,25 @@ NOT_WITH: dict[str, dict[bytes, tuple[bytes, ...]]] = {
         b"output_format": (),
         b"thread": (),
     },
+    "responses": {
+        b"tools": (),
+        b"text": (b'{"format":{"type":"text"}}',),
+        b"reasoning": (b'{"effort":"none"}',),
+        b"include": (),
+        b"top_logprobs": (b"0",),
+        b"prompt": (),
+        b"previous_response_id": (),
+        b"conversation": (),
+    },
 }
 """Fields at the top of a body with which an answer may be more than a text, but for these values."""
+
+
+TALKS = {"chat": b"messages", "messages": b"messages", "responses": b"input"}
+"""The field of a body that holds what was said so far."""
+ASSISTANT = {"chat": ("assistant",), "messages": ("assistant",), "responses": ("assistant", "")}
+"""The roles of what is not said to the model. Items of a response other than messages have none; after results of tools
+there is no going on, since there are no tools."""
 
 
 class _Said(msgspec.Struct):
@@ -106,21 +124,24 @@ class Rescue:
             return False
         self._times += 1
         self._before = self._inquiry.ledger.usage
-        self.begun = read_text(self._inquiry.head.route.api, bytes(self._sent))
+        payload, api = self._inquiry.payload, self._inquiry.head.route.api
+        self.begun = read_text(api, bytes(self._sent), include_usage=payload.include_usage)
         self._asks = None if self.begun is None else asked_with(self._inquiry, self.begun, self._before)
         return self._asks is not None
 
     def crossing(self, upstream: Upstream) -> Crossing:
         """How the request goes to an upstream that is to go on. Raises InvalidRequest."""
         assert self._asks is not None and self.begun is not None  # noqa: S101, PT018 - it has begun
-        inner = upstream.provider.crossing(self._asks, upstream.model, upstream.facts)
+        facts, vllm = upstream.facts, upstream.continues == "continue_final_message"
+        if vllm:
+            facts = msgspec.structs.replace(facts, apis=["chat"])  # the field is one of theirs
+        inner = upstream.provider.crossing(self._asks, upstream.model, facts)
         return Continued(
             inner,
             self.begun,
             self._before,
-            include_usage=self._asks.payload.include_usage,
             who=quote(upstream.names[0]),
-            vllm=upstream.continues == "continue_final_message",
+            vllm=vllm,
         )
 
     def over(self, answered: bool) -> None:
@@ -137,20 +158,23 @@ class Rescue:
 
 def asked_with(inquiry: Inquiry, begun: Begun, used: Usage | None) -> Inquiry | None:
     """The request with the text at its end, and as many tokens less; None where there is no place for either."""
-    payload = inquiry.payload
-    body, span = payload.body, payload.span(b"messages")
+    payload, api = inquiry.payload, inquiry.head.route.api
+    body, span = payload.body, payload.span(TALKS[api])
     if span is None:
         return None
+    said = body[span[0] : span[1]]
+    if api == "responses" and said.startswith(b'"'):
+        said = b'[{"role":"user","content":' + said + b"}]"
     try:
-        roles = _roles(body[span[0] : span[1]])
+        roles = _roles(said)
     except UNREADABLE:
         return None
-    if not roles or roles[-1].role == "assistant":
+    if not roles or roles[-1].role in ASSISTANT[api]:
         return None
     changed: list[tuple[int, int, bytes]] = []
     if begun.given:
         message = msgspec.json.encode({"role": "assistant", "content": begun.given})
-        changed.append((span[1] - 1, span[1] - 1, b"," + message))
+        changed.append((*span, said[:-1] + b"," + message + b"]"))
     for name in LIMITS:
         limit = payload.span(name)
         if limit is not None and body[limit[0] : limit[1]].isdigit():

@@ -49,8 +49,7 @@ class Upstream(Source):
         self.provider = provider
         self.facts = provider.facts(model, *capabilities)
         way, apis = self.facts.continue_text, self.facts.apis
-        # A stream that is continued has no tools, so it goes by chat completions to all that have these: the field is
-        # one of theirs alone.
+        # The field is one of chat completions alone.
         without = way == "never" or (way == "continue_final_message" and apis and "chat" not in apis)
         self.continues = "" if without else way
         self.names = (f"{provider.name}/{model}", model)

@@ -186,6 +186,8 @@ class Tried(Answered):
 
     def error_event(self, error: EdgeError, request_id: str) -> bytes | None:
         crossing = self.crossing
+        if self.rescue is not None and self.rescue.begun is not None:
+            return self.rescue.begun.error_event(error, request_id)
         if crossing is None or crossing.stream is None:
             return None
         return crossing.error_event(error, request_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -19,6 +20,12 @@ SLOW_EVERY = 60
 """More often than one in a hundred, so that it is what the 99th percentile tells; far less than the one in twenty that
 may be asked twice, since of the quick ones the slowest are too, and whichever comes first takes from the budget."""
 CONTENT = b'data: {"choices":[{"index":0,"delta":{"content":"hi"}}]}\n\n'
+SAID = [
+    {"type": "response.created", "response": {"id": "resp_1", "output": []}},
+    {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "item_id": "msg_1", "delta": "hi"},
+    {"type": "response.completed", "response": {"id": "resp_1", "status": "completed", "output": []}},
+]
+RESPONSE = [b"event: %b\ndata: %b\n\n" % (each["type"].encode(), json.dumps(each).encode()) for each in SAID]
 
 
 class Bimodal(Canned):
@@ -39,6 +46,8 @@ class Bimodal(Canned):
             except TimeoutError:
                 pass
             connection.settimeout(None)
+        if seen.target == "/v1/responses":
+            return chunked(RESPONSE)
         if b'"stream":true' in seen.body.replace(b" ", b""):
             return chunked([CONTENT, b"data: [DONE]\n\n"])
         return answer(MINIMAL["chat/completions"])
@@ -87,4 +96,31 @@ def test_hedging_cuts_the_slowest_answers_at_few_calls_more(tmp_path, streams):
     assert found[False][1] >= SLOW_S
     assert found[True][1] <= found[False][1] / 2
     assert LEARNT + COUNT < found[True][2] <= (LEARNT + COUNT) * 1.05
+    assert first.left + second.left > 0
+
+
+@pytest.mark.parametrize("api", ["chat/completions", "messages", "responses"])
+def test_streams_of_responses_are_hedged_whatever_their_client_speaks(tmp_path, api, front):
+    ends = {"chat/completions": b"[DONE]", "messages": b"message_stop", "responses": b"response.completed"}[api]
+    with Bimodal() as first, Bimodal() as second:
+        config = {
+            "providers": {
+                name: {"dialect": "openai", "base_url": f"{each.url}/v1", "models": []}
+                for name, each in (("a", first), ("b", second))
+            },
+            "models": {"smart": {"capabilities": {"apis": ["responses"]}, "upstreams": [{"to": "a/m"}, {"to": "b/m"}]}},
+            "resilience": {"hedge": {"enabled": True}},
+            "telemetry": {"log": {"level": "error"}},
+        }
+        body = {"model": "smart", "stream": True, "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+        if api == "responses":
+            body = {"model": "smart", "stream": True, "store": False, "input": "hi"}
+        edge = Edge(tmp_path, config, front=front)
+        with running(edge), httpx2.Client(timeout=20) as client:
+            for _ in range(COUNT // 4):
+                reply = client.post(f"{edge.url}/v1/{api}", json=body)
+                assert reply.status_code == 200
+                assert (reply.text.count('"hi"'), reply.content.count(ends) > 0) == (1, True)
+    assert {seen.target for seen in first.seen + second.seen} == {"/v1/responses"}
+    assert COUNT // 4 < len(first.seen) + len(second.seen) <= COUNT // 4 * 1.06
     assert first.left + second.left > 0

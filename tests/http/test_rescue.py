@@ -1,7 +1,8 @@
-"""A stream that breaks off, or stalls, is continued by another upstream: real processes, both dialects."""
+"""A stream that breaks off, or stalls, is continued by another upstream: real processes, all three APIs."""
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import anthropic
@@ -12,19 +13,28 @@ from tests.harness import Edge, running
 
 PLAN, WHOLE = "sim-words-40-tps-200", "sim-words-40"
 ASKED = [{"role": "user", "content": "Tell me."}]
+APIS = ("chat", "messages", "responses")
+FAULTS = ("cut-20", "half-20", "stall-20", "hang-20")
+CASES = [
+    (fault, *pair)
+    for fault, pair in itertools.product(FAULTS, itertools.product(APIS, APIS))
+    if "responses" not in pair or fault in ("cut-20", "stall-20")
+]
+DIALECTS = {"chat": "openai", "messages": "anthropic", "responses": "openai"}
 
 
 @pytest.fixture(scope="module")
 def edge(simulator, front, tmp_path_factory):
     at = {"base_url": f"{simulator.url}/v1", "models": [], "api_keys": ["key-of-provider"]}
     upstreams = {}
-    for fault in ("cut-20", "half-20", "stall-20", "hang-20"):
-        for first in ("openai", "anthropic"):
-            for second in ("openai", "anthropic"):
-                upstreams[f"{fault}/{first}/{second}"] = [
-                    {"to": f"{first}/{PLAN}-{fault}"},
-                    {"to": f"{second}/{WHOLE}", "capabilities": {"continue_text": "assistant"}},
-                ]
+    for fault, first, second in CASES:
+        upstreams[f"{fault}/{first}/{second}"] = [
+            {"to": f"{DIALECTS[first]}/{PLAN}-{fault}", "capabilities": {"apis": [first]}},
+            {
+                "to": f"{DIALECTS[second]}/{WHOLE}",
+                "capabilities": {"continue_text": "assistant", "apis": [second]},
+            },
+        ]
     config = {
         "providers": {name: {"dialect": name, **at} for name in ("openai", "anthropic")},
         "models": {name: {"strategy": "failover", "upstreams": of} for name, of in upstreams.items()},
@@ -36,31 +46,50 @@ def edge(simulator, front, tmp_path_factory):
         yield made
 
 
-@pytest.mark.parametrize("fault", ["cut-20", "half-20", "stall-20", "hang-20"])
-@pytest.mark.parametrize("first", ["openai", "anthropic"])
-@pytest.mark.parametrize("second", ["openai", "anthropic"])
-@pytest.mark.parametrize("client", ["openai", "anthropic"])
+def by_chat(url, model):
+    """The text, how it ended, and how many tokens it had."""
+    ai = openai.OpenAI(api_key="x", base_url=f"{url}/v1", max_retries=0)
+    options = {"stream_options": {"include_usage": True}}
+    chunks = list(ai.chat.completions.create(model=model, messages=ASKED, stream=True, **options))
+    assert len({chunk.id for chunk in chunks}) == 1
+    said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    (end,) = [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices and chunk.choices[0].finish_reason]
+    return said, end, chunks[-1].usage.completion_tokens
+
+
+def by_messages(url, model):
+    claude = anthropic.Anthropic(api_key="x", base_url=url, max_retries=0)
+    with claude.messages.stream(model=model, messages=ASKED, max_tokens=500) as stream:
+        message = stream.get_final_message()
+    (block,) = message.content
+    return block.text, message.stop_reason, message.usage.output_tokens
+
+
+def by_responses(url, model):
+    ai = openai.OpenAI(api_key="x", base_url=f"{url}/v1", max_retries=0)
+    with ai.responses.stream(model=model, input=ASKED, store=False) as stream:
+        events = list(stream)
+        response = stream.get_final_response()
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    said = "".join(event.delta for event in events if event.type == "response.output_text.delta")
+    assert response.output_text == said
+    return said, response.status, response.usage.output_tokens
+
+
+CLIENTS = {"chat": (by_chat, "stop"), "messages": (by_messages, "end_turn"), "responses": (by_responses, "completed")}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize(("fault", "first", "second"), CASES)
 def test_a_client_gets_one_whole_text(edge, simulator, fault, first, second, client):
     since = simulator.count()
-    model = f"{fault}/{first}/{second}"
-    if client == "openai":
-        ai = openai.OpenAI(api_key="x", base_url=f"{edge.url}/v1", max_retries=0)
-        options = {"stream_options": {"include_usage": True}}
-        chunks = list(ai.chat.completions.create(model=model, messages=ASKED, stream=True, **options))
-        assert len({chunk.id for chunk in chunks}) == 1
-        said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
-        ends = [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices and chunk.choices[0].finish_reason]
-        tokens = chunks[-1].usage.completion_tokens
-    else:
-        claude = anthropic.Anthropic(api_key="x", base_url=edge.url, max_retries=0)
-        with claude.messages.stream(model=model, messages=ASKED, max_tokens=500) as stream:
-            message = stream.get_final_message()
-        assert len(message.content) == 1
-        said, ends, tokens = message.content[0].text, [message.stop_reason], message.usage.output_tokens
+    asks, ended = CLIENTS[client]
+    said, end, tokens = asks(edge.url, f"{fault}/{first}/{second}")
     _broken, whole = simulator.ledger(since)
-    last = json.loads(whole["body"])["messages"][-1]
+    body = json.loads(whole["body"])
+    last = body["input" if second == "responses" else "messages"][-1]
     given = last["content"] if isinstance(last["content"], str) else last["content"][0]["text"]
-    assert (last["role"], ends) == ("assistant", ["stop" if client == "openai" else "end_turn"])
+    assert (last["role"], end) == ("assistant", ended)
     assert given
     assert said.startswith(given)
     assert len(said[len(given) :].split()) == 40
@@ -72,5 +101,5 @@ def test_a_rescued_answer_is_not_stored(edge, simulator):
     since = simulator.count()
     ai = openai.OpenAI(api_key="x", base_url=f"{edge.url}/v1", max_retries=0)
     for _ in range(2):
-        list(ai.chat.completions.create(model="cut-20/openai/openai", messages=[*ASKED], stream=True, temperature=0))
+        list(ai.chat.completions.create(model="cut-20/chat/chat", messages=[*ASKED], stream=True, temperature=0))
     assert len(simulator.ledger(since)) == 4

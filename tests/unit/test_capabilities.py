@@ -92,6 +92,26 @@ def test_an_api_of_the_other_dialect_is_a_mistake(where, settings):
     assert where in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"models": "a: {upstreams: [{to: openai/x, capabilities: {CONTINUES, apis: [responses]}}]}"},
+        {"models": "a: {capabilities: {apis: [responses]}, upstreams: [{to: openai/x, capabilities: {CONTINUES}}]}"},
+        {
+            "openai": ", capabilities: {'x*': {apis: [responses]}}",
+            "models": "a: {capabilities: {CONTINUES}, upstreams: [{to: openai/xy}]}",
+        },
+        {"models": "a: {upstreams: [{to: anthropic/x, capabilities: {CONTINUES}}]}"},
+    ],
+)
+def test_a_field_of_chat_completions_for_who_is_not_asked_by_them_is_a_mistake(settings):
+    field = "continue_text: continue_final_message"
+    with pytest.raises(ConfigError) as error:
+        read(**{name: each.replace("CONTINUES", field) for name, each in settings.items()})
+    assert "models.a.upstreams[0].capabilities.continue_text" in str(error.value)
+    assert "is a field of chat completions" in str(error.value)
+
+
 def test_edge_check_tells_what_the_models_of_an_alias_can_do():
     config = read(
         models="a: {capabilities: {stop: false}, upstreams: [{to: openai/gpt-6-astra}, {to: anthropic/claude-3-5-x}]}"

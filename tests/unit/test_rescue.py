@@ -59,8 +59,42 @@ def messages(words, name="msg_1", stop="end_turn"):
     )
 
 
-STREAMS = {"openai": chat, "anthropic": messages}
-CLIENTS = {"chat": "POST /v1/chat/completions HTTP/1.1", "messages": "POST /v1/messages HTTP/1.1"}
+def response_events(*events):
+    return b"".join(event(kind, **fields, sequence_number=n) for n, (kind, fields) in enumerate(events))
+
+
+def responses(words, name="resp_1", thinks=False):
+    message = {"id": f"msg_{name}", "type": "message", "status": "in_progress", "role": "assistant", "content": []}
+    thought = {"id": f"rs_{name}", "type": "reasoning", "summary": []}
+    part = {"type": "output_text", "annotations": [], "logprobs": [], "text": ""}
+    head = {"id": name, "object": "response", "created_at": 7, "status": "in_progress", "model": f"m-{name}"}
+    head |= {"output": [], "usage": None, "incomplete_details": None, "store": False, "metadata": {"a": "b"}}
+    at = {"output_index": int(thinks), "item_id": message["id"], "content_index": 0}
+    whole = {**part, "text": "".join(words)}
+    done = {**message, "status": "completed", "content": [whole]}
+    output = [thought, done] if thinks else [done]
+    counts = {"input_tokens": 11, "output_tokens": 5, "total_tokens": 16}
+    thinking = [(f"response.output_item.{what}", {"output_index": 0, "item": thought}) for what in ("added", "done")]
+    return response_events(
+        ("response.created", {"response": head}),
+        ("response.in_progress", {"response": head}),
+        *(thinking if thinks else ()),
+        ("response.output_item.added", {"output_index": int(thinks), "item": message}),
+        ("response.content_part.added", {**at, "part": part}),
+        *[("response.output_text.delta", {**at, "delta": word, "logprobs": []}) for word in words],
+        ("response.output_text.done", {**at, "text": whole["text"], "logprobs": []}),
+        ("response.content_part.done", {**at, "part": whole}),
+        ("response.output_item.done", {"output_index": int(thinks), "item": done}),
+        ("response.completed", {"response": {**head, "status": "completed", "output": output, "usage": counts}}),
+    )
+
+
+STREAMS = {"chat": chat, "messages": messages, "responses": responses}
+CLIENTS = {
+    "chat": "POST /v1/chat/completions HTTP/1.1",
+    "messages": "POST /v1/messages HTTP/1.1",
+    "responses": "POST /v1/responses HTTP/1.1",
+}
 ASKED = [{"role": "user", "content": "Tell me."}]
 
 
@@ -68,10 +102,12 @@ ASKED = [{"role": "user", "content": "Tell me."}]
 def made(monkeypatch):
     workers = []
 
-    def make(first, second, capability="assistant", others="", apis=None, **resilience):
-        dialects = {"a": first, "b": second, **dict.fromkeys(others, "openai")}
-        can = {"continue_text": capability, **({"apis": apis} if apis else {})}
-        upstreams = [{"to": "a/m"}, {"to": "b/m", "capabilities": can}]
+    def make(first, second, capability="assistant", others="", **resilience):
+        """`first` and `second` are what they are asked by."""
+        apis = {"a": first, "b": second, **dict.fromkeys(others, "chat")}
+        dialects = {name: "anthropic" if api == "messages" else "openai" for name, api in apis.items()}
+        can = {"continue_text": capability, "apis": second.split()}
+        upstreams = [{"to": "a/m", "capabilities": {"apis": [first]}}, {"to": "b/m", "capabilities": can}]
         upstreams += [{"to": f"{name}/m"} for name in others]
         settings = {
             "providers": {name: {**provider(), "dialect": dialect} for name, dialect in dialects.items()},
@@ -88,7 +124,8 @@ def made(monkeypatch):
 
 
 def ask(worker, api, **fields):
-    body = {"model": "smart", "stream": True, "messages": ASKED, **({"max_tokens": 1000} if api == "messages" else {})}
+    body = {"model": "smart", "stream": True, **({"max_tokens": 1000} if api == "messages" else {})}
+    body |= {"input": ASKED, "store": False} if api == "responses" else {"messages": ASKED}
     lane = worker.connect()
     worker.run(lane.data_received, post(dumps({**body, **fields}).encode(), start=CLIENTS[api]))
     return lane
@@ -115,16 +152,34 @@ def text_of(api, events):
         choices = [choice for data in datas[:-1] for choice in data["choices"]]
         assert [choice["finish_reason"] for choice in choices if choice["finish_reason"]] == ["stop"]
         return "".join(choice["delta"].get("content") or "" for choice in choices)
+    if api == "responses":
+        return response_of(datas)
     kinds = [data["type"] for data in datas if data["type"] not in ("ping", "content_block_delta")]
     assert kinds == ["message_start", "content_block_start", "content_block_stop", "message_delta", "message_stop"]
     assert {data["index"] for data in datas if "index" in data} == {0}
     return "".join(data["delta"]["text"] for data in datas if data["type"] == "content_block_delta")
 
 
+def response_of(datas):
+    """The same of a response, whose last event has all of it."""
+    assert [data["sequence_number"] for data in datas] == list(range(len(datas)))
+    last = datas[-1]["response"]
+    (item,) = last["output"]
+    (part,) = item["content"]
+    said = "".join(data["delta"] for data in datas if data["type"] == "response.output_text.delta")
+    ends = ["output_text.done", "content_part.done", "output_item.done", "completed"]
+    assert [data["type"] for data in datas[-4:]] == [f"response.{end}" for end in ends]
+    assert (datas[-4]["text"], datas[-3]["part"], datas[-2]["item"]) == (said, part, item)
+    assert (last["status"], part["text"]) == ("completed", said)
+    assert {data["response"]["id"] for data in datas if "response" in data} == {last["id"]}
+    assert {data["item_id"] for data in datas if "item_id" in data} == {item["id"]}
+    return said
+
+
 def given_to(worker, name="b"):
     """The text that was given to go on with."""
     body = json.loads(worker.sent(name).request.body)
-    last = body["messages"][-1]
+    last = body["messages" if "messages" in body else "input"][-1]
     if last["role"] == "user":
         return ""
     content = last["content"]
@@ -135,7 +190,7 @@ def given_to(worker, name="b"):
 @pytest.mark.parametrize(("first", "second"), [*itertools.product(STREAMS, STREAMS)])
 def test_wherever_it_breaks_nothing_is_lost_or_said_twice(made, api, first, second):
     worker, stream = made(first, second), STREAMS[first](WORDS)
-    for cut in range(1, len(stream)):
+    for cut in range(1, len(stream), 13 if "responses" in (api, first, second) else 1):
         check_cut(worker, api, stream[:cut], STREAMS[second])
     assert worker.idle()
 
@@ -151,7 +206,7 @@ def check_cut(worker, api, part, stream):
         assert b"upstream_stream_broken" in told(lane) or b"api_error" in told(lane)
         assert texts(api, before) == whole
     elif not told(lane):  # before the first content the other one is asked as it would be at first
-        assert json.loads(worker.sent("b").request.body)["messages"][-1]["role"] == "user"
+        assert given_to(worker) == ""
         worker.run(worker.sent("b").answers, 200, EVENTS, stream(WORDS))
         assert text_of(api, events_of(told(lane))[0]) == whole
     else:
@@ -170,6 +225,8 @@ def check_cut(worker, api, part, stream):
 
 def texts(api, events):
     datas = [data for _, data in events if data != b"[DONE]"]
+    if api == "responses":
+        return "".join(data["delta"] for data in datas if data["type"] == "response.output_text.delta")
     if api == "messages":
         return "".join(data["delta"]["text"] for data in datas if data["type"] == "content_block_delta")
     choices = [choice for data in datas for choice in data.get("choices", [])]
@@ -179,7 +236,7 @@ def texts(api, events):
 def broken(worker, api, **fields):
     """A client whose stream has broken off in its text."""
     lane = ask(worker, api, **fields)
-    stream = STREAMS["openai"](WORDS)
+    stream = STREAMS["responses" if api == "responses" else "chat"](WORDS)
     cut = stream.index(b"there was")
     worker.run(worker.sent("a").answers, 200, EVENTS, stream[: stream.index(b"\n\n", cut) + 2], ends=False)
     worker.run(worker.sent("a").receiver.failed, UpstreamStreamBroken())
@@ -187,7 +244,7 @@ def broken(worker, api, **fields):
 
 
 def test_one_that_stalls_is_continued_too(made):
-    worker = made("openai", "openai", idle_s=2)
+    worker = made("chat", "chat", idle_s=2)
     lane = ask(worker, "chat")
     stream = chat(WORDS)
     worker.run(worker.sent("a").answers, 200, EVENTS, stream[: len(stream) // 2], ends=False)
@@ -198,7 +255,7 @@ def test_one_that_stalls_is_continued_too(made):
 
 
 def test_the_tokens_of_both_are_told_and_charged(made):
-    worker = made("openai", "openai")
+    worker = made("chat", "chat")
     lane = broken(worker, "chat", stream_options={"include_usage": True})
     worker.run(worker.sent("b").answers, 200, EVENTS, chat(REST, "other"))
     events, _ = events_of(told(lane))
@@ -210,23 +267,25 @@ def test_the_tokens_of_both_are_told_and_charged(made):
 
 
 def test_it_is_given_as_many_tokens_less(made):
-    worker = made("openai", "openai")
+    worker = made("chat", "chat")
     broken(worker, "chat", max_tokens=100)
     assert 0 < json.loads(worker.sent("b").request.body)["max_tokens"] < 100
 
 
 def test_vllm_is_asked_in_its_own_way(made):
-    worker = made("openai", "openai", "continue_final_message")
+    worker = made("chat", "chat", "continue_final_message")
     broken(worker, "chat")
     body = json.loads(worker.sent("b").request.body)
     assert (body["continue_final_message"], body["add_generation_prompt"]) == (True, False)
 
 
-def test_vllms_field_is_for_chat_completions_alone(made):
-    worker = made("openai", "openai", "continue_final_message", apis=["responses"])
-    lane = broken(worker, "chat")
-    assert worker.count("b") == 0
-    assert b"upstream_stream_broken" in told(lane)
+def test_vllm_is_asked_by_chat_completions_whatever_its_client_speaks(made):
+    worker = made("responses", "chat responses", "continue_final_message")
+    lane = broken(worker, "responses")
+    body = json.loads(worker.sent("b").request.body)
+    assert (len(body["messages"]), body["continue_final_message"]) == (2, True)
+    worker.run(worker.sent("b").answers, 200, EVENTS, chat(REST, "other"))
+    assert text_of("responses", events_of(told(lane))[0]).endswith(" serves on.")
 
 
 TOOLS = [{"type": "function", "function": {"name": "f"}}]
@@ -246,7 +305,7 @@ TOOLS = [{"type": "function", "function": {"name": "f"}}]
     ],
 )
 def test_what_is_no_plain_text_ends_in_the_error(made, fields):
-    worker = made("openai", "openai")
+    worker = made("chat", "chat")
     lane = broken(worker, "chat", **fields)
     assert worker.count("b") == 0
     assert b"upstream_stream_broken" in told(lane)
@@ -257,7 +316,7 @@ def test_what_is_no_plain_text_ends_in_the_error(made, fields):
     "delta", [{"reasoning_content": "hm"}, {"tool_calls": [{"index": 0, "id": "t"}]}, {"refusal": "no"}]
 )
 def test_so_does_what_has_been_more_than_text(made, delta):
-    worker = made("openai", "openai")
+    worker = made("chat", "chat")
     lane = ask(worker, "chat")
     worker.run(worker.sent("a").answers, 200, EVENTS, chat_chunk({"content": "a"}), chat_chunk(delta), ends=False)
     worker.run(worker.sent("a").receiver.failed, UpstreamStreamBroken())
@@ -266,7 +325,7 @@ def test_so_does_what_has_been_more_than_text(made, delta):
 
 
 def test_so_does_what_nobody_can_continue(made):
-    worker = made("openai", "openai", "never")
+    worker = made("chat", "chat", "never")
     lane = broken(worker, "chat")
     assert worker.count("b") == 0
     assert b"upstream_stream_broken" in told(lane)
@@ -283,7 +342,7 @@ def test_so_does_what_nobody_can_continue(made):
     ],
 )
 def test_where_that_fails_too_the_client_hears_of_the_first(made, answer):
-    worker = made("openai", "openai", retries=0)
+    worker = made("chat", "chat", retries=0)
     lane = broken(worker, "chat")
     worker.run(worker.sent("b").answers, *answer)
     events, body = events_of(told(lane))
@@ -295,7 +354,7 @@ def test_where_that_fails_too_the_client_hears_of_the_first(made, answer):
 
 @pytest.mark.parametrize("status", [400, 401, 429, 500, 503])
 def test_after_it_nobody_is_asked_who_cannot_continue_a_text(made, status):
-    worker = made("openai", "openai", others="c")
+    worker = made("chat", "chat", others="c")
     lane = broken(worker, "chat")
     worker.run(worker.sent("b").answers, status, JSON, b'{"error":{"message":"down"}}')
     worker.after(5)
@@ -305,7 +364,7 @@ def test_after_it_nobody_is_asked_who_cannot_continue_a_text(made, status):
 
 
 def test_nobody_is_asked_beside_it_either(made):
-    worker = made("openai", "openai", others="c", hedge={"enabled": True, "budget": 1.0})
+    worker = made("chat", "chat", others="c", hedge={"enabled": True, "budget": 1.0})
     (choice,) = worker.gateway.state.grant(ANYONE, "smart", CHAT).choices
     for member in choice.members:
         for _ in range(100):
@@ -318,7 +377,7 @@ def test_nobody_is_asked_beside_it_either(made):
 
 
 def test_one_that_cannot_be_asked_adds_no_tokens(made):
-    worker = made("openai", "anthropic")
+    worker = made("chat", "messages")
     broken(worker, "chat")
     worker.run(worker.sent("b").breaks)
     broken(worker, "chat", logit_bias={"1": 2})
@@ -328,7 +387,7 @@ def test_one_that_cannot_be_asked_adds_no_tokens(made):
 
 
 def test_a_client_that_leaves_meanwhile_closes_it(made):
-    worker = made("openai", "openai")
+    worker = made("chat", "chat")
     lane = broken(worker, "chat")
     worker.run(lane.connection_lost, None)
     assert not worker.sent("b").open
@@ -336,7 +395,7 @@ def test_a_client_that_leaves_meanwhile_closes_it(made):
 
 
 def test_without_the_setting_nobody_is_asked(made):
-    worker = made("openai", "openai", rescue="off")
+    worker = made("chat", "chat", rescue="off")
     lane = broken(worker, "chat")
     assert worker.count("b") == 0
     assert b"upstream_stream_broken" in told(lane)
