@@ -1,7 +1,8 @@
 """``python -m tests.stages [test | check]``: what ``make test`` and ``make check`` run, stage after stage.
 
-Every stage runs, whatever became of the one before; the last two, which take one core each, at the same time. Its whole output goes to ``build/tests/STAGE.log``; what is printed
-of it is its progress, its closing line and, of a stage that failed, the end of its output. The last line is the sum:
+Every stage runs, whatever became of the one before; tests that wait and tests that compute run at the same time, and so
+do the last two, which take one core each. A stage's whole output goes to ``build/tests/STAGE.log``; what is printed of it
+is its progress, its closing line and, of a stage that failed, the end of its output. The last line is the sum:
 ``N passed, N failed, N skipped``. Ends with 1 if a stage failed.
 """
 
@@ -28,9 +29,13 @@ SHOWN = 150
 """Lines of a failed stage that are printed."""
 COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped)\b")
 PROGRESS = re.compile(r"\[ *(\d+)%\]")
-# Most tests wait for clocks and other processes, so more of them run at a time than there are cores: a file to each, and
-# those with processes first, not those with the most tests.
-BESIDE = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")
+# A file to each worker, and those with processes first, not those with the most tests.
+FILES = ("--dist", "loadfile", "--no-loadscope-reorder")
+# Tests of running edges wait for clocks and other processes, so more of them run at a time than there are cores; those of
+# units compute, in what time that leaves. Each process collects all tests of its stage, so a stage is given no others.
+LIVE_TESTS = ("-n", "6", *FILES, "--ignore", "tests/unit", "--ignore", "tests/fuzz")
+UNIT_TESTS = ("tests/unit", "tests/fuzz")
+PAIRS = ("-n", "2", "--dist", "load", "--maxschedchunk", "1")
 LIVE = ("tests/http/test_fronts.py", "tests/http/test_passthrough.py")
 PYTEST = ("-m", "pytest", "-q", "--tb=short", "--durations=40")
 
@@ -59,23 +64,31 @@ class Result:
     skipped: int = 0
 
 
+def named(mark: str) -> tuple[str, ...]:
+    """The files that have tests of a mark: the others need not be looked through for it."""
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    return tuple(str(file.relative_to(ROOT)) for file in files if f"mark.{mark}" in file.read_text())
+
+
 def stages(plan: str) -> tuple[Stage, ...]:
     pure = {"EDGE_PURE_PYTHON": "1"}
-    uncompiled = "" if COMPILED else "the tests beside ran on the pure build, since nothing is compiled here"
+    uncompiled = "" if COMPILED else "all tests ran on the pure build, since nothing is compiled here"
     no_fuzzer = (
         "" if importlib.util.find_spec("atheris") else "atheris is not here (Linux on x86-64, before Python 3.14)"
     )
     no_counter = "" if shutil.which("valgrind") else "valgrind is not here (Debian: valgrind)"
-    quick = ("-n", "2", "--dist", "loadfile", "-m", "not alone and not pure", "tests/unit", *LIVE)
+    quick = ("-n", "2", *FILES, "-m", "not alone and not pure", "tests/unit", *LIVE)
     plans = {
         "check": (Stage("unit and live", (*PYTEST, *quick)),),
         "test": (
-            Stage("beside", (*PYTEST, *BESIDE, "-m", "not alone")),
-            Stage("alone", (*PYTEST, "-m", "alone")),
+            Stage("live", (*PYTEST, *LIVE_TESTS, "-m", "not alone and not pairs")),
+            Stage("units", (*PYTEST, *UNIT_TESTS), beside=True),
+            Stage("in pairs", (*PYTEST, *PAIRS, "-m", "pairs", *named("pairs"))),
+            Stage("alone", (*PYTEST, "-m", "alone", *named("alone"))),
             # What runs on both builds by itself has done so already.
             Stage(
                 "pure build",
-                (*PYTEST, *BESIDE, "-m", "not alone and not pure and not compiled", "tests/unit", "tests/fuzz", *LIVE),
+                (*PYTEST, "-n", "2", *FILES, "-m", "not alone and not pure and not compiled", *UNIT_TESTS, *LIVE),
                 pure,
                 uncompiled,
             ),
@@ -125,7 +138,7 @@ def run(stage: Stage) -> Result:
             step = PROGRESS.search(line)
             if step and int(step[1]) // 10 > told:
                 told = int(step[1]) // 10
-                print(f"   {step[1]} % after {time.monotonic() - begun:.0f} s", flush=True)
+                print(f"   {stage.name}: {step[1]} % after {time.monotonic() - begun:.0f} s", flush=True)
     result = Result(process.returncode, time.monotonic() - begun)
     for number, word in COUNT.findall(next((line for line in reversed(lines) if COUNT.search(line)), "")):
         kind = "failed" if word.startswith("error") else word

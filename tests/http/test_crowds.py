@@ -49,7 +49,7 @@ def dechunked(data: bytes) -> bytes:
 
 
 async def ask(port, model, said, *, stream=True, leave_s=None, after_s=0.0, slow=False, **more):
-    """One request over a connection of its own. `slow` reads a kilobyte every 50 ms."""
+    """One request over a connection of its own. `slow` reads four kilobytes every 50 ms."""
     await asyncio.sleep(after_s)
     body = json.dumps({"model": model, "messages": [{"role": "user", "content": said}], "stream": stream, **more})
     head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close\r\n"
@@ -61,7 +61,7 @@ async def ask(port, model, said, *, stream=True, leave_s=None, after_s=0.0, slow
             writer.write(f"{head}content-length: {len(body)}\r\n\r\n{body}".encode())
             got.head = await reader.readuntil(b"\r\n\r\n")
             rest = b""
-            while data := await reader.read(1024 if slow else 65536):
+            while data := await reader.read(4096 if slow else 65536):
                 got.first_s = got.first_s or time.perf_counter() - begun
                 rest += data
                 if slow:

@@ -117,7 +117,7 @@ def check_values(text: str) -> None:
             assert closed is None or value in closed or (label == "error_type" and not value), (name, label, value)
 
 
-@pytest.mark.alone
+@pytest.mark.pairs
 def test_prometheus_says_what_the_ledger_says_while_workers_are_killed(simulator, tmp_path):
     told = providers(simulator.url, prices={"sim-*": PRICE})
     edge = Edge(tmp_path, {"server": {"workers": WORKERS}, "providers": told})

@@ -15,7 +15,7 @@ import uvloop
 from edge.cache.entry import Entry
 from tests.redis_harness import RedisCluster, RedisServer, Remote, digest_of, entry, remote, stopping
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.pairs
 
 TIMEOUT_S = 0.05
 TOLERANCE_S = 0.1
