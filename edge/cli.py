@@ -31,6 +31,7 @@ from edge.errors import EdgeError
 from edge.migration.commands import migrate
 from edge.resolved import resolved
 from edge.server.descriptors import open_standard_streams
+from edge.server.sparing import UNWANTED, without
 
 __all__ = ["main"]
 
@@ -323,7 +324,8 @@ def run(
 ) -> None:
     """Serve until a signal ends it, then end this process with the supervisor's exit code."""
     gc.disable()  # until the supervisor freezes what is here: nothing that is imported or made until then is garbage
-    from edge.server.launch import StartError, launch
+    with without(UNWANTED):
+        from edge.server.launch import StartError, launch
 
     try:
         code = launch(

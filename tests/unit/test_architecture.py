@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from edge._fast import COMPILED
+from edge.server.handover import REHEARSAL
+from edge.server.sparing import UNWANTED
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "edge"
@@ -261,11 +264,36 @@ def test_files_are_small_enough_to_hold_one_idea():
         assert len(path.read_text().splitlines()) <= 450, path
 
 
-def test_an_edge_without_redis_or_http2_imports_neither_library():
+UNUSED = (
+    *UNWANTED,
+    "redis",
+    "httpx2",
+    "requests",
+    "jwt",
+    "cryptography",
+    "re2",
+    "genai_prices",
+    "phonenumbers",
+    "openapidocs",
+)
+"""By an edge that has nothing but a provider: each would be in the memory of all its workers."""
+
+
+def test_an_edge_imports_nothing_at_its_start_that_its_configuration_does_not_ask_for(tmp_path):
+    """As it is before it listens; a library that is here for others is not read either."""
+    config = tmp_path / "edge.json"
+    config.write_text('{"providers": {"openai": {"dialect": "openai", "base_url": "http://127.0.0.1:9/v1"}}}')
+    program = (
+        "import atexit, sys\n"
+        f"atexit.register(lambda: print(sorted(set({UNUSED}) & set(sys.modules)), 'edge.gateway' in sys.modules))\n"
+        "from edge.cli import main\n"
+        f"main(['serve', '-c', {str(config)!r}])"
+    )
     told = subprocess.run(
-        [sys.executable, "-c", "import sys, edge.server.launch; print({'redis', 'httpx2'} & set(sys.modules))"],
+        [sys.executable, "-c", program],
         capture_output=True,
         text=True,
         check=True,
+        env={**os.environ, REHEARSAL: "1"},
     )
-    assert told.stdout == "set()\n"
+    assert told.stdout == "[] True\n"
