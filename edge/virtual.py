@@ -10,6 +10,7 @@ from functools import partial
 from itertools import count
 from typing import NamedTuple
 
+from edge._fast import Fields
 from edge.dispatch import MAX_KEYS
 from edge.errors import ProviderError, UpstreamCredentials, UpstreamTimeout
 from edge.grant import Grant
@@ -257,11 +258,11 @@ class Asking:
             self._queue()
 
 
-def waits(dialect: Dialect, status: int, seconds: float) -> dict[bytes, bytes]:
+def waits(dialect: Dialect, status: int, seconds: float) -> Fields:
     """The headers by which a provider asks to be left alone for so many seconds."""
     if not seconds:
-        return {}
+        return Fields([])
     if status >= 400:
-        return {b"retry-after-ms": b"%.3f" % (seconds * 1000)}
+        return Fields([(b"retry-after-ms", b"%.3f" % (seconds * 1000))])
     remaining, reset = BY_DIALECT[dialect][0]
-    return {remaining: b"0", reset: b"%.3f" % seconds}
+    return Fields([(remaining, b"0"), (reset, b"%.3f" % seconds)])

@@ -27,6 +27,7 @@ __all__ = [
     "GAUGE_MAX",
     "GAUGE_MIN",
     "HISTOGRAM",
+    "JOINER",
     "KINDS",
     "LOCAL_BYTES",
     "MAX_KEY",
@@ -46,6 +47,7 @@ __all__ = [
     "Counter",
     "FieldCollector",
     "FieldLimitError",
+    "Fields",
     "Head",
     "Histogram",
     "JSONError",
@@ -78,9 +80,7 @@ __all__ = [
     "index_fields",
     "is_card",
     "is_iban",
-    "join_chunk",
     "join_fields",
-    "join_message",
     "may_have",
     "request_digest",
     "scan_json",
@@ -106,12 +106,12 @@ if not TYPE_CHECKING and not _pure:
         from edge._fast._balancer_c import STRATEGIES, Balancer
         from edge._fast._chunks_c import Chunks
         from edge._fast._fields_c import (
+            JOINER,
             FieldCollector,
             FieldLimitError,
+            Fields,
             index_fields,
-            join_chunk,
             join_fields,
-            join_message,
             select_fields,
         )
         from edge._fast._head_c import RequestHead, ResponseHead
@@ -164,12 +164,12 @@ if not COMPILED:
     from edge._fast._balancer import STRATEGIES, Balancer
     from edge._fast._chunks import Chunks
     from edge._fast._fields import (
+        JOINER,
         FieldCollector,
         FieldLimitError,
+        Fields,
         index_fields,
-        join_chunk,
         join_fields,
-        join_message,
         select_fields,
     )
     from edge._fast._head import RequestHead, ResponseHead

@@ -13,6 +13,7 @@ except ImportError:
     from edge._fast import _cython as cython
 
 if cython.compiled:
+    from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize
     from cython.cimports.edge._fast._chunks_c import DATA, END, MORE, Chunks
     from cython.cimports.edge._fast._head_c import ResponseHead
 else:
@@ -29,6 +30,15 @@ _NOTHING = cython.declare(cython.int, 3)
 
 _A_CHUNK = cython.declare(bytes, b"1\r\nx")
 _LINE_END = cython.declare(bytes, b"\r\n")
+
+
+@cython.cfunc
+@cython.inline
+def _part(data: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bytes:
+    """What a slice gives, which costs five times as much."""
+    if cython.compiled:
+        return PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + start, end - start)
+    return data[start:end]
 
 
 @cython.final
@@ -82,7 +92,7 @@ class AnswerReader:
             chunks: Chunks = self._chunks
             what: cython.int = chunks.read(data, i)
             while what == DATA:
-                parts.append(data[chunks.at : chunks.end])
+                parts.append(_part(data, chunks.at, chunks.end))
                 i = chunks.end
                 if self._left == 0:
                     self._left = 1
@@ -101,10 +111,10 @@ class AnswerReader:
             if self._left > size - i:
                 if i < size:
                     self._left -= size - i
-                    parts.append(data[i:])
+                    parts.append(_part(data, i, size))
                 return headed
             if self._left:
-                parts.append(data[i : i + self._left])
+                parts.append(_part(data, i, i + self._left))
                 i += self._left
         elif self.odd:
             self.before = b""

@@ -1,10 +1,12 @@
-"""Fields: lists of (name, value) pairs of bytes, collected from a parser, looked up, and joined into a head.
+"""Fields: lists of (name, value) pairs of bytes, collected from a parser, looked up, and joined into a message.
 
 Their lines are those of RFC 9112, section 5. Nothing here checks a value: what may stand in one is the business of
 whoever makes it.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 try:
     import cython
@@ -15,15 +17,7 @@ if cython.compiled:
     from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
     from cython.cimports.libc.string import memcmp, memcpy
 
-__all__ = [
-    "FieldCollector",
-    "FieldLimitError",
-    "index_fields",
-    "join_chunk",
-    "join_fields",
-    "join_message",
-    "select_fields",
-]
+__all__ = ["JOINER", "FieldCollector", "FieldLimitError", "Fields", "index_fields", "join_fields", "select_fields"]
 
 
 class FieldLimitError(ValueError):
@@ -38,11 +32,8 @@ class FieldCollector:
     `max_fields`.
     """
 
-    _fields: list
-    _max_fields: cython.Py_ssize_t
-
     def __init__(self, max_fields: int) -> None:
-        self._fields = None  # type: ignore[assignment]
+        self._fields: list[Any] = None  # type: ignore[assignment]
         self._max_fields = max_fields
 
     def begin(self) -> None:
@@ -66,6 +57,56 @@ class FieldCollector:
         fields: list = self._fields
         self._fields = None  # type: ignore[assignment]
         return fields
+
+
+@cython.final
+@cython.cclass
+class Fields:
+    """The fields of a head that is asked for a few of them: making an index takes longer."""
+
+    def __init__(self, pairs: list[tuple[bytes, bytes]]) -> None:
+        """Names in small letters."""
+        self.pairs = pairs
+
+    @cython.ccall
+    def get(self, name: bytes) -> bytes | None:
+        """The first value of a name, None where there is none."""
+        pair: tuple
+        for pair in self.pairs:
+            if _is(pair[0], name):
+                return pair[1]
+        return None
+
+    def __contains__(self, name: bytes) -> bool:
+        return self.get(name) is not None
+
+    @cython.ccall
+    def select(self, names: tuple, prefixes: tuple) -> list:
+        """Those whose name is one of `names` or begins with one of `prefixes`, in their order."""
+        selected: list = []
+        pair: tuple
+        for pair in self.pairs:
+            name: bytes = pair[0]
+            known: cython.bint = _begins(name, prefixes)
+            if not known:
+                for other in names:
+                    if _is(name, other):
+                        known = True
+                        break
+            if known:
+                selected.append(pair)
+        return selected
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(-1, check=False)
+def _is(one: bytes, other: bytes) -> cython.bint:
+    """Whether they are equal."""
+    if not cython.compiled:
+        return one == other
+    size: cython.Py_ssize_t = PyBytes_GET_SIZE(one)
+    return size == PyBytes_GET_SIZE(other) and memcmp(PyBytes_AS_STRING(one), PyBytes_AS_STRING(other), size) == 0
 
 
 def index_fields(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
@@ -97,6 +138,7 @@ def select_fields(
 
 
 @cython.cfunc
+@cython.exceptval(-1, check=False)
 def _begins(name: bytes, prefixes: tuple) -> cython.bint:
     """Whether a name begins with one of these."""
     if not cython.compiled:
@@ -109,74 +151,83 @@ def _begins(name: bytes, prefixes: tuple) -> cython.bint:
     return False
 
 
-def join_chunk(data: bytes) -> bytes:
-    """One chunk of a body (RFC 9112, section 7.1)."""
-    if not cython.compiled:
-        return b"%x\r\n%b\r\n" % (len(data), data)
-    if data is None:
-        raise TypeError("a chunk is made of bytes")
-    size: cython.Py_ssize_t = PyBytes_GET_SIZE(data)
-    rest: cython.Py_ssize_t = size
-    digits: cython.Py_ssize_t = 0
-    while True:
-        digits += 1
-        rest >>= 4
-        if rest == 0:
-            break
-    made: bytes = PyBytes_FromStringAndSize(cython.NULL, digits + size + 4)
-    to: cython.p_char = PyBytes_AS_STRING(made) + digits
-    to[0] = 0x0D
-    to[1] = 0x0A
-    memcpy(to + 2, PyBytes_AS_STRING(data), size)
-    to[size + 2] = 0x0D
-    to[size + 3] = 0x0A
-    i: cython.Py_ssize_t
-    for i in range(1, digits + 1):
-        rest = size & 15
-        to[-i] = 0x30 + rest if rest < 10 else 0x57 + rest
-        size >>= 4
-    return made
+@cython.final
+@cython.cclass
+class Joiner:
+    """Joins what is sent. An object, since compiled modules call its methods straight and functions of this one not."""
 
-
-def join_message(start: bytes, length: cython.Py_ssize_t, fields: bytes, own: bytes, body: bytes) -> bytes:
-    """A request or a reply: `start`, which ends where `length` is to stand if that is not negative, the lines of
-    `fields` and of `own`, the empty line, and `body`.
-    """
-    if not cython.compiled:
-        told = b"%d\r\n" % length if length >= 0 else b""
-        return b"".join([start, told, fields, own, b"\r\n", body])
-    if start is None or fields is None or own is None or body is None:
-        raise TypeError("a message is made of bytes")
-    rest: cython.Py_ssize_t = length
-    digits: cython.Py_ssize_t = 0
-    while length >= 0:
-        digits += 1
-        rest //= 10
-        if rest == 0:
-            break
-    size: cython.Py_ssize_t = PyBytes_GET_SIZE(start) + PyBytes_GET_SIZE(fields) + PyBytes_GET_SIZE(own)
-    size += PyBytes_GET_SIZE(body) + 2 + (digits + 2 if digits else 0)
-    made: bytes = PyBytes_FromStringAndSize(cython.NULL, size)
-    to: cython.p_char = PyBytes_AS_STRING(made)
-    memcpy(to, PyBytes_AS_STRING(start), PyBytes_GET_SIZE(start))
-    to += PyBytes_GET_SIZE(start)
-    if digits:
-        to += digits
-        i: cython.Py_ssize_t
-        for i in range(1, digits + 1):
-            to[-i] = 0x30 + length % 10
-            length //= 10
+    @cython.ccall
+    def chunk(self, data: bytes) -> bytes:
+        """One chunk of a body (RFC 9112, section 7.1)."""
+        if not cython.compiled:
+            return b"%x\r\n%b\r\n" % (len(data), data)
+        if data is None:
+            raise TypeError("a chunk is made of bytes")
+        size: cython.Py_ssize_t = PyBytes_GET_SIZE(data)
+        rest: cython.Py_ssize_t = size
+        digits: cython.Py_ssize_t = 0
+        while True:
+            digits += 1
+            rest >>= 4
+            if rest == 0:
+                break
+        made: bytes = PyBytes_FromStringAndSize(cython.NULL, digits + size + 4)
+        to: cython.p_char = PyBytes_AS_STRING(made) + digits
         to[0] = 0x0D
         to[1] = 0x0A
-        to += 2
-    memcpy(to, PyBytes_AS_STRING(fields), PyBytes_GET_SIZE(fields))
-    to += PyBytes_GET_SIZE(fields)
-    memcpy(to, PyBytes_AS_STRING(own), PyBytes_GET_SIZE(own))
-    to += PyBytes_GET_SIZE(own)
-    to[0] = 0x0D
-    to[1] = 0x0A
-    memcpy(to + 2, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
-    return made
+        memcpy(to + 2, PyBytes_AS_STRING(data), size)
+        to[size + 2] = 0x0D
+        to[size + 3] = 0x0A
+        i: cython.Py_ssize_t
+        for i in range(1, digits + 1):
+            rest = size & 15
+            to[-i] = 0x30 + rest if rest < 10 else 0x57 + rest
+            size >>= 4
+        return made
+
+    @cython.ccall
+    def message(self, start: bytes, length: cython.Py_ssize_t, fields: bytes, own: bytes, body: bytes) -> bytes:
+        """A request or a reply: `start`, which ends where `length` is to stand if that is not negative, the lines of
+        `fields` and of `own`, the empty line, and `body`.
+        """
+        if not cython.compiled:
+            told = b"%d\r\n" % length if length >= 0 else b""
+            return b"".join([start, told, fields, own, b"\r\n", body])
+        if start is None or fields is None or own is None or body is None:
+            raise TypeError("a message is made of bytes")
+        rest: cython.Py_ssize_t = length
+        digits: cython.Py_ssize_t = 0
+        while length >= 0:
+            digits += 1
+            rest //= 10
+            if rest == 0:
+                break
+        size: cython.Py_ssize_t = PyBytes_GET_SIZE(start) + PyBytes_GET_SIZE(fields) + PyBytes_GET_SIZE(own)
+        size += PyBytes_GET_SIZE(body) + 2 + (digits + 2 if digits else 0)
+        made: bytes = PyBytes_FromStringAndSize(cython.NULL, size)
+        to: cython.p_char = PyBytes_AS_STRING(made)
+        memcpy(to, PyBytes_AS_STRING(start), PyBytes_GET_SIZE(start))
+        to += PyBytes_GET_SIZE(start)
+        if digits:
+            to += digits
+            i: cython.Py_ssize_t
+            for i in range(1, digits + 1):
+                to[-i] = 0x30 + length % 10
+                length //= 10
+            to[0] = 0x0D
+            to[1] = 0x0A
+            to += 2
+        memcpy(to, PyBytes_AS_STRING(fields), PyBytes_GET_SIZE(fields))
+        to += PyBytes_GET_SIZE(fields)
+        memcpy(to, PyBytes_AS_STRING(own), PyBytes_GET_SIZE(own))
+        to += PyBytes_GET_SIZE(own)
+        to[0] = 0x0D
+        to[1] = 0x0A
+        memcpy(to + 2, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
+        return made
+
+
+JOINER = Joiner()
 
 
 def join_fields(start: bytes, fields: list[tuple[bytes, bytes]], body: bytes) -> bytes:

@@ -44,6 +44,7 @@ class Lines:
             self._room = FIRST
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def _put(self, data: cython.p_const_char, size: cython.Py_ssize_t) -> cython.int:
         if self._end + size > self._room:
             while self._room < self._end + size:

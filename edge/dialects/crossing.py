@@ -216,8 +216,7 @@ class Crossing:
     def usage(self, media_type: bytes, body: bytes) -> Usage | None:
         """What a whole answer of status 200 says of its tokens. Raises Failed, NoAnswer and UpstreamBadResponse."""
         self.answered = body
-        api = self._route.api
-        return usage_in_answer(api, STREAMS.get(api, openai.OtherStream), media_type, body)
+        return usage_in_answer(self._route.api, media_type, body)
 
     def answer(self, status: int, body: bytes) -> tuple[int, bytes]:
         """A whole answer as the client gets it. Raises UpstreamBadResponse."""
@@ -348,7 +347,7 @@ class TranslatedCrossing(Crossing):
 
     def usage(self, media_type: bytes, body: bytes) -> Usage | None:
         self.answered = body
-        return usage_in_answer(self.path, STREAMS[self.path], media_type, body)
+        return usage_in_answer(self.path, media_type, body)
 
     def answer(self, status: int, body: bytes) -> tuple[int, bytes]:
         if status >= 400:

@@ -15,7 +15,9 @@ import msgspec
 
 from edge._fast import COMPILED, UsualAnswer, answer_forms
 from edge.dialects import anthropic, openai
+from edge.dialects.openai import usage_counted
 from edge.dialects.rerank import rerank_usage
+from edge.dialects.responses import ResponsesStream
 from edge.dialects.stream import Stream
 from edge.errors import UNREADABLE, UpstreamBadResponse
 from edge.hooks import Usage
@@ -125,8 +127,8 @@ class _Data(msgspec.Struct):
 
 class Shape:
     """``usage`` reads the usual answer, in one pass, and raises UNREADABLE for anything that is worth a second look;
-    ``least`` is what an answer has at least. What is read as the most usual form, ``form``, is counted by ``counted``,
-    which says the same of it.
+    ``least`` is what an answer has at least, ``form`` the most usual form of it, `UNUSUAL` for none. ``reader`` reads
+    the API's streams, and its errors.
     """
 
     def __init__(
@@ -134,37 +136,45 @@ class Shape:
         usage: Callable[[bytes], Usage | None],
         least: type[msgspec.Struct],
         form: int,
-        counted: Callable[[UsualAnswer], Usage],
+        reader: type[Stream],
     ) -> None:
         self.usage = usage
         self.least = least
         self.form = form
-        self.counted = counted
+        self.reader = reader
+        self._is_message = form == answer_forms.MESSAGE
+
+    def counted(self, found: UsualAnswer) -> Usage:
+        """What `usage` says of an answer that was read as the most usual form."""
+        return anthropic.usage_counted(found) if self._is_message else usage_counted(found)
 
 
-def of_openai(usual: type[openai._Body], least: type[msgspec.Struct], form: int = UNUSUAL) -> Shape:
+def of_openai(
+    usual: type[openai._Body], least: type[msgspec.Struct], reader: type[Stream], form: int = UNUSUAL
+) -> Shape:
     decode = msgspec.json.Decoder(usual).decode
-    return Shape(lambda body: openai.usage_in(decode(body)), least, form, openai.usage_counted)
+    return Shape(lambda body: openai.usage_in(decode(body)), least, form, reader)
 
 
 def of_anthropic(usual: type[anthropic._Body], least: type[msgspec.Struct], form: int = UNUSUAL) -> Shape:
     decode = msgspec.json.Decoder(usual).decode
-    return Shape(lambda body: anthropic.usage_in(decode(body)), least, form, anthropic.usage_counted)
+    return Shape(lambda body: anthropic.usage_in(decode(body)), least, form, anthropic.MessagesStream)
 
 
 USUAL = UsualAnswer()
 """Read and asked at once, so that one serves all."""
-CHAT, MESSAGE = of_openai(_Chat, _Choices, answer_forms.CHAT), of_anthropic(_Message, _Content, answer_forms.MESSAGE)
-RESPONSE = of_openai(_Response, _Output)
+CHAT = of_openai(_Chat, _Choices, openai.ChatStream, answer_forms.CHAT)
+MESSAGE = of_anthropic(_Message, _Content, answer_forms.MESSAGE)
+RESPONSE = of_openai(_Response, _Output, ResponsesStream)
 SHAPES: dict[str, Shape] = {
     "chat": CHAT,
     "/chat/completions": CHAT,
-    "completions": of_openai(_Completion, _Choices, answer_forms.COMPLETION),
+    "completions": of_openai(_Completion, _Choices, openai.CompletionsStream, answer_forms.COMPLETION),
     "messages": MESSAGE,
     "/messages": MESSAGE,
     "responses": RESPONSE,
     "/responses": RESPONSE,
-    "embeddings": of_openai(_Embeddings, _Data, answer_forms.EMBEDDINGS),
+    "embeddings": of_openai(_Embeddings, _Data, openai.OtherStream, answer_forms.EMBEDDINGS),
     "count_tokens": of_anthropic(_Count, _Object),
 }
 """By ``Route.api`` or the path a translation goes to. Answers of other routes may be anything."""
@@ -185,16 +195,17 @@ class _Whole(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Whole).decode
 
 
-def usage_in_answer(api: str, reader: type[Stream], media_type: bytes, body: bytes) -> Usage | None:
+def usage_in_answer(api: str, media_type: bytes, body: bytes) -> Usage | None:
     """What a whole answer of status 200 says of its tokens, None where it does not.
 
-    `api` is a ``Route.api`` or the path a translation goes to, `reader` that of its streams. Raises Failed for an
-    error, NoAnswer for other JSON that is no answer of that API, UpstreamBadResponse for what is none at all.
+    `api` is a ``Route.api`` or the path a translation goes to. Raises Failed for an error, NoAnswer for other JSON that
+    is no answer of that API, UpstreamBadResponse for what is none at all.
     """
-    shape = SHAPES.get(api)
+    shapes = SHAPES
+    shape = shapes.get(api)
     if shape is None:
         if b"json" in media_type.lower() and b'"error"' in body:
-            _refuse(api, reader, body)
+            _refuse(api, openai.OtherStream, body)
         return rerank_usage(body) if api == "rerank" else openai.usage_of(body)
     if media_type != b"application/json" and media_type.lower().startswith(PAGES):
         raise bad(PAGE, body)
@@ -206,9 +217,9 @@ def usage_in_answer(api: str, reader: type[Stream], media_type: bytes, body: byt
     except UNREADABLE:
         pass
     if b'"error"' in body:
-        _refuse(api, reader, body)
+        _refuse(api, shape.reader, body)
     value = _object(body)
-    usage = anthropic.usage_of(body) if reader is anthropic.MessagesStream else openai.usage_of(body)
+    usage = anthropic.usage_of(body) if shape.reader is anthropic.MessagesStream else openai.usage_of(body)
     try:
         msgspec.convert({name: value[name] for name in ANSWERS if name in value}, shape.least)
     except UNREADABLE:

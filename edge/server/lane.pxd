@@ -1,5 +1,6 @@
 cimport cython
 
+from edge._fast._fields_c cimport Joiner as CompiledJoiner
 from edge._fast._head_known_c cimport KnownHead as CompiledHead
 from edge.gateway cimport Gateway
 from edge.head cimport Head
@@ -7,6 +8,9 @@ from edge.replies cimport ClientCall
 from edge.server.heads cimport Heads
 from edge.server.protocol cimport EdgeProtocol
 from edge.terms cimport Terms
+
+
+cdef CompiledJoiner JOINER
 
 
 cdef class Starts:

@@ -17,7 +17,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
-from edge._fast import join_chunk, join_message
+from edge._fast import JOINER
 from edge.errors import ClientClosedRequest, EdgeError, RequestTooLarge
 from edge.head import Head, Varying, varying_of
 from edge.replies import ClientCall
@@ -301,13 +301,13 @@ class LaneCall(ClientCall):
 
     def write(self, data: bytes) -> None:
         if self._chunked and data:
-            data = join_chunk(data)
+            data = JOINER.chunk(data)
         if self._lines is not None:
             lines, self._lines = self._lines, None
             if len(data) <= JOINED:
-                data = join_message(self._start, self._size, lines, self._own, data)
+                data = JOINER.message(self._start, self._size, lines, self._own, data)
             else:
-                self.lane.transport.write(join_message(self._start, self._size, lines, self._own, b""))
+                self.lane.transport.write(JOINER.message(self._start, self._size, lines, self._own, b""))
         self.lane.transport.write(data)
 
     def end(self) -> None:

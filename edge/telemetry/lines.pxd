@@ -3,7 +3,7 @@
 cimport cython
 
 from edge._fast._line_c cimport Lines as CompiledLines
-from edge.hooks cimport Recorder, RequestRecord
+from edge.hooks cimport Recorder, RequestRecord, Usage
 from edge.telemetry.writer cimport LineWriter
 
 
@@ -15,9 +15,13 @@ cdef class Clock:
     cpdef write(self, CompiledLines lines)
 
 
+cdef Clock CLOCK
+
+
 cdef class RequestLine(Recorder):
     cdef LineWriter _writer
     cdef bytes _endpoint, _key, _asked, _end
 
     cpdef done(self, RequestRecord record)
+    @cython.locals(usage=Usage, most=Py_ssize_t)
     cpdef write(self, RequestRecord record, CompiledLines lines)

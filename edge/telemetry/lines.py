@@ -135,7 +135,8 @@ class RequestLine(Recorder):
         lines.add(self._end)
         CLOCK.write(lines)
         lines.add(b'Z"}')
-        if lines.unended() > MAX_LINE:
+        most = MAX_LINE
+        if lines.unended() > most:
             lines.add(shortened(lines.back()))
 
 

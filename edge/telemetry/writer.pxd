@@ -1,5 +1,7 @@
 # What request lines are written into, for compiled modules.
 
+cimport cython
+
 from edge._fast._line_c cimport Lines as CompiledLines
 
 
@@ -12,5 +14,6 @@ cdef class LineWriter:
     cdef object _owner, _process
 
     cpdef put(self, bytes line)
+    @cython.locals(most=Py_ssize_t)
     cpdef bint full(self) except -1
     cpdef ended(self)

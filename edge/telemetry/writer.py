@@ -92,7 +92,8 @@ class LineWriter:
 
     def full(self) -> bool:
         """Whether there is no room for another line, which is counted as dropped."""
-        if self._handed - self._taken + self.lines.size < MAX_QUEUED:
+        most = MAX_QUEUED
+        if self._handed - self._taken + self.lines.size < most:
             return False
         self._refused += 1
         return True

@@ -1,5 +1,6 @@
 cimport cython
 
+from edge._fast._fields_c cimport Fields as CompiledFields
 from edge.dialects.crossing cimport Crossing, is_brief, is_short
 from edge.hooks cimport Usage
 from edge.inquiry cimport Inquiry
@@ -28,8 +29,7 @@ cdef class Attempt(Receiver):
     cdef public int _state
     cdef double _since, _sent_at
     cdef bint _framed, _waits
-    cdef list _headers
-    cdef dict _index
+    cdef CompiledFields _fields
     cdef Collected _collected
     cdef bytearray _ready
 
@@ -39,8 +39,8 @@ cdef class Attempt(Receiver):
     cpdef split(self)
     cpdef cross(self)
     cpdef send(self)
-    @cython.locals(tried=Tried, status=int, collected=Collected)
-    cpdef _take_head(self)
+    @cython.locals(tried=Tried, collected=Collected)
+    cpdef head(self, int status, CompiledFields fields, bint framed)
     cdef _take(self, bytes data)
     cdef _ends(self, object end)
     cpdef _take_end(self)

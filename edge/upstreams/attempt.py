@@ -10,9 +10,10 @@ import asyncio
 from collections.abc import Callable
 from time import perf_counter
 
+from edge._fast import Fields
 from edge.dialects.crossing import Crossing, is_brief, is_short
 from edge.dialects.failures import Failed, NoAnswer
-from edge.errors import EdgeError, Headers, UpstreamBadResponse, UpstreamStreamBroken
+from edge.errors import EdgeError, UpstreamBadResponse, UpstreamStreamBroken
 from edge.inquiry import Inquiry
 from edge.slices import LARGE, Done, Job, Steps, Work, in_thread
 from edge.upstreams.clocks import Deadline
@@ -78,8 +79,7 @@ class Attempt(Receiver):
         self._wire: Wire | None = None
         self._job: Job | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._headers: Headers = []
-        self._index: dict[bytes, bytes] = {}
+        self._fields: Fields = None  # type: ignore[assignment]
         self._framed = self._waits = False
         self._collected: Collected | None = None
         self._relay: EventRelay | None = None
@@ -132,29 +132,30 @@ class Attempt(Receiver):
 
     # As a receiver.
 
-    def head(self, status: int, headers: Headers, index: dict[bytes, bytes], framed: bool) -> None:
-        self._tried.status = status
-        self._headers, self._index, self._framed = headers, index, framed
-        self._guard(self._take_head)
-
-    def _take_head(self) -> None:
-        tried, status = self._tried, self._tried.status
-        tried.heed(self._index)
-        if status >= 400 and not tried.others_left():
-            self._outcome.again(tried, status)
-        if is_stream(status, self._index, self._inquiry.payload.stream):
-            self._enter(HOLD)
-            self._ready = bytearray()
-            self._relay = EventRelay(self._crossing(), self._tried.watch)
-        elif is_for_nobody(tried, status):
-            self._enter(EXCERPT)
-            self._ready = bytearray()
-            self._timer = asyncio.get_running_loop().call_later(EXCERPT_S, self._look_at_excerpt)
-        elif self._inquiry.reply.has_answer():
-            raise UpstreamBadResponse("The provider that was to go on with a stream gave none.")
-        else:
-            self._enter(COLLECT)
-            self._collected = Collected(self._desk.buffers, self._inquiry)
+    def head(self, status: int, fields: Fields, framed: bool) -> None:
+        tried = self._tried
+        tried.status = status
+        self._fields, self._framed = fields, framed
+        try:
+            tried.heed(fields)
+            if status >= 400 and not tried.others_left():
+                self._outcome.again(tried, status)
+            if is_stream(status, fields, self._inquiry.payload.stream):
+                self._enter(HOLD)
+                self._ready = bytearray()
+                self._relay = EventRelay(self._crossing(), tried.watch)
+            elif is_for_nobody(tried, status):
+                self._enter(EXCERPT)
+                self._ready = bytearray()
+                self._timer = asyncio.get_running_loop().call_later(EXCERPT_S, self._look_at_excerpt)
+            elif self._inquiry.reply.has_answer():
+                raise UpstreamBadResponse("The provider that was to go on with a stream gave none.")
+            else:
+                self._enter(COLLECT)
+                collected = self._collected = Collected.__new__(Collected)
+                collected.begin(self._desk.buffers, self._inquiry)
+        except Exception as error:  # noqa: BLE001 - as above
+            self.fail(error)
 
     def body(self, data: bytes) -> None:
         if self._state == ENDED:
@@ -212,13 +213,13 @@ class Attempt(Receiver):
         elif state == RELAY:
             if not self._waits:
                 self._go_on()
+        elif end is True and self._collected is not None:
+            self._judge(self._collected.whole(self._framed))
         elif isinstance(end, EdgeError):
             self.fail(end)
         elif state == HOLD:
             self._ready += self._events().take_end()
             self._commit()
-        elif self._collected is not None:
-            self._judge(self._collected.whole(self._framed))
 
     # An answer that is no stream.
 
@@ -239,11 +240,10 @@ class Attempt(Receiver):
 
     def _decide(self, body: bytes, seen: bytes) -> None:
         """`seen` is what of `body` tells whether it is an answer."""
-        tried, crossing, route = self._tried, self._crossing(), self._inquiry.head.route
-        status = tried.status
+        tried, crossing, route, status = self._tried, self._crossing(), self._inquiry.head.route, self._tried.status
         if 200 <= status < 300:
             try:
-                usage = crossing.usage(self._index.get(b"content-type", b""), seen)
+                usage = crossing.usage(self._fields.get(b"content-type") or b"", seen)
                 tried.usage = usage if status == 200 else None
             except Failed as failed:
                 status, body = failed.status, failed.body  # those that it should have had
@@ -281,7 +281,7 @@ class Attempt(Receiver):
         self._outcome.wins(self._tried)
         self._deadline.stop()
         desk.accounts.settle(inquiry, self._tried, None, body if status == 200 else None)
-        headers = self._crossing().headers(returned_headers(self._headers, self._index))
+        headers = self._crossing().headers(returned_headers(self._fields))
         inquiry.answer(status, without_retry(headers) if self._tried.spent else headers, body)
         self._pass(failure)
 
@@ -294,7 +294,7 @@ class Attempt(Receiver):
         if not (stream.content or stream.failed):
             raise UpstreamBadResponse(EMPTY) if relay.complete else UpstreamStreamBroken
         self._waited()
-        headers = crossing.headers(returned_headers(self._headers, self._index))
+        headers = crossing.headers(returned_headers(self._fields))
         if stream.failed and not stream.content:
             said = stream.early_error()[0]  # what it means is the provider's word, before it is translated
             self._check(said, stream.error_data)

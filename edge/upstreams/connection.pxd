@@ -1,9 +1,14 @@
 cimport cython
 
 from edge._fast._answer_c cimport AnswerReader as CompiledReader
+from edge._fast._fields_c cimport Fields as CompiledFields
+from edge._fast._fields_c cimport Joiner as CompiledJoiner
 from edge._fast._head_c cimport ResponseHead as CompiledHead
 from edge.upstreams.receiver cimport Receiver
 from edge.upstreams.request cimport UpstreamRequest
+
+
+cdef CompiledJoiner JOINER
 
 
 cdef class Connection
@@ -52,8 +57,7 @@ cdef class Sending:
     cdef public object failure
     cdef public list parts
     cdef int _status
-    cdef list _headers
-    cdef dict _index
+    cdef CompiledFields _fields
     cdef object _inflater
     cdef bint _begun, _paused, _untold
 
@@ -61,6 +65,7 @@ cdef class Sending:
     cpdef pause(self)
     cpdef resume(self)
     cpdef cancel(self)
+    @cython.locals(fields=CompiledFields)
     cpdef take_head(self, int status, list headers, bint framed)
     cpdef bint end_of_input(self)
     cpdef break_off(self, object error)

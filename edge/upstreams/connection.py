@@ -13,14 +13,7 @@ from typing import Any
 
 import httptools
 
-from edge._fast import (
-    AnswerReader,
-    FieldCollector,
-    FieldLimitError,
-    ResponseHead,
-    index_fields,
-    join_message,
-)
+from edge._fast import JOINER, AnswerReader, FieldCollector, FieldLimitError, Fields, ResponseHead
 from edge.errors import EdgeError, Headers, InternalError, UpstreamBadResponse, UpstreamStreamBroken
 from edge.upstreams.receiver import Receiver
 from edge.upstreams.request import UpstreamRequest
@@ -96,9 +89,9 @@ class Connection:
         start, body = self._pool.start_of(request), request.body
         size = len(body) if request.method == b"POST" else -1
         if size <= JOINED:
-            self._transport.write(join_message(start, size, request.fields, request.own, body))
+            self._transport.write(JOINER.message(start, size, request.fields, request.own, body))
         else:
-            self._transport.write(join_message(start, size, request.fields, request.own, b""))
+            self._transport.write(JOINER.message(start, size, request.fields, request.own, b""))
             self._transport.write(body)
         request.sent = True
 
@@ -286,10 +279,9 @@ class Sending:
         self.keeps_alive = False
         self.parts: list[bytes] = []
         self._status = 0
-        self._headers: Headers = []
+        self._fields: Fields = None  # type: ignore[assignment]
         self._untold = False
         self._inflater: Inflater | None = None
-        self._index: dict[bytes, bytes] = {}
         self._begun = False
         self._paused = False
 
@@ -318,14 +310,11 @@ class Sending:
 
     def take_head(self, status: int, headers: Headers, framed: bool) -> None:
         """All headers are here; `framed`: they are known to say where the body ends. Raises UpstreamBadResponse."""
-        self._index = index_fields(headers)
-        self.framed = (
-            framed or b"content-length" in self._index or b"transfer-encoding" in self._index or status in (204, 304)
-        )
-        if b"content-encoding" in self._index:
+        fields = self._fields = Fields(headers)
+        self.framed = framed or status in (204, 304) or b"content-length" in fields or b"transfer-encoding" in fields
+        if fields.get(b"content-encoding") is not None:
             self._inflater = inflater_for(headers)
         self._status = status
-        self._headers = headers
         self.has_head = self._untold = True
 
     def end_of_input(self) -> bool:
@@ -350,16 +339,16 @@ class Sending:
             return
         if self._untold:
             self._untold = False
-            receiver.head(self._status, self._headers, self._index, self.framed)
+            receiver.head(self._status, self._fields, self.framed)
             if self.receiver is None:
                 return
         if self.parts:
             parts, self.parts = self.parts, []
+            data = parts[0] if len(parts) == 1 else b"".join(parts)
             if not self._begun:
                 self._begun = True
-                if self._inflater is None and parts[0][0] == GZIP_BEGINS:
-                    self._inflater = unlabelled(self._index)
-            data = parts[0] if len(parts) == 1 else b"".join(parts)
+                if self._inflater is None and data.startswith(GZIP_BEGINS):
+                    self._inflater = unlabelled(self._fields)
             if self._inflater is not None:
                 try:
                     data = self._inflater.feed(data)

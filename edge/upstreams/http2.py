@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx2
 
-from edge._fast import index_fields
+from edge._fast import Fields
 from edge.config import is_metadata
 from edge.errors import (
     EdgeError,
@@ -152,12 +152,12 @@ class Stream:
 
     async def _tell(self, answer: httpx2.Response) -> None:
         headers: Headers = [(name.lower(), value) for name, value in answer.headers.raw if not CONTROL.search(value)]
-        index = index_fields(headers)
-        framed = b"content-length" in index or b"transfer-encoding" in index
+        fields = Fields(headers)
+        framed = b"content-length" in fields or b"transfer-encoding" in fields
         inflater = inflater_for(headers)
         if self._receiver is not None:
             framed = framed or answer.extensions.get("http_version") == b"HTTP/2"
-            self._receiver.head(answer.status_code, headers, index, framed)
+            self._receiver.head(answer.status_code, fields, framed)
         begun = False
         chunks: Any = answer.stream.__aiter__()  # type: ignore[union-attr]
         # The iterator is closed first: an asynchronous generator left open would be closed by the loop at some later
@@ -167,8 +167,8 @@ class Stream:
                 while chunk := await anext(chunks, b""):
                     if not begun:
                         begun = True
-                        if inflater is None and chunk[0] == GZIP_BEGINS:
-                            inflater = unlabelled(index)
+                        if inflater is None and chunk.startswith(GZIP_BEGINS):
+                            inflater = unlabelled(fields)
                     if inflater is not None:
                         chunk = inflater.feed(chunk)
                     if chunk and self._receiver is not None:

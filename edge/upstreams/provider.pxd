@@ -1,5 +1,6 @@
 cimport cython
 
+from edge._fast._fields_c cimport Fields as CompiledFields
 from edge.dialects.crossing cimport Crossing
 from edge.head cimport Head
 from edge.inquiry cimport Inquiry
@@ -12,7 +13,7 @@ cdef class Account:
     cdef readonly list values
     cdef readonly bytes own
     cdef readonly object cooling
-    cdef public dict said
+    cdef public CompiledFields said
 
 
 cdef class Provider:
@@ -42,7 +43,7 @@ cdef class Provider:
     cpdef Account fresh(self, str model, double now)
     cpdef tuple resting(self, str model, double now)
     @cython.locals(name=bytes, left=bytes)
-    cpdef double heed(self, Account account, str model, int status, dict index, double now=*) except? -1
+    cpdef double heed(self, Account account, str model, int status, CompiledFields fields, double now=*) except? -1
     cdef Account _next_account(self)
     cdef bytes _target(self, str path, bytes query, tuple names)
     cdef bytes _fields(self, Inquiry inquiry, Crossing crossing, str span)

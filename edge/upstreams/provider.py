@@ -10,7 +10,7 @@ from time import perf_counter
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from edge import config
-from edge._fast import Member
+from edge._fast import Fields, Member
 from edge.dialects.crossing import Crossing, FormCrossing, KeptCrossing, TranslatedCrossing, asked_by, can_cross
 from edge.dialects.models import Model, configured_model
 from edge.errors import Headers, ProviderError, UpstreamOverloaded, UpstreamRateLimited
@@ -48,7 +48,7 @@ class Account:
 
     def __init__(self, credential: Headers, always: Headers, cooling: Cooling) -> None:
         self.cooling = cooling
-        self.said: dict[bytes, bytes] | None = None
+        self.said: Fields | None = None
         self.values = [value for _, value in credential]
         # Bodies pass as they are, so they had better come uncompressed.
         self.own = lines_of([*credential, *always, (b"accept-encoding", b"identity")])
@@ -217,21 +217,21 @@ class Provider:
         """Seconds for which nothing is to be asked of a model, and the status that asked for it."""
         return min([account.cooling.resting(model, now) for account in self._accounts])
 
-    def heed(self, account: Account, model: str, status: int, index: dict[bytes, bytes], now: float = PRESENT) -> float:
+    def heed(self, account: Account, model: str, status: int, fields: Fields, now: float = PRESENT) -> float:
         """What an answer that comes `now` says of when to ask next by this account; the seconds that it asks for, 0.0
         for none.
         """
-        account.said = index
+        account.said = fields
         if status >= 400:
             if status in HEEDED:
-                return note(self._accounts, account, self.site.member(model), model, status, index, now)
+                return note(self._accounts, account, self.site.member(model), model, status, fields, now)
             return 0.0
         if account.cooling.noted:
             account.cooling.answered(model)
         for name in self._remaining:
-            left = index.get(name)
+            left = fields.get(name)
             if left is not None and left == b"0":
-                return note(self._accounts, account, self.site.member(model), model, status, index, now)
+                return note(self._accounts, account, self.site.member(model), model, status, fields, now)
         return 0.0
 
     def request(
@@ -308,7 +308,7 @@ def note(
     member: Member,
     model: str,
     status: int,
-    index: dict[bytes, bytes],
+    fields: Fields,
     now: float,
 ) -> float:
     """What an answer asks for, which has a status of `HEEDED`, or a quota of which nothing is left: the seconds. A 503
@@ -320,18 +320,18 @@ def note(
     elif status == 403:
         account.cooling.avoid(model, now + REFUSED_S, now)
     elif status == 429:
-        wait = wait_s(index, clock)
+        wait = wait_s(fields, clock)
         if wait > 0.0:
             account.cooling.rest(model, now + wait - EARLY_S, status, now)
         else:
             account.cooling.avoid(model, now + UNSAID_S, now)
     elif status >= 400:
-        wait = asked_s(index, clock)
+        wait = asked_s(fields, clock)
         if wait > 0.0:
             for each in accounts:
                 each.cooling.rest(model, now + wait - EARLY_S, status, now)
     else:
-        wait = exhausted_s(index, clock)
+        wait = exhausted_s(fields, clock)
         account.cooling.avoid(model, now + wait, now)
     if soonest := min([each.cooling.resting(model, now)[0] for each in accounts]):
         member.cool_down(now + soonest)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from edge.errors import EdgeError, Headers
+from edge._fast import Fields
+from edge.errors import EdgeError
 
 __all__ = ["Receiver"]
 
@@ -14,9 +15,9 @@ class Receiver:
     When `ended` is called the connection serves others already.
     """
 
-    def head(self, status: int, headers: Headers, index: dict[bytes, bytes], framed: bool) -> None:
-        """Header names are lower-case, and no value has control characters; `index` has the first value of each.
-        `framed`: the body's end is known by its length or framing; without, a broken connection looks like the end.
+    def head(self, status: int, fields: Fields, framed: bool) -> None:
+        """No value has control characters. `framed`: the body's end is known by its length or framing; without it, a
+        broken connection looks like the end.
         """
 
     def body(self, data: bytes) -> None:

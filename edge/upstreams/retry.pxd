@@ -1,5 +1,6 @@
 cimport cython
 
+from edge._fast._fields_c cimport Fields as CompiledFields
 from edge._fast._member_c cimport Attempt as Begun
 from edge._fast._member_c cimport Member as Known
 from edge.dialects.crossing cimport Crossing
@@ -21,7 +22,9 @@ cpdef int said_of(Tried tried, object error) except -1
 @cython.locals(route=Route, payload=Payload)
 cpdef bint is_kept(Inquiry inquiry) except -1
 cpdef str code_of_attempt(int status, object error)
-cpdef list returned_headers(list headers, dict index)
-cpdef bint is_stream(int status, dict index, bint asked) except -1
+@cython.locals(upstream_id=bytes)
+cpdef list returned_headers(CompiledFields fields)
+@cython.locals(media_type=bytes)
+cpdef bint is_stream(int status, CompiledFields fields, bint asked) except -1
 @cython.locals(usage=Usage, status=int, now=double, trial=Begun, route=Route, ledger=Ledger)
 cpdef conclude(Inquiry inquiry, Tried tried, object error, bint over)

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import msgspec
 
-from edge._fast import select_fields
+from edge._fast import Fields
 from edge.dialects.error_translation import is_blocked, is_spent, is_too_long
 from edge.dialects.failures import is_json
 from edge.dialects.hosted_tools import has_hosted_tools
@@ -76,7 +76,7 @@ TOO_MANY = frozenset({429, 503, 529})
 """Statuses by which a provider says that it has more requests under way than it can serve."""
 NO_SUCH_PATH = "The provider does not know the path that this route stands for: its 'base_url' may be wrong."
 
-RETURNED = frozenset({b"content-type", b"openai-processing-ms", b"x-should-retry"})
+RETURNED = (b"content-type", b"openai-processing-ms", b"x-should-retry")
 WAIT = re.compile(rb"\d{1,9}(\.\d{1,9})?|[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT")
 """What may be said of a time to wait: seconds, or the date of RFC 9110, section 5.6.7. NaN is for no client to compute
 with.
@@ -343,12 +343,12 @@ def code_of_attempt(status: int, error: BaseException | None) -> str:
     return error.code if isinstance(error, EdgeError) else ClientClosedRequest.code
 
 
-def returned_headers(headers: Headers, index: dict[bytes, bytes]) -> Headers:
+def returned_headers(fields: Fields) -> Headers:
     """The provider's headers that the client gets, in their order."""
-    returned = select_fields(headers, RETURNED, RETURNED_PREFIXES)
-    if b"retry-after" in index or b"retry-after-ms" in index:
+    returned: Headers = fields.select(RETURNED, RETURNED_PREFIXES)
+    if fields.get(b"retry-after") is not None or fields.get(b"retry-after-ms") is not None:
         returned = [pair for pair in returned if not pair[0].startswith(b"retry-after") or WAIT.fullmatch(pair[1])]
-    upstream_id = index.get(b"x-request-id") or index.get(b"request-id")
+    upstream_id = fields.get(b"x-request-id") or fields.get(b"request-id")
     if upstream_id:
         returned.append((b"x-edge-upstream-request-id", upstream_id[:256]))
     return returned
@@ -359,11 +359,11 @@ def without_retry(headers: Headers) -> Headers:
     return [*(pair for pair in headers if pair[0] != b"x-should-retry"), (b"x-should-retry", b"false")]
 
 
-def is_stream(status: int, index: dict[bytes, bytes], asked: bool) -> bool:
+def is_stream(status: int, fields: Fields, asked: bool) -> bool:
     """Whether an answer is one of events. Where these were `asked` for, it need not say so."""
     if not 200 <= status < 300:
         return False
-    media_type = index.get(b"content-type", b"")
+    media_type = fields.get(b"content-type") or b""
     if media_type == b"application/json":
         return False
     kind = media_type.partition(b";")[0].strip().lower()

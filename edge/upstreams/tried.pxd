@@ -1,5 +1,6 @@
 cimport cython
 
+from edge._fast._fields_c cimport Fields as CompiledFields
 from edge._fast._member_c cimport Attempt as Begun
 from edge.dialects.crossing cimport Crossing
 from edge.hooks cimport Usage
@@ -31,7 +32,7 @@ cdef class Tried(Answered):
     @cython.locals(upstream=Upstream)
     cpdef cross(self, Inquiry inquiry)
     cpdef Account ready(self, double now)
-    cpdef heed(self, dict index, double now=*)
+    cpdef heed(self, CompiledFields fields, double now=*)
     cpdef refuse(self, double now)
     cpdef conclude(self, str health, double now, double tokens=*, double seconds=*)
     cdef _follow(self, double now)

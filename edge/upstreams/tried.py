@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from edge._fast import Fields
 from edge.hooks import Usage
 from edge.ledger import Answered
 from edge.trace_context import span_id
@@ -120,12 +121,12 @@ class Tried(Answered):
         self.account = self.provider.usable(self.account, self.upstream.model, now)
         return self.account
 
-    def heed(self, index: dict[bytes, bytes], now: float = PRESENT) -> None:
+    def heed(self, fields: Fields, now: float = PRESENT) -> None:
         """The headers of the answer say when to ask next by the account, and whether another may do better."""
         if self.status >= 400:
             now = self.refused_at = perf_counter() if now == PRESENT else now
         if self.account is not None:
-            self.asked_s = self.provider.heed(self.account, self.upstream.model, self.status, index, now)
+            self.asked_s = self.provider.heed(self.account, self.upstream.model, self.status, fields, now)
             if self.status in OF_KEYS:
                 self._follow(now)
 

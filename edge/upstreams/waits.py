@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import inf
 
+from edge._fast import Fields
+
 __all__ = ["KINDS", "MAX_WAIT_S", "REMAINING", "asked_s", "exhausted_s", "remaining", "wait_s"]
 
 MAX_WAIT_S = 300.0
@@ -47,49 +49,49 @@ EPOCH_S, EPOCH_MS = 1e9, 1e12
 """A number above is no duration (30 years), but a time."""
 
 
-def wait_s(index: dict[bytes, bytes], now: float) -> float:
+def wait_s(fields: Fields, now: float) -> float:
     """The seconds for which a 429 asks to be left alone, at most `MAX_WAIT_S`; 0.0 where it does not say.
 
-    `index` has the headers by their names in lower case, `now` is the Unix time. What `asked_s` finds goes before the
+    `now` is the Unix time. What `asked_s` finds goes before the
     times at which quotas are full again: of these the latest of what is used up, else the earliest.
     """
-    asked = asked_s(index, now)
+    asked = asked_s(fields, now)
     if asked >= 0.0:
         return asked
-    used_up = exhausted_s(index, now)
+    used_up = exhausted_s(fields, now)
     if used_up:
         return used_up
-    resets = [found for _, reset in QUOTAS if (found := span_s(index.get(reset, b""), now))]
+    resets = [found for _, reset in QUOTAS if (found := span_s(fields.get(reset) or b"", now))]
     return min(*resets, MAX_WAIT_S) if resets else 0.0
 
 
-def asked_s(index: dict[bytes, bytes], now: float) -> float:
+def asked_s(fields: Fields, now: float) -> float:
     """The seconds after which it may be asked again, at most `MAX_WAIT_S`; -1.0 where that is not said.
     ``retry-after-ms`` goes before ``retry-after`` (RFC 9110, section 10.2.3), as in the SDKs of both APIs.
     """
-    ms = index.get(b"retry-after-ms", b"").strip()
+    ms = (fields.get(b"retry-after-ms") or b"").strip()
     if NUMBER.fullmatch(ms):
         return min(float(ms) / 1000, MAX_WAIT_S)
-    after = span_s(index.get(b"retry-after", b""), now)
+    after = span_s(fields.get(b"retry-after") or b"", now)
     return -1.0 if after is None else min(after, MAX_WAIT_S)
 
 
-def exhausted_s(index: dict[bytes, bytes], now: float) -> float:
+def exhausted_s(fields: Fields, now: float) -> float:
     """The seconds until the last of the quotas of which nothing is left is there again, at most `MAX_WAIT_S`; 0.0 where
     something is left of all.
     """
     latest = 0.0
     for remaining, reset in QUOTAS:
-        if index.get(remaining) == b"0":
-            latest = max(latest, span_s(index.get(reset, b""), now) or 0.0)
+        if fields.get(remaining) == b"0":
+            latest = max(latest, span_s(fields.get(reset) or b"", now) or 0.0)
     return min(latest, MAX_WAIT_S)
 
 
-def remaining(index: dict[bytes, bytes]) -> dict[str, float]:
+def remaining(fields: Fields) -> dict[str, float]:
     """What is left of quotas, by what they are of (`KINDS`): the least where there are several of a kind."""
     found: dict[str, float] = {}
     for name, kind in KIND_OF.items():
-        text = index.get(name, b"").strip()
+        text = (fields.get(name) or b"").strip()
         if NUMBER.fullmatch(text):
             found[kind] = min(float(text), found.get(kind, inf))
     return found

@@ -10,6 +10,7 @@ import asyncio
 import errno
 from typing import NamedTuple, Protocol
 
+from edge._fast import Fields
 from edge.codings import CodingError, Layer
 from edge.errors import EdgeError, Headers, UpstreamBadResponse
 from edge.upstreams.receiver import Receiver
@@ -30,7 +31,7 @@ MAX_BLOCK = 64 << 20
 MAX_CODINGS = 3
 ANSWERED = frozenset({b"gzip", b"x-gzip", b"deflate"})
 """What servers answer in although nobody asked. Who compresses by a newer coding was asked to."""
-GZIP_BEGINS = 0x1F
+GZIP_BEGINS = b"\x1f"
 """The first byte of gzip's (RFC 1952, section 2.3.1). Neither JSON nor events begin so."""
 NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 """Why a connection cannot be made that are no fault of the provider's."""
@@ -86,7 +87,7 @@ class _Whole(Receiver):
         self._status = 0
         self._body = bytearray()
 
-    def head(self, status: int, headers: Headers, index: dict[bytes, bytes], framed: bool) -> None:
+    def head(self, status: int, fields: Fields, framed: bool) -> None:
         self._status = status
 
     def body(self, data: bytes) -> None:
@@ -125,9 +126,9 @@ def inflater_for(headers: Headers) -> Inflater | None:
     return Inflater(codings) if codings else None
 
 
-def unlabelled(index: dict[bytes, bytes]) -> Inflater | None:
+def unlabelled(fields: Fields) -> Inflater | None:
     """The same for a body that begins as gzip does, and does not say that it is compressed."""
-    media_type = index.get(b"content-type", b"").lower()
+    media_type = (fields.get(b"content-type") or b"").lower()
     text = not media_type or media_type.startswith(b"text/") or b"json" in media_type
     return Inflater([b"gzip"]) if text else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from edge._fast import Fields
 from edge.errors import EdgeError, Headers
 from edge.upstreams.receiver import Receiver
 from edge.upstreams.request import UpstreamRequest
@@ -22,9 +23,9 @@ class Heard(Receiver):
         self.began = asyncio.Event()
         self.over = asyncio.Event()
 
-    def head(self, status: int, headers: Headers, index: dict[bytes, bytes], framed: bool) -> None:
+    def head(self, status: int, fields: Fields, framed: bool) -> None:
         assert not self.began.is_set()
-        self.status, self.headers, self.framed = status, headers, framed
+        self.status, self.headers, self.framed = status, fields.pairs, framed
         self.began.set()
 
     def body(self, data: bytes) -> None:

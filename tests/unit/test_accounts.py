@@ -6,6 +6,7 @@ from time import perf_counter
 
 import pytest
 
+from edge._fast import Fields
 from edge.config import Config, Provider, Resilience, Secret
 from edge.errors import UpstreamOverloaded, UpstreamRateLimited
 from edge.upstreams.fleet import Fleet
@@ -35,7 +36,7 @@ def turns(asked: Asked, count: int, model: str = MODEL, later: float = 0.0) -> l
 
 
 def told(asked: Asked, status: int, *headers: tuple[bytes, bytes], key: int = 0) -> None:
-    asked.heed(account(asked, key), MODEL, status, dict(headers))
+    asked.heed(account(asked, key), MODEL, status, Fields(list(headers)))
 
 
 def account(asked: Asked, key: int):
@@ -120,7 +121,7 @@ def test_a_key_that_was_refused_is_asked_where_no_other_can_be(status):
 def test_a_key_with_nothing_left_of_a_quota_is_avoided_until_its_reset(dialect, headers):
     asked = provider(2, dialect)
     used = account(asked, 0)
-    asked.heed(used, MODEL, 200, dict(headers))
+    asked.heed(used, MODEL, 200, Fields(headers))
     now = perf_counter()
     assert used not in [asked.usable(None, MODEL, now + 8) for _ in range(4)]
     assert used in [asked.usable(None, MODEL, now + 301) for _ in range(4)]

@@ -8,8 +8,10 @@ import pytest
 
 import edge.cache.answers
 import edge.dialects.crossing
+import edge.dialects.failures
 import edge.dispatch
 import edge.upstreams.retry
+from edge._fast import Fields
 from edge.errors import UpstreamStreamBroken
 from edge.money import accounting
 from edge.slices import Slices
@@ -41,7 +43,7 @@ class Sent:
         self.did.append("cancel")
 
     def answers(self, status, headers, *pieces, ends=True):
-        self.receiver.head(status, headers, dict(headers), True)
+        self.receiver.head(status, Fields(headers), True)
         for piece in pieces:
             if "cancel" not in self.did:
                 self.receiver.body(piece)
@@ -169,7 +171,7 @@ def test_a_client_that_leaves_closes_what_is_asked_for_it_on_the_spot(hand):
 
 DEFECTS = {
     "sending": (attempt, "perf_counter", STREAM, 200, EVENTS, [CONTENT + DONE]),
-    "usage": (edge.dialects.crossing, "STREAMS", post(), 200, JSON, [ANSWER]),
+    "usage": (edge.dialects.failures, "SHAPES", post(), 200, JSON, [ANSWER]),
     "passing it on": (edge.upstreams.retry, "RETURNED", post(), 200, JSON, [ANSWER]),
     "the beginning of a stream": (edge.dialects.crossing, "stream_of", STREAM, 200, EVENTS, [CONTENT + DONE]),
     "the log of a failure": (edge.dispatch, "failed_attempt", post(), 500, JSON, [b'{"error":{}}']),

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from edge import config
+from edge._fast import Fields
 from edge.errors import RequestTooLarge, UnsupportedRoute
 from edge.explain import Explanation, explain, path_for, table
 from edge.guard.auth import ANYONE, Key
@@ -107,7 +108,7 @@ def test_a_breaker_that_is_open_and_a_provider_that_rests_are_excluded_until_the
     for _ in range(SETTINGS.resilience.breaker.failures):
         group.members[0].begin(now).failed(now)
     provider = state.providers["b"]
-    provider.heed(provider.accounts_of("")[0], "two", 429, {b"retry-after": b"20"})
+    provider.heed(provider.accounts_of("")[0], "two", 429, Fields([(b"retry-after", b"20")]))
     found = asked(state)
     assert standing(found) == [("a/one", False, "breaker"), ("b/two", False, "resting"), ("a/small", True, "")]
     one, two, _ = found.candidates

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.dialects.crossing import STREAMS
 from edge.dialects.failures import EMPTY, NO_JSON, Failed, NoAnswer, usage_in_answer
-from edge.dialects.openai import OtherStream
 from edge.errors import UpstreamBadResponse
 from edge.hooks import Usage
 
@@ -46,7 +44,7 @@ for translated in ("chat/completions", "messages"):
 
 
 def read(api: str, body: bytes, media_type: bytes = b"application/json") -> Usage | None:
-    return usage_in_answer(api, STREAMS.get(api, OtherStream), media_type, body)
+    return usage_in_answer(api, media_type, body)
 
 
 @pytest.mark.parametrize(("api", "body"), [(api, body) for api, bodies in ANSWERS.items() for body in bodies])

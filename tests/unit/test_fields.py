@@ -24,7 +24,7 @@ def test_both_builds_join_the_same_bytes(start, fields, body):
 def test_both_builds_join_the_same_request(start, length, fields, own, body):
     told = b"%d\r\n" % length if length >= 0 else b""
     for build in BUILDS:
-        joined = load("fields", build).join_message(start, length, fields, own, body)
+        joined = load("fields", build).JOINER.message(start, length, fields, own, body)
         assert joined == start + told + fields + own + b"\r\n" + body
 
 
@@ -32,7 +32,7 @@ def test_both_builds_join_the_same_request(start, length, fields, own, body):
 def test_both_builds_make_the_same_chunk(data):
     for build in BUILDS:
         for whole in (data, data * 257):
-            assert load("fields", build).join_chunk(whole) == b"%x\r\n%b\r\n" % (len(whole), whole)
+            assert load("fields", build).JOINER.chunk(whole) == b"%x\r\n%b\r\n" % (len(whole), whole)
 
 
 @given(FIELDS)
@@ -49,6 +49,16 @@ def test_fields_are_selected_by_name_or_prefix_in_their_order(fields):
     for build in BUILDS:
         got = load("fields", build).select_fields(fields, frozenset({b"host"}), (b"x-ratelimit-", b"retry"))
         assert got == [pair for pair in fields if pair[0] in (b"host", b"x-ratelimit-limit", b"retry-after")]
+        assert load("fields", build).Fields(fields).select((b"host",), (b"x-ratelimit-", b"retry")) == got
+
+
+@given(FIELDS)
+def test_fields_are_asked_by_name_for_the_first_value(fields):
+    for build in BUILDS:
+        asked, index = load("fields", build).Fields(fields), load("fields", build).index_fields(fields)
+        for name in (*index, b"nobody", b""):
+            assert asked.get(name) == index.get(name)
+            assert (name in asked) == (name in index)
 
 
 @pytest.mark.parametrize("wrong", [[(b"a",)], [b"ab"], [("a", b"b")], [(None, b"b")], [(b"a", None)], [None]])

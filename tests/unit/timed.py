@@ -26,6 +26,7 @@ import edge.upstreams.retry
 import edge.upstreams.standing
 import edge.upstreams.tried
 import edge.upstreams.waiting
+from edge._fast import Fields
 from edge.config import Config
 from edge.config.file import parse
 from edge.errors import UpstreamUnreachable
@@ -88,7 +89,7 @@ class Sent:
         return "cancel" not in self.did
 
     def answers(self, status: int, headers: list[tuple[bytes, bytes]], *pieces: bytes, ends: bool = True) -> None:
-        self.receiver.head(status, headers, dict(headers), True)
+        self.receiver.head(status, Fields(headers), True)
         for piece in pieces:
             if self.open:
                 self.receiver.body(piece)
