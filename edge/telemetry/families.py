@@ -10,23 +10,10 @@ import hashlib
 from typing import NamedTuple
 
 from edge._fast import COUNTER, GAUGE, GAUGE_MAX, GAUGE_MIN, HISTOGRAM
+from edge.telemetry import bounds
 
 __all__ = ["DROPPED", "DROPPED_HELP", "FAMILIES", "LAYOUT", "NUMBERS", "Family"]
 
-DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
-OVERHEADS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05)
-FIRST_CHUNKS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7.5, 10, 20, 30)
-BETWEEN_CHUNKS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5)
-LAGS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
-PAUSES = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
-DECISIONS = (0.000001, 0.0000025, 0.000005, 0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.01)
-SCANS = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5)
-SIZES = (256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216)
-
-# https://github.com/open-telemetry/semantic-conventions-genai, gen-ai-metrics.md: the bounds that it asks for.
-GENAI_TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864)
-GENAI_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
-GENAI_FIRST = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 GENAI = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
 
 
@@ -52,7 +39,7 @@ FAMILIES = (
         "edge_request_duration_seconds",
         "Time from the end of a request's headers to the end of its answer. outcome is ok, error or cancelled.",
         ("endpoint", "stream", "outcome"),
-        DURATIONS,
+        bounds.DURATIONS,
     ),
     Family(
         HISTOGRAM,
@@ -60,14 +47,14 @@ FAMILIES = (
         "The part of a request's time that was not spent waiting for a provider, Redis, another's answer or its "
         "body. cache says where the answer came from, empty without a cache.",
         ("endpoint", "cache"),
-        OVERHEADS,
+        bounds.OVERHEADS,
     ),
     Family(
         HISTOGRAM,
         "edge_upstream_duration_seconds",
         "Time that a request spent waiting for a provider, and for Redis before it.",
         ("provider", "model"),
-        DURATIONS,
+        bounds.DURATIONS,
     ),
     Family(
         COUNTER,
@@ -106,7 +93,7 @@ FAMILIES = (
         "edge_cache_operation_duration_seconds",
         "Time spent on an operation with Redis, failures included.",
         ("tier", "operation"),
-        OVERHEADS,
+        bounds.OVERHEADS,
     ),
     Family(
         HISTOGRAM,
@@ -114,7 +101,7 @@ FAMILIES = (
         "Time from sending a command to Redis to its reply or to giving it up. use is read, or write with those for "
         "limits; outcome is ok, or why the command was not carried out.",
         ("use", "outcome"),
-        OVERHEADS,
+        bounds.OVERHEADS,
     ),
     Family(GAUGE, "edge_cache_entries", "Answers in memory.", ("tier",)),
     Family(GAUGE, "edge_cache_size_bytes", "Weight of the answers in memory.", ("tier",)),
@@ -141,7 +128,7 @@ FAMILIES = (
         "edge_pii_scan_duration_seconds",
         "Time spent looking for personal data in a request, or in an answer (of a stream, in all its pieces together).",
         ("side",),
-        SCANS,
+        bounds.SCANS,
     ),
     Family(COUNTER, "edge_cost_usd_total", "What the providers' answers cost.", ("provider", "model", "tenant")),
     Family(
@@ -186,7 +173,7 @@ FAMILIES = (
         "edge_routing_duration_seconds",
         "Time that picking an upstream took.",
         ("strategy",),
-        DECISIONS,
+        bounds.DECISIONS,
     ),
     Family(
         GAUGE_MIN,
@@ -271,14 +258,14 @@ FAMILIES = (
         "edge_request_size_bytes",
         "Size of the bodies of requests; 0 where the headers were refused.",
         ("endpoint",),
-        SIZES,
+        bounds.SIZES,
     ),
     Family(
         HISTOGRAM,
         "edge_response_size_bytes",
         "Size of the bodies of answers as far as they were sent, without HTTP's framing.",
         ("endpoint",),
-        SIZES,
+        bounds.SIZES,
     ),
     Family(
         COUNTER,
@@ -304,14 +291,14 @@ FAMILIES = (
         "edge_upstream_time_to_first_chunk_seconds",
         "Time from sending a request to the first content of the stream that answers it.",
         ("provider", "model"),
-        FIRST_CHUNKS,
+        bounds.FIRST_CHUNKS,
     ),
     Family(
         HISTOGRAM,
         "edge_upstream_time_per_output_chunk_seconds",
         "Time between the chunks of content of a stream, without waits for the client: the mean of each stream, once.",
         ("provider", "model"),
-        BETWEEN_CHUNKS,
+        bounds.BETWEEN_CHUNKS,
     ),
     Family(
         COUNTER,
@@ -364,14 +351,14 @@ FAMILIES = (
         "edge_event_loop_lag_seconds",
         "How late a worker's timer was, four times a second.",
         (),
-        LAGS,
+        bounds.LAGS,
     ),
     Family(
         HISTOGRAM,
         "edge_gc_pause_seconds",
         "Time that a worker stood still for Python's garbage collector.",
         ("generation",),
-        PAUSES,
+        bounds.PAUSES,
     ),
     Family(
         GAUGE,
@@ -414,14 +401,14 @@ FAMILIES = (
         "gen_ai_client_token_usage",
         "Tokens of a provider's answer: input with those of the provider's own cache, and output.",
         (*GENAI, "gen_ai_token_type"),
-        GENAI_TOKENS,
+        bounds.GENAI_TOKENS,
     ),
     Family(
         HISTOGRAM,
         "gen_ai_client_operation_duration_seconds",
         "Time spent waiting for a provider. error_type is the kind of the error, empty without one.",
         (*GENAI, "error_type"),
-        GENAI_SECONDS,
+        bounds.GENAI_SECONDS,
     ),
     Family(
         HISTOGRAM,
@@ -429,14 +416,14 @@ FAMILIES = (
         "The whole time of requests of which a provider was asked. error_type is the kind of the error, empty "
         "without one.",
         (*GENAI, "error_type"),
-        GENAI_SECONDS,
+        bounds.GENAI_SECONDS,
     ),
     Family(
         HISTOGRAM,
         "gen_ai_server_time_to_first_token_seconds",
         "Time from the end of a request's headers to the first content of its stream.",
         GENAI,
-        GENAI_FIRST,
+        bounds.GENAI_FIRST,
     ),
     Family(
         GAUGE_MAX,

@@ -1,0 +1,62 @@
+"""The worked examples of docs/configuration.md: what each section's configuration does, by the commands that show it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from edge.config import Config
+from tests.harness import Edge, clean_environment, providers, running
+
+PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+UP_TO = r"(?:(?!^## ).*\n)*?"
+SECTION = re.compile(rf"^## (\w+)\n{UP_TO}```yaml\n((?:.*\n)*?)```\n{UP_TO}```console\n((?:.*\n)*?)```\n", re.MULTILINE)
+EXAMPLES = SECTION.findall(PAGE)
+ADDRESS = "http://127.0.0.1:8080"
+
+
+def test_every_section_has_one():
+    assert [name for name, _, _ in EXAMPLES] == list(Config.__struct_fields__)
+
+
+def steps(console: str) -> list[tuple[str, str]]:
+    """Commands, and what each prints; ``...`` stands for anything."""
+    parts = re.split(r"^\$ ", console, flags=re.MULTILINE)[1:]
+    return [tuple(part.split("\n", 1)) for part in parts]
+
+
+def pattern(shown: str) -> str:
+    return re.escape(shown.strip()).replace(re.escape("..."), "(?s:.*)")
+
+
+@pytest.mark.parametrize(("name", "text", "console"), EXAMPLES, ids=[name for name, _, _ in EXAMPLES])
+def test_a_worked_example_does_what_the_page_says(simulator, tmp_path, name, text, console):
+    told = yaml.safe_load(text)
+    told.setdefault("providers", {})
+    for each in told["providers"].values():
+        each["base_url"] = f"{simulator.url}/v1"
+    for name, each in providers(simulator.url).items():
+        told["providers"].setdefault(name, each)
+    if "file" in told.get("limits", {}):
+        told["limits"]["file"] = str(tmp_path / "spend.sqlite")
+    (tmp_path / "edge.yaml").write_text(json.dumps(told))
+    (tmp_path / "edge").write_text(f'#!/bin/sh\nexec {sys.executable} -m edge "$@"\n')
+    (tmp_path / "edge").chmod(0o755)
+    env = clean_environment()
+    env["PATH"] = f"{tmp_path}:{env['PATH']}"
+    (tmp_path / "served").mkdir()
+    made = Edge(tmp_path / "served", told)
+    with running(made):
+        for command, shown in steps(console):
+            script = command.replace(ADDRESS, made.url)
+            done = subprocess.run(
+                ["sh", "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60
+            )
+            said = done.stdout.replace("\r", "").strip()
+            assert re.fullmatch(pattern(shown), said), (command, said, done.stderr)
