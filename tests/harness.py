@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import queue
 import re
+import shutil
 import signal
 import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +36,17 @@ def free_port() -> int:
 
 def clean_environment(**extra: str) -> dict[str, str]:
     """This process's environment without what would configure an edge."""
-    left_out = ("OPENAI_", "ANTHROPIC_", "EDGE_CONFIG")
+    left_out = ("OPENAI_", "ANTHROPIC_", "EDGE_CONFIG", "STATE_DIRECTORY")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
-    return {**kept, **extra}
+    return {**kept, "XDG_STATE_HOME": state_home(), **extra}
+
+
+@lru_cache(maxsize=1)
+def state_home() -> str:
+    """Where an edge keeps what it spent, if nothing else is said: not among what the user's own edge has spent."""
+    folder = tempfile.mkdtemp(prefix="edge-state-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 class Process:
@@ -143,8 +155,10 @@ class Edge:
         """`ending` is that of the file's name, which tells how it is read; JSON is YAML too. `program` may be that of
         another tree.
         """
-        env = {**(env or clean_environment()), "EDGE_FRONT": front}
         self.path = folder / f"edge-{time.monotonic_ns()}.{ending}"
+        env = {**(env or clean_environment()), "EDGE_FRONT": front}
+        if env.get("XDG_STATE_HOME") == state_home():
+            env["XDG_STATE_HOME"] = str(self.path.with_suffix(".state"))  # a file of what was spent is one edge's
         self.path.write_text(json.dumps(config))
         # The log tells where it listens, unless it is told to be silent.
         silent = config.get("telemetry", {}).get("log", {}).get("level") in ("warning", "error")

@@ -1,7 +1,8 @@
 """The texts of a stream of events, each of which goes through a filter piece by piece.
 
 What a filter holds back of a text waits for the next piece of it, or for the event that ends it, before which it goes
-out in an event of its own. Texts are those of the three dialects' deltas; what an event has beside them is whole.
+out in an event of its own. Where events have numbers (``sequence_number``), those after it have higher ones. Texts are
+those of the three dialects' deltas; what an event has beside them is whole.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ __all__ = ["Delta", "Events", "Filter", "deltas_of", "is_json"]
 
 EVENT_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 """Lines end in any of three ways, an event's two last ones in two that need not be the same."""
+EVENT = re.compile(rb"(?s).+?(?:%b|\Z)" % EVENT_END.pattern)
+NUMBER = "sequence_number"
 COMMENTS = re.compile(rb"(?::[^\r\n]*+(?:\r\n|\n|\r|\Z))++")
 BOM = b"\xef\xbb\xbf"
 BLANK = b"\n\n"
@@ -71,6 +74,9 @@ class Events:
         self._waiting = b""
         self._begun = False
         self._texts: dict[Channel, _Text] = {}
+        # The number that the event at hand came with, and how many events of our own with numbers went before it.
+        self._number = -1
+        self._more = 0
 
     # Who it is for says what is done.
 
@@ -113,13 +119,40 @@ class Events:
     def end(self) -> bytes:
         data, self._waiting = self._waiting, b""
         if self.over or not data:
+            self._number += 1
             return self._let_go(ALL)
         last = self._event(data + BLANK)  # no blank line need follow the last event, which is one all the same
+        self._number += 1
         rest = self._let_go(ALL)
         return last + rest if rest or self.over else last.removesuffix(BLANK)
 
+    def numbered(self, events: bytes) -> bytes:
+        """Events that go past this one, with numbers as what has gone out would have them."""
+        if not self._more:
+            return events
+        parts = [events[match.start() : match.end()] for match in EVENT.finditer(events)]
+        return b"".join(map(self._renumbered, parts))
+
+    def _renumbered(self, event: bytes) -> bytes:
+        before, data, after = _data_of(event)
+        if data is None or not self._more:
+            return event
+        try:
+            told = _decode(data)
+        except UNREADABLE:
+            return event
+        return _joined(before, _encode(told), after) if self._renumber(told) else event
+
+    def _renumber(self, told: Any) -> bool:
+        """Give an event the number that it has after those of our own; whether that is another."""
+        number = told.get(NUMBER) if isinstance(told, dict) else None
+        if not self._more or not isinstance(number, int):
+            return False
+        told[NUMBER] = number + self._more
+        return True
+
     def _event(self, event: bytes) -> bytes:
-        if not self._texts and self.passes(event):
+        if not self._texts and not self._more and self.passes(event):
             return event
         before, data, after = _data_of(event)
         if data is None:
@@ -128,13 +161,15 @@ class Events:
             told = _decode(data)
         except UNREADABLE:
             told = None
+        if isinstance(told, dict) and isinstance(told.get(NUMBER), int):
+            self._number = told[NUMBER]
         deltas = list(deltas_of(told)) if isinstance(told, dict) else []
         if not deltas:
             released = b"".join([self._let_go(place) for place in _ended(told)])
             whole = data if self.over else self.whole(data)
             if self.over:
                 return released
-            return released + (event if whole is data else _joined(before, whole, after))
+            return released + self._renumbered(event if whole is data else _joined(before, whole, after))
         changed = self.beside(told, deltas, data)
         if self.over:
             return b""
@@ -149,11 +184,13 @@ class Events:
             holder[key] = made = text.filter.take(piece, last)
             changed = changed or made != piece
             if self.over:  # what comes before it in this text is the last of all
+                self._renumber(told)
                 return _joined(before, _encode(_only(told, channel, made)), after) if made else b""
             text.event = (before, data, after)
             if last or text.filter.idle:
                 del self._texts[channel]
         released = b"".join([self._let_go(place) for place in _ended(told)])
+        changed = self._renumber(told) or changed
         return released + (_joined(before, _encode(told), after) if changed else event)
 
     def _let_go(self, place: object) -> bytes:
@@ -167,7 +204,11 @@ class Events:
             del self._texts[channel]
             if rest := text.filter.take("", True):
                 before, data, after = text.event
-                parts.append(_joined(before, _encode(_only(_decode(data), channel, rest)), after))
+                told = _only(_decode(data), channel, rest)
+                if isinstance(told.get(NUMBER), int):
+                    told[NUMBER] = self._number + self._more
+                    self._more += 1
+                parts.append(_joined(before, _encode(told), after))
         return b"".join(parts)
 
 

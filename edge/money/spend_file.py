@@ -34,7 +34,8 @@ SCHEMA = (
 ADD = """INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
     requests = requests + excluded.requests, input = input + excluded.input,
     output = output + excluded.output, cost = cost + excluded.cost"""
-SET = "INSERT INTO budgets VALUES (?, ?) ON CONFLICT DO UPDATE SET spent = excluded.spent"
+SET = "INSERT INTO budgets VALUES (?, ?) ON CONFLICT DO UPDATE SET spent = max(spent, excluded.spent)"
+"""What is spent in a period only grows."""
 
 
 class SpendFileError(Exception):
@@ -94,8 +95,8 @@ class SpendFile:
         return {mark & 0xFFFFFFFFFFFFFFFF: spent for mark, spent in rows}
 
     def write(self, changes: Iterable[tuple[Row, Used]], spent: dict[int, int], over: Iterable[int] = ()) -> None:
-        """Add what was used, and set what these budgets have spent; those whose time is over are left out. Raises
-        SpendFileError.
+        """Add what was used, and set what these budgets have spent, if that is more; those that are over are taken out.
+        Raises SpendFileError.
         """
         try:
             with closing(self._connect()) as connection, connection:

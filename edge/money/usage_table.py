@@ -87,8 +87,13 @@ class UsageTable:
                 words[at + FIRST + number] = min(words[at + FIRST + number] + more, MOST)
         words[self._base + CHANGES] += 1
 
+    def _kept(self, at: int) -> bool:
+        """Whether the file has all of a row: nobody is about to write it, nor to note that it is written."""
+        words = self._words
+        return all(words[at + FIRST + number] == words[at + WRITTEN + number] for number in range(COUNTS))
+
     def _open(self, row: Row) -> int:
-        """The word of a row for these names: one that is free, or of a day that is over for long."""
+        """The word of a row for these names: one that is free, or of a day that is over for long and in the file."""
         base, words = self._base, self._words
         count = words[base + USED]
         at = 0
@@ -96,14 +101,17 @@ class UsageTable:
             at = base + WORDS * (count + 1)
             words[base + USED] = count + 1
         else:
-            old = [each for each, where in self._known.items() if each.day < row.day - 1]
-            if not old:
-                row = Row(row.day, OTHER, OTHER, OTHER)
-                if row in self._known:
-                    return self._known[row]
-                at = base + WORDS * ROWS  # the last one is kept for these
-            else:
+            old = [each for each, at in self._known.items() if each.day < row.day - 1 and self._kept(at)]
+            if old:
                 at = self._known.pop(old[0])
+            else:
+                at = base + WORDS * ROWS  # the last one is kept for these
+                row = Row(row.day, OTHER, OTHER, OTHER)
+                last = next((each for each, where in self._known.items() if where == at), None)
+                if last is not None:
+                    if last == row or not self._kept(at):
+                        return at  # for a second of another day, which is better than not at all
+                    del self._known[last]
         text = "\0".join(row[1:]).encode()[:MAX_TEXT]
         words[at + DAY] = 0
         for word in range(at + FIRST, at + LENGTH):

@@ -15,6 +15,8 @@ __all__ = ["Keeper", "path_of", "wanted"]
 
 EVERY_S = 1.0
 DAY_S = 86400
+KEPT_DAYS = 45
+"""So long after its period a budget stays in the file, where a clock that is ahead for a while may find it again."""
 
 
 def path_of(config: Config) -> Path:
@@ -44,6 +46,7 @@ class Keeper:
         self._failed = False
         self._next = 0.0
         self._known: dict[int, int] = {}
+        self._taken: set[int] = set()
 
     def open(self) -> None:
         """Go on with what the file has. Raises SpendFileError."""
@@ -51,10 +54,28 @@ class Keeper:
         self._opened = True
         today = int(time.time()) // DAY_S
         if self._begins:
-            for mark, spent in self._file.budgets().items():
-                if not over(mark, today):
-                    self._spend.add(mark, spent, today)
+            self._take({mark: spent for mark, spent in self._file.budgets().items() if not over(mark, today)}, today)
+        else:
+            self._taken |= self._spend.cells(today).keys()
         self._begins = False
+
+    def _take(self, kept: dict[int, int], today: int) -> None:
+        """Count what the file has of these, which the memory does not have."""
+        for mark, spent in kept.items():
+            self._spend.add(mark, spent, today)
+        self._taken |= kept.keys()
+
+    def _first_seen(self, today: int) -> list[int]:
+        """Take what the file has of budgets that are spent from for the first time here: what was over by a clock that
+        was ahead, and is not any more. Returns those that can go from the file, as often as there are such.
+        """
+        new = self._spend.cells(today).keys() - self._taken
+        if not new:
+            return []
+        kept = self._file.budgets()
+        self._take({mark: kept[mark] for mark in new if mark in kept}, today)
+        self._taken = {mark for mark in self._taken | new if not over(mark, today, KEPT_DAYS)}
+        return [mark for mark in kept if over(mark, today, KEPT_DAYS)]
 
     def look(self) -> None:
         """Write what is new, once a second at most. Never raises: what is not written is written later."""
@@ -71,9 +92,9 @@ class Keeper:
         try:
             if not self._opened:
                 self.open()
+            old = self._first_seen(today)
             spent = self._spend.cells(today)
             new = {mark: amount for mark, amount in spent.items() if self._known.get(mark) != amount}
-            old = [mark for mark in self._known if mark not in spent]
             self._file.write([(row, used) for _, row, used in changes], new, old)
         except SpendFileError as error:
             self._usage.again()
@@ -88,6 +109,6 @@ class Keeper:
             self._log.info("what was spent is kept again")
 
 
-def over(mark: int, today: int) -> bool:
-    """Whether a mark has expired: `edge._fast.Spend` says when."""
-    return 1 < (today - mark & 0xFFFF) < 0x8000
+def over(mark: int, today: int, days: int = 1) -> bool:
+    """Whether a mark has expired (`edge._fast.Spend` says when), and so many `days` ago but one."""
+    return days < (today - mark & 0xFFFF) < 0x8000

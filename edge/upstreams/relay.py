@@ -50,6 +50,10 @@ class Watch(Protocol):
 
     def end(self) -> bytes: ...
 
+    def numbered(self, events: bytes) -> bytes:
+        """Events of our own that end the answer, with numbers that come after those which have gone out."""
+        ...
+
     def refuse(self) -> None:
         """Raises why it is over."""
         ...

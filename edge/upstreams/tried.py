@@ -186,9 +186,10 @@ class Tried(Answered):
         return crossing is not None and crossing.stream is not None and crossing.stream.failed
 
     def error_event(self, error: EdgeError, request_id: str) -> bytes | None:
-        crossing = self.crossing
+        crossing, watch = self.crossing, self.watch
         if self.rescue is not None and self.rescue.begun is not None:
             return self.rescue.begun.error_event(error, request_id)
         if crossing is None or crossing.stream is None:
             return None
-        return crossing.error_event(error, request_id)
+        event = crossing.error_event(error, request_id)
+        return event if watch is None else watch.numbered(event)

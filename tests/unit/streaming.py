@@ -5,7 +5,18 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 
-__all__ = ["DIALECTS", "NESTED", "anthropic", "bytes_pieces", "chunk", "data_of", "event", "joined", "pieces_of"]
+__all__ = [
+    "DIALECTS",
+    "NESTED",
+    "anthropic",
+    "bytes_pieces",
+    "chunk",
+    "data_of",
+    "event",
+    "joined",
+    "numbers_of",
+    "pieces_of",
+]
 
 
 def event(name, **told):
@@ -46,9 +57,15 @@ def calls(pieces):
 
 
 def responses(pieces, kind="response.output_text"):
-    for piece in pieces:
-        yield event(f"{kind}.delta", item_id="i", output_index=0, content_index=0, delta=piece)
-    yield event(f"{kind}.done", item_id="i", output_index=0, content_index=0, text="".join(pieces))
+    place = {"item_id": "i", "output_index": 0, "content_index": 0}
+    for number, piece in enumerate(pieces):
+        yield event(f"{kind}.delta", **place, delta=piece, sequence_number=number)
+    yield event(f"{kind}.done", **place, text="".join(pieces), sequence_number=len(pieces))
+
+
+def numbers_of(stream):
+    """The numbers of its events."""
+    return [told["sequence_number"] for told in data_of(stream)]
 
 
 def data_of(stream):

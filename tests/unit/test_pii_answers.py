@@ -14,7 +14,18 @@ from edge.errors import PiiBlocked
 from edge.guard.answers import Watch
 from edge.guard.policy import Policy
 from edge.slices import finished
-from tests.unit.streaming import DIALECTS, NESTED, anthropic, bytes_pieces, chunk, data_of, event, joined, pieces_of
+from tests.unit.streaming import (
+    DIALECTS,
+    NESTED,
+    anthropic,
+    bytes_pieces,
+    chunk,
+    data_of,
+    event,
+    joined,
+    numbers_of,
+    pieces_of,
+)
 
 EMAIL, CARD, IP = "alice.smith@example.com", "4111 1111 1111 1111", "203.0.113.7"
 KEY = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789"
@@ -216,6 +227,19 @@ def test_the_texts_that_a_stream_of_responses_tells_again_are_counted_once():
     assert EMAIL.encode() not in told
     assert made.told == "response.email=1"
     assert [each["text"] for each in data_of(told) if each["type"].endswith(".done")] == ["a [EMAIL] b"]
+
+
+def test_events_are_numbered_in_order_whatever_waits():
+    made = watch()
+    first = DIALECTS["responses"](pieces_of(f"a {EMAIL} bob@exam", [5, 9, 20]))
+    second = DIALECTS["function"](pieces_of(json.dumps({"to": EMAIL}), [12]))
+    events = enumerate([*data_of(b"".join(first)), *data_of(b"".join(second))])
+    stream = b"".join([event(told["type"], **{**told, "sequence_number": number}) for number, told in events])
+    told = b"".join([made.feed(piece) for piece in bytes_pieces(stream, range(0, len(stream), 13))]) + made.end()
+    assert numbers_of(told) == list(range(len(numbers_of(told))))
+    assert len(numbers_of(told)) > len(numbers_of(stream))
+    error = event("error", message="broken", sequence_number=len(numbers_of(stream)))
+    assert numbers_of(made.numbered(error)) == [len(numbers_of(told))]
 
 
 def test_log_probabilities_in_a_stream_would_tell_it():

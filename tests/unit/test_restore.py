@@ -13,7 +13,7 @@ from edge import config
 from edge.guard.pii import redact_now
 from edge.guard.policy import Policy
 from edge.guard.restore import Restorer
-from tests.unit.streaming import DIALECTS, anthropic, bytes_pieces, chunk, data_of, event, joined, pieces_of
+from tests.unit.streaming import DIALECTS, anthropic, bytes_pieces, chunk, data_of, event, joined, numbers_of, pieces_of
 
 EMAIL, CARD = "alice@example.com", "4111 1111 1111 1111"
 PEM = '-----BEGIN PRIVATE KEY-----\nMIIE+vAIB"AD\\AN/Bg\n-----END PRIVATE KEY-----'
@@ -127,6 +127,8 @@ def test_any_split_of_any_stream_restores_exactly(dialect, originals, words, cut
         assert made.count(b'"id":"x"') + made.count(b'"id": "x"') == 1
     if dialect == "responses" and B in text:
         assert CARD in list(data_of(made))[-1]["text"]
+    if dialect in ("responses", "function"):
+        assert numbers_of(made) == list(range(len(numbers_of(made))))
 
 
 def test_a_stream_without_brackets_goes_through_at_once_as_it_is():

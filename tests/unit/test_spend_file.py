@@ -7,13 +7,15 @@ import sqlite3
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
+import edge.server.keeper
 from edge.guard.limits import shared_spend
 from edge.money.spend_file import SpendFile, SpendFileError, default_path
 from edge.money.usage_table import OTHER, ROWS, Row, UsageTable, Used
-from edge.server.keeper import DAY_S, Keeper
+from edge.server.keeper import DAY_S, KEPT_DAYS, Keeper
 
 TODAY = int(time.time()) // DAY_S
 ROW = Row(TODAY, "key", "tenant", "model")
@@ -94,9 +96,21 @@ def test_rows_are_bounded_and_those_of_days_that_are_over_are_used_again():
     assert found[Row(TODAY, OTHER, OTHER, OTHER)] == Used(11, 0, 0, 0)
     assert sum(used.requests for used in found.values()) == ROWS + 10
     first.add(Row(TODAY + 1, "k", "t", "m"), Used(1, 0, 0, 0))
-    assert looks.unwritten()[Row(TODAY + 1, OTHER, OTHER, OTHER)] == Used(1, 0, 0, 0), "yesterday is still looked at"
+    assert looks.unwritten()[Row(TODAY, OTHER, OTHER, OTHER)] == Used(12, 0, 0, 0), "what is not in the file stays"
     first.add(Row(TODAY + 2, "k", "t", "m"), Used(1, 0, 0, 0))
-    assert looks.unwritten()[Row(TODAY + 2, "k", "t", "m")] == Used(1, 0, 0, 0)
+    assert looks.unwritten()[Row(TODAY, OTHER, OTHER, OTHER)] == Used(13, 0, 0, 0), "nor is any of the others"
+    changes = looks.changes()
+    first.add(Row(TODAY, "k0", "t", "m"), Used(1, 0, 0, 0))
+    first.add(Row(TODAY + 3, "k", "t", "m"), Used(1, 0, 0, 0))
+    looks.written(changes)
+    first.add(Row(TODAY + 3, "k2", "t", "m"), Used(1, 0, 0, 0))
+    found = looks.unwritten()
+    assert found[Row(TODAY + 3, "k2", "t", "m")] == found[Row(TODAY, "k0", "t", "m")] == Used(1, 0, 0, 0)
+    looks.written(looks.changes())
+    first.add(Row(TODAY + 4, "k", "t", "m"), Used(1, 0, 0, 0))
+    assert looks.unwritten() == {Row(TODAY + 4, "k", "t", "m"): Used(1, 0, 0, 0)}
+    written = sum(used.requests for _, _, used in changes)
+    assert written + sum(used.requests for used in found.values()) == ROWS + 15, "nothing is lost"
 
 
 def test_what_was_spent_outlives_the_edge(tmp_path):
@@ -119,6 +133,51 @@ def test_what_was_spent_outlives_the_edge(tmp_path):
     keeper(path, later).open()
     assert later.spent(MARK) == 10**17 + 2
     assert later.cells(TODAY) == {MARK: 10**17 + 2}
+
+
+def test_an_edge_that_began_while_its_clock_was_ahead_goes_on_with_what_was_spent(tmp_path, monkeypatch):
+    path, now = tmp_path / "spend.sqlite", [TODAY * DAY_S]
+    monkeypatch.setattr(edge.server.keeper, "time", SimpleNamespace(time=lambda: now[0], monotonic=lambda: 0.0))
+    spend, (looks, first, _) = shared_spend(2), table()
+    spend.add(MARK, 100, TODAY)
+    first.add(ROW, Used(1, 0, 0, 100))
+    keeper(path, spend, looks).write()
+    now[0] += 3 * DAY_S
+    spend, (looks, first, _) = shared_spend(2), table()
+    kept = keeper(path, spend, looks)
+    kept.open()
+    assert spend.spent(MARK) == 0
+    other = 9 << 16 | (TODAY + 3) & 0xFFFF
+    spend.add(other, 1, TODAY + 3)
+    first.add(ROW, Used(1, 0, 0, 1))
+    kept.write()
+    now[0] -= 3 * DAY_S
+    for cost in (5, 2):
+        spend.add(MARK, cost, TODAY)
+        first.add(ROW, Used(1, 0, 0, cost))
+        kept.write()
+    assert spend.spent(MARK) == SpendFile(path).budgets()[MARK] == 107
+
+
+def test_what_is_in_the_file_of_a_budget_never_becomes_less(tmp_path):
+    file = SpendFile(tmp_path / "spend.sqlite")
+    file.open()
+    for spent, kept in ((7, 7), (3, 7), (9, 9)):
+        file.write([], {MARK: spent})
+        assert file.budgets() == {MARK: kept}
+
+
+def test_budgets_that_are_over_for_long_go_from_the_file_whichever_edge_had_them(tmp_path, monkeypatch):
+    path, now = tmp_path / "spend.sqlite", [TODAY * DAY_S]
+    monkeypatch.setattr(edge.server.keeper, "time", SimpleNamespace(time=lambda: now[0], monotonic=lambda: 0.0))
+    for days, kept_days in ((0, 1), (10, 2), (KEPT_DAYS + 5, 2)):
+        now[0] = (TODAY + days) * DAY_S
+        spend, (looks, first, _) = shared_spend(2), table()
+        kept = keeper(path, spend, looks)
+        spend.add(5 << 16 | (TODAY + days) & 0xFFFF, 1, TODAY + days)
+        first.add(ROW, Used(1, 0, 0, 1))
+        kept.write()
+        assert len(SpendFile(path).budgets()) == kept_days
 
 
 def test_memory_that_was_taken_over_has_what_the_file_has_already(tmp_path):
