@@ -115,6 +115,7 @@ PATH_MODULES = [
     "edge.telemetry.writer",
     "edge.terms",
     "edge.trace_context",
+    "edge.upload",
     "edge.upstreams.attempt",
     "edge.upstreams.choice",
     "edge.upstreams.client_headers",

@@ -32,7 +32,7 @@ cdef class Call(Inquiry):
     # What the stages find out.
     cdef public object lease, lookup
     cdef public str pii
-    cdef public object unseen
+    cdef public object declared, form, unseen
     cdef public object errand
     cdef public bint admitted, closes, settled
 
@@ -43,4 +43,5 @@ cdef class Call(Inquiry):
     cpdef double overhead_s(self)
     @cython.locals(attempt=Answered, answered=str)
     cpdef str found(self)
+    cpdef hold_back(self, bint back)
     cpdef keep_alive(self)

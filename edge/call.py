@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edge.cache.policy import Lookup
     from edge.guard.limits import Lease
     from edge.guard.pii import Redacted
+    from edge.intake import Intake
     from edge.slices import Work
     from edge.state import State
 
@@ -68,7 +69,9 @@ class Call(Inquiry):
     """``peer`` is the client's address or "", ``certificate`` the `credentials_of` what it has shown, ``received_at`` a
     reading of ``time.perf_counter()`` at the end of the head, ``body`` what has come of its body.
 
-    ``unseen`` is the work that is left of looking its body through. ``pii`` says what was found in it
+    ``declared`` is the size that its head gives for the body, 0 where there is none, None for one in chunks.
+    ``form`` takes in a body that is one, None for any other; ``body`` is the opening of one that is served while it
+    comes. ``unseen`` is the work that is left of looking its body through. ``pii`` says what was found in it
     (``email=2,card=1``). ``errand`` is what is under way for it. ``closes``: the connection ends with it.
     """
 
@@ -95,6 +98,8 @@ class Call(Inquiry):
         self.certificate: tuple[bytes, ...] = ()
         self.received_at = received_at
         self.body = b""
+        self.declared: int | None = 0
+        self.form: Intake | None = None
         self.lease: Lease | None = None
         self.lookup: Lookup | None = None
         self.pii = ""
@@ -121,6 +126,10 @@ class Call(Inquiry):
         attempt = self.ledger.attempt
         answered = attempt.found() if attempt is not None else ""
         return f"{self.pii},{answered}" if self.pii and answered else self.pii or answered
+
+    def hold_back(self, back: bool) -> None:
+        """Read nothing of its body, or read on. Who answers overrides this."""
+        raise NotImplementedError
 
     def keep_alive(self) -> None:
         """Tell a client that waits for a stream that it will go on. Who answers overrides this."""

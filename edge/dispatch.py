@@ -392,7 +392,7 @@ class Dispatch(Outcome):
         """As `Outcome.again`. Where it is, ``Tried.delay`` says after how many seconds."""
         settings, left_s, now = self._inquiry.state.resilience, self._deadline.left(), perf_counter()
         tried.delay = NEVER
-        if not self._counts:
+        if not self._counts and (tried.request is None or not tried.request.is_gone()):
             tried.delay = delay_s(tried, status, self._retries, settings, self._desk.budget, left_s, now)
         if tried.spent and self._retries < settings.retries:
             self._desk.meter.count("edge_retry_budget_exhausted_total", tried.provider.name)

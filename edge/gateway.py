@@ -36,6 +36,7 @@ from edge.guard.validate import Reading, check_body, reading_of
 from edge.head import COMPRESSED
 from edge.hooks import Hooks, Meter, RequestRecord
 from edge.inquiry import Asker, Inquiry
+from edge.intake import Intake
 from edge.joining import Joining, Table
 from edge.ledger import BYPASS, MEMORY, MISS
 from edge.money.accounting import Accounts
@@ -146,6 +147,8 @@ class Gateway(Asker):
             if key.limited and route.api != "models":
                 call.lease = self.limits.lease(key)
                 call.lease.take()
+            if head.boundary:
+                call.form = Intake(self, call, self._buffers)
         except EdgeError as error:
             self.refuse(call, error)
 
@@ -165,13 +168,8 @@ class Gateway(Asker):
 
     def admit(self, call: Call) -> None:
         """Is it sound, may its key ask this, is its answer here? What is large or compressed is left to `fetch`."""
-        if not call.head.coding:
-            self._read(call)
-
-    def _read(self, call: Call) -> None:
-        route, boundary = call.head.route, call.head.boundary
-        if len(call.body) <= LARGE and route.api != "models":
-            self._admit(call, FormReading(call.body, boundary) if boundary else reading_of(call.body))
+        if not call.head.coding and len(call.body) <= LARGE and call.head.route.api != "models":
+            self._admit(call, reading_of(call.body))
 
     def _admit(self, call: Call, reading: Reading) -> None:
         try:
@@ -277,44 +275,56 @@ class Gateway(Asker):
             if error is not None:
                 raise error
             call.body = work.result
-            self._read(call)
+            if call.form is not None:
+                call.form.read(self._slices, call.body)
+                return
+            if len(call.body) <= LARGE:
+                self._admit(call, reading_of(call.body))
         except Exception as defect:  # noqa: BLE001 - of ours, if it is not an EdgeError: no client is left waiting
             self.fetched(call, defect)
             return
-        if call.reply.over():
-            self._over(call, None)
-        else:
-            self._begin(call)
+        self._begin(call)
 
     def _begin(self, call: Call) -> None:
         """With a body that is here as it was meant."""
-        route, boundary = call.head.route, call.head.boundary
-        if len(call.body) > LARGE and route.api != "models":
-            reading = FormReading(call.body, boundary) if boundary else reading_of(call.body)
-            read = partial(self._read_large, call, reading)
+        if call.reply.over():
+            self._over(call, None)
+        elif len(call.body) > LARGE and call.head.route.api != "models":
+            reading = reading_of(call.body)
+            read = partial(self._read_large, call, reading, False)
             call.errand = reading.in_slices(self._slices, read, digest=caches_for(call))
         elif call.unseen is not None:
-            self._redact(call, call.unseen)
+            unseen = call.unseen
+            call.errand = self._slices.add(unseen.step, partial(self._redacted_large, call, unseen))
         else:
             self._send(call)
 
-    def _read_large(self, call: Call, reading: Reading, error: Exception | None) -> None:
-        if error is not None:
-            self.fetched(call, error)
-            return
+    def go_along(self, call: Call, reading: FormReading) -> None:
+        """With a form that has been read, or the opening of one, whose rest goes where that went."""
+        self.under_way.add(call)
         try:
-            grant = self._grant(call, reading)
+            self._admit(call, reading)
+        except Exception as defect:  # noqa: BLE001 - of ours: it must not leave a client waiting
+            self.fetched(call, defect)
+            return
+        self._send(call)
+
+    def _read_large(self, call: Call, reading: Reading, seen: bool, error: Exception | None) -> None:
+        """`seen`: it has been looked through, and this is what came of it."""
+        try:
+            if error is not None:
+                raise error
+            if seen:
+                check_body(call, reading)
+            policy = None if seen else self._grant(call, reading).pii
         except Exception as defect:  # noqa: BLE001 - of ours, if it is not an EdgeError: no client is left waiting
             self.fetched(call, defect)
             return
-        if grant.pii is not None:
-            self._redact(call, Work(redact(grant.pii, call.payload.body, call.key.tenant)))
+        if policy is not None:
+            work = Work(redact(policy, call.payload.body, call.key.tenant))
+            call.errand = self._slices.add(work.step, partial(self._redacted_large, call, work))
         else:
             self._go_on(call)
-
-    def _redact(self, call: Call, work: Work[Redacted]) -> None:
-        """Look a body through that takes more than a millisecond or two."""
-        call.errand = self._slices.add(work.step, partial(self._redacted_large, call, work))
 
     def _redacted_large(self, call: Call, work: Work[Redacted], error: Exception | None) -> None:
         try:
@@ -322,19 +332,9 @@ class Gateway(Asker):
                 raise error
             if self._is_changed(call, work):
                 reading = Reading(work.result.body)
-                reread = partial(self._reread_large, call, reading)
+                reread = partial(self._read_large, call, reading, True)
                 call.errand = reading.in_slices(self._slices, reread, digest=caches_for(call))
                 return
-        except Exception as defect:  # noqa: BLE001 - of ours, if it is not an EdgeError
-            self.fetched(call, defect)
-            return
-        self._go_on(call)
-
-    def _reread_large(self, call: Call, reading: Reading, error: Exception | None) -> None:
-        try:
-            if error is not None:
-                raise error
-            check_body(call, reading)
         except Exception as defect:  # noqa: BLE001 - of ours, if it is not an EdgeError
             self.fetched(call, defect)
             return
@@ -347,13 +347,13 @@ class Gateway(Asker):
         except Exception as defect:  # noqa: BLE001 - of ours: it must not leave a client waiting
             self.fetched(call, defect)
             return
-        if call.reply.over():
-            self._over(call, None)
-        else:
-            self._send(call)
+        self._send(call)
 
     def _send(self, call: Call) -> None:
-        """Once it is within its limits, which Redis may have to tell."""
+        """Unless it is answered, once it is within its limits, which Redis may have to tell."""
+        if call.reply.over():
+            self._over(call, None)
+            return
         reservation = call.reservation
         try:
             if reservation is not None and not reservation.take(
@@ -409,9 +409,7 @@ class Gateway(Asker):
             call.over(error)
 
     def cancel(self, call: Call, error: EdgeError) -> None:
-        """End a call, whatever is under way for it: for ClientClosedRequest without a word, since nobody is there
-        to read it.
-        """
+        """End a call, whatever is under way for it: for ClientClosedRequest, whom nobody reads, without a word."""
         if call.settled:
             return
         call.ledger.error = error
@@ -421,8 +419,6 @@ class Gateway(Asker):
         if not isinstance(error, ClientClosedRequest):
             fail(call, error)
         self._over(call, None)
-
-    # Replies.
 
     def refuse(self, call: Call, error: EdgeError) -> None:
         """Answer a call that goes no further."""
@@ -436,6 +432,8 @@ class Gateway(Asker):
         if call.settled:
             return
         call.settled = True
+        if call.form is not None:
+            call.form.close()
         self._buffers.let_go(call, 0)
         if call.admitted:
             self._in_flight -= 1

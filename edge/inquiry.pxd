@@ -9,6 +9,7 @@ from edge.payload cimport Payload
 from edge.reply cimport Reply, Sink
 from edge.terms cimport Granted, Terms
 from edge.trace_context cimport TraceContext
+from edge.upload cimport Upload
 
 
 cdef class Inquiry
@@ -36,6 +37,7 @@ cdef class Inquiry(Sink):
     cdef public Ledger ledger
     cdef public object reservation
     cdef public Py_ssize_t buffered
+    cdef public Upload upload
     cdef public Reply reply
 
     @cython.locals(ledger=Ledger, reply=Reply)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edge.guard.reservation import Reservation
     from edge.state import State
     from edge.trace_context import TraceContext
+    from edge.upload import Upload
     from edge.upstreams.tried import Tried
 
 __all__ = ["Asker", "Books", "Inquiry"]
@@ -47,7 +48,8 @@ class Inquiry(Sink):
     request's alone (`edge.head.varying_of`), ``payload`` what the body says, once it is read, ``grant`` what its key
     gets for that. ``trace`` is its place in a trace, None where it is in none. ``ledger`` is what has become of it,
     ``reply`` what is told of that, of which this is the sink; ``reservation`` what it may come to, where that counts.
-    ``buffered`` counts the bytes that are held for it, of the request's body and of the answer's.
+    ``buffered`` counts the bytes that are held for it, of the request's body and of the answer's; ``upload`` is what
+    follows its payload's body while that still comes, None where it is whole.
     """
 
     def asks(
@@ -66,6 +68,7 @@ class Inquiry(Sink):
         ledger.begin()
         self.reservation: Reservation | None = None
         self.buffered = 0
+        self.upload: Upload | None = None
         reply = self.reply = Reply.__new__(Reply)
         reply.attach(self)
 

@@ -63,7 +63,7 @@ def record_of(call: Call) -> RequestRecord:
         record.alias = payload.model
     record.peer = call.peer
     record.pii = call.found()
-    record.request_bytes = len(call.body)
+    record.request_bytes = len(call.body) + (call.upload.come if call.upload is not None else 0)
     record.response_bytes = call.reply.sent
     record.hedge = ledger.hedge
     record.rescued = ledger.rescued

@@ -19,4 +19,4 @@ cdef class Terms:
     cdef readonly str replay
     cdef readonly bint caches, hedges, rescues
     cdef readonly double route_sample
-    cdef readonly Py_ssize_t max_in_flight, max_body_bytes, max_buffered_bytes, few
+    cdef readonly Py_ssize_t max_in_flight, max_body_bytes, max_form_bytes, max_buffered_bytes, few

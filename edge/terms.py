@@ -64,6 +64,7 @@ class Terms:
         self.caches = caches
         self.max_in_flight = settings.server.max_in_flight
         self.max_body_bytes = settings.server.max_body_bytes
+        self.max_form_bytes = settings.server.max_form_bytes
         self.max_buffered_bytes = settings.server.max_buffered_bytes
         self.resilience = settings.resilience
         self.hedges = settings.resilience.hedge.enabled

@@ -96,6 +96,7 @@ class Server(Settings, frozen=True, kw_only=True):
     max_in_flight: Annotated[int, Meta(ge=1, le=1_000_000)] = 4096
     max_buffered_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 40)] = 1 << 29
     max_body_bytes: Annotated[int, Meta(ge=1024, le=1 << 31)] = 35651584
+    max_form_bytes: Annotated[int, Meta(ge=1024, le=1 << 40)] = 1 << 30
     request_compression: bool = True
     max_messages: Annotated[int, Meta(ge=1, le=1_000_000)] = 100_000
     max_tools: Annotated[int, Meta(ge=1, le=1_000_000)] = 2048

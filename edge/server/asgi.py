@@ -28,6 +28,7 @@ from edge.errors import (
 )
 from edge.guard.auth import says_json
 from edge.head import Head, varying_of
+from edge.intake import Intake
 from edge.routes import PROBES, UNKNOWN, Match, match
 from edge.server.access import PUBLIC
 from edge.server.asgi_call import AsgiCall, Send
@@ -107,6 +108,9 @@ class EdgeApplication:
         size = call.declared
         call.closes = size is None or size > DRAINED
         gateway.open(call)
+        if call.form is not None and not call.head.coding and not call.reply.over():
+            await self._go_along(call, call.form, receive)
+            return
         if not call.reply.over() and await self._receive_body(call, receive, size):
             gateway.admit(call)
         if call.reply.broken():
@@ -115,6 +119,41 @@ class EdgeApplication:
             await call.drain()
             return
         await self._fetch(call, receive)
+
+    async def _go_along(self, call: AsgiCall, form: Intake, receive: Receive) -> None:
+        """Serve a form while it comes."""
+        taking = asyncio.create_task(self._take(call, form, receive))
+        try:
+            await call.is_over.wait()
+            await call.drain()
+        finally:
+            taking.cancel()
+
+    async def _take(self, call: AsgiCall, form: Intake, receive: Receive) -> None:
+        try:
+            await self._receive_form(call, form, receive)
+        except Exception:  # noqa: BLE001 - a server that says by an error that the client has left
+            call.left()
+        call.is_over.set()
+
+    async def _receive_form(self, call: AsgiCall, form: Intake, receive: Receive) -> None:
+        """Hand on what comes of a form; then see whether the client leaves."""
+        size, limit, more = call.declared, call.state.max_form_bytes, True
+        if size is not None and size > limit:
+            self.gateway.refuse(call, RequestTooLarge(f"The body is larger than {limit} bytes."))
+        while more and not call.settled:
+            await call.comes.wait()
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                call.left()
+                return
+            form.take(message.get("body", b""))
+            more = message.get("more_body", False)
+        if not more:
+            call.closes = False
+            form.complete()
+        if not call.settled:
+            await self._watch(call, receive)
 
     async def _receive_body(self, call: AsgiCall, receive: Receive, size: int | None) -> bool:
         """Read the body; False if it is too large (answered) or the client left."""

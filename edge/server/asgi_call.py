@@ -23,7 +23,9 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class AsgiCall(ClientCall):
-    """Collects the reply; ``drain`` hands it to the server. ``is_over``: what was fetched for it is at its end."""
+    """Collects the reply; ``drain`` hands it to the server. ``is_over``: what was fetched for it is at its end;
+    ``comes``: more of its body is wanted.
+    """
 
     def __init__(self, app: EdgeApplication, found: Match, scope: dict[str, Any], send: Send) -> None:
         client = scope.get("client")
@@ -39,6 +41,8 @@ class AsgiCall(ClientCall):
         self._head: dict[str, Any] | None = None
         self._body: list[bytes] = []
         self.is_over = asyncio.Event()
+        self.comes = asyncio.Event()
+        self.comes.set()
         self._complete = False
         self._pushing: asyncio.Task[None] | None = None
         self._draining: asyncio.Task[None] | None = None
@@ -83,6 +87,12 @@ class AsgiCall(ClientCall):
         if error is not None:
             self._app.tell(self, error)
         self.is_over.set()
+
+    def hold_back(self, back: bool) -> None:
+        if back:
+            self.comes.clear()
+        else:
+            self.comes.set()
 
     def left(self) -> None:
         """The client has left."""

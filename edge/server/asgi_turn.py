@@ -86,6 +86,10 @@ class AsgiTurn:
         )
 
     @property
+    def begun(self) -> bool:
+        return self._cycle.response_started
+
+    @property
     def ended(self) -> bool:
         return self._cycle.response_complete
 

@@ -35,7 +35,6 @@ cdef class Lane(EdgeProtocol):
 
 cdef class LaneCall(ClientCall):
     cdef readonly Lane lane
-    cdef readonly object declared
     cdef public bint chunks, complete
     cdef object _parts
     cdef public object room
@@ -53,9 +52,14 @@ cdef class LaneCall(ClientCall):
     cdef bint _fits(self, Py_ssize_t more) except -1
     cpdef whole(self)
     cdef _uploaded(self)
+    @cython.locals(data=bytes)
+    cdef _go_along(self, object form)
+    cdef object _along(self)
+    cdef bytes _whole_body(self)
     cpdef lost(self)
     @cython.locals(gateway=Gateway)
     cdef _admit(self)
+    cpdef hold_back(self, bint back)
     cpdef over(self, object error)
     @cython.locals(starts=Starts, lane=Lane)
     cpdef start(self, int status, bytes lines, object size)

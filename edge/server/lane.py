@@ -20,6 +20,7 @@ from uvicorn.server import ServerState
 from edge._fast import JOINER
 from edge.errors import ClientClosedRequest, EdgeError, RequestTooLarge
 from edge.head import Head, Varying, varying_of
+from edge.intake import Intake
 from edge.replies import ClientCall
 from edge.reply_fields import lines_of
 from edge.routes import ROUTES, Match, match
@@ -162,8 +163,7 @@ class Lane(EdgeProtocol):
 class LaneCall(ClientCall):
     """A call that is its own turn on a connection.
 
-    ``chunks``: the client understands them (RFC 9112, section 7.1: since HTTP/1.1). ``declared`` is the size that its
-    head gives for the body, 0 where there is none, None for one in chunks.
+    ``chunks``: the client understands them (RFC 9112, section 7.1: since HTTP/1.1).
     """
 
     def __init__(self, lane: Lane, head: Head, varying: Varying, declared: int | None) -> None:
@@ -190,6 +190,10 @@ class LaneCall(ClientCall):
     # As a turn.
 
     @property
+    def begun(self) -> bool:
+        return self.reply.begun()
+
+    @property
     def ended(self) -> bool:
         return self.reply.ended()
 
@@ -203,9 +207,12 @@ class LaneCall(ClientCall):
         if self.reply.over():
             return
         state = self.state
-        limit = state.max_body_bytes
+        form = self._along()
+        limit = state.max_body_bytes if form is None else state.max_form_bytes
         if self.declared is not None and self.declared > limit:
             gateway.refuse(self, RequestTooLarge(f"The body is larger than {limit} bytes."))
+        elif form is not None and self.received:
+            self._go_along(form)
         elif not self._fits(self.received):
             return
         elif self.complete:
@@ -213,8 +220,23 @@ class LaneCall(ClientCall):
         elif not self.received and self.head.index.get(b"expect", b"").lower() == b"100-continue":
             self.lane.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
+    def _go_along(self, form: Intake) -> None:
+        """With what has come of a form."""
+        data, self.body = self._whole_body(), b""
+        form.take(data)
+        if self.complete:
+            form.complete()
+
+    def _along(self) -> Intake | None:
+        """What takes a body in that is served while it comes, None for any other."""
+        return self.form if self._begun and not self.head.coding else None
+
     def take(self, data: bytes) -> None:
         self.received += len(data)
+        form = self._along()
+        if form is not None:
+            form.take(data)
+            return
         if not self.body:
             self.body = data
         else:
@@ -242,6 +264,11 @@ class LaneCall(ClientCall):
         return True
 
     def whole(self) -> None:
+        form = self._along()
+        if form is not None:
+            self.complete = True
+            form.complete()
+            return
         if self._begun:
             self._uploaded()
         self.complete = True
@@ -256,15 +283,22 @@ class LaneCall(ClientCall):
     def lost(self) -> None:
         if self.reply.over():
             return
-        if self._begun:
+        if self._begun and self._along() is None:
             self._uploaded()
         self.reply.lost()
         self.lane.gateway.cancel(self, ClientClosedRequest())
 
-    def _admit(self) -> None:
+    def _whole_body(self) -> bytes:
         if self._parts is not None:
             self.body = self._parts.getvalue()
             self._parts = None
+        return self.body
+
+    def hold_back(self, back: bool) -> None:
+        self.lane.hold_back(back)
+
+    def _admit(self) -> None:
+        self.body = self._whole_body()
         gateway = self.lane.gateway
         gateway.admit(self)
         if not self.reply.over():

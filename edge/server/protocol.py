@@ -301,6 +301,9 @@ class EdgeProtocol(Turns):
             if broken.ended:
                 self._finish()
                 return
+            if broken.begun:
+                self.transport.abort()  # two answers to one request would be none
+                return
             if broken is self._running:
                 self._running = None
             else:

@@ -8,9 +8,14 @@ __all__ = ["Turn"]
 
 
 class Turn(Protocol):
-    """One request of a connection. ``ended``: its answer is complete; ``closes``: the connection ends with it."""
+    """One request of a connection. ``begun``: a part of its answer is written; ``ended``: all of it is; ``closes``: the
+    connection ends with it.
+    """
 
     closes: bool
+
+    @property
+    def begun(self) -> bool: ...
 
     @property
     def ended(self) -> bool: ...

@@ -7,12 +7,14 @@ cdef class Turns:
     cdef bytes _refusal
     cdef Py_ssize_t _pipelined, _body_size
     cdef bint _advancing, _lingering, _in_head, _served, _full
-    cdef double _begun_at
+    cdef double _begun_at, _held_at
     cdef public double deadline
 
     cpdef answered(self)
     cdef _advance(self)
     cdef _finish(self)
+    @cython.locals(now=double)
+    cpdef hold_back(self, bint back)
     cpdef close(self)
     cpdef bint idle(self) except -1
     cdef _clock(self)

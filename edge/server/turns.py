@@ -61,6 +61,7 @@ class Turns:
         self._body_size = 0
         self._served = False
         self._full = False
+        self._held_at = 0.0
         self.deadline = NEVER
 
     # asyncio's side.
@@ -205,6 +206,19 @@ class Turns:
             self.deadline = min(self.loop.time() + BODY_IDLE_S, latest)
         elif self._running is not None:
             self.deadline = NEVER
+
+    def hold_back(self, back: bool) -> None:
+        """Read nothing more of the client's, whose body is not taken as fast as it comes; or read on. What it waited
+        for that is not time of its own.
+        """
+        now = self.loop.time()
+        if back:
+            self._held_at = now
+            self.flow.pause_reading()
+        elif not self.transport.is_closing():
+            self._begun_at += now - self._held_at
+            self.flow.resume_reading()
+            self._clock()
 
     def pause_writing(self) -> None:
         self.flow.pause_writing()

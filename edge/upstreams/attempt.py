@@ -134,8 +134,8 @@ class Attempt(Receiver):
 
     def head(self, status: int, fields: Fields, framed: bool) -> None:
         tried = self._tried
-        tried.status = status
-        self._fields, self._framed = fields, framed
+        tried.status, self._fields, self._framed = status, fields, framed
+        self._deadline.uploaded()
         try:
             tried.heed(fields)
             if status >= 400 and not tried.others_left():

@@ -1,6 +1,7 @@
 cimport cython
 
 from edge.call cimport Call
+from edge.upload cimport Upload
 
 
 cdef double NEVER
@@ -37,7 +38,9 @@ cdef class Deadline:
     cdef Timed _whose
     cdef bytes _latest
     cdef str _awaited, _phase
-    cdef double _begin_s, _left_s, _made, _speak_at, _total
+    cdef double _begin_s, _client, _left_s, _made, _speak_at, _total, _upload_at
+    cdef Upload _upload
+    cdef bint _uploads
     cdef public double when
     cdef public bint heard, listed
     cdef public Deadline before, after
@@ -58,6 +61,13 @@ cdef class Deadline:
     @cython.locals(now=double)
     cpdef taken(self)
     cpdef go_on(self)
+    cpdef heed(self, Upload upload)
+    cpdef uploaded(self)
+    cdef _await_answer(self)
+    @cython.locals(now=double)
+    cdef _end_upload(self)
+    @cython.locals(upload=Upload, now=double, since=double)
+    cdef bint _takes(self) except -1
     cpdef expire(self)
     @cython.locals(call=Call, silent=bint)
     cpdef listen(self, double now)

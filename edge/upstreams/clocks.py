@@ -2,9 +2,10 @@
 
 ``connect_s`` belongs to the transport. An attempt must bring a whole answer within ``attempt_s``; one at a stream must
 show its first content within ``first_content_s`` and its next event within ``idle_s``; everything must be over within
-``total_s``, or earlier if the client said so. A client that takes nothing of its answer has ``WRITE_STALL_S``. A client
-that has been told nothing for ``stream_keepalive_s`` is sent a keep-alive, so that neither it nor whatever stands
-between takes the connection for dead.
+``total_s``, or earlier if the client said so. While a body still comes none of these runs but the client's own: the
+provider has to take what waits for it within ``idle_s``, and the client has the clocks of its connection. A client that
+takes nothing of its answer has ``WRITE_STALL_S``. A client that has been told nothing for ``stream_keepalive_s`` is
+sent a keep-alive, so that neither it nor whatever stands between takes the connection for dead.
 
 A timer per wait would cost more than the wait; here waiting costs the setting of a number, and every tenth of a second
 one look at the numbers of all requests finds those whose time is over.
@@ -19,6 +20,7 @@ from typing import Self
 from edge.call import Call
 from edge.config import Resilience
 from edge.errors import ClientClosedRequest, EdgeError, UpstreamTimeout
+from edge.upload import Upload
 
 __all__ = ["Deadline", "Sweep", "Timed"]
 
@@ -26,6 +28,7 @@ SWEEP_S = 0.1
 WRITE_STALL_S = 30.0
 """A client that takes nothing of its answer for this long has left, whatever its socket says."""
 NEVER = float("inf")
+NO_ROOM = "no room for the rest of the request"
 
 
 class Times:
@@ -154,6 +157,10 @@ class Deadline:
         self._latest = b""
         self._speak_at = 0.0
         self._phase = ""
+        self._upload: Upload | None = None
+        self._uploads = False
+        self._upload_at = 0.0
+        self._client = self._made + client_ms / 1000 if client_ms else NEVER
 
     def for_attempts(self, stream: bool, total_s: float = NEVER, share: int = 1) -> Self:
         """From here on each `start` begins an attempt at an answer, which begins with the wait for all of it, or for
@@ -222,9 +229,38 @@ class Deadline:
         self._phase = "nothing more"
         self.when = min(self._sweep.now() + self._left_s, self._total)
 
+    def heed(self, upload: Upload | None) -> None:
+        """What follows the opening of the body: each `start` begins with the wait for the provider to take it."""
+        self._upload = upload
+
+    def uploaded(self) -> None:
+        """It has taken all, or has answered before: the answer is awaited from here on."""
+        if self._uploads:
+            self._end_upload()
+            self._await_answer()
+
+    def _end_upload(self) -> None:
+        """What it took is not counted."""
+        now = self._sweep.now()
+        self._uploads = False
+        self._total = min(self._total + now - self._upload_at, self._client)
+        self._speak_at = max(self._speak_at, now + self._times.keepalive_s)
+
+    def _takes(self) -> bool:
+        """Whether what still comes of a body is taken: then the look at it is put off."""
+        upload, now = self._upload, self._sweep.now()
+        if upload is None or not self._uploads or now >= self._client:
+            return False
+        since = upload.moved_at if upload.waiting else now
+        self.when = min(since + self._times.idle_s, self._client)
+        if self.when <= now:
+            return False
+        self._sweep.add(self)
+        return True
+
     def expire(self) -> None:
         whose = self._whose
-        if whose is None:
+        if whose is None or self._takes():
             return
         if self._phase:
             whose.expired(self, UpstreamTimeout(f"The provider gave {self._phase} in time."))
@@ -237,6 +273,10 @@ class Deadline:
     def listen(self, now: float) -> None:
         """Has the client been told something since the last look?"""
         call = self._call
+        if self._uploads:
+            if self._upload is not None and self._upload.taken():
+                self.uploaded()
+            return
         if call is None:
             return
         silent = call.reply.latest is self._latest
@@ -248,6 +288,16 @@ class Deadline:
         self._speak_at = now + self._times.keepalive_s
 
     def start(self) -> None:
+        if self._upload is None:
+            self._await_answer()
+            return
+        self._uploads = True
+        self._upload_at = self._sweep.now()
+        self._phase = NO_ROOM
+        self.when = min(self._upload_at + self._times.idle_s, self._client)
+        self._sweep.add(self)
+
+    def _await_answer(self) -> None:
         self._phase = self._awaited
         self.when = min(self._sweep.now() + self._begin_s, self._total)
         self._sweep.add(self)
@@ -260,9 +310,11 @@ class Deadline:
         self._sweep.add(self)
 
     def stop(self) -> None:
+        if self._uploads:
+            self._end_upload()
         self._sweep.remove(self)
 
     def close(self) -> None:
         """Nothing is awaited any more; what would be told is let go of, since it holds this."""
         self._sweep.remove(self)
-        self._whose = self._call = None
+        self._whose = self._call = self._upload = None

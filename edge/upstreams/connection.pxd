@@ -6,6 +6,7 @@ from edge._fast._fields_c cimport Joiner as CompiledJoiner
 from edge._fast._head_c cimport ResponseHead as CompiledHead
 from edge.upstreams.receiver cimport Receiver
 from edge.upstreams.request cimport UpstreamRequest
+from edge.upload cimport Taker, Upload
 
 
 cdef CompiledJoiner JOINER
@@ -25,7 +26,7 @@ cdef class Owner:
     cpdef withdraw(self, Sending sending)
 
 
-cdef class Connection:
+cdef class Connection(Taker):
     cdef readonly object loop, on_header
     cdef Owner _pool
     cdef object _transport, _collector, _parser
@@ -33,7 +34,7 @@ cdef class Connection:
     cdef CompiledReader _reader
     cdef Sending _sending
     cdef Py_ssize_t _unread
-    cdef bint _informational
+    cdef bint _informational, _full
     cdef public bint reused, usable
     cdef public double idle_since
 
@@ -42,6 +43,8 @@ cdef class Connection:
     @cython.locals(reader=CompiledReader)
     cdef _look(self, Sending sending)
     cdef _parse(self, bytes data, Sending sending)
+    @cython.locals(rest=Upload, fields=bytes, body=bytes)
+    cdef _open_upload(self, UpstreamRequest request, bytes start)
     cpdef pause(self)
     cpdef resume(self)
     cpdef abort(self)
@@ -53,7 +56,7 @@ cdef class Sending:
     cdef readonly UpstreamRequest request
     cdef public Receiver receiver
     cdef public Connection connection
-    cdef public bint again, whole, untouched, has_head, framed, keeps_alive
+    cdef public bint again, whole, untouched, uploaded, has_head, framed, keeps_alive
     cdef public object failure
     cdef public list parts
     cdef int _status
@@ -65,6 +68,7 @@ cdef class Sending:
     cpdef pause(self)
     cpdef resume(self)
     cpdef cancel(self)
+    cdef bint can_be_followed(self) except -1
     @cython.locals(fields=CompiledFields)
     cpdef take_head(self, int status, list headers, bint framed)
     cpdef bint end_of_input(self)

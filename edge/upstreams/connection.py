@@ -15,6 +15,7 @@ import httptools
 
 from edge._fast import JOINER, AnswerReader, FieldCollector, FieldLimitError, Fields, ResponseHead
 from edge.errors import EdgeError, Headers, InternalError, UpstreamBadResponse, UpstreamStreamBroken
+from edge.upload import Taker
 from edge.upstreams.receiver import Receiver
 from edge.upstreams.request import UpstreamRequest
 from edge.upstreams.wire import GZIP_BEGINS, Inflater, inflater_for, unlabelled
@@ -30,6 +31,7 @@ HEAD_TOO_LARGE = "The provider's answer has a head that is too large."
 TOO_MUCH_AROUND = "The provider's answer has too much around its body."
 HEAD_OF_ALL = ResponseHead(MAX_HEADERS, MAX_HEAD)
 """What was read is asked for at once, so that one serves all connections."""
+CHUNKED, LAST_CHUNK = b"transfer-encoding: chunked\r\n", b"0\r\n\r\n"
 JOINED = 65536
 """A request up to this size is one write, so that it is one segment where it can be."""
 
@@ -56,7 +58,7 @@ class Owner:
         raise NotImplementedError
 
 
-class Connection:
+class Connection(Taker):
     """One connection, an asyncio protocol. ``reused``: it has served before; ``usable``: it is open and silent."""
 
     def __init__(self, pool: Owner, loop: asyncio.AbstractEventLoop) -> None:
@@ -71,6 +73,7 @@ class Connection:
         self._sending: Sending | None = None
         self._unread = 0
         self._informational = False
+        self._full = False
         self.reused = False
         self.usable = False
         self.idle_since = 0.0
@@ -88,12 +91,40 @@ class Connection:
         self._unread = 0
         start, body = self._pool.start_of(request), request.body
         size = len(body) if request.method == b"POST" else -1
-        if size <= JOINED:
+        if request.rest is not None:
+            self._open_upload(request, start)
+        elif size <= JOINED:
             self._transport.write(JOINER.message(start, size, request.fields, request.own, body))
         else:
             self._transport.write(JOINER.message(start, size, request.fields, request.own, b""))
             self._transport.write(body)
         request.sent = True
+
+    # A body that goes on while it comes.
+
+    def _open_upload(self, request: UpstreamRequest, start: bytes) -> None:
+        rest, fields, body = request.rest, request.fields, request.body
+        assert rest is not None  # noqa: S101 - asked where there is one
+        if rest.size < 0:
+            self._transport.write(JOINER.message(start, -1, fields + CHUNKED, request.own, b""))
+            self._transport.write(JOINER.chunk(body))
+        else:
+            self._transport.write(JOINER.message(start, len(body) + rest.size, fields, request.own, b""))
+            self._transport.write(body)
+        rest.begin(self)
+
+    def more(self) -> None:
+        sending = self._sending
+        if sending is None or sending.uploaded:
+            return
+        rest = sending.request.rest
+        assert rest is not None  # noqa: S101 - else it is uploaded
+        while not self._full and self.usable and (data := rest.take()):
+            self._transport.write(JOINER.chunk(data) if rest.size < 0 else data)
+        if rest.taken() and self.usable:
+            if rest.size < 0:
+                self._transport.write(LAST_CHUNK)
+            sending.uploaded = True
 
     # asyncio's side.
 
@@ -113,7 +144,7 @@ class Connection:
         # Released here, never inside one of the parser's callbacks: only now is all of `data` known.
         if sending.whole:
             self._sending = None
-            if sending.keeps_alive and self.usable and not self._transport.get_write_buffer_size():
+            if sending.can_be_followed() and self.usable and not self._transport.get_write_buffer_size():
                 sending.resume()
                 self._pool.give_back(self)
             else:
@@ -184,10 +215,11 @@ class Connection:
         sending.tell()
 
     def pause_writing(self) -> None:
-        """What is written is at most a body that is here already."""
+        self._full = True
 
     def resume_writing(self) -> None:
-        """As above."""
+        self._full = False
+        self.more()
 
     def pause(self) -> None:
         if self.usable:
@@ -258,7 +290,7 @@ class Sending:
 
     ``connection``: where it was sent, None before; ``again``: its first connection was stale. ``whole``: the answer's
     end has come; ``failure``: why there will be none; ``untouched``: not a byte has come. ``parts`` are bytes of the
-    body that the receiver has not been told of.
+    body that the receiver has not been told of. ``uploaded``: all of the request has been written.
     """
 
     def __init__(self, pool: Owner, request: UpstreamRequest, receiver: Receiver) -> None:
@@ -274,6 +306,7 @@ class Sending:
         self.whole = False
         self.failure: EdgeError | None = None
         self.untouched = True
+        self.uploaded = request.rest is None
         self.has_head = False
         self.framed = False
         self.keeps_alive = False
@@ -307,6 +340,10 @@ class Sending:
             self.connection.let_go(self)
 
     # For the connection.
+
+    def can_be_followed(self) -> bool:
+        """Whether the connection can have another request after this one, whose answer is whole."""
+        return self.keeps_alive and self.uploaded
 
     def take_head(self, status: int, headers: Headers, framed: bool) -> None:
         """All headers are here; `framed`: they are known to say where the body ends. Raises UpstreamBadResponse."""

@@ -80,6 +80,7 @@ class Desk:
             deadline.for_attempts(payload.stream)
         if call is not None:
             deadline.keep_alive(call)
+            deadline.heed(call.upload)
         return deadline
 
     def over(self, inquiry: Inquiry, tried: Tried, error: Exception | None) -> None:

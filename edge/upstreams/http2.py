@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +27,7 @@ from edge.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from edge.upload import Taker, Upload
 from edge.upstreams.receiver import Receiver
 from edge.upstreams.request import UpstreamRequest
 from edge.upstreams.wire import GZIP_BEGINS, NO_DESCRIPTORS, inflater_for, unlabelled
@@ -75,14 +77,17 @@ class HttpxTransport:
                     await told["return_value"].aclose()
                     raise UpstreamUnreachable
 
+        stream = Stream(receiver)
+        rest, headers = request.rest, request.headers
+        if rest is not None and rest.size >= 0:
+            headers = [*headers, (b"content-length", b"%d" % (len(request.body) + rest.size))]
         outgoing = httpx2.Request(
             request.method.decode("ascii"),
             self._origin + request.target.decode("latin-1"),
-            headers=request.headers,
-            content=request.body,
+            headers=headers,
+            content=request.body if rest is None else stream.parts(request.body, rest),
             extensions={"timeout": self._timeout, "trace": note},
         )
-        stream = Stream(receiver)
         sending = stream.task = asyncio.get_running_loop().create_task(stream.run(self._transport, outgoing))
         self._sending.add(sending)
         sending.add_done_callback(self._sent)
@@ -108,11 +113,12 @@ class HttpxTransport:
         await self._transport.aclose()
 
 
-class Stream:
+class Stream(Taker):
     """One request and its answer: httpx2's coroutines, told by calls."""
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver: Receiver | None = receiver
+        self._comes = asyncio.Event()
         self._reads = asyncio.Event()
         self._reads.set()
         self.task: asyncio.Task[None] | None = None
@@ -127,6 +133,20 @@ class Stream:
         self._receiver = None
         if self.task is not None:
             self.task.cancel()
+
+    def more(self) -> None:
+        self._comes.set()
+
+    async def parts(self, opening: bytes, rest: Upload) -> AsyncIterator[bytes]:
+        """A body that goes on while it comes."""
+        rest.begin(self)
+        yield opening
+        while not rest.taken():
+            self._comes.clear()
+            if data := rest.take():
+                yield data
+            elif not rest.taken():
+                await self._comes.wait()
 
     async def run(self, transport: httpx2.AsyncHTTPTransport, outgoing: httpx2.Request) -> None:
         """Send, and tell the receiver what comes, until it is complete or cancelled."""

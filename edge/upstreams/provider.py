@@ -250,6 +250,7 @@ class Provider:
         request = UpstreamRequest.__new__(UpstreamRequest)
         fields = self._fields(inquiry, crossing, span)
         request.begin(METHODS.get(head.method, b"POST"), target, fields, crossing.body, once, account.own)
+        request.rest = inquiry.upload
         return request
 
     def models_request(self) -> UpstreamRequest:

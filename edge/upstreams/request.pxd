@@ -1,6 +1,11 @@
+from edge.upload cimport Upload
+
+
 cdef class UpstreamRequest:
     cdef readonly bytes method, target, fields, own, body
     cdef readonly bint once
     cdef public bint sent
+    cdef public Upload rest
 
+    cpdef bint is_gone(self) except -1
     cpdef begin(self, bytes method, bytes target, bytes fields, bytes body, bint once, bytes own)

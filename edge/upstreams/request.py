@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edge.errors import Headers
+from edge.upload import Upload
 
 __all__ = ["UpstreamRequest", "lines_of"]
 
@@ -11,7 +12,8 @@ class UpstreamRequest:
     """``target`` is the path and query below the provider's origin; ``fields`` and ``own`` are the lines of the header,
     each with its end, but for Host and Content-Length, which the transport sets: what was taken over of the client's,
     and the provider's own. ``once``: the provider may keep what it makes of it, so it is not written twice. ``sent``,
-    which the transport sets too: it has been written to a connection, so the provider may be at work on it.
+    which the transport sets too: it has been written to a connection, so the provider may be at work on it. ``rest`` is
+    what follows the body, of which only the opening is here then; None where it is whole.
     """
 
     def __init__(
@@ -28,6 +30,11 @@ class UpstreamRequest:
         self.body = body
         self.once = once
         self.sent = False
+        self.rest: Upload | None = None
+
+    def is_gone(self) -> bool:
+        """Whether it cannot be sent again, since a part of its body is not here any more."""
+        return self.rest is not None and not self.rest.repeatable
 
     @property
     def headers(self) -> Headers:

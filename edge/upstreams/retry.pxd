@@ -10,6 +10,7 @@ from edge.inquiry cimport Inquiry
 from edge.ledger cimport Ledger
 from edge.payload cimport Payload
 from edge.routes cimport Route
+from edge.upload cimport Upload
 from edge.upstreams.tried cimport Tried
 
 cpdef bint is_for_nobody(Tried tried, int status) except -1
@@ -17,6 +18,7 @@ cpdef check_status(Tried tried, object route, int status, bytes body)
 cpdef object failure_of(int status, bytes body)
 @cython.locals(crossing=Crossing, stream=Stream)
 cpdef bint may_follow(Tried tried, bint taken=*) except -1
+@cython.locals(upload=Upload)
 cpdef bint may_go_on(Inquiry inquiry, Tried tried, object error, bint over) except -1
 cpdef int said_of(Tried tried, object error) except -1
 @cython.locals(route=Route, payload=Payload)

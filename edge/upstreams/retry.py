@@ -183,9 +183,10 @@ def may_follow(tried: Tried, taken: bool = True) -> bool:
 
 def may_go_on(inquiry: Inquiry, tried: Tried, error: Exception, over: bool) -> bool:
     """Whether anybody may be asked for an answer after an attempt that failed with this: nobody where the client has
-    the beginning of one. `over`: there is no time left.
+    the beginning of one, or where a part of the request is gone. `over`: there is no time left.
     """
-    if inquiry.reply.has_answer():
+    upload = inquiry.upload
+    if inquiry.reply.has_answer() or (upload is not None and not upload.repeatable):
         return False
     if isinstance(error, ProviderError) and not inquiry.head.route.counts:
         return not over and (error.absent or may_follow(tried, not error.refused))
@@ -197,9 +198,11 @@ def may_go_on(inquiry: Inquiry, tried: Tried, error: Exception, over: bool) -> b
 
 def may_hedge(inquiry: Inquiry) -> bool:
     """Whether a request may be asked of two upstreams at a time: not where an answer is kept, or a provider runs tools
-    for it, since that is then done twice.
+    for it, since that is then done twice; nor while it still comes.
     """
     route = inquiry.head.route
+    if inquiry.upload is not None:
+        return False
     return not (route.counts or is_kept(inquiry) or has_hosted_tools(route.api, inquiry.payload))
 
 

@@ -3,6 +3,7 @@ cimport cython
 from edge.upstreams.connection cimport Connection, Owner, Sending
 from edge.upstreams.receiver cimport Receiver
 from edge.upstreams.request cimport UpstreamRequest
+from edge.upload cimport Upload
 
 
 cdef class Pool(Owner):
@@ -21,8 +22,9 @@ cdef class Pool(Owner):
 
     @cython.locals(sending=Sending, connection=Connection)
     cpdef Sending send(self, UpstreamRequest request, Receiver receiver)
-    @cython.locals(posts=bint, start=bytes)
+    @cython.locals(posts=bint, start=bytes, rest=Upload)
     cpdef bytes start_of(self, UpstreamRequest request)
+    @cython.locals(request=UpstreamRequest)
     cpdef stale(self, Sending sending)
     cpdef withdraw(self, Sending sending)
     cpdef connections(self)

@@ -81,7 +81,8 @@ class Pool(Owner):
 
     def start_of(self, request: UpstreamRequest) -> bytes:
         """The first lines of a request, up to the length of its body, where it is to have one."""
-        posts = request.method == b"POST"
+        rest = request.rest
+        posts = request.method == b"POST" and (rest is None or rest.size >= 0)
         start = self._starts.get(request.target) if posts else None
         if start is None:
             start = b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (request.method, request.target, self._authority)
@@ -90,10 +91,11 @@ class Pool(Owner):
         return start
 
     def stale(self, sending: Sending) -> None:
-        if sending.again or (sending.request.once and sending.request.sent):
+        request = sending.request
+        if sending.again or request.is_gone() or (request.once and request.sent):
             sending.fail(UpstreamStreamBroken())
             return
-        sending.request.sent = False
+        request.sent = False
         sending.connection = None
         sending.again = True
         if sending.receiver is not None:

@@ -162,6 +162,8 @@ class Tried(Answered):
             trial.cancelled(now)
 
     def others_left(self) -> bool:
+        if self.request is not None and self.request.is_gone():
+            return False
         return self.left or self.quiet or self.following is not None or self.delay >= 0.0
 
     def sent(self) -> bool:

@@ -30,7 +30,7 @@ def edge(simulator, front, tmp_path_factory):
             "failing": {"strategy": "failover", "upstreams": [{"to": "openai/sim-503"}, {"to": "spare/whisper-1"}]},
         },
         "resilience": PATIENT,
-        "server": {"max_body_bytes": 2 << 20},
+        "server": {"max_form_bytes": 2 << 20},
     }
     edge = Edge(tmp_path_factory.mktemp("edge"), config, front=front)
     with running(edge):

@@ -41,7 +41,7 @@ LAYERS = [
     {"edge.gateway", "edge.explain"},
     {"edge.joining"},
     {"edge.dispatch"},
-    {"edge.own_answers", "edge.paced"},
+    {"edge.intake", "edge.own_answers", "edge.paced"},
     {"edge.record", "edge.replies", "edge.state"},
     {"edge.grant", "edge.keeping"},
     {"edge.guard", "edge.cache", "edge.upstreams", "edge.money"},
@@ -49,7 +49,7 @@ LAYERS = [
     {"edge.redis.link", "edge.redis.node"},
     {"edge.call"},
     {"edge.inquiry"},
-    {"edge.ledger", "edge.reply", "edge.terms"},
+    {"edge.ledger", "edge.reply", "edge.terms", "edge.upload"},
     {"edge.head"},
     {"edge.config.file", "edge.config.schema"},
     {"edge.config.walk"},
@@ -104,7 +104,7 @@ HOT_MAY_IMPORT = {
 STANDALONE = "edge.simulator"
 
 
-HOLD_WHAT_IS_MADE_ABOVE = {"edge.call", "edge.inquiry", "edge.ledger", "edge.reply", "edge.terms"}
+HOLD_WHAT_IS_MADE_ABOVE = {"edge.call", "edge.inquiry", "edge.ledger", "edge.reply", "edge.terms", "edge.upload"}
 """What all stages write into: they name the types of that, for the type checker alone, and do nothing with it."""
 
 

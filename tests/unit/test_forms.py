@@ -27,10 +27,17 @@ FILE = part(
 END = b"--" + BOUNDARY + b"--"
 
 
+def reading_of(body: bytes, size: int = 1 << 16) -> FormReading:
+    reading = FormReading(BOUNDARY, True)
+    for at in range(0, len(body), size):
+        reading.feed(body[at : at + size])
+    reading.finish()
+    return reading
+
+
 def read(body: bytes) -> dict[bytes, bytes]:
-    reading = FormReading(body, BOUNDARY)
-    while not reading.step():
-        pass
+    reading = reading_of(body)
+    assert reading.opening() == body
     return {name: body[start:end] for name, (start, end) in reading.fields.items()}
 
 
@@ -69,9 +76,10 @@ def test_the_model_is_found_wherever_it_stands(order, end):
         b"".join(field(b"a", b"b") for _ in range(300)) + END,
     ],
 )
-def test_what_two_readers_could_take_differently_is_refused(body):
+@pytest.mark.parametrize("size", [1, 7, 1 << 20])
+def test_what_two_readers_could_take_differently_is_refused(body, size):
     with pytest.raises(InvalidRequest):
-        read(body)
+        reading_of(body, size)
 
 
 def test_a_file_that_has_the_boundary_in_it_only_looks_like_its_end():
@@ -85,3 +93,51 @@ def test_cut_anywhere_it_is_refused():
     for size in range(len(body)):
         with pytest.raises(InvalidRequest):
             read(body[:size])
+
+
+def test_split_anywhere_it_is_the_same_form():
+    body = field(b"model", b"m") + FILE[:500] + b"\r\n" + field(b"stream", b"true") + END + b"\r\n"
+    for size in range(1, 200):
+        reading = FormReading(BOUNDARY, True)
+        sound = b"".join(reading.feed(body[at : at + size]) for at in range(0, len(body), size)) + reading.finish()
+        assert sound == body
+        assert {name: body[start:end] for name, (start, end) in reading.fields.items()} == {
+            b"model": b"m",
+            b"stream": b"true",
+        }
+
+
+def test_it_goes_on_as_soon_as_a_file_begins_behind_the_model():
+    before = field(b"model", b"m") + field(b"stream", b"true")
+    reading = FormReading(BOUNDARY, True)
+    reading.feed(before)
+    assert not reading.ready
+    reading.feed(FILE[:200])
+    assert reading.ready
+    opening = reading.opening()
+    assert opening.startswith(before)
+    assert len(opening) <= len(before) + 200
+    assert opening + reading.feed(FILE[200:] + END) + reading.finish() == before + FILE + END
+
+
+@pytest.mark.parametrize(("needed", "ready"), [(True, False), (False, True)])
+def test_a_file_before_the_model_is_held_unless_none_is_needed(needed, ready):
+    reading = FormReading(BOUNDARY, needed)
+    reading.feed(FILE)
+    assert reading.ready is ready
+
+
+def test_a_long_field_without_a_name_of_a_file_goes_on_as_one():
+    reading = FormReading(BOUNDARY, True)
+    reading.feed(field(b"model", b"m") + field(b"prompt", b"x" * 100_000)[:90_000])
+    assert reading.ready
+
+
+def test_what_is_not_sound_never_goes_on():
+    begin = field(b"model", b"m") + FILE
+    reading = FormReading(BOUNDARY, True)
+    sound = reading.feed(begin)
+    with pytest.raises(InvalidRequest):
+        sound += reading.feed(field(b"model", b"n") + END)
+    assert begin.startswith(sound)
+    assert not sound.endswith(END)
