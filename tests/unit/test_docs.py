@@ -140,6 +140,25 @@ def test_links_in_the_pages_lead_somewhere():
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_what_the_architecture_names_of_the_code_is_there():
+    page = (ROOT / "docs/architecture.md").read_text()
+    classes: dict[str, set[str]] = {}
+    functions: set[str] = set()
+    for path in (ROOT / "edge").rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef):
+                functions.add(node.name)
+            elif isinstance(node, ast.ClassDef):
+                defined = {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
+                classes.setdefault(node.name, set()).update(defined)
+    for name, method in re.findall(r"`([A-Z]\w+)\.(\w+)`", page):
+        assert method in classes[name], f"{name}.{method}"
+    named = set(re.findall(r"`([A-Z][a-z]\w+)`", page))
+    assert named <= classes.keys(), named - classes.keys()
+    steps = page[page.index("| step |") : page.index("## Who holds what")]
+    assert set(re.findall(r": `([a-z_]+)`", steps)) <= functions
+
+
 def test_the_pictures_of_the_pages_are_of_modest_size():
     pictures = list((ROOT / "docs/images").iterdir())
     assert {path.suffix for path in pictures} == {".webp"}
