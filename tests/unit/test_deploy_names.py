@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -18,7 +19,6 @@ import yaml
 from edge.cli import main
 from edge.config import Config
 from edge.routes import RESERVED
-from tests.unit.test_docs import settings
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -28,7 +28,7 @@ FILES = sorted(
     if path.is_file() and "grafana" not in path.parts and "secrets" not in path.parts and path.name != ".env"
 )
 SECTIONS = set(Config.__struct_fields__)
-SETTINGS = set(settings())
+SETTINGS = {each.path for each in runpy.run_path(str(ROOT / "tools/describe_settings.py"))["settings"]()}
 VARIABLES = {"EDGE_IMAGE", "EDGE_PORTS", "EDGE_ADDRESS", "EDGE_WORKERS"}
 """Of compose.yml, whose own test looks at them."""
 NO_SETTINGS = {"server.pid", "cache.clear"}
