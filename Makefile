@@ -9,7 +9,7 @@ SLOWER := building pure Python, which is slower (install gcc and Python's header
 PATH_MODULES := $(shell sed -n 's/^    "edge\.\(.*\)",$$/\1/p' setup.py)
 HOT := $(wildcard edge/_fast/_*.py edge/*.pxd edge/*/*.pxd) $(foreach name,$(PATH_MODULES),edge/$(subst .,/,$(name)).py)
 
-.PHONY: run test check soak sanitize fuzz docs wheels image tools lint audit lock bench bench-instructions bench-micro bench-peers clean
+.PHONY: run test check soak sanitize fuzz docs wheels image tools lint audit lock bench proof interpreter bench-instructions bench-micro bench-peers clean
 
 run: $(VENV)/.built
 	@$(BIN)/edge version
@@ -101,6 +101,8 @@ INSTRUCTED := build/instructions/$(subst /,-,$(PYTHON))
 bench-instructions: $(VENV)/.built $(INSTRUCTED)/.built
 	$(BIN)/python -m benchmarks.instructions --python $(INSTRUCTED)/bin/python $(INSTRUCTIONS)
 
+interpreter: $(INSTRUCTED)/.built
+
 $(INSTRUCTED)/.built: $(wildcard edge/*.py edge/*/*.py edge/*.pxd edge/*/*.pxd) setup.py pyproject.toml
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install -q --upgrade 'pip>=25.1'
@@ -111,6 +113,15 @@ else
 bench-instructions: $(VENV)/.built
 	$(BIN)/python -m benchmarks.instructions $(INSTRUCTIONS)
 endif
+
+# The long runs: all that `make bench` measures, a million requests of which each answer is looked at, half an hour with a fault each minute;
+# about three hours. PROOF='--only R25 --seconds 60' is a part, and shorter. PYTHONS are others for which the edge is built and counted, such
+# as Debian's. Writes benchmarks/RESULTS.md, and from it the figures of README.md and docs/. Needs redis-server, wrk, nginx and valgrind.
+PYTHONS ?= $(filter-out $(realpath $(BIN)/python),$(realpath /usr/bin/python3))
+proof: $(VENV)/.test
+	for python in $(PYTHONS); do $(MAKE) interpreter PYTHON=$$python || exit 1; done
+	$(BIN)/python -m benchmarks.proof $(foreach python,$(PYTHONS),--python build/instructions/$(subst /,-,$(python))/bin/python) $(PROOF)
+	$(BIN)/python tools/describe_figures.py
 
 # The hot modules call by call, both builds beside each other. MICRO='json sse --write' measures a part, and keeps it.
 bench-micro: $(VENV)/.bench
@@ -137,7 +148,7 @@ $(VENV)/.locked: $(VENV)/.pip requirements/ci.txt
 	$(INSTALL) --require-hashes -r requirements/ci.txt
 	@touch $@
 
-ifneq ($(filter test check soak fuzz sanitize lint,$(MAKECMDGOALS)),)
+ifneq ($(filter test check soak proof fuzz sanitize lint,$(MAKECMDGOALS)),)
 $(VENV)/.built: | $(VENV)/.locked
 endif
 

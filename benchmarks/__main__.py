@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import argparse
 import platform
-import re
-import subprocess
 import sys
 from datetime import date
-from pathlib import Path
 
-from benchmarks.process import CORES, LOAD_CORE, SERVER_CORE, CannotStart, open_files
+from benchmarks.process import LOAD_CORE, SERVER_CORE, CannotStart, open_files
+from benchmarks.results import RESULTS, commit, keep_measured, machine
 from benchmarks.rows import SECTIONS
 from benchmarks.table import Report
 from benchmarks.yardsticks import version
 from edge._fast import COMPILED
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
 PREAMBLE = """# Results
 
 What `make bench` printed last. Benchmarks are hard: this is one shared virtual machine, so compare the rows of one run
@@ -25,12 +22,6 @@ request or an event of a stream; "x nginx" is that beside nginx's for the same w
 are its queue's. "cores busy" is how busy the server kept its core, and how busy the core of the load and the upstream
 was: where that one is near 100%, the server could do more than it was asked for. † marks a row during which other
 processes took more than a tenth of a core: do not trust it."""
-
-
-def machine() -> str:
-    """Cores, CPU and system; nothing that names the machine."""
-    found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    return f"{len(CORES)} cores of {found[1] if found else platform.machine()}, {platform.system()}"
 
 
 def main() -> int:
@@ -44,13 +35,12 @@ def main() -> int:
     if unknown := [name for name in options.sections if name not in SECTIONS]:
         parser.error(f"there is no section {unknown[0]}: choose from {', '.join(SECTIONS)}")
     open_files()
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
     report = Report()
     report.say(PREAMBLE)
     arguments = [argument for argument in sys.argv[1:] if argument != "--write"]
     command = " ".join(["python -m benchmarks", *arguments]) if arguments else "make bench"
     report.say(
-        f"\n`{command}`, {options.seconds:g} s a row, commit {commit or 'unknown'}, {date.today()}; {machine()}:\n"
+        f"\n`{command}`, {options.seconds:g} s a row, commit {commit()}, {date.today()}; {machine()}:\n"
         f"server on core {SERVER_CORE}, load and upstream on core {LOAD_CORE}; Python {platform.python_version()}, "
         f"{'compiled' if COMPILED else 'pure'} build, nginx {version()}."
     )
@@ -62,7 +52,7 @@ def main() -> int:
                 raise SystemExit(f"{name}: {error}") from None
     met = report.conclude()
     if options.write:
-        RESULTS.write_text("\n".join(report.lines) + "\n")
+        keep_measured(report.lines)
     return 0 if met else 1
 
 

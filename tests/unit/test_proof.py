@@ -1,0 +1,72 @@
+"""What `make proof` runs, what it keeps of it, and that nothing else in the file is lost."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+if sys.platform != "linux":
+    pytest.skip("the benchmarks read /proc", allow_module_level=True)
+
+from benchmarks import proof
+from benchmarks.proof import Found, runs, written
+from benchmarks.results import LONG, keep_long_runs, keep_measured
+from tools import describe_figures
+
+TABLE = "CPython 3.99, compiled build, nginx 1: instructions per request or event\n\n| | instructions |\n|---|---|\n| a | 1 |\n"
+
+
+def test_the_long_forms_are_as_long_as_one_asks():
+    by_name = {run.name: run for run in runs(1_000_000, 1800, "json --seconds 2", ["one", "two"])}
+    assert by_name["R1"].environment == by_name["R13"].environment == {"EDGE_SOAK": "1000000"}
+    assert by_name["R25"].environment == {"EDGE_SOAK_S": "1800"}
+    assert by_name["bench"].arguments[-4:] == ("--write", "json", "--seconds", "2")
+    assert [run.arguments[-1] for name, run in by_name.items() if name.startswith("instructions")] == ["one", "two"]
+    for run in by_name.values():
+        for argument in run.arguments:
+            assert not argument.startswith("tests/") or (proof.ROOT / argument).exists()
+
+
+def test_what_a_run_says_of_itself_is_kept():
+    _, r1, r13, r25, instructions = runs(1, 1, "", ["one"])
+    assert r1.said("\nR1, N=5 in 1.0 s: 0 wrong\n.\n1 passed") == ["N=5 in 1.0 s: 0 wrong"]
+    assert r13.said(".R13: 7 requests\n") == ["7 requests"]
+    assert r25.said("R2: other\nR25: 9 requests") == ["9 requests"]
+    assert instructions.said(TABLE)[0].startswith("CPython 3.99")
+
+
+def test_measurements_and_long_runs_are_kept_when_the_other_is_renewed(tmp_path, monkeypatch):
+    file = tmp_path / "RESULTS.md"
+    _, r1, r13, _, instructions = runs(1, 1, "", ["one"])
+    keep_measured(["# Results", "", "## JSON: so", "", "| | a |", "|---|---|", "| x | 1 |"], file)
+    found = [Found(r1, 0, 3.2, ["N=5"]), Found(r13, 1, 1, []), Found(instructions, 0, 1, instructions.said(TABLE))]
+    keep_long_runs(written(found, "make proof"), file)
+    keep_long_runs(written(found, "make proof"), file)
+    long = LONG + file.read_text().partition(LONG)[2]
+    keep_measured(["# Results", "", "## JSON: so", "", "| | a |", "|---|---|", "| x | 2 |"], file)
+    assert file.read_text().endswith(long)
+    monkeypatch.setattr(describe_figures, "RESULTS", file)
+    tables = describe_figures.results().tables
+    assert tables["JSON"]["x"]["a"] == "2"
+    assert tables["Long runs"]["R1"]["what it found"] == "N=5"
+    assert tables["Long runs"]["R13"][""] == "**failed**"
+    assert tables["Instructions of CPython 3.99"]["a"]["instructions"] == "1"
+    assert file.read_text().count(LONG) == 1
+
+
+def test_a_run_that_fails_is_told_and_the_others_run_all_the_same(tmp_path, monkeypatch, capsys):
+    failing = proof.Run("R1", ("-c", "print('R1: bad'); raise SystemExit(3)"), proof.line_of("R1"))
+    fine = proof.Run(
+        "R25", ("-c", "import os; print('R25: for', os.environ['LONG'])"), proof.line_of("R25"), {"LONG": "9"}
+    )
+    monkeypatch.setattr(proof, "runs", lambda *_: (failing, fine))
+    out = tmp_path / "RESULTS.md"
+    assert proof.main(["--out", str(out)]) == 1
+    assert "| R1 | **failed** |" in out.read_text()
+    assert "| for 9 |" in out.read_text()
+    assert proof.main(["--only", "R25", "--out", str(out)]) == 0
+    assert "R1" not in out.read_text()
+    with pytest.raises(SystemExit):
+        proof.main(["--only", "R2", "--out", str(out)])
+    assert "there is no run R2" in capsys.readouterr().err
