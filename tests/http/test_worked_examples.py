@@ -1,4 +1,4 @@
-"""The worked examples of docs/configuration.md: what each section's configuration does, by the commands that show it."""
+"""The worked examples of the pages: what each section's configuration does, by the commands that show it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import yaml
 from edge.config import Config
 from tests.harness import Edge, clean_environment, providers, running
 
-PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "configuration.md").read_text()
 UP_TO = r"(?:(?!^## ).*\n)*?"
 SECTION = re.compile(rf"^## (\w+)\n{UP_TO}```yaml\n((?:.*\n)*?)```\n{UP_TO}```console\n((?:.*\n)*?)```\n", re.MULTILINE)
 EXAMPLES = SECTION.findall(PAGE)
@@ -60,3 +61,16 @@ def test_a_worked_example_does_what_the_page_says(simulator, tmp_path, name, tex
             )
             said = done.stdout.replace("\r", "").strip()
             assert re.fullmatch(pattern(shown), said), (command, said, done.stderr)
+
+
+def test_explain_prints_what_its_page_shows(tmp_path):
+    page = (ROOT / "docs" / "explain.md").read_text()
+    config, request, console = (
+        re.search(rf"^```{kind}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[1] for kind in ("yaml", "json", "console")
+    )
+    (tmp_path / "edge.yaml").write_text(config)
+    (tmp_path / "request.json").write_text(request)
+    ((command, shown),) = steps(console)
+    arguments = [sys.executable, "-m", *command.split()]
+    done = subprocess.run(arguments, cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, timeout=60)
+    assert done.stdout == shown, done.stderr

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from edge import errors
 from edge.config.schema import json_schema
+from edge.dialects.openai import error_body
+from edge.guard.auth import refuse_model
 from edge.head import ATTRIBUTES, attributes_of
 from edge.hooks import Attempted, RequestRecord, Usage
 from edge.ledger import KINDS
@@ -82,6 +84,11 @@ def test_every_error_is_documented_and_each_code_names_one_kind():
         kinds.setdefault(each.code, set()).add(each.kind)
     assert {code: {kind} for code, kind in documented.items()} == kinds
     assert set(documented.values()) <= set(KINDS)
+
+
+def test_the_error_that_the_page_shows_is_one():
+    (shown,) = re.findall(r"^```json\n(.*?)^```", (ROOT / "docs/errors.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert json.loads(shown) == json.loads(error_body(refuse_model("gpt-5")))
 
 
 def test_the_tree_in_the_docstring_is_the_tree():
