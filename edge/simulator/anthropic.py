@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge.simulator import credit
-from edge.simulator.content import Content, content_for, count_tokens
+from edge.simulator.content import Content, called, content_for, count_tokens
 from edge.simulator.openai import Events, dumps
 from edge.simulator.plan import Plan
 
@@ -38,12 +38,15 @@ def _content(body: dict[str, Any], plan: Plan) -> Content:
     last = messages[-1].get("content") if messages else None
     answered = isinstance(last, list) and any(block.get("type") == "tool_result" for block in last)
     choice = body.get("tool_choice") or {}
-    tools = [tool for tool in body.get("tools") or [] if "input_schema" in tool]
+    tools = [
+        (tool["name"], tool["input_schema"])
+        for tool in body.get("tools") or []
+        if "input_schema" in tool and not tool.get("defer_loading")
+    ]
     forced = choice.get("type") in ("any", "tool")
     tool = None
     if tools and choice.get("type") != "none" and (forced or not answered):
-        chosen = next((tool for tool in tools if tool["name"] == choice.get("name")), tools[0])
-        tool = (chosen["name"], chosen["input_schema"])
+        tool = called(tools, choice.get("name"))
     output_format = (body.get("output_config") or {}).get("format") or {}
     return content_for(
         [body.get("system"), messages],

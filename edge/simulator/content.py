@@ -9,7 +9,7 @@ import re
 import struct
 from typing import Any
 
-__all__ = ["Content", "content_for", "count_tokens", "embedding", "value_for"]
+__all__ = ["Content", "Tool", "called", "content_for", "count_tokens", "embedding", "value_for"]
 
 WORDS = (
     "the edge answers every question with a calm and measured sentence that depends on nothing but its prompt so that "
@@ -26,6 +26,16 @@ COMMANDS = ("cmd", "command")
 """What a coding agent's tools are called with, by the names of Codex's and Claude Code's parameters; a list of words
 where that is wanted.
 """
+
+
+Tool = tuple[str, dict[str, Any]]
+"""A tool's name, and the schema of its arguments."""
+
+
+def called(tools: list[Tool], named: str | None) -> Tool:
+    """Which of some tools is called: the one that is named, else the first that runs commands, else the first."""
+    runs = [tool for tool in tools if not {*COMMANDS}.isdisjoint(tool[1].get("properties") or {})]
+    return next((tool for tool in tools if tool[0] == named), [*runs, *tools][0])
 
 
 class Content:
@@ -75,7 +85,7 @@ def content_for(
     words: int | None,
     limit: int | None,
     announced: str = "",
-    tool: tuple[str, dict[str, Any]] | None = None,
+    tool: Tool | None = None,
     schema: dict[str, Any] | None = None,
     choice: int = 0,
 ) -> Content:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from edge.simulator.content import Content, content_for, count_tokens, embedding
+from edge.simulator.content import Content, Tool, called, content_for, count_tokens, embedding
 from edge.simulator.plan import Plan
 
 __all__ = ["chat", "chat_stream", "completion", "completion_stream", "embeddings", "error", "models", "response"]
@@ -52,15 +52,15 @@ def _contents(body: dict[str, Any], plan: Plan) -> list[Content]:
     ]
 
 
-def _tool(body: dict[str, Any], answered: bool) -> tuple[str, dict[str, Any]] | None:
-    """The tool to call: the one that is named, else the first; none after a tool's result unless one is demanded."""
+def _tool(body: dict[str, Any], answered: bool) -> Tool | None:
+    """The tool to call; none after a tool's result unless one is demanded."""
     choice = body.get("tool_choice")
-    tools = [tool["function"] for tool in body.get("tools") or [] if tool.get("type") == "function"]
+    functions = [tool["function"] for tool in body.get("tools") or [] if tool.get("type") == "function"]
+    tools = [(each["name"], each.get("parameters") or {}) for each in functions]
     named = (choice.get("function") or {}).get("name") if isinstance(choice, dict) else None
     if not tools or choice == "none" or (answered and choice != "required" and named is None):
         return None
-    tool = next((tool for tool in tools if tool["name"] == named), tools[0])
-    return tool["name"], tool.get("parameters") or {}
+    return called(tools, named)
 
 
 def _usage(prompt: Any, contents: list[Content]) -> dict[str, Any]:
@@ -182,14 +182,17 @@ def _completion_base(body: dict[str, Any], content: Content) -> dict[str, Any]:
 def _response_content(body: dict[str, Any], plan: Plan) -> Content:
     items = body.get("input")
     last = items[-1] if isinstance(items, list) and items else {}
-    tools = [tool for tool in body.get("tools") or [] if tool.get("type") == "function"]
+    tools = [
+        (tool["name"], tool.get("parameters") or {})
+        for tool in body.get("tools") or []
+        if tool.get("type") == "function" and not tool.get("defer_loading")
+    ]
     choice = body.get("tool_choice")
     named = choice.get("name") if isinstance(choice, dict) else None
     demanded = named is not None or choice == "required"
     tool = None
     if tools and choice != "none" and (demanded or last.get("type") != "function_call_output"):
-        found = next((tool for tool in tools if tool["name"] == named), tools[0])
-        tool = (found["name"], found.get("parameters") or {})
+        tool = called(tools, named)
     text_format = (body.get("text") or {}).get("format") or {}
     prompt = [body.get("instructions"), items]
     return content_for(
