@@ -9,13 +9,13 @@ SLOWER := building pure Python, which is slower (install gcc and Python's header
 PATH_MODULES := $(shell sed -n 's/^    "edge\.\(.*\)",$$/\1/p' setup.py)
 HOT := $(wildcard edge/_fast/_*.py edge/*.pxd edge/*/*.pxd) $(foreach name,$(PATH_MODULES),edge/$(subst .,/,$(name)).py)
 
-.PHONY: run test check soak sanitize fuzz docs wheels image tools lint audit lock bench proof interpreter bench-instructions bench-micro bench-peers clean
+.PHONY: run test check soak sanitize fuzz docs wheels image tools clients lint audit lock bench proof interpreter bench-instructions bench-micro bench-peers clean
 
 run: $(VENV)/.built
 	@$(BIN)/edge version
 	@if [ -n "$$OPENAI_API_KEY$$ANTHROPIC_API_KEY$$EDGE_CONFIG" ]; then exec $(BIN)/edge serve; else exec $(BIN)/edge demo; fi
 
-test: $(VENV)/.test $(VENV)/.clients
+test: $(VENV)/.test clients
 	@$(BIN)/edge version | grep -q compiled || echo "SKIPPED: the compiled build, which is not here (see above)"
 	EDGE_CLIENTS=$(CURDIR)/$(VENV)/clients $(BIN)/python -m tests.stages test
 
@@ -54,6 +54,11 @@ docs: $(VENV)/.test
 image: $(VENV)/.test
 	@if docker info >/dev/null 2>&1; then docker build -f deploy/docker/Dockerfile -t llm-edge-agent .; \
 	else $(BIN)/python -m tests.image; fi
+
+# Other clients than the SDKs that are here, each in an environment of its own, for the tests. Most of it is waiting for the network.
+CLIENTS := $(patsubst requirements/clients/%,%,$(basename $(wildcard requirements/clients/*))) go
+clients: $(VENV)/.pip
+	@$(MAKE) -s -j 4 $(CLIENTS:%=$(VENV)/clients/%/.here)
 
 # What else checks the files that ship the edge: actionlint, helm and kustomize, compiled by Go, which takes minutes.
 # Without them their tests are skipped. Needs the network.
@@ -167,22 +172,18 @@ $(VENV)/.test: $(VENV)/.built $(VENV)/.locked
 	@$(INSTALL) --only-binary atheris --group fuzz 2>/dev/null || echo "There is no wheel of atheris here: nothing is fuzzed"
 	@touch $@
 
-# Clients of other versions than ours, in environments of their own.
-$(VENV)/.clients: $(VENV)/.pip
-	$(PYTHON) -m venv $(VENV)/clients/previous
-	$(VENV)/clients/previous/bin/python -m pip install -q 'openai>=2,<3' 'anthropic>=1,<2'
-	$(PYTHON) -m venv $(VENV)/clients/langchain
-	$(VENV)/clients/langchain/bin/python -m pip install -q 'langchain-openai>=1,<2' 'langchain-anthropic>=1,<2'
-	$(PYTHON) -m venv $(VENV)/clients/locust
-	$(VENV)/clients/locust/bin/python -m pip install -q 'locust>=2.47,<3'
-	$(PYTHON) -m venv $(VENV)/clients/agents
-	$(VENV)/clients/agents/bin/python -m pip install -q 'openai-agents>=0.24,<1'
-	@if command -v npm >/dev/null; then \
-	npm install --silent --no-save --prefix $(VENV)/clients/typescript '@anthropic-ai/sdk@>=1.14 <2'; \
-	npm install --silent --no-save --prefix $(VENV)/clients/codex '@openai/codex'; \
-	npm install --silent --no-save --prefix $(VENV)/clients/claude '@anthropic-ai/claude-code@>=2 <3'; \
-	else echo "SKIPPED: the TypeScript SDK, Codex and Claude Code, since npm is not here"; fi
-	@touch $@
+# Each where its tests look for it, anew when what is asked for changes. What does not install here is told, and its tests are skipped.
+$(VENV)/clients/%/.here: requirements/clients/%.txt $(VENV)/.pip
+	@rm -rf $(@D) && $(PYTHON) -m venv $(@D) && $(@D)/bin/python -m pip install -q --no-compile -r $< && touch $@ || \
+	{ rm -rf $(@D); echo "SKIPPED: the client '$*', which does not install here (see above)"; }
+
+$(VENV)/clients/%/.here: requirements/clients/%.npm
+	@rm -rf $(@D) && mkdir -p $(@D) && npm install --silent --no-save --prefix $(@D) $$(cat $<) && touch $@ || \
+	{ rm -rf $(@D); echo "SKIPPED: the client '$*', which does not install here (is there npm?)"; }
+
+$(VENV)/clients/go/.here: $(wildcard tests/clients/go/*)
+	@rm -rf $(@D) && mkdir -p $(@D) && cp $^ $(@D) && cd $(@D) && go build -o /dev/null . && touch $(@F) || \
+	{ rm -rf $(CURDIR)/$(@D); echo "SKIPPED: the SDKs in Go, which do not compile here (is there Go?)"; }
 
 $(VENV)/.tools: $(VENV)/.pip
 	GOBIN=$(CURDIR)/$(BIN) go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12

@@ -30,7 +30,9 @@ def test_it_is_built_and_every_link_leads_somewhere(tmp_path):
 
 def test_every_page_is_in_the_navigation():
     named = set(re.findall(r": ([\w/.-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
-    pages = {path.name for path in (ROOT / "docs").glob("*.md")} | {"index.md"}
+    folder = ROOT / "docs"
+    pages = {str(path.relative_to(folder)) for place in (folder, folder / "recipes") for path in place.glob("*.md")}
+    pages.add("index.md")
     assert pages == {name for name in named if not name.startswith("repository/")}
     for name in named - pages:
         assert (ROOT / name.removeprefix("repository/")).exists(), name
