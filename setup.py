@@ -68,6 +68,7 @@ PATH_MODULES = [
     "edge.cache.recent",
     "edge.cache.storable",
     "edge.call",
+    "edge.clock",
     "edge.dialects.crossing",
     "edge.dialects.failures",
     "edge.dialects.openai",

@@ -2,6 +2,7 @@
 
 cimport cython
 
+from edge.clock cimport perf_counter
 from edge.head cimport Head
 from edge.inquiry cimport Inquiry
 from edge.ledger cimport Answered
@@ -13,7 +14,7 @@ from edge.trace_context cimport fresh, given
 
 
 cdef class Ids:
-    cdef bytes _random
+    cdef str _drawn
     cdef Py_ssize_t _at
 
     @cython.locals(at=Py_ssize_t)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
+from edge.clock import perf_counter
 from edge.head import Head, Varying
 from edge.inquiry import UNREAD, Inquiry
 from edge.trace_context import fresh, given
@@ -35,20 +35,20 @@ class Ids:
     """
 
     def __init__(self) -> None:
-        self._random = b""
+        self._drawn = ""
         self._at = 0
 
     def next(self) -> str:
         at = self._at
-        if at >= len(self._random):
-            self._random = os.urandom(IDS_AT_ONCE * 16)
+        if at >= len(self._drawn):
+            self._drawn = os.urandom(IDS_AT_ONCE * 16).hex()
             at = 0
-        self._at = at + 16
-        return self._random[at : at + 16].hex()
+        self._at = at + 32
+        return self._drawn[at : at + 32]
 
     def forget(self) -> None:
         """A process that was forked has ids of its own."""
-        self._random = b""
+        self._drawn = ""
         self._at = 0
 
 

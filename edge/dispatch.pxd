@@ -1,5 +1,6 @@
 cimport cython
 
+from edge.clock cimport perf_counter
 from edge.inquiry cimport Asker, Inquiry
 from edge.routes cimport Route
 from edge.terms cimport Granted, Terms

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from time import perf_counter
 from typing import TYPE_CHECKING
 
+from edge.clock import perf_counter
 from edge.errors import (
     ClientClosedRequest,
     EdgeError,
@@ -77,7 +77,8 @@ class Dispatch(Outcome):
         self._desk, self._inquiry = desk, inquiry
         self._asker: Asker | None = asker
         self._state, self._failed = NEW, False
-        candidates = self._candidates = Candidates(inquiry)
+        candidates = self._candidates = Candidates.__new__(Candidates)
+        candidates.begin(inquiry)
         self._keys = self._retries = 0
         self._turns = (LENGTH if grant.context_length else 0) | (POLICY if grant.content_policy else 0)
         self._tried: Tried | None = None
@@ -90,8 +91,7 @@ class Dispatch(Outcome):
         self._timer: asyncio.TimerHandle | None = None
         self._counts = route.counts
         self._deadline = desk.deadline(inquiry, self, candidates.size)
-        self._hedges = state.hedges and may_hedge(inquiry)
-        desk.hedges.requests += int(self._hedges)
+        self._hedges = state.hedges and may_hedge(inquiry) and desk.hedges.counts()
         self._rescue = rescue_for(inquiry) if state.rescues else None
 
     def start(self) -> None:

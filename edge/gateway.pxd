@@ -1,5 +1,6 @@
 cimport cython
 
+from edge.clock cimport perf_counter
 from edge.cache.answers cimport Answers
 from edge.cache.memory cimport Held
 from edge.cache.policy cimport Lookup, Plan, caches_for

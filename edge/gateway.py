@@ -13,12 +13,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from time import monotonic, perf_counter
 
 from edge import config
 from edge.cache.answers import Answers
 from edge.cache.policy import Lookup, caches_for
 from edge.call import Call
+from edge.clock import perf_counter
 from edge.dispatch import Dispatch
 from edge.errors import ClientClosedRequest, EdgeError, InternalError, Overloaded, RouteNotAllowed
 from edge.grant import Grant
@@ -144,7 +144,7 @@ class Gateway(Asker):
             call.admitted = True
             self._in_flight += 1
             self._tell_in_flight(self._in_flight)
-            if key.limited and route.api != "models":
+            if key.limited and not route.lists:
                 call.lease = self.limits.lease(key)
                 call.lease.take()
             if head.boundary:
@@ -156,7 +156,7 @@ class Gateway(Asker):
         """What a request without a valid key is told: the same for one that never was and one that is no more. Its
         connection ends where its address has failed too often.
         """
-        error = self._failed_logins.refusal(call.peer, call.state.auth.failures_per_minute, monotonic())
+        error = self._failed_logins.refusal(call.peer, call.state.auth.failures_per_minute, perf_counter())
         call.closes = call.closes or error is not NO_KEY
         return error
 
@@ -168,7 +168,7 @@ class Gateway(Asker):
 
     def admit(self, call: Call) -> None:
         """Is it sound, may its key ask this, is its answer here? What is large or compressed is left to `fetch`."""
-        if not call.head.coding and len(call.body) <= LARGE and call.head.route.api != "models":
+        if not call.head.coding and len(call.body) <= LARGE and not call.head.route.lists:
             self._admit(call, reading_of(call.body))
 
     def _admit(self, call: Call, reading: Reading) -> None:
@@ -289,7 +289,7 @@ class Gateway(Asker):
         """With a body that is here as it was meant."""
         if call.reply.over():
             self._over(call, None)
-        elif len(call.body) > LARGE and call.head.route.api != "models":
+        elif len(call.body) > LARGE and not call.head.route.lists:
             reading = reading_of(call.body)
             read = partial(self._read_large, call, reading, False)
             call.errand = reading.in_slices(self._slices, read, digest=caches_for(call))
@@ -378,7 +378,7 @@ class Gateway(Asker):
     def _ask(self, call: Call) -> None:
         route = call.head.route
         try:
-            if route.api == "models":
+            if route.lists:
                 listing = call.errand = Listing(call, self)
                 listing.start()
             elif call.lookup is not None:

@@ -5,10 +5,10 @@ that comes.
 from __future__ import annotations
 
 from functools import partial
-from time import perf_counter
 from typing import Protocol
 
 from edge.call import Call
+from edge.clock import perf_counter
 from edge.errors import EdgeError, RequestTooLarge
 from edge.guard.forms import FormReading
 from edge.slices import Slices, Work

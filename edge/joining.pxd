@@ -1,3 +1,4 @@
+from edge.clock cimport perf_counter
 from edge.cache.answers cimport Answers
 from edge.cache.flight cimport Flight, Follower
 from edge.cache.memory cimport Held

@@ -7,7 +7,6 @@ fetched by a `Flight`, for which providers are asked as for any call, but which 
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import perf_counter
 
 from edge.cache.answers import Answers
 from edge.cache.asking import Look, Turns
@@ -15,6 +14,7 @@ from edge.cache.flight import Flight, Follower
 from edge.cache.memory import Held
 from edge.cache.policy import Lookup
 from edge.call import Call
+from edge.clock import perf_counter
 from edge.dispatch import Dispatch
 from edge.errors import ClientClosedRequest, EdgeError, InternalError, NotCached
 from edge.inquiry import Asker, Inquiry

@@ -3,6 +3,7 @@
 
 cimport cython
 
+from edge.clock cimport perf_counter
 from edge.hooks cimport Usage
 
 

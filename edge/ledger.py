@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import TYPE_CHECKING
 
+from edge.clock import perf_counter
 from edge.errors import EdgeError
 from edge.hooks import Usage
 from edge.reply_fields import lines_of

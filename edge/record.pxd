@@ -1,5 +1,6 @@
 cimport cython
 
+from edge.clock cimport perf_counter
 from edge.call cimport Call
 from edge.guard.auth cimport Key
 from edge.head cimport Head

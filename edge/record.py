@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from edge.call import Call
+from edge.clock import perf_counter
 from edge.hooks import NO_WARNINGS, Attempted, RequestRecord
 from edge.ledger import Ledger
 

@@ -2,6 +2,6 @@
 
 cdef class Route:
     cdef readonly str endpoint, method, dialect, upstream, api
-    cdef readonly bint counts, forms, kept
+    cdef readonly bint counts, forms, kept, lists, passes, stores, thinks
     cdef readonly str also
     cdef readonly tuple query

@@ -50,6 +50,11 @@ Api = Literal[
     "models",
 ]
 
+OTHER = "/v1/*"
+"""The endpoint of all that pass through."""
+WITH_INPUT = ("responses", "compact", "input_tokens")
+"""APIs of OpenAI's by which a conversation goes with what the model thought."""
+
 
 class Route:
     """``endpoint`` is the metric label, ``dialect`` that of the request (None: the path's prefix or the
@@ -57,7 +62,9 @@ class Route:
     ``{id}`` in a path stands for what a client has named. ``counts``: it asks for the number of a request's tokens,
     which can be estimated where no provider can be asked. ``also`` is another method that is answered, ``query`` what
     of a request's query its provider gets. ``forms``: its body may be a form (``multipart/form-data``). ``kept``: it is
-    about what an account of a provider keeps, so there is no model in the request, and nothing is charged.
+    about what an account of a provider keeps, so there is no model in the request, and nothing is charged. ``passes``:
+    it is one of those that pass through, which are not known here; ``lists``: of models, ours. ``stores``: a provider
+    keeps what it makes unless it is told not to; ``thinks``: a conversation goes with what the model thought.
     """
 
     def __init__(
@@ -82,6 +89,10 @@ class Route:
         self.forms = forms
         self.query = query
         self.kept = api == KEPT
+        self.passes = endpoint == OTHER
+        self.lists = api == "models"
+        self.stores = api == "responses"
+        self.thinks = api in WITH_INPUT or (dialect == "anthropic" and not self.kept)
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -93,7 +104,7 @@ class Route:
         """Whether it is no route for a method: an unknown one, or one that passes through, which is known of its own
         method alone (and a browser may ask for it by OPTIONS).
         """
-        return self is UNKNOWN or (self.endpoint == OTHER and method not in (self.method, "OPTIONS"))
+        return self is UNKNOWN or (self.passes and method not in (self.method, "OPTIONS"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +175,6 @@ ABOUT_KEPT = {
 ON_REQUEST = frozenset({"chat", "completions"})
 """Streams of these tell their tokens only to who asks for it, the others always."""
 MODEL = Route("/v1/models/{id}", "GET", None, "/models", "models")
-OTHER = "/v1/*"
 UNKNOWN = Route("_unknown", "POST", None, "", "other")
 
 # APIs that exist at the providers, but that a gateway cannot route by model: sockets, other stored objects. The paths

@@ -1,5 +1,7 @@
 cimport cython
 
+from edge.clock cimport perf_counter
+
 
 cdef class Taker:
     cpdef more(self)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from edge.clock import perf_counter
+
 if TYPE_CHECKING:
     from edge.call import Call
     from edge.upstreams.desk import Buffers
@@ -31,7 +33,7 @@ class Taker:
 
 class Upload:
     """``size`` is what there will be of it in bytes, -1 where its client does not say; ``come`` what has come of it,
-    ``waiting`` what nobody has taken yet, since ``moved_at``, a reading of the loop's clock. ``whole``: its end has
+    ``waiting`` what nobody has taken yet, since ``moved_at``, a reading of `edge.clock`. ``whole``: its end has
     come. ``repeatable``: it can be taken from its beginning.
     """
 
@@ -41,7 +43,7 @@ class Upload:
         self._loop = asyncio.get_running_loop()
         self.size = size
         self.come = self.waiting = 0
-        self.moved_at = self._loop.time()
+        self.moved_at = perf_counter()
         self.whole = False
         self.repeatable = True
         self._ahead = bytearray()
@@ -59,7 +61,7 @@ class Upload:
         size = len(data)
         self._buffers.hold(call, size)
         if not self.waiting:
-            self.moved_at = self._loop.time()
+            self.moved_at = perf_counter()
         self._ahead += data
         self.come += size
         self.waiting += size
@@ -91,7 +93,7 @@ class Upload:
             self._ahead[:0] = self._taken
             self._taken.clear()
             self.waiting = len(self._ahead)
-        self.moved_at = self._loop.time()
+        self.moved_at = perf_counter()
         self._taker = taker
         self._wake()
 
@@ -103,7 +105,7 @@ class Upload:
             return b""
         self._ahead.clear()
         self.waiting = 0
-        self.moved_at = self._loop.time()
+        self.moved_at = perf_counter()
         if self.repeatable and len(self._taken) + size > REPEATED:
             self.repeatable = False
             size += len(self._taken)

@@ -17,7 +17,7 @@ except ImportError:
     from edge._fast import _cython as cython
 
 if cython.compiled:
-    from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
+    from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
     from cython.cimports.edge._fast._head_c import RequestHead
     from cython.cimports.edge._fast._head_fields_c import CONTENT_LENGTH
     from cython.cimports.edge._fast._head_known_c import MOST_HOLES
@@ -61,6 +61,7 @@ class KnownHead:
         if head.end <= at or head.end - at > _MAX_HEAD:
             raise ValueError("no head to be kept")
         self._data = b""
+        self._said = [b""] * MOST_HOLES
         self._sized = -1
         self.content_length = head.content_length
         if not cython.compiled:
@@ -158,12 +159,26 @@ class KnownHead:
 
     @cython.ccall
     def take(self) -> dict:
-        """What the head that fitted last has in the holes of the names in `ASKED`; its bytes are let go of."""
+        """What the head that fitted last has in the holes of the names in `ASKED`; its bytes are let go of. Where a
+        value is what the one before had, it is that object, whose hash is known.
+        """
         found: dict = {}
         data: bytes = self._data
         k: cython.Py_ssize_t
-        for k in range(self.holes):
+        for k in range(self.holes if data else 0):
             if self._asked[k]:
-                found[self._names[k]] = data[self.hole_at[k] : self.hole_end[k]]
+                if cython.compiled:
+                    found[self._names[k]] = self._value(PyBytes_AS_STRING(data) + self.hole_at[k], k)
+                else:
+                    found[self._names[k]] = data[self.hole_at[k] : self.hole_end[k]]
         self._data = b""
         return found
+
+    @cython.cfunc
+    def _value(self, text: cython.p_const_char, k: cython.Py_ssize_t) -> bytes:
+        """Of the hole `k`. Compiled only."""
+        size: cython.Py_ssize_t = self.hole_end[k] - self.hole_at[k]
+        said: bytes = self._said[k]
+        if PyBytes_GET_SIZE(said) != size or memcmp(text, PyBytes_AS_STRING(said), size) != 0:
+            said = self._said[k] = PyBytes_FromStringAndSize(text, size)
+        return said

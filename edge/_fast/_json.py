@@ -46,6 +46,7 @@ __all__ = ["MAX_KEYS", "MAX_VALUES", "JSONError", "JSONScanner", "scan_json"]
 
 CHECKED = frozenset({"messages", "input", "system"})
 """Top-level keys whose whole value is checked for duplicate keys: what the model is told, in every dialect."""
+_CHECKED = cython.declare(tuple, tuple([key.encode() for key in sorted(CHECKED)]))
 
 MAX_TOP_KEYS = 1000
 MAX_KEYS = 100_000
@@ -61,20 +62,12 @@ STEP_VALUES = 16384 if cython.compiled else 1024
 _SPACE = re.compile(rb"[ \t\n\r]*")
 
 # What may come next.
-_START = cython.declare(cython.Py_ssize_t, 0)
-_ELEMENT = cython.declare(cython.Py_ssize_t, 1)
-_COLON = cython.declare(cython.Py_ssize_t, 2)
-_VALUE = cython.declare(cython.Py_ssize_t, 3)
-_AFTER = cython.declare(cython.Py_ssize_t, 4)
-_END = cython.declare(cython.Py_ssize_t, 5)
-_IN_KEY = cython.declare(cython.Py_ssize_t, 6)
-_IN_STRING = cython.declare(cython.Py_ssize_t, 7)
-_DONE = cython.declare(cython.Py_ssize_t, 8)
+_START, _ELEMENT, _COLON, _VALUE, _AFTER, _END, _IN_KEY, _IN_STRING, _DONE = range(9)
 
 TOP = cython.declare(cython.Py_ssize_t, 32)
 """Bytes that are kept of a top-level key: four places."""
-_KEY_LIMIT = cython.declare(cython.Py_ssize_t, MAX_KEY)
-_TOP_LIMIT = cython.declare(cython.Py_ssize_t, MAX_TOP_KEYS)
+_KEY_LIMIT, _TOP_LIMIT = MAX_KEY, MAX_TOP_KEYS
+_NUMBER_LIMIT, _VALUE_LIMIT, _NAME_LIMIT = MAX_NUMBER, MAX_VALUES, MAX_KEYS
 
 
 @cython.cfunc
@@ -123,13 +116,18 @@ class JSONScanner:
         """At most `max_depth` levels, `max_number` bytes of a number, `max_values` values, and `max_keys` keys below
         the top.
         """
+        self.begin(body, max_depth, long_bytes)
+        self._number_limit, self._value_limit, self._key_limit = max_number, max_values, max_keys
+
+    @cython.ccall
+    def begin(self, body: bytes, max_depth: cython.Py_ssize_t = 128, long_bytes: cython.Py_ssize_t = 0) -> object:
+        """As it is made, with the limits of a request's body: nothing has been read."""
         self.values = 0
         self.repeated = False
         self.elements: list[tuple[int, int]] = [] if long_bytes else _NOTHING
         self.strings: list[tuple[int, int, list[int]]] = [] if long_bytes else _NOTHING
         self._long = long_bytes
         self._cuts: list[int] = _NOTHING
-        self._key_start = self._key_end = 0
         self._body = body
         self._keys = spare_keys(max_depth)
         self._keys.begin(body)
@@ -141,20 +139,14 @@ class JSONScanner:
         else:
             self._arrays = bytearray(max_depth + 2)
             self._spans: dict[str, tuple[int, int]] = {}
-        self._count = 0
-        self._escaped = False
         self._depth_limit = max_depth
-        self._number_limit = max_number
-        self._value_limit = max_values
-        self._key_limit = max_keys
-        self._names = 0
-        self._at = 0
-        self._state = _START
-        self._depth = 0
+        self._number_limit, self._value_limit, self._key_limit = _NUMBER_LIMIT, _VALUE_LIMIT, _NAME_LIMIT
+        self._count = self._names = self._at = self._depth = self._string = 0
+        self._key_start = self._key_end = self._top_start = self._name_start = self._name_end = self._found_end = 0
+        self._escaped = self._checked = False
         self._first = True
-        self._checked = False
-        self._string = 0
-        self._top_start = self._name_start = self._name_end = 0
+        self._state = _START
+        return None
 
     def step(
         self, max_bytes: cython.Py_ssize_t = STEP_BYTES, max_values: cython.Py_ssize_t = STEP_VALUES
@@ -338,39 +330,51 @@ class JSONScanner:
         """Whether the latest top-level key is one of `CHECKED`."""
         start: cython.Py_ssize_t = self._name_start
         size: cython.Py_ssize_t = self._name_end - start
-        if cython.compiled and (size < 5 or size > 8):
+        if cython.compiled:
             name: cython.p_const_uchar = cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(self._body)) + start
             if memchr(name, 0x5C, size) == cython.NULL:
+                for checked in _CHECKED:
+                    if PyBytes_GET_SIZE(checked) == size and memcmp(PyBytes_AS_STRING(checked), name, size) == 0:
+                        return True
                 return False
         return key_text(self._body, start, start + size) in CHECKED
 
-    def span(self, name: bytes) -> tuple[int, int] | None:
-        """Where the value of a top-level key lies, whose name is ASCII without quotes and backslashes; None without."""
-        if not cython.compiled:
-            return self._spans.get(name.decode())
-        if self._escaped:
-            return self.spans.get(name.decode())
+    @cython.cfunc
+    @cython.exceptval(-2, check=True)
+    def _find(self, name: bytes) -> cython.Py_ssize_t:
+        """Where the value begins of a top-level key, whose name is ASCII without quotes and backslashes; -1 without
+        that. Where it ends is kept in ``_found_end``.
+        """
+        if not cython.compiled or self._escaped:
+            span: tuple[int, int] = self.spans.get(name.decode(), (-1, -1))
+            self._found_end = span[1]
+            return span[0]
         size: cython.Py_ssize_t = PyBytes_GET_SIZE(name)
         body: cython.p_char = PyBytes_AS_STRING(self._body)
         top: cython.p_longlong = cython.cast(cython.p_longlong, PyByteArray_AS_STRING(self._tops))
         for _ in range(self._count):
             if top[1] - top[0] == size and memcmp(body + top[0], PyBytes_AS_STRING(name), size) == 0:
-                return (top[2], top[3])
+                self._found_end = top[3]
+                return top[2]
             top += 4
-        return None
+        return -1
+
+    def span(self, name: bytes) -> tuple[int, int] | None:
+        """Where the value of a top-level key lies, whose name is ASCII without quotes and backslashes; None without."""
+        start: cython.Py_ssize_t = self._find(name)
+        return None if start < 0 else (start, self._found_end)
 
     def begins(self, name: bytes) -> cython.int:
         """The first byte of the value of a top-level key, as in `span`; -1 where there is none."""
-        span: tuple[int, int] | None = self.span(name)
-        return -1 if span is None else self._body[span[0]]
+        start: cython.Py_ssize_t = self._find(name)
+        return -1 if start < 0 else self._body[start]
 
     def says(self, name: bytes, value: bytes) -> cython.bint:
         """Whether the value of a top-level key, as in `span`, is written as `value`."""
-        span: tuple[int, int] | None = self.span(name)
-        if span is None:
+        start: cython.Py_ssize_t = self._find(name)
+        if start < 0:
             return False
-        start: cython.Py_ssize_t = span[0]
-        size: cython.Py_ssize_t = span[1] - start
+        size: cython.Py_ssize_t = self._found_end - start
         if not cython.compiled:
             return self._body[start : start + size] == value
         if size != PyBytes_GET_SIZE(value):
@@ -379,11 +383,10 @@ class JSONScanner:
 
     def text(self, name: bytes) -> str | None:
         """The value of a top-level key, as in `span`, if that is a string that has no escapes."""
-        span: tuple[int, int] | None = self.span(name)
-        if span is None:
+        start: cython.Py_ssize_t = self._find(name)
+        if start < 0:
             return None
-        start: cython.Py_ssize_t = span[0]
-        end: cython.Py_ssize_t = span[1]
+        end: cython.Py_ssize_t = self._found_end
         if not cython.compiled:
             plain = self._body[start] == 0x22 and b"\\" not in self._body[start:end]
             return self._body[start + 1 : end - 1].decode() if plain else None
@@ -431,9 +434,7 @@ class JSONScanner:
         self._names += 1
         if self._names > self._key_limit:
             raise JSONError(f"more than {self._key_limit} keys below the top level", start - 1, limit=True)
-        if self.repeated and not self._checked:
-            return None
-        if self._keys.add(start, end):
+        if (self._checked or not self.repeated) and self._keys.add(start, end):
             if self._checked:
                 raise JSONError("duplicate key", start - 1, key_text(self._body, start, end))
             self.repeated = True

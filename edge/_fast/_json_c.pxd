@@ -2,6 +2,9 @@
 
 from edge._fast._json_strings_c cimport Keys
 
+cdef Py_ssize_t _START, _ELEMENT, _COLON, _VALUE, _AFTER, _END, _IN_KEY, _IN_STRING, _DONE
+cdef Py_ssize_t _KEY_LIMIT, _TOP_LIMIT, _NUMBER_LIMIT, _VALUE_LIMIT, _NAME_LIMIT
+
 cdef class JSONScanner:
     cdef readonly Py_ssize_t values
     cdef readonly bint repeated
@@ -14,9 +17,12 @@ cdef class JSONScanner:
     cdef dict _spans
     cdef Py_ssize_t _long, _key_start, _key_end, _depth_limit, _number_limit, _value_limit, _key_limit
     cdef Py_ssize_t _names, _at, _state, _depth, _string, _top_start, _name_start, _name_end, _count
+    cdef Py_ssize_t _found_end
     cdef bint _first, _checked, _escaped
 
+    cpdef object begin(self, bytes body, Py_ssize_t max_depth=*, Py_ssize_t long_bytes=*)
     cpdef bint step(self, Py_ssize_t max_bytes=*, Py_ssize_t max_values=*) except? -1
+    cdef Py_ssize_t _find(self, bytes name) except? -2
     cpdef tuple span(self, bytes name)
     cpdef int begins(self, bytes name) except? -2
     cpdef bint says(self, bytes name, bytes value) except? -1

@@ -196,8 +196,7 @@ def _resolve(
         c = data[i]
         if c != 0x5C:
             to[size] = c
-            size += 1
-            i += 1
+            size, i = size + 1, i + 1
             continue
         c = data[i + 1]
         if c != 0x75:
@@ -278,7 +277,7 @@ class Keys:
         self._body = body
         if cython.compiled:
             self._data = cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(body))
-        return None
+        return body
 
     @cython.cfunc
     def forget(self) -> object:
@@ -432,19 +431,20 @@ class Keys:
         return None
 
 
-_SPARE = cython.declare(list, [])
+_spare = cython.declare(Keys, None)
 """The keys of the scan that was done last: nearly all scans are done one after the other."""
 
 
 @cython.cfunc
 def spare_keys(max_depth: cython.Py_ssize_t) -> Keys:
-    keys: Keys = _SPARE.pop() if _SPARE else Keys(max_depth)
-    return keys if keys._deepest >= max_depth else Keys(max_depth)
+    global _spare
+    keys, _spare = _spare, None
+    return keys if keys is not None and keys._deepest >= max_depth else Keys(max_depth)
 
 
 @cython.cfunc
 def give_back(keys: Keys) -> object:
+    global _spare
     keys.forget()
-    if not _SPARE:
-        _SPARE.append(keys)
-    return None
+    _spare = keys
+    return keys

@@ -1,3 +1,4 @@
+from edge.clock cimport perf_counter
 from edge.cache.memory cimport Held
 from edge.cache.policy cimport Plan
 from edge.call cimport Call

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from time import perf_counter, time
+from time import time
 from typing import Protocol
 
 from edge.cache.entry import Entry
 from edge.cache.memory import Held
 from edge.cache.policy import Plan
 from edge.call import Call
+from edge.clock import perf_counter
 from edge.errors import ClientTooSlow, EdgeError, Headers
 from edge.inquiry import Inquiry
 from edge.routes import ON_REQUEST

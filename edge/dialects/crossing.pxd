@@ -8,6 +8,10 @@ from edge.payload cimport Payload
 from edge.routes cimport Route
 
 
+cdef Py_ssize_t FEW, LARGE
+
+
+@cython.locals(payload=Payload)
 cpdef bint is_short(Inquiry inquiry) except -1
 cpdef bint is_brief(bytes body) except -1
 

@@ -24,7 +24,7 @@ from edge.dialects.translation import Translated, Translation
 from edge.dialects.translators import TOO_MANY, TRANSLATORS, StreamTranslator
 from edge.errors import UNREADABLE, EdgeError, Headers, InvalidRequest
 from edge.hooks import Usage
-from edge.routes import Dialect, Route
+from edge.routes import WITH_INPUT, Dialect, Route
 from edge.slices import LARGE, Steps
 
 if TYPE_CHECKING:
@@ -57,8 +57,6 @@ STREAMS: dict[str, type[Stream]] = {
 """Readers of streams, by ``Route.api``, or by the path a translation goes to."""
 JSON_TYPE = (b"content-type", b"application/json")
 NOTHING = (b"null", b"[]")
-WITH_INPUT = ("responses", "compact", "input_tokens")
-"""APIs of OpenAI's by which a conversation goes with what the model thought."""
 RESULTS = re.compile(
     rb'("results_url"\s*:\s*")https?://[^"]{0,512}(/v1/messages/batches/[A-Za-z0-9_-]{1,256}/results")'
 )
@@ -67,7 +65,8 @@ NO_WARNINGS: frozenset[str] = frozenset()
 
 def is_short(inquiry: Inquiry) -> bool:
     """Whether a request is looked into in one go."""
-    return len(inquiry.payload.body) <= LARGE and inquiry.payload.values <= FEW
+    payload = inquiry.payload
+    return len(payload.body) <= LARGE and payload.scan.values <= FEW
 
 
 def is_brief(body: bytes) -> bool:
@@ -175,8 +174,7 @@ class Crossing:
         self.stream: Stream | None = None
         self.translates = False
         self.prepared = True
-        thinks = (route.dialect == "anthropic" and not route.kept) or route.api in WITH_INPUT
-        if model != payload.model or thinks:
+        if route.thinks or model != payload.model:
             self._change(payload, model, route.dialect == "anthropic" and not facts.unsigned_thinking)
 
     def _change(self, payload: Payload, model: str, signs: bool) -> None:

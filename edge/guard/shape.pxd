@@ -3,5 +3,5 @@ cimport cython
 from edge._fast._json_c cimport JSONScanner as Scan
 
 
-@cython.locals(field=bytes, begins=bytes, first=int)
+@cython.locals(shapes=dict, field=bytes, begins=bytes, first=int)
 cpdef check_types(str api, str dialect, bytes body, Scan scan)

@@ -54,7 +54,8 @@ Elements = list[msgspec.Raw]
 
 def check_types(api: str, dialect: Dialect, body: bytes, scan: JSONScanner) -> None:
     """Raises InvalidValue, which names the field."""
-    for field, begins in SHAPES.get(api, ()):
+    shapes = SHAPES
+    for field, begins in shapes.get(api, ()):
         first = scan.begins(field)
         if first >= 0 and first not in begins and first != 110:  # n of null
             start, end = scan.span(field) or (0, 0)

@@ -14,6 +14,7 @@ cdef class Reading:
     cdef readonly Scan scan
     cdef readonly bytes digest
 
+    @cython.locals(scan=Scan)
     cpdef begin(self, bytes body)
     cpdef bint step(self) except? -1
 
@@ -26,6 +27,8 @@ cpdef Reading reading_of(bytes body)
 cpdef check_body(Call call, Reading reading)
 cdef str _odd_model(Call call, Reading reading)
 cpdef check_name(str model, str kind)
+@cython.locals(character=cython.Py_UCS4)
+cdef bint is_printable(str name) except -1
 cpdef Py_ssize_t timeout_ms(Call call) except? -1
 cdef bint _includes_usage(bytes body, tuple span) except? -1
 cdef object _value(bytes body, tuple span)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from edge._fast import JSONError, JSONScanner
+from edge._fast import JSONError
 from edge.call import Call
 from edge.dialects.refusals import missing, no_boolean, no_string
 from edge.errors import UNREADABLE, DuplicateKey, InvalidJSON, InvalidRequest, InvalidValue
@@ -16,6 +16,16 @@ from edge.guard.shape import check_counts, check_types
 from edge.payload import Payload
 from edge.routes import ON_REQUEST
 from edge.slices import Done, Job, Slices
+
+try:
+    import cython
+except ImportError:
+    from edge._fast import _cython as cython
+
+if cython.compiled:
+    from cython.cimports.edge._fast._json_c import JSONScanner
+else:
+    from edge._fast import JSONScanner
 
 __all__ = ["Reading", "check_body", "check_name", "reading_of", "timeout_ms"]
 
@@ -36,7 +46,8 @@ class Reading:
     def begin(self, body: bytes) -> None:
         """As it is made: nothing has been read."""
         self.body = body
-        self.scan = JSONScanner(body)
+        scan = self.scan = JSONScanner.__new__(JSONScanner)
+        scan.begin(body)
         self.digest = b""
 
     def step(self) -> bool:
@@ -123,8 +134,16 @@ def _odd_model(call: Call, reading: Reading) -> str:
 
 def check_name(model: str, kind: str) -> None:
     """Refuse a name, in a ``parameter`` or a ``field`` (`kind`), that no model has. Raises InvalidValue."""
-    if not 0 < len(model) <= MAX_MODEL or not model.isprintable():
+    if not 0 < len(model) <= MAX_MODEL or not is_printable(model):
         raise InvalidValue(f"The {kind} 'model' must have 1 to {MAX_MODEL} printable characters.", param="model")
+
+
+def is_printable(name: str) -> bool:
+    """As ``str.isprintable``; a name in ASCII is looked through here, as nearly all are."""
+    for character in name:
+        if not " " <= character <= "~":
+            return name.isprintable()
+    return True
 
 
 def timeout_ms(call: Call) -> int:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from io import BytesIO
-from time import perf_counter, time
+from time import time
 from typing import Any
 
 from blacksheep import Application
 
 from edge.call import Call
+from edge.clock import perf_counter
 from edge.config import Config, is_loopback
 from edge.config.file import resolve
 from edge.errors import (

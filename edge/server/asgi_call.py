@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from edge.certificates import SCOPE
+from edge.clock import perf_counter
 from edge.errors import ClientClosedRequest, Headers
 from edge.head import Head, varying_of
 from edge.replies import ClientCall

@@ -1,6 +1,7 @@
 cimport cython
 
 from edge._fast._fields_c cimport Joiner as CompiledJoiner
+from edge.clock cimport perf_counter
 from edge._fast._head_known_c cimport KnownHead as CompiledHead
 from edge.gateway cimport Gateway
 from edge.head cimport Head

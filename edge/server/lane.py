@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from io import BytesIO
-from time import perf_counter
 from typing import Any
 
 import httptools
@@ -18,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 from edge._fast import JOINER
+from edge.clock import perf_counter
 from edge.errors import ClientClosedRequest, EdgeError, RequestTooLarge
 from edge.head import Head, Varying, varying_of
 from edge.intake import Intake

@@ -3,6 +3,9 @@ cimport cython
 from edge.server.turns cimport Turns
 
 
+cdef Py_ssize_t LARGE, MAX_HEAD, MAX_PIPELINED, MAX_REQUESTS, MAX_UNREAD, REQUEST_LINE
+
+
 cdef class EdgeProtocol(Turns):
     cdef readonly object config, app, app_state, on_header
     cdef public object parser
@@ -13,7 +16,8 @@ cdef class EdgeProtocol(Turns):
     cdef bytes _good_host
     cdef bint _begins
 
-    @cython.locals(at=Py_ssize_t, size=Py_ssize_t, end=Py_ssize_t, come=Py_ssize_t)
+    # Of pieces of C's own bytes no objects of slices are made.
+    @cython.locals(at=Py_ssize_t, size=Py_ssize_t, end=Py_ssize_t, come=Py_ssize_t, text="const char *")
     cdef bytes _begin(self, bytes data)
     cdef _count(self, object turn)
     cdef _serve(self, object turn, bytes body)

@@ -131,6 +131,7 @@ class EdgeProtocol(Turns):
         turn = self.begun_turn(data)
         if turn is None:
             return data
+        text = data
         self._count(turn)
         self._begins = False  # what follows does not begin with the segment
         at = self._at
@@ -147,7 +148,7 @@ class EdgeProtocol(Turns):
             turn.begin()
             return self._go_on(data[at:])
         try:
-            self._serve(turn, data[at:end])
+            self._serve(turn, text[at:end])
         except Exception:
             self._reading = turn  # the one that the error is about
             raise

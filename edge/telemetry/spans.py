@@ -9,12 +9,13 @@ Names and attributes are OpenTelemetry's where it has them: those of HTTP
 from __future__ import annotations
 
 from functools import lru_cache
-from time import perf_counter, time
+from time import time
 from urllib.parse import urlsplit
 
 import msgspec
 
 from edge.call import Call
+from edge.clock import perf_counter
 from edge.errors import PiiBlocked
 from edge.guard.policy import Policy
 from edge.hooks import RequestRecord, Usage

@@ -1,6 +1,7 @@
 cimport cython
 
 from edge._fast._fields_c cimport Fields as CompiledFields
+from edge.clock cimport perf_counter
 from edge.dialects.crossing cimport Crossing, is_brief, is_short
 from edge.hooks cimport Usage
 from edge.inquiry cimport Inquiry

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from time import perf_counter
 
 from edge._fast import Fields
+from edge.clock import perf_counter
 from edge.dialects.crossing import Crossing, is_brief, is_short
 from edge.dialects.failures import Failed, NoAnswer
 from edge.errors import EdgeError, UpstreamBadResponse, UpstreamStreamBroken

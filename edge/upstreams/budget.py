@@ -38,11 +38,16 @@ class RetryBudget:
 
 
 class HedgeBudget:
-    """How many second attempts there may be: a share of the requests, each of which adds to ``requests``."""
+    """How many second attempts there may be: a share of the ``requests`` that may have one."""
 
     def __init__(self) -> None:
         self.requests = 0
         self._tokens = 0.0
+
+    def counts(self) -> bool:
+        """One request more, which may have one: True."""
+        self.requests += 1
+        return True
 
     def take(self, share: float) -> bool:
         """One of those that are left, if there is one."""

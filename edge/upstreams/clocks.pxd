@@ -1,6 +1,7 @@
 cimport cython
 
 from edge.call cimport Call
+from edge.clock cimport perf_counter
 from edge.upload cimport Upload
 
 
@@ -20,12 +21,10 @@ cdef class Timed:
 
 
 cdef class Sweep:
-    cdef object _time
     cdef Deadline _first, _next
     cdef Times _times
     cdef object _timer
 
-    cpdef double now(self) except? -1.0
     cpdef Times times(self, object settings)
     cpdef add(self, Deadline deadline)
     cpdef remove(self, Deadline deadline)

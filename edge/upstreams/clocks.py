@@ -14,10 +14,10 @@ one look at the numbers of all requests finds those whose time is over.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Self
 
 from edge.call import Call
+from edge.clock import perf_counter
 from edge.config import Resilience
 from edge.errors import ClientClosedRequest, EdgeError, UpstreamTimeout
 from edge.upload import Upload
@@ -57,7 +57,6 @@ class Sweep:
     """The deadlines of one event loop, in a list that they are the links of; looks at them while there are any."""
 
     def __init__(self) -> None:
-        self._time: Callable[[], float] | None = None
         self._first: Deadline | None = None
         self._next: Deadline | None = None
         self._times: Times | None = None
@@ -66,12 +65,6 @@ class Sweep:
     @property
     def active(self) -> bool:
         return self._first is not None
-
-    def now(self) -> float:
-        """The loop's clock."""
-        if self._time is None:
-            self._time = asyncio.get_running_loop().time
-        return self._time()
 
     def times(self, settings: Resilience) -> Times:
         """Those of the configuration that is asked for nearly always are at hand."""
@@ -111,7 +104,7 @@ class Sweep:
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         # First, so that an error in one request's callback, which the loop reports, stops nobody else's clocks.
         self._timer = loop.call_later(SWEEP_S, self._look, loop)
-        now = loop.time()
+        now = perf_counter()
         deadline = self._first
         while deadline is not None:
             self._next = deadline.after  # kept right by `remove`, whatever is removed meanwhile
@@ -148,7 +141,7 @@ class Deadline:
         total_s = times.total_s
         if client_ms and client_ms / 1000 < total_s:
             total_s = client_ms / 1000
-        self._made = sweep.now()
+        self._made = perf_counter()
         self._total = self.when = self._made + total_s
         self.heard = self.listed = False
         self.before: Deadline | None = None
@@ -170,7 +163,7 @@ class Deadline:
         self._begin_s = self._times.first_content_s if stream else self._times.attempt_s
         self._awaited = "no content" if stream else "no complete answer"
         if total_s < NEVER:
-            self._total = min(self._total, self._sweep.now() + total_s)
+            self._total = min(self._total, perf_counter() + total_s)
             self._begin_s = min(self._begin_s, total_s / share)
         return self
 
@@ -188,11 +181,11 @@ class Deadline:
 
     def over(self) -> bool:
         """Whether there is no time for another attempt."""
-        return self._sweep.now() >= self._total
+        return perf_counter() >= self._total
 
     def left(self) -> float:
         """Seconds that are left for all attempts."""
-        return self._total - self._sweep.now()
+        return self._total - perf_counter()
 
     def keep_alive(self, call: Call) -> None:
         """Keep a client's call alive whenever it was told nothing for ``stream_keepalive_s``."""
@@ -208,7 +201,7 @@ class Deadline:
         """
         self.heard = False
         self._phase = "nothing more"
-        now = self._sweep.now()
+        now = perf_counter()
         self.when = min(now + self._times.idle_s, self._total)
 
     def whole(self) -> None:
@@ -218,7 +211,7 @@ class Deadline:
 
     def taken(self) -> None:
         """From here on the client is awaited, which has to take what was written."""
-        now = self._sweep.now()
+        now = perf_counter()
         self._left_s = self._times.idle_s if self.heard else self.when - now
         self.heard = False
         self._phase = ""
@@ -227,7 +220,7 @@ class Deadline:
     def go_on(self) -> None:
         """It has taken it: from here on the stream is awaited again, for as long as was left of that."""
         self._phase = "nothing more"
-        self.when = min(self._sweep.now() + self._left_s, self._total)
+        self.when = min(perf_counter() + self._left_s, self._total)
 
     def heed(self, upload: Upload | None) -> None:
         """What follows the opening of the body: each `start` begins with the wait for the provider to take it."""
@@ -241,14 +234,14 @@ class Deadline:
 
     def _end_upload(self) -> None:
         """What it took is not counted."""
-        now = self._sweep.now()
+        now = perf_counter()
         self._uploads = False
         self._total = min(self._total + now - self._upload_at, self._client)
         self._speak_at = max(self._speak_at, now + self._times.keepalive_s)
 
     def _takes(self) -> bool:
         """Whether what still comes of a body is taken: then the look at it is put off."""
-        upload, now = self._upload, self._sweep.now()
+        upload, now = self._upload, perf_counter()
         if upload is None or not self._uploads or now >= self._client:
             return False
         since = upload.moved_at if upload.waiting else now
@@ -292,14 +285,14 @@ class Deadline:
             self._await_answer()
             return
         self._uploads = True
-        self._upload_at = self._sweep.now()
+        self._upload_at = perf_counter()
         self._phase = NO_ROOM
         self.when = min(self._upload_at + self._times.idle_s, self._client)
         self._sweep.add(self)
 
     def _await_answer(self) -> None:
         self._phase = self._awaited
-        self.when = min(self._sweep.now() + self._begin_s, self._total)
+        self.when = min(perf_counter() + self._begin_s, self._total)
         self._sweep.add(self)
 
     def wait(self) -> None:

@@ -4,7 +4,7 @@ from edge._fast._answer_c cimport AnswerReader as CompiledReader
 from edge._fast._fields_c cimport Fields as CompiledFields
 from edge._fast._fields_c cimport Joiner as CompiledJoiner
 from edge._fast._head_c cimport ResponseHead as CompiledHead
-from edge.upstreams.receiver cimport Receiver
+from edge.upstreams.receiver cimport Receiver, Transport
 from edge.upstreams.request cimport UpstreamRequest
 from edge.upload cimport Taker, Upload
 
@@ -18,7 +18,7 @@ cdef class Connection
 cdef class Sending
 
 
-cdef class Owner:
+cdef class Owner(Transport):
     cpdef give_back(self, Connection connection)
     cpdef forget(self, Connection connection)
     cpdef bytes start_of(self, UpstreamRequest request)

@@ -16,7 +16,7 @@ import httptools
 from edge._fast import JOINER, AnswerReader, FieldCollector, FieldLimitError, Fields, ResponseHead
 from edge.errors import EdgeError, Headers, InternalError, UpstreamBadResponse, UpstreamStreamBroken
 from edge.upload import Taker
-from edge.upstreams.receiver import Receiver
+from edge.upstreams.receiver import Receiver, Transport
 from edge.upstreams.request import UpstreamRequest
 from edge.upstreams.wire import GZIP_BEGINS, Inflater, inflater_for, unlabelled
 
@@ -36,8 +36,8 @@ JOINED = 65536
 """A request up to this size is one write, so that it is one segment where it can be."""
 
 
-class Owner:
-    """Whoever keeps connections: the pool. (A compiled class has no abstract methods.)"""
+class Owner(Transport):
+    """Whoever keeps connections: the pool."""
 
     def give_back(self, connection: Connection) -> None:
         raise NotImplementedError

@@ -1,5 +1,6 @@
 cimport cython
 
+from edge.clock cimport perf_counter
 from edge.call cimport Call
 from edge.dialects.crossing cimport Crossing
 from edge.dialects.stream cimport Stream

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from time import perf_counter
 
 from edge.call import Call
+from edge.clock import perf_counter
 from edge.errors import Overloaded
 from edge.hooks import Add, Hooks, Meter
 from edge.inquiry import Books, Inquiry

@@ -23,8 +23,8 @@ from edge import config
 from edge._fast import Member
 from edge.upstreams.cooling import Cooling
 from edge.upstreams.gate import Gate
+from edge.upstreams.receiver import Transport
 from edge.upstreams.transport import Pool
-from edge.upstreams.wire import Transport
 
 __all__ = ["Fleet", "Site", "open_site"]
 

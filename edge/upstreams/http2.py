@@ -28,7 +28,7 @@ from edge.errors import (
     UpstreamUnreachable,
 )
 from edge.upload import Taker, Upload
-from edge.upstreams.receiver import Receiver
+from edge.upstreams.receiver import Receiver, Transport
 from edge.upstreams.request import UpstreamRequest
 from edge.upstreams.wire import GZIP_BEGINS, NO_DESCRIPTORS, inflater_for, unlabelled
 
@@ -38,7 +38,7 @@ KEEPALIVE_S = 60.0
 CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-class HttpxTransport:
+class HttpxTransport(Transport):
     """A connection pool to one origin. Deadlines other than connecting belong to the caller."""
 
     def __init__(

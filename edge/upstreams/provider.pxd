@@ -1,12 +1,18 @@
 cimport cython
 
 from edge._fast._fields_c cimport Fields as CompiledFields
+from edge.clock cimport perf_counter
 from edge.dialects.crossing cimport Crossing
 from edge.head cimport Head
 from edge.inquiry cimport Inquiry
 from edge.routes cimport Route
 from edge.upstreams.client_headers cimport ClientHeaders
+from edge.upstreams.receiver cimport Transport
 from edge.upstreams.request cimport UpstreamRequest
+
+
+cdef dict METHODS
+cdef Py_ssize_t MOST_TARGETS
 
 
 cdef class Account:
@@ -20,7 +26,7 @@ cdef class Provider:
     cdef object __weakref__
     cdef readonly str name, dialect, base_url, vendor
     cdef readonly object site
-    cdef public object transport
+    cdef public Transport transport
     cdef readonly bint has_own_models, claims_any, takes_turns
     cdef readonly tuple patterns, secrets
     cdef tuple _remaining

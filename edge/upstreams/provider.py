@@ -6,11 +6,11 @@ import hashlib
 import re
 import time
 from fnmatch import translate
-from time import perf_counter
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from edge import config
 from edge._fast import Fields, Member
+from edge.clock import perf_counter
 from edge.dialects.crossing import Crossing, FormCrossing, KeptCrossing, TranslatedCrossing, asked_by, can_cross
 from edge.dialects.models import Model, configured_model
 from edge.errors import Headers, ProviderError, UpstreamOverloaded, UpstreamRateLimited
@@ -155,10 +155,9 @@ class Provider:
             return KeptCrossing(inquiry, model, facts)
         if inquiry.head.boundary:
             return FormCrossing(inquiry, model, facts)
-        if self.speaks(route) and not facts.apis and facts.chat_tools == "always":
-            return Crossing(inquiry, model, facts)
-        api = asked_by(route, self.dialect, facts, inquiry.payload)
-        if api == route.api:
+        plain = self.speaks(route) and not facts.apis and facts.chat_tools == "always"
+        api = route.api if plain else asked_by(route, self.dialect, facts, inquiry.payload)
+        if plain or api == route.api:
             crossing = Crossing.__new__(Crossing)
             crossing.begin(inquiry, model, facts)
             return crossing

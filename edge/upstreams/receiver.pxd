@@ -1,4 +1,9 @@
 from edge._fast._fields_c cimport Fields as CompiledFields
+from edge.upstreams.request cimport UpstreamRequest
+
+
+cdef class Transport:
+    cpdef object send(self, UpstreamRequest request, Receiver receiver)
 
 
 cdef class Receiver:

@@ -1,11 +1,37 @@
-"""Who waits for a provider's answer."""
+"""Who asks a provider, and who waits for its answer."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from edge._fast import Fields
 from edge.errors import EdgeError
 
-__all__ = ["Receiver"]
+if TYPE_CHECKING:
+    from edge.upstreams.request import UpstreamRequest
+    from edge.upstreams.wire import Connections, Wire
+
+__all__ = ["Receiver", "Transport"]
+
+
+class Transport:
+    """A pool of connections to one origin. (A compiled class has no abstract methods.)"""
+
+    def send(self, request: UpstreamRequest, receiver: Receiver) -> Wire:
+        """Send, and tell `receiver` what comes of it."""
+        raise NotImplementedError
+
+    def connections(self) -> Connections | None:
+        """How many there are; None where that is not known."""
+        raise NotImplementedError
+
+    def retire(self) -> None:
+        """Serve whoever still sends, but keep no connection beyond its answer."""
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """Close every connection."""
+        raise NotImplementedError
 
 
 class Receiver:

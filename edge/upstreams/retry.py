@@ -8,12 +8,12 @@ keeps (a stored response, a background job) asked for elsewhere, unless that pro
 from __future__ import annotations
 
 import re
-from time import perf_counter
 from typing import Annotated
 
 import msgspec
 
 from edge._fast import Fields
+from edge.clock import perf_counter
 from edge.dialects.error_translation import is_blocked, is_spent, is_too_long
 from edge.dialects.failures import is_json
 from edge.dialects.hosted_tools import has_hosted_tools
@@ -34,7 +34,7 @@ from edge.errors import (
 from edge.hooks import FailedAttempt
 from edge.inquiry import Inquiry
 from edge.ledger import kind_of_status
-from edge.routes import OTHER, Route
+from edge.routes import Route
 from edge.upstreams.provider import resting
 from edge.upstreams.refusal import is_unknown_path, read, words_of
 from edge.upstreams.router import Upstream
@@ -129,7 +129,7 @@ def check_status(tried: Tried, route: Route, status: int, body: bytes) -> None:
         raise noted(UpstreamBadResponse("The provider answered with a redirect, which is never followed."), body)
     if not 200 <= status < 600:
         raise UpstreamBadResponse("The provider's answer has a status that does not exist.")
-    if status in (404, 405) and not (route.endpoint == OTHER or route.kept) and is_unknown_path(status, body):
+    if status in (404, 405) and not (route.passes or route.kept) and is_unknown_path(status, body):
         error = UpstreamBadResponse(NO_SUCH_PATH, headers=[(b"x-should-retry", b"false")])
         error.refused = error.absent = True
         raise noted(error, body)
@@ -236,7 +236,7 @@ def conclude(inquiry: Inquiry, tried: Tried, error: Exception | None, over: bool
             status = 0 if error.ours else status if 400 <= status < 500 else 500
         else:
             status = 0
-    chosen = tried.status != 0 and route.endpoint == OTHER
+    chosen = tried.status != 0 and route.passes
     if not status or tried.request is None:
         if isinstance(error, Superseded) and trial is not None and tried.request is not None:
             # How long it would have taken is not known; that it was late is.
@@ -295,10 +295,10 @@ def is_kept(inquiry: Inquiry) -> bool:
     what passes through to paths that are not known here may be a job. What is translated is never kept.
     """
     route, payload = inquiry.head.route, inquiry.payload
-    if route.endpoint == OTHER or (route.kept and inquiry.head.method == "POST"):
+    if route.passes or (route.kept and inquiry.head.method == "POST"):
         return True
-    unsaid = route.api == "responses" and not payload.says(b"store", b"false")
-    if unsaid or payload.says(b"store", b"true") or (route.api == "responses" and payload.says(b"background", b"true")):
+    unsaid = route.stores and not payload.says(b"store", b"false")
+    if unsaid or payload.says(b"store", b"true") or (route.stores and payload.says(b"background", b"true")):
         return not keeps_nothing(inquiry)
     return False
 

@@ -1,3 +1,4 @@
+from edge.clock cimport perf_counter
 from edge.inquiry cimport Inquiry
 
 

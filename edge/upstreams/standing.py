@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from time import perf_counter
 
 import msgspec
 
+from edge.clock import perf_counter
 from edge.inquiry import Inquiry
 from edge.upstreams.choice import Choice
 from edge.upstreams.likeness import prefix_of, size_of

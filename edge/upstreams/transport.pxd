@@ -1,5 +1,6 @@
 cimport cython
 
+from edge.clock cimport perf_counter
 from edge.upstreams.connection cimport Connection, Owner, Sending
 from edge.upstreams.receiver cimport Receiver
 from edge.upstreams.request cimport UpstreamRequest
@@ -21,7 +22,7 @@ cdef class Pool(Owner):
     cdef public list _addresses
 
     @cython.locals(sending=Sending, connection=Connection)
-    cpdef Sending send(self, UpstreamRequest request, Receiver receiver)
+    cpdef object send(self, UpstreamRequest request, Receiver receiver)
     @cython.locals(posts=bint, start=bytes, rest=Upload)
     cpdef bytes start_of(self, UpstreamRequest request)
     @cython.locals(request=UpstreamRequest)

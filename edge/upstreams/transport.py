@@ -14,6 +14,7 @@ import ssl
 from functools import partial
 from typing import cast
 
+from edge.clock import perf_counter
 from edge.config import is_metadata
 from edge.errors import EdgeError, Overloaded, UpstreamStreamBroken, UpstreamUnreachable
 from edge.memo import keep
@@ -139,7 +140,7 @@ class Pool(Owner):
     def _take_idle(self) -> Connection | None:
         while self._idle:
             connection = self._idle.pop()
-            if connection.usable and connection.loop.time() - connection.idle_since < IDLE_S:
+            if connection.usable and perf_counter() - connection.idle_since < IDLE_S:
                 connection.reused = True
                 return connection
             connection.abort()
@@ -174,7 +175,7 @@ class Pool(Owner):
         if not self._keeps:
             connection.abort()
             return
-        connection.idle_since = connection.loop.time()
+        connection.idle_since = perf_counter()
         self._idle.append(connection)
         if self._sweep is None:
             self._sweep = connection.loop.call_later(SWEEP_S, self._expire)
@@ -212,7 +213,7 @@ class Pool(Owner):
 
     def _expire(self) -> None:
         loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = perf_counter()
         while self._idle and now - self._idle[0].idle_since >= IDLE_S:
             self._idle.pop(0).abort()
         self._sweep = loop.call_later(SWEEP_S, self._expire) if self._idle else None

@@ -1,6 +1,7 @@
 cimport cython
 
 from edge._fast._fields_c cimport Fields as CompiledFields
+from edge.clock cimport perf_counter
 from edge._fast._member_c cimport Attempt as Begun
 from edge.dialects.crossing cimport Crossing
 from edge.hooks cimport Usage

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 from edge._fast import Fields
+from edge.clock import perf_counter
 from edge.hooks import Usage
 from edge.ledger import Answered
 from edge.trace_context import span_id

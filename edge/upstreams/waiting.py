@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from time import perf_counter
 
+from edge.clock import perf_counter
 from edge.ledger import Ledger
 from edge.upstreams.clocks import Deadline
 from edge.upstreams.gate import Gate, Place

@@ -1,6 +1,6 @@
 """What the gateway asks of a wire to a provider.
 
-`Transport` is an interface: ``transport.py`` is our own HTTP/1.1 pool, ``http2.py`` speaks HTTP/2 over httpx2. Whatever
+``transport.py`` is our own HTTP/1.1 pool, ``http2.py`` speaks HTTP/2 over httpx2. Whatever
 a transport meets it tells by the errors of `edge.errors`, so that nothing above it knows which was underneath.
 """
 
@@ -13,14 +13,13 @@ from typing import NamedTuple, Protocol
 from edge._fast import Fields
 from edge.codings import CodingError, Layer
 from edge.errors import EdgeError, Headers, UpstreamBadResponse
-from edge.upstreams.receiver import Receiver
+from edge.upstreams.receiver import Receiver, Transport
 from edge.upstreams.request import UpstreamRequest
 
 __all__ = [
     "GZIP_BEGINS",
     "NO_DESCRIPTORS",
     "Inflater",
-    "Transport",
     "Wire",
     "inflater_for",
     "unlabelled",
@@ -58,26 +57,6 @@ class Connections(NamedTuple):
     idle: int
     opening: int
     waiting: int
-
-
-class Transport(Protocol):
-    """A pool of connections to one origin."""
-
-    def send(self, request: UpstreamRequest, receiver: Receiver) -> Wire:
-        """Send, and tell `receiver` what comes of it."""
-        ...
-
-    def connections(self) -> Connections | None:
-        """How many there are; None where that is not known."""
-        ...
-
-    def retire(self) -> None:
-        """Serve whoever still sends, but keep no connection beyond its answer."""
-        ...
-
-    async def close(self) -> None:
-        """Close every connection."""
-        ...
 
 
 class _Whole(Receiver):

@@ -74,7 +74,7 @@ LAYERS = [
     },
     {"edge.redis.resp", "edge.config.capabilities", "edge.routes"},
     {"edge"},
-    {"edge.certificates", "edge.digests"},
+    {"edge.certificates", "edge.clock", "edge.digests"},
     {"edge._fast"},
 ]
 MAY_IMPORT_TELEMETRY = {"edge.cli", "edge.cli_logs", "edge.server", "edge.trace", "edge.whatif", "edge.virtual"}

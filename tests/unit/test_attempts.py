@@ -10,6 +10,7 @@ import edge.cache.answers
 import edge.dialects.crossing
 import edge.dialects.failures
 import edge.dispatch
+import edge.upstreams.client_headers
 import edge.upstreams.retry
 from edge._fast import Fields
 from edge.errors import UpstreamStreamBroken
@@ -17,6 +18,7 @@ from edge.money import accounting
 from edge.slices import Slices
 from edge.upstreams import attempt
 from edge.upstreams.attempt import FOLLOWS, Attempt
+from edge.upstreams.receiver import Transport
 from tests.unit.lanes import ANSWER, BODY, Worker, post, said
 
 JSON = [(b"content-type", b"application/json")]
@@ -51,7 +53,7 @@ class Sent:
             self.receiver.ended()
 
 
-class Scripted:
+class Scripted(Transport):
     """A transport without a network."""
 
     def __init__(self):
@@ -170,7 +172,7 @@ def test_a_client_that_leaves_closes_what_is_asked_for_it_on_the_spot(hand):
 # An error of our own, wherever it is: the client gets its 500 or the end of its answer, and nothing is left behind.
 
 DEFECTS = {
-    "sending": (attempt, "perf_counter", STREAM, 200, EVENTS, [CONTENT + DONE]),
+    "sending": (edge.upstreams.client_headers, "select_fields", STREAM, 200, EVENTS, [CONTENT + DONE]),
     "usage": (edge.dialects.failures, "SHAPES", post(), 200, JSON, [ANSWER]),
     "passing it on": (edge.upstreams.retry, "RETURNED", post(), 200, JSON, [ANSWER]),
     "the beginning of a stream": (edge.dialects.crossing, "stream_of", STREAM, 200, EVENTS, [CONTENT + DONE]),

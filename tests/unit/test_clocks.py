@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+import edge.clock
 from edge.config import Resilience
 from edge.errors import ClientClosedRequest, UpstreamTimeout
 from edge.upstreams.clocks import SWEEP_S, WRITE_STALL_S, Deadline, Sweep, Timed
@@ -21,8 +22,9 @@ class Clock(asyncio.SelectorEventLoop):
 
 
 @pytest.fixture
-def loop():
+def loop(monkeypatch):
     made = Clock()
+    monkeypatch.setattr(edge.clock, "reading", made.time)
     yield made
     made.close()
 

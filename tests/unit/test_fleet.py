@@ -16,6 +16,7 @@ from edge.routes import match
 from edge.state import State, build_state
 from edge.upstreams import fleet as module
 from edge.upstreams.fleet import Fleet, Site
+from edge.upstreams.receiver import Transport
 from edge.upstreams.request import UpstreamRequest
 from edge.upstreams.wire import whole
 
@@ -119,7 +120,7 @@ def test_certificates_to_trust_count_by_what_is_in_the_file(tmp_path, monkeypatc
         build_state(settings, old=same)
 
 
-class Transport:
+class Kept(Transport):
     """Tells what was done with it."""
 
     def __init__(self) -> None:
@@ -130,7 +131,7 @@ class Transport:
 
 
 def test_a_site_that_is_only_the_old_configurations_is_retired_once_and_no_other(monkeypatch):
-    monkeypatch.setattr(module, "Pool", lambda *_, **__: Transport())
+    monkeypatch.setattr(module, "Pool", lambda *_, **__: Kept())
     state = build_state(SETTINGS)
     new = build_state(changed(api_keys=[]), old=state)
     assert [site.transport.retired for site in state.fleet.sites.values()] == [0, 0], "it may yet come to nothing"
@@ -143,7 +144,7 @@ def test_a_site_that_is_only_the_old_configurations_is_retired_once_and_no_other
 
 
 def test_what_is_gone_is_forgotten_when_its_last_attempt_ended(monkeypatch):
-    monkeypatch.setattr(module, "Pool", lambda *_, **__: Transport())
+    monkeypatch.setattr(module, "Pool", lambda *_, **__: Kept())
     state = build_state(SETTINGS)
     attempt = member(state, "smart").begin(1.0)
     site, transport = weakref.ref(state.fleet.sites["main"]), weakref.ref(state.fleet.sites["main"].transport)
@@ -160,7 +161,7 @@ def test_what_is_gone_is_forgotten_when_its_last_attempt_ended(monkeypatch):
 
 
 def test_names_of_clients_are_forgotten_before_they_are_too_many_but_none_that_is_configured_or_under_way():
-    site = Site("main", Fleet.of(SETTINGS).sites["main"].identity, Transport())
+    site = Site("main", Fleet.of(SETTINGS).sites["main"].identity, Kept())
     site.configured = frozenset({"mine"})
     mine, busy = site.member("mine"), site.member("busy")
     attempt = busy.begin(1.0)
@@ -175,7 +176,7 @@ def test_names_of_clients_are_forgotten_before_they_are_too_many_but_none_that_i
 
 
 def test_what_lets_nothing_through_is_not_forgotten_unless_clients_make_too_much_of_it():
-    site = Site("main", Fleet.of(SETTINGS).sites["main"].identity, Transport())
+    site = Site("main", Fleet.of(SETTINGS).sites["main"].identity, Kept())
     drained, away = site.member("drained"), site.member("away")
     drained.drain()
     away.hold(31.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-import edge.ledger
+import edge.clock
 from edge.cache.entry import Entry
 from edge.errors import ClientClosedRequest, RateLimited, UpstreamTimeout
 from edge.hooks import Usage
@@ -65,7 +65,7 @@ def test_a_stored_answer_brings_its_tokens_and_costs_nothing():
 
 def test_waiting_adds_up_and_what_overlaps_counts_once(monkeypatch):
     ledger, now = Ledger(), [1000.0]
-    monkeypatch.setattr(edge.ledger, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(edge.clock, "reading", lambda: now[0])
     ledger.waited(990.0)
     now[0] = 1010.0
     ledger.waited(1005.0)

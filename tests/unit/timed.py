@@ -8,54 +8,18 @@ from typing import Any
 import msgspec
 import pytest
 
-import edge.cache.flight
-import edge.call
-import edge.dispatch
-import edge.gateway
-import edge.joining
-import edge.ledger
-import edge.record
-import edge.server.asgi
-import edge.server.asgi_call
-import edge.server.lane
-import edge.telemetry.spans
-import edge.upstreams.attempt
-import edge.upstreams.desk
-import edge.upstreams.provider
-import edge.upstreams.retry
-import edge.upstreams.standing
-import edge.upstreams.tried
-import edge.upstreams.waiting
+import edge.clock
 from edge._fast import Fields
 from edge.config import Config
 from edge.config.file import parse
 from edge.errors import UpstreamUnreachable
 from edge.server.lane import Lane
+from edge.upstreams.receiver import Transport
 from tests.unit.lanes import Worker, post, said
 
 JSON = [(b"content-type", b"application/json")]
 EVENTS = [(b"content-type", b"text/event-stream")]
 STEP_S = 0.05
-CLOCKS = (
-    edge.cache.flight,
-    edge.call,
-    edge.dispatch,
-    edge.gateway,
-    edge.joining,
-    edge.ledger,
-    edge.record,
-    edge.server.asgi,
-    edge.server.asgi_call,
-    edge.server.lane,
-    edge.telemetry.spans,
-    edge.upstreams.attempt,
-    edge.upstreams.desk,
-    edge.upstreams.provider,
-    edge.upstreams.retry,
-    edge.upstreams.standing,
-    edge.upstreams.tried,
-    edge.upstreams.waiting,
-)
 
 
 class Clock(asyncio.SelectorEventLoop):
@@ -100,7 +64,7 @@ class Sent:
         self.receiver.failed(UpstreamUnreachable())
 
 
-class Scripted:
+class Scripted(Transport):
     """A transport without a network."""
 
     def __init__(self) -> None:
@@ -138,8 +102,7 @@ class Timed(Worker):
 
     def __init__(self, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
         clock = Clock()
-        for module in CLOCKS:
-            monkeypatch.setattr(module, "perf_counter", clock.time)
+        monkeypatch.setattr(edge.clock, "reading", clock.time)
         self.serve(parsed(settings), clock)
         self.clock = clock
         self.providers: dict[str, Scripted] = {}

@@ -1,0 +1,3 @@
+# The clock, as compiled modules call it.
+
+cpdef double perf_counter() except? -1.0
