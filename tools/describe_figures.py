@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import dropwhile, takewhile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -17,20 +18,29 @@ PAGES = ("README.md", "docs/performance.md", "docs/sizing.md")
 BLOCK = re.compile(r"(<!-- figures: ([a-z-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 CPU, RATIO, RATE, P50, P99, RSS = "CPU µs per unit", "x nginx", "units/s", "p50 ms", "p99 ms", "RSS MiB"
 
+NOT_MEASURED = "The last measurement did not include this.\n"
+
 Row = dict[str, str]
 Table = dict[str, Row]
 
 
 @dataclass(frozen=True)
 class Results:
-    """``tables`` by the beginning of their titles, up to the first comma or colon; their rows by the first cell."""
+    """``tables`` by the titles of their sections; their rows by the first cell."""
 
     preamble: str
     tables: dict[str, Table]
 
+    def table(self, title: str) -> Table:
+        """The table of the section whose title begins so."""
+        for name, found in self.tables.items():
+            if name.startswith(title):
+                return found
+        raise SystemExit(f"{RESULTS.name} has no section '{title}': measure it, or leave the figures out")
+
     def cell(self, title: str, row: str, column: str) -> str:
         try:
-            return self.tables[title][row][column]
+            return self.table(title)[row][column]
         except KeyError as missing:
             raise SystemExit(
                 f"{RESULTS.name} has no {missing} in '{title}': measure it, or leave the figure out"
@@ -44,9 +54,10 @@ def results() -> Results:
     preamble, *parts = RESULTS.read_text().split("\n## ")
     tables = {}
     for part in parts:
-        title = re.split(r"[,:]", part.split("\n", 1)[0])[0]
-        head, _, *rows = [cells(line) for line in part.splitlines() if line.startswith("|")]
-        tables[title] = {row[0].removesuffix(" †"): dict(zip(head, row, strict=True)) for row in rows}
+        title, _, rest = part.partition("\n")
+        lines = takewhile(lambda line: line.startswith("|"), dropwhile(lambda line: line[:1] != "|", rest.splitlines()))
+        head, _, *rows = [cells(line) for line in lines] or [[], []]
+        tables[title] = {row[0].removesuffix(" †"): dict(zip(head, row, strict=False)) for row in rows}
     return Results(preamble, tables)
 
 
@@ -111,9 +122,9 @@ def cost(found: Results) -> str:
 
 def targets(found: Results) -> str:
     """What was missed, since a table of what was met alone says little."""
-    missed = [name for name, row in found.tables["Targets"].items() if "missed" in row[""]]
+    missed = [name for name, row in found.table("Targets").items() if "missed" in row[""]]
     rows = [[name, found.cell("Targets", name, "target"), found.cell("Targets", name, "measured")] for name in missed]
-    met = len(found.tables["Targets"]) - len(missed)
+    met = len(found.table("Targets")) - len(missed)
     return f"{met} targets are met and {len(missed)} are missed. These are missed:\n\n" + table(
         "| target | limit | measured |", rows
     )
@@ -123,12 +134,15 @@ def whole(title: str, *columns: str) -> Callable[[Results], str]:
     """A table of the results with these columns."""
 
     def told(found: Results) -> str:
-        if title not in found.tables:
-            raise SystemExit(f"{RESULTS.name} has no section '{title}'")
-        rows = [[name, *(row[column] for column in columns)] for name, row in found.tables[title].items()]
+        rows = [[name, *(row.get(column, "") for column in columns)] for name, row in found.table(title).items()]
         return table(f"| | {' | '.join(columns)} |", rows)
 
     return told
+
+
+def where_measured(title: str, told: Callable[[Results], str]) -> Callable[[Results], str]:
+    """The same, of what not every run of the benchmarks measures."""
+    return lambda found: told(found) if any(name.startswith(title) for name in found.tables) else NOT_MEASURED
 
 
 SECOND = (
@@ -159,7 +173,7 @@ WORKER, IDLE, STREAM = ("a worker that has served one request", "an idle connect
 
 
 def sizing(found: Results, thing: str, column: str) -> float:
-    row = next((name for name in found.tables[SIZING] if name.startswith(thing)), thing)
+    row = next((name for name in found.table(SIZING) if name.startswith(thing)), thing)
     return found.number(SIZING, row, column)
 
 
@@ -183,7 +197,7 @@ def descriptors(found: Results) -> str:
 
 def redis_memory(found: Results) -> str:
     rows = []
-    for name in found.tables[SIZING]:
+    for name in found.table(SIZING):
         if answer := re.fullmatch(r"an answer of ([\d.]+ KiB) in Redis", name):
             each = found.number(SIZING, name, "KiB")
             rows.append([answer[1], f"{each:g} KiB", f"{1_000_000 * each / 1024**2:.1f} GiB"])
@@ -202,6 +216,11 @@ BLOCKS: dict[str, Callable[[Results], str]] = {
     "memory": memory,
     "descriptors": descriptors,
     "redis-memory": redis_memory,
+    "peers": where_measured("Other gateways, JSON", whole("Other gateways, JSON", CPU, RATIO, RATE, P50, P99, RSS)),
+    "peers-streams": where_measured(
+        "Other gateways, streams", whole("Other gateways, streams", CPU, RATIO, RATE, P50, P99, RSS)
+    ),
+    "long": where_measured("Long runs", whole("Long runs", "", "seconds", "what it found")),
     "redis": whole("Hits in Redis on loopback", "asked", "failed", P50, P99),
 }
 
