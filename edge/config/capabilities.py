@@ -42,3 +42,4 @@ class Capabilities(Settings, frozen=True, kw_only=True):
     openai: bool | None = None
     breakpoints: bool | None = None
     reasoning_content: bool | None = None
+    phases: bool | None = None

@@ -63,6 +63,8 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     in ``messages``. ``unsigned_thinking``: another vendor's model, whose own thinking is unsigned and comes back to it
     so.
 
+    Of Responses: ``phases``: told apart what it says between its calls (``commentary``) and its answer, in ``phase``.
+
     Of chat completions: ``chat_tools`` says whether function tools are taken: always, ``unreasoned``, with the effort
     ``none`` alone, or never. ``openai``: one of OpenAI's own, which take ``max_completion_tokens`` and
     ``safety_identifier`` where compatible servers know ``max_tokens`` and ``user``. ``breakpoints``: knows
@@ -93,6 +95,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     openai: bool = False
     breakpoints: bool = False
     reasoning_content: bool = False
+    phases: bool = False
 
 
 class Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

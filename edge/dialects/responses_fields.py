@@ -11,6 +11,7 @@ from typing import Any
 from edge.dialects.provider_state import refuse_state
 from edge.dialects.refusals import missing, openai_array, openai_choice, openai_integer, openai_type
 from edge.dialects.responses_items import ECHOED
+from edge.dialects.responses_shell import KINDS
 from edge.dialects.responses_tools import SEARCH, SEARCH_TOOLS, ClientTools
 from edge.dialects.translation import Dropped, invalid
 from edge.errors import InvalidRequest, UnsupportedParameter
@@ -198,7 +199,7 @@ def _chosen(tool: Any, tools: ClientTools) -> dict[str, Any]:
         sent = tools.name(kind, name, namespace if isinstance(namespace, str) else "")
     elif kind in SEARCH_TOOLS:
         sent = SEARCH
-    elif kind == "tool_search":
+    elif kind == "tool_search" or kind in KINDS:
         sent = tools.name(kind, kind)
     else:
         raise invalid(

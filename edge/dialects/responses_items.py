@@ -55,8 +55,8 @@ MAX_BASE = 48
 
 @dataclass(frozen=True, slots=True)
 class ClientTool:
-    """What a function stands for, at an API that has functions alone: ``kind`` is ``function``, ``custom`` or
-    ``tool_search``.
+    """What a function stands for, at an API that has functions alone: ``kind`` is ``function``, ``custom``,
+    ``tool_search`` or one of `edge.dialects.responses_shell.KINDS`.
     """
 
     kind: str

@@ -24,6 +24,7 @@ __all__ = ["ENCRYPTED", "file_part", "image_part", "responses_fields", "text_par
 
 MIN_TOKENS = 16
 """https://platform.openai.com/docs/api-reference/responses/create: less is refused."""
+CALLS = ("function_call", "custom_tool_call")
 ENCRYPTED = "reasoning.encrypted_content"
 SAME = (
     *("temperature", "top_p", "parallel_tool_calls", "user", "safety_identifier", "service_tier", "stream", "metadata"),
@@ -51,6 +52,8 @@ def responses_fields(
     written; `shown`: it wants to see what is thought. Raises InvalidValue.
     """
     made: dict[str, Any] = {"model": chat["model"], "input": chat["messages"]}
+    if facts.phases:
+        _tell_phases(made["input"])
     tokens = chat.get("max_completion_tokens", chat.get("max_tokens"))
     if tokens is not None:
         made["max_output_tokens"] = max(tokens, MIN_TOKENS)
@@ -77,6 +80,18 @@ def responses_fields(
         made["include"] = [ENCRYPTED]
     made["store"] = False
     return made
+
+
+def _tell_phases(items: list[dict[str, Any]]) -> None:
+    """Say of each message of the assistant's, as OpenAI has said of it, whether calls came of it or it was the answer,
+    which other APIs have no field for: a model that is not told takes what it said between its calls for answers.
+    """
+    following = None
+    for item in reversed(items):
+        if item.get("role") == "assistant" and following is not None:
+            item["phase"] = "commentary" if following in CALLS else "final_answer"
+        kind = item.get("type", "message")
+        following = following if kind == "reasoning" else kind
 
 
 def tool_of(tool: dict[str, Any], at: str) -> dict[str, Any]:

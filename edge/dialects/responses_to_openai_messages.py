@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edge.dialects.refusals import missing, openai_array, openai_choice, openai_type
+from edge.dialects.responses_shell import CALLS, KINDS
 from edge.dialects.responses_tools import ClientTools, custom_arguments, flattened
 from edge.dialects.sealed import Seal
 from edge.dialects.translation import Dropped, arguments_object, encode, invalid
@@ -43,6 +44,13 @@ ITEM_FIELDS = {
     "tool_search_call": frozenset(("type", "id", "status", "call_id", "execution", "arguments")),
     "tool_search_output": frozenset(("type", "id", "status", "call_id", "execution", "tools")),
     "additional_tools": frozenset(("type", "id", "role", "tools")),
+    **{
+        kind.item: frozenset(("type", "id", "status", "call_id", "caller", "environment", kind.field))
+        for kind in KINDS.values()
+    },
+    "local_shell_call_output": frozenset(("type", "id", "status", "call_id", "output")),
+    "shell_call_output": frozenset(("type", "id", "status", "call_id", "caller", "output", "max_output_length")),
+    "apply_patch_call_output": frozenset(("type", "id", "status", "call_id", "caller", "output")),
 }
 HOSTED = frozenset(
     (
@@ -192,6 +200,32 @@ class Input:
         arguments = item.get("arguments")
         self._call(index, item, self._tools.name("tool_search", "tool_search"), arguments, at)
 
+    def _learnt_call(self, index: int, item: dict[str, Any], at: str) -> None:
+        tool = CALLS[item["type"]]
+        field = KINDS[tool].field
+        action = item.get(field)
+        if not isinstance(action, dict):
+            raise openai_type(f"{at}.{field}", "an object", action)
+        known = KINDS[tool].schema["properties"]
+        arguments = {name: value for name, value in action.items() if name in known and value is not None}
+        self._call(index, item, self._tools.name(tool, tool), arguments, at)
+
+    def _local_output(self, index: int, item: dict[str, Any], at: str) -> None:
+        if item.get("call_id") is None and item.get("id") is not None:
+            item = {**item, "call_id": item["id"]}  # which it is called by
+        self._output(index, item, at)
+
+    def _shell_output(self, index: int, item: dict[str, Any], at: str) -> None:
+        """What each command has written stays apart from what it has complained of."""
+        output = item.get("output")
+        self._result(index, item, output if isinstance(output, str) else encode(output or []).decode(), at)
+
+    def _patch_output(self, index: int, item: dict[str, Any], at: str) -> None:
+        output, failed = item.get("output"), item.get("status") == "failed"
+        if output is not None and not isinstance(output, str):
+            raise openai_type(f"{at}.output", "a string", output)
+        self._result(index, item, (f"Failed: {output or 'not applied.'}" if failed else output or "Done."), at)
+
     def _call(self, index: int, item: dict[str, Any], name: str, arguments: Any, at: str) -> None:
         call = self._string(item, "call_id", at)
         self._calls.add(call)
@@ -321,4 +355,8 @@ STEPS: dict[str, Callable[[Input, int, dict[str, Any], str], None]] = {
     "tool_search_call": Input._search_call,
     "tool_search_output": Input._search_output,
     "additional_tools": Input._more_tools,
+    **dict.fromkeys(CALLS, Input._learnt_call),
+    "local_shell_call_output": Input._local_output,
+    "shell_call_output": Input._shell_output,
+    "apply_patch_call_output": Input._patch_output,
 }

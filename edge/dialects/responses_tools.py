@@ -8,8 +8,9 @@ Shapes: openai-python 3.57, ``types/responses/tool_param.py``.
     namespace    its functions, each with the name of the namespace before its own
     tool_search  that a client runs: a function; that OpenAI runs: nothing, for all tools are sent from the start
     web_search   a search of the provider's own, where there is one
+    local_shell  and ``shell`` on the client's machine, ``apply_patch``: a function (`edge.dialects.responses_shell`)
 
-All others run at OpenAI, or are such as its models have learnt: they are refused by name.
+All others run at OpenAI, or are such as its models alone have learnt: they are refused by name.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 
 from edge.dialects.refusals import openai_array
 from edge.dialects.responses_items import ClientTool
+from edge.dialects.responses_shell import KINDS, runs_there
 from edge.dialects.translation import Dropped, arguments_object, encode, invalid
 
 __all__ = [
@@ -38,6 +40,9 @@ TOOL_FIELDS = {
     "function": frozenset(("type", "name", "description", "parameters", "strict", "defer_loading")),
     "custom": frozenset(("type", "name", "description", "format", "defer_loading")),
     "tool_search": frozenset(("type", "execution", "description", "parameters")),
+    "local_shell": frozenset(("type",)),
+    "shell": frozenset(("type", "environment")),
+    "apply_patch": frozenset(("type",)),
 }
 """Fields that are translated; ``defer_loading`` asks to be told of a tool later, which costs tokens and no more."""
 INPUT_SCHEMA: dict[str, Any] = {
@@ -95,7 +100,7 @@ def flattened(tools: list[Any], at: str) -> Iterator[tuple[str, Any, str]]:
 def as_function(tool: Any, at: str, namespace: str, tools: ClientTools, dropped: Dropped) -> dict[str, Any] | None:
     """A tool as a function of chat completions, None for one that may stay behind. Raises InvalidValue."""
     kind = tool.get("type") if isinstance(tool, dict) else None
-    if not isinstance(tool, dict) or not isinstance(kind, str) or kind not in TOOL_FIELDS:
+    if not isinstance(tool, dict) or not isinstance(kind, str) or kind not in TOOL_FIELDS or runs_there(tool):
         raise invalid(
             f"'{at}' is the tool '{kind}', which this model's API does not have: leave it out, or ask a model of "
             "OpenAI's.",
@@ -111,6 +116,8 @@ def as_function(tool: Any, at: str, namespace: str, tools: ClientTools, dropped:
             dropped.add("tools.tool_search")
             return None
         return _function(tools.name(kind, kind), description, tool.get("parameters") or SEARCH_SCHEMA, at)
+    if kind in KINDS:
+        return _function(tools.name(kind, kind), KINDS[kind].description, KINDS[kind].schema, at)
     name = tool.get("name")
     if not isinstance(name, str) or not name:
         raise invalid(f"'{at}.name' must be a string.", f"{at}.name")

@@ -34,6 +34,7 @@ from edge.dialects.responses_items import (
     search_item,
     summary_text,
 )
+from edge.dialects.responses_shell import KINDS, learnt_call
 from edge.dialects.responses_tools import custom_text
 from edge.dialects.translation import Context, arguments_object, encode
 from edge.errors import EdgeError
@@ -55,9 +56,8 @@ DELTA = b'event: %b\ndata: {"type":"%b",%b"delta":%b,"item_id":"%b","output_inde
 ARGUMENTS = b"response.function_call_arguments.delta"
 REFUSAL = b"response.refusal.delta"
 SUMMARY = b"response.reasoning_summary_text.delta"
-CALLS = {
-    "function": ("fc", "arguments", "response.function_call_arguments"),
-    "custom": ("ctc", "input", "response.custom_tool_call_input"),
+PREFIXES = {"function": "fc", "custom": "ctc", "tool_search": "tsc"} | {
+    name: kind.prefix for name, kind in KINDS.items()
 }
 PLAIN = ClientTool("function", "")
 LEFT_OUT = b"u001a"
@@ -238,7 +238,7 @@ class ResponseWriter:
         self.close()
         name = self._context.tool_names.get(name, name)
         tool = self._context.client_tools.get(name) or ClientTool("function", name)
-        item = self._begin("call", "tsc" if tool.kind == "tool_search" else CALLS[tool.kind][0])
+        item = self._begin("call", PREFIXES[tool.kind])
         item.tool, item.call_id = tool, call_id
         self._event("response.output_item.added", output_index=item.place, item=self._call(item, "", "in_progress"))
 
@@ -407,6 +407,8 @@ class ResponseWriter:
                 "call_id": item.call_id,
                 "execution": "client",
             }
+        if tool.kind in KINDS:
+            return learnt_call(tool.kind, item.id, item.call_id, text, status)
         made = call_item if tool.kind == "function" else custom_call_item
         call = made(item.id, item.call_id, tool.name, text, status)
         if tool.namespace:

@@ -66,6 +66,16 @@ COUNTS = (
 )
 
 
+SAID = {
+    "session": "edge.session",
+    "thread": "edge.thread",
+    "agent": "edge.agent",
+    "parent_agent": "edge.parent_agent",
+    "parent_thread": "edge.parent_thread",
+}
+"""By the fields of ``RequestRecord.attributes``."""
+
+
 class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
@@ -178,6 +188,9 @@ def request_of(call: Call, record: RequestRecord, context: TraceContext, why: st
         "error.type": kind,
     }
     attributes |= {name: value for name, value in named.items() if value}
+    if record.attributes:
+        said = msgspec.json.decode(b"{" + record.attributes[1:] + b"}", type=dict[str, str])
+        attributes |= {SAID[name]: value for name, value in said.items()}
     if record.cost >= 0:
         attributes["edge.cost_usd"] = record.cost / PICO
         attributes["edge.estimated"] = record.estimated

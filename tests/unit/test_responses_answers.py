@@ -158,6 +158,33 @@ class TestItems:
         stream = sse(START, *made, end("tool_use"), STOP)
         assert streamed("messages", stream, context(client_tools=tools))["output"] == expected
 
+    def test_calls_of_tools_that_openais_models_have_learnt_are_items_of_theirs(self):
+        calls = [
+            ("c1", "local_shell", {"command": ["ls", "-l"], "working_directory": "/tmp"}),
+            ("c2", "shell", {"commands": ["ls", "pwd"], "timeout_ms": 9}),
+            ("c3", "apply_patch", {"type": "create_file", "path": "a", "diff": "+a"}),
+            ("c4", "apply_patch", {"type": "delete_file", "path": "a"}),
+            ("c5", "shell", {"command": "ls", "color": True}),
+            ("c6", "local_shell", {}),
+        ]
+        tools = {name: ClientTool(name, name) for name in ("local_shell", "shell", "apply_patch")}
+        blocks = [{"type": "tool_use", "id": each, "name": name, "input": given} for each, name, given in calls]
+        expected = whole("messages", message(*blocks, reason="tool_use"), context(client_tools=tools))["output"]
+        assert [item.get("action") or item.get("operation") for item in expected] == [
+            {"type": "exec", "env": {}, "command": ["ls", "-l"], "working_directory": "/tmp"},
+            {"commands": ["ls", "pwd"], "timeout_ms": 9},
+            {"type": "create_file", "path": "a", "diff": "+a"},
+            {"type": "delete_file", "path": "a"},
+            {"commands": ["ls"]},
+            {"type": "exec", "env": {}, "command": []},
+        ]
+        assert [item["call_id"] for item in expected] == [each for each, *_ in calls]
+        made = []
+        for number, (each, name, arguments) in enumerate(calls):
+            made += tool(number, each, *json.dumps(arguments, separators=(",", ":")), name=name)
+        stream = sse(START, *made, end("tool_use"), STOP)
+        assert streamed("messages", stream, context(client_tools=tools))["output"] == expected
+
     def test_a_structured_output_by_a_tool_is_the_text(self):
         output = context(output_tool="json_output")
         blocks = [

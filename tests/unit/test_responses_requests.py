@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from edge.errors import EdgeError
@@ -133,7 +135,8 @@ class TestInput:
         [
             ([USER, {"type": "item_reference", "id": "msg_1"}], "input[1].type"),
             ([{"type": "compaction", "encrypted_content": "x"}, USER], "input[0].type"),
-            ([USER, {"type": "local_shell_call", "call_id": "c", "action": {}}], "input[1].type"),
+            ([USER, {"type": "local_shell_call", "call_id": "c", "action": "ls"}], "input[1].action"),
+            ([USER, {"type": "computer_call", "call_id": "c", "action": {}}], "input[1].type"),
             ([USER, output("call_9")], "input[1].call_id"),
             ([{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}], "input[0].content[0].file_id"),
             ([{"role": "user", "content": [{"type": "input_audio"}]}], "input[0].content[0].type"),
@@ -153,6 +156,39 @@ class TestInput:
         assert error.param == "input[0].content[0].image_url"
         assert "messages" not in error.message
         assert refusal(CLAUDE, input=[USER, called(), output(what=svg)]).param == "input[2].output[0].image_url"
+
+
+WRITTEN = [{"stdout": "a\n", "stderr": "", "outcome": {"type": "exit", "exit_code": 0}}]
+LEARNT = {
+    "local_shell": (
+        {"type": "local_shell"},
+        {
+            "type": "local_shell_call",
+            "call_id": "call_1",
+            "action": {"type": "exec", "command": ["ls", "-l"], "env": {"A": "1"}, "timeout_ms": None},
+        },
+        {"type": "local_shell_call_output", "id": "call_1", "output": '{"output":"a"}'},
+        '{"output":"a"}',
+    ),
+    "shell": (
+        {"type": "shell", "environment": {"type": "local"}},
+        {"type": "shell_call", "call_id": "call_1", "action": {"commands": ["ls", "pwd"], "timeout_ms": 9}},
+        {"type": "shell_call_output", "call_id": "call_1", "output": WRITTEN, "max_output_length": 9},
+        json.dumps(WRITTEN, separators=(",", ":")),
+    ),
+    "apply_patch": (
+        {"type": "apply_patch"},
+        {
+            "type": "apply_patch_call",
+            "call_id": "call_1",
+            "status": "completed",
+            "operation": {"type": "update_file", "path": "a.py", "diff": "@@\n-a\n+b"},
+        },
+        {"type": "apply_patch_call_output", "call_id": "call_1", "status": "failed", "output": "no such line"},
+        "Failed: no such line",
+    ),
+}
+"""A tool, a call of it, the call's result, and what the model is told of that."""
 
 
 class TestTools:
@@ -213,6 +249,33 @@ class TestTools:
         error = refusal(target, tools=[LOOK, {"type": kind}])
         assert error.param == "tools[1].type"
         assert f"'{kind}'" in error.message
+
+    @BOTH
+    @pytest.mark.parametrize("environment", [None, {"type": "container_auto"}, {"type": "container_reference"}])
+    def test_a_shell_that_is_not_the_clients_own_is_refused(self, target, environment):
+        assert refusal(target, tools=[{"type": "shell", "environment": environment}]).param == "tools[0].type"
+
+    @BOTH
+    @pytest.mark.parametrize("tool", LEARNT)
+    def test_a_tool_that_openais_models_have_learnt_is_a_function(self, target, tool):
+        made_of, call, result, said = LEARNT[tool]
+        items = [USER, call, result]
+        body, made = sent(*target, input=items, tools=[made_of], tool_choice={"type": tool})
+        arguments = call.get("action") or call.get("operation")
+        arguments = {name: value for name, value in arguments.items() if value is not None and value != "exec"}
+        if target is CLAUDE:
+            assert [each["name"] for each in body["tools"]] == [tool] == [body["tool_choice"]["name"]]
+            (block,) = body["messages"][1]["content"]
+            assert (block["name"], block["input"], block["id"]) == (tool, arguments, "call_1")
+            content = body["messages"][2]["content"][0]["content"]
+            assert (content if isinstance(content, str) else content[0]["text"]) == said
+        else:
+            assert [each["function"]["name"] for each in body["tools"]] == [tool]
+            (called_,) = body["messages"][1]["tool_calls"]
+            assert json.loads(called_["function"]["arguments"]) == arguments
+            assert body["messages"][2]["content"] == said
+        assert made.context.client_tools[tool].kind == tool
+        assert made.dropped == ()
 
     @BOTH
     @pytest.mark.parametrize(

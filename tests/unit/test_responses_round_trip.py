@@ -17,9 +17,9 @@ from tests.unit.translating import NOW
 PAIRS = pytest.mark.parametrize(("api", "model"), [("messages", "claude-opus-5"), ("chat", "gpt-4o")])
 
 
-def back(api, body):
+def back(api, body, model="gpt-5.2"):
     """What went to another API, as a request of Responses again."""
-    made = TRANSLATORS[api, "responses"].opens("gpt-5.2")
+    made = TRANSLATORS[api, "responses"].opens(model)
     made.context.seal = SEAL
     return json.loads(made.at_once(body).body)
 
@@ -88,6 +88,27 @@ def test_recorded_requests_say_the_same_after_they_have_been_there(recordings, c
     assert tried > 60
     with capsys.disabled():
         print(f"\n{tried} requests by {api} and back")
+
+
+def phases_in(request):
+    return [item.get("phase") for item in request["input"] if item.get("role") == "assistant"]
+
+
+@PAIRS
+def test_phases_of_recorded_conversations_are_the_same_after_they_have_been_there(recordings, api, model):
+    found = []
+    for recording in of(recordings, "responses"):
+        if b'"phase"' not in recording.body:
+            continue
+        try:
+            there = opened(api, model).at_once(recording.body)
+        except EdgeError:
+            continue
+        before = phases_in(json.loads(recording.body))
+        after = phases_in(back(api, there.body, "gpt-5.6"))
+        assert [is_ for is_, was in zip(after, before, strict=True) if was] == [was for was in before if was]
+        found += before
+    assert {"commentary", "final_answer"} <= set(found)
 
 
 def read(response):

@@ -78,6 +78,15 @@ def test_a_forward_is_a_span_of_the_request_and_one_of_the_attempt(made):
     assert (sent[1].decode(), sent[2].decode(), sent[3]) == (TRACE, attempt.span_id, b"01")
 
 
+def test_what_a_coding_agent_says_that_a_request_is_a_part_of_is_told(made):
+    worker = made()
+    worker.ask("smart", SAMPLED, "x-claude-code-session-id: s-1", "x-claude-code-agent-id: explorer", "session-id: s-2")
+    worker.run(worker.sent("a").answers, 200, JSON, USED)
+    own, _ = worker.spans()
+    assert (own.attributes["edge.session"], own.attributes["edge.agent"]) == ("s-1", "explorer")
+    assert "edge.thread" not in own.attributes
+
+
 def test_a_trace_that_begins_here_has_the_id_that_was_drawn_for_the_request(made):
     worker = made()
     worker.ask("smart", "traceparent: 00-junk", "tracestate: a=b")

@@ -41,12 +41,23 @@ class TestARequestOfMessages:
         assert request["input"] == [
             {"role": "system", "content": "S"},
             {"role": "user", "content": "hi"},
-            {"type": "message", "role": "assistant", "content": "yes"},
+            {"type": "message", "role": "assistant", "content": "yes", "phase": "final_answer"},
             {"role": "system", "content": "be brief"},
             {"role": "user", "content": "hi"},
         ]
         assert "instructions" not in request
         assert dropped == ()
+
+    @pytest.mark.parametrize(("model", "knows"), [(ASTRA, True), ("gpt-5.3-codex", True), ("gpt-5.1-codex", False)])
+    def test_what_was_said_between_calls_is_told_from_an_answer_where_the_model_knows_that(self, model, knows):
+        thinking = {"type": "redacted_thinking", "data": SEAL.reasoning(thought())}
+        used = {"type": "tool_use", "id": "toolu_1", "name": CUSTOM["name"], "input": {}}
+        said = [{"type": "text", "text": "I look."}, thinking, used]
+        result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "x"}]}
+        turns = [USER, {"role": "assistant", "content": said}, result, {"role": "assistant", "content": "So."}, USER]
+        request, _ = asked("messages", model, messages=turns, tools=[CUSTOM])
+        phases = [item.get("phase") for item in request["input"] if item.get("role") == "assistant"]
+        assert phases == (["commentary", "final_answer"] if knows else [None, None])
 
     def test_nothing_is_kept_there_and_thoughts_come_back_encrypted(self):
         request, _ = asked("messages")

@@ -29,6 +29,7 @@ TAKEN: dict[str, tuple[set[str], set[str] | None]] = {
     "gpt-5.1": (LOW | {"none"}, LOW | {"none"}),
     "gpt-5-mini": (LOW | {"minimal"}, LOW | {"minimal"}),
     "gpt-5-codex": (LOW, LOW),
+    "gpt-5.3-codex": (LOW, LOW),
     "gpt-5.2-pro": ({"high"}, {"high"}),
     "gpt-5-chat-latest": (set(), set()),
     "gpt-6-chat-latest": (set(), set()),
