@@ -9,7 +9,7 @@ SLOWER := building pure Python, which is slower (install gcc and Python's header
 PATH_MODULES := $(shell sed -n 's/^    "edge\.\(.*\)",$$/\1/p' setup.py)
 HOT := $(wildcard edge/_fast/_*.py edge/*.pxd edge/*/*.pxd) $(foreach name,$(PATH_MODULES),edge/$(subst .,/,$(name)).py)
 
-.PHONY: run test check soak sanitize fuzz docs wheels image tools clients lint audit lock bench proof interpreter bench-instructions bench-micro bench-peers clean
+.PHONY: run test check coverage soak sanitize fuzz docs wheels image tools clients lint audit lock bench proof interpreter bench-instructions bench-micro bench-peers clean
 
 run: $(VENV)/.built
 	@$(BIN)/edge version
@@ -22,6 +22,16 @@ test: $(VENV)/.test clients
 # What an edit is tried with: the linters, the unit tests on the build that is here, and the live tests of the main ways.
 check: lint
 	$(BIN)/python -m tests.stages check
+
+# What lines of the pure build the tests execute, those of the edges they start and of their workers included: the files with the most that none
+# does come last, and less than 95 % is an error. Twice as long as the tests take. COVERAGE='tests/unit -k gate' is a part.
+coverage: $(VENV)/.test $(VENV)/.coverage
+	@rm -rf build/coverage && mkdir -p build/coverage
+	EDGE_PURE_PYTHON=1 $(BIN)/python -m coverage run -m pytest -q --tb=short -n 4 --dist loadfile --no-loadscope-reorder \
+	-m 'not alone and not compiled' $(or $(COVERAGE),tests) > build/coverage/tests.log; tail -3 build/coverage/tests.log
+	@$(BIN)/python -m coverage combine -q
+	@$(BIN)/python -m coverage lcov -q -o build/coverage/lines.lcov --fail-under=0
+	$(BIN)/python -m coverage report --show-missing > build/coverage/report.txt; code=$$?; tail -40 build/coverage/report.txt; exit $$code
 
 # 200,000 answers, each looked at: is it its client's own? And what memory grows by for each 100,000. SOAK=1000000 asks for more. Needs redis-server.
 soak: $(VENV)/.test
@@ -153,7 +163,7 @@ $(VENV)/.locked: $(VENV)/.pip requirements/ci.txt
 	$(INSTALL) --require-hashes -r requirements/ci.txt
 	@touch $@
 
-ifneq ($(filter test check soak proof fuzz sanitize lint,$(MAKECMDGOALS)),)
+ifneq ($(filter test check coverage soak proof fuzz sanitize lint,$(MAKECMDGOALS)),)
 $(VENV)/.built: | $(VENV)/.locked
 endif
 
@@ -189,6 +199,10 @@ $(VENV)/.tools: $(VENV)/.pip
 	GOBIN=$(CURDIR)/$(BIN) go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 	GOBIN=$(CURDIR)/$(BIN) go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
 	GOBIN=$(CURDIR)/$(BIN) go install helm.sh/helm/v3/cmd/helm@v3.19.5
+	@touch $@
+
+$(VENV)/.coverage: $(VENV)/.built
+	$(INSTALL) --group coverage
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.built
