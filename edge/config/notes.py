@@ -25,6 +25,8 @@ PLACEHOLDERS = {"not-set", "unset", "none", "null", "changeme", "change-me", "xx
 INNER = (".local", ".internal", ".lan", ".home", ".svc", ".test", ".localhost", ".home.arpa", ".intranet", ".corp")
 """Ends of names that no public host has."""
 VENDORS = {"openai": "api.openai.com", "anthropic": "api.anthropic.com"}
+DEPLOYMENT = re.compile(r"/openai/deployments/[^/]+$")
+"""How an address of Azure's dated API ends; its v1 API has /openai/v1."""
 GLOB = re.compile(r"[*?\[]")
 SUGGESTIONS, COMPARED = 20, 500
 """For so many patterns it is said what may be meant, of so many names: those that begin alike, where there are more."""
@@ -68,6 +70,9 @@ def _of_base_url(provider: Provider) -> Iterator[str]:
         yield f"ends in {ENDPOINTS.search(path)[0]}, which is left off: write {used}"  # type: ignore[index]
     elif not path:
         yield f"has no path: /v1 is added; write {used}"
+    elif DEPLOYMENT.search(path):
+        if "api-version" not in provider.query:
+            yield 'is of a deployment at Azure, where each request names a version: query: {api-version: "2024-10-21"}'
     elif not re.search(r"/v[0-9]", path):
         endpoint = "messages" if provider.dialect == "anthropic" else "chat/completions"
         yield f"has no /v1 at its end: requests go to {used}/{endpoint}"
