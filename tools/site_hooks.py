@@ -75,7 +75,9 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
         source = PurePosixPath("docs") / place
 
     def rewritten(match: re.Match[str]) -> str:
-        to = os.path.relpath(place_of(target_of(source, match[2])), place.parent)
+        # MkDocs makes links of Markdown fit the address of the page, and leaves those of HTML as they are.
+        base = place.parent if match[1] == "](" else PurePosixPath(page.url or ".")
+        to = os.path.relpath(place_of(target_of(source, match[2])), base)
         return f"{match[1]}{to}{match[3] or ''}{match[4]}"
 
     parts, end = [], 0

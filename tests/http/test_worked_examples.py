@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,17 @@ def test_explain_prints_what_its_page_shows(tmp_path):
     arguments = [sys.executable, "-m", *command.split()]
     done = subprocess.run(arguments, cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, timeout=60)
     assert done.stdout == shown, done.stderr
+
+
+def test_an_operator_drains_an_upstream_as_the_page_of_routing_says(simulator, tmp_path):
+    page = (ROOT / "docs" / "routing.md").read_text()
+    (command,) = re.findall(r"^```sh\n(curl .*?)^```", page, re.MULTILINE | re.DOTALL)
+    admin = "admin-key-of-this-test"
+    keys = [{"id": "operator", "digests": [f"sha256:{sha256(admin.encode()).hexdigest()}"], "admin": True}]
+    made = Edge(tmp_path, {"providers": providers(simulator.url), "auth": {"keys": keys}})
+    with running(made):
+        env = clean_environment(ADMIN=admin)
+        for action in ("drain", "restore"):
+            script = command.replace("https://edge", made.url).replace('"drain"', f'"{action}"')
+            done = subprocess.run(["sh", "-c", script], env=env, capture_output=True, text=True, timeout=60)
+            assert json.loads(done.stdout) == {"upstream": "openai/gpt-4o", "action": action}

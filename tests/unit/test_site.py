@@ -25,6 +25,12 @@ def test_it_is_built_and_every_link_leads_somewhere(tmp_path):
     assert 'href="docs/' not in first
     loaded = re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=\"(?:https?:)?//[^\"]+", first)
     assert not [each for each in loaded if "canonical" not in each], "a page loads nothing from elsewhere"
+    pictures = 0
+    for page in tmp_path.rglob("*.html"):
+        for each in re.findall(r'(?:src|srcset)="([^"]+\.webp)"', page.read_text()):
+            assert (page.parent / each).resolve().exists(), f"{page.relative_to(tmp_path)}: {each}"
+            pictures += 1
+    assert pictures >= 4
     assert (tmp_path / "repository/deploy/nginx/edge.conf").read_text() == (ROOT / "deploy/nginx/edge.conf").read_text()
 
 

@@ -6,6 +6,7 @@ import ast
 import json
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import click
@@ -107,6 +108,11 @@ def test_every_make_target_of_the_pages_exists(page):
 def test_json_in_a_page_is_json(text):
     text = text.strip()
     json.loads(text if text.startswith(("{", "[")) else f"{{{text}}}")
+
+
+@pytest.mark.parametrize("text", blocks("toml"))
+def test_toml_in_a_page_is_toml(text):
+    assert tomllib.loads(text)
 
 
 @pytest.mark.parametrize("text", blocks("python"))
