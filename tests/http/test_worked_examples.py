@@ -89,3 +89,15 @@ def test_an_operator_drains_an_upstream_as_the_page_of_routing_says(simulator, t
             script = command.replace("https://edge", made.url).replace('"drain"', f'"{action}"')
             done = subprocess.run(["sh", "-c", script], env=env, capture_output=True, text=True, timeout=60)
             assert json.loads(done.stdout) == {"upstream": "openai/gpt-4o", "action": action}
+
+
+def test_the_python_of_the_page_about_translation_runs_as_it_stands(simulator, tmp_path):
+    page = (ROOT / "docs" / "translation.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    made = Edge(tmp_path, {"providers": providers(simulator.url)})
+    with running(made):
+        arguments = [sys.executable, "-c", code.replace(ADDRESS, made.url)]
+        done = subprocess.run(arguments, env=clean_environment(), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 3
+    assert all(done.stdout.splitlines())
