@@ -40,13 +40,13 @@ cdef class Gateway(Asker):
     cdef public Buffers _buffers
     cdef public Py_ssize_t _in_flight
     cdef readonly set under_way
-    cdef object _failed_logins, _slices, _tell_in_flight, _hit, _missed, _scanned, _count, _changing, _table
+    cdef readonly object logins
+    cdef object _conversations, _slices, _tell_in_flight, _hit, _missed, _scanned, _count, _changing, _table
     cdef tuple _witnesses
     cdef Desk _desk
 
     @cython.locals(state=State, head=Head, route=Route, key=Key, found=Key)
     cpdef open(self, Call call)
-    cpdef no_key(self, Call call)
     cpdef hold(self, Call call, Py_ssize_t size)
     cpdef admit(self, Call call)
     @cython.locals(grant=Grant)

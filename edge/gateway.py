@@ -19,6 +19,7 @@ from edge.cache.answers import Answers
 from edge.cache.policy import Lookup, caches_for
 from edge.call import Call
 from edge.clock import perf_counter
+from edge.conversations import Conversations
 from edge.dispatch import Dispatch
 from edge.errors import ClientClosedRequest, EdgeError, InternalError, Overloaded, RouteNotAllowed
 from edge.grant import Grant
@@ -28,7 +29,7 @@ from edge.guard.expected import check_known, expected
 from edge.guard.forms import FormReading, check_form
 from edge.guard.inflating import inflated
 from edge.guard.limits import KeyLimits
-from edge.guard.logins import NO_KEY, FailedLogins
+from edge.guard.logins import FailedLogins
 from edge.guard.pii import Redacted, redact
 from edge.guard.reservation import Reservation
 from edge.guard.restore import Restorer
@@ -38,6 +39,7 @@ from edge.hooks import Hooks, Meter, RequestRecord
 from edge.inquiry import Asker, Inquiry
 from edge.intake import Intake
 from edge.joining import Joining, Table
+from edge.kept_answers import answer_kept
 from edge.ledger import BYPASS, MEMORY, MISS
 from edge.money.accounting import Accounts
 from edge.own_answers import Listing
@@ -66,6 +68,7 @@ class Gateway(Asker):
         answers: Answers,
         limits: KeyLimits,
         counts: Counts,
+        conversations: Conversations,
         witnesses: tuple[Witness, ...] = (),
     ) -> None:
         self.state = state
@@ -89,7 +92,8 @@ class Gateway(Asker):
         self._scanned = meter.bind("edge_pii_scan_duration_seconds", "request")
         self._count = meter.count
         self._changing = asyncio.Lock()
-        self._failed_logins = FailedLogins()
+        self.logins = FailedLogins()
+        self._conversations = conversations
         self._table = Table(answers, self.accounts, self._desk)
 
     async def reload(self, load: Load, prepared: Callable[[config.Config], None] = lambda _: None) -> None:
@@ -123,7 +127,7 @@ class Gateway(Asker):
             if not head.asks_methods or state.auth.open:
                 found = state.auth.identify(head, call.varying, call.certificate)
                 if found is None:
-                    self.refuse(call, self.no_key(call))
+                    self.refuse(call, self.logins.no_key(call))
                     return
                 key = call.key = found
             if head.objection is not None:
@@ -151,14 +155,6 @@ class Gateway(Asker):
                 call.form = Intake(self, call, self._buffers)
         except EdgeError as error:
             self.refuse(call, error)
-
-    def no_key(self, call: Call) -> EdgeError:
-        """What a request without a valid key is told: the same for one that never was and one that is no more. Its
-        connection ends where its address has failed too often.
-        """
-        error = self._failed_logins.refusal(call.peer, call.state.auth.failures_per_minute, perf_counter())
-        call.closes = call.closes or error is not NO_KEY
-        return error
 
     # While the body comes, and at its end.
 
@@ -354,6 +350,8 @@ class Gateway(Asker):
         if call.reply.over():
             self._over(call, None)
             return
+        if call.state.keeps and self._conversations.begin(call, self._slices, partial(self._read_large, call)):
+            return
         reservation = call.reservation
         try:
             if reservation is not None and not reservation.take(
@@ -381,6 +379,8 @@ class Gateway(Asker):
             if route.lists:
                 listing = call.errand = Listing(call, self)
                 listing.start()
+            elif not call.grant.upstreams:
+                answer_kept(call, self._conversations, self)
             elif call.lookup is not None:
                 joining = call.errand = Joining(self._table, call, call.lookup, self)
                 joining.start()
@@ -434,6 +434,8 @@ class Gateway(Asker):
         call.settled = True
         if call.form is not None:
             call.form.close()
+        if call.keep is not None:
+            self._conversations.keep(call)
         self._buffers.let_go(call, 0)
         if call.admitted:
             self._in_flight -= 1

@@ -38,6 +38,7 @@ cdef class Inquiry(Sink):
     cdef public object reservation
     cdef public Py_ssize_t buffered
     cdef public Upload upload
+    cdef public object keep
     cdef public Reply reply
 
     @cython.locals(ledger=Ledger, reply=Reply)

@@ -12,6 +12,7 @@ from edge.payload import Payload
 from edge.reply import Reply, Sink
 
 if TYPE_CHECKING:
+    from edge.dialects.kept_response import KeptResponse
     from edge.grant import Grant
     from edge.guard.auth import Key
     from edge.guard.reservation import Reservation
@@ -49,7 +50,8 @@ class Inquiry(Sink):
     gets for that. ``trace`` is its place in a trace, None where it is in none. ``ledger`` is what has become of it,
     ``reply`` what is told of that, of which this is the sink; ``reservation`` what it may come to, where that counts.
     ``buffered`` counts the bytes that are held for it, of the request's body and of the answer's; ``upload`` is what
-    follows its payload's body while that still comes, None where it is whole.
+    follows its payload's body while that still comes, None where it is whole; ``keep`` is the response that comes of
+    it where that is kept here, else None.
     """
 
     def asks(
@@ -69,6 +71,7 @@ class Inquiry(Sink):
         self.reservation: Reservation | None = None
         self.buffered = 0
         self.upload: Upload | None = None
+        self.keep: KeptResponse | None = None
         reply = self.reply = Reply.__new__(Reply)
         reply.attach(self)
 

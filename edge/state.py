@@ -10,6 +10,7 @@ from hashlib import blake2b
 from edge import config
 from edge.cache.key import identity, owner_of
 from edge.cache.policy import mode_for
+from edge.dialects.kept_response import OURS
 from edge.errors import ModelNotFound, PiiBlocked
 from edge.grant import Grant
 from edge.guard.auth import NOBODY, Auth, Key
@@ -129,7 +130,11 @@ class State(Terms):
         return Grant(alias, label, choices, mode, told, longer, freer, policy, answers, quotas, content)
 
     def kept_grant(self, key: Key, head: Head, payload: Payload) -> Grant:
-        """What `key` gets of what accounts keep. Raises what `keepers_of` and `check_whole` do."""
+        """What `key` gets of what accounts keep; no upstreams where it is kept here. Raises what `keepers_of` and
+        `check_whole` do.
+        """
+        if self.keeps and OURS.fullmatch(head.argument):
+            return Grant("", MODEL_OTHER, ())
         keepers = keepers_of(self.router.providers, head)
         if not head.argument:
             limited = bool(quotas_of(self.settings, key, ""))

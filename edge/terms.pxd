@@ -17,6 +17,7 @@ cdef class Terms:
     cdef readonly dict models
     cdef readonly Sampling sampling
     cdef readonly str replay
+    cdef readonly bint keeps
     cdef readonly bint caches, hedges, rescues
     cdef readonly double route_sample
     cdef readonly Py_ssize_t max_in_flight, max_body_bytes, max_form_bytes, max_buffered_bytes, few

@@ -70,6 +70,7 @@ class Terms:
         self.hedges = settings.resilience.hedge.enabled
         self.rescues = settings.resilience.rescue == "text"
         self.replay = settings.cache.replay
+        self.keeps = settings.responses.store == "redis"
         self.models = settings.models
         self.route_sample = settings.telemetry.log.route_sample
         tracing = settings.telemetry.tracing

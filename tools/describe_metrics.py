@@ -38,6 +38,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "edge_rescues_",
         "edge_circuit_",
         "edge_translation_",
+        "edge_kept_",
     ),
     "money": ("edge_tokens_", "edge_cost_", "edge_unpriced_", "edge_estimated_", "edge_budget_", "edge_limit_"),
     "cache": ("edge_cache_", "edge_saved_", "edge_redis_"),

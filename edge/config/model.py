@@ -384,6 +384,14 @@ class Tracing(Settings, frozen=True, kw_only=True):
     content: bool = False
 
 
+class Responses(Settings, frozen=True, kw_only=True):
+    """Responses for providers that keep none."""
+
+    store: Literal["off", "redis"] = "off"
+    ttl_s: Annotated[float, Meta(ge=1, le=31_536_000)] = 86400.0
+    max_bytes: Annotated[int, Meta(ge=1024, le=1 << 26)] = 1 << 20
+
+
 class Telemetry(Settings, frozen=True, kw_only=True):
     log: Log = field(default_factory=Log)
     tracing: Tracing = field(default_factory=Tracing)
@@ -402,6 +410,7 @@ class Config(Settings, frozen=True, kw_only=True):
     pii: Pii = field(default_factory=Pii)
     resilience: Resilience = field(default_factory=Resilience)
     translation: Translation = field(default_factory=Translation)
+    responses: Responses = field(default_factory=Responses)
     telemetry: Telemetry = field(default_factory=Telemetry)
 
 

@@ -83,6 +83,8 @@ def problems(config: Config, *, insecure: bool = False) -> list[Problem]:
     found += _pii_problems(config)
     if config.cache.redis is not None:
         found += _redis_problems(config.cache.redis)
+    if config.responses.store == "redis":
+        found += _store_problems(config)
     found += _tracing_problems(config.telemetry.tracing)
     for alias, model in config.models.items():
         if not alias or len(alias) > 128 or any(ord(c) < 33 or ord(c) == 127 for c in alias):
@@ -345,6 +347,16 @@ def _price_problems(where: tuple[str | int, ...], price: Price) -> list[Problem]
             dollars = getattr(section, name)
             if isinstance(dollars, float) and Decimal(str(dollars)) * 1_000_000 % 1:
                 found.append(((*path, name), "has more than six decimals: money is counted in 1e-12 USD"))
+    return found
+
+
+def _store_problems(config: Config) -> list[Problem]:
+    where = ("responses", "store")
+    found: list[Problem] = []
+    if config.cache.redis is None:
+        found.append((where, "needs 'cache.redis', where responses are kept"))
+    if config.server.secret is None:
+        found.append((where, "needs 'server.secret', by which they are encrypted"))
     return found
 
 

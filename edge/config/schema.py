@@ -50,6 +50,7 @@ SECTIONS = {
     "resilience.breaker": "when an upstream that fails is let alone",
     "resilience.hedge": "a second attempt beside one that is late",
     "translation": "between the two APIs",
+    "responses": "conversations for providers that keep none",
     "telemetry": "what is told of the service",
     "telemetry.log": "lines on standard error",
     "telemetry.tracing": "spans, for a collector",

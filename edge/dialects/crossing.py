@@ -314,6 +314,7 @@ class TranslatedCrossing(Crossing):
         self._events: StreamTranslator | None = None
         self._context = opened.context
         self._context.seal = seal_of(inquiry.state.salt)
+        self._context.keep = inquiry.keep
         self._context.beta = b"anthropic-beta" in inquiry.head.index or b"beta=true" in inquiry.head.query
         self._context.measure = partial(estimate_input, inquiry.head.route.upstream, payload.body)
         self._opened: Translation | None = None

@@ -109,8 +109,10 @@ def echo_of(request: dict[str, Any]) -> dict[str, Any]:
     return {name: default if request.get(name) is None else request[name] for name, default in ECHOED.items()}
 
 
-def chat_fields(request: dict[str, Any], dropped: Dropped) -> dict[str, Any]:
-    """All but the input and the tools. Raises InvalidValue, UnsupportedParameter."""
+def chat_fields(request: dict[str, Any], dropped: Dropped, *, kept: bool = False) -> dict[str, Any]:
+    """All but the input and the tools. `kept`: the response is kept here, as ``store`` may want. Raises InvalidValue,
+    UnsupportedParameter.
+    """
     for name, why in STATE.items():
         if request.get(name) not in (None, False, ""):
             raise UnsupportedParameter(
@@ -120,6 +122,8 @@ def chat_fields(request: dict[str, Any], dropped: Dropped) -> dict[str, Any]:
             )
     refuse_state(request)
     for name, value in request.items():
+        if kept and name == "store":
+            continue
         if name not in TAKEN and value is not None and (name not in NEUTRAL or value != NEUTRAL[name]):
             dropped.add(name)
     chat = {name: request[name] for name in SAME if request.get(name) is not None}

@@ -42,7 +42,7 @@ class Request(openai_to_anthropic.Request):
         self.context.echo = echo_of(request)
         self.client_tools = tools = ClientTools()
         self.context.client_tools = tools.changed
-        super().begin({**chat_fields(request, self.dropped), "messages": [{}]})
+        super().begin({**chat_fields(request, self.dropped, kept=self.context.keep is not None), "messages": [{}]})
         self.input = Input(self._say, tools, self.dropped, seal=self.context.seal)
         self.take = self.input.take
         self.input.instructions(request.get("instructions"))

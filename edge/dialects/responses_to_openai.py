@@ -38,7 +38,7 @@ class Request(Translation):
         self.context.echo = echo_of(request)
         self.client_tools = tools = ClientTools()
         self.context.client_tools = tools.changed
-        self.chat = chat_fields(request, self.dropped)
+        self.chat = chat_fields(request, self.dropped, kept=self.context.keep is not None)
         self.messages: list[dict[str, Any]] = []
         self._held: list[dict[str, Any]] = []
         self._calls: set[str] = set()

@@ -151,8 +151,9 @@ class ResponseWriter:
         and not told again where it is too long to be there as a whole.
         """
         echo = {name: msgspec.Raw(encode(value)) for name, value in self._context.echo.items()}
+        keep = self._context.keep
         return {
-            "id": response_id(self._base),
+            "id": response_id(self._base) if keep is None else keep.id,
             "object": "response",
             "created_at": self._now,
             "status": "in_progress",
@@ -163,8 +164,8 @@ class ResponseWriter:
             **{name: raw if LEFT_OUT not in bytes(raw) else ECHOED[name] for name, raw in echo.items()},
             "model": self._model,
             "output": [],
-            "previous_response_id": None,
-            "store": False,
+            "previous_response_id": None if keep is None else keep.previous,
+            "store": keep is not None,
             "usage": None,
             "user": None,
             "metadata": {},
@@ -291,6 +292,8 @@ class ResponseWriter:
         else:
             response["completed_at"] = self._now
         self._event(f"response.{status}", response=response)
+        if self._context.keep is not None:
+            self._context.keep.whole = encode(response)
         return response
 
     def fail(self, code: str, message: str, param: str | None = None) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, ClassVar
 
+from edge.dialects.kept_response import KeptResponse
 from edge.dialects.models import Model, model_of
 from edge.dialects.numbers import decode_value, encode
 from edge.dialects.responses_items import ClientTool
@@ -130,7 +131,7 @@ class Context:
     characters, and ``written`` estimates the output, where an answer is translated without its long texts. ``seal``
     closes and opens the envelopes in which thoughts go by the other vendor's API. ``client_tools``: the functions, by
     their names as the client knows them, that stand for its tools of other kinds; ``echo``: what a response says of its
-    request.
+    request; ``keep``: the response is one that is kept here.
     """
 
     model: str = ""
@@ -148,6 +149,7 @@ class Context:
     seal: Seal = OWN_SEAL
     client_tools: dict[str, ClientTool] = field(default_factory=dict)
     echo: dict[str, Any] = field(default_factory=dict)
+    keep: KeptResponse | None = None
     tool_names: ToolNames = field(default_factory=ToolNames)
     warnings: set[str] = field(default_factory=set)
 

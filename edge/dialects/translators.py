@@ -120,6 +120,8 @@ class Translator:
             yield from texts.put_back(out, self.answer(encode(answer), context, now))
         except (JSONError, InvalidRequest, *UNREADABLE):
             raise UpstreamBadResponse(TOO_LARGE) from None
+        if context.keep is not None:
+            context.keep.whole = out.getvalue()  # with the long texts
         return out.getvalue()
 
 

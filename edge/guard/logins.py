@@ -10,6 +10,8 @@ from __future__ import annotations
 import ipaddress
 from functools import lru_cache
 
+from edge.call import Call
+from edge.clock import perf_counter
 from edge.errors import EdgeError, InvalidApiKey, TooManyFailedLogins
 
 __all__ = ["NO_KEY", "FailedLogins", "group_of"]
@@ -39,6 +41,14 @@ class FailedLogins:
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
         """When an address will have failed no more than it may, by a monotonic clock; the last to fail is last."""
+
+    def no_key(self, call: Call) -> EdgeError:
+        """What a request without a valid key is told: the same for one that never was and one that is no more. Its
+        connection ends where its address has failed too often.
+        """
+        error = self.refusal(call.peer, call.state.auth.failures_per_minute, perf_counter())
+        call.closes = call.closes or error is not NO_KEY
+        return error
 
     def refusal(self, address: str, per_minute: int, now: float) -> EdgeError:
         """What is told of a failure of this address, "" where that is not known."""

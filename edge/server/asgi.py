@@ -251,7 +251,7 @@ class EdgeApplication:
         try:
             key = auth.identify(call.head, call.varying, call.certificate)
             if key is None:
-                raise gateway.no_key(call)
+                raise gateway.logins.no_key(call)
             call.key = key
             if auth.open and call.peer and not is_loopback(call.peer):
                 raise AdminRequired("Without API keys, this answers the gateway's own machine only.")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import time
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge._fast import Limits, Slots, Spend
 from edge.cache.answers import Answers
 from edge.cache.memory import Generation
-from edge.config import Config
+from edge.config import Config, Redis
+from edge.conversations import Conversations
 from edge.gateway import Gateway
 from edge.guard.counts import Counts
 from edge.guard.jwks import Fetching
@@ -29,6 +31,9 @@ from edge.telemetry.trace_file import TraceFile
 from edge.telemetry.tracing import Tracing
 from edge.upstreams.health import Health
 from edge.upstreams.notices import Notices
+
+if TYPE_CHECKING:
+    from edge.redis.client import RedisClient
 
 __all__ = ["Edge", "Shared", "compose", "machine_id", "tell_notes"]
 
@@ -120,7 +125,12 @@ def compose(
     limits = KeyLimits(shared.limits, shared.region, metrics)
     counts = Counts(shared.limits, shared.spend, shared.usage, shared.region, metrics, shared.machine)
     counts.heed(config)
-    answers.shares = counts.share
+    conversations = Conversations(metrics)
+
+    async def share(client: RedisClient | None, redis: Redis | None) -> None:
+        await asyncio.gather(counts.share(client, redis), conversations.share(client, redis))
+
+    answers.shares = share
     trace = None
     if config.telemetry.trace_file is not None:
         trace = TraceFile(config.telemetry, shared.region, seed, partial(lost_lines, logs.log))
@@ -128,7 +138,7 @@ def compose(
     place = f"{shared.machine.decode()}-{shared.region - 1}"
     tracing = Tracing(config.telemetry.tracing, place, metrics, metrics.exemplify, logs.log)
     witnesses = (tracing.call_done,) if trace is None else (tracing.call_done, trace.call_done)
-    gateway = Gateway(state, Fanout(metrics, logs, recent), metrics, answers, limits, counts, witnesses)
+    gateway = Gateway(state, Fanout(metrics, logs, recent), metrics, answers, limits, counts, conversations, witnesses)
     notices = Notices(shared.notices, shared.region - 1)
     health = Health(lambda: gateway.state, notices, metrics, logs.log)
     issuer = Fetching(lambda: gateway.state.auth.tokens, logs.log)

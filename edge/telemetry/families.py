@@ -197,6 +197,13 @@ FAMILIES = (
     ),
     Family(
         COUNTER,
+        "edge_kept_responses_total",
+        "What was done with responses that are kept here, for providers that keep none, by operation (put, get, "
+        "delete) and result: ok, miss, unavailable (Redis), too_large, unsound (it cannot be believed), error.",
+        ("operation", "result"),
+    ),
+    Family(
+        COUNTER,
         "edge_rescues_total",
         "Streams that broke off, by the provider that was asked to continue them and by whether it did: ok or failed.",
         ("provider", "outcome"),

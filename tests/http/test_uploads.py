@@ -389,11 +389,11 @@ def test_openais_sdk_uploads_a_large_file_and_has_a_large_one_heard(edge, provid
         for _ in range(24):
             file.write(BLOCK)
     client = openai.OpenAI(base_url=f"{edge.url}/v1", api_key="none", max_retries=0)
-    with path.open("rb") as file:
+    with client, path.open("rb") as file:
         assert client.audio.transcriptions.create(model="ears", file=file).text == "heard"
     made = {"id": "file-1", "object": "file", "bytes": 1, "created_at": 1, "filename": "talk.wav", "purpose": "batch"}
     provider.answers = lambda _: answer(json.dumps(made | {"status": "processed"}).encode(), connection="close")
-    with path.open("rb") as file:
+    with openai.OpenAI(base_url=f"{edge.url}/v1", api_key="none", max_retries=0) as client, path.open("rb") as file:
         assert client.files.create(file=file, purpose="batch").id == "file-1"
     provider.answers = lambda _: HEARD
     assert all(upload.whole and upload.size > 24 * MIB for upload in provider.uploads)

@@ -20,6 +20,7 @@ from edge.cache.flight import MAX_KEPT, MAX_WHOLE, Flight
 from edge.cache.key import MAX_BYTES, MAX_VALUES, decode_body
 from edge.cache.memory import Generation, Held
 from edge.cache.policy import Lookup, Plan, plan_for
+from edge.conversations import Conversations
 from edge.dispatch import Dispatch
 from edge.errors import InternalError, NotCached
 from edge.gateway import Gateway
@@ -158,7 +159,10 @@ def test_a_stream_that_crashes_says_so(monkeypatch):
 
     async def both():
         monkeypatch.setattr(edge.joining, "Dispatch", Crashing)
-        gateway, failures = Gateway(build_state(settings), hooks, NoMeter(), answers(), None, None), []
+        gateway, failures = (
+            Gateway(build_state(settings), hooks, NoMeter(), answers(), None, None, Conversations(NoMeter())),
+            [],
+        )
         got = [one(gateway, failures), one(gateway, failures)]
         await asyncio.sleep(0.01)
         assert [type(failure) for failure in failures] == [ZeroDivisionError] * 2  # for the log

@@ -1,0 +1,109 @@
+"""What is asked of a response that is kept here: the response itself, its input, its end."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+
+from edge.call import Call
+from edge.conversations import Conversations, Kept, Looking, tenant_of
+from edge.errors import EdgeError, InvalidRequest, Overloaded
+from edge.inquiry import Asker
+from edge.redis.pipe import RedisUnavailable
+from edge.redis.resp import Reply
+from edge.reply_fields import JSON_TYPE
+from edge.strongbox import strongbox_of
+
+__all__ = ["answer_kept"]
+
+CANCEL = "/v1/responses/{id}/cancel"
+ITEMS = "/v1/responses/{id}/input_items"
+NOT_CANCELLED = "Only a response in the background can be cancelled."
+NO_STREAM = "This response is kept as a whole: it cannot be asked for as a stream."
+UNDONE = "Whether it is deleted is not known; ask again."
+MOST_ITEMS = 100
+USUAL_ITEMS = 20
+"""https://platform.openai.com/docs/api-reference/responses/input-items: ``limit``."""
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(list[dict[str, Any]]).decode
+
+
+def answer_kept(call: Call, store: Conversations, asker: Asker) -> None:
+    """Answer a call about a response that is kept here, now or later."""
+    name = call.head.argument
+    if call.head.route.endpoint == CANCEL:
+        asker.fetched(call, InvalidRequest(NOT_CANCELLED))
+    elif call.payload.stream:
+        asker.fetched(call, InvalidRequest(NO_STREAM, param="stream"))
+    elif call.head.method == "DELETE":
+        place = strongbox_of(call.state.salt).place(tenant_of(call), name)
+        call.errand = store.delete(place, partial(_deleted, call, store, asker))
+        if call.errand is None:
+            _deleted(call, store, asker, None, RedisUnavailable("unready"))
+    else:
+        call.errand = Looking(store, call, name, partial(_told, call, asker))
+
+
+def _told(call: Call, asker: Asker, kept: Kept | None, error: EdgeError | None) -> None:
+    if error is None and kept is None:
+        error = not_found(call)
+    if kept is not None:
+        try:
+            body = bytes(kept.response) if call.head.route.endpoint != ITEMS else page_of(kept, call.head.query)
+            call.answer(200, [JSON_TYPE], body)
+        except InvalidRequest as wrong:
+            error = wrong
+    asker.fetched(call, error)
+
+
+def _deleted(call: Call, store: Conversations, asker: Asker, reply: Reply, trouble: RedisUnavailable | None) -> None:
+    store.count("delete", "unavailable" if trouble is not None else "ok" if reply else "miss")
+    if trouble is not None:
+        asker.fetched(call, Overloaded(UNDONE))
+    elif not reply:
+        asker.fetched(call, not_found(call))
+    else:
+        told = {"id": call.head.argument, "object": "response", "deleted": True}
+        call.answer(200, [JSON_TYPE], _encode(told))
+        asker.fetched(call, None)
+
+
+def not_found(call: Call) -> InvalidRequest:
+    return InvalidRequest(f"Response with id '{call.head.argument}' not found.", status=404, param="response_id")
+
+
+def page_of(kept: Kept, query: bytes) -> bytes:
+    """A page of the input's items, the latest first unless ``order=asc``. Those that have no id get one that tells
+    their place. Raises InvalidRequest.
+    """
+    asked = {name: values[-1] for name, values in parse_qs(query.decode("latin-1")).items()}
+    order, limit = asked.get("order", "desc"), asked.get("limit", str(USUAL_ITEMS))
+    if order not in ("asc", "desc"):
+        raise InvalidRequest("The parameter 'order' is one of asc and desc.", param="order")
+    if not limit.isdecimal() or not 1 <= len(limit) <= 3 or not 1 <= int(limit) <= MOST_ITEMS:
+        raise InvalidRequest(f"The parameter 'limit' must be from 1 to {MOST_ITEMS}.", param="limit")
+    items = [shown(item, number) for number, item in enumerate(_decode(kept.items))]
+    if order == "desc":
+        items.reverse()
+    if "after" in asked:
+        ids = [item["id"] for item in items]
+        items = items[ids.index(asked["after"]) + 1 :] if asked["after"] in ids else []
+    page = items[: int(limit)]
+    ends = [page[0]["id"], page[-1]["id"]] if page else [None, None]
+    more = len(items) > len(page)
+    return _encode({"object": "list", "data": page, "first_id": ends[0], "last_id": ends[1], "has_more": more})
+
+
+def shown(item: dict[str, Any], number: int) -> dict[str, Any]:
+    """An item as OpenAI shows it: https://platform.openai.com/docs/api-reference/responses/input-items."""
+    made = {"type": "message", "status": "completed", **item}
+    made.setdefault("id", f"item_{number}")
+    if made["type"] == "message" and isinstance(made.get("content"), str):
+        kind = "output_text" if made.get("role") == "assistant" else "input_text"
+        part = {"type": kind, "text": made["content"]}
+        made["content"] = [part | {"annotations": []} if kind == "output_text" else part]
+    return made
