@@ -17,7 +17,7 @@ run: $(VENV)/.built
 
 test: $(VENV)/.test clients
 	@$(BIN)/edge version | grep -q compiled || echo "SKIPPED: the compiled build, which is not here (see above)"
-	EDGE_CLIENTS=$(CURDIR)/$(VENV)/clients $(BIN)/python -m tests.stages test
+	EDGE_CLIENTS=$(CURDIR)/$(VENV)/clients $(BIN)/python -m tests.stages test $(if $(LIVE),--live $(LIVE))
 
 # What an edit is tried with: the linters, the unit tests on the build that is here, and the live tests of the main ways.
 check: lint

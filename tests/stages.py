@@ -1,4 +1,6 @@
-"""``python -m tests.stages [test | check]``: what ``make test`` and ``make check`` run, stage after stage.
+"""``python -m tests.stages [test | check] [--live N]``: what ``make test`` and ``make check`` run, stage after stage.
+
+``--live`` is how many live tests run at a time, by default 6, on a machine of two cores.
 
 Every stage runs, whatever became of the one before; tests that wait and tests that compute run at the same time, and so
 do the last two, which take one core each. A stage's whole output goes to ``build/tests/STAGE.log``; what is printed of it
@@ -8,6 +10,7 @@ is its progress, its closing line and, of a stage that failed, the end of its ou
 
 from __future__ import annotations
 
+import argparse
 import compileall
 import importlib.util
 import os
@@ -33,7 +36,8 @@ PROGRESS = re.compile(r"\[ *(\d+)%\]")
 FILES = ("--dist", "loadfile", "--no-loadscope-reorder")
 # Tests of running edges wait for clocks and other processes, so more of them run at a time than there are cores; those of
 # units compute, in what time that leaves. Each process collects all tests of its stage, so a stage is given no others.
-LIVE_TESTS = ("-n", "6", *FILES, "--ignore", "tests/unit", "--ignore", "tests/fuzz")
+AT_ONCE = 6
+LIVE_TESTS = ("--ignore", "tests/unit", "--ignore", "tests/fuzz")
 UNIT_TESTS = ("tests/unit", "tests/fuzz")
 PAIRS = ("-n", "2", "--dist", "load", "--maxschedchunk", "1")
 LIVE = ("tests/http/test_fronts.py", "tests/http/test_passthrough.py")
@@ -70,7 +74,7 @@ def named(mark: str) -> tuple[str, ...]:
     return tuple(str(file.relative_to(ROOT)) for file in files if f"mark.{mark}" in file.read_text())
 
 
-def stages(plan: str) -> tuple[Stage, ...]:
+def stages(plan: str, live: int = AT_ONCE) -> tuple[Stage, ...]:
     pure = {"EDGE_PURE_PYTHON": "1"}
     uncompiled = "" if COMPILED else "all tests ran on the pure build, since nothing is compiled here"
     no_fuzzer = (
@@ -81,7 +85,7 @@ def stages(plan: str) -> tuple[Stage, ...]:
     plans = {
         "check": (Stage("unit and live", (*PYTEST, *quick)),),
         "test": (
-            Stage("live", (*PYTEST, *LIVE_TESTS, "-m", "not alone and not pairs")),
+            Stage("live", (*PYTEST, "-n", str(live), *FILES, *LIVE_TESTS, "-m", "not alone and not pairs")),
             Stage("units", (*PYTEST, *UNIT_TESTS), beside=True),
             Stage("in pairs", (*PYTEST, *PAIRS, "-m", "pairs", *named("pairs"))),
             Stage("alone", (*PYTEST, "-m", "alone", *named("alone"))),
@@ -97,6 +101,18 @@ def stages(plan: str) -> tuple[Stage, ...]:
         ),
     }
     return plans[plan]
+
+
+def collect() -> None:
+    """Have bytecode written of all tests, once, by two processes. Otherwise all those that collect at the same time would
+    compile the tests, each of them all of its stage.
+    """
+    command = (sys.executable, *PYTEST, "--collect-only", "-qq")
+    parts = [
+        subprocess.Popen([*command, *part], cwd=ROOT, stdout=subprocess.DEVNULL) for part in (LIVE_TESTS, UNIT_TESTS)
+    ]
+    for part in parts:
+        part.wait()
 
 
 def together(plan: tuple[Stage, ...]) -> Iterator[list[Stage]]:
@@ -153,12 +169,18 @@ def run(stage: Stage) -> Result:
 
 
 def main() -> int:
-    plan = sys.argv[1] if len(sys.argv) > 1 else "test"
+    parser = argparse.ArgumentParser(prog="python -m tests.stages", description=__doc__)
+    parser.add_argument("plan", nargs="?", choices=("test", "check"), default="test")
+    parser.add_argument("--live", type=int, default=AT_ONCE, metavar="N", help=f"at a time (default {AT_ONCE})")
+    options = parser.parse_args()
     LOGS.mkdir(parents=True, exist_ok=True)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what one process has compiled is there for all others
     # As an installed package is. Hundreds of edges are started, and where bytecode is not written each would compile all.
     compileall.compile_dir(ROOT / "edge", quiet=2)
+    if options.plan == "test":
+        collect()
     results: dict[str, Result] = {}
-    for group in together(stages(plan)):
+    for group in together(stages(options.plan, options.live)):
         with ThreadPoolExecutor(len(group)) as executor:
             results |= zip((stage.name for stage in group), executor.map(run, group), strict=True)
     print(f"\n{'stage':16}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}")
