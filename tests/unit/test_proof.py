@@ -47,11 +47,11 @@ def test_measurements_and_long_runs_are_kept_when_the_other_is_renewed(tmp_path,
     keep_measured(["# Results", "", "## JSON: so", "", "| | a |", "|---|---|", "| x | 2 |"], file)
     assert file.read_text().endswith(long)
     monkeypatch.setattr(describe_figures, "RESULTS", file)
-    tables = describe_figures.results().tables
-    assert tables["JSON"]["x"]["a"] == "2"
-    assert tables["Long runs"]["R1"]["what it found"] == "N=5"
-    assert tables["Long runs"]["R13"][""] == "**failed**"
-    assert tables["Instructions of CPython 3.99"]["a"]["instructions"] == "1"
+    table = describe_figures.results().table
+    assert table("JSON")["x"]["a"] == "2"
+    assert table("Long runs")["R1"]["what it found"] == "N=5"
+    assert table("Long runs")["R13"][""] == "**failed**"
+    assert table("Instructions of CPython 3.99")["a"]["instructions"] == "1"
     assert file.read_text().count(LONG) == 1
 
 
