@@ -86,6 +86,20 @@ def test_every_error_is_documented_and_each_code_names_one_kind():
     assert set(documented.values()) <= set(KINDS)
 
 
+def test_the_table_of_errors_has_all_of_them():
+    page = (ROOT / "docs/errors.md").read_text()
+    told = re.findall(r"^## (\w+)\n\n(\d+), `(\w+?)_", page, re.MULTILINE)
+    whose = {
+        "the client": "client",
+        "the client, by a rule of yours": "policy",
+        "the provider": "provider",
+        "the edge": "edge",
+    }
+    table = re.findall(r"^\| \[`(\w+)`\]\(#(\w+)\) \| (\d+) \| (.+) \|$", page, re.MULTILINE)
+    assert all(code == anchor for code, anchor, _, _ in table)
+    assert sorted((code, status, whose[matter]) for code, _, status, matter in table) == sorted(told)
+
+
 def test_the_error_that_the_page_shows_is_one():
     (shown,) = re.findall(r"^```json\n(.*?)^```", (ROOT / "docs/errors.md").read_text(), re.MULTILINE | re.DOTALL)
     assert json.loads(shown) == json.loads(error_body(refuse_model("gpt-5")))
