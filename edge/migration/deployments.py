@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from edge.config import is_loopback
 from edge.migration import reasons
+from edge.migration.budgets import budget_of
 from edge.migration.draft import Account, Draft, Setting
 from edge.migration.source import FROM_THE_ENVIRONMENT, Section, reference
 from edge.migration.vendors import ELSEWHERE, VENDORS, Vendor, vendor_of
 
-__all__ = ["STRATEGIES", "Deployments"]
+__all__ = ["MOST_IN_FLIGHT", "STRATEGIES", "Deployments"]
 
 STRATEGIES = {
     "simple-shuffle": "round_robin",
@@ -28,8 +30,11 @@ PRICES = {
     "cache_creation_input_token_cost": "cache_write",
 }
 """USD for a token there, USD for a million here."""
+DEPLOYMENT = re.compile(r"/openai(/deployments(/.*)?)?$")
+"""What may stand behind the address of a resource at Azure, and not in that of its v1 API."""
 UNSERVED = {"audio_transcription", "audio_speech", "batch", "realtime", "video_generation"}
 MOST_UPSTREAMS = 64
+MOST_IN_FLIGHT = 65535
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class Deployment:
     shares: tuple[float | None, float | None, float | None]
     order: float | None
     price: tuple[tuple[str, float], ...]
+    budget: dict[str, Setting] | None
 
 
 class Deployments:
@@ -82,6 +88,11 @@ class Deployments:
             if len(group) > 1 and (ordered or strategy != "round_robin"):
                 alias["strategy"] = "failover" if ordered else strategy
             alias["upstreams"] = upstreams
+            if len(group) == 1 and group[0].budget:
+                alias["budget"] = group[0].budget
+            for each in group if len(group) > 1 else ():
+                if each.budget:
+                    each.params.note("max_budget", "a budget is that of an alias, not of one of its upstreams")
             prices = {each.price for each in group}
             if len(prices) == 1 and group[0].price:
                 alias["price"] = dict(group[0].price)
@@ -157,7 +168,8 @@ class Deployments:
                 section.ignore()
             return
         shares = (params.number("weight"), _per_minute(params, entry, "rpm"), _per_minute(params, entry, "tpm"))
-        deployment = Deployment(params, model, account, shares, params.number("order"), _price(params, info))
+        order, price, budget = params.number("order"), _price(params, info), budget_of(params)
+        deployment = Deployment(params, model, account, shares, order, price, budget)
         params.leave(reasons.PARAMS)
         info.leave(reasons.INFO)
         entry.leave({})
@@ -213,13 +225,15 @@ class Deployments:
             key,
             vendor.auth,
             tuple(sorted(headers.items())),
-            int(limit) if limit and limit >= 1 else None,
+            min(int(limit), MOST_IN_FLIGHT) if limit and limit >= 1 else None,
         )
 
     def _base_url(self, params: Section, vendor: Vendor, base: str | None) -> str | None:
         if base is None:
             return vendor.base_url or None
         base = reference(base).rstrip("/")
+        if vendor.auth == "api-key":
+            base = DEPLOYMENT.sub("", base)
         if vendor.behind and not base.endswith((vendor.behind, "/v1")):
             base += vendor.behind
         elif not base.startswith("${") and not urlsplit(base).path:

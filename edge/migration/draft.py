@@ -35,7 +35,8 @@ class Account:
 @dataclass
 class Draft:
     """``variables`` has, for each secret that stood in the other file, the variable that is to hold it; none of those
-    that are ``reserved``, since they hold something else. ``locked``: nobody gets in without a key.
+    that are ``reserved``, since they hold something else. ``locked``: nobody gets in without a key. ``max_in_flight``
+    is that of each account that has none of its own.
     """
 
     server: dict[str, Setting] = field(default_factory=dict)
@@ -48,6 +49,7 @@ class Draft:
     reserved: frozenset[str] = frozenset()
     locked: bool = False
     health: dict[str, Setting] | None = None
+    max_in_flight: int | None = None
     _accounts: dict[Account, str] = field(default_factory=dict)
     _claims: dict[str, list[str]] = field(default_factory=dict)
 
@@ -84,8 +86,9 @@ class Draft:
                 settings["auth"] = account.auth
             if account.headers:
                 settings["headers"] = dict(account.headers)
-            if account.max_in_flight is not None:
-                settings["max_in_flight"] = account.max_in_flight
+            limit = self.max_in_flight if account.max_in_flight is None else account.max_in_flight
+            if limit is not None:
+                settings["max_in_flight"] = limit
             if self.health is not None:
                 settings["health"] = dict(self.health)
             # Without a list a provider would claim the names that its dialect usually has.

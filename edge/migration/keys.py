@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 
+from edge.migration.budgets import budget_of
 from edge.migration.draft import NOT_IN_A_NAME, Setting
 from edge.migration.source import Section, Source, SourceError
 
@@ -30,12 +31,13 @@ ROUTES = {
     "/models": "models",
 }
 ALL_ROUTES = {"llm_api_routes", "openai_routes", "*"}
-PERIODS = {"24h": "day", "1d": "day", "30d": "month", "1mo": "month"}
-NO_PERIOD = "a budget is that of a day or a month, and was not carried"
 TOLD = {
     "model_max_budget": "was not carried: a model's budget is that of all who ask it",
     "model_rpm_limit": "was not carried: limits are a key's, a tenant's or a model's",
     "model_tpm_limit": "was not carried: limits are a key's, a tenant's or a model's",
+    "budget_id": "names a budget of another table, which was not carried",
+    "aliases": "was not carried: an alias in 'models' is everybody's",
+    "allowed_passthrough_routes": "was not carried: which models a key may use are its 'models'",
 }
 """What changes who may do what, of which a note tells; of the other columns there is nothing to say."""
 
@@ -96,15 +98,11 @@ def _key(entry: Section, digest: str, names: set[str], routes: list[Setting] | N
     for theirs, ours in LIMITS.items():
         if limit := entry.number(theirs):
             key[ours] = max(int(limit), 1)
-    if dollars := entry.number("max_budget"):
-        period = PERIODS.get(entry.text("budget_duration") or "")
-        if period is not None:
-            key["budget"] = {"usd": dollars, "per": period}
-        else:
-            entry.note("max_budget", NO_PERIOD)
+    if budget := budget_of(entry):
+        key["budget"] = budget
     if expires := entry.text("expires"):
         key["expires"] = expires if expires.endswith("Z") or "+" in expires else f"{expires}Z"
     for name, what in TOLD.items():
-        if name in entry:
+        if entry.says(name):
             entry.note(name, what)
     return key

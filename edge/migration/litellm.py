@@ -13,7 +13,7 @@ from hashlib import sha256
 from urllib.parse import quote
 
 from edge.migration import reasons
-from edge.migration.deployments import STRATEGIES, Deployments
+from edge.migration.deployments import MOST_IN_FLIGHT, STRATEGIES, Deployments
 from edge.migration.draft import Draft, Setting
 from edge.migration.keys import import_keys
 from edge.migration.source import FROM_THE_ENVIRONMENT, Section, Source, reference
@@ -51,6 +51,8 @@ def import_litellm(text: str, environ: Mapping[str, str], keys: str | None = Non
     _caching(draft, library.flag("cache"), library.section("cache_params"))
     _logging(draft, library, router)
     _general(draft, general, environ)
+    limit = router.number("default_max_parallel_requests") or general.number("max_parallel_requests")
+    draft.max_in_flight = min(int(limit), MOST_IN_FLIGHT) if limit and limit >= 1 else None
     for name in root.section("environment_variables").names():
         root.section("environment_variables").note(name, "is to be set in the environment of the program")
     for section, why in ((library, reasons.LIBRARY), (router, reasons.ROUTER), (general, reasons.GENERAL)):
@@ -172,7 +174,9 @@ def _redis_url(draft: Draft, params: Section) -> str:
             params.note("password", "is to be put into the environment")
             who += f":{draft.variable(password, 'REDIS_PASSWORD')}@"
     scheme = "rediss" if params.flag("ssl") else "redis"
-    return f"{scheme}://{who}{reference(host)}:{reference(port)}"
+    number = params.number("db")
+    database = f"/{int(number)}" if number and number > 0 and not nodes else ""
+    return f"{scheme}://{who}{reference(host)}:{reference(port)}{database}"
 
 
 def _logging(draft: Draft, library: Section, router: Section) -> None:
@@ -190,7 +194,7 @@ def _logging(draft: Draft, library: Section, router: Section) -> None:
 
 def _general(draft: Draft, general: Section, environ: Mapping[str, str]) -> None:
     _master_key(draft, general, environ)
-    if limit := general.number("global_max_parallel_requests") or general.number("max_parallel_requests"):
+    if limit := general.number("global_max_parallel_requests"):
         draft.server["max_in_flight"] = int(limit)
     if size := general.number("max_request_size_mb"):
         draft.server["max_body_bytes"] = min(int(size * 1024 * 1024), 1 << 31)

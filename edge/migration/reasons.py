@@ -13,7 +13,12 @@ _MCP = "MCP servers are not asked here"
 _CLOUD = "belongs to a vendor whose requests are signed, which are not made here"
 _OPEN = "what a provider does not take is left out and named in x-edge-dropped; translation.strict refuses it instead"
 
+_SCALE = "a budget is a key's, a tenant's or a model's"
+_SPEND = "what is used is counted by day, key, tenant and model: 'edge usage', without a database"
+_LISTED = "/v1/models lists what a key may use"
+
 ROOT = {
+    "include": "names other files, which are not read: put their settings into this one and import it again",
     "guardrails": "text is scanned by 'pii', for personal data and secrets; other guards are not called",
     "mcp_servers": _MCP,
     "mcp_tools": _MCP,
@@ -29,8 +34,19 @@ LIBRARY = {
     "drop_params": _OPEN,
     "modify_params": _OPEN,
     "telemetry": "nothing is sent to anybody",
-    "max_budget": "a budget is a key's, a tenant's or a model's",
-    "budget_duration": "a budget is a key's, a tenant's or a model's",
+    "max_budget": _SCALE,
+    "budget_duration": _SCALE,
+    "max_end_user_budget": _SCALE,
+    "max_internal_user_budget": _SCALE,
+    "internal_user_budget_duration": _SCALE,
+    "max_user_budget": _SCALE,
+    "default_max_internal_user_budget": _SCALE,
+    "disable_end_user_cost_tracking": "what is used is counted by key and tenant, not by 'user'",
+    "enable_json_schema_validation": "what a model answers is for its client to check",
+    "public_model_groups": _LISTED,
+    "public_model_groups_links": _LISTED,
+    "mcp_aliases": _MCP,
+    "langfuse_default_tags": "log lines, metrics and traces are told without callbacks",
     "default_team_settings": "there are no callbacks by team: log lines and metrics tell the tenant",
     "turn_off_message_logging": "messages are never logged",
     "redact_user_api_key_info": "keys are never logged",
@@ -60,7 +76,14 @@ ROUTER = {
     "routing_strategy_args": "what a strategy goes by is in docs/routing.md",
     "max_fallbacks": "fallbacks are tried within resilience.total_s",
     "default_litellm_params": _ITSELF,
-    "default_max_parallel_requests": "is set for each provider: max_in_flight",
+    "provider_budget_config": _SCALE,
+    "model_group_retry_policy": "which failures are asked again is one table: docs/routing.md",
+    "retry_after": "a wait is the provider's to ask for, up to resilience.retry_wait_s",
+    "default_priority": "is auth.keys[].priority",
+    "optional_pre_call_checks": "requests that share a prompt's beginning go to one upstream by 'strategy: affinity'",
+    "deployment_affinity_ttl_seconds": "is 'strategy: affinity', which needs no time",
+    "set_verbose": "is telemetry.log.level",
+    "ignore_invalid_deployments": "a configuration with a mistake is refused, and the one before serves on",
     "cache_responses": "is cache.mode",
 }
 
@@ -71,6 +94,21 @@ GENERAL = {
     "database_connection_timeout": _DATABASE,
     "allow_requests_on_db_unavailable": _DATABASE,
     "proxy_batch_write_at": _DATABASE,
+    "disable_spend_logs": _SPEND,
+    "disable_spend_updates": _SPEND,
+    "disable_error_logs": _SPEND,
+    "maximum_spend_logs_retention_period": _SPEND,
+    "maximum_spend_logs_retention_interval": _SPEND,
+    "use_redis_transaction_buffer": _SPEND,
+    "disable_reset_budget": "budgets begin anew with each day or month, by UTC",
+    "key_management_system": "secrets are variables and files: ${NAME}, file:/path",
+    "key_management_settings": "secrets are variables and files: ${NAME}, file:/path",
+    "enforce_user_param": "who asks is told by the key, not by 'user'",
+    "ui_access_mode": "the page /admin shows its figures to keys with 'admin: true'",
+    "default_team_disabled": _KEYS,
+    "allowed_routes": "are a key's: auth.keys[].allowed_routes",
+    "public_routes": "routes of models want a key wherever there are keys",
+    "admin_only_routes": "routes below /admin want a key with 'admin: true'",
     "proxy_budget_rescheduler_min_time": _DATABASE,
     "proxy_budget_rescheduler_max_time": _DATABASE,
     "alerting": _ALERTS,
@@ -111,6 +149,7 @@ CACHE = {
 }
 
 CALLBACKS = {
+    "presidio": "is pii.request and pii.response",
     "otel": "traces are configured in 'telemetry'",
     "arize": "traces are configured in 'telemetry', and go to any collector that takes OTLP",
     "langfuse_otel": "traces are configured in 'telemetry', and go to any collector that takes OTLP",
@@ -155,8 +194,6 @@ PARAMS = {
     "mock_response": "'edge simulator' answers without a provider",
     "mock_timeout": "'edge simulator' answers without a provider",
     "use_in_pass_through": "a path leads to a provider by the model that is asked for",
-    "max_budget": "a budget is a key's, a tenant's or a model's",
-    "budget_duration": "a budget is a key's, a tenant's or a model's",
     "input_cost_per_second": "a model is priced by its tokens: models.NAME.price",
     "vertex_project": _CLOUD,
     "vertex_location": _CLOUD,

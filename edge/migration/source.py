@@ -83,6 +83,10 @@ class Section:
     def __contains__(self, key: str) -> bool:
         return self._data.get(key) is not None
 
+    def says(self, key: str) -> bool:
+        """Whether a setting is there, and is not as if it were not."""
+        return self._data.get(key) not in (None, False, "", [], {})
+
     def note(self, key: str | None, what: str) -> None:
         self.source.notes.append((self.path if key is None else (*self.path, key), what))
 
@@ -166,9 +170,8 @@ class Section:
 
     def leave(self, reasons: Mapping[str, str]) -> None:
         """Tell of every setting that says something and that nobody asked for, with the reason that is known."""
-        for key, value in self._data.items():
-            name = str(key)
-            if name not in self._read and value not in (None, False, "", [], {}):
+        for name in map(str, self._data):
+            if name not in self._read and self.says(name):
                 self.note(name, reasons.get(name, NO_COUNTERPART))
 
     def _value(self, key: str) -> object:

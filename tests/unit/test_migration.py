@@ -210,6 +210,79 @@ def test_a_cache_in_redis_is_carried_without_its_password(tmp_path):
     assert "canary" not in imported.yaml
 
 
+AZURE = """
+model_list:
+  - model_name: a
+    litellm_params: {{model: azure/one, api_key: os.environ/AZURE_API_KEY, api_base: "{base}"}}
+"""
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        "https://r.openai.azure.com",
+        "https://r.openai.azure.com/",
+        "https://r.openai.azure.com/openai",
+        "https://r.openai.azure.com/openai/deployments/one",
+        "https://r.openai.azure.com/openai/deployments/one/chat/completions",
+        "https://r.openai.azure.com/openai/v1",
+        "https://r.openai.azure.com/openai/v1/",
+    ],
+)
+def test_an_address_at_azure_is_that_of_its_v1_api_however_it_was_written(tmp_path, base):
+    config, _ = carried(AZURE.format(base=base), tmp_path)
+    assert config.providers["azure"].base_url == "https://r.openai.azure.com/openai/v1"
+
+
+BOUNDED = """
+model_list:
+  - model_name: alone
+    litellm_params: {model: openai/gpt-5, max_budget: 10, budget_duration: 1d}
+  - model_name: two
+    litellm_params: {model: openai/gpt-5-mini, max_budget: 10, budget_duration: 30d}
+  - model_name: two
+    litellm_params: {model: groq/llama, max_parallel_requests: 7}
+  - model_name: lifelong
+    litellm_params: {model: openai/gpt-4o, max_budget: 10}
+general_settings: {max_parallel_requests: 3}
+litellm_settings:
+  cache: true
+  cache_params: {type: redis, host: cache, port: 6379, db: 2}
+"""
+
+
+def test_budgets_and_bounds_of_deployments_are_carried_where_they_mean_the_same(tmp_path):
+    config, imported = carried(BOUNDED, tmp_path)
+    assert config.models["alone"].budget == Budget(usd=10, per="day")
+    assert [config.models[name].budget for name in ("two", "lifelong")] == [None, None]
+    assert noted(imported, "line 6", "max_budget", "not of one of its upstreams")
+    assert noted(imported, "line 10", "max_budget", "of a day or a month")
+    assert [config.providers[name].max_in_flight for name in ("openai", "groq")] == [3, 7]
+    assert config.server.max_in_flight == 4096
+    assert config.cache.redis is not None
+    assert config.cache.redis.url.reveal() == "redis://cache:6379/2"
+
+
+@pytest.mark.parametrize("dollars", [0, -1, 2e6])
+def test_a_budget_of_no_amount_is_told(dollars):
+    keys = [{"token": "a" * 64, "max_budget": dollars, "budget_duration": "1d"}]
+    imported = import_litellm(LOCAL, {}, json.dumps(keys))
+    assert noted(imported, "keys[0].max_budget", "no amount")
+
+
+def test_what_a_virtual_key_has_and_says_nothing_by_is_not_told():
+    nothing = {"aliases": {}, "model_max_budget": {}, "model_rpm_limit": None, "budget_id": None}
+    said = {"aliases": {"fast": "large"}, "budget_id": "free"}
+    keys = [{"token": "a" * 64, **nothing}, {"token": "b" * 64, **said}]
+    imported = import_litellm(LOCAL, {}, json.dumps(keys))
+    assert not noted(imported, "keys[0]")
+    assert all(noted(imported, f"keys[1].{name}", "not carried") for name in said)
+
+
+def test_files_that_another_includes_are_named_as_missing():
+    assert noted(import_litellm("include: [models.yaml]\n" + LOCAL, {}), "line 1: include", "import it again")
+
+
 VIRTUAL = [
     {
         "token": "a" * 64,
