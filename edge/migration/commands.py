@@ -49,7 +49,9 @@ def litellm(path: str, keys: str | None, out: str | None) -> None:
 @OUT
 def env(out: str | None) -> None:
     """Make a configuration of the vendors whose keys the environment has, such as OPENAI_API_KEY or GROQ_API_KEY."""
-    made = import_environment(os.environ)
+    made, notes = import_environment(os.environ)
+    for note in notes:
+        click.echo(note, err=True)
     if not made:
         raise click.ClickException("no variable with the key of a vendor is set, such as OPENAI_API_KEY")
     give(made, out)

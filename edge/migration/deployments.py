@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -30,8 +29,6 @@ PRICES = {
     "cache_creation_input_token_cost": "cache_write",
 }
 """USD for a token there, USD for a million here."""
-DEPLOYMENT = re.compile(r"/openai(/deployments(/.*)?)?$")
-"""What may stand behind the address of a resource at Azure, and not in that of its v1 API."""
 UNSERVED = {"audio_transcription", "audio_speech", "batch", "realtime", "video_generation"}
 MOST_UPSTREAMS = 64
 MOST_IN_FLIGHT = 65535
@@ -231,12 +228,8 @@ class Deployments:
     def _base_url(self, params: Section, vendor: Vendor, base: str | None) -> str | None:
         if base is None:
             return vendor.base_url or None
-        base = reference(base).rstrip("/")
-        if vendor.auth == "api-key":
-            base = DEPLOYMENT.sub("", base)
-        if vendor.behind and not base.endswith((vendor.behind, "/v1")):
-            base += vendor.behind
-        elif not base.startswith("${") and not urlsplit(base).path:
+        base = vendor.address(reference(base))
+        if not base.startswith("${") and not urlsplit(base).path:
             params.note("api_base", "has no path, so it is asked at /v1 below it")
         return base
 

@@ -6,10 +6,16 @@ LiteLLM reads, so that an environment which has them goes on working.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
+from edge.config.rules import ENDPOINTS
+
 __all__ = ["ELSEWHERE", "VENDORS", "Vendor", "vendor_of"]
+
+DEPLOYMENT = re.compile(r"/openai(/deployments(/.*)?)?$")
+"""What may stand behind the address of a resource at Azure, and not in that of its v1 API."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,13 @@ class Vendor:
     auth: Literal["bearer", "x-api-key", "api-key"] | None = None
     behind: str = ""
     name: str = ""
+
+    def address(self, given: str) -> str:
+        """The base URL for an address that a customer has been given."""
+        given = ENDPOINTS.sub("", given.rstrip("/"))
+        if self.auth == "api-key":
+            given = DEPLOYMENT.sub("", given)
+        return given if not self.behind or given.endswith((self.behind, "/v1")) else given + self.behind
 
 
 _AZURE = Vendor("", "AZURE_API_KEY", auth="api-key", behind="/openai/v1")
