@@ -1,4 +1,4 @@
-"""Configurations of LiteLLM, and the environment, as configurations of this program.
+"""Configurations of LiteLLM as configurations of this program.
 
 The examples are written after public ones, made small: wildcards, Azure with several regions, tests of a proxy.
 """
@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from edge.config import Budget, Config
 from edge.config.file import ConfigError, read
-from edge.migration.environment import import_environment
 from edge.migration.litellm import Imported, import_litellm
 from edge.migration.source import SourceError
 
@@ -396,60 +395,3 @@ def test_what_would_be_a_reference_here_is_left_out():
 def test_notes_come_in_the_order_of_the_file():
     lines = [int(note.split(":")[0].removeprefix("line ")) for note in import_litellm(BALANCED, {}).notes]
     assert all(above <= below for above, below in pairwise(lines))
-
-
-def test_the_environment_makes_a_provider_of_each_vendor_whose_key_it_has(tmp_path):
-    environ = {"OPENAI_API_KEY": "sk-canary", "GROQ_API_KEY": "gsk-canary", "ANTHROPIC_API_KEY": " "}
-    made, notes = import_environment(environ | {"OPENAI_BASE_URL": "http://127.0.0.1:1/v1"})
-    assert notes == []
-    assert "canary" not in made
-    path = tmp_path / "edge.yaml"
-    path.write_text(made)
-    config = read(str(path), environ).config
-    assert config.providers["openai"].base_url == "http://127.0.0.1:1/v1"
-    assert "gpt-*" in (config.providers["openai"].models or [])
-    assert config.providers["groq"].models == []
-    assert config.providers["groq"].api_keys[0].reveal() == "gsk-canary"
-    assert "anthropic" not in config.providers
-    assert import_environment({"PATH": "/bin"}) == ("", [])
-
-
-@pytest.mark.parametrize(
-    ("environ", "provider"),
-    [
-        (
-            {"AZURE_API_KEY": "k", "AZURE_API_BASE": "https://r.openai.azure.com/openai/deployments/d"},
-            ("azure", "https://r.openai.azure.com/openai/v1", "api-key", ["k"]),
-        ),
-        (
-            {"AZURE_OPENAI_API_KEY": "k", "AZURE_OPENAI_ENDPOINT": "https://r.openai.azure.com/"},
-            ("azure", "https://r.openai.azure.com/openai/v1", "api-key", ["k"]),
-        ),
-        (
-            {"ANTHROPIC_API_KEY": "k", "ANTHROPIC_BASE_URL": "http://box/v1/messages"},
-            ("anthropic", "http://box/v1", None, ["k"]),
-        ),
-        ({"OLLAMA_API_BASE": "http://box:11434"}, ("ollama", "http://box:11434/v1", None, [])),
-        ({"HOSTED_VLLM_API_BASE": "http://box:8000/v1"}, ("vllm", "http://box:8000/v1", None, [])),
-        ({"VLLM_API_BASE": "http://box:8000/v1", "VLLM_API_KEY": "k"}, ("vllm", "http://box:8000/v1", None, ["k"])),
-        (
-            {"GOOGLE_API_KEY": "k"},
-            ("gemini", "https://generativelanguage.googleapis.com/v1beta/openai", None, ["k"]),
-        ),
-    ],
-)
-def test_variables_of_other_spellings_and_of_addresses_alone_are_heeded(tmp_path, environ, provider):
-    made, notes = import_environment(environ)
-    assert notes == []
-    path = tmp_path / "edge.yaml"
-    path.write_text(made)
-    ((name, settings),) = read(str(path), environ).config.providers.items()
-    assert (name, settings.base_url, settings.auth, [key.reveal() for key in settings.api_keys]) == provider
-
-
-def test_a_key_whose_address_nobody_tells_is_told():
-    made, notes = import_environment({"AZURE_API_KEY": "canary", "GROQ_API_KEY": "canary"})
-    assert "azure" not in made
-    assert notes == [
-        "AZURE_API_KEY: no provider was made of it, since AZURE_API_BASE is not set, which has the address"
-    ]
