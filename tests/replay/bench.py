@@ -31,7 +31,11 @@ START_S = 120.0
 SETTLE_S = 15.0
 LEAVE_S = 3.0
 """An edge leaves an upstream whose client has left within 0.1 s; a busy machine may take longer."""
-BARRIER = "GET /v1/files/barrier HTTP/1.1\r\nhost: localhost\r\nx-request-id: {}\r\nauthorization: Bearer {}\r\n\r\n"
+BARRIER = (
+    "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nx-request-id: {}\r\nauthorization: Bearer {}\r\n"
+    "content-type: application/json\r\ncontent-length: 2\r\n\r\n{{}}"
+)
+"""It names no model, so that no upstream is asked."""
 SCRAPE = f"GET /metrics HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key('admin')}\r\n\r\n".encode()
 STALLED = '"event":"worker stalled'
 BY_CLOCK = '"event":"upstream'
