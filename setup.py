@@ -118,6 +118,7 @@ PATH_MODULES = [
     "edge.trace_context",
     "edge.upload",
     "edge.upstreams.attempt",
+    "edge.upstreams.budget",
     "edge.upstreams.choice",
     "edge.upstreams.client_headers",
     "edge.upstreams.clocks",

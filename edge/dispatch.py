@@ -291,7 +291,8 @@ class Dispatch(Outcome):
         try:
             self._conclude(tried, failure)
             self._tell(tried, failure, None)
-            self._desk.budget.successes += failure is None
+            if failure is None:
+                self._desk.budget.successes += 1
         except Exception as error:  # noqa: BLE001 - a defect of ours must not leave a client waiting
             defect = error
         self._finish(defect)
@@ -400,7 +401,7 @@ class Dispatch(Outcome):
         return tried.delay >= 0.0
 
     def _tell(self, tried: Tried, error: Exception | None, following: Upstream | None) -> None:
-        if isinstance(error, (AttemptFailed, ProviderError)):
+        if error is not None and isinstance(error, (AttemptFailed, ProviderError)):
             self._failed = True
             self._desk.hooks.attempt_failed(failed_attempt(self._inquiry, tried, error, tried.begun, following))
 

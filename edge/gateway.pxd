@@ -1,5 +1,6 @@
 cimport cython
 
+from edge._fast._slots_c cimport Series as CompiledSeries
 from edge.clock cimport perf_counter
 from edge.cache.answers cimport Answers
 from edge.cache.memory cimport Held
@@ -41,7 +42,8 @@ cdef class Gateway(Asker):
     cdef public Py_ssize_t _in_flight
     cdef readonly set under_way
     cdef readonly object logins
-    cdef object _conversations, _slices, _tell_in_flight, _hit, _missed, _scanned, _count, _changing, _table
+    cdef CompiledSeries _now_in_flight, _hit, _missed, _scanned
+    cdef object _conversations, _slices, _count, _changing, _table
     cdef tuple _witnesses
     cdef Desk _desk
 

@@ -85,8 +85,8 @@ class Gateway(Asker):
         self._desk = Desk(hooks, meter, self.accounts, *common)
         self.under_way: set[Call] = set()  # those that something is fetched for
         self._in_flight = 0
-        self._tell_in_flight = meter.bind("edge_requests_in_flight")
-        self._tell_in_flight(0.0)
+        self._now_in_flight = meter.bind("edge_requests_in_flight")
+        self._now_in_flight.tell(0.0)
         self._hit = meter.bind("edge_cache_requests_total", "memory", "hit")
         self._missed = meter.bind("edge_cache_requests_total", "memory", "miss")
         self._scanned = meter.bind("edge_pii_scan_duration_seconds", "request")
@@ -147,7 +147,7 @@ class Gateway(Asker):
                 raise Overloaded
             call.admitted = True
             self._in_flight += 1
-            self._tell_in_flight(self._in_flight)
+            self._now_in_flight.tell(self._in_flight)
             if key.limited and not route.lists:
                 call.lease = self.limits.lease(key)
                 call.lease.take()
@@ -205,7 +205,7 @@ class Gateway(Asker):
 
     def _is_changed(self, call: Call, work: Work[Redacted]) -> bool:
         """Tell what was found in the call's body; whether another is to be its payload, whole. Raises PiiBlocked."""
-        self._scanned(work.took_s)
+        self._scanned.tell(work.took_s)
         redacted = work.result
         call.pii = redacted.told
         for kind, found in redacted.findings():
@@ -242,7 +242,7 @@ class Gateway(Asker):
         if not lookup.plan.look:
             return
         found = self.answers.recall(lookup.plan, payload)
-        (self._missed if found is None else self._hit)(1.0)
+        (self._missed if found is None else self._hit).tell(1.0)
         if found is None:
             return
         held, form = found
@@ -439,7 +439,7 @@ class Gateway(Asker):
         self._buffers.let_go(call, 0)
         if call.admitted:
             self._in_flight -= 1
-            self._tell_in_flight(self._in_flight)
+            self._now_in_flight.tell(self._in_flight)
         if call.lease is not None:
             call.lease.end()
         if call.reservation is not None:

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct
 
-Add = Callable[[float], None]
+from edge._fast import Series
 
 Counts = tuple[int, int, int, int, int, int, int, int, int, int, int]
 
@@ -417,8 +416,8 @@ class Meter(Protocol):
     def count(self, metric: str, *labels: str, amount: float = 1.0) -> None:
         """Add to a counter."""
 
-    def bind(self, metric: str, *labels: str) -> Add:
-        """What adds to one counter, or a value to one histogram, for who does that again and again."""
+    def bind(self, metric: str, *labels: str) -> Series:
+        """One series, for who tells it something again and again."""
         ...
 
     def observe(self, metric: str, value: float, *labels: str) -> None:

@@ -39,6 +39,7 @@ __all__ = [
     "HISTOGRAM",
     "Counter",
     "Histogram",
+    "Series",
     "SlotWriter",
     "Slots",
     "add_region",
@@ -296,39 +297,45 @@ def _entries(copy: bytes, begin: int, most: int) -> tuple[list[tuple[int, bytes 
     return found, -1
 
 
+@cython.cclass
+class Series:
+    """What is counted under one label set: a counter adds what it is told, a histogram counts it, a gauge is set to it.
+    What is not a number, negative or above 1e15 is in no sum, which stay finite, whatever others say.
+    """
+
+    @cython.ccall
+    def tell(self, value: cython.double) -> object:
+        raise NotImplementedError
+
+
 @cython.final
 @cython.cclass
-class Counter:
-    """One counter of one label set, or one gauge: the slot at a word of the memory."""
+class Counter(Series):
+    """One counter of one label set, or, where it `sets`, one gauge: the slot at a word of the memory."""
 
-    def __init__(self, slots: Slots, at: int) -> None:
+    def __init__(self, slots: Slots, at: int, sets: bool = False) -> None:
         if at < HEAD or at >= slots._size:
             raise ValueError("outside the memory")
         self._slots = slots
         self._numbers = slots._numbers
         self._at = at
+        self._sets = sets
         if cython.compiled:
             self._value = cython.cast(cython.p_double, slots._first) + self._at
 
-    def add(self, amount: cython.double) -> None:
-        """Add `amount`; one that is not above 0, or above 1e15, is not added: sums stay finite, whatever others say."""
-        if 0.0 < amount <= 1e15:
+    @cython.ccall
+    def tell(self, value: cython.double) -> object:
+        if self._sets or 0.0 < value <= 1e15:
             if cython.compiled:
-                self._value[0] += amount
+                self._value[0] = value if self._sets else self._value[0] + value
             else:
-                self._numbers[self._at] += amount
-
-    def set(self, value: cython.double) -> None:
-        """Set a gauge."""
-        if cython.compiled:
-            self._value[0] = value
-        else:
-            self._numbers[self._at] = value
+                self._numbers[self._at] = value if self._sets else self._numbers[self._at] + value
+        return None
 
 
 @cython.final
 @cython.cclass
-class Histogram:
+class Histogram(Series):
     """One histogram of one label set: a slot per bucket, one for what is above the last bound, one for the sum."""
 
     def __init__(self, slots: Slots, at: int, bounds: tuple[float, ...]) -> None:
@@ -345,12 +352,11 @@ class Histogram:
             for i in range(count):
                 self._bounds[i] = bounds[i]
 
-    def observe(self, value: cython.double) -> None:
-        """Count `value` in the bucket of the first bound that is not below it; one that is negative, above 1e15 or not
-        a number is not counted.
-        """
+    @cython.ccall
+    def tell(self, value: cython.double) -> object:
+        """Count `value` in the bucket of the first bound that is not below it."""
         if not 0.0 <= value <= 1e15:
-            return
+            return None
         if cython.compiled:
             bucket: cython.Py_ssize_t = 0
             i: cython.Py_ssize_t
@@ -362,6 +368,7 @@ class Histogram:
         else:
             self._numbers[self._at + bisect_left(self._limits, value)] += 1.0
             self._numbers[self._at + self._count + 1] += value
+        return None
 
 
 @cython.final
@@ -421,7 +428,7 @@ class SlotWriter:
             series = self._make(metric, labels) if self._counts[metric] < self._cap else None
             if series is None:
                 series, dropped = self._others[metric]
-                dropped.add(1.0)
+                dropped.tell(1.0)
             else:
                 self._counts[metric] += 1
                 self._series[metric, labels] = series
@@ -438,5 +445,6 @@ class SlotWriter:
         at = self._slots._append(self._region, what, labels)
         if not at:
             return None
-        made = Histogram(self._slots, at, bounds) if kind == HISTOGRAM else Counter(self._slots, at)
+        sets = kind != COUNTER
+        made: Series = Histogram(self._slots, at, bounds) if kind == HISTOGRAM else Counter(self._slots, at, sets)
         return (made, Counter(self._slots, at + count)) if labels is None else made

@@ -15,7 +15,9 @@ except ImportError:
     from edge._fast import _cython as cython
 
 if cython.compiled:
+    from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
     from cython.cimports.edge._fast._walk_c import Walk
+    from cython.cimports.libc.string import memcmp
 
     from edge._fast._json_strings_c import JSONError
 else:
@@ -32,6 +34,19 @@ _INPUT = cython.declare(cython.int, 0)
 _OUTPUT = cython.declare(cython.int, 1)
 _CREATION = cython.declare(cython.int, 2)
 _THINKING = cython.declare(cython.int, 3)
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _is(walk: Walk, name: bytes) -> cython.bint:
+    """Whether that is the key at which one is. Most are told by their length."""
+    if cython.compiled:
+        size: cython.Py_ssize_t = walk._key_end - walk._key_at
+        if PyBytes_GET_SIZE(name) != size:
+            return False
+        return memcmp(walk._data + walk._key_at, PyBytes_AS_STRING(name), size) == 0
+    return walk._data[walk._key_at : walk._key_end] == name
 
 
 @cython.final
@@ -76,16 +91,16 @@ class UsualAnswer(Walk):  # type: ignore[misc]
         while True:
             if not self._key():
                 return False
-            if self._is(b"usage"):
+            if _is(self, b"usage"):
                 good = self._first(1) and self._usage(form)
-            elif self._is(b"choices") and form <= _COMPLETION:
+            elif _is(self, b"choices") and form <= _COMPLETION:
                 good = answered = self._answers(b"message" if form == _CHAT else b"text", form == _COMPLETION)
-            elif (self._is(b"data") and form == _EMBEDDINGS) or (self._is(b"content") and form == _MESSAGE):
+            elif (_is(self, b"data") and form == _EMBEDDINGS) or (_is(self, b"content") and form == _MESSAGE):
                 good = answered = self._answers(b"", False)
-            elif self._is(b"service_tier") and form != _MESSAGE:
+            elif _is(self, b"service_tier") and form != _MESSAGE:
                 good = self._first(2) and self._word()
                 self.tier = self._said
-            elif self._is(b"tool_usage") or self._is(b"output") or self._is(b"message"):
+            elif _is(self, b"tool_usage") or _is(self, b"output") or _is(self, b"message"):
                 good = self._null()  # what a decoder would look into
             else:
                 good = self._skip()
@@ -128,7 +143,7 @@ class UsualAnswer(Walk):  # type: ignore[misc]
         while True:
             if not self._key():
                 return False
-            if self._is(name):
+            if _is(self, name):
                 if self._next() != (0x22 if text else 0x7B):
                     return False
                 has = True
@@ -165,15 +180,15 @@ class UsualAnswer(Walk):  # type: ignore[misc]
     @cython.exceptval(-1, check=False)
     def _field(self) -> cython.bint:
         """One of OpenAI's usage. Two spellings of one thing are not usual."""
-        if self._is(b"prompt_tokens") or self._is(b"input_tokens"):
+        if _is(self, b"prompt_tokens") or _is(self, b"input_tokens"):
             self.input = self._count()
             return self._good and self._first(4)
-        if self._is(b"completion_tokens") or self._is(b"output_tokens"):
+        if _is(self, b"completion_tokens") or _is(self, b"output_tokens"):
             self.output = self._count()
             return self._good and self._first(8)
-        if self._is(b"prompt_tokens_details") or self._is(b"input_tokens_details"):
+        if _is(self, b"prompt_tokens_details") or _is(self, b"input_tokens_details"):
             return self._first(16) and self._details(_INPUT)
-        if self._is(b"completion_tokens_details") or self._is(b"output_tokens_details"):
+        if _is(self, b"completion_tokens_details") or _is(self, b"output_tokens_details"):
             return self._first(32) and self._details(_OUTPUT)
         return self._skip()
 
@@ -192,11 +207,11 @@ class UsualAnswer(Walk):  # type: ignore[misc]
             self._good = True
             if of <= _OUTPUT:
                 self._detail(of == _INPUT)
-            elif of == _CREATION and self._is(b"ephemeral_1h_input_tokens"):
+            elif of == _CREATION and _is(self, b"ephemeral_1h_input_tokens"):
                 self.long = max(0, self._count())
-            elif of == _CREATION and self._is(b"ephemeral_5m_input_tokens"):
+            elif of == _CREATION and _is(self, b"ephemeral_5m_input_tokens"):
                 self.short = max(0, self._count())
-            elif of == _THINKING and self._is(b"thinking_tokens"):
+            elif of == _THINKING and _is(self, b"thinking_tokens"):
                 self.reasoning = self._count()
             else:
                 self._good = self._skip()
@@ -211,28 +226,28 @@ class UsualAnswer(Walk):  # type: ignore[misc]
     def _detail(self, of_input: cython.bint) -> cython.bint:
         """One of OpenAI's, of which each is there for both counts, if it means something for one alone."""
         count: cython.longlong
-        if self._is(b"cached_tokens"):
+        if _is(self, b"cached_tokens"):
             count = self._count()
             self.cached = count if of_input else self.cached
-        elif self._is(b"cache_write_tokens"):
+        elif _is(self, b"cache_write_tokens"):
             count = self._count()
             self.written = count if of_input else self.written
-        elif self._is(b"reasoning_tokens"):
+        elif _is(self, b"reasoning_tokens"):
             count = self._count()
             self.reasoning = self.reasoning if of_input else count
-        elif self._is(b"audio_tokens"):
+        elif _is(self, b"audio_tokens"):
             count = self._count()
             if of_input:
                 self.audio_input = count
             else:
                 self.audio_output = count
-        elif self._is(b"image_tokens"):
+        elif _is(self, b"image_tokens"):
             count = self._count()
             if of_input:
                 self.image_input = count
             else:
                 self.image_output = count
-        elif self._is(b"cache_write_tokens_details"):
+        elif _is(self, b"cache_write_tokens_details"):
             self._good = self._null()
         else:
             self._good = self._skip()
@@ -243,28 +258,28 @@ class UsualAnswer(Walk):  # type: ignore[misc]
     def _message_field(self) -> cython.bint:
         """One of Anthropic's usage."""
         self._good = True
-        if self._is(b"input_tokens"):
+        if _is(self, b"input_tokens"):
             self.input = self._count()
-        elif self._is(b"output_tokens"):
+        elif _is(self, b"output_tokens"):
             self.output = self._count()
-        elif self._is(b"cache_read_input_tokens"):
+        elif _is(self, b"cache_read_input_tokens"):
             self.cached = self._count()
-        elif self._is(b"cache_creation_input_tokens"):
+        elif _is(self, b"cache_creation_input_tokens"):
             self.written = self._count()
-        elif self._is(b"cache_creation"):
+        elif _is(self, b"cache_creation"):
             return self._first(4) and self._details(_CREATION)
-        elif self._is(b"output_tokens_details"):
+        elif _is(self, b"output_tokens_details"):
             return self._first(8) and self._details(_THINKING)
-        elif self._is(b"service_tier"):
+        elif _is(self, b"service_tier"):
             self._good = self._word()
             self.tier = self._said
-        elif self._is(b"speed"):
+        elif _is(self, b"speed"):
             self._good = self._word()
             self.speed = self._said
-        elif self._is(b"inference_geo"):
+        elif _is(self, b"inference_geo"):
             self._good = self._word()
             self.geo = self._said
-        elif self._is(b"server_tool_use") or self._is(b"iterations"):
+        elif _is(self, b"server_tool_use") or _is(self, b"iterations"):
             return self._null()
         else:
             return self._skip()

@@ -15,10 +15,9 @@ except ImportError:
     from edge._fast import _cython as cython
 
 if cython.compiled:
-    from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
+    from cython.cimports.cpython.bytes import PyBytes_AS_STRING
     from cython.cimports.edge._fast._bytes import plain_run
     from cython.cimports.edge._fast._json_strings_c import text_end
-    from cython.cimports.libc.string import memcmp
 else:
     from edge._fast._json_strings import text_end
 
@@ -112,17 +111,6 @@ class Walk:
             return False
         self._at = _space(self._data, i + 1, size)
         return True
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def _is(self, name: bytes) -> cython.bint:
-        """Whether that is the key."""
-        if cython.compiled:
-            size: cython.Py_ssize_t = PyBytes_GET_SIZE(name)
-            if size != self._key_end - self._key_at:
-                return False
-            return memcmp(self._data + self._key_at, PyBytes_AS_STRING(name), size) == 0
-        return self._data[self._key_at : self._key_end] == name
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

@@ -12,7 +12,6 @@ cdef class Walk:
     cdef int _more(self, int end) except -2
     cdef int _next(self) except -2
     cdef bint _key(self) except -1
-    cdef bint _is(self, bytes name) except -1
     cdef bint _first(self, int bit) except -1
     cdef bint _literal(self, bytes word) except -1
     cdef bint _null(self) except -1

@@ -185,9 +185,9 @@ class RemoteCache:
 
     def looked(self, began: float, result: str) -> None:
         """Count a look-up."""
-        self._took(perf_counter() - began)
+        self._took.tell(perf_counter() - began)
         if result == "hit":
-            self._hit(1.0)
+            self._hit.tell(1.0)
         else:
             self._meter.count("edge_cache_requests_total", "redis", result)
 

@@ -1,5 +1,6 @@
 cimport cython
 
+from edge._fast._slots_c cimport Series as CompiledSeries
 from edge.call cimport Call
 from edge.dialects.crossing cimport Crossing
 from edge.dialects.stream cimport Stream
@@ -15,15 +16,19 @@ cdef class Book:
     cdef object _bind
     cdef tuple _metrics, _labels
     cdef int _kind_at
-    cdef list _adders
+    cdef list _series
 
     cpdef enter(self, Usage usage, object cost)
-    cdef _add(self, int number, object amount)
+    @cython.locals(series=CompiledSeries)
+    cdef _add(self, int number, double amount)
 
 
 cdef class Accounts(Books):
     cdef object _count, _bind
     cdef dict _charged, _saved
+    cdef Source _upstream
+    cdef str _label, _tenant
+    cdef Book _latest
 
     @cython.locals(price=ModelPrice, book=Book, counts=Usage)
     cpdef tuple charge(self, Source upstream, str model_label, str tenant, Usage usage)

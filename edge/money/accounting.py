@@ -17,9 +17,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from edge._fast import Series
 from edge.dialects.estimate import estimate_answer
 from edge.errors import ClientClosedRequest, ShuttingDown
-from edge.hooks import COUNTS, Add, Meter, Usage
+from edge.hooks import COUNTS, Meter, Usage
 from edge.inquiry import Books, Inquiry
 from edge.memo import keep
 from edge.money.pricing import PICO
@@ -63,7 +64,7 @@ class Book:
     to add to it.
     """
 
-    def __init__(self, bind: Callable[..., Add], metrics: tuple[str, str], *labels: str, kind_at: int) -> None:
+    def __init__(self, bind: Callable[..., Series], metrics: tuple[str, str], *labels: str, kind_at: int) -> None:
         """`metrics` are those of tokens and of costs; the former has the kind of tokens among its labels, as the one at
         `kind_at`.
         """
@@ -71,7 +72,7 @@ class Book:
         self._metrics = metrics
         self._labels = labels
         self._kind_at = kind_at
-        self._adders: list[Add | None] = [None] * (COST + 1)
+        self._series: list[Series | None] = [None] * (COST + 1)
 
     def enter(self, usage: Usage, cost: int) -> None:
         """Add what one answer used, and its cost where that is known: what is given and not 0."""
@@ -100,13 +101,13 @@ class Book:
             self._add(COST, cost / PICO)
 
     def _add(self, number: int, amount: float) -> None:
-        add = self._adders[number]
-        if add is None:
+        series = self._series[number]
+        if series is None:
             labels = self._labels
             if number < COST:
                 labels = (*labels[: self._kind_at], KINDS[number], *labels[self._kind_at :])
-            add = self._adders[number] = self._bind(self._metrics[number == COST], *labels)
-        add(amount)
+            series = self._series[number] = self._bind(self._metrics[number == COST], *labels)
+        series.tell(amount)
 
 
 class Accounts(Books):
@@ -117,6 +118,10 @@ class Accounts(Books):
         self._bind = meter.bind
         self._charged: dict[tuple[str, str, str], Book] = {}
         self._saved: dict[tuple[str, str, str], Book] = {}
+        # Most answers go into the book of the one before, which is seen at once.
+        self._upstream: Source | None = None
+        self._label = self._tenant = ""
+        self._latest: Book = None  # type: ignore[assignment]
 
     def charge(self, upstream: Source, model_label: str, tenant: str, usage: Usage | None) -> tuple[Usage, int] | None:
         """Count what one upstream answer cost: to be called exactly once for each.
@@ -129,10 +134,14 @@ class Accounts(Books):
             self._count("edge_unpriced_requests_total", upstream.name)
         if usage is None:
             return None
-        labels = (upstream.name, model_label, tenant)
-        book = self._charged.get(labels)
-        if book is None:
-            book = keep(self._charged, labels, Book(self._bind, CHARGED, *labels, kind_at=2))
+        book = self._latest
+        if self._upstream is not upstream or self._label is not model_label or self._tenant is not tenant:
+            labels = (upstream.name, model_label, tenant)
+            found = self._charged.get(labels)
+            if found is None:
+                found = keep(self._charged, labels, Book(self._bind, CHARGED, *labels, kind_at=2))
+            book = found
+            self._upstream, self._label, self._tenant, self._latest = upstream, model_label, tenant, book
         counts = usage.settled()
         cost = price.cost(usage, upstream.price_of if usage.parts else None) if price is not None else -1
         book.enter(counts, cost)

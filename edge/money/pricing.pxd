@@ -1,5 +1,7 @@
 # What answers cost, for compiled modules.
 
+cimport cython
+
 from edge.hooks cimport Usage
 
 
@@ -13,6 +15,11 @@ cdef class ModelPrice:
     cdef object _factor
 
     cpdef object cost(self, Usage usage, object price_of=*)
+    @cython.locals(
+        fresh=cython.longlong, read=cython.longlong, written=cython.longlong, output=cython.longlong,
+        size=cython.longlong, long=cython.longlong, heard=cython.longlong, seen=cython.longlong,
+        spoken=cython.longlong, drawn=cython.longlong,
+    )
     cpdef object tokens(self, Usage usage)
     cpdef object at_terms(self, object cost, Usage usage)
     cdef object _factor_of(self, Usage usage)

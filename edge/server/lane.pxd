@@ -17,6 +17,8 @@ cdef CompiledJoiner JOINER
 cdef class Starts:
     cdef object _headers
     cdef dict _known
+    cdef int _status
+    cdef bytes _framing, _latest
 
     cpdef bytes of(self, list headers, int status, bytes framing)
 

@@ -57,15 +57,19 @@ class Starts:
     def __init__(self) -> None:
         self._headers: object = None
         self._known: dict[tuple[int, bytes], bytes] = {}
+        self._status, self._framing, self._latest = 0, b"", b""
 
     def of(self, headers: list[tuple[bytes, bytes]], status: int, framing: bytes) -> bytes:
         if headers is not self._headers:
             self._headers = headers
             self._known.clear()
+        elif status == self._status and framing is self._framing:
+            return self._latest
         asked = (status, framing)
         start = self._known.get(asked)
         if start is None:
             start = self._known[asked] = STATUS_LINE[status] + lines_of(headers) + framing
+        self._status, self._framing, self._latest = status, framing, start
         return start
 
 

@@ -63,7 +63,7 @@ class Levels:
         self._recent.tell(monotonic())
 
     def _late(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
-        self._lag(max(loop.time() - due, 0.0))
+        self._lag.tell(max(loop.time() - due, 0.0))
         self._timers[1] = self._set(loop)
 
     def _collected(self, phase: str, found: dict[str, int]) -> None:

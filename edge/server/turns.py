@@ -96,7 +96,6 @@ class Turns:
     def answered(self) -> None:
         """The answer to the running turn is written."""
         self._served = True
-        self.server_state.total_requests += 1
         turn, self._running = self._running, None
         if turn is not None and turn.closes:
             self._finish()

@@ -15,8 +15,8 @@ from mmap import mmap
 import msgspec
 
 from edge import __version__
-from edge._fast import COMPILED, GAUGE, GAUGE_MAX, GAUGE_MIN, HISTOGRAM, Counter, Histogram, Slots, SlotWriter
-from edge.hooks import Add, FailedAttempt, Recorder, RequestRecord
+from edge._fast import COMPILED, HISTOGRAM, Counter, Histogram, Series, Slots, SlotWriter
+from edge.hooks import FailedAttempt, Recorder, RequestRecord
 from edge.telemetry.exposition import OTHER, Exemplar, Exposition
 from edge.telemetry.families import FAMILIES, LAYOUT, NUMBERS
 from edge.telemetry.genai import operation
@@ -96,7 +96,7 @@ class Metrics:
         self._writer = SlotWriter(self._slots, region)
         for number, family in enumerate(FAMILIES):
             self._writer.define(number, family.kind, family.bounds)
-        self._series: dict[tuple[str, ...], Add] = {}
+        self._series: dict[tuple[str, ...], Series] = {}
         self._since = time.time() if since is None else since
         self._vendors = vendors
         self._knows_tenant = knows_tenant
@@ -104,7 +104,7 @@ class Metrics:
         self._exposition = Exposition(self._slots)
         self._exemplars: dict[tuple[int, tuple[str, ...], int], Exemplar] = {}
         build = (__version__, platform.python_version(), "true" if COMPILED else "false")
-        self._writer.counter(NUMBERS["edge_build_info"], encode(*build)).set(1.0)
+        self._writer.counter(NUMBERS["edge_build_info"], encode(*build)).tell(1.0)
         self._process = Process(self, str(region - 1))
 
     def recorder(self, record: RequestRecord) -> Recorder:
@@ -169,19 +169,18 @@ class Metrics:
             self.count("edge_failovers_total", provider, following, kind)
 
     def count(self, metric: str, *labels: str, amount: float = 1.0) -> None:
-        self._bound(metric, labels)(amount)
+        self._bound(metric, labels).tell(amount)
 
-    def bind(self, metric: str, *labels: str) -> Add:
+    def bind(self, metric: str, *labels: str) -> Series:
         return self._bound(metric, labels)
 
     def observe(self, metric: str, value: float, *labels: str) -> None:
-        self._bound(metric, labels)(value)
+        self._bound(metric, labels).tell(value)
 
     def level(self, metric: str, value: float, *labels: str) -> None:
-        self._bound(metric, labels)(value)
+        self._bound(metric, labels).tell(value)
 
-    def _bound(self, metric: str, labels: tuple[str, ...]) -> Add:
-        """What adds to, or sets, one series."""
+    def _bound(self, metric: str, labels: tuple[str, ...]) -> Series:
         key = (metric, *labels)
         bound = self._series.get(key)
         if bound is None:
@@ -189,10 +188,9 @@ class Metrics:
             family = FAMILIES[number]
             assert len(labels) == len(family.labels), metric  # noqa: S101 - the caller's mistake, seen by any test
             if family.kind == HISTOGRAM:
-                bound = self._writer.histogram(number, encode(*labels)).observe
+                bound = self._writer.histogram(number, encode(*labels))
             else:
-                counter = self._writer.counter(number, self._told(number, labels))
-                bound = counter.set if family.kind in (GAUGE, GAUGE_MAX, GAUGE_MIN) else counter.add
+                bound = self._writer.counter(number, self._told(number, labels))
             if len(self._series) >= REMEMBERED:
                 self._series.clear()
             self._series[key] = bound
@@ -296,17 +294,17 @@ class Tally(Recorder):
         self._genai = genai
 
     def done(self, record: RequestRecord) -> None:
-        self._requests.add(1.0)
-        self._duration.observe(record.duration_s)
-        self._overhead.observe(record.overhead_s)
-        self._sent.observe(record.request_bytes)
-        self._returned.observe(record.response_bytes)
+        self._requests.tell(1.0)
+        self._duration.tell(record.duration_s)
+        self._overhead.tell(record.overhead_s)
+        self._sent.tell(record.request_bytes)
+        self._returned.tell(record.response_bytes)
         if self._upstream is not None:
-            self._upstream.observe(record.upstream_s)
+            self._upstream.tell(record.upstream_s)
         if self._genai is not None:
             self._genai.done(record)
         for failure in self._failures:
-            failure.add(1.0)
+            failure.tell(1.0)
         if record.warnings:
             for warning in record.warnings:
                 self._metrics.count("edge_translation_warnings_total", record.provider, record.model, warning)
@@ -325,17 +323,17 @@ class GenAi(Recorder):
         self._written = written
 
     def done(self, record: RequestRecord) -> None:
-        self._waited.observe(record.upstream_s)
-        self._served.observe(record.duration_s)
+        self._waited.tell(record.upstream_s)
+        self._served.tell(record.duration_s)
         if self._first is not None and record.time_to_first_content_s > 0.0:
-            self._first.observe(record.time_to_first_content_s)
+            self._first.tell(record.time_to_first_content_s)
         usage = record.usage
         if usage is not None:
             # A provider's own cache is no other kind of token there: what came from it is input.
             if usage.input >= 0:
-                self._read.observe(usage.input + max(usage.cache_read, 0) + max(usage.cache_write, 0))
+                self._read.tell(usage.input + max(usage.cache_read, 0) + max(usage.cache_write, 0))
             if usage.output >= 0:
-                self._written.observe(usage.output)
+                self._written.tell(usage.output)
 
 
 def encode(*labels: str) -> bytes:

@@ -35,15 +35,15 @@ class Process:
 
     def look(self) -> None:
         spent = time.process_time()
-        self._cpu(spent - self._spent)
+        self._cpu.tell(spent - self._spent)
         self._spent = spent
-        self._most(float(resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
+        self._most.tell(float(resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
         try:
             pages = (PROC / "statm").read_bytes().split()
-            self._virtual(float(int(pages[0]) * PAGE))
-            self._resident(float(int(pages[1]) * PAGE))
+            self._virtual.tell(float(int(pages[0]) * PAGE))
+            self._resident.tell(float(int(pages[1]) * PAGE))
             # Since Linux 6.2 the directory's size is the number of its files, and they need not be listed.
-            self._open(float((PROC / "fd").stat().st_size or sum(1 for _ in (PROC / "fd").iterdir()) - 1))
+            self._open.tell(float((PROC / "fd").stat().st_size or sum(1 for _ in (PROC / "fd").iterdir()) - 1))
         except OSError:
             if sys.platform == "darwin":
-                self._resident(float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+                self._resident.tell(float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))

@@ -34,12 +34,12 @@ class Supervision:
         if counts != self._counts:
             self._counts = counts
             for state, count in counts.items():
-                self._of("edge_workers", state).set(count)
+                self._of("edge_workers", state).tell(count)
 
     def replaced(self, reason: str) -> None:
-        self._of("edge_worker_restarts_total", reason).add(1.0)
+        self._of("edge_worker_restarts_total", reason).tell(1.0)
 
     def reloaded(self, succeeded: bool) -> None:
-        self._of("edge_config_last_reload_successful").set(float(succeeded))
+        self._of("edge_config_last_reload_successful").tell(float(succeeded))
         if succeeded:
-            self._of("edge_config_last_reload_success_timestamp_seconds").set(time.time())
+            self._of("edge_config_last_reload_success_timestamp_seconds").tell(time.time())

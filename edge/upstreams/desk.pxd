@@ -1,5 +1,6 @@
 cimport cython
 
+from edge._fast._slots_c cimport Series as CompiledSeries
 from edge.clock cimport perf_counter
 from edge.call cimport Call
 from edge.dialects.crossing cimport Crossing
@@ -7,6 +8,7 @@ from edge.dialects.stream cimport Stream
 from edge.inquiry cimport Books, Inquiry
 from edge.ledger cimport Ledger, Source
 from edge.payload cimport Payload
+from edge.upstreams.budget cimport HedgeBudget, RetryBudget
 from edge.upstreams.choice cimport Candidates
 from edge.upstreams.clocks cimport Deadline, Sweep, Timed
 from edge.upstreams.retry cimport code_of_attempt
@@ -21,11 +23,16 @@ cdef class Buffers:
 
 
 cdef class Desk:
-    cdef readonly object budget, hedges, hooks, meter, slices
+    cdef readonly object hooks, meter, slices
+    cdef readonly RetryBudget budget
+    cdef readonly HedgeBudget hedges
     cdef readonly Books accounts
     cdef readonly Buffers buffers
     cdef readonly Sweep sweep
     cdef dict _asked, _streamed, _routed
+    cdef str _provider, _label
+    cdef int _status
+    cdef CompiledSeries _latest
 
     @cython.locals(payload=Payload, call=Call, deadline=Deadline)
     cpdef Deadline deadline(self, Inquiry inquiry, Timed whose, int upstreams)
@@ -33,6 +40,7 @@ cdef class Desk:
     cpdef over(self, Inquiry inquiry, Tried tried, object error)
     @cython.locals(strategy=str, upstream=Source)
     cpdef routed(self, Candidates candidates, double since)
+    @cython.locals(provider=str, status=int)
     cpdef asked(self, Tried tried, str label, object error)
     @cython.locals(crossing=Crossing, stream=Stream)
     cpdef streamed(self, Tried tried, str label, double upstream_s)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from edge._fast import Series
 from edge.call import Call
 from edge.clock import perf_counter
 from edge.errors import Overloaded
-from edge.hooks import Add, Hooks, Meter
+from edge.hooks import Hooks, Meter
 from edge.inquiry import Books, Inquiry
 from edge.memo import keep
 from edge.slices import Slices
@@ -64,9 +65,13 @@ class Desk:
         self.sweep = sweep
         self.budget = budget
         self.hedges = hedges
-        self._asked: dict[tuple[str, str, int], Add] = {}
-        self._streamed: dict[tuple[str, str], tuple[Add, Add]] = {}
-        self._routed: dict[tuple[str, str], tuple[Add, Add]] = {}
+        self._asked: dict[tuple[str, str, int], Series] = {}
+        self._streamed: dict[tuple[str, str], tuple[Series, Series]] = {}
+        self._routed: dict[tuple[str, str], tuple[Series, Series]] = {}
+        # Most requests are counted as the one before, which is seen at once.
+        self._provider = self._label = ""
+        self._status = -1
+        self._latest: Series = None  # type: ignore[assignment]
 
     def deadline(self, inquiry: Inquiry, whose: Timed, upstreams: int) -> Deadline:
         """The clocks of all attempts at an inquiry, for which there are so many `upstreams`."""
@@ -113,8 +118,8 @@ class Desk:
             adds = bind("edge_routing_decisions_total", *key), bind("edge_routing_duration_seconds", strategy)
             found = keep(self._routed, key, adds)
         decided, took = found
-        decided(1.0)
-        took(took_s)
+        decided.tell(1.0)
+        took.tell(took_s)
 
     def asked(self, tried: Tried, label: str, error: Exception | None) -> None:
         """Count a request to a provider for a model of this label, which ended with `error`, if with one."""
@@ -126,12 +131,14 @@ class Desk:
         if not status:
             self.meter.count("edge_upstream_requests_total", provider, label, code_of_attempt(0, error))
             return
-        key = (provider, label, status)
-        add = self._asked.get(key)
-        if add is None:
-            bound = self.meter.bind("edge_upstream_requests_total", provider, label, code_of_attempt(status, None))
-            add = keep(self._asked, key, bound)
-        add(1.0)
+        if self._status != status or self._provider is not provider or self._label is not label:
+            key = (provider, label, status)
+            series = self._asked.get(key)
+            if series is None:
+                bound = self.meter.bind("edge_upstream_requests_total", *key[:2], code_of_attempt(status, None))
+                series = keep(self._asked, key, bound)
+            self._provider, self._label, self._status, self._latest = provider, label, status, series
+        self._latest.tell(1.0)
 
     def streamed(self, tried: Tried, label: str, upstream_s: float) -> None:
         """Tell how long a stream of a model of this label took, whose inquiry has waited upstream for `upstream_s`."""
@@ -148,11 +155,11 @@ class Desk:
                 ),
             )
         first, between = found
-        first(tried.first_s)
+        first.tell(tried.first_s)
         crossing = tried.crossing
         stream = crossing.stream if crossing is not None else None
         if stream is not None and stream.deltas > 1:
-            between((upstream_s - tried.content_s) / (stream.deltas - 1))
+            between.tell((upstream_s - tried.content_s) / (stream.deltas - 1))
 
 
 class Outcome(Timed):

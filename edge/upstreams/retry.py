@@ -107,6 +107,8 @@ class AttemptFailed(Exception):
 
 def is_for_nobody(tried: Tried, status: int) -> bool:
     """Whether the body of an answer is for the log alone: it is a failure that the client gets no word of."""
+    if 200 <= status < 300:
+        return False
     follows = tried.others_left() and status in RETRYABLE and may_follow(tried, status not in NOT_TAKEN)
     return 300 <= status < 400 or status in CREDENTIALS or follows
 
@@ -164,7 +166,7 @@ def check_end(body: bytes) -> None:
 
 def failure_of(status: int, body: bytes) -> AttemptFailed | None:
     """The failure that an answer tells of which goes to the client, None where that is not the provider's."""
-    return AttemptFailed(status, body) if status in RETRYABLE or status >= 500 else None
+    return AttemptFailed(status, body) if status >= 400 and (status in RETRYABLE or status >= 500) else None
 
 
 def may_follow(tried: Tried, taken: bool = True) -> bool:
@@ -353,7 +355,7 @@ def returned_headers(fields: Fields) -> Headers:
         returned = [pair for pair in returned if not pair[0].startswith(b"retry-after") or WAIT.fullmatch(pair[1])]
     upstream_id = fields.get(b"x-request-id") or fields.get(b"request-id")
     if upstream_id:
-        returned.append((b"x-edge-upstream-request-id", upstream_id[:256]))
+        returned.append((b"x-edge-upstream-request-id", upstream_id if len(upstream_id) <= 256 else upstream_id[:256]))
     return returned
 
 

@@ -127,7 +127,7 @@ class Tried(Answered):
             now = self.refused_at = perf_counter() if now == PRESENT else now
         if self.account is not None:
             self.asked_s = self.provider.heed(self.account, self.upstream.model, self.status, fields, now)
-            if self.status in OF_KEYS:
+            if self.status >= 400 and self.status in OF_KEYS:
                 self._follow(now)
 
     def refuse(self, now: float) -> None:

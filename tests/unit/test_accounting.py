@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge import config
-from edge._fast import usd
+from edge._fast import Series, usd
 from edge.dialects.crossing import STREAMS, Crossing
 from edge.dialects.estimate import estimate_input
 from edge.dialects.stream import Stream
@@ -34,6 +34,14 @@ BODY = b'{"model":"gpt-4o","messages":[{"role":"user","content":"twelve bytes"}]
 PATHS = {"chat": "/chat/completions", "messages": "/messages", "responses": "/responses", "other": "/images"}
 
 
+class Bound(Series):
+    def __init__(self, tally: Tally, metric: str, labels: tuple[str, ...]) -> None:
+        self.tally, self.metric, self.labels = tally, metric, labels
+
+    def tell(self, value: float) -> None:
+        self.tally.count(self.metric, *self.labels, amount=value)
+
+
 class Tally:
     """A meter that remembers."""
 
@@ -43,8 +51,8 @@ class Tally:
     def count(self, metric: str, *labels: str, amount: float = 1.0) -> None:
         self.counts[metric, *labels] += amount  # type: ignore[assignment]
 
-    def bind(self, metric: str, *labels: str) -> Callable[[float], None]:
-        return lambda amount: self.count(metric, *labels, amount=amount)
+    def bind(self, metric: str, *labels: str) -> Series:
+        return Bound(self, metric, labels)
 
     def observe(self, metric: str, value: float, *labels: str) -> None:
         raise AssertionError

@@ -14,6 +14,7 @@ import pytest
 import edge.cache.asking
 import edge.joining
 from edge import config
+from edge._fast import Series
 from edge.cache.answers import MAX_EXACT, Answers
 from edge.cache.entry import Entry
 from edge.cache.flight import MAX_KEPT, MAX_WHOLE, Flight
@@ -33,12 +34,17 @@ from tests.unit.calls import Asked, asked
 CHAT = {"model": "m", "messages": []}
 
 
+class Nothing(Series):
+    def tell(self, value):
+        pass
+
+
 class NoMeter:
     def count(self, metric, *labels, amount=1.0):
         pass
 
     def bind(self, metric, *labels):
-        return lambda amount: None
+        return Nothing()
 
     def observe(self, metric, value, *labels):
         pass

@@ -64,17 +64,17 @@ def test_any_operations_give_what_a_dict_gives(build, steps):
             writers[region] = writer(module, slots, region)
             gauges[region] = {}
         elif name == "add":
-            writers[region].counter(0, label).add(amount)
+            writers[region].counter(0, label).tell(amount)
             kept.setdefault((0, label), [0.0])[0] += amount if 0 < amount <= 1e15 else 0
         elif name == "observe":
-            writers[region].histogram(1, label).observe(amount)
+            writers[region].histogram(1, label).tell(amount)
             cells = kept.setdefault((1, label), [0.0] * 5)
             if 0 <= amount <= 1e15:
                 cells[bisect.bisect_left(BOUNDS, amount)] += 1
                 cells[4] += amount
         elif math.isfinite(amount):
             metric = {"set": 2, "max": 3, "min": 4}[name]
-            writers[region].counter(metric, label).set(amount)
+            writers[region].counter(metric, label).tell(amount)
             gauges[region][metric, label] = amount
     for metric, combine in ((2, sum), (3, max), (4, min)):
         for key in {key for each in gauges.values() for key in each if key[0] == metric}:
@@ -85,13 +85,13 @@ def test_any_operations_give_what_a_dict_gives(build, steps):
 def test_beyond_the_cap_and_in_a_full_region_the_rest_is_counted_together(slots_module):
     slots, new = made(slots_module, cap=3)
     for number in range(10):
-        new.counter(0, b"%d" % number).add(1)
-        new.counter(0, b"0").add(1)
+        new.counter(0, b"%d" % number).tell(1)
+        new.counter(0, b"0").tell(1)
     assert values(slots) == {(0, b"0"): [11], (0, b"1"): [1], (0, b"2"): [1], (0, None): [7]}
     assert slots.read()[1] == {0: 7, 1: 0, 2: 0, 3: 0, 4: 0}
     slots, new = made(slots_module, region_bytes=1024)
     for number in range(100):
-        new.histogram(1, b"%d" % number).observe(0.5)
+        new.histogram(1, b"%d" % number).tell(0.5)
     found = values(slots)
     assert len(found) < 30
     assert sum(sum(cells[:-1]) for cells in found.values()) == 100
@@ -103,19 +103,19 @@ def test_a_gauge_of_the_smallest_value_leaves_out_who_knows_none(slots_module):
     slots, first = made(slots_module)
     second = writer(slots_module, slots, 2)
     for one, other, told in ((math.nan, 5.0, 5.0), (5.0, math.nan, 5.0), (3.0, 5.0, 3.0)):
-        first.counter(4, b"a").set(one)
-        second.counter(4, b"a").set(other)
+        first.counter(4, b"a").tell(one)
+        second.counter(4, b"a").tell(other)
         assert values(slots)[4, b"a"] == [told]
-    first.counter(4, b"a").set(math.nan)
-    second.counter(4, b"a").set(math.nan)
+    first.counter(4, b"a").tell(math.nan)
+    second.counter(4, b"a").tell(math.nan)
     assert math.isnan(values(slots)[4, b"a"][0])
 
 
 def test_what_found_no_room_is_kept_for_each_metric_when_its_process_ends(slots_module):
     slots, new = made(slots_module, cap=1)
     for number in range(5):
-        new.counter(0, b"%d" % number).add(1)
-        new.counter(2, b"%d" % number).set(1)
+        new.counter(0, b"%d" % number).tell(1)
+        new.counter(2, b"%d" % number).tell(1)
     slots.fold(1)
     assert slots.read()[1] == {0: 4, 1: 0, 2: 4, 3: 0, 4: 0}
 
@@ -124,7 +124,7 @@ def test_a_full_region_0_loses_no_count(slots_module):
     slots, new = made(slots_module, region_bytes=1024)
     for turn in range(20):
         for number in range(10):
-            new.counter(0, b"%d-%d" % (turn, number)).add(1)
+            new.counter(0, b"%d-%d" % (turn, number)).tell(1)
         before = sum(found[0] for found in values(slots).values())
         slots.fold(1)
         assert sum(found[0] for found in values(slots).values()) == before == (turn + 1) * 10
@@ -136,18 +136,18 @@ def test_an_entry_that_is_half_written_is_not_read_and_does_no_harm_later(slots_
     memory = bytearray(slots_module.Slots.size(1, 4096))
     slots = slots_module.Slots(memory, 1, 4096)
     new = writer(slots_module, slots, 1)
-    new.counter(0, b"a").add(1)
+    new.counter(0, b"a").tell(1)
     words = memoryview(memory).cast("q")
     length = slots_module.HEAD + 4 * 4096 // 8 + slots_module.USED  # region 0 is four times as large
     before = words[length]
-    new.counter(0, b"b").add(5)
+    new.counter(0, b"b").tell(5)
     assert words[length] == before + 4
     words[length] = before  # as if the process had been killed before it stored the length
     assert values(slots) == {(0, b"a"): [1]}
     slots.fold(1)
     assert values(slots) == {(0, b"a"): [1]}
     new = writer(slots_module, slots, 1)
-    new.counter(0, b"a").add(1)
+    new.counter(0, b"a").tell(1)
     new.counter(0, b"c")
     assert values(slots) == {(0, b"a"): [2], (0, b"c"): [0]}
 
@@ -195,13 +195,13 @@ def test_what_is_wrong_is_refused(slots_module):
 def work(module, slots, region, number, turn) -> None:
     """In a child: count until killed, with labels that others have and labels of its own."""
     new = writer(module, slots, region)
-    new.counter(2, b"").set(1)
+    new.counter(2, b"").tell(1)
     shared = new.counter(0, b"all")
     while True:
         for i in range(50):
-            shared.add(1)
-            new.counter(0, b"%d-%d" % (number, i)).add(1)
-            new.histogram(1, b"turn-%d" % (turn % 5)).observe(i / 10)
+            shared.tell(1)
+            new.counter(0, b"%d-%d" % (number, i)).tell(1)
+            new.histogram(1, b"turn-%d" % (turn % 5)).tell(i / 10)
 
 
 def test_readers_never_see_a_total_go_back_while_writers_die_and_are_replaced(slots_module):

@@ -69,7 +69,7 @@ def test_the_pure_build_runs_on_the_stand_in_where_cython_is_missing():
         "m = _member.Member(1, failures=1); b = _balancer.Balancer([m], 'latency'); m.begin(1.0).failed(1.0)\n"
         "assert (b.pick(30.9), b.retry_after(1.0), b.pick(31.0), m.state) == (-1, 30.0, 0, 'open')\n"
         "s = _slots.Slots(bytearray(_slots.Slots.size(1, 4096)), 1, 4096); w = _slots.SlotWriter(s, 1)\n"
-        "w.define(0, _slots.HISTOGRAM, (1, 2)); w.histogram(0, b'x').observe(1.5); s.fold(1)\n"
+        "w.define(0, _slots.HISTOGRAM, (1, 2)); w.histogram(0, b'x').tell(1.5); s.fold(1)\n"
         "assert _scan.scan_text(b'a@b.de 4111 1111 1111 1111 ::1 Bearer a.b.c') == [(0, 6, 0), (7, 26, 3), (27, 30, 5), "
         "(38, 43, 6)]\n"
         "assert s.read()[0][1] == (0, _slots.HISTOGRAM, b'x', [0, 1, 0, 1.5])\n"
