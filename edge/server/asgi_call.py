@@ -13,6 +13,7 @@ from edge.head import Head, varying_of
 from edge.replies import ClientCall
 from edge.reply_fields import pairs_of
 from edge.routes import Match
+from edge.server.turn import LEAVING
 
 if TYPE_CHECKING:
     from edge.server.asgi import EdgeApplication
@@ -43,6 +44,8 @@ class AsgiCall(ClientCall):
         self.is_over = asyncio.Event()
         self.comes = asyncio.Event()
         self.comes.set()
+        if LEAVING in scope:
+            scope[LEAVING].tell = self.comes.set
         self._complete = False
         self._pushing: asyncio.Task[None] | None = None
         self._draining: asyncio.Task[None] | None = None

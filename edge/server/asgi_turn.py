@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.protocols.utils import get_local_addr, is_ssl
 
 from edge.certificates import SCOPE
+from edge.server.turn import LEAVING, Leaving
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
@@ -50,6 +51,7 @@ class AsgiTurn:
 
     def __init__(self, protocol: EdgeProtocol, index: dict[bytes, bytes], version: str, keeps_alive: bool) -> None:
         self._protocol = protocol
+        self._leaving = Leaving()
         path, query = protocol.url, b""
         if path != b"*":
             url = httptools.parse_url(protocol.url)
@@ -62,6 +64,7 @@ class AsgiTurn:
             "server": get_local_addr(protocol.transport),
             "client": protocol.client,
             SCOPE: protocol.certificate,
+            LEAVING: self._leaving,
             "scheme": "https" if is_ssl(protocol.transport) else "http",
             "root_path": "",
             "headers": protocol.headers,
@@ -116,7 +119,7 @@ class AsgiTurn:
         cycle = self._cycle
         cycle.body += data
         if len(cycle.body) > HIGH_WATER_LIMIT:
-            self._protocol.flow.pause_reading()
+            self._protocol.hold_back(True)
         cycle.message_event.set()
 
     def whole(self) -> None:
@@ -128,6 +131,7 @@ class AsgiTurn:
         # Its body will not come: nobody must be asked for it, least of all behind the answer that refuses it.
         self._cycle.waiting_for_100_continue = False
         self._cycle.message_event.set()
+        self._leaving.tell()
 
     # As its cycle's transport.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+from typing import Any
+
 from edge.server.request_head import MAX_HEAD
 
 __all__ = [
@@ -13,6 +16,7 @@ __all__ = [
     "KEEP_ALIVE_S",
     "LARGE",
     "LINGER_S",
+    "LOOK_S",
     "MAX_PIPELINED",
     "MAX_REQUESTS",
     "MAX_UNREAD",
@@ -20,6 +24,7 @@ __all__ = [
     "REQUEST_LINE",
     "SWEEP_S",
     "WRITE_STALL_S",
+    "has_left",
 ]
 
 MAX_UNREAD = MAX_HEAD + 262144
@@ -46,4 +51,21 @@ connection, and the client might never see the answer (RFC 9112, section 9.6).""
 GOODBYE_S = 5.0
 """Over TLS a close waits for the client's own, which one with a pool sends when it next looks at the connection."""
 SWEEP_S = 0.25
+LOOK_S = 0.05
+"""How often it is seen whether a client is there of whom nothing is read."""
+ESTABLISHED = 1
+"""Of Linux, ``include/net/tcp_states.h``."""
 NEVER = float("inf")
+
+
+def has_left(connection: Any) -> bool:
+    """Whether the peer has closed a connection, though what it sent before has not been read; False where the system
+    does not tell.
+    """
+    if connection is None or not hasattr(socket, "TCP_INFO"):
+        return False
+    try:
+        state: bytes = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+    except OSError:
+        return False  # no connection of TCP's
+    return state[0] != ESTABLISHED

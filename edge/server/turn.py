@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["Turn"]
+__all__ = ["LEAVING", "Leaving", "Turn"]
+
+LEAVING = "edge.leaving"
+"""Where an ASGI scope has a `Leaving`."""
+
+
+def nothing() -> None:
+    """Nobody is to be told."""
+
+
+class Leaving:
+    """``tell`` is called when a client leaves: who waits for anything but the next message would not see it."""
+
+    __slots__ = ("tell",)
+
+    def __init__(self) -> None:
+        self.tell: Callable[[], None] = nothing
 
 
 class Turn(Protocol):

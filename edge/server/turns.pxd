@@ -8,13 +8,16 @@ cdef class Turns:
     cdef Py_ssize_t _pipelined, _body_size
     cdef bint _advancing, _lingering, _in_head, _served, _full
     cdef double _begun_at, _held_at
+    cdef object _looking
     cdef public double deadline
 
     cpdef answered(self)
     cdef _advance(self)
     cdef _finish(self)
-    @cython.locals(now=double)
     cpdef hold_back(self, bint back)
+    @cython.locals(now=double)
+    cdef _waited_for_us(self)
+    cpdef _look(self)
     cpdef close(self)
     cpdef bint idle(self) except -1
     cdef _clock(self)

@@ -23,8 +23,10 @@ from edge.server.patience import (
     HEAD_S,
     KEEP_ALIVE_S,
     LINGER_S,
+    LOOK_S,
     NEVER,
     WRITE_STALL_S,
+    has_left,
 )
 from edge.server.turn import Turn
 from edge.telemetry.logs import where
@@ -62,6 +64,7 @@ class Turns:
         self._served = False
         self._full = False
         self._held_at = 0.0
+        self._looking: asyncio.TimerHandle | None = None
         self.deadline = NEVER
 
     # asyncio's side.
@@ -210,14 +213,31 @@ class Turns:
         """Read nothing more of the client's, whose body is not taken as fast as it comes; or read on. What it waited
         for that is not time of its own.
         """
-        now = self.loop.time()
         if back:
-            self._held_at = now
+            self._held_at = self.loop.time()
             self.flow.pause_reading()
+            if self._looking is None:
+                self._looking = self.loop.call_later(LOOK_S, self._look)
         elif not self.transport.is_closing():
-            self._begun_at += now - self._held_at
+            self._waited_for_us()
             self.flow.resume_reading()
             self._clock()
+
+    def _waited_for_us(self) -> None:
+        now = self.loop.time()
+        self._begun_at += now - self._held_at
+        self._held_at = now
+
+    def _look(self) -> None:
+        """Nobody reads, so nobody would be told that the client has left."""
+        self._looking = None
+        if not self.flow.read_paused or self.transport.is_closing():
+            return
+        self._waited_for_us()
+        if has_left(self.transport.get_extra_info("socket")):
+            self.transport.abort()
+        else:
+            self._looking = self.loop.call_later(LOOK_S, self._look)
 
     def pause_writing(self) -> None:
         self.flow.pause_writing()

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 
+import httpx2
 import pytest
 
 from tests.harness import Client, Edge, Scripted, answer, free_port, in_pieces, providers, running
@@ -18,7 +19,7 @@ daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error
 events {{ worker_connections 256; }}
 http {{
   log_format protocol "$server_protocol"; access_log {folder}/access.log protocol;
-  client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder}; uwsgi_temp_path {folder};
+  client_max_body_size 64m; proxy_request_buffering off; client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder}; uwsgi_temp_path {folder};
   scgi_temp_path {folder};
   server {{
     listen 127.0.0.1:{port} ssl http2;
@@ -69,6 +70,7 @@ def edge(simulator, scripted, tmp_path_factory):
         },
     )
     made.access_log = folder / "access.log"
+    made.providers = providers(f"https://localhost:{port}", **more)
     try:
         with running(made):
             yield made
@@ -194,3 +196,27 @@ def test_the_open_list_of_headers_goes_over_http2_too(edge, simulator):
         *(("anthropic-version", "2026-10-21"), ("anthropic-workspace-id", "wrkspc_test")),
     ]
     assert "mine" not in str(sent)
+
+
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+def test_a_form_goes_on_over_http2_while_it_comes(edge, tmp_path, framing):
+    size = 9 << 20
+    patient = Edge(tmp_path, {"providers": edge.providers})
+    begin = b'--b\r\ncontent-disposition: form-data; name="model"\r\n\r\nopenai/whisper-1\r\n'
+    begin += b'--b\r\ncontent-disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+    end = b"\r\n--b--\r\n"
+
+    def parts():
+        yield begin
+        for _ in range(size >> 16):
+            yield bytes(1 << 16)
+        yield end
+
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    if framing == "length":
+        headers["content-length"] = str(len(begin) + size + len(end))
+    with running(patient):
+        got = httpx2.post(f"{patient.url}/v1/audio/transcriptions", content=parts(), headers=headers, timeout=60)
+    assert got.status_code == 200, got.text
+    assert got.json()["text"] == f"a.wav of {size} bytes, by whisper-1"
+    assert "HTTP/2.0" in edge.access_log.read_text()

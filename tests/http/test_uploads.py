@@ -7,10 +7,12 @@ import hashlib
 import json
 import random
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx2
 import openai
@@ -266,6 +268,28 @@ def test_a_client_that_leaves_in_the_middle_has_its_provider_left_at_once(connec
     until(lambda: provider.uploads[0].closed)
     assert provider.uploads[0].closed - left <= 0.1 + stalls.granted_s
     assert not provider.uploads[0].whole
+
+
+def test_a_client_that_leaves_while_it_is_held_back_is_seen_to(connect, edge, provider, stalls):
+    provider.reads.clear()
+    client = begun(connect(edge), 64 * MIB)
+    client.sock.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        for _ in range(60):
+            client.sock.sendall(BLOCK)
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    left = time.monotonic()
+    client.sock.close()
+    until(lambda: closed(provider))
+    assert time.monotonic() - left <= 0.2 + stalls.granted_s
+
+
+def closed(provider: Slow) -> bool:
+    """Whether nobody has a connection to the provider open, whatever that has not read."""
+    port = int(provider.url.rpartition(":")[2])
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    states = [line.split()[3] for line in lines if line.split()[2].endswith(f":{port:04X}")]
+    return "01" not in states
 
 
 @pytest.mark.parametrize("status", [401, 413, 400])
