@@ -15,6 +15,7 @@ from benchmarks.peers import peers
 from benchmarks.process import CannotStart, Server
 from benchmarks.routing import routing_section
 from benchmarks.sizing import sizing_section
+from benchmarks.start import start_section
 from benchmarks.subjects import CHAT_PATH, Edge, Simulator
 from benchmarks.table import Report, in_turns, mark
 from benchmarks.translation import translation_section
@@ -211,6 +212,7 @@ SECTIONS: dict[str, Section] = {
     "streams": streams_section,
     "thousand": thousand_section,
     "idle": idle_section,
+    "start": start_section,
     "sizing": sizing_section,
     "translation": translation_section,
     "cache": cache_section,
