@@ -81,7 +81,7 @@ def stages(plan: str, live: int = AT_ONCE) -> tuple[Stage, ...]:
         "" if importlib.util.find_spec("atheris") else "atheris is not here (Linux on x86-64, before Python 3.14)"
     )
     no_counter = "" if shutil.which("valgrind") else "valgrind is not here (Debian: valgrind)"
-    quick = ("-n", "2", *FILES, "-m", "not alone and not pure", "tests/unit", *LIVE)
+    quick = ("-n", "2", *FILES, "-m", "not alone and not pure and not slow", "tests/unit", *LIVE)
     plans = {
         "check": (Stage("unit and live", (*PYTEST, *quick)),),
         "test": (

@@ -122,6 +122,7 @@ def texts(draw) -> str:
     return text
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(texts())
 def test_a_text_with_lists_is_read_as_it_is_read_whole(text):

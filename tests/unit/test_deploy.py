@@ -129,6 +129,7 @@ def case(alert: str, series: dict[str, str], minutes: int, firing: int) -> dict:
     }
 
 
+@pytest.mark.slow
 @NEEDS_PROMTOOL
 @pytest.mark.parametrize("alert", CASES)
 def test_an_alert_fires_and_stays_silent(alert, tmp_path):

@@ -128,6 +128,7 @@ def test_a_stream_put_together_is_the_whole_answer(items):
     assert completion_of(out) == expected
 
 
+@pytest.mark.slow
 @given(ITEMS)
 @settings(max_examples=100, deadline=None)
 def test_what_an_answer_said_goes_back_as_it_was(items):

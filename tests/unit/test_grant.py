@@ -101,6 +101,7 @@ def test_upstreams_of_several_aliases_are_one_member():
     assert smart.members[1] is same.members[0] is named.members[0]
 
 
+@pytest.mark.slow
 def test_grants_are_made_once_and_bounded():
     made = state()
     first = made.grant(ANYONE, "smart", CHAT)

@@ -178,6 +178,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(st.text(max_size=6), VALUES, max_size=5), st.booleans(), st.sampled_from([None, 1, "\t"]))
 def test_whatever_json_writes_is_read(document, escape, indent):
@@ -190,6 +191,7 @@ def test_whatever_json_writes_is_read(document, escape, indent):
 MUTATIONS = st.sampled_from(list(rb'{}[]",:\ue0123456789.-+aft' + b"\x00\n\x80\xff"))
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(st.dictionaries(st.sampled_from(["messages", "a", "é"]), VALUES, max_size=3), st.data())
 def test_both_builds_give_the_same_verdict_on_damaged_bodies(document, data):

@@ -294,6 +294,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(VALUES)
 def test_a_form_says_all_that_its_value_says_and_both_builds_agree(value):

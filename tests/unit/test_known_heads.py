@@ -150,6 +150,7 @@ def alike(request):
         worker.close()
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(script=sent)
 def test_a_connection_that_knows_heads_does_as_one_that_reads_them(alike, script):

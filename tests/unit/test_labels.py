@@ -56,6 +56,7 @@ def test_a_label_is_a_name_that_somebody_here_knows(state, asked, label):
     assert state.grant(ANYONE, asked, route).label == label
 
 
+@pytest.mark.slow
 def test_no_client_can_make_more_of_them(state):
     names = [f"{base}{number}" for base in ("gpt-", "gpt-4o-", "llama-", "openai/o3-", "o3-") for number in range(1000)]
     assert len({state.grant(ANYONE, name, CHAT).label for name in names}) < 10

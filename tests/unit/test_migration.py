@@ -368,6 +368,7 @@ ODD = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_values_of_any_type_anywhere_are_told_or_carried_but_never_an_accident(data):

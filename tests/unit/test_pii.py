@@ -352,6 +352,7 @@ def test_what_escapes_hide_in_a_text_of_a_megabyte_is_found(hidden):
     assert masked(messages(text)) == messages(text.replace(hidden, said))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ascii_only", [True, False])
 def test_json_in_a_string_of_megabytes_is_json_afterwards(ascii_only):
     rows = [{"ssn": int(SSN), "note": f"\n{EMAIL} \u00e9 \U0001f600", "n": number} for number in range(20_000)]
@@ -387,6 +388,7 @@ HEAVY = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", HEAVY)
 @pytest.mark.parametrize("mode", ["mask", "pseudonymize"])
 def test_no_step_takes_long(what, mode):

@@ -157,6 +157,7 @@ def test_what_is_neither_head_nor_body_is_bounded(endless):
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_a_long_body_is_not_what_is_bounded():
     async def run():
         pool, connection, _ = pool_of_one()

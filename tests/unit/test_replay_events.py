@@ -47,6 +47,7 @@ def test_a_stream_is_replayed_byte_for_byte_in_its_own_chunks(api, data):
     assert played == [(at, stream[start:end]) for (at, end), start in zip(chunks, starts, strict=False)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("api", ["chat", "completions"])
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())

@@ -34,6 +34,7 @@ def check_type(api, body):
     TypeAdapter(TYPES[api]).validate_json(body)
 
 
+@pytest.mark.slow
 def test_recorded_streams_are_the_answers_that_the_sdks_put_together(recordings, capsys):
     seen = dict.fromkeys(("chat", "messages", "responses"), 0)
     for recording in recordings:
@@ -97,6 +98,7 @@ def test_a_stream_made_of_an_answer_is_that_answer(api, data):
     assert json.loads(whole(entry(api, stream, True))) == body
 
 
+@pytest.mark.slow
 def test_a_recorded_answer_survives_as_a_stream_and_the_sdks_show_the_same(recordings, capsys):
     seen = {"chat": 0, "messages": 0, "responses": 0}
     for recording in recordings:

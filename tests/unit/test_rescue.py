@@ -186,6 +186,7 @@ def given_to(worker, name="b"):
     return content if isinstance(content, str) else "".join(block["text"] for block in content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("api", CLIENTS)
 @pytest.mark.parametrize(("first", "second"), [*itertools.product(STREAMS, STREAMS)])
 def test_wherever_it_breaks_nothing_is_lost_or_said_twice(made, api, first, second):

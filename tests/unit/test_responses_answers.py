@@ -321,6 +321,7 @@ BLOCKS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(BLOCKS)
 def test_what_a_model_said_comes_back_to_it_as_it_was(blocks):

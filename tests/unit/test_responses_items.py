@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -61,6 +62,7 @@ ITEMS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.lists(ITEMS, max_size=8), st.sampled_from([("messages", "claude-opus-4-6"), ("chat", "llama-3")]))
 def test_any_items(items, target):

@@ -84,6 +84,7 @@ def test_a_provider_that_speaks_the_dialect_comes_before_one_that_is_translated_
     assert found(router, "deep-x", b"/v1/messages") == ("a", "deep-x")
 
 
+@pytest.mark.slow
 def test_what_is_remembered_of_clients_names_is_bounded():
     router = state(**BOTH).router
     for i in range(10_000):

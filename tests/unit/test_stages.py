@@ -6,6 +6,7 @@ import re
 
 from tests.stages import ROOT, UNIT_TESTS, named, stages
 
+CHECK = {stage.name: stage.arguments[2:] for stage in stages("check")}
 TEST = {stage.name: stage.arguments[2:] for stage in stages("test")}
 
 
@@ -32,3 +33,11 @@ def test_what_the_live_stage_leaves_out_has_a_stage_of_its_own():
         (stage,) = (name for name in TEST if expression(name) == mark)
         assert set() != marked(mark) <= set(named(mark)) <= set(TEST[stage])
         assert not [file for file in marked(mark) if file.startswith(UNIT_TESTS)], "the stage of units would run it too"
+
+
+def test_what_make_check_leaves_out_make_test_runs():
+    (quick,) = CHECK.values()
+    left_out = set(re.findall(r"not (\w+)", quick[quick.index("-m") + 1]))
+    assert left_out - {"alone", "pure"} == {"slow"}
+    assert "slow" not in " ".join(expression(name) for name in TEST)
+    assert marked("slow")

@@ -195,6 +195,7 @@ def cuts(stream):
     return {place for place in ends | set(range(0, len(stream), 7)) if 0 <= place < len(stream)}
 
 
+@pytest.mark.slow
 def test_no_beginning_of_a_recorded_stream_is_storable(recordings, capsys):
     made = 0
     for recording in recordings:
@@ -207,6 +208,7 @@ def test_no_beginning_of_a_recorded_stream_is_storable(recordings, capsys):
     assert made > 50_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("api", ["chat", "completions", "messages"])
 @settings(max_examples=20, deadline=None)
 @given(data=st.data())

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 SLOW_TO_BEGIN = """
 import mmap, os, signal, socket, sys, time
 from edge.server.children import Slot
@@ -115,6 +117,7 @@ sys.exit(supervisor.run())
 """
 
 
+@pytest.mark.slow
 def test_a_reading_that_takes_long_gives_way_to_keys_that_have_changed_and_begins_anew(stalls):
     process = subprocess.Popen([sys.executable, "-c", GIVES_WAY], stdout=subprocess.PIPE, text=True)
 

@@ -203,6 +203,7 @@ def test_tokens_of_one_subject_with_other_claims_have_other_rights(auth):
     assert identify(auth, signed({"exp": NOW + 99})).rights == first.rights
 
 
+@pytest.mark.slow
 def test_what_is_remembered_is_bounded(auth, tokens):
     for number in range(5000):
         keep(tokens._known, number.to_bytes(32, "big"), identify(auth, signed()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -75,6 +76,7 @@ def facts(messages):
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(TURNS)
 def test_a_conversation_comes_back_from_anthropics_dialect_with_nothing_lost(turns):
@@ -96,6 +98,7 @@ def plain(messages):
     return turns
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(TURNS, st.lists(WORDS, max_size=2))
 def test_a_conversation_comes_back_from_openais_dialect_with_nothing_lost(turns, system):
