@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from logging import Logger
 
 import httptools
@@ -14,13 +15,7 @@ from edge.telemetry.logs import where
 
 __all__ = ["cause_of", "refusal"]
 
-PHRASES = {
-    400: b"Bad Request",
-    408: b"Request Timeout",
-    414: b"URI Too Long",
-    431: b"Request Header Fields Too Large",
-    503: b"Service Unavailable",
-}
+PHRASES = {each.value: each.phrase.encode() for each in HTTPStatus}
 
 
 def refusal(error: EdgeError, headers: Headers | None, target: bytes, own: Headers) -> bytes:
@@ -34,7 +29,7 @@ def refusal(error: EdgeError, headers: Headers | None, target: bytes, own: Heade
         body = openai.error_body(error)
     more = b"".join(b"%b: %b\r\n" % field for field in (*own, *error.headers))
     head = b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%bconnection: close\r\n\r\n"
-    return head % (error.status, PHRASES.get(error.status, b"Refused"), len(body), more) + body
+    return head % (error.status, PHRASES.get(error.status, b""), len(body), more) + body
 
 
 def cause_of(error: Exception, logger: Logger) -> EdgeError:
