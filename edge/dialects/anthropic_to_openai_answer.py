@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge.dialects import anthropic
+from edge.dialects.chat_completion import Said, completion
 from edge.dialects.error_translation import to_openai
 from edge.dialects.estimate import estimate_answer
 from edge.dialects.scrubbed import printable
@@ -19,7 +20,6 @@ from edge.dialects.translation import (
     encode,
     error_message,
     error_object,
-    openai_usage,
     original_id,
 )
 from edge.errors import UpstreamBadResponse
@@ -82,38 +82,21 @@ def _completion(message: dict[str, Any], body: bytes, context: Context, now: int
                 thinking.append({"type": kind, "thinking": thought, "signature": signature})
         elif kind == "redacted_thinking" and block.get("data"):
             thinking.append({"type": kind, "data": block["data"]})
-    content: str | None = "".join(texts)
-    if output is not None:
-        content, annotations = output, []
-    result: dict[str, Any] = {"role": "assistant", "content": content or None, "refusal": None}
-    if reasoning := "".join(block.get("thinking", "") for block in thinking):
-        result["reasoning_content"] = reasoning
-    if thinking:
-        result["thinking_blocks"] = thinking
-    if annotations:
-        result["annotations"] = annotations
-    if calls and context.legacy_functions:
-        result["function_call"] = calls[0]["function"]
-    elif calls:
-        result["tool_calls"] = calls
     stop = message.get("stop_reason")
-    finish = finish_reason(stop, context, calls=bool(calls), output=output is not None)
-    if stop == "refusal":
-        result["refusal"] = refusal(message.get("stop_details"))
-    choice: dict[str, Any] = {"index": 0, "message": result, "logprobs": None, "finish_reason": finish}
-    if stop == "pause_turn":
-        choice["native_finish_reason"] = stop
-    usage = context.counted(anthropic.usage_of(body), lambda: estimate_answer(body))
-    return encode(
-        {
-            "id": message.get("id") or f"chatcmpl-{context.request_id or now}",
-            "object": "chat.completion",
-            "created": now,
-            "model": message.get("model") or context.model,
-            "choices": [choice],
-            "usage": openai_usage(usage, estimated=context.told is not None),
-        }
+    said = Said(
+        content="".join(texts) if output is None else output,
+        refusal=(refusal(message.get("stop_details")) or "") if stop == "refusal" else "",
+        reasoning="".join(block.get("thinking", "") for block in thinking),
+        thinking=thinking,
+        annotations=annotations if output is None else [],
+        calls=calls,
     )
+    finish = finish_reason(stop, context, calls=bool(calls), output=output is not None)
+    usage = context.counted(anthropic.usage_of(body), lambda: estimate_answer(body))
+    made = completion(message, said, finish, usage, context, now)
+    if stop == "pause_turn":
+        made["choices"][0]["native_finish_reason"] = stop
+    return encode(made)
 
 
 def _blocks(message: dict[str, Any]) -> list[Any]:

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from edge.dialects.chat_request import NEUTRAL, ChatRequest
 from edge.dialects.models import LEVELS, anthropic_version, effort_for
 from edge.dialects.openai_to_anthropic_messages import Conversation, cache_control
-from edge.dialects.provider_state import refuse_state
 from edge.dialects.refusals import (
-    openai_array,
     openai_choice,
     openai_integer,
     openai_messages,
@@ -24,11 +23,9 @@ from edge.dialects.refusals import (
 from edge.dialects.schemas import closed, fits, has_maps, is_recursive, object_schema
 from edge.dialects.translation import (
     EMPTY_SCHEMA,
-    Translation,
     digest,
     invalid,
     short_name,
-    wants_stream,
 )
 
 __all__ = ["Request"]
@@ -41,18 +38,8 @@ TAKEN = frozenset(
     )
 )
 """Fields that are translated below; every other one is dropped and reported."""
-NEUTRAL: dict[str, Any] = {
-    "logprobs": False,
-    "top_logprobs": 0,
-    "presence_penalty": 0,
-    "frequency_penalty": 0,
-    "logit_bias": {},
-    "store": False,
-    "modalities": ["text"],
-    "verbosity": "medium",
-    "metadata": {},
-}
-"""What OpenAI does without the field: leaving it out loses nothing."""
+UNSAID: dict[str, Any] = {**NEUTRAL, "verbosity": "medium", "metadata": {}}
+"""What OpenAI does without the field, of those too that Responses have."""
 BUDGETS = {"low": 2048, "medium": 8192, "high": 16384, "xhigh": 24576, "max": 32000}
 """Tokens of thinking for an effort, where a model thinks by budget."""
 MIN_BUDGET = 1024
@@ -62,7 +49,7 @@ OUTPUT_TOOL = "json_output"
 JSON_INSTRUCTION = "Answer with one valid JSON object and nothing else: no other text, no code fence."
 
 
-class Request(Translation):
+class Request(ChatRequest):
     """A chat completion request for Anthropic's ``/v1/messages``. System messages always come first there."""
 
     __slots__ = ("conversation", "limited", "sampling")
@@ -81,31 +68,17 @@ class Request(Translation):
             system_turns=facts.system_turns,
         )
         self.take = self.conversation.take
-        refuse_state(request)
-        for name, value in request.items():
-            if name not in TAKEN and value is not None and (name not in NEUTRAL or value != NEUTRAL[name]):
-                self.dropped.add(name)
-        if request.get("n") is not None:
-            openai_integer("n", request["n"], 1, 1)  # this model's API gives one choice
+        self.check(TAKEN, UNSAID)
         self.result["max_tokens"], self.limited = self._max_tokens()
         return openai_messages(request.get("messages"))
 
     def tools(self) -> list[Any]:
         self.conversation.end()
         self.result["messages"] = self.conversation.messages
-        tools, functions = self.request.get("tools"), self.request.get("functions")
-        if tools is not None:
-            openai_array("tools", tools)
-        if functions is not None:
-            openai_array("functions", functions)
-        if tools and functions:
-            self.dropped.add("functions")
-        elif functions:
-            self.context.legacy_functions = True
-        return tools or functions or []
+        return ChatRequest.tools(self)
 
     def end(self) -> None:
-        request, result, context = self.request, self.result, self.context
+        result = self.result
         if "tools" not in result and self.conversation.tools_used:
             # Anthropic wants the tools of the history defined, though none may be called any more.
             result["tools"] = [{"name": name, "input_schema": EMPTY_SCHEMA} for name in self.conversation.tools_used]
@@ -120,10 +93,8 @@ class Request(Translation):
         self._stop()
         self._user()
         self._service_tier()
-        if wants_stream(request):
-            result["stream"] = context.stream = True
-            options = request.get("stream_options")
-            context.include_usage = isinstance(options, dict) and options.get("include_usage") is True
+        if self.streams():
+            result["stream"] = True
 
     def _max_tokens(self) -> tuple[int, bool]:
         """Never 0: to Anthropic that means to fill the cache and to generate nothing."""

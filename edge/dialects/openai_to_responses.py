@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from edge.dialects.chat_request import NEUTRAL, ChatRequest
 from edge.dialects.models import LEVELS, effort_for
-from edge.dialects.provider_state import refuse_state
 from edge.dialects.refusals import (
     missing,
-    openai_array,
     openai_choice,
     openai_integer,
     openai_messages,
@@ -27,7 +26,7 @@ from edge.dialects.refusals import (
 )
 from edge.dialects.responses_request import image_part, responses_fields, text_part
 from edge.dialects.sealed import Seal
-from edge.dialects.translation import Dropped, Translation, digest, invalid, wants_stream
+from edge.dialects.translation import Dropped, digest, invalid
 
 __all__ = ["Request"]
 
@@ -41,16 +40,6 @@ TAKEN = frozenset(
         *("stream_options", "tools", "functions", "function_call", "reasoning_effort", "web_search_options"),
     )
 )
-NEUTRAL: dict[str, Any] = {
-    "logprobs": False,
-    "top_logprobs": 0,
-    "presence_penalty": 0,
-    "frequency_penalty": 0,
-    "logit_bias": {},
-    "store": False,
-    "modalities": ["text"],
-}
-"""What happens anyway without the field: leaving it out loses nothing."""
 ROLES = ("system", "assistant", "user", "function", "tool", "developer")
 ID_LIMIT = 64
 """Characters that a ``call_id`` may have."""
@@ -69,7 +58,7 @@ for _role, _like in (("system", "user"), ("developer", "user"), ("function", "to
 PART_FIELDS = frozenset(("type", "text", "image_url", "file", "refusal", "prompt_cache_breakpoint"))
 
 
-class Request(Translation):
+class Request(ChatRequest):
     """A chat completion request for ``/v1/responses``."""
 
     __slots__ = ("conversation", "made")
@@ -82,28 +71,14 @@ class Request(Translation):
         self.request = request
         self.conversation = Conversation(self.dropped, self.context.seal)
         self.take = self.conversation.take
-        refuse_state(request)
-        for name, value in request.items():
-            if name not in TAKEN and value is not None and (name not in NEUTRAL or value != NEUTRAL[name]):
-                self.dropped.add(name)
-        if request.get("n") is not None:
-            openai_integer("n", request["n"], 1, 1)  # a response is one
+        self.check(TAKEN, NEUTRAL)
         self.made = {"model": self.context.model}
         self.made |= {name: request[name] for name in SAME if request.get(name) is not None}
         return openai_messages(request.get("messages"))
 
     def tools(self) -> list[Any]:
         self.made["messages"] = self.conversation.items
-        tools, functions = self.request.get("tools"), self.request.get("functions")
-        if tools is not None:
-            openai_array("tools", tools)
-        if functions is not None:
-            openai_array("functions", functions)
-        if tools and functions:
-            self.dropped.add("functions")
-        elif functions:
-            self.context.legacy_functions = True
-        return tools or functions or []
+        return super().tools()
 
     def take_tool(self, number: int, tool: Any) -> None:
         legacy = self.context.legacy_functions
@@ -136,10 +111,8 @@ class Request(Translation):
             made.pop("parallel_tool_calls", None)
         self._effort()
         self._sampling()
-        if wants_stream(request):
-            made["stream"] = context.stream = True
-            options = request.get("stream_options")
-            context.include_usage = isinstance(options, dict) and options.get("include_usage") is True
+        if self.streams():
+            made["stream"] = True
         self.result = responses_fields(made, self.facts, self.dropped, limit)
 
     def _effort(self) -> None:

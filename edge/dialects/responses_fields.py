@@ -35,6 +35,8 @@ SAME = (
 TAKEN = frozenset(
     (*SAME, *("model", "input", "instructions", "tools", "tool_choice", "text", "reasoning", "max_output_tokens"))
 ) | frozenset(("include", "stream_options"))
+KEPT = frozenset(("store",))
+"""A field that is not in vain where the edge keeps responses itself."""
 NEUTRAL: dict[str, Any] = {
     "store": False,
     "background": False,
@@ -121,11 +123,7 @@ def chat_fields(request: dict[str, Any], dropped: Dropped, *, kept: bool = False
                 param=name,
             )
     refuse_state(request)
-    for name, value in request.items():
-        if kept and name == "store":
-            continue
-        if name not in TAKEN and value is not None and (name not in NEUTRAL or value != NEUTRAL[name]):
-            dropped.add(name)
+    dropped.unknown(request, TAKEN | KEPT if kept else TAKEN, NEUTRAL)
     chat = {name: request[name] for name in SAME if request.get(name) is not None}
     included = request.get("include")
     for each in openai_array("include", included, "an array of strings") if included is not None else ():

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge.dialects import openai
+from edge.dialects.chat_completion import Said, completion
 from edge.dialects.estimate import estimate_answer
 from edge.dialects.responses_output import KNOWN, PARAGRAPH, finish_of, sealed_thought, text_in, thought_in
 from edge.dialects.translation import (
@@ -17,7 +18,6 @@ from edge.dialects.translation import (
     encode,
     error_message,
     error_object,
-    openai_usage,
 )
 from edge.errors import UpstreamBadResponse
 
@@ -70,29 +70,17 @@ def _completion(response: dict[str, Any], body: bytes, context: Context, now: in
         elif kind not in KNOWN:
             context.warnings.add("item")
     thoughts = [block for block in thoughts if block]
-    refusal = "".join(refusals)
-    message: dict[str, Any] = {"role": "assistant", "content": "".join(texts) or None, "refusal": refusal or None}
-    if reasoning := PARAGRAPH.join(block["thinking"] for block in thoughts if block.get("thinking")):
-        message["reasoning_content"] = reasoning
-    if thoughts:
-        message["thinking_blocks"] = thoughts
-    if annotations:
-        message["annotations"] = annotations
-    if context.legacy_functions and calls and "function" in calls[0]:
-        message["function_call"] = calls[0]["function"]
-    elif calls:
-        message["tool_calls"] = calls
+    said = Said(
+        content="".join(texts),
+        refusal="".join(refusals),
+        reasoning=PARAGRAPH.join(block["thinking"] for block in thoughts if block.get("thinking")),
+        thinking=thoughts,
+        annotations=annotations,
+        calls=calls,
+    )
     finish = finish_reason(response, context, calls=bool(calls))
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
     usage = context.counted(openai.usage_of(body), lambda: estimate_answer(body))
-    made = {
-        "id": response.get("id") or f"chatcmpl-{context.request_id or now}",
-        "object": "chat.completion",
-        "created": now,
-        "model": response.get("model") or context.model,
-        "choices": [choice],
-        "usage": openai_usage(usage, estimated=context.told is not None),
-    }
+    made = completion(response, said, finish, usage, context, now)
     if response.get("service_tier") is not None:
         made["service_tier"] = response["service_tier"]
     return encode(made)

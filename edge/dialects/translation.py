@@ -188,6 +188,12 @@ class Dropped:
         if len(self._names) < MAX_DROPPED:
             self._names[UNSAFE.sub("?", name[:MAX_FIELD])] = None
 
+    def unknown(self, request: dict[str, Any], taken: frozenset[str], neutral: dict[str, Any]) -> None:
+        """The fields of a request that are not `taken`, but for those that say what is so without them."""
+        for name, value in request.items():
+            if name not in taken and value is not None and (name not in neutral or value != neutral[name]):
+                self.add(name)
+
     def names(self, *, strict: bool) -> tuple[str, ...]:
         """Raises InvalidRequest naming them all where the operator wants nothing lost."""
         names = tuple(self._names)
