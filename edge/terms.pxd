@@ -7,6 +7,7 @@ cdef class Granted:
     cdef readonly str alias, label
     cdef readonly tuple choices, context_length, content_policy, upstreams
     cdef readonly bint alone
+    cdef readonly int seals
 
     cpdef object watch(self)
 

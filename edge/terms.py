@@ -23,7 +23,8 @@ class Granted:
     """``alias`` is the configured name that was asked for, "" where it was none; ``label`` the model's in metrics, of
     which there are only so many. ``choices`` are the upstreams of the name, and those to fall back to in turn, each
     with the bits of those that the key may use and that serve the endpoint; ``upstreams`` are all of them, in the order
-    in which they stand, ``alone`` where it is one, by the one key of its provider. ``context_length`` and
+    in which they stand, ``alone`` where it is one, by the one key of its provider; ``seals`` is the most that one of
+    them does of that (`edge.upstreams.router.Upstream`). ``context_length`` and
     ``content_policy`` are the choices to go on with where a provider refuses a request for its length, or for what it
     says.
     """
@@ -43,6 +44,7 @@ class Granted:
         self.content_policy = content_policy
         self.upstreams: tuple[Upstream, ...] = tuple([each for choice in choices for each in choice.upstreams])
         self.alone = len(self.upstreams) == 1 and not self.upstreams[0].provider.takes_turns
+        self.seals = max([each.seals for each in self.upstreams], default=0)
 
     def watch(self) -> Watch | None:
         """Over one answer."""

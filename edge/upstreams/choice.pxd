@@ -8,7 +8,7 @@ from edge.terms cimport Granted
 from edge.upstreams.likeness cimport prefix_of, size_of
 from edge.upstreams.provider cimport Account, Provider
 from edge.upstreams.router cimport Upstream
-from edge.upstreams.ties cimport targets_of, tie_of
+from edge.upstreams.ties cimport leans, targets_of, tie_of
 
 cdef int FREE, NAMES
 cdef object BITS
@@ -38,6 +38,8 @@ cdef class Choice:
     cpdef Py_ssize_t least_bad(self, double now, unsigned long long tried=*) except -2
     @cython.locals(n=int, one=cython.ulonglong, full=cython.ulonglong)
     cpdef unsigned long long full(self) except? 0
+    @cython.locals(bits=cython.ulonglong, n=int)
+    cpdef unsigned long long unsealing(self) except? 0
 
 
 cdef class Candidates:
@@ -47,6 +49,7 @@ cdef class Candidates:
     cdef str _tenant
     cdef readonly str strategy
     cdef readonly bint names, tied
+    cdef bint _leans
     cdef readonly int size
     cdef readonly Upstream upstream
     cdef readonly object gate, full

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edge._fast import Attempt, Balancer, Member
 from edge.inquiry import Inquiry
 from edge.upstreams.likeness import prefix_of, price_of, size_of
-from edge.upstreams.ties import FREE, NAMES, Target, targets_of, tie_of
+from edge.upstreams.ties import FREE, NAMES, Target, leans, targets_of, tie_of
 
 if TYPE_CHECKING:
     from edge.config import Strategy
@@ -98,6 +98,14 @@ class Choice:
         """The same where none does: whom to ask all the same, -1 where it is not for their breakers alone."""
         return self._balancer.least_bad(now, self._barred | tried)
 
+    def unsealing(self) -> int:
+        """The bits of those that can make nothing of a thought of OpenAI's."""
+        bits = 0
+        for n, upstream in enumerate(self.group.upstreams):
+            if not upstream.seals:
+                bits |= 1 << n
+        return bits
+
     def full(self) -> int:
         """The bits of those that have as many requests under way as they may."""
         full = 0
@@ -139,7 +147,7 @@ class Candidates:
         self.gate: Gate | None = None
         self.full: Gate | None = None
         self.strategy = ""
-        self.names = self.tied = False
+        self.names = self.tied = self._leans = False
         if grant.alone and not (grant.context_length or grant.content_policy):
             self.size = 1
             return
@@ -149,6 +157,7 @@ class Candidates:
         if tie != FREE:
             self._tenant = inquiry.key.tenant or inquiry.key.id
             self.tied = True
+            self._leans = leans(inquiry)
         if self.names:
             self._targets = targets_of(inquiry, self._tenant)
             self.size = len(self._targets)
@@ -163,6 +172,11 @@ class Candidates:
                 return False
             self.upstream, self.account = self._targets.pop(0)
             return self._begin(now)
+        if self._leans and not self._asked:
+            choice = self._choices[0]
+            place = self._pick(choice, now, self._barred(choice) | choice.unsealing())
+            if place >= 0:
+                return self._take(choice, place, now)
         for choice in self._choices:
             place = self._pick(choice, now, self._barred(choice))
             if place >= 0:

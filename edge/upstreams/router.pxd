@@ -6,6 +6,7 @@ from edge.upstreams.provider cimport Provider
 
 cdef class Upstream(Source):
     cdef readonly str continues
+    cdef readonly int seals
     cdef readonly tuple names
     cdef readonly object facts
     cdef readonly Provider provider

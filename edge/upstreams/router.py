@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from edge import config
+from edge.dialects.models import Model
 from edge.errors import ModelNotFound, UnsupportedRoute
 from edge.ledger import Source
 from edge.memo import keep
 from edge.money.pricing import ModelPrice
 from edge.reply_fields import lines_of
-from edge.routes import Route
+from edge.routes import Dialect, Route
 from edge.upstreams.choice import Choice, Group
 from edge.upstreams.provider import Provider
+from edge.upstreams.ties import ALWAYS, NEVER, WITH_TOOLS
 
 __all__ = ["Resolution", "Router", "Upstream"]
 
@@ -31,6 +33,8 @@ class Upstream(Source):
 
     ``names`` is what a key's patterns may match: ``provider/model`` and the bare model. ``continues`` is how it is
     asked to continue a text (`edge.config.Capabilities`), "" where it cannot; ``facts`` is what else it can do.
+    ``seals``: for clients of messages and of chat completions it may be asked by Responses, with what it thought
+    encrypted, and sealed on its way to them (`edge.upstreams.ties`: NEVER, WITH_TOOLS, ALWAYS).
     """
 
     def __init__(
@@ -53,9 +57,18 @@ class Upstream(Source):
         without = way == "never" or (way == "continue_final_message" and apis and "chat" not in apis)
         self.continues = "" if without else way
         self.names = (f"{provider.name}/{model}", model)
+        self.seals = seals(provider.dialect, self.facts)
 
     def price_of(self, model: str) -> ModelPrice | None:
         return self.provider.price(model)
+
+
+def seals(dialect: Dialect, facts: Model) -> int:
+    if dialect != "openai" or not (facts.efforts or facts.responses_efforts):
+        return NEVER
+    if facts.apis and "chat" not in facts.apis:
+        return ALWAYS
+    return NEVER if facts.chat_tools == "always" or (facts.apis and "responses" not in facts.apis) else WITH_TOOLS
 
 
 @dataclass(frozen=True, slots=True)

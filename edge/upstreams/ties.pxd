@@ -15,5 +15,7 @@ cdef class Signs:
 
 @cython.locals(payload=Payload, signs=Signs, tie=int, at=Py_ssize_t, body=bytes)
 cpdef int tie_of(Inquiry inquiry) except -2
+cpdef bint may_seal(Inquiry inquiry) except -1
+cpdef bint leans(Inquiry inquiry) except -1
 cpdef bint keeps_nothing(Inquiry inquiry) except -1
 cpdef list targets_of(Inquiry inquiry, str tenant)

@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from edge.upstreams.provider import Account
     from edge.upstreams.router import Upstream
 
-__all__ = ["FREE", "MAKES", "NAMES", "Target", "is_unknown_thing", "keeps_nothing", "targets_of", "tie_of"]
+__all__ = ["ALWAYS", "FREE", "MAKES", "NAMES", "NEVER", "WITH_TOOLS", "Target", "is_unknown_thing", "keeps_nothing"]
+__all__ += ["leans", "targets_of", "tie_of"]
 
 FREE, MAKES, NAMES = range(3)
+NEVER, WITH_TOOLS, ALWAYS = range(3)
+"""When an upstream may be asked by Responses for a client of another API: ``Upstream.seals``."""
 Target = tuple["Upstream", "Account"]
 """Whom to ask, and with which of the provider's credentials."""
 MAX_TARGETS = 8
@@ -64,6 +67,14 @@ UNKNOWN_THING = re.compile(
     rf"(?i)\b{THING}\b.{{0,300}}\b(not[_ ]found|does not exist|(could|can)\s?not be (found|verified|decrypted))\b"
     rf"|{THING}_not_found\b|invalid_encrypted_content|\bno such {THING}\b|\bno {THING} (was )?found\b"
 )
+
+
+REASONING = b'"edge1r.'
+"""How an envelope with a thought of OpenAI's begins (`edge.dialects.sealed`)."""
+SIGNATURE = re.compile(rb'"signature"\s*:\s*"(?!edge1r\.)[^"]')
+"""A thought of Anthropic's own."""
+ENCRYPTED = re.compile(rb'"encrypted_content"\s*:\s*"(?!edge1t\.)[^"]')
+"""One of OpenAI's own."""
 
 
 class Signs:
@@ -109,7 +120,28 @@ def tie_of(inquiry: Inquiry) -> int:
             tie = MAKES
         elif form.match(body, at):
             return NAMES
+    if tie == FREE and inquiry.grant.seals and may_seal(inquiry):
+        return MAKES
     return tie
+
+
+def may_seal(inquiry: Inquiry) -> bool:
+    """Whether a request of messages or of chat completions may be answered with thoughts of OpenAI's, sealed, which the
+    account that had them has to be given with the next one.
+    """
+    with_tools = inquiry.grant.seals == ALWAYS or inquiry.payload.span(b"tools") is not None
+    return with_tools and inquiry.head.route.api in ("chat", "messages")
+
+
+def leans(inquiry: Inquiry) -> bool:
+    """Whether the latest thought of such a conversation is one of OpenAI's, which nobody else can make anything of: who
+    can be given it is asked first, and others, for whom it is left out, where that is not to be.
+    """
+    if not inquiry.grant.seals or inquiry.head.route.api not in ("chat", "messages"):
+        return False
+    body = inquiry.payload.body
+    at = body.rfind(REASONING)
+    return at >= 0 and SIGNATURE.search(body, at) is None
 
 
 def keeps_nothing(inquiry: Inquiry) -> bool:
@@ -134,12 +166,13 @@ def keeps(upstream: Upstream, route: Route) -> bool:
 def targets_of(inquiry: Inquiry, tenant: str) -> list[Target]:
     """Whom to ask for what an account keeps, in this order: those who are asked as the client asks, for a translation
     leaves out what is not known there, and its answer would go on without. What was sealed here of another API's
-    thoughts is theirs who had them: then they come first.
+    thoughts is theirs who had them: where the latest is such, they come first.
     """
     targets: list[Target] = []
     route, upstreams = inquiry.head.route, inquiry.grant.upstreams
     keepers = [upstream for upstream in upstreams if keeps(upstream, route)]
-    if NEEDLE in inquiry.payload.body:
+    at = inquiry.payload.body.rfind(NEEDLE)
+    if at >= 0 and ENCRYPTED.search(inquiry.payload.body, at) is None:
         keepers = [upstream for upstream in upstreams if not keeps(upstream, route)] + keepers
     for upstream in keepers or upstreams:
         targets += [(upstream, account) for account in upstream.provider.accounts_of(tenant)]

@@ -9,6 +9,7 @@ from edge._fast import JSONScanner
 from edge.guard.auth import ANYONE
 from edge.payload import Payload
 from edge.state import build_state
+from edge.upstreams.choice import Candidates
 from edge.upstreams.retry import is_kept
 from edge.upstreams.ties import FREE, MAKES, NAMES, targets_of, tie_of
 from tests.unit.calls import asked, unread
@@ -98,3 +99,62 @@ def test_what_is_named_is_asked_for_where_it_can_be_known(item, expected):
     call = asked({"model": "smart", "input": [{"role": "user", "content": "hi"}, item]}, "/v1/responses")
     call.grant = state.grant(ANYONE, "smart", call.head.route)
     assert [upstream.names[0] for upstream, _ in targets_of(call, "tenant")] == expected
+
+
+def grants(*names, **providers):
+    alias = config.Model(upstreams=[config.Target(to=name) for name in names])
+    settings = config.Config(providers={"claude": CLAUDE, "openai": OPENAI, **providers}, models={"smart": alias})
+    return build_state(settings)
+
+
+def call_of(state, path, **fields):
+    call = asked({"model": "smart", "max_tokens": 9, **fields}, path)
+    call.grant = state.grant(ANYONE, "smart", call.head.route)
+    return call
+
+
+def test_of_two_kinds_of_thoughts_the_latest_says_who_is_asked_first():
+    items = [
+        {"type": "reasoning", "summary": [], "encrypted_content": "edge1t.of-claude"},
+        {"type": "reasoning", "summary": [], "encrypted_content": "gAAAA-of-openai"},
+    ]
+    state = grants("openai/gpt-6-astra", "claude/claude-opus-5")
+    for order, first in ((items, "openai"), (items[::-1], "claude")):
+        call = call_of(state, "/v1/responses", input=[{"role": "user", "content": "hi"}, *order])
+        assert targets_of(call, "tenant")[0][0].provider.name == first
+
+
+TOOLS = {"messages": [{"name": "look", "input_schema": {}}], "chat/completions": [{"type": "function"}]}
+
+
+@pytest.mark.parametrize("api", TOOLS)
+@pytest.mark.parametrize(
+    ("model", "with_tools", "without"),
+    [("gpt-6-astra", MAKES, FREE), ("gpt-5-codex", MAKES, MAKES), ("gpt-4o", FREE, FREE)],
+)
+def test_who_may_be_given_thoughts_of_openais_has_an_account_that_is_asked_again(api, model, with_tools, without):
+    state = grants(f"openai/{model}", "claude/claude-opus-5")
+    said = [{"role": "user", "content": "hi"}]
+    assert tie_of(call_of(state, f"/v1/{api}", messages=said, tools=TOOLS[api])) == with_tools
+    assert tie_of(call_of(state, f"/v1/{api}", messages=said)) == without
+
+
+OWN, SEALED = (
+    {"type": "thinking", "thinking": "Hm.", "signature": "Eq4B"},
+    {"type": "redacted_thinking", "data": "edge1r.x"},
+)
+
+
+@pytest.mark.parametrize(
+    ("thoughts", "first"), [([SEALED], 1), ([OWN, SEALED], 1), ([SEALED, OWN], 0), ([OWN], 0), ([], 0)]
+)
+def test_whose_thought_is_the_latest_is_asked_first_and_others_where_that_fails(thoughts, first):
+    state = grants("claude/claude-opus-5", "openai/gpt-6-astra")
+    turns = [{"role": "assistant", "content": [each, {"type": "text", "text": "."}]} for each in thoughts]
+    said = [{"role": "user", "content": "hi"}, *turns, {"role": "user", "content": "and?"}]
+    candidates = Candidates(call_of(state, "/v1/messages", messages=said, tools=TOOLS["messages"]))
+    asked_ = []
+    while candidates.next(1.0):
+        asked_.append(candidates.upstream.provider.name)
+    order = ["claude", "openai"]
+    assert asked_ == (order[::-1] if first else order)
