@@ -32,7 +32,7 @@ MEASURED = {
 NUMBER = re.compile(r"\d+(\.\d+)?")
 TIMES = ("duration_ms", "overhead_ms", "waited_ms", "upstream_ms", "first_content_ms", "after_ms", "took_ms")
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
-NOW = re.compile(r'("created(?:_at)?": ?)(1\d{9})\b')
+NOW = re.compile(r'("(?:created(?:_at)?|completed_at)": ?)(1\d{9})\b')
 DAY_S = 86400
 UNSEEN = (
     "process_",

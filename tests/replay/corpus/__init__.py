@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.replay.bench import Case
 from tests.replay.corpus import (
+    apis,
     caching,
     errors,
     failing_over,
@@ -18,7 +19,7 @@ from tests.replay.corpus import (
 
 __all__ = ["corpus"]
 
-PARTS = (passing, faults, odd_answers, odd_requests, errors, leaving, failing_over, caching, limiting, recorded)
+PARTS = (passing, apis, faults, odd_answers, odd_requests, errors, leaving, failing_over, caching, limiting, recorded)
 
 
 def corpus() -> list[Case]:

@@ -29,7 +29,8 @@ ROUTES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "responses": (RESPONSES, "gpt-5-mini", {}),
     "responses-stream": (RESPONSES, "gpt-5-mini", STREAM),
     "responses-stored": (RESPONSES, "gpt-5-mini", {"store": True}),
-    "responses-wrong-dialect": (RESPONSES, "claude-sonnet-5", {}),
+    "responses-translated": (RESPONSES, "claude-sonnet-5", {}),
+    "responses-stream-translated": (RESPONSES, "claude-sonnet-5", STREAM),
     "completions": (COMPLETIONS, "gpt-4o", {}),
     "completions-stream": (COMPLETIONS, "gpt-4o", STREAM),
 }
