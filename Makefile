@@ -192,8 +192,8 @@ $(VENV)/clients/%/.here: requirements/clients/%.npm
 	{ rm -rf $(@D); echo "SKIPPED: the client '$*', which does not install here (is there npm?)"; }
 
 $(VENV)/clients/go/.here: $(wildcard tests/clients/go/*)
-	@rm -rf $(@D) && mkdir -p $(@D) && cp $^ $(@D) && cd $(@D) && go build -o /dev/null . && touch $(@F) || \
-	{ rm -rf $(CURDIR)/$(@D); echo "SKIPPED: the SDKs in Go, which do not compile here (is there Go?)"; }
+	@rm -rf $(@D) && mkdir -p $(@D) && cp $^ $(@D) && (cd $(@D) && go build -o /dev/null .) && touch $@ || \
+	{ rm -rf $(@D); echo "SKIPPED: the SDKs in Go, which do not compile here (is there Go?)"; }
 
 $(VENV)/.tools: $(VENV)/.pip
 	GOBIN=$(CURDIR)/$(BIN) go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12

@@ -5,6 +5,7 @@ A section (``## TITLE``) has files, which are the code blocks with a ``title``, 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -16,13 +17,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import clean_environment
+from tests.harness import Edge, Simulator, clean_environment
 
 PAGES = Path(__file__).parents[1] / "docs" / "recipes"
 ADDRESS, KEY = "127.0.0.1:8080", "YOUR-EDGE-KEY"
 """What a reader has to replace, and all that a test does."""
 SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
 BLOCK = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+RESULT = {
+    "/v1/chat/completions": '"role": "tool"',
+    "/v1/responses": '"type": "function_call_output"',
+    "/v1/messages": '"type": "tool_result"',
+}
+"""How the result of a tool goes back, by the API."""
 
 
 @dataclass(frozen=True)
@@ -121,3 +129,17 @@ class Kitchen:
             assert got.returncode == 0, f"{command}\n{got.stdout[-3000:]}\n{got.stderr[-3000:]}"
             printed.append(got.stdout)
         return printed
+
+
+@dataclass
+class Served:
+    """An edge that lets nobody in without the key, and the simulator behind it."""
+
+    edge: Edge
+    simulator: Simulator
+    key: str
+
+    def asked(self, since: int) -> list[dict]:
+        """What has been asked of the models since, each request with its body read and its path without a query."""
+        entries = [{**entry, "path": entry["path"].partition("?")[0]} for entry in self.simulator.ledger(since)]
+        return [{**entry, "body": json.loads(entry["body"])} for entry in entries if entry["path"] in RESULT]

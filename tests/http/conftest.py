@@ -8,7 +8,9 @@ from functools import cache
 import httpcore2
 import pytest
 
+from edge.guard.auth import new_key
 from tests.harness import Edge, Simulator, providers, running
+from tests.recipes import Kitchen, Served
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,3 +49,18 @@ def edge(simulator, front, tmp_path_factory) -> Iterator[Edge]:
     made = Edge(tmp_path_factory.mktemp("edge"), config, front=front)
     with running(made):
         yield made
+
+
+@pytest.fixture(scope="module")
+def served(simulator, tmp_path_factory) -> Iterator[Served]:
+    """What recipes are followed against: an edge with a key, and both dialects on the simulator."""
+    key, digest = new_key("team-a")
+    config = {"auth": {"keys": [{"id": "team-a", "digests": [digest]}]}, "providers": providers(simulator.url)}
+    made = Edge(tmp_path_factory.mktemp("edge"), config)
+    with running(made):
+        yield Served(made, simulator, key)
+
+
+@pytest.fixture
+def kitchen(served, tmp_path) -> Kitchen:
+    return Kitchen(tmp_path, served.edge.url.removeprefix("http://"), served.key)
