@@ -2,10 +2,9 @@
 
 ``--live`` is how many live tests run at a time, by default 6, on a machine of two cores.
 
-Every stage runs, whatever became of the one before; tests that wait and tests that compute run at the same time, and so
-do the last two, which take one core each. A stage's whole output goes to ``build/tests/STAGE.log``; what is printed of it
-is its progress, its closing line and, of a stage that failed, the end of its output. The last line is the sum:
-``N passed, N failed, N skipped``. Ends with 1 if a stage failed.
+Every stage runs, whatever became of the one before; those that wait and those that compute run at the same time. A stage's
+whole output goes to ``build/tests/STAGE.log``; what is printed of it is its progress, its closing line and, of a stage that
+failed, the end of its output. The last line is the sum: ``N passed, N failed, N skipped``. Ends with 1 if a stage failed.
 """
 
 from __future__ import annotations
@@ -88,14 +87,15 @@ def stages(plan: str, live: int = AT_ONCE) -> tuple[Stage, ...]:
             Stage("live", (*PYTEST, "-n", str(live), *FILES, *LIVE_TESTS, "-m", "not alone and not pairs")),
             Stage("units", (*PYTEST, *UNIT_TESTS), beside=True),
             Stage("in pairs", (*PYTEST, *PAIRS, "-m", "pairs", *named("pairs"))),
-            Stage("alone", (*PYTEST, "-m", "alone", *named("alone"))),
             # What runs on both builds by itself has done so already.
             Stage(
                 "pure build",
                 (*PYTEST, "-n", "2", *FILES, "-m", "not alone and not pure and not compiled", *UNIT_TESTS, *LIVE),
                 pure,
                 uncompiled,
+                beside=True,
             ),
+            Stage("alone", (*PYTEST, "-m", "alone", *named("alone"))),
             Stage("fuzzing", ("-m", "tests.fuzz.run", "--seconds", "5"), {}, no_fuzzer),
             Stage("instructions", ("-m", "benchmarks.instructions", "--check"), {}, no_counter, beside=True),
         ),
