@@ -18,6 +18,7 @@
         ModelNotFound             404 model_not_found
         UnsupportedRoute          404 unsupported_route (400 where the route exists, but not for this model)
         MethodNotAllowed          405 method_not_allowed
+        UpgradeRequired           426 upgrade_required
         InvalidHTTP               400 invalid_http (405 for CONNECT, 501 for a coding)
         RequestTimeout            408 request_timeout
         RequestTooLarge           413 request_too_large
@@ -191,9 +192,7 @@ class RouteNotAllowed(ClientError):
     message = "This key may not use this route."
 
 
-class TooManyFailedLogins(ClientError):
-    """`wait_s` is the time after which the address may fail again."""
-
+class TooManyFailedLogins(ClientError):  # `wait_s`: the time after which the address may fail again
     status = 429
     code = "too_many_failed_logins"
     kind = "client_auth"
@@ -222,6 +221,13 @@ class MethodNotAllowed(ClientError):
 
     def __init__(self, allowed: str) -> None:
         super().__init__(f"This route answers {allowed} only.", headers=[(b"allow", allowed.encode())])
+
+
+class UpgradeRequired(ClientError):
+    status = 426
+    code = "upgrade_required"
+    message = "This route speaks WebSocket: ask for it by 'connection: Upgrade' and 'upgrade: websocket' (RFC 6455)."
+    fixed = ((b"upgrade", b"websocket"), (b"x-should-retry", b"false"))
 
 
 class RequestTooLarge(ClientError):
@@ -268,16 +274,12 @@ class ClientClosedRequest(ClientError):
 
 
 class Superseded(ClientClosedRequest):
-    """What an attempt ends with where another one beside it was faster."""
-
     code = "superseded"
     message = "Another upstream was faster."
 
 
 class ClientTooSlow(ClientError):
-    """It shares an answer with others, who are megabytes ahead."""
-
-    status = 408
+    status = 408  # it shares an answer with others, who are megabytes ahead
     code = "client_too_slow"
     kind = "client_cancelled"
     message = "The client is too slow for the answer that it shares with others; ask again."
@@ -406,8 +408,6 @@ class UpstreamOverloaded(ProviderError):
 
 
 class NothingAvailable(ProviderError):
-    """Of the upstreams that could answer this request, all failed."""
-
     status = 503
     code = "no_upstream_available"
     kind = "provider_error"

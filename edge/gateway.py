@@ -4,8 +4,8 @@
 there is answered there. ``fetch`` is what must wait, without a task: what it waits for calls back. After each of the
 three, a call whose reply is over is answered.
 
-The gateway knows no server: a front makes a `Call`, calls these three in order, and ``cancel`` when its client
-leaves.
+The gateway knows no server: a front makes a `Call`, calls these three in order, and ``cancel`` when its client leaves,
+which closes the upstream. For a WebSocket it calls ``open``, and then `edge.relaying.relay`.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ from edge.own_answers import Listing
 from edge.record import record_of
 from edge.replies import fail, serve
 from edge.slices import LARGE, Slices, Work
+from edge.sockets.office import Counters, Office
 from edge.state import Load, State, rebuilt
 from edge.upstreams.budget import HedgeBudget, RetryBudget
 from edge.upstreams.clocks import Sweep
@@ -95,6 +96,7 @@ class Gateway(Asker):
         self.logins = FailedLogins()
         self._conversations = conversations
         self._table = Table(answers, self.accounts, self._desk)
+        self.office = Office(self._desk, self.accounts, counts, Counters(meter))
 
     async def reload(self, load: Load, prepared: Callable[[config.Config], None] = lambda _: None) -> None:
         """Serve new requests by another configuration, in one step. Raises what `load` does, OSError as `build_state`.
@@ -256,9 +258,7 @@ class Gateway(Asker):
     # What must wait.
 
     def fetch(self, call: Call) -> None:
-        """Get the answer. The call is told that it is ``over`` when it is settled, at once or later. The front calls
-        `cancel` when the client leaves, which closes the upstream.
-        """
+        """Get the answer. The call is told that it is ``over`` when it is settled, at once or later."""
         self.under_way.add(call)
         if call.head.coding:
             work = Work(inflated(call.head.coding, call.body, call.state.max_body_bytes, partial(self.hold, call)))

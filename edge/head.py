@@ -7,7 +7,15 @@ import re
 from edge._fast import KnownHead
 from edge._fast.head_tables import ASKED, HOLES
 from edge.codings import CODINGS
-from edge.errors import EdgeError, Headers, InvalidRequest, MethodNotAllowed, UnsupportedMediaType, UnsupportedRoute
+from edge.errors import (
+    EdgeError,
+    Headers,
+    InvalidRequest,
+    MethodNotAllowed,
+    UnsupportedMediaType,
+    UnsupportedRoute,
+    UpgradeRequired,
+)
 from edge.routes import ENDS_ELSEWHERE, EXISTING, NOWHERE, Dialect, Match, no_route
 
 __all__ = ["COMPRESSED", "Head", "Varying", "varying_of"]
@@ -23,6 +31,7 @@ BOUNDARY = re.compile(
     rb"(?:\"([0-9a-z'()+_,./:=? -]{0,69}[0-9a-z'()+_,./:=?-])\"|([0-9a-z'()+_./:=?-]{1,70}))"
 )
 """RFC 2046, section 5.1.1."""
+NO_UPGRADE = UpgradeRequired().for_all()
 UNKNOWN_CODING = UnsupportedMediaType(
     f"The body's content-encoding is not known here. There are: {', '.join(sorted(map(bytes.decode, CODINGS)))}.",
     details={"error_code": "request_body_encoding_unsupported"},
@@ -137,6 +146,8 @@ class Head:
             return None
         if self.method not in route.methods:
             return MethodNotAllowed(", ".join(route.methods)).for_all()
+        if route.api == "upgrade":
+            return NO_UPGRADE
         media_type = self.index.get(b"content-type")
         if media_type is not None and media_type.lower().startswith(b"multipart/"):
             if not route.forms:

@@ -240,7 +240,8 @@ class RequestRecord:
     counts; ``hedge`` what became of a second attempt beside another, ``rescued`` whether a stream
     that broke off was continued, ``route`` how the upstreams stood when the first was picked, as JSON, b"" but for the
     few of which that is told (`edge.ledger.Ledger`); ``trace_id`` is that of the trace that it is in, "" for none.
-    ``tried`` are the attempts where there were several, or one failed; ``attributes`` are those of `edge.head.Head`.
+    ``tried`` are the attempts where there were several, or one failed; ``attributes`` are those of `edge.head.Head`,
+    and what `edge.ledger.Ledger` has of particulars.
     """
 
     def __init__(

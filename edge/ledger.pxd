@@ -47,6 +47,7 @@ cdef class Ledger:
     cdef public Verdict cache
     cdef public object stored, error, decision, leader
     cdef public str hedge, kind
+    cdef public bytes particulars
 
     cpdef begin(self)
     @cython.locals(now=double)

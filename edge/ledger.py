@@ -119,7 +119,8 @@ class Ledger:
     ``rescued``: a stream that broke off was continued by another upstream. ``decision`` is how the upstreams stood when
     the first was picked, for the few of which the log tells that. ``leader`` is the place in a trace of who asked for
     the flight that was joined. ``error`` is what the client was told by this edge, ``kind`` that of a failure which was
-    told inside a stream.
+    told inside a stream. ``particulars`` are what else a line of the log tells of it: fields of JSON, as they stand
+    there behind others.
     """
 
     def __init__(self) -> None:
@@ -144,6 +145,7 @@ class Ledger:
         self.leader: TraceContext | None = None
         self.error: EdgeError | None = None
         self.kind = ""
+        self.particulars = b""
 
     def waited(self, since: float) -> None:
         """Since this reading of ``time.perf_counter()`` there was nothing to do but to wait, upstream or for the time

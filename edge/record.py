@@ -67,7 +67,7 @@ def record_of(call: Call) -> RequestRecord:
     record.response_bytes = call.reply.sent
     record.hedge = ledger.hedge
     record.rescued = ledger.rescued
-    record.attributes = head.attributes
+    record.attributes = head.attributes + ledger.particulars
     record.trace_id = call.trace.trace_id if call.trace is not None else ""
     record.tried = _tried(call) if kind or ledger.attempts > 1 else ()
     record.route = _route(ledger) if ledger.decision is not None else b""

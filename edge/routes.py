@@ -29,6 +29,7 @@ RouteName = Literal[
     "audio/translations",
     "images/edits",
     "images/variations",
+    "realtime",
     "models",
     "other",
 ]
@@ -48,6 +49,9 @@ Api = Literal[
     "kept",
     "other",
     "models",
+    "upgrade",
+    "realtime",
+    "socket",
 ]
 
 OTHER = "/v1/*"
@@ -102,8 +106,10 @@ class Route:
 
     def is_none_for(self, method: str) -> bool:
         """Whether it is no route for a method: an unknown one, or one that passes through, which is known of its own
-        method alone (and a browser may ask for it by OPTIONS).
+        method alone (and a browser may ask for it by OPTIONS); or that of a WebSocket, which is a GET.
         """
+        if self.api == "upgrade" and method not in self.methods:
+            return True
         return self is UNKNOWN or (self.passes and method not in (self.method, "OPTIONS"))
 
 
@@ -172,6 +178,20 @@ ABOUT_KEPT = {
     )
 }
 """Paths of what an account keeps."""
+SOCKETS = {
+    "realtime": Route("/v1/realtime (websocket)", "GET", "openai", "/realtime", "realtime", query=("intent",)),
+    "responses": Route("/v1/responses (websocket)", "GET", "openai", "/responses", "socket", query=()),
+}
+"""What is spoken over a WebSocket, which begins as a GET that asks for it."""
+SOCKET_PATHS = {
+    f"{prefix}{version}/{path}".encode(): Match(route, "openai")
+    for path, route in SOCKETS.items()
+    for prefix in ("", "/openai", "/anthropic")
+    for version in ("", "/v1")
+}
+"""By the path of such a GET."""
+UPGRADE = Route("/v1/realtime", "GET", "openai", "/realtime", "upgrade")
+"""The same, where it does not ask for a WebSocket."""
 ON_REQUEST = frozenset({"chat", "completions"})
 """Streams of these tell their tokens only to who asks for it, the others always."""
 MODEL = Route("/v1/models/{id}", "GET", None, "/models", "models")
@@ -201,11 +221,13 @@ escapes no UTF-8 has U+FFFD in it, and is none."""
 RESERVED = ("health", "healthz", "livez", "readyz", "metrics", "admin")
 ANSWERED = [
     f"{method} {route.endpoint}"
-    for route in (*ROUTES.values(), MODEL, *ABOUT_KEPT.values())
-    for method in route.methods
+    for route in (*ROUTES.values(), MODEL, *ABOUT_KEPT.values(), *SOCKETS.values())
+    for method in (("GET",) if route in SOCKETS.values() else route.methods)
 ] + [f"POST {OTHER}"]
 """Every method and endpoint there is."""
-EXISTING = ", ".join(f"{route.method} {route.endpoint}" for route in (*ROUTES.values(), MODEL, *ABOUT_KEPT.values()))
+EXISTING = ", ".join(
+    f"{route.method} {route.endpoint}" for route in (*ROUTES.values(), MODEL, *ABOUT_KEPT.values(), *SOCKETS.values())
+)
 NOWHERE = f"This route is not supported. There are: {EXISTING}."
 ENDS_ELSEWHERE = {
     dialect: "This path does not exist. Clients add theirs to a base URL, which should end "
@@ -241,6 +263,8 @@ def match(path: bytes) -> Match | None:
     route = ROUTES.get(rest)
     if route is not None:
         return Match(route, route.dialect or dialect)
+    if rest == "realtime":
+        return Match(UPGRADE, "openai")
     if rest == "models/":
         return Match(ROUTES["models"], dialect)
     if rest.startswith("models/"):

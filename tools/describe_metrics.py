@@ -26,6 +26,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "edge_auth_",
         "edge_client_",
         "edge_connections",
+        "edge_websocket",
     ),
     "upstreams": (
         "edge_upstream_",

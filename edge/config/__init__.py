@@ -41,6 +41,7 @@ from edge.config.model import (
     is_loopback,
     is_metadata,
 )
+from edge.config.websockets import Websockets
 from edge.routes import RouteName
 
 __all__ = [
@@ -83,6 +84,7 @@ __all__ = [
     "Tracing",
     "Translation",
     "Watch",
+    "Websockets",
     "is_loopback",
     "is_metadata",
 ]

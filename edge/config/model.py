@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from edge.config.capabilities import Capabilities, Settings
+from edge.config.websockets import Websockets
 from edge.routes import RouteName
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$(?!\n)"
@@ -409,6 +410,7 @@ class Config(Settings, frozen=True, kw_only=True):
     cache: Cache = field(default_factory=Cache)
     pii: Pii = field(default_factory=Pii)
     resilience: Resilience = field(default_factory=Resilience)
+    websockets: Websockets = field(default_factory=Websockets)
     translation: Translation = field(default_factory=Translation)
     responses: Responses = field(default_factory=Responses)
     telemetry: Telemetry = field(default_factory=Telemetry)

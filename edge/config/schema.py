@@ -46,6 +46,7 @@ SECTIONS = {
     "models.ALIAS.pii.custom": "what else is found for this alias",
     "cache.memory": "those in each worker's memory",
     "cache.redis": "those in Redis, shared by all workers and machines",
+    "websockets": "connections on which events go both ways: Realtime, and Responses over WebSocket",
     "resilience": "how long is waited, and what for",
     "resilience.breaker": "when an upstream that fails is let alone",
     "resilience.hedge": "a second attempt beside one that is late",

@@ -30,7 +30,7 @@ from edge.errors import (
 from edge.guard.key_table import KeyTable
 from edge.head import Head, Varying
 from edge.memo import keep
-from edge.routes import ABOUT_KEPT, MODEL, OTHER, ROUTES
+from edge.routes import ABOUT_KEPT, MODEL, OTHER, ROUTES, SOCKETS, UPGRADE
 
 if TYPE_CHECKING:
     from edge.guard.tokens import Tokens
@@ -48,7 +48,7 @@ OF_TOKENS = "jwt:"
 """What the id of a key begins with that is a token's; that of a configured one has no colon."""
 BY_NAME: dict[str, set[str]] = {name: set() for name in get_args(config.RouteName)}
 """The endpoints that the name of a route stands for: its own, and those below it that no other name stands for."""
-for _path, _route in (*ROUTES.items(), *ABOUT_KEPT.items()):
+for _path, _route in (*ROUTES.items(), *ABOUT_KEPT.items(), *SOCKETS.items(), ("realtime", UPGRADE)):
     _names = [name for name in BY_NAME if _path == name or _path.startswith(f"{name}/")]
     BY_NAME[max(_names, key=len)].add(_route.endpoint)
 ALPHABET = string.ascii_letters + string.digits

@@ -13,5 +13,6 @@ cdef class Lease:
     cdef bint _occupies
 
     cpdef take(self)
+    cpdef again(self)
     cpdef end(self)
     cpdef list headers(self, str dialect)

@@ -113,6 +113,11 @@ class Lease:
                 raise refused(key, "concurrency", f"{key.concurrency} requests at a time", SECOND_NS)
             self._occupies = True
             self._meter.count(DECISIONS, "concurrency", "admitted")
+        self.again()
+
+    def again(self) -> None:
+        """One request more, in the place that it has: of a connection that brings several. Raises RateLimited."""
+        key, marks = self._key, self._marks
         if key.requests_per_minute is None:
             return
         limit = key.requests_per_minute

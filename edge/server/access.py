@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from edge.routes import ABOUT_KEPT, MODEL, OTHER, ROUTES
+from edge.routes import ANSWERED
 from edge.server.admin_page import FILES, PAGE
 
 __all__ = ["ACCESS", "ALIVE", "PAGES", "PUBLIC", "READY", "SAFE", "STATIC", "told"]
@@ -55,14 +55,9 @@ def told(*, open_: bool) -> dict[str, list[str]]:
     pages: dict[str, list[str]] = {"anyone": [], "admin": []}
     for path, (methods, who) in ACCESS.items():
         pages[who] += [f"{method} {path}" for method in methods]
-    api = [
-        f"{method} {route.endpoint}"
-        for route in (*ROUTES.values(), MODEL, *ABOUT_KEPT.values())
-        for method in route.methods
-    ]
     callers = "anyone_on_this_machine" if open_ else "admin_key"
     return {
         "anyone": pages["anyone"],
-        "anyone_from_its_own_origin" if open_ else "any_key": [*api, f"POST {OTHER}"],
+        "anyone_from_its_own_origin" if open_ else "any_key": ANSWERED,
         callers: pages["admin"],
     }

@@ -30,9 +30,10 @@ from edge.errors import (
 from edge.guard.auth import says_json
 from edge.head import Head, varying_of
 from edge.intake import Intake
-from edge.routes import PROBES, UNKNOWN, Match, match
+from edge.routes import PROBES, SOCKET_PATHS, UNKNOWN, Match, match
 from edge.server.access import PUBLIC
 from edge.server.asgi_call import AsgiCall, Send
+from edge.server.asgi_socket import AsgiSocket
 from edge.server.compose import Edge, compose, tell_notes
 from edge.server.levels import Levels
 from edge.server.live import Changes, changed
@@ -77,6 +78,9 @@ class EdgeApplication:
         self._pages = build_pages(self, edge)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._speak(scope, receive, send)
+            return
         if scope["type"] == "http":
             path: bytes = scope["raw_path"]
             if path == b"*":
@@ -94,6 +98,14 @@ class EdgeApplication:
             if not is_public(path) and not await self._admits(AsgiCall(self, Match(UNKNOWN, "openai"), scope, send)):
                 return
         await self._pages(scope, receive, safely(send))
+
+    async def _speak(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Over a WebSocket."""
+        found = SOCKET_PATHS.get(scope["raw_path"])
+        if found is None or not self.gateway.state.settings.websockets.enabled:
+            await send({"type": "websocket.close"})  # which a server answers the handshake by: 403
+            return
+        await AsgiSocket(self, found, scope, send).serve(receive)
 
     # The API.
 

@@ -18,7 +18,7 @@ from uvicorn.server import ServerState
 
 from edge._fast import JOINER
 from edge.clock import perf_counter
-from edge.errors import ClientClosedRequest, EdgeError, RequestTooLarge
+from edge.errors import ClientClosedRequest, EdgeError, Headers, RequestTooLarge
 from edge.head import Head, Varying, varying_of
 from edge.intake import Intake
 from edge.replies import ClientCall
@@ -28,7 +28,7 @@ from edge.server.asgi import DRAINED, EdgeApplication
 from edge.server.heads import Heads
 from edge.server.protocol import EdgeProtocol
 from edge.server.request_head import HEAD, check_target
-from edge.server.turn import Turn
+from edge.server.turn import SocketTurn, Turn
 
 __all__ = ["Lane"]
 
@@ -137,6 +137,11 @@ class Lane(EdgeProtocol):
         if isinstance(call, LaneCall) and call.room is not None:
             room, call.room = call.room, None
             room()
+
+    def socket_for(self, wish: Match, headers: Headers) -> SocketTurn:
+        from edge.server.lane_socket import LaneSocket  # which is a call of a lane
+
+        return LaneSocket(self, wish, headers)
 
     def turn_for(self, index: dict[bytes, bytes], version: str, keeps_alive: bool) -> Turn:
         if self.method != b"POST":

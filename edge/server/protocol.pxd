@@ -14,6 +14,7 @@ cdef class EdgeProtocol(Turns):
     cdef public list headers
     cdef Py_ssize_t _missing, _segment, _fed, _before_head, _at, _size, _asked
     cdef bytes _good_host
+    cdef object _wish, _wishes, _socket
     cdef bint _begins
 
     # Of pieces of C's own bytes no objects of slices are made.
@@ -28,4 +29,6 @@ cdef class EdgeProtocol(Turns):
     cpdef on_body(self, bytes body)
     cpdef on_message_complete(self)
     cpdef object begun_turn(self, bytes data)
+    cpdef bint speaks_websocket(self) except -1
+    cpdef object socket_for(self, object wish, list headers)
     cpdef object turn_for(self, dict index, str version, bint keeps_alive)

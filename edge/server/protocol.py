@@ -5,7 +5,7 @@ httptools has no limits and uvicorn no deadline for what a client sends; both le
 that, of uvicorn 0.54 with httptools:
 
 * a request that asks for an upgrade loses its body, and a body in the next segment is executed as a request: its head
-  is read again without the wish, by a fresh parser;
+  is read again without the wish, by a fresh parser (a WebSocket's is answered then: what follows it is its own);
 * the answer to a malformed pipelined request overtakes the answers before it: here it waits for its turn;
 * with a pipelined request waiting nothing is read, so that nobody sees the client leave: here up to `MAX_PIPELINED`
   bytes are read, and a lost connection is told to every request on it;
@@ -18,14 +18,17 @@ A head of the common form, of a request that comes to a connection which has no 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httptools
 import uvicorn
 from uvicorn.server import ServerState
 
 from edge._fast import FieldCollector, index_fields
+from edge.config import Websockets
 from edge.errors import EdgeError, Headers, HeaderTooLarge, InvalidHTTP, TargetTooLong
+from edge.routes import Match
+from edge.server.asgi_socket_turn import AsgiSocketTurn
 from edge.server.asgi_turn import AsgiTurn
 from edge.server.patience import (
     LARGE,
@@ -45,9 +48,12 @@ from edge.server.request_head import (
     checked_host,
     scan,
 )
-from edge.server.turn import Turn
+from edge.server.turn import SocketTurn, Turn
 from edge.server.turns import Turns
-from edge.server.upgrade import without_upgrade
+from edge.server.upgrade import wished, without_upgrade
+
+if TYPE_CHECKING:
+    from edge.server.asgi import EdgeApplication
 
 __all__ = ["EdgeProtocol"]
 
@@ -81,6 +87,9 @@ class EdgeProtocol(Turns):
         self._segment = self._fed = 0
         self._good_host: bytes | None = None
         self._begins = False
+        self._wish: Match | None = None
+        self._wishes: Headers = []
+        self._socket: SocketTurn | None = None
         self._before_head = 0
         self._at = self._size = self._asked = 0
 
@@ -92,6 +101,9 @@ class EdgeProtocol(Turns):
 
     def data_received(self, data: bytes) -> None:
         if self._lingering or self._refusal is not None:
+            return
+        if self._socket is not None:
+            self._socket.hear(data)
             return
         if self._waiting:
             self._pipelined += len(data)
@@ -187,6 +199,10 @@ class EdgeProtocol(Turns):
             except httptools.HttpParserUpgrade as upgrade:
                 left = memoryview(left)[upgrade.args[0] :]
             self._read_again()
+            if self._socket is not None:
+                if left:
+                    self._socket.hear(bytes(left))
+                return
 
     def _take_parser(self) -> None:
         """A fresh one. What comes behind a request that closes the connection is bounded, and never a request."""
@@ -194,11 +210,14 @@ class EdgeProtocol(Turns):
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
 
     def _read_again(self) -> None:
-        """Read a head that asked for an upgrade once more, without that wish. Raises InvalidHTTP, HttpParserError."""
+        """Read a head that asked for an upgrade once more, without that wish, of which a WebSocket's is kept. Raises
+        InvalidHTTP, HttpParserError, UpgradeRequired.
+        """
         method = self.parser.get_method()
         if method == b"CONNECT":
             raise InvalidHTTP("This is no forward proxy.", status=405)
         version: str = self.parser.get_http_version()
+        self._wishes, self._wish = self.headers, wished(method, version, self.url, self.headers)
         self._take_parser()
         self.parser.feed_data(without_upgrade(b"%b %b HTTP/%b" % (method, self.url, version.encode()), self.headers))
 
@@ -246,7 +265,13 @@ class EdgeProtocol(Turns):
         if host is not None and host != self._good_host:
             self._good_host = checked_host(host)
         self.method = parser.get_method()
-        turn = self._reading = self.turn_for(index, version, keeps_alive)
+        wish, self._wish = self._wish, None
+        if wish is not None and self.speaks_websocket():
+            socket = self._socket = self.socket_for(wish, self._wishes)
+            turn: Turn = socket
+        else:
+            turn = self.turn_for(index, version, keeps_alive)
+        self._reading = turn
         self._count(turn)
         if self._running is None and not self._waiting and not self._full:
             self._running = turn
@@ -272,6 +297,16 @@ class EdgeProtocol(Turns):
 
     # Turns.
 
+    def pause_writing(self) -> None:
+        Turns.pause_writing(self)
+        if self._socket is not None:
+            self._socket.takes(False)
+
+    def resume_writing(self) -> None:
+        Turns.resume_writing(self)
+        if self._socket is not None:
+            self._socket.takes(True)
+
     def begun_turn(self, data: bytes) -> Turn | None:
         """The turn of the request that `data` begins with: the size of its body and where that begins are kept. None
         where the head is not of the common form. Raises InvalidHTTP.
@@ -289,6 +324,19 @@ class EdgeProtocol(Turns):
         """The turn of the request whose head is complete. Raises InvalidHTTP."""
         check_target(self.url, self.method)
         return AsgiTurn(self, index, version, keeps_alive)
+
+    def speaks_websocket(self) -> bool:
+        """Whether a client's wish for a WebSocket is heard."""
+        return self.websockets().enabled
+
+    def websockets(self) -> Websockets:
+        """The settings at hand."""
+        app: EdgeApplication = self.config.app  # type: ignore[assignment]
+        return app.gateway.state.settings.websockets
+
+    def socket_for(self, wish: Match, headers: Headers) -> SocketTurn:
+        """The turn of a request for a WebSocket, which has these headers. Raises UpgradeRequired, InvalidHTTP."""
+        return AsgiSocketTurn(self, headers)
 
     # Refusals.
 

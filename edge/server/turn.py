@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["LEAVING", "Leaving", "Turn"]
+__all__ = ["LEAVING", "Leaving", "SocketTurn", "Turn"]
 
 LEAVING = "edge.leaving"
 """Where an ASGI scope has a `Leaving`."""
@@ -55,4 +55,16 @@ class Turn(Protocol):
 
     def lost(self) -> None:
         """Nobody waits for its answer any more."""
+        ...
+
+
+class SocketTurn(Turn, Protocol):
+    """The last request of a connection, after which it speaks WebSocket."""
+
+    def hear(self, data: bytes) -> None:
+        """Bytes behind its head; also before `begin`."""
+        ...
+
+    def takes(self, more: bool) -> None:
+        """Whether the client takes what is written: it does not for the time being, or it does again."""
         ...

@@ -37,3 +37,6 @@ class TurnedAway(EdgeProtocol):
 
     def turn_for(self, index: dict[bytes, bytes], version: str, keeps_alive: bool) -> Turn:
         raise Overloaded("This edge has more connections than it may; ask again.")
+
+    def speaks_websocket(self) -> bool:
+        return False

@@ -13,6 +13,7 @@ import httptools
 from edge.simulator.answers import Answer, whole
 from edge.simulator.ledger import Entry
 from edge.simulator.openai import error
+from edge.simulator.sockets import Socket
 
 if TYPE_CHECKING:
     from edge.simulator.server import Simulator
@@ -36,6 +37,8 @@ class Connection(asyncio.Protocol):
         self.body = b""
         self.plan = b""
         self.answered_early = False
+        self.asked = b""
+        self.spoken: Socket | None = None
         self.waiting: deque[tuple[Entry, Answer]] = deque()
         self.paused = False
         # The answer under way.
@@ -51,9 +54,17 @@ class Connection(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
+        if self.spoken is not None:
+            self.spoken.received(data)
+            return
         try:
             self.parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        except httptools.HttpParserUpgrade as upgrade:
+            self.spoken = Socket(self, self.asked, self.headers)
+            self.spoken.begin()
+            if rest := data[upgrade.args[0] :]:
+                self.spoken.received(rest)
+        except httptools.HttpParserError:
             self.transport.write(whole(400, error(400, "Bad request."), b"connection: close\r\n"))
             self.transport.close()
 
@@ -87,6 +98,9 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         url, self.url = self.url, b""
         method = self.parser.get_method()
+        if self.parser.should_upgrade():
+            self.asked = url
+            return
         simulator = self.simulator
         path, _, query = url.decode("latin-1").partition("?")
         if simulator.kept.is_about(path):
@@ -169,14 +183,14 @@ class Connection(asyncio.Protocol):
             self.transport.close()
         elif answer.end == "reset":
             # What was written gets a moment to arrive: a reset may overtake it.
-            self.loop.call_later(0.01, self._reset)
+            self.loop.call_later(0.01, self.reset)
         elif answer.end == "done":
             entry.done_at = self.loop.time()
             self.entry = self.answer = None
             if self.waiting:
                 self._begin(*self.waiting.popleft())
 
-    def _reset(self) -> None:
+    def reset(self) -> None:
         sock = self.transport.get_extra_info("socket")
         if sock is not None and not self.transport.is_closing():
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
@@ -193,6 +207,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self.timer is not None:
             self.timer.cancel()
+        if self.spoken is not None:
+            self.spoken.lost()
         now = self.loop.time()
         entry = self.entry
         if entry is None and self.url and self.parser.get_method() == b"POST":

@@ -1,7 +1,6 @@
 """Every metric's name, its labels, and what it counts.
 
-A metric exists from the day something tells it. Labels come from the configuration and the program, never from a
-client, so that none can add to them (`docs/metrics.md`).
+A metric exists from the day something tells it. Labels come from the configuration and the program, never from clients.
 """
 
 from __future__ import annotations
@@ -222,6 +221,10 @@ FAMILIES = (
         ("provider", "state"),
     ),
     Family(GAUGE, "edge_requests_in_flight", "Requests that were admitted and have not ended.", ()),
+    Family(GAUGE, "edge_websockets", "WebSockets that are open.", ("endpoint",)),
+    Family(COUNTER, "edge_websocket_messages_total", "Messages of WebSockets.", ("endpoint", "direction")),
+    Family(COUNTER, "edge_websocket_bytes_total", "Bytes of messages of WebSockets.", ("endpoint", "direction")),
+    Family(COUNTER, "edge_websocket_ends_total", "WebSockets that have ended, by why.", ("endpoint", "reason")),
     Family(
         GAUGE,
         "edge_redis_ready",

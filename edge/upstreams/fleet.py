@@ -23,6 +23,7 @@ from edge import config
 from edge._fast import Member
 from edge.upstreams.cooling import Cooling
 from edge.upstreams.gate import Gate
+from edge.upstreams.origin import Origin
 from edge.upstreams.receiver import Transport
 from edge.upstreams.transport import Pool
 
@@ -50,9 +51,9 @@ Identity = tuple[config.Provider, float, bytes]
 
 
 class Site:
-    """``transport`` is its connections; ``cooling`` when each of its keys may be asked, in the order of the
-    configuration; ``configured`` the models that a configuration names, whose members stay. ``told`` is what has been
-    told of each model's member last: its state, and how often it had opened.
+    """``transport`` is its connections, ``origin`` where WebSockets connect to; ``cooling`` is when each of its keys
+    may be asked, in the order of the configuration; ``configured`` the models that a configuration names, whose members
+    stay. ``told`` is what has been told of each model's member last: its state, and how often it had opened.
     """
 
     __slots__ = (
@@ -67,12 +68,21 @@ class Site:
         "cooling",
         "identity",
         "name",
+        "origin",
         "told",
         "transport",
     )
 
-    def __init__(self, name: str, identity: Identity, transport: Transport, breaker: config.Breaker = DEFAULT) -> None:
+    def __init__(
+        self,
+        name: str,
+        identity: Identity,
+        transport: Transport,
+        breaker: config.Breaker = DEFAULT,
+        origin: Origin | None = None,
+    ) -> None:
         self.name = name
+        self.origin = origin
         self.identity = identity
         self.transport = transport
         self.cooling = [Cooling() for _ in identity[0].api_keys or (None,)]
@@ -279,20 +289,26 @@ def open_site(name: str, settings: config.Provider, connect_s: float, breaker: c
     """A site to which nothing is connected yet. Raises OSError for a ``ca_file`` that cannot be read."""
     known_by = identity(settings, connect_s)
     url = urlsplit(settings.base_url)
-    tls = None
-    if url.scheme == "https":
-        tls = ssl.create_default_context(cafile=settings.ca_file)
-        tls.minimum_version = ssl.TLSVersion.TLSv1_2
+    host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
+    tls = tls_for(settings) if url.scheme == "https" else None
+    origin = Origin(host, port, tls, connect_s)
     transport: Transport
     if settings.http2:
         from edge.upstreams.http2 import HttpxTransport  # few have such a provider
 
         transport = HttpxTransport(
-            f"{url.scheme}://{url.netloc}", connect_s=connect_s, max_connections=settings.max_connections, tls=tls
+            f"{url.scheme}://{url.netloc}",
+            connect_s=connect_s,
+            max_connections=settings.max_connections,
+            tls=None if tls is None else tls_for(settings),  # it asks for HTTP/2, which WebSockets are not spoken over
         )
     else:
-        port = url.port or (443 if tls else 80)
-        transport = Pool(
-            url.hostname or "", port, tls=tls, connect_s=connect_s, max_connections=settings.max_connections
-        )
-    return Site(name, known_by, transport, breaker)
+        transport = Pool(host, port, tls=tls, connect_s=connect_s, max_connections=settings.max_connections)
+    return Site(name, known_by, transport, breaker, origin)
+
+
+def tls_for(settings: config.Provider) -> ssl.SSLContext:
+    """Raises OSError for a ``ca_file`` that cannot be read."""
+    tls = ssl.create_default_context(cafile=settings.ca_file)
+    tls.minimum_version = ssl.TLSVersion.TLSv1_2
+    return tls

@@ -53,3 +53,4 @@ cdef class Provider:
     cdef Account _next_account(self)
     cdef bytes _target(self, str path, bytes query, tuple names)
     cdef bytes _fields(self, Inquiry inquiry, Crossing crossing, str span)
+    cdef bytes _lines(self, Inquiry inquiry, bytes lines, str span)

@@ -252,6 +252,17 @@ class Provider:
         request.rest = inquiry.upload
         return request
 
+    def socket_request(self, inquiry: Inquiry, model: str, account: Account, span: str = "") -> UpstreamRequest:
+        """What asks for a WebSocket, but for the lines of the handshake itself; `model` stands in its query, "" where
+        it is named later. Raises HeaderTooLarge.
+        """
+        head = inquiry.head
+        target = self._target(head.route.upstream, head.query, head.route.query)
+        if model:
+            target += b"%bmodel=%b" % (b"&" if b"?" in target else b"?", quote(model, safe="").encode("ascii"))
+        lines = self._lines(inquiry, self._client.lines(head, False), span)
+        return UpstreamRequest(b"GET", target, lines, b"", own=account.own)
+
     def models_request(self) -> UpstreamRequest:
         """What asks for the provider's own list of models."""
         headers = [*self._betas]
@@ -285,7 +296,10 @@ class Provider:
         return (f"{target}?{'&'.join(parts)}" if parts else target).encode("ascii")
 
     def _fields(self, inquiry: Inquiry, crossing: Crossing, span: str) -> bytes:
-        lines = self._client.lines(inquiry.head, crossing.translates)
+        return self._lines(inquiry, self._client.lines(inquiry.head, crossing.translates), span)
+
+    def _lines(self, inquiry: Inquiry, lines: bytes, span: str) -> bytes:
+        """Those of the client, and of the trace."""
         trace = inquiry.trace
         if trace is not None and self._traces:
             lines += trace.line(span)

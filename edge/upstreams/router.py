@@ -62,6 +62,12 @@ class Upstream(Source):
     def price_of(self, model: str) -> ModelPrice | None:
         return self.provider.price(model)
 
+    def serves(self, route: Route) -> bool:
+        """Whether a request of this route can go here. What comes over a WebSocket is translated for nobody."""
+        if route.api == "socket" and self.facts.apis and "responses" not in self.facts.apis:
+            return False
+        return self.provider.serves(route)
+
 
 def seals(dialect: Dialect, facts: Model) -> int:
     if dialect != "openai" or not (facts.efforts or facts.responses_efforts):
@@ -189,7 +195,7 @@ class Router:
 
 def serving(group: Group, route: Route) -> Choice:
     """The part of a group that serves a route."""
-    return Choice(group).only(lambda upstream: upstream.provider.serves(route))
+    return Choice(group).only(lambda upstream: upstream.serves(route))
 
 
 def _target(target: config.Target, providers: dict[str, Provider], alias: config.Model) -> Upstream:

@@ -103,6 +103,8 @@ SIGNS = {
 
 def tie_of(inquiry: Inquiry) -> int:
     """Whether a request makes (MAKES) or names (NAMES) what an account keeps."""
+    if inquiry.head.route.api == "socket":
+        return MAKES  # of the connection, whatever its responses name
     signs = SIGNS.get(inquiry.head.route.api)
     if signs is None:
         return FREE if not inquiry.head.route.kept else NAMES if inquiry.head.argument else MAKES

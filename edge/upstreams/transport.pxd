@@ -8,9 +8,9 @@ from edge.upload cimport Upload
 
 
 cdef class Pool(Owner):
-    cdef object _host, _port, _tls, _sweep
+    cdef readonly object _origin
+    cdef object _sweep
     cdef double _connect_s
-    cdef public double _resolved_at
     cdef Py_ssize_t _max
     cdef public Py_ssize_t _opening
     cdef bytes _authority
@@ -19,7 +19,6 @@ cdef class Pool(Owner):
     cdef public list _idle
     cdef public set _all
     cdef public dict _waiting, _connecting
-    cdef public list _addresses
 
     @cython.locals(sending=Sending, connection=Connection)
     cpdef object send(self, UpstreamRequest request, Receiver receiver)

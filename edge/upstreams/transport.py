@@ -8,27 +8,24 @@ and not one byte came after the answer. Whoever asked next would take such a byt
 from __future__ import annotations
 
 import asyncio
-import errno
-import socket
 import ssl
 from functools import partial
 from typing import cast
 
 from edge.clock import perf_counter
-from edge.config import is_metadata
-from edge.errors import EdgeError, Overloaded, UpstreamStreamBroken, UpstreamUnreachable
+from edge.errors import EdgeError, UpstreamStreamBroken, UpstreamUnreachable
 from edge.memo import keep
 from edge.upstreams.connection import Connection, Owner, Sending
+from edge.upstreams.origin import Origin
 from edge.upstreams.receiver import Receiver
 from edge.upstreams.request import UpstreamRequest
-from edge.upstreams.wire import NO_DESCRIPTORS, Connections
+from edge.upstreams.wire import Connections
 
 __all__ = ["Pool"]
 
 IDLE_S = 60.0
 MOST_STARTS = 256
 SWEEP_S = 15.0
-RESOLVED_S = 60.0
 
 
 class Pool(Owner):
@@ -44,14 +41,10 @@ class Pool(Owner):
         max_connections: int,
     ) -> None:
         """`connect_s` bounds connecting, TLS included, and the wait for a place in a pool that is full."""
-        self._host = host
-        self._port = port
-        self._tls = tls
+        self._origin = Origin(host, port, tls, connect_s)
         self._connect_s = connect_s
         self._max = max_connections
-        name = f"[{host}]" if ":" in host else host
-        default = 443 if tls else 80
-        self._authority = (name if port == default else f"{name}:{port}").encode("ascii")
+        self._authority = self._origin.authority
         self._starts: dict[bytes, bytes] = {}
         self._keeps = True
         self._idle: list[Connection] = []
@@ -59,8 +52,6 @@ class Pool(Owner):
         self._opening = 0
         self._waiting: dict[Sending, asyncio.TimerHandle] = {}
         self._connecting: dict[Sending, asyncio.Task[object]] = {}
-        self._addresses: list[tuple[int, str]] = []
-        self._resolved_at = 0.0
         self._sweep: asyncio.TimerHandle | None = None
 
     def send(self, request: UpstreamRequest, receiver: Receiver) -> Sending:
@@ -223,7 +214,9 @@ class Pool(Owner):
     def _open(self, sending: Sending) -> None:
         """Open a connection, whose place is taken from now on, for a request."""
         self._opening += 1
-        connecting = self._connecting[sending] = asyncio.get_running_loop().create_task(self._connect())
+        loop = asyncio.get_running_loop()
+        made = partial(Connection, self, loop)
+        connecting = self._connecting[sending] = loop.create_task(self._origin.connect(made))  # type: ignore[type-var]
         connecting.add_done_callback(partial(self._connected, sending))
 
     def _connected(self, sending: Sending, connecting: asyncio.Task[object]) -> None:
@@ -244,42 +237,3 @@ class Pool(Owner):
             self.give_back(connection)
         elif connection is not None:
             connection.send(sending)
-
-    async def _connect(self) -> object:
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(self._connect_s):
-                failure: OSError | None = None
-                for _, address in await self._resolve():
-                    try:
-                        _, connection = await loop.create_connection(
-                            lambda: Connection(self, loop),  # type: ignore[type-var]
-                            address,
-                            self._port,
-                            ssl=self._tls,
-                            server_hostname=self._host if self._tls else None,
-                        )
-                    except OSError as error:
-                        if error.errno in NO_DESCRIPTORS:
-                            raise Overloaded("This edge has too many connections open; ask again.") from error
-                        failure = error
-                        continue
-                    return connection
-        except (TimeoutError, OSError) as error:
-            self._resolved_at = 0.0
-            raise UpstreamUnreachable from error
-        # No address answers: ask anew next time, it may have moved.
-        self._resolved_at = 0.0
-        raise UpstreamUnreachable from failure
-
-    async def _resolve(self) -> list[tuple[int, str]]:
-        """The host's addresses, remembered for a minute; the one that answered last time comes first."""
-        loop = asyncio.get_running_loop()
-        if not self._addresses or loop.time() - self._resolved_at > RESOLVED_S or not self._resolved_at:
-            found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-            named = dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found)
-            self._addresses = [each for each in named if not is_metadata(each[1])]
-            if not self._addresses:
-                raise OSError(errno.EADDRNOTAVAIL, "the host's addresses are of a kind that is never asked")
-            self._resolved_at = loop.time()
-        return self._addresses

@@ -72,10 +72,12 @@ class TestUpgrades:
         assert b"up33" in answer(client)[2]
         assert simulator.count() == before + 1
 
-    def test_a_websocket_handshake_is_an_ordinary_request(self, client):
-        head = "GET /v1/realtime HTTP/1.1\r\nhost: localhost\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n"
-        client.send(head.encode())
+    def test_a_websocket_handshake_is_an_ordinary_request_where_no_route_speaks_it(self, client):
+        head = "GET %s HTTP/1.1\r\nhost: localhost\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n"
+        client.send((head % "/v1/realtime/sessions").encode())
         assert answer(client)[0] == 404
+        client.send((head % "/v1/realtime").encode())
+        assert answer(client)[0] == 400  # it has no key
 
     def test_connect_is_refused(self, client):
         client.send(b"CONNECT evil.example:443 HTTP/1.1\r\nhost: evil.example\r\n\r\n")

@@ -38,8 +38,9 @@ LAYERS = [
     {"edge.trace"},
     {"edge.server", "edge.doctor", "edge.bench", "edge.migration"},
     {"edge.telemetry"},
+    {"edge.relaying"},
     {"edge.gateway", "edge.explain"},
-    {"edge.joining"},
+    {"edge.joining", "edge.sockets"},
     {"edge.dispatch"},
     {"edge.kept_answers"},
     {"edge.conversations", "edge.intake", "edge.own_answers", "edge.paced"},
@@ -73,6 +74,7 @@ LAYERS = [
         "edge.redis.pipe",
         "edge.redis.topology",
     },
+    {"edge.config.websockets"},
     {"edge.redis.resp", "edge.config.capabilities", "edge.routes"},
     {"edge"},
     {"edge.certificates", "edge.clock", "edge.digests"},
@@ -80,8 +82,13 @@ LAYERS = [
 ]
 MAY_IMPORT_TELEMETRY = {"edge.cli", "edge.cli_logs", "edge.server", "edge.trace", "edge.whatif", "edge.virtual"}
 HOMES = {
+    "websockets": {f"edge.sockets.{name}" for name in ("handshake", "link", "peer")}
+    | {"edge.server.lane_socket", "edge.simulator.sockets"},
     "blacksheep": {"edge.server.asgi", "edge.server.openapi", "edge.server.pages"},
-    "uvicorn": {f"edge.server.{name}" for name in ("worker", "protocol", "turns", "asgi_turn", "lane")},
+    "uvicorn": {
+        f"edge.server.{name}"
+        for name in (*("worker", "protocol", "turns", "asgi_turn", "asgi_socket_turn", "lane", "lane_socket"),)
+    },
     "httpx2": {"edge.upstreams.http2", "edge.cli_running"},
     "redis": {"edge.redis.client", "edge.redis.link"},
     "jwt": {"edge.guard.tokens", "edge.config.rules"},

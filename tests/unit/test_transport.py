@@ -340,7 +340,7 @@ def test_the_next_address_is_tried_and_names_are_resolved_anew(monkeypatch):
             assert await body_of(pool) == b"ok"
             assert await body_of(pool) == b"ok"
             assert asked == ["127.0.0.1"]
-            pool._resolved_at = 0.0
+            pool._origin._resolved_at = 0.0
             pool._idle.pop().abort()
             assert await body_of(pool) == b"ok"
             assert len(asked) == 2

@@ -1,0 +1,31 @@
+"""A WebSocket, from the client's handshake on: the gateway's way for what is no request and its answer."""
+
+from __future__ import annotations
+
+from edge.call import Call
+from edge.errors import EdgeError
+from edge.gateway import Gateway
+from edge.sockets.ends import End
+from edge.sockets.relay import Relay
+from edge.sockets.terms import granted, model_of, payload_of, talk_of
+
+__all__ = ["relay"]
+
+
+def relay(gateway: Gateway, call: Call, client: End, protocol: str) -> Relay | None:
+    """Speak with the client of a call, after `Gateway.open`; None where it is refused. `protocol` is the sub-protocol
+    that was agreed on, "" for none. The call is told that it is ``over`` as by `Gateway.fetch`; what its end hears
+    goes to the relay.
+    """
+    try:
+        model = model_of(call)
+        if model:
+            call.payload = payload_of(model)
+            call.grant = granted(gateway.state, call.key, model, call.head.route)
+    except EdgeError as error:
+        gateway.refuse(call, error)
+        return None
+    gateway.under_way.add(call)
+    made = call.errand = Relay(gateway.office, call, client, protocol, gateway)
+    made.start(talk_of(made), model)
+    return made

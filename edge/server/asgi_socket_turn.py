@@ -1,0 +1,100 @@
+"""A turn that becomes a WebSocket which the ASGI application answers: uvicorn's own protocol speaks it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from edge.certificates import SCOPE
+from edge.errors import Headers
+from edge.sockets.handshake import handshake
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGISendEvent
+
+    from edge.server.protocol import EdgeProtocol
+
+__all__ = ["AsgiSocketTurn"]
+
+
+class Inner(WebSocketsSansIOProtocol):
+    """uvicorn's, which takes a handshake that was refused by an answer for one that nobody has answered."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        # It calls this a close without a code.
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": 1006, "reason": ""})
+        super().connection_lost(exc)
+
+
+class AsgiSocketTurn:
+    """The connection stays its protocol's, which hands on what comes."""
+
+    closes = True
+
+    def __init__(self, protocol: EdgeProtocol, headers: Headers) -> None:
+        """Raises UpgradeRequired, InvalidHTTP."""
+        handshake(headers)
+        self._protocol = protocol
+        lines = [b"GET %b HTTP/1.1" % protocol.url, *[b"%b: %b" % pair for pair in headers], b"", b""]
+        self._head = b"\r\n".join(lines)
+        self._early = b""
+        self._inner: Inner | None = None
+
+    @property
+    def begun(self) -> bool:
+        return False
+
+    @property
+    def ended(self) -> bool:
+        return False
+
+    def waited(self) -> None:
+        """Nothing of it is timed here."""
+
+    def begin(self) -> None:
+        protocol = self._protocol
+        config = protocol.config
+        # Of all connections of this server alike.
+        config.ws_max_size = protocol.websockets().max_message_bytes
+        config.ws_per_message_deflate = False
+        config.ws_ping_interval = None
+        inner = self._inner = Inner(config, protocol.server_state, protocol.app_state, protocol.loop)
+        inner.connections = set()  # that is its protocol's
+        app, certificate = inner.app, protocol.certificate
+
+        async def certified(scope: Any, receive: Any, send: Any) -> None:
+            await app({**scope, SCOPE: certificate}, receive, send)
+
+        inner.app = certified
+        inner.connection_made(protocol.transport)
+        inner.data_received(self._head)
+        if self._early:
+            early, self._early = self._early, b""
+            inner.data_received(early)
+
+    def take(self, data: bytes) -> None:
+        """It has no body."""
+
+    def whole(self) -> None:
+        """It has no body."""
+
+    def hear(self, data: bytes) -> None:
+        """Bytes behind the head."""
+        if self._inner is None:
+            self._early += data
+        else:
+            self._inner.data_received(data)
+
+    def takes(self, more: bool) -> None:
+        if self._inner is not None:
+            (self._inner.resume_writing if more else self._inner.pause_writing)()
+
+    def lost(self) -> None:
+        if self._inner is not None:
+            self._inner.connection_lost(None)

@@ -1,0 +1,189 @@
+"""A provider that takes the handshake is looked for: one upstream after the other, until one does.
+
+Before that, nothing was said to anybody, so any failure may be somebody else's success. Afterwards never: what was said
+over a WebSocket is known to that provider alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+from edge._fast import Fields
+from edge.call import Call
+from edge.clock import perf_counter
+from edge.errors import (
+    ClientClosedRequest,
+    EdgeError,
+    Headers,
+    Overloaded,
+    ProviderError,
+    UpstreamBadResponse,
+    UpstreamCredentials,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from edge.sockets.link import Answer, Link, failure
+from edge.upstreams.choice import Candidates
+from edge.upstreams.desk import Desk
+from edge.upstreams.gate import Gate
+from edge.upstreams.retry import AttemptFailed, conclude, failed_attempt, returned_headers, unavailable
+from edge.upstreams.rules import RULES
+from edge.upstreams.standing import begun
+from edge.upstreams.tried import Tried
+from edge.upstreams.waiting import FULL
+
+__all__ = ["Opened", "Refused", "Wanted", "open_link"]
+
+MAX_KEYS = 8
+"""As `edge.dispatch`: so often another key of the same provider is asked."""
+ABSENT = frozenset({200, 204, 404, 405, 426, 501})
+"""By which a provider says that it knows no WebSocket at that path."""
+NO_SOCKET = "The provider speaks no WebSocket at the path that this route stands for."
+
+
+class Wanted(NamedTuple):
+    """``names_model``: the query names the model. ``protocol`` is the sub-protocol to offer, "" for none."""
+
+    names_model: bool
+    protocol: str
+    max_bytes: int
+
+
+class Opened(NamedTuple):
+    """``gate`` has given the connection its place, None where there is no bound; ``headers`` are for the client."""
+
+    link: Link
+    tried: Tried
+    gate: Gate | None
+    headers: Headers
+
+
+class Refused(Exception):
+    """The provider's own answer, which is the client's."""
+
+    def __init__(self, answer: Answer, headers: Headers) -> None:
+        super().__init__(answer.status)
+        self.status, self.body, self.headers = answer.status, answer.body, headers
+
+
+async def open_link(desk: Desk, call: Call, wanted: Wanted) -> Opened:
+    """Raises Refused, and what the last one failed with: an EdgeError."""
+    settings, candidates = call.state.resilience, Candidates(call)
+    error: Exception = unavailable(call.grant.upstreams, perf_counter())
+    keys, found = 0, candidates.next(begun(call), True)
+    try:
+        async with asyncio.timeout(settings.total_s):
+            while found:
+                call.ledger.attempts += 1
+                opened, tried, error = await ask(desk, call, candidates, wanted)
+                if opened is not None:
+                    return opened
+                now = perf_counter()
+                found = False
+                if tried.following is not None and keys < MAX_KEYS:
+                    keys += 1
+                    found = candidates.again(tried.upstream, tried.following, now)
+                elif may_follow(error):
+                    found = candidates.next(now, False)
+                tell(desk, call, tried, error, candidates if found else None)
+    except TimeoutError:
+        raise UpstreamTimeout from None
+    if call.ledger.attempts == 0 and candidates.full is not None:
+        raise Overloaded(FULL)
+    raise error
+
+
+async def ask(desk: Desk, call: Call, candidates: Candidates, wanted: Wanted) -> tuple[Opened | None, Tried, Exception]:
+    """Ask the one that was named: what came of it."""
+    upstream, now = candidates.upstream, perf_counter()
+    assert upstream is not None  # noqa: S101 - it was named
+    ledger = call.ledger
+    tried = Tried(upstream, candidates.account, candidates.trial, candidates.names, candidates.left(now), now)
+    tried.gate = candidates.gate
+    ledger.upstream, ledger.attempt = upstream, tried
+    ledger.tries.append(tried)
+    gate, opened = tried.gate, None
+    error: Refused | EdgeError | None = None
+    try:
+        link, answer = await shake(call, tried, wanted)
+        fields = Fields(answer.headers)
+        tried.status = answer.status
+        tried.heed(fields)
+        if answer.status == 101:
+            headers = [pair for pair in returned_headers(fields) if pair[0] != b"content-type"]
+            tried.gate = None  # its place is held as long as the connection is
+            opened = Opened(link, tried, gate, headers)
+        else:
+            error = judged(tried, answer, returned_headers(fields))
+    except asyncio.CancelledError:
+        conclude(call, tried, ClientClosedRequest(), over=False)
+        raise
+    except Exception as defect:  # noqa: BLE001 - of ours, if it is not an EdgeError
+        error = failure(defect)
+    ledger.waited(now)
+    told = error if isinstance(error, EdgeError) else AttemptFailed(error.status, b"") if error else None
+    conclude(call, tried, told, over=False)
+    desk.asked(tried, call.grant.label, told)
+    return opened, tried, error or UpstreamBadResponse()
+
+
+async def shake(call: Call, tried: Tried, wanted: Wanted) -> tuple[Link, Answer]:
+    """The handshake. Raises UpstreamUnreachable, UpstreamTimeout, UpstreamBadResponse, UpstreamStreamBroken,
+    UpstreamRateLimited, UpstreamOverloaded, Overloaded.
+    """
+    provider, model = tried.provider, tried.upstream.model
+    account = tried.ready(perf_counter())
+    request = provider.socket_request(call, model if wanted.names_model else "", account, tried.span_id)
+    tried.request = request
+    origin = provider.site.origin
+    if origin is None:
+        raise UpstreamUnreachable
+    link: Link | None = None
+    try:
+        link = await origin.connect(lambda: Link(request, origin.authority, wanted.protocol, wanted.max_bytes))
+        async with asyncio.timeout(call.state.resilience.first_content_s):
+            return link, await link.answer
+    except TimeoutError:
+        if link is not None:
+            link.drop()
+        raise UpstreamTimeout from None
+    except BaseException:
+        if link is not None:
+            link.drop()
+        raise
+
+
+def judged(tried: Tried, answer: Answer, headers: Headers) -> Refused | ProviderError:
+    """What a refusal comes to."""
+    status, rule = answer.status, RULES.get(answer.status)
+    if rule is not None and rule.key and not rule.again:
+        error: ProviderError = UpstreamCredentials()
+    elif 300 <= status < 400:
+        error = UpstreamBadResponse("The provider answered with a redirect, which is never followed.")
+    elif status in ABSENT and not tried.names:
+        error = UpstreamBadResponse(NO_SOCKET, headers=[(b"x-should-retry", b"false")])
+        error.refused = error.absent = True
+    elif 400 <= status < 600:
+        return Refused(answer, headers)
+    else:
+        error = UpstreamBadResponse("The provider's answer has a status that is none for a handshake.")
+    error.said = answer.body
+    return error
+
+
+def may_follow(error: Exception) -> bool:
+    """Whether another upstream may do better."""
+    if isinstance(error, Refused):
+        rule = RULES.get(error.status)
+        return rule is not None and rule.other
+    return isinstance(error, ProviderError)
+
+
+def tell(desk: Desk, call: Call, tried: Tried, error: Exception, following: Candidates | None) -> None:
+    """Whoever observes, of an attempt that failed."""
+    if isinstance(error, Refused):
+        error = AttemptFailed(error.status, error.body)
+    if isinstance(error, (AttemptFailed, ProviderError)):
+        upstream = following.upstream if following is not None else None
+        desk.hooks.attempt_failed(failed_attempt(call, tried, error, tried.begun, upstream))

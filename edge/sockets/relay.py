@@ -1,0 +1,356 @@
+"""A client's WebSocket and its provider's, as one connection.
+
+Whole messages are relayed, each in the callback that brings it. An end that does not take what it is sent has the other
+paused. Pings are answered by the end that they come to. When one end closes, or is gone, so is the other, at once and
+with the same code; each end then waits by itself until its other side has answered.
+
+What the messages say is known to a `Talk`; the relay counts them, and knows how long a connection may last and be
+silent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from edge.call import Call
+from edge.clock import perf_counter
+from edge.errors import (
+    ClientClosedRequest,
+    EdgeError,
+    InternalError,
+    Overloaded,
+    ShuttingDown,
+    UpstreamStreamBroken,
+)
+from edge.inquiry import Asker
+from edge.sockets.ends import End
+from edge.sockets.link import Link, failure
+from edge.sockets.office import Office, Reason
+from edge.sockets.opening import Opened, Refused, Wanted, open_link
+from edge.sockets.peer import ABNORMAL, AWAY, LATER, NORMAL, TROUBLE, Closed, Message
+from edge.sockets.tab import Tab
+from edge.sockets.talk import Talk
+from edge.upstreams.gate import Gate
+from edge.upstreams.tried import Tried
+
+__all__ = ["FOLLOWS", "Relay"]
+
+# The states: nothing has begun; a provider is asked for the handshake, before the client's is answered; the client's
+# is answered, and no provider is asked yet; one is asked meanwhile; both ends are open; it is over.
+NEW, OPENING, ALONE, JOINING, OPEN, ENDED = range(6)
+FOLLOWS = {
+    NEW: (OPENING, ALONE, ENDED),
+    OPENING: (OPEN, ENDED),
+    ALONE: (JOINING, ENDED),
+    JOINING: (OPEN, ALONE, ENDED),
+    OPEN: (ENDED,),
+    ENDED: (),
+}
+
+
+NUMBERS = b',"close_code":%d,"responses":%d,"messages_in":%d,"messages_out":%d'
+
+
+class Relay:
+    """One connection, an errand of its call. ``tab`` is what its responses cost, ``tried`` the attempt that has given
+    it its provider, None before.
+    """
+
+    def __init__(self, office: Office, call: Call, client: End, protocol: str, asker: Asker) -> None:
+        """`protocol` is the sub-protocol that the client speaks, "" for none; `asker` is told once when it is over."""
+        self.call = call
+        self.tab = Tab(call, office.accounts, office.counts, office.desk.meter)
+        self.tried: Tried | None = None
+        self._office = office
+        self._client = client
+        self._protocol = protocol
+        self._asker: Asker | None = asker
+        self._state = NEW
+        self._endpoint = call.head.route.endpoint
+        self._loop = asyncio.get_running_loop()
+        self._settings = call.state.settings.websockets
+        self._opening: asyncio.Task[Opened] | None = None
+        self._link: Link | None = None
+        self._gate: Gate | None = None
+        self._talk: Talk | None = None
+        self._inbox: deque[Message] = deque()
+        self._held = self._taking = False
+        self._begun_at = self._latest = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._since = perf_counter()
+        self._pending: dict[End, int] = {}
+        self._messages = [0, 0]
+
+    def start(self, talk: Talk, model: str) -> None:
+        """Ask a provider for `model` before the client is answered, or answer it now where that is ""."""
+        self._talk = talk
+        if model:
+            self._enter(OPENING)
+            self._open(names_model=True)
+        else:
+            self._enter(ALONE)
+            self._accept([])
+
+    def cancel(self) -> None:
+        """As an errand: the edge ends, or the client has left."""
+        error, self._asker = self.call.ledger.error, None
+        if isinstance(error, ClientClosedRequest):
+            self._end("left", Closed(ABNORMAL), Closed(AWAY), error)
+        else:
+            self._end("drain", Closed(AWAY, "This edge is shutting down."), Closed(AWAY), error or ShuttingDown())
+
+    def _enter(self, state: int) -> None:
+        assert state in FOLLOWS[self._state], (self._state, state)  # noqa: S101 - a defect of ours
+        self._state = state
+
+    @property
+    def joined(self) -> bool:
+        """Whether a provider is on the other end."""
+        return self._link is not None
+
+    # Finding the provider.
+
+    def join(self) -> None:
+        """Ask for a provider, by the call's grant. The client's messages wait; the talk is told what came of it."""
+        self._enter(JOINING)
+        self.hold()
+        self._open(names_model=False)
+
+    def _open(self, *, names_model: bool) -> None:
+        wanted = Wanted(names_model, self._protocol, self._settings.max_message_bytes)
+        self._opening = self._loop.create_task(open_link(self._office.desk, self.call, wanted))
+        self._opening.add_done_callback(self._opened)
+
+    def _opened(self, task: asyncio.Task[Opened]) -> None:
+        self._opening = None
+        if task.cancelled():
+            return
+        error = task.exception()
+        if self._state not in (OPENING, JOINING):
+            if error is None:
+                self._give_up(task.result())
+            return
+        try:
+            if error is None:
+                self._join(task.result())
+            elif self._state == OPENING:
+                self._refuse(error)
+            else:
+                self._enter(ALONE)
+                assert self._talk is not None  # noqa: S101 - it has asked
+                self._talk.refused(error)
+        except Exception as defect:  # noqa: BLE001 - of ours: it must not leave a client waiting
+            self.fail(defect)
+
+    def _give_up(self, opened: Opened) -> None:
+        """Nobody waits for it any more."""
+        opened.link.close(AWAY, "")
+        if opened.gate is not None:
+            opened.gate.leave(perf_counter())
+
+    def _join(self, opened: Opened) -> None:
+        accepted = self._state != OPENING
+        self._enter(OPEN)
+        self._link, self.tried, self._gate = opened.link, opened.tried, opened.gate
+        self.call.ledger.content_at = perf_counter()
+        if not accepted:
+            self._accept(opened.headers)
+        if self._state == OPEN:
+            opened.link.tells(self)
+        if self._state == OPEN and accepted and self._talk is not None:
+            self._talk.joined()
+
+    def _refuse(self, error: BaseException) -> None:
+        """The handshake is not answered by a 101."""
+        self._enter(ENDED)
+        if isinstance(error, Refused):
+            self.call.answer(error.status, error.headers, error.body)
+            self._finish(None)
+        else:
+            self._finish(failure(error) if isinstance(error, EdgeError) else error)
+
+    def _accept(self, headers: list[tuple[bytes, bytes]]) -> None:
+        """Answer the client's handshake."""
+        self._office.counters.opened(self._endpoint)
+        self._since = perf_counter()
+        self._begun_at = self._latest = self._loop.time()
+        self._timer = self._loop.call_at(self._begun_at + self._patience(), self._look)
+        self.call.begin_answer(101, headers, 0)
+
+    # As who is told by the ends.
+
+    def came(self, end: End, message: Message) -> None:
+        if self._state == ENDED:
+            return
+        self._latest = self._loop.time()
+        try:
+            if end is self._client:
+                self._count(0, "in", message)
+                self._inbox.append(message)
+                self._take()
+            elif self._talk is not None:
+                self._talk.told(message)
+        except Exception as defect:  # noqa: BLE001 - of ours
+            self.fail(defect)
+
+    def holds(self, end: End, pending: int) -> None:
+        before = self._pending.get(end, 0)
+        if self._state == ENDED or pending == before:
+            return
+        self._pending[end] = pending
+        buffers = self._office.desk.buffers
+        try:
+            if pending > before:
+                buffers.hold(self.call, pending - before)
+            else:
+                buffers.let_go(self.call, sum(self._pending.values()))
+        except Overloaded as error:
+            self._end("failed", Closed(LATER, error.message), Closed(AWAY), error)
+
+    def gone(self, end: End, closed: Closed) -> None:
+        if self._state == ENDED:
+            return
+        if end is self._client:
+            if closed.broke:
+                self._end("violation", closed, Closed(AWAY), None, kind="client_invalid")
+            elif closed.code == ABNORMAL:
+                self._end("left", closed, Closed(AWAY), ClientClosedRequest())
+            else:
+                self._end("client", closed, closed, None)
+        elif closed.broke or closed.code == ABNORMAL:
+            error = UpstreamStreamBroken("The provider's connection broke off.")
+            if self._talk is not None:
+                self.tell(self._talk.error_event(error))
+            reason: Reason = "violation" if closed.broke else "broken"
+            self._end(reason, Closed(TROUBLE, error.message), Closed(closed.code), error)
+        else:
+            self._end("provider", closed, closed, None)
+
+    def room(self, end: End) -> None:
+        if self._state == ENDED:
+            return
+        if end is not self._client:
+            if not self._held:
+                self._client.resume()
+        elif self._link is not None:
+            self._link.resume()
+
+    # For the talk.
+
+    def hold(self) -> None:
+        """What the client says from here on waits, and is not read."""
+        self._held = True
+        self._client.pause()
+
+    def release(self) -> None:
+        """It waits no longer."""
+        if self._held and self._state != ENDED:
+            self._held = False
+            if self._link is None or not self._link.full():
+                self._client.resume()
+            self._take()
+
+    def forward(self, message: Message) -> None:
+        """To the provider."""
+        if self._link is not None and self._state == OPEN:
+            self._link.say(message)
+            if self._link.full():
+                self._client.pause()
+
+    def tell(self, message: Message) -> None:
+        """To the client."""
+        if self._state in (ALONE, JOINING, OPEN):
+            self._count(1, "out", message)
+            self._client.say(message)
+            if self._link is not None and self._client.full():
+                self._link.pause()
+
+    def fail(self, defect: BaseException) -> None:
+        """A defect of ours has ended it."""
+        self._loop.call_exception_handler({"message": "a relay", "exception": defect})
+        if self._state in (NEW, OPENING):
+            self._refuse(InternalError())
+        else:
+            self._end("failed", Closed(TROUBLE, InternalError.message), Closed(AWAY), InternalError())
+
+    def shut_out(self, error: EdgeError) -> None:
+        """The client may not go on: it is told why, and closed by the code of a policy (RFC 6455, section 7.4.1)."""
+        if self._talk is not None:
+            self.tell(self._talk.error_event(error))
+        self._end("refused", Closed(1008, error.message), Closed(AWAY), error)
+
+    def _take(self) -> None:
+        """What the client has said, one after the other."""
+        if self._taking or self._talk is None:
+            return
+        self._taking = True
+        try:
+            while self._inbox and not self._held and self._state != ENDED:
+                self._talk.asked(self._inbox.popleft())
+        finally:
+            self._taking = False
+
+    def _count(self, number: int, direction: str, message: Message) -> None:
+        self._messages[number] += 1
+        self._office.counters.message(self._endpoint, direction, len(message.data))
+
+    # Its end.
+
+    def _patience(self) -> float:
+        """Seconds until it has to be looked at again."""
+        now, settings = self._loop.time(), self._settings
+        return max(0.0, min(self._latest + settings.idle_s, self._begun_at + settings.max_s) - now)
+
+    def _look(self) -> None:
+        patience = self._patience()
+        if patience > 0.0:
+            self._timer = self._loop.call_later(patience, self._look)
+            return
+        self._timer = None
+        expired = self._loop.time() - self._begun_at >= self._settings.max_s
+        why = f"open for {self._settings.max_s:g} s" if expired else f"silent for {self._settings.idle_s:g} s"
+        self._end("expired" if expired else "idle", Closed(AWAY, f"The connection was {why}."), Closed(AWAY), None)
+
+    def _end(
+        self, reason: Reason, to_client: Closed, to_provider: Closed, error: EdgeError | None, kind: str = ""
+    ) -> None:
+        """Close both ends; the call is settled."""
+        if self._state == ENDED:
+            return
+        begun = self._state in (ALONE, JOINING, OPEN)
+        self._state = ENDED
+        call, ledger = self.call, self.call.ledger
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._opening is not None:
+            self._opening.cancel()
+        if self._link is not None:
+            self._link.close(code_for(to_provider, AWAY), to_provider.reason if to_provider is to_client else "")
+        if self._gate is not None:
+            self._gate.leave(perf_counter())
+        self._inbox.clear()
+        self.tab.close()
+        if not begun:
+            self._finish(error)
+            return
+        ledger.waited(self._since)
+        ledger.error = error
+        ledger.kind = ledger.kind or kind
+        told = to_client.code, self.tab.responses, self._messages[0], self._messages[1]
+        ledger.particulars = b',"ended_by":"%b"' % reason.encode() + NUMBERS % told
+        self._office.counters.ended(self._endpoint, reason)
+        if not call.reply.over():
+            self._client.close(code_for(to_client, NORMAL), to_client.reason)
+            call.reply.end()
+        self._finish(None)
+
+    def _finish(self, error: BaseException | None) -> None:
+        asker, self._asker, self._talk = self._asker, None, None
+        if asker is not None:
+            asker.fetched(self.call, error)
+
+
+def code_for(closed: Closed, otherwise: int) -> int:
+    """What the other end is told: the code, or what stands for one that cannot be said."""
+    return otherwise if closed.code == ABNORMAL else closed.code
