@@ -60,6 +60,10 @@ class Answering:
         self.guard, self.target, self.closes = guard, target, closes
         self.ended = self.is_lost = self.is_begun = self.is_whole = False
 
+    @property
+    def begun(self) -> bool:
+        return self.ended  # it is sent whole
+
     def _step(self, where: bytes) -> None:
         if where in self.target:
             raise RuntimeError("no edge error")
