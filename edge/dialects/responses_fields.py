@@ -201,7 +201,7 @@ def _chosen(tool: Any, tools: ClientTools) -> dict[str, Any]:
         sent = tools.name(kind, name, namespace if isinstance(namespace, str) else "")
     elif kind in SEARCH_TOOLS:
         sent = SEARCH
-    elif kind == "tool_search" or kind in KINDS:
+    elif isinstance(kind, str) and (kind == "tool_search" or kind in KINDS):
         sent = tools.name(kind, kind)
     else:
         raise invalid(
