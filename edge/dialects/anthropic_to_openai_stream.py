@@ -29,10 +29,11 @@ from edge.dialects.anthropic_to_openai_answer import (
     finish_reason,
     refusal,
 )
+from edge.dialects.chat_chunks import ChunkWriter
 from edge.dialects.estimate import written_by_claude
 from edge.dialects.openai import error_body
 from edge.dialects.stream import type_of
-from edge.dialects.translation import Context, encode, openai_usage, original_id
+from edge.dialects.translation import Context, encode, original_id
 from edge.errors import UNREADABLE, EdgeError, UpstreamBadResponse, UpstreamStreamBroken
 from edge.hooks import Usage
 
@@ -67,25 +68,21 @@ class StreamTranslator:
     """
 
     __slots__ = (
-        *("_blocks", "_calls", "_closed", "_context", "_delta", "_held", "_id", "_length", "_model", "_now", "_output"),
-        *("_role_sent", "_stop", "_stop_details", "_tail", "_thoughts", "_written", "usage"),
+        *("_blocks", "_calls", "_chunk", "_chunks", "_closed", "_context", "_held", "_length", "_output"),
+        *("_stop", "_stop_details", "_thoughts", "_written", "usage"),
     )
 
     def __init__(self, context: Context, now: int) -> None:
         self._context = context
-        self._now = now
-        self._id = f"chatcmpl-{context.request_id or now}"
-        self._model = context.model
+        self._chunks = ChunkWriter(context, now)
+        self._chunk = self._chunks.chunk
         self._blocks: dict[int, _Block] = {}
         self._calls = self._thoughts = self._length = self._written = 0
-        self._role_sent = self._closed = self._output = False
+        self._closed = self._output = False
         self._held: list[str] = []
         self._stop: str | None = None
         self._stop_details: Any = None
         self.usage: Usage | None = None
-        self._delta = b""
-        self._tail = b',"logprobs":null,"finish_reason":null}]' + (b',"usage":null' if context.include_usage else b"")
-        self._tail += b"}\n\n"
 
     def feed(self, events: list[tuple[bytes, bytes]]) -> bytes:
         out: list[bytes] = []
@@ -118,7 +115,7 @@ class StreamTranslator:
     def _message_start(self, data: bytes, out: list[bytes]) -> None:
         message = decode_event(data).message
         if message is not None:
-            self._id, self._model = message.id or self._id, message.model or self._model
+            self._chunks.named(message.id, message.model)
         self._count(data)
 
     def _block_start(self, data: bytes, out: list[bytes]) -> None:
@@ -197,20 +194,14 @@ class StreamTranslator:
             self._chunk(b'{"content":' + _text("".join(self._held)) + b"}", out)
         if self._stop == "refusal" and (explanation := refusal(self._stop_details)) is not None:
             self._chunk(b'{"refusal":' + _text(explanation) + b"}", out)
-        if not self._role_sent:
-            self._role(out)
-        finish = finish_reason(self._stop, self._context, calls=self._calls > 0, output=self._output)
-        tail = self._tail.replace(b'"finish_reason":null', b'"finish_reason":"' + finish.encode() + b'"', 1)
-        if self._stop == "pause_turn":
-            tail = tail.replace(b"}]", b',"native_finish_reason":"pause_turn"}]', 1)
-        out.append(self._delta + b"{}" + tail)
-        if self._context.include_usage:
-            context = self._context
-            usage = context.counted(self.usage, lambda: written_by_claude(self._written, self._calls, context.model))
-            counts = encode(openai_usage(usage, estimated=context.told is not None))
-            out.append(self._head() + b'"choices":[],"usage":' + counts + b"}\n\n")
-        out.append(b"data: [DONE]\n\n")
+        context = self._context
+        finish = finish_reason(self._stop, context, calls=self._calls > 0, output=self._output)
+        self._chunks.end(finish, self._used, out, "pause_turn" if self._stop == "pause_turn" else "")
         self._closed = True
+
+    def _used(self) -> Usage:
+        context = self._context
+        return context.counted(self.usage, lambda: written_by_claude(self._written, self._calls, context.model))
 
     def _error(self, data: bytes, out: list[bytes]) -> None:
         out.append(b"data: " + encode({"error": event_error(data)}) + b"\n\n")
@@ -220,21 +211,6 @@ class StreamTranslator:
         usage = usage_of(data)
         if usage is not None:
             self.usage = usage if self.usage is None else self.usage.merged(usage)
-
-    def _head(self) -> bytes:
-        head = {"id": self._id, "object": "chat.completion.chunk", "created": self._now, "model": self._model}
-        return b"data: " + encode(head)[:-1] + b","
-
-    def _role(self, out: list[bytes]) -> None:
-        """The first chunk; with it the part that all others begin with is known."""
-        self._role_sent = True
-        self._delta = self._head() + b'"choices":[{"index":0,"delta":'
-        out.append(self._delta + b'{"role":"assistant","content":"","refusal":null}' + self._tail)
-
-    def _chunk(self, delta: bytes, out: list[bytes]) -> None:
-        if not self._role_sent:
-            self._role(out)
-        out.append(self._delta + delta + self._tail)
 
     def _content(self, text: str | None, out: list[bytes]) -> None:
         if not text:

@@ -5,12 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+import msgspec
+
 from edge.dialects.responses_output import QUIET
 from edge.dialects.stream import heartbeat, type_of
 from edge.dialects.translation import Context
 from edge.errors import UNREADABLE, EdgeError, UpstreamBadResponse, UpstreamStreamBroken
 
-__all__ = ["ResponsesReader"]
+__all__ = ["ResponsesReader", "decode_any", "decode_part", "decode_whole"]
+
+
+class _Part(msgspec.Struct):
+    """Of an event about an item."""
+
+    output_index: int = 0
+    item: dict[str, Any] = {}
+
+
+class _Whole(msgspec.Struct):
+    """Of an event about the response."""
+
+    response: dict[str, Any] = {}
+
+
+decode_part = msgspec.json.Decoder(_Part).decode
+decode_whole = msgspec.json.Decoder(_Whole).decode
+decode_any = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class ResponsesReader:

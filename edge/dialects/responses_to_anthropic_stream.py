@@ -39,7 +39,7 @@ from edge.dialects.message import (
 from edge.dialects.openai_to_anthropic_answer import event_error, stopped
 from edge.dialects.responses import usage_of
 from edge.dialects.responses_output import KNOWN, PARAGRAPH, finish_of, sealed_thought, text_in, thought_in
-from edge.dialects.responses_reader import ResponsesReader
+from edge.dialects.responses_reader import ResponsesReader, decode_any, decode_part, decode_whole
 from edge.dialects.responses_to_anthropic_answer import called
 from edge.dialects.translation import Context, arguments_object, encode
 from edge.errors import EdgeError
@@ -58,19 +58,7 @@ class _Delta(msgspec.Struct):
     content_index: int = 0
 
 
-class _Part(msgspec.Struct):
-    output_index: int = 0
-    item: dict[str, Any] = {}
-
-
-class _Whole(msgspec.Struct):
-    response: dict[str, Any] = {}
-
-
 _decode_delta = msgspec.json.Decoder(_Delta).decode
-_decode_part = msgspec.json.Decoder(_Part).decode
-_decode_whole = msgspec.json.Decoder(_Whole).decode
-_decode_any = msgspec.json.Decoder(dict[str, Any]).decode
 _text = msgspec.json.Encoder().encode
 DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":%b}}\n\n'
 DELTAS = {
@@ -130,10 +118,10 @@ class StreamTranslator(ResponsesReader):
 
     def _begin(self, data: bytes, out: list[bytes]) -> None:
         if not self._started:
-            self._start(_decode_whole(data).response, out)
+            self._start(decode_whole(data).response, out)
 
     def _added(self, data: bytes, out: list[bytes]) -> None:
-        part = _decode_part(data)
+        part = decode_part(data)
         self._item(part.output_index, part.item, out)
         self._advance(out)
 
@@ -161,14 +149,14 @@ class StreamTranslator(ResponsesReader):
             self._put(item, event.delta, out)
 
     def _done(self, data: bytes, out: list[bytes]) -> None:
-        part = _decode_part(data)
+        part = decode_part(data)
         item = self._items.get(part.output_index) or self._item(part.output_index, part.item, out)
         if item is None or item.whole is not None:
             return
         self._whole(item, part.item, out)
 
     def _end(self, data: bytes, out: list[bytes]) -> None:
-        response = _decode_whole(data).response
+        response = decode_whole(data).response
         if not self._started:
             self._start(response, out)
         self._take_rest(response, out)
@@ -186,7 +174,7 @@ class StreamTranslator(ResponsesReader):
         self._closed = True
 
     def _failed(self, data: bytes, out: list[bytes]) -> None:
-        value = _decode_any(data)
+        value = decode_any(data)
         response = value.get("response")
         error = (response.get("error") if isinstance(response, dict) else None) or value.get("error") or value
         out.append(b"event: error\ndata: " + event_error(error, self._context.request_id) + b"\n\n")

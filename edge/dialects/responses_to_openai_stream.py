@@ -24,13 +24,14 @@ from typing import Any
 import msgspec
 
 from edge.dialects import openai
+from edge.dialects.chat_chunks import ChunkWriter
 from edge.dialects.estimate import written_by_gpt
 from edge.dialects.openai import error_body
 from edge.dialects.responses import usage_of
 from edge.dialects.responses_output import KNOWN, PARAGRAPH, text_in, thought_in
-from edge.dialects.responses_reader import ResponsesReader
+from edge.dialects.responses_reader import ResponsesReader, decode_any, decode_part, decode_whole
 from edge.dialects.responses_to_openai_answer import annotation, call_of, finish_reason, renamed_error, thinking_block
-from edge.dialects.translation import Context, encode, openai_usage
+from edge.dialects.translation import Context, encode
 from edge.errors import EdgeError
 from edge.hooks import Usage
 
@@ -49,19 +50,7 @@ class _Delta(msgspec.Struct):
     annotation: Any = None
 
 
-class _Part(msgspec.Struct):
-    output_index: int = 0
-    item: dict[str, Any] = {}
-
-
-class _Whole(msgspec.Struct):
-    response: dict[str, Any] = {}
-
-
 _decode_delta = msgspec.json.Decoder(_Delta).decode
-_decode_part = msgspec.json.Decoder(_Part).decode
-_decode_whole = msgspec.json.Decoder(_Whole).decode
-_decode_any = msgspec.json.Decoder(dict[str, Any]).decode
 _text = msgspec.json.Encoder().encode
 
 
@@ -83,23 +72,19 @@ class StreamTranslator(ResponsesReader):
     """One stream. `now` is the time of creation of all its chunks, in unix seconds."""
 
     __slots__ = (
-        *("_calls", "_delta", "_id", "_items", "_length", "_model", "_now", "_pending"),
-        *("_pieces", "_reasoned", "_role_sent", "_size", "_tail", "_thoughts", "usage"),
+        *("_calls", "_chunk", "_chunks", "_items", "_length", "_pending"),
+        *("_pieces", "_reasoned", "_size", "_thoughts", "usage"),
     )
 
     def __init__(self, context: Context, now: int) -> None:
         super().__init__(context)
-        self._now = now
-        self._id = f"chatcmpl-{context.request_id or now}"
-        self._model = context.model
+        self._chunks = ChunkWriter(context, now)
+        self._chunk = self._chunks.chunk
         self._items: dict[int, _Item] = {}
         self._calls = self._thoughts = self._length = self._pieces = self._size = 0
-        self._role_sent = self._reasoned = False
+        self._reasoned = False
         self._pending: list[dict[str, Any]] = []
         self.usage: Usage | None = None
-        self._delta = b""
-        self._tail = b',"logprobs":null,"finish_reason":null}]' + (b',"usage":null' if context.include_usage else b"")
-        self._tail += b"}\n\n"
 
     def _error_event(self, error: EdgeError, request_id: str) -> bytes:
         return b"data: " + error_body(error) + b"\n\n"
@@ -107,12 +92,12 @@ class StreamTranslator(ResponsesReader):
     # What comes.
 
     def _begin(self, data: bytes, out: list[bytes]) -> None:
-        if not self._role_sent:
-            response = _decode_whole(data).response
-            self._id, self._model = response.get("id") or self._id, response.get("model") or self._model
+        if not self._chunks.begun:
+            response = decode_whole(data).response
+            self._chunks.named(response.get("id"), response.get("model"))
 
     def _added(self, data: bytes, out: list[bytes]) -> None:
-        part = _decode_part(data)
+        part = decode_part(data)
         self._item(part.output_index, part.item, out)
 
     def _said(self, data: bytes, out: list[bytes]) -> None:
@@ -145,13 +130,13 @@ class StreamTranslator(ResponsesReader):
             self._chunk(b'{"annotations":' + _text([noted]) + b"}", out)
 
     def _done(self, data: bytes, out: list[bytes]) -> None:
-        part = _decode_part(data)
+        part = decode_part(data)
         item = self._items.get(part.output_index) or self._item(part.output_index, part.item, out)
         if item is not None:
             self._whole(item, part.item, out)
 
     def _end(self, data: bytes, out: list[bytes]) -> None:
-        response = _decode_whole(data).response
+        response = decode_whole(data).response
         self._begin(data, out)
         output, silent = response.get("output"), not self._items
         for index, whole in enumerate(output if isinstance(output, list) else ()):
@@ -161,24 +146,17 @@ class StreamTranslator(ResponsesReader):
                 if item is not None:
                     self._whole(item, whole, out)
         self._tell_thoughts("", out)
-        if not self._role_sent:
-            self._role(out)
         usage = usage_of(data)
         if usage is not None:
             self.usage = usage if self.usage is None else self.usage.merged(usage)
-        context = self._context
-        finish = finish_reason(response, context, calls=self._calls > 0)
-        tail = self._tail.replace(b'"finish_reason":null', b'"finish_reason":"' + finish.encode() + b'"', 1)
-        out.append(self._delta + b"{}" + tail)
-        if context.include_usage:
-            counted = context.counted(self.usage, lambda: written_by_gpt(self._size, self._pieces, self._calls))
-            counts = encode(openai_usage(counted, estimated=context.told is not None))
-            out.append(self._head() + b'"choices":[],"usage":' + counts + b"}\n\n")
-        out.append(b"data: [DONE]\n\n")
+        self._chunks.end(finish_reason(response, self._context, calls=self._calls > 0), self._used, out)
         self._closed = True
 
+    def _used(self) -> Usage:
+        return self._context.counted(self.usage, lambda: written_by_gpt(self._size, self._pieces, self._calls))
+
     def _failed(self, data: bytes, out: list[bytes]) -> None:
-        value = _decode_any(data)
+        value = decode_any(data)
         response = value.get("response")
         error = (response.get("error") if isinstance(response, dict) else None) or value.get("error") or value
         error = renamed_error(error if isinstance(error, dict) else {"message": error})
@@ -248,21 +226,6 @@ class StreamTranslator(ResponsesReader):
                 self._chunk(b'{"thinking_blocks":' + _text([{"index": self._thoughts, **block}]) + b"}", out)
                 self._thoughts += 1
         self._pending.clear()
-
-    def _head(self) -> bytes:
-        head = {"id": self._id, "object": "chat.completion.chunk", "created": self._now, "model": self._model}
-        return b"data: " + encode(head)[:-1] + b","
-
-    def _role(self, out: list[bytes]) -> None:
-        """The first chunk; with it the part that all others begin with is known."""
-        self._role_sent = True
-        self._delta = self._head() + b'"choices":[{"index":0,"delta":'
-        out.append(self._delta + b'{"role":"assistant","content":"","refusal":null}' + self._tail)
-
-    def _chunk(self, delta: bytes, out: list[bytes]) -> None:
-        if not self._role_sent:
-            self._role(out)
-        out.append(self._delta + delta + self._tail)
 
     def _counted(self, item: _Item, text: str) -> bytes:
         item.said = True
