@@ -15,6 +15,8 @@ except ImportError:
 
 if cython.compiled:
     from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+    from cython.cimports.cpython.list import PyList_GET_ITEM, PyList_GET_SIZE
+    from cython.cimports.cpython.tuple import PyTuple_GET_ITEM
     from cython.cimports.libc.string import memcmp, memcpy
 
 __all__ = ["JOINER", "FieldCollector", "FieldLimitError", "Fields", "index_fields", "join_fields", "select_fields"]
@@ -72,8 +74,16 @@ class Fields:
     def get(self, name: bytes) -> bytes | None:
         """The first value of a name, None where there is none."""
         pair: tuple
+        if cython.compiled:
+            pairs: list = self.pairs
+            i: cython.Py_ssize_t
+            for i in range(PyList_GET_SIZE(pairs)):
+                pair = cython.cast(tuple, PyList_GET_ITEM(pairs, i))
+                if _is(cython.cast(bytes, PyTuple_GET_ITEM(pair, 0)), name):
+                    return cython.cast(bytes, PyTuple_GET_ITEM(pair, 1))
+            return None
         for pair in self.pairs:
-            if _is(pair[0], name):
+            if pair[0] == name:
                 return pair[1]
         return None
 
@@ -186,6 +196,7 @@ class Joiner:
         return made
 
     @cython.ccall
+    @cython.cdivision(True)
     def message(self, start: bytes, length: cython.Py_ssize_t, fields: bytes, own: bytes, body: bytes) -> bytes:
         """A request or a reply: `start`, which ends where `length` is to stand if that is not negative, the lines of
         `fields` and of `own`, the empty line, and `body`.

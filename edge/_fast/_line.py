@@ -75,6 +75,7 @@ class Lines:
                     return
         self.add(json.dumps(value)[1:-1].encode())
 
+    @cython.cdivision(True)
     def whole(self, value: cython.longlong) -> None:
         """A whole number of 64 bits."""
         if value < 0 or not cython.compiled:
@@ -118,6 +119,7 @@ class Lines:
         self.add(value)
         self.add(b"\r\n")
 
+    @cython.cdivision(True)
     def digits(self, value: cython.longlong, count: cython.int) -> None:
         """The last `count` digits, of which there are at most 18, of a number that is not negative."""
         if not cython.compiled:

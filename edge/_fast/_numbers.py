@@ -19,6 +19,7 @@ LARGEST = cython.declare(cython.longlong, 10**18)
 
 
 @cython.cfunc
+@cython.cdivision(True)
 def put_hundredths(end: cython.p_char, value: cython.double) -> cython.Py_ssize_t:
     """Write a number from 0 to 1e15 with two decimals before `end`, where there are 24 bytes; how many it takes."""
     rounded: cython.longlong = cython.cast(cython.longlong, value * 100 + 0.5)
@@ -34,6 +35,7 @@ def put_hundredths(end: cython.p_char, value: cython.double) -> cython.Py_ssize_
 
 
 @cython.cfunc
+@cython.cdivision(True)
 def put_usd(end: cython.p_char, cost: cython.longlong) -> cython.Py_ssize_t:
     """Write a cost from 0 to `LARGEST` before `end`, where there are 32 bytes, and let its last zeros stand behind what
     is returned: from where, and before where, counted back from `end`, as ``from * 64 + before``.

@@ -15,9 +15,10 @@ except ImportError:
     from edge._fast import _cython as cython
 
 if cython.compiled:
-    from cython.cimports.cpython.bytes import PyBytes_AS_STRING
+    from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
     from cython.cimports.edge._fast._bytes import plain_run
     from cython.cimports.edge._fast._json_strings_c import text_end
+    from cython.cimports.libc.string import memcmp
 else:
     from edge._fast._json_strings import text_end
 
@@ -27,6 +28,9 @@ _PLAIN = re.compile(rb'[^"\\\x00-\x1f\x80-\xff]*')
 _MAX_DEPTH = cython.declare(cython.int, 32)
 _MAX_DIGITS = cython.declare(cython.Py_ssize_t, 9)
 _MAX_NUMBER = cython.declare(cython.Py_ssize_t, 40)
+# The last word: the next one is mostly the same.
+_bytes = cython.declare(bytes, b"")
+_text = cython.declare(str, "")
 
 
 @cython.cfunc
@@ -170,7 +174,15 @@ class Walk:
         if i < 0:
             return False
         self._at = i + 1
-        self._said = self._body[start:i].decode("ascii")
+        global _bytes, _text
+        if cython.compiled:
+            size: cython.Py_ssize_t = i - start
+            if size != PyBytes_GET_SIZE(_bytes) or memcmp(self._data + start, PyBytes_AS_STRING(_bytes), size) != 0:
+                _bytes = self._body[start:i]
+                _text = _bytes.decode("ascii")
+            self._said = _text
+        else:
+            self._said = self._body[start:i].decode("ascii")
         return True
 
     @cython.cfunc
