@@ -124,6 +124,7 @@ PATH_MODULES = [
     "edge.upstreams.clocks",
     "edge.upstreams.collected",
     "edge.upstreams.connection",
+    "edge.upstreams.cooling",
     "edge.upstreams.desk",
     "edge.upstreams.likeness",
     "edge.upstreams.provider",

@@ -5,7 +5,7 @@ from edge.routes cimport Route
 cdef class Head:
     cdef readonly Route route
     cdef readonly str dialect, argument, method, provider
-    cdef readonly bytes target, query, coding, attributes, boundary
+    cdef readonly bytes target, query, coding, attributes, boundary, timeout
     cdef readonly list headers
     cdef readonly dict index
     cdef readonly frozenset repeated

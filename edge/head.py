@@ -90,7 +90,8 @@ class Head:
     the head when they come again; None where they are not kept. ``objection`` is what there is against every request
     with this head, whosever it is; ``asks_methods``: it only asks which methods there are. ``coding``
     is that of the body, b"" where it is not compressed; ``attributes`` are the fields of `ATTRIBUTES`, as they stand in
-    a line of JSON behind others; ``boundary`` is that of a form, b"" for any other body.
+    a line of JSON behind others; ``boundary`` is that of a form, b"" for any other body;
+    ``timeout`` is what it says of the client's own deadline, None for nothing.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class Head:
         coding = index.get(b"content-encoding", b"").strip().lower()
         self.coding = coding if coding != b"identity" else b""
         self.attributes = attributes_of(index)
+        self.timeout = index.get(b"x-edge-timeout-ms")
         self.boundary = b""
         if (
             match.route.forms

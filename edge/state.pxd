@@ -1,3 +1,5 @@
+cimport cython
+
 from edge.grant cimport Grant
 from edge.guard.auth cimport Auth, Key
 from edge.routes cimport Route
@@ -9,7 +11,10 @@ cdef class State(Terms):
     cdef readonly dict grants
     cdef readonly Auth auth
     cdef readonly bytes salt
+    cdef readonly Py_ssize_t granted
 
+    @cython.locals(endpoints=dict, models=dict, found=Grant)
     cpdef Grant grant(self, Key key, str model, Route route)
+    cdef Grant _keep(self, Grant grant, Key key, str model, Route route)
     cpdef Grant kept_grant(self, Key key, object head, object payload)
     cdef Grant _grant(self, Key key, str model, Route route)

@@ -22,7 +22,6 @@ from edge.guard.tokens import Tokens
 from edge.head import Head
 from edge.hooks import Usage
 from edge.keeping import check_whole, keepers_of
-from edge.memo import keep
 from edge.money.pricing import ModelPrice
 from edge.payload import Payload
 from edge.routes import Route
@@ -45,6 +44,7 @@ MODEL_OTHER = "_other"
 NOTHING = Grant("", "", ())
 MOST = 64
 """Upstreams in a group."""
+MOST_GRANTS = 4096
 HELD_S = 60.0
 """How much longer a reservation lasts in Redis than a request may take."""
 FALLBACK = os.urandom(32)
@@ -55,7 +55,7 @@ class State(Terms):
     """Everything a configuration decides, as one whole, which never changes. A request keeps the one it began with.
 
     ``salt`` keys the digests of what requests say that others may see. ``grants`` are those that were found before, by
-    key, model and endpoint.
+    the rights of the key, endpoint and model; there are ``granted`` of them.
     """
 
     def __init__(
@@ -77,13 +77,24 @@ class State(Terms):
         self._policies.prepare(
             [*[key.pii for key in settings.auth.keys], *[model.pii for model in settings.models.values()]]
         )
-        self.grants: dict[tuple[str, str, str], Grant] = {}
+        self.grants: dict[str, dict[str, dict[str, Grant]]] = {}
+        self.granted = 0
 
     def grant(self, key: Key, model: str, route: Route) -> Grant:
         """What `key` gets for a name. Raises ModelNotFound, UnsupportedRoute."""
-        asked = (key.rights, model, route.endpoint)
-        found = self.grants.get(asked)
-        return keep(self.grants, asked, self._grant(key, model, route)) if found is None else found
+        endpoints = self.grants.get(key.rights)
+        models = endpoints.get(route.endpoint) if endpoints is not None else None
+        found = models.get(model) if models is not None else None
+        return self._keep(self._grant(key, model, route), key, model, route) if found is None else found
+
+    def _keep(self, grant: Grant, key: Key, model: str, route: Route) -> Grant:
+        """Clients choose what is asked for, so who would be one too many finds nothing there."""
+        if self.granted >= MOST_GRANTS:
+            self.grants.clear()
+            self.granted = 0
+        self.granted += 1
+        self.grants.setdefault(key.rights, {}).setdefault(route.endpoint, {})[model] = grant
+        return grant
 
     def _grant(self, key: Key, model: str, route: Route) -> Grant:
         """An alias grants its own upstreams, but not its fallbacks."""

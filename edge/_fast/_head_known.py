@@ -61,7 +61,6 @@ class KnownHead:
         if head.end <= at or head.end - at > _MAX_HEAD:
             raise ValueError("no head to be kept")
         self._data = b""
-        self._said = [b""] * MOST_HOLES
         self._sized = -1
         self.content_length = head.content_length
         if not cython.compiled:
@@ -159,26 +158,17 @@ class KnownHead:
 
     @cython.ccall
     def take(self) -> dict:
-        """What the head that fitted last has in the holes of the names in `ASKED`; its bytes are let go of. Where a
-        value is what the one before had, it is that object, whose hash is known.
-        """
+        """What the head that fitted last has in the holes of the names in `ASKED`; its bytes are let go of."""
         found: dict = {}
         data: bytes = self._data
         k: cython.Py_ssize_t
         for k in range(self.holes if data else 0):
             if self._asked[k]:
                 if cython.compiled:
-                    found[self._names[k]] = self._value(PyBytes_AS_STRING(data) + self.hole_at[k], k)
+                    found[self._names[k]] = PyBytes_FromStringAndSize(
+                        PyBytes_AS_STRING(data) + self.hole_at[k], self.hole_end[k] - self.hole_at[k]
+                    )
                 else:
                     found[self._names[k]] = data[self.hole_at[k] : self.hole_end[k]]
         self._data = b""
         return found
-
-    @cython.cfunc
-    def _value(self, text: cython.p_const_char, k: cython.Py_ssize_t) -> bytes:
-        """Of the hole `k`. Compiled only."""
-        size: cython.Py_ssize_t = self.hole_end[k] - self.hole_at[k]
-        said: bytes = self._said[k]
-        if PyBytes_GET_SIZE(said) != size or memcmp(text, PyBytes_AS_STRING(said), size) != 0:
-            said = self._said[k] = PyBytes_FromStringAndSize(text, size)
-        return said

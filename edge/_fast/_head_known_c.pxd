@@ -19,11 +19,9 @@ cdef class KnownHead:
     cdef object _pattern
     # What the last head that fitted has in the holes.
     cdef bytes _data
-    cdef list _said
     cdef int hole_at[32]
     cdef int hole_end[32]
     cdef readonly long long content_length
 
     cpdef Py_ssize_t match(self, bytes data, Py_ssize_t start=*) noexcept
     cpdef dict take(self)
-    cdef bytes _value(self, const char *text, Py_ssize_t k)

@@ -58,8 +58,7 @@ STEP_BYTES = 262144
 STEP_VALUES = 16384 if cython.compiled else 1024
 """What a step looks at: a millisecond or two, on either build."""
 
-# The pure build's way through spaces at C speed.
-_SPACE = re.compile(rb"[ \t\n\r]*")
+_SPACE = re.compile(rb"[ \t\n\r]*")  # the pure build's way through spaces at C speed
 
 # What may come next.
 _START, _ELEMENT, _COLON, _VALUE, _AFTER, _END, _IN_KEY, _IN_STRING, _DONE = range(9)
@@ -198,6 +197,8 @@ class JSONScanner:
                     continue
                 self._name(end, depth)
                 state = _COLON
+                if i < stop and data[i] == 0x3A:
+                    state, i = _VALUE, i + 1
             i = _space_end(data, i, stop)
             if i >= stop:
                 if stop < size:

@@ -147,7 +147,7 @@ SECRETS = frozenset({b"authorization", b"x-api-key", b"api-key", b"cookie", b"se
 """Names whose values are not kept beyond the message they came in."""
 
 HOLES = {
-    b"authorization": "one client's from the next one's; and it is kept no longer than that comes",
+    b"authorization": "one client's from the next one's; and it is not kept",
     b"x-api-key": "the same",
     b"api-key": "the same",
     b"cookie": "the same",

@@ -148,7 +148,7 @@ def is_printable(name: str) -> bool:
 
 def timeout_ms(call: Call) -> int:
     """The client's own deadline from ``x-edge-timeout-ms``, in milliseconds; 0 for none. Raises InvalidRequest."""
-    value = call.head.index.get(b"x-edge-timeout-ms")
+    value = call.head.timeout
     if value is None:
         return 0
     if not value.isdigit() or len(value) > 9 or not 0 < int(value) <= MAX_TIMEOUT_MS:

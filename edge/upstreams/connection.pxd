@@ -10,6 +10,7 @@ from edge.upload cimport Taker, Upload
 
 
 cdef CompiledJoiner JOINER
+cdef Py_ssize_t JOINED
 
 
 cdef class Connection

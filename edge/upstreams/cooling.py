@@ -24,8 +24,6 @@ class Cooling:
     ``noted``: something was ever noted, so that there can be anything to ask it.
     """
 
-    __slots__ = ("_avoided", "_resting", "noted")
-
     def __init__(self) -> None:
         self.noted = False
         self._resting: dict[str, tuple[float, int]] = {}

@@ -7,6 +7,7 @@ from edge.head cimport Head
 from edge.inquiry cimport Inquiry
 from edge.routes cimport Route
 from edge.upstreams.client_headers cimport ClientHeaders
+from edge.upstreams.cooling cimport Cooling
 from edge.upstreams.receiver cimport Transport
 from edge.upstreams.request cimport UpstreamRequest
 
@@ -18,7 +19,7 @@ cdef Py_ssize_t MOST_TARGETS
 cdef class Account:
     cdef readonly list values
     cdef readonly bytes own
-    cdef readonly object cooling
+    cdef readonly Cooling cooling
     cdef public CompiledFields said
 
 
@@ -42,7 +43,7 @@ cdef class Provider:
     cpdef bint searches(self, Route route) except -1
     cpdef bint speaks(self, Route route) except -1
     @cython.locals(crossing=Crossing, route=Route, api=str)
-    cpdef Crossing crossing(self, Inquiry inquiry, str model, object facts)
+    cpdef Crossing crossing(self, Inquiry inquiry, str model, object facts, bint plain=*)
     @cython.locals(request=UpstreamRequest, head=Head, path=str, query=bytes, target=bytes, fields=bytes)
     cpdef UpstreamRequest request(self, Inquiry inquiry, Crossing crossing, Account account, bint once=*, str span=*)
     cpdef Account usable(self, Account account, str model, double now)

@@ -146,16 +146,16 @@ class Provider:
         """Whether a request of this route is searched for thinking on its way here."""
         return self.dialect == "anthropic" and self.speaks(route)
 
-    def crossing(self, inquiry: Inquiry, model: str, facts: Model) -> Crossing:
-        """How the inquiry's request goes to this provider, which calls the model `model`; that can do what `facts` say.
-        Raises InvalidRequest.
+    def crossing(self, inquiry: Inquiry, model: str, facts: Model, plain: bool = False) -> Crossing:
+        """How the inquiry's request goes to this provider, which calls the model `model`; that can do what `facts` say,
+        and is `plain` as `edge.upstreams.router.Upstream` has it. Raises InvalidRequest.
         """
         route = inquiry.head.route
         if route.kept:
             return KeptCrossing(inquiry, model, facts)
         if inquiry.head.boundary:
             return FormCrossing(inquiry, model, facts)
-        plain = self.speaks(route) and not facts.apis and facts.chat_tools == "always"
+        plain = plain and self.speaks(route)
         api = route.api if plain else asked_by(route, self.dialect, facts, inquiry.payload)
         if plain or api == route.api:
             crossing = Crossing.__new__(Crossing)

@@ -9,4 +9,5 @@ cdef class Upstream(Source):
     cdef readonly int seals
     cdef readonly tuple names
     cdef readonly object facts
+    cdef readonly bint plain
     cdef readonly Provider provider

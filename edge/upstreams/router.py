@@ -35,6 +35,7 @@ class Upstream(Source):
     asked to continue a text (`edge.config.Capabilities`), "" where it cannot; ``facts`` is what else it can do.
     ``seals``: for clients of messages and of chat completions it may be asked by Responses, with what it thought
     encrypted, and sealed on its way to them (`edge.upstreams.ties`: NEVER, WITH_TOOLS, ALWAYS).
+    ``plain``: who speaks its dialect asks it by the API of the request, whatever that says.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Upstream(Source):
         self.provider = provider
         self.facts = provider.facts(model, *capabilities)
         way, apis = self.facts.continue_text, self.facts.apis
+        self.plain = not apis and self.facts.chat_tools == "always"
         # The field is one of chat completions alone.
         without = way == "never" or (way == "continue_final_message" and apis and "chat" not in apis)
         self.continues = "" if without else way

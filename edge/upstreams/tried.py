@@ -113,7 +113,8 @@ class Tried(Answered):
         if self.rescue is not None and self.rescue.begun is not None:
             self.crossing = self.rescue.crossing(self.upstream)
         else:
-            self.crossing = self.provider.crossing(inquiry, self.upstream.model, self.upstream.facts)
+            upstream = self.upstream
+            self.crossing = self.provider.crossing(inquiry, upstream.model, upstream.facts, upstream.plain)
         self.watch = inquiry.grant.watch()
 
     def ready(self, now: float) -> Account:
