@@ -9,7 +9,9 @@ import pytest
 import edge.clock
 from edge.config import Resilience
 from edge.errors import ClientClosedRequest, UpstreamTimeout
+from edge.upload import Upload
 from edge.upstreams.clocks import SWEEP_S, WRITE_STALL_S, Deadline, Sweep, Timed
+from tests.unit.test_upload import Client, Held
 
 
 class Clock(asyncio.SelectorEventLoop):
@@ -64,6 +66,59 @@ class Waiting:
 
         self.loop.run_until_complete(pass_time())
         return [type(error) for error in self.told]
+
+
+def uploading(loop):
+    """A request whose body still comes, and that."""
+    waiting = Waiting(loop, total_s=5.0)
+
+    async def started():
+        coming = Upload(Client(), Held(), -1)
+        waiting.deadline.stop()
+        waiting.deadline.heed(coming)
+        waiting.deadline.start()
+        return coming
+
+    return waiting, loop.run_until_complete(started())
+
+
+def test_while_a_body_comes_no_clock_of_the_answer_runs(loop):
+    waiting, coming = uploading(loop)
+    for _ in range(20):
+        assert waiting.after(1.5) == []
+    coming.end()
+    assert waiting.after(0.5) == []
+    assert waiting.after(0.4) == []
+    assert waiting.after(0.5) == [UpstreamTimeout]  # a second after it was taken
+
+
+def test_a_provider_has_to_take_what_waits_for_it(loop):
+    waiting, coming = uploading(loop)
+    assert waiting.after(10) == []
+    coming.add(b"x")
+    assert waiting.after(1.5) == []
+    coming.take()
+    coming.add(b"x")
+    assert waiting.after(1.5) == []
+    assert waiting.after(1) == [UpstreamTimeout]
+
+
+def test_who_answers_before_all_has_come_has_the_time_of_an_answer(loop):
+    waiting, _ = uploading(loop)
+    assert waiting.after(30) == []
+    waiting.deadline.uploaded()
+    assert waiting.after(0.8) == []
+    assert waiting.after(0.4) == [UpstreamTimeout]
+
+
+def test_what_an_upload_took_is_not_counted_in_the_total(loop):
+    waiting, coming = uploading(loop)
+    assert waiting.after(30) == []
+    coming.end()
+    assert waiting.after(0.1) == []
+    waiting.deadline.next_bytes()
+    assert not waiting.deadline.over()
+    assert 4 < waiting.deadline.left() <= 5
 
 
 def test_a_client_that_takes_nothing_has_left(loop):
