@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge.errors import InvalidApiKey
-from edge.gateway import NO_KEY
+from edge.guard.logins import NO_KEY
 from edge.reply_fields import EVENTS, FIELDS, JSON, is_stream, lines_of, pairs_of
 from tests.harness import Canned, answer
 from tests.unit.lanes import ANSWER, BODY, Worker, field, fields, post, said, settled
