@@ -6,8 +6,9 @@ from edge.call import Call
 from edge.errors import EdgeError
 from edge.gateway import Gateway
 from edge.sockets.ends import End
+from edge.sockets.granting import granted, payload_of
 from edge.sockets.relay import Relay
-from edge.sockets.terms import granted, model_of, payload_of, talk_of
+from edge.sockets.terms import model_of, talk_of
 
 __all__ = ["relay"]
 

@@ -38,7 +38,7 @@ class Session:
     """``active`` is the response under way, whose later events are still to be sent."""
 
     def __init__(self, model: str, plan: Plan) -> None:
-        self._plan = plan
+        self.plan = plan
         self._number = 0
         self.active: Event | None = None
         self._items: list[Event] = []
@@ -273,8 +273,8 @@ class Session:
         prompt = [asked.get("instructions", self._session["instructions"]), asked.get("input", self._items)]
         return content_for(
             prompt,
-            words=self._plan.words,
-            announced=self._plan.announced,
+            words=self.plan.words,
+            announced=self.plan.announced,
             limit=limit if isinstance(limit, int) else None,
             tool=tool,
         )

@@ -16,10 +16,11 @@ from websockets.protocol import CLOSED, OPEN
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from edge.simulator.answers import whole
+from edge.simulator.answers import Answer, whole
 from edge.simulator.openai import dumps, error
 from edge.simulator.plan import Plan, plan_for
 from edge.simulator.realtime import Session
+from edge.simulator.responses_socket import ResponsesSession
 
 if TYPE_CHECKING:
     from edge.simulator.connection import Connection
@@ -40,6 +41,8 @@ def agreed(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | N
 
 class Speaker(Protocol):
     """A session: events in, events out, as lists."""
+
+    plan: Plan
 
     def begin(self) -> list[dict[str, Any]]: ...
 
@@ -110,7 +113,13 @@ class Socket:
                 return self._plan.status, error(self._plan.status, f"Simulated status {self._plan.status}.")
             self._speaker = Session(models[0], self._plan)
             return None
+        if self._path.endswith("/v1/responses"):
+            self._speaker = ResponsesSession(self._answer, simulator.default)
+            return None
         return 404, error(404, f"Unknown request URL: GET {self._path}.", code="unknown_url")
+
+    def _answer(self, body: bytes) -> Answer:
+        return self._connection.simulator.answer(self._path.encode(), self._headers, body)
 
     # Frames.
 
@@ -151,8 +160,9 @@ class Socket:
     def _play(self) -> None:
         """Send what is due, one event every ``token_s``."""
         self._timer = None
-        plan = self._plan
-        while self._told and self._protocol.state is OPEN:
+        assert self._speaker is not None  # noqa: S101 - it has said it
+        plan = self._speaker.plan
+        while self._protocol.state is OPEN:
             if plan.hang_after is not None and self._sent >= plan.hang_after:
                 return
             if plan.cut_after is not None and self._sent >= plan.cut_after:
@@ -160,6 +170,8 @@ class Socket:
                 return
             if plan.rst_after is not None and self._sent >= plan.rst_after:
                 self._connection.reset()
+                return
+            if not self._told:
                 return
             event = self._told.pop(0)
             if isinstance(self._speaker, Session) and event["type"] == "response.done":

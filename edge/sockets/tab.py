@@ -111,6 +111,10 @@ class Tab:
                 return due
         return next((due for due in self.under_way if not due.id and due.lane == lane), None)
 
+    def current(self, lane: str) -> Due | None:
+        """The one that goes on on that lane."""
+        return next((due for due in self.under_way if due.id and due.lane == lane), None)
+
     def drop(self, due: Due) -> None:
         """Nothing comes of it, and nothing is charged."""
         if due in self.under_way:

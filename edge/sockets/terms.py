@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl
 
-from edge._fast import JSONScanner
 from edge.call import Call
-from edge.errors import InvalidValue, MissingParameter, PiiBlocked, UnsupportedRoute
-from edge.grant import Grant
-from edge.guard.auth import Key, refuse_model
+from edge.errors import InvalidValue, MissingParameter, UnsupportedRoute
 from edge.guard.validate import check_name
-from edge.payload import Payload
-from edge.routes import Route
 from edge.sockets.realtime import RealtimeTalk
+from edge.sockets.responses import ResponsesTalk
 from edge.sockets.talk import Floor, Talk
-from edge.state import State
 
-__all__ = ["granted", "model_of", "payload_of", "talk_of"]
+__all__ = ["model_of", "talk_of"]
 
 BY_CALL = "A call is joined by its 'call_id' at its provider alone: name a 'model' here."
-UNREAD = "A WebSocket is not looked through for personal data, as 'pii' demands for this key: it may not have one."
 
 
 def model_of(call: Call) -> str:
@@ -40,24 +34,6 @@ def model_of(call: Call) -> str:
     return names[0]
 
 
-def payload_of(model: str) -> Payload:
-    """What a handshake says of itself: it has no body, and what it begins is a stream."""
-    return Payload(b"", JSONScanner(b""), model, True, False, 0)
-
-
-def granted(state: State, key: Key, model: str, route: Route) -> Grant:
-    """What a key gets for a model. Raises ModelNotFound, UnsupportedRoute, ModelNotAllowed, and PiiBlocked where
-    something is to be done about what a request, or an answer, would be found to say.
-    """
-    grant = state.grant(key, model, route)
-    if not grant.upstreams:
-        raise refuse_model(model)
-    for policy in (grant.pii, grant.answers):
-        if policy is not None and policy.mode != "detect":
-            raise PiiBlocked(UNREAD)
-    return grant
-
-
 def talk_of(floor: Floor) -> Talk:
     """By the API that is spoken."""
-    return RealtimeTalk(floor)
+    return RealtimeTalk(floor) if floor.call.head.route.api == "realtime" else ResponsesTalk(floor)

@@ -1,0 +1,235 @@
+"""The talk of OpenAI's Responses API over a WebSocket: ``response.create`` goes in, the events of a stream come out
+(https://platform.openai.com/docs/guides/websocket-mode).
+
+Each response names its model. The first one finds the provider, and all that follow go there, by the same account,
+which knows what ``previous_response_id`` names.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from edge._fast import JSONScanner
+from edge.dialects.estimate import GPT_BYTES, estimate_input
+from edge.dialects.openai import error_type
+from edge.dialects.responses import TERMINAL, usage_of
+from edge.errors import (
+    UNREADABLE,
+    EdgeError,
+    InvalidRequest,
+    InvalidValue,
+    MissingParameter,
+    RouteNotAllowed,
+    UnsupportedRoute,
+    UpstreamBadResponse,
+)
+from edge.grant import Grant
+from edge.guard.expected import UNCOUNTED, WHOLE
+from edge.guard.shape import check_types
+from edge.guard.validate import check_name
+from edge.sockets.granting import granted, payload_of
+from edge.sockets.opening import Refused
+from edge.sockets.peer import Message
+from edge.sockets.tab import Due
+from edge.sockets.talk import Floor, Talk, scanned, text_of
+from edge.upstreams.router import Upstream
+
+__all__ = ["ResponsesTalk"]
+
+NO_RESPONSE = "There is no response on this connection that the event could be about: 'response.create' comes first."
+
+
+class _Response(msgspec.Struct):
+    id: str = ""
+
+
+class _Event(msgspec.Struct):
+    type: str = ""
+    stream_id: str | None = None
+    response: _Response | None = None
+    delta: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Refusal(msgspec.Struct):
+    error: msgspec.Raw = msgspec.Raw(b"")
+
+
+class Wish:
+    """A response that is asked for: the event, where its values stand, what its key gets for the model, and the part
+    of the connection that it is asked for on.
+    """
+
+    def __init__(self, data: bytes, scan: JSONScanner, grant: Grant, lane: str) -> None:
+        self.data = data
+        self.scan = scan
+        self.grant = grant
+        self.lane = lane
+
+    def for_model(self, model: str) -> bytes:
+        """The event with this name for the model."""
+        start, end = self.scan.span(b"model") or (0, 0)
+        return self.data[:start] + msgspec.json.encode(model) + self.data[end:]
+
+    def most(self) -> int | None:
+        """Tokens that may be written, None where that is not said."""
+        span = self.scan.span(b"max_output_tokens")
+        text = b"" if span is None else self.data[span[0] : span[1]]
+        return int(text) if WHOLE.fullmatch(text) else None
+
+
+class ResponsesTalk(Talk):
+    def __init__(self, floor: Floor) -> None:
+        self._floor = floor
+        self._wish: Wish | None = None
+
+    # The client.
+
+    def asked(self, message: Message) -> None:
+        floor, lane = self._floor, ""
+        try:
+            scan = scanned(message)
+            lane = text_of(scan, message.data, b"stream_id") or ""
+            kind = text_of(scan, message.data, b"type")
+            if kind is None:
+                raise InvalidValue("An event has a 'type', which is a text.", param="type")
+            if kind == "response.create":
+                self._create(message.data, scan, lane)
+            elif floor.joined:
+                floor.forward(message)
+            else:
+                raise InvalidRequest(NO_RESPONSE)
+        except EdgeError as error:
+            floor.tell(self._error(error, lane))
+
+    def _create(self, data: bytes, scan: JSONScanner, lane: str) -> None:
+        call = self._floor.call
+        check_types("responses", "openai", data, scan)
+        model = text_of(scan, data, b"model")
+        if model is None:
+            raise MissingParameter("The parameter 'model' is missing.", param="model")
+        check_name(model, "parameter")
+        grant = granted(call.state, call.key, model, call.head.route)
+        if grant.quotas is not None and grant.quotas.all and scan.says(b"background", b"true"):
+            raise RouteNotAllowed(UNCOUNTED)
+        wish = Wish(data, scan, grant, lane)
+        if self._floor.joined:
+            self._send(wish, self._same(grant, model))
+        else:
+            call.payload, call.grant, self._wish = payload_of(model), grant, wish
+            self._floor.join()
+
+    def _same(self, grant: Grant, model: str) -> Upstream:
+        """The model at the provider that the connection is to. Raises UnsupportedRoute where it is not there."""
+        tried = self._floor.tried
+        for upstream in grant.upstreams:
+            if tried is not None and upstream.provider is tried.provider:
+                return upstream
+        raise UnsupportedRoute(
+            f"The model '{model}' is not at the provider that this connection is to: open another one for it.",
+            status=400,
+            param="model",
+        )
+
+    def _send(self, wish: Wish, upstream: Upstream) -> bool:
+        """Once it is within its limits: False where Redis has to tell. Raises what refuses it."""
+        floor, data = self._floor, wish.for_model(upstream.model)
+        expected = estimate_input("/responses", data)
+        if wish.scan.span(b"previous_response_id") is not None:
+            expected += floor.tab.context
+        due = Due(upstream, wish.grant, expected, lane=wish.lane)
+        most = wish.most()
+
+        def told(_: Due, refusal: EdgeError | None) -> None:
+            if refusal is None:
+                floor.forward(Message(data))
+            else:
+                floor.tell(self._error(refusal, wish.lane))
+            floor.release()
+
+        if floor.tab.open(due, due.usual if most is None else most, told):
+            floor.forward(Message(data))
+            return True
+        floor.hold()
+        return False
+
+    # The provider that was looked for.
+
+    def joined(self) -> None:
+        wish, self._wish, tried = self._wish, None, self._floor.tried
+        if wish is not None and tried is not None:
+            try:
+                if not self._send(wish, tried.upstream):
+                    return  # what follows waits for what Redis says
+            except EdgeError as error:
+                self._floor.tell(self._error(error, wish.lane))
+        self._floor.release()
+
+    def refused(self, error: BaseException) -> None:
+        wish, self._wish = self._wish, None
+        lane = wish.lane if wish is not None else ""
+        if isinstance(error, Refused):
+            self._floor.tell(Message(passed(error, lane)))
+        else:
+            told = error if isinstance(error, EdgeError) else UpstreamBadResponse()
+            self._floor.tell(self._error(told, lane))
+        self._floor.release()
+
+    # What it says.
+
+    def told(self, message: Message) -> None:
+        self._floor.tell(message)
+        if not message.text:
+            return
+        try:
+            event = msgspec.json.decode(message.data, type=_Event)
+        except UNREADABLE:
+            return
+        tab, lane, kind = self._floor.tab, event.stream_id or "", event.type
+        if kind == "response.created" and event.response is not None:
+            due = tab.named("", lane)
+            if due is not None:
+                due.id = event.response.id
+        elif kind.encode() in TERMINAL and event.response is not None:
+            due = tab.named(event.response.id, lane)
+            usage = usage_of(message.data)
+            if due is not None and kind == "response.failed" and usage is None:
+                tab.drop(due)
+            elif due is not None:
+                tab.settle(due, usage)
+        elif kind == "error":
+            due = tab.current(lane) or tab.named("", lane)
+            if due is not None and due.written:
+                tab.settle(due, None)
+            elif due is not None:
+                tab.drop(due)
+        elif kind.endswith(".delta"):
+            due = tab.current(lane)
+            if due is not None:
+                due.written += max(1.0, (len(event.delta) - 2) / GPT_BYTES)
+
+    # Errors.
+
+    def error_event(self, error: EdgeError) -> Message:
+        return self._error(error, "")
+
+    def _error(self, error: EdgeError, lane: str) -> Message:
+        told = {"type": error_type(error.status), "code": error.code, "message": error.message, "param": error.param}
+        return Message(event_of(error.status, told, lane))
+
+
+def event_of(status: int, error: Any, lane: str) -> bytes:
+    told = {"type": "error", "status": status, "error": error, **({"stream_id": lane} if lane else {})}
+    return msgspec.json.encode(told)
+
+
+def passed(refusal: Refused, lane: str) -> bytes:
+    """A provider's own refusal, as an event."""
+    try:
+        error: Any = msgspec.json.decode(msgspec.json.decode(refusal.body, type=_Refusal).error)
+    except UNREADABLE:
+        error = None
+    if not isinstance(error, dict):
+        error = {"type": error_type(refusal.status), "code": None, "message": "The provider refused.", "param": None}
+    return event_of(refusal.status, error, lane)
