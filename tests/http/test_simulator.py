@@ -53,6 +53,45 @@ def test_the_token_limit_cuts_the_answer(simulator):
     assert got["stop_reason"] == "max_tokens"
 
 
+def chat_tool(name, schema):
+    return {"type": "function", "function": {"name": name, "parameters": schema}}
+
+
+def responses_tool(name, schema, **more):
+    return {"type": "function", "name": name, "parameters": schema, "strict": False, **more}
+
+
+def messages_tool(name, schema, **more):
+    return {"name": name, "input_schema": schema, **more}
+
+
+CALLS = {
+    "chat/completions": (
+        chat_tool,
+        {"messages": SAID},
+        lambda a: a["choices"][0]["message"]["tool_calls"][0]["function"],
+    ),
+    "responses": (responses_tool, {"input": SAID}, lambda a: a["output"][0]),
+    "messages": (messages_tool, {"messages": SAID, "max_tokens": 99}, lambda a: a["content"][0]),
+}
+
+
+@pytest.mark.parametrize("api", CALLS)
+def test_the_tool_for_commands_is_called_and_none_whose_loading_is_deferred(simulator, api):
+    tool, asked, call_in = CALLS[api]
+
+    def called(*tools):
+        return call_in(post(simulator, f"/v1/{api}", model="m", tools=tools, **asked).json())
+
+    path, command = ({"type": "object", "properties": {name: {"type": "string"}}} for name in ("path", "command"))
+    shell = called(tool("read", path), tool("shell", command))
+    assert shell["name"] == "shell"
+    assert shell.get("input") == {"command": "echo simulated"} or "echo simulated" in shell["arguments"]
+    assert called(tool("read", path), tool("write", path))["name"] == "read"
+    if api != "chat/completions":  # which has no such field
+        assert called(tool("late", command, defer_loading=True), tool("read", path))["name"] == "read"
+
+
 def test_tools_are_called_and_their_results_answered(simulator):
     parameters = {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}}
     tools = [{"type": "function", "function": {"name": "weather", "parameters": parameters}}]
