@@ -56,7 +56,8 @@ TRANSITIONS = {
 """The breaker. `begin` is a request that was let through (in the open state: once its time is over), `content` an
 answer's first content, `trip` the failure in a row that is one too many; a 429 and a client's own 4xx are `neutral`."""
 
-_NEXT = tuple(STATES.index(TRANSITIONS[state, event]) for state in STATES for event in EVENTS)
+# Declared, so that it is no name of the module: an attempt that is dropped as the interpreter ends would not find it.
+_NEXT = cython.declare(tuple, tuple([STATES.index(TRANSITIONS[state, event]) for state in STATES for event in EVENTS]))
 
 _EVENTS = cython.declare(cython.Py_ssize_t, 7)
 _CLOSED = cython.declare(cython.Py_ssize_t, 0)

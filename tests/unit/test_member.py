@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import random
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -422,3 +424,13 @@ def test_no_outcome_in_any_order_leaves_it_stuck(build, steps):
     now += 40.0
     assert member.begin(now).finished(now)
     assert member.state == "closed"
+
+
+def test_an_attempt_that_outlives_its_module_ends_in_silence(member_module):
+    """As the interpreter ends, ``sys`` is the last that lets go of what it holds: other modules have no names by then."""
+    code = (
+        f"import sys; from {member_module.__name__} import Member; "
+        "sys.kept = Member(failures=2, open_s=10.0).begin(0.0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
