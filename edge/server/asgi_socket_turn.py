@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["AsgiSocketTurn"]
 
 
+MAX_EARLY = 65536
+"""Bytes of a client that does not wait for the handshake's answer."""
+
+
 class Inner(WebSocketsSansIOProtocol):
     """uvicorn's, which takes a handshake that was refused by an answer for one that nobody has answered."""
 
@@ -25,6 +29,11 @@ class Inner(WebSocketsSansIOProtocol):
         await super().send(message)
         if message["type"] == "websocket.http.response.body":
             self.handshake_complete = True
+        elif message["type"] == "websocket.accept":
+            self.accepted()
+
+    def accepted(self) -> None:
+        """The handshake is answered. Who speaks by it overrides this."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         # It calls this a close without a code.
@@ -74,9 +83,7 @@ class AsgiSocketTurn:
         inner.app = certified
         inner.connection_made(protocol.transport)
         inner.data_received(self._head)
-        if self._early:
-            early, self._early = self._early, b""
-            inner.data_received(early)
+        inner.accepted = self._hear_early  # type: ignore[method-assign]
 
     def take(self, data: bytes) -> None:
         """It has no body."""
@@ -86,10 +93,18 @@ class AsgiSocketTurn:
 
     def hear(self, data: bytes) -> None:
         """Bytes behind the head."""
-        if self._inner is None:
-            self._early += data
-        else:
+        if self._inner is not None and self._inner.handshake_complete:
             self._inner.data_received(data)
+            return
+        self._early += data
+        if len(self._early) > MAX_EARLY:
+            self._protocol.transport.abort()
+
+    def _hear_early(self) -> None:
+        """What has come before the handshake was answered."""
+        early, self._early = self._early, b""
+        if early and self._inner is not None:
+            self._inner.data_received(early)
 
     def takes(self, more: bool) -> None:
         if self._inner is not None:

@@ -54,9 +54,6 @@ class LaneSocket(LaneCall):
         gateway.open(self)
         if not self.reply.over():
             self._relay = relay(gateway, self, self, self._wish.protocol)
-            if self._speaks and self._early:
-                early, self._early = self._early, b""
-                self.hear(early)
 
     def take(self, data: bytes) -> None:
         """It has no body."""
@@ -73,6 +70,8 @@ class LaneSocket(LaneCall):
             if len(self._early) > MAX_EARLY:
                 self.lane.transport.abort()
             return
+        if self._early:
+            data, self._early = self._early + data, b""
         messages = self._peer.feed(data)
         self._flush()
         relay = self._relay
@@ -84,6 +83,12 @@ class LaneSocket(LaneCall):
             if relay is not None and not self._closing:
                 relay.gone(self, self._peer.gone)
             self._depart()
+
+    def _hear_early(self) -> None:
+        """What has come before the handshake was answered."""
+        early, self._early = self._early, b""
+        if early:
+            self.hear(early)
 
     def lost(self) -> None:
         self._departed = True
@@ -104,6 +109,8 @@ class LaneSocket(LaneCall):
         own = lines_of([*self.lane.server_state.default_headers, *agreed])
         self._speaks = True
         self.lane.transport.write(STATUS_LINE[101] + own + lines + b"\r\n")
+        if self._early:
+            self.lane.loop.call_soon(self._hear_early)
 
     def write(self, data: bytes) -> None:
         if self._speaks:
