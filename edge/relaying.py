@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from edge.call import Call
 from edge.errors import EdgeError
 from edge.gateway import Gateway
@@ -27,6 +29,13 @@ def relay(gateway: Gateway, call: Call, client: End, protocol: str) -> Relay | N
         gateway.refuse(call, error)
         return None
     gateway.under_way.add(call)
-    made = call.errand = Relay(gateway.office, call, client, protocol, gateway)
+    made = call.errand = Relay(gateway.office, call, client, protocol, gateway, partial(check_key, gateway, call))
     made.start(talk_of(made), model)
     return made
+
+
+def check_key(gateway: Gateway, call: Call) -> None:
+    """A connection outlives configurations, and perhaps its key. Raises InvalidApiKey where that holds no more."""
+    state, key = gateway.state, call.key
+    if state is not call.state or key.timed:
+        state.auth.identify_anew(call.head, call.varying, call.certificate, key)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from edge.call import Call
 from edge.clock import perf_counter
@@ -57,8 +58,13 @@ class Relay:
     it its provider, None before.
     """
 
-    def __init__(self, office: Office, call: Call, client: End, protocol: str, asker: Asker) -> None:
-        """`protocol` is the sub-protocol that the client speaks, "" for none; `asker` is told once when it is over."""
+    def __init__(
+        self, office: Office, call: Call, client: End, protocol: str, asker: Asker, check_key: Callable[[], None]
+    ) -> None:
+        """`protocol` is the sub-protocol that the client speaks, "" for none; `asker` is told once when it is over.
+        `check_key` raises what there is against the key by now.
+        """
+        self._check_key = check_key
         self.call = call
         self.tab = Tab(call, office.accounts, office.counts, office.desk.meter)
         self.tried: Tried | None = None
@@ -187,10 +193,13 @@ class Relay:
         try:
             if end is self._client:
                 self._count(0, "in", message)
+                self._check_key()
                 self._inbox.append(message)
                 self._take()
             elif self._talk is not None:
                 self._talk.told(message)
+        except EdgeError as error:
+            self.shut_out(error)
         except Exception as defect:  # noqa: BLE001 - of ours
             self.fail(defect)
 

@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import OP_TEXT, Frame
 from websockets.sync.client import connect
 
+from edge.guard.auth import new_key
 from tests.harness import PATIENT, Client, Edge, providers, running, until
 
 HEAD = (
@@ -171,3 +172,24 @@ def test_a_drain_ends_what_is_open_when_its_time_is_over(simulator, front, tmp_p
         assert edge.process.process.wait(15) == 0
         edge.process.stop()
     assert any('"ended_by":"drain"' in line for line in edge.process.lines), edge.process.lines[-4:]
+
+
+def test_a_key_that_is_no_more_ends_its_connections(simulator, front, tmp_path):
+    keys = {name: new_key(name) for name in ("gone", "stays")}
+    listed = [{"id": name, "digests": [key[1]]} for name, key in keys.items()]
+    config = {"providers": providers(simulator.url), "auth": {"keys": listed}, "resilience": PATIENT}
+    edge = Edge(tmp_path, config, front=front)
+    with running(edge):
+        url = f"ws://127.0.0.1:{edge.port}/v1/realtime?model=gpt-realtime"
+        both = [connect(url, additional_headers={"x-api-key": key[0]}) for key in keys.values()]
+        edge.path.write_text(json.dumps({**config, "auth": {"keys": listed[1:]}}))
+        edge.process.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 20
+        with pytest.raises(ConnectionClosed):
+            while time.monotonic() < deadline:
+                both[0].send(json.dumps({"type": "input_audio_buffer.clear"}))
+                hear(both[0], "input_audio_buffer.cleared")
+        assert both[0].close_code == 1008
+        both[1].send(json.dumps({"type": "input_audio_buffer.clear"}))
+        hear(both[1], "input_audio_buffer.cleared")
+        both[1].close()
