@@ -84,6 +84,7 @@ PATH_MODULES = [
     "edge.guard.key_table",
     "edge.guard.leaves",
     "edge.guard.limits",
+    "edge.guard.logins",
     "edge.guard.pii",
     "edge.guard.quotas",
     "edge.guard.reservation",

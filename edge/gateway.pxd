@@ -10,6 +10,7 @@ from edge.dispatch cimport Dispatch
 from edge.grant cimport Grant
 from edge.guard.auth cimport Key
 from edge.guard.limits cimport KeyLimits
+from edge.guard.logins cimport FailedLogins
 from edge.guard.counts cimport Counts
 from edge.guard.reservation cimport Reservation
 from edge.guard.validate cimport Reading, check_body, reading_of
@@ -41,7 +42,7 @@ cdef class Gateway(Asker):
     cdef public Buffers _buffers
     cdef public Py_ssize_t _in_flight
     cdef readonly set under_way
-    cdef readonly object logins
+    cdef readonly FailedLogins logins
     cdef CompiledSeries _now_in_flight, _hit, _missed, _scanned
     cdef object _conversations, _slices, _count, _changing, _table
     cdef tuple _witnesses

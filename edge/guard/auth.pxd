@@ -1,5 +1,6 @@
 cimport cython
 
+from edge.digests cimport digest_of
 from edge.guard.key_table cimport KeyTable
 from edge.head cimport Head
 
