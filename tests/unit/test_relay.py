@@ -1,0 +1,150 @@
+"""A relay between two ends, without sockets."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from edge.config import Config
+from edge.errors import ShuttingDown
+from edge.head import Head
+from edge.routes import SOCKET_PATHS
+from edge.server.compose import compose
+from edge.sockets.peer import Closed, Message
+from edge.sockets.relay import FOLLOWS, OPEN, Relay
+from edge.sockets.talk import Talk
+from tests.unit.calls import Asked
+
+
+class End:
+    """Notes what is asked of it."""
+
+    def __init__(self) -> None:
+        self.said: list[bytes] = []
+        self.closed: tuple[int, str] | None = None
+        self.takes = self.reads = True
+
+    def say(self, message):
+        self.said.append(message.data)
+
+    def close(self, code, reason):
+        self.closed = code, reason
+
+    def full(self):
+        return not self.takes
+
+    def pause(self):
+        self.reads = False
+
+    def resume(self):
+        self.reads = True
+
+
+class Echo(Talk):
+    """Hands on whatever comes, and holds what comes behind a ``wait``."""
+
+    def __init__(self, relay):
+        self.relay = relay
+
+    def asked(self, message):
+        if message.data == b"wait":
+            self.relay.hold()
+        self.relay.forward(message)
+
+    def told(self, message):
+        self.relay.tell(message)
+
+    def error_event(self, error):
+        return Message(error.code.encode())
+
+
+class Asker:
+    def __init__(self):
+        self.told = 0
+
+    def fetched(self, call, error):
+        self.told += 1
+
+
+def relayed(test):
+    """Run with a relay whose ends are open, and what it is made of."""
+
+    async def run():
+        gateway = compose(Config()).gateway
+        found = SOCKET_PATHS[b"/v1/responses"]
+        call = Asked(Head(found, "GET", b"/v1/responses", b"", []), {}, "", 0.0, gateway.state)
+        client, provider, asker = End(), End(), Asker()
+        relay = Relay(gateway.office, call, client, "", asker, lambda: None)
+        relay.start(Echo(relay), "")
+        relay._link, relay._state = provider, OPEN
+        test(relay, client, provider, asker)
+        relay.cancel()
+
+    asyncio.run(run())
+
+
+def test_what_comes_behind_a_message_that_is_held_keeps_its_order():
+    def test(relay, client, provider, _):
+        for data in (b"1", b"wait", b"2", b"3"):
+            relay.came(client, Message(data))
+        assert (provider.said, client.reads) == ([b"1", b"wait"], False)
+        relay.release()
+        assert (provider.said, client.reads) == ([b"1", b"wait", b"2", b"3"], True)
+
+    relayed(test)
+
+
+def test_an_end_that_takes_nothing_has_the_other_paused_until_it_does():
+    def test(relay, client, provider, _):
+        for one, other in ((client, provider), (provider, client)):
+            other.takes = False
+            relay.came(one, Message(b"x"))
+            assert not one.reads
+            assert other.reads
+            other.takes = True
+            relay.room(other)
+            assert one.reads
+
+    relayed(test)
+
+
+@pytest.mark.parametrize(
+    ("whose", "closed", "client_code", "provider_code"),
+    [
+        ("client", Closed(4001, "why"), 4001, 4001),
+        ("client", Closed(1006), None, 1001),
+        ("client", Closed(1002, "no mask", broke=True), 1002, 1001),
+        ("provider", Closed(1013, "later"), 1013, 1013),
+        ("provider", Closed(1006), 1011, 1001),
+        ("provider", Closed(1007, "no text", broke=True), 1011, 1007),
+    ],
+)
+def test_one_end_closes_the_other_once(whose, closed, client_code, provider_code):
+    def test(relay, client, provider, asker):
+        gone = client if whose == "client" else provider
+        relay.gone(gone, closed)
+        relay.gone(client if gone is provider else provider, Closed(1000))
+        relay.came(client, Message(b"late"))
+        if client_code is not None:
+            assert client.closed[0] == client_code
+        assert provider.closed[0] == provider_code
+        assert provider.said == []
+        assert asker.told == 1
+        assert relay.call.ledger.particulars.startswith(b',"ended_by":')
+
+    relayed(test)
+
+
+def test_an_edge_that_ends_closes_both_and_tells_nobody_who_has_asked_for_it():
+    def test(relay, client, provider, asker):
+        relay.call.ledger.error = ShuttingDown()
+        relay.cancel()
+        assert (client.closed[0], provider.closed[0], asker.told) == (1001, 1001, 0)
+
+    relayed(test)
+
+
+def test_every_state_leads_to_the_end():
+    for state, follows in FOLLOWS.items():
+        assert not follows or max(FOLLOWS) in follows, state
