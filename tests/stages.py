@@ -119,13 +119,13 @@ def together(plan: tuple[Stage, ...]) -> Iterator[list[Stage]]:
     """The stages that are to run, those that run at the same time together."""
     group: list[Stage] = []
     for stage in plan:
-        if stage.skipped:
-            print(f"SKIPPED: {stage.name}: {stage.skipped}")
-            continue
         if group and not stage.beside:
             yield group
             group = []
-        group.append(stage)
+        if stage.skipped:
+            print(f"SKIPPED: {stage.name}: {stage.skipped}")
+        else:
+            group.append(stage)
     if group:
         yield group
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.stages import ROOT, UNIT_TESTS, named, stages
+from tests.stages import ROOT, UNIT_TESTS, Stage, named, stages, together
 
 CHECK = {stage.name: stage.arguments[2:] for stage in stages("check")}
 TEST = {stage.name: stage.arguments[2:] for stage in stages("test")}
@@ -41,3 +41,9 @@ def test_what_make_check_leaves_out_make_test_runs():
     assert left_out - {"alone", "pure"} == {"slow"}
     assert "slow" not in " ".join(expression(name) for name in TEST)
     assert marked("slow")
+
+
+def test_what_runs_beside_a_skipped_stage_does_not_run_beside_the_one_before_it():
+    plan = (Stage("alone", ()), Stage("fuzzing", (), skipped="no fuzzer"), Stage("instructions", (), beside=True))
+    assert [[stage.name for stage in group] for group in together(plan)] == [["alone"], ["instructions"]]
+    assert [[stage.name for stage in group] for group in together((plan[1], plan[0]))] == [["alone"]]
