@@ -151,6 +151,10 @@ class Begun:
         """The end of the client's stream, which has used so much."""
         raise NotImplementedError
 
+    def fails(self, name: bytes, data: bytes) -> bool:
+        """Whether an event of another answer that has failed is the one that says so."""
+        return name == b"error" or b'"error"' in data
+
     def failed(self, name: bytes, data: bytes) -> bytes:
         """The other answer's event of an error, for the client."""
         return (b"event: " + name + b"\n" if name else b"") + b"data: " + data + b"\n\n"
@@ -347,6 +351,10 @@ class _BegunResponse(Begun):
     def end(self, usage: Usage | None) -> bytes:
         self._writer.end(usage, self._stop or "", estimated=True)
         return self._writer.taken()
+
+    def fails(self, name: bytes, data: bytes) -> bool:
+        kind = _response_event(data).type.encode() or name
+        return kind in (b"error", b"response.failed")  # each response has a field for an error
 
     def failed(self, name: bytes, data: bytes) -> bytes:
         event: dict[str, Any] = msgspec.json.decode(data)

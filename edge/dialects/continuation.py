@@ -69,7 +69,7 @@ class Continued(Crossing):
             if self._over:
                 break
             try:
-                if self._stream.failed and (name == b"error" or b'"error"' in data):
+                if self._stream.failed and begun.fails(name, data):
                     self._over = True
                     out.append(begun.failed(name, data))
                     break

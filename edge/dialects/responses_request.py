@@ -90,8 +90,8 @@ def _tell_phases(items: list[dict[str, Any]]) -> None:
     for item in reversed(items):
         if item.get("role") == "assistant" and following is not None:
             item["phase"] = "commentary" if following in CALLS else "final_answer"
-        kind = item.get("type", "message")
-        following = following if kind == "reasoning" else kind
+        if item.get("role") != "assistant" and item.get("type") != "reasoning":
+            following = item.get("type", "message")
 
 
 def tool_of(tool: dict[str, Any], at: str) -> dict[str, Any]:

@@ -100,3 +100,25 @@ def test_a_response_that_was_more_than_text_ends_in_the_error(made, kind):
     lane = broken_response(worker, stream)
     assert worker.count("b") == 0
     assert b"upstream_stream_broken" in told(lane)
+
+
+@pytest.mark.parametrize("other", ["messages", "responses"])
+def test_what_comes_at_once_with_an_error_is_told_before_it(made, other):
+    worker = made("responses", other)
+    lane = broken(worker, "responses")
+    if other == "messages":
+        part = messages(REST, "other").partition(b"event: content_block_stop")[0]
+        failure = event("error", error={"type": "overloaded_error", "message": "busy"})
+    else:
+        part = responses(REST, "other").replace(b'"store":false', b'"store":false,"error":null')
+        part = part.partition(b"event: response.output_text.done")[0]
+        error = {"code": "server_error", "message": "busy"}
+        failure = event("response.failed", response={"id": "other", "status": "failed", "output": [], "error": error})
+    worker.run(worker.sent("b").answers, 200, EVENTS, part + failure)
+    worker.after(1)
+    datas = [data for _, data in events_of(told(lane))[0]]
+    deltas = [data["delta"] for data in datas if data["type"] == "response.output_text.delta"]
+    assert "".join(deltas).endswith("It serves on.")
+    assert [data["type"] for data in datas[-2:]] == ["error", "response.failed"]
+    assert datas[-1]["response"]["error"]["message"] == "busy"
+    assert worker.idle()

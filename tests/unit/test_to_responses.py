@@ -59,6 +59,15 @@ class TestARequestOfMessages:
         phases = [item.get("phase") for item in request["input"] if item.get("role") == "assistant"]
         assert phases == (["commentary", "final_answer"] if knows else [None, None])
 
+    def test_all_that_was_said_in_a_turn_before_a_call_is_commentary(self):
+        thinking = {"type": "redacted_thinking", "data": SEAL.reasoning(thought())}
+        used = {"type": "tool_use", "id": "toolu_1", "name": CUSTOM["name"], "input": {}}
+        said = [{"type": "text", "text": "I look."}, thinking, {"type": "text", "text": "Now."}, used]
+        result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "x"}]}
+        request, _ = asked("messages", messages=[USER, {"role": "assistant", "content": said}, result], tools=[CUSTOM])
+        phases = [item.get("phase") for item in request["input"] if item.get("role") == "assistant"]
+        assert phases == ["commentary", "commentary"]
+
     def test_nothing_is_kept_there_and_thoughts_come_back_encrypted(self):
         request, _ = asked("messages")
         assert (request["store"], request["include"]) == (False, ["reasoning.encrypted_content"])
