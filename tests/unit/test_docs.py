@@ -97,6 +97,7 @@ def test_the_table_of_errors_has_all_of_them():
     }
     table = re.findall(r"^\| \[`(\w+)`\]\(#(\w+)\) \| (\d+) \| (.+) \|$", page, re.MULTILINE)
     assert all(code == anchor for code, anchor, _, _ in table)
+    assert [status for _, _, status, _ in table] == sorted(status for _, _, status, _ in table)
     assert sorted((code, status, whose[matter]) for code, _, status, matter in table) == sorted(told)
 
 
