@@ -35,7 +35,7 @@ from edge.sockets.talk import Talk
 from edge.upstreams.gate import Gate
 from edge.upstreams.tried import Tried
 
-__all__ = ["FOLLOWS", "Relay"]
+__all__ = ["FOLLOWS", "Relay", "particulars"]
 
 # The states: nothing has begun; a provider is asked for the handshake, before the client's is answered; the client's
 # is answered, and no provider is asked yet; one is asked meanwhile; both ends are open; it is over.
@@ -50,7 +50,7 @@ FOLLOWS = {
 }
 
 
-NUMBERS = b',"close_code":%d,"responses":%d,"messages_in":%d,"messages_out":%d'
+ENDED_AS = b',"ended_by":"%b","close_code":%d,"responses":%d,"messages_in":%d,"messages_out":%d'
 
 
 class Relay:
@@ -346,8 +346,7 @@ class Relay:
         ledger.waited(self._since)
         ledger.error = error
         ledger.kind = ledger.kind or kind
-        told = to_client.code, self.tab.responses, self._messages[0], self._messages[1]
-        ledger.particulars = b',"ended_by":"%b"' % reason.encode() + NUMBERS % told
+        ledger.particulars = particulars(reason, to_client.code, self.tab.responses, *self._messages)
         self._office.counters.ended(self._endpoint, reason)
         if not call.reply.over():
             self._client.close(code_for(to_client, NORMAL), to_client.reason)
@@ -363,3 +362,8 @@ class Relay:
 def code_for(closed: Closed, otherwise: int) -> int:
     """What the other end is told: the code, or what stands for one that cannot be said."""
     return otherwise if closed.code == ABNORMAL else closed.code
+
+
+def particulars(reason: str, code: int, responses: int, taken: int, given: int) -> bytes:
+    """What a line of the log, and a trace, tell of a connection that has ended."""
+    return ENDED_AS % (reason.encode(), code, responses, taken, given)

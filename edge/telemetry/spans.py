@@ -72,6 +72,11 @@ SAID = {
     "agent": "edge.agent",
     "parent_agent": "edge.parent_agent",
     "parent_thread": "edge.parent_thread",
+    "ended_by": "edge.ended_by",
+    "close_code": "edge.close_code",
+    "responses": "edge.responses",
+    "messages_in": "edge.messages_in",
+    "messages_out": "edge.messages_out",
 }
 """By the fields of ``RequestRecord.attributes``."""
 
@@ -189,7 +194,7 @@ def request_of(call: Call, record: RequestRecord, context: TraceContext, why: st
     }
     attributes |= {name: value for name, value in named.items() if value}
     if record.attributes:
-        said = msgspec.json.decode(b"{" + record.attributes[1:] + b"}", type=dict[str, str])
+        said = msgspec.json.decode(b"{" + record.attributes[1:] + b"}", type=dict[str, str | int])
         attributes |= {SAID[name]: value for name, value in said.items()}
     if record.cost >= 0:
         attributes["edge.cost_usd"] = record.cost / PICO

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from edge.guard.auth import ANYONE
+from edge.sockets.relay import particulars
 from edge.telemetry.spans import MAX_CONTENT
 from tests.unit.lanes import ANSWER, post
 from tests.unit.test_dispatch import CONTENT, DONE, DOWN, provider
@@ -85,6 +86,20 @@ def test_what_a_coding_agent_says_that_a_request_is_a_part_of_is_told(made):
     own, _ = worker.spans()
     assert (own.attributes["edge.session"], own.attributes["edge.agent"]) == ("s-1", "explorer")
     assert "edge.thread" not in own.attributes
+
+
+def test_how_a_websocket_ended_and_what_was_said_over_it_is_told(made):
+    worker = made()
+    worker.ask("smart", SAMPLED, "x-claude-code-session-id: s-1")
+    (call,) = worker.gateway.under_way
+    call.ledger.particulars = particulars("client", 1000, 2, 3, 4)
+    worker.run(worker.sent("a").answers, 200, JSON, USED)
+    told = worker.spans()[0].attributes
+    expected = {
+        "edge.session": "s-1", "edge.ended_by": "client", "edge.close_code": 1000, "edge.responses": 2,
+        "edge.messages_in": 3, "edge.messages_out": 4,
+    }  # fmt: skip
+    assert expected.items() <= told.items()
 
 
 def test_a_trace_that_begins_here_has_the_id_that_was_drawn_for_the_request(made):
