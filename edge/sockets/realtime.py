@@ -119,8 +119,11 @@ class RealtimeTalk(Talk):
             self._transcribed(event)
         elif kind in ("session.created", "session.updated") and event.session is not None:
             self._hears = heard_in(event.session) or self._hears
-        elif kind == "error" and event.error is not None and event.error.event_id:
-            due = next((due for due in tab.under_way if not due.id and due.event_id == event.error.event_id), None)
+        elif kind == "error" and event.error is not None:
+            # About an event that has no id it is one of those that have none: should that be another than this one, its
+            # response begins as one that nobody has asked for.
+            asked_by = event.error.event_id or ""
+            due = next((due for due in tab.under_way if not due.id and due.event_id == asked_by), None)
             if due is not None:
                 tab.drop(due)
 
@@ -135,10 +138,8 @@ class RealtimeTalk(Talk):
                 self._floor.tell(self.error_event(refusal))
 
         try:
-            self._floor.tab.open(due, due.usual, told)
+            self._floor.tab.begin(due, due.usual, told)
         except EdgeError as refusal:
-            # What has come of it by then is charged all the same.
-            self._floor.tab.under_way.append(due)
             told(due, refusal)
 
     def _transcribed(self, event: ServerEvent) -> None:

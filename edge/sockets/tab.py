@@ -75,32 +75,44 @@ class Tab:
         to be asked, False, and `told` is called once, with what refuses it or None. Raises RateLimited,
         BudgetExceeded, Overloaded.
         """
+        self._admit()
+        if not self._reserve(due, output, told):
+            return False
+        self.under_way.append(due)
+        return True
+
+    def begin(self, due: Due, output: int, told: Told) -> None:
+        """The same of one that has begun by itself: what comes of it is charged, whatever refuses it."""
+        try:
+            self._admit()
+        finally:
+            self.under_way.append(due)
+        self._reserve(due, output, told)
+
+    def _admit(self) -> None:
         if len(self.under_way) >= MOST_UNDER_WAY:
             raise RateLimited(f"A connection may have {MOST_UNDER_WAY} responses under way.")
         if self._call.lease is not None:
             self._call.lease.again()
-        return self.reserve(due, output, told)
 
-    def reserve(self, due: Due, output: int, told: Told) -> bool:
-        """The same of one that has begun already."""
+    def _reserve(self, due: Due, output: int, told: Told) -> bool:
         quotas = due.grant.quotas
-        if quotas is not None:
-            reservation = Reservation(self._counts, quotas)
-            self._asking.append(due)
-            due.reservation = reservation
-            try:
-                if not reservation.take(due.input, output, partial(self._told, due, told)):
-                    return False
-            except EdgeError:
-                self._asking.remove(due)
-                raise
+        if quotas is None:
+            return True
+        reservation = due.reservation = Reservation(self._counts, quotas)
+        self._asking.append(due)
+        try:
+            if not reservation.take(due.input, output, partial(self._told, due, told)):
+                return False
+        except EdgeError:
             self._asking.remove(due)
-        self.under_way.append(due)
+            raise
+        self._asking.remove(due)
         return True
 
     def _told(self, due: Due, told: Told, refusal: EdgeError | None) -> None:
         self._asking.remove(due)
-        if refusal is None:
+        if refusal is None and due not in self.under_way:
             self.under_way.append(due)
         told(due, refusal)
 
@@ -126,6 +138,11 @@ class Tab:
         """It has ended, with this usage, None where its provider tells none."""
         self.under_way.remove(due)
         self.responses += 1
+        if due in self._asking and due.reservation is not None:
+            # Redis has not told yet whether it may be: what it used counts as what comes late.
+            self._asking.remove(due)
+            due.reservation.cancel()
+            due.reservation.end()
         if usage is not None:
             self.context = max(0, usage.input) + max(0, usage.cache_read)
         self.charge(
