@@ -102,7 +102,9 @@ class Conversations:
             return False
         previous = previous_in(call)
         if not previous:
-            if call.keep is None and is_to_be_kept(call):
+            if not is_to_be_kept(call):
+                call.keep = None
+            elif call.keep is None:
                 call.keep = KeptResponse()
             return False
         call.errand = Looking(self, call, previous, partial(go_on, call, previous, slices, then))
@@ -230,14 +232,19 @@ class Looking:
 
 
 def go_on(call: Call, previous: str, slices: Slices, then: Then, kept: Kept | None, error: EdgeError | None) -> None:
-    """With what was found of a request's previous response."""
+    """With what was found of a request's previous response. That was said under another key's policy, or another
+    model's: where this one's does something about personal data, the request is looked through once more, as its client
+    has sent it and with all that it goes on with.
+    """
+    policy = call.grant.pii
+    seen = policy is None or policy.mode == "detect"
     if error is None and kept is None:
         error = InvalidRequest(
             f"Previous response with id '{previous}' not found.",
             param="previous_response_id",
             code="previous_response_not_found",
         )
-    body = b"" if kept is None else whole_request(call.payload.body, kept)
+    body = b"" if kept is None else whole_request(call.payload.body if seen else call.body, kept)
     if len(body) > call.state.max_body_bytes:
         error = RequestTooLarge(TOO_LONG.format(call.state.max_body_bytes))
     reading = Reading(body)
@@ -246,7 +253,7 @@ def go_on(call: Call, previous: str, slices: Slices, then: Then, kept: Kept | No
         return
     if is_to_be_kept(call):
         call.keep = KeptResponse(previous)
-    call.errand = reading.in_slices(slices, partial(then, reading, True), digest=False)
+    call.errand = reading.in_slices(slices, partial(then, reading, seen), digest=False)
 
 
 def tenant_of(call: Call) -> str:

@@ -141,10 +141,12 @@ class State(Terms):
         return Grant(alias, label, choices, mode, told, longer, freer, policy, answers, quotas, content)
 
     def kept_grant(self, key: Key, head: Head, payload: Payload) -> Grant:
-        """What `key` gets of what accounts keep; no upstreams where it is kept here. Raises what `keepers_of` and
-        `check_whole` do.
+        """What `key` gets of what accounts keep; no upstreams where it is kept here. Raises what `keepers_of`,
+        `check_whole` and `refuse_unshown` do.
         """
         if self.keeps and OURS.fullmatch(head.argument):
+            if head.method == "GET":
+                refuse_unshown(None if key.pii is None else self._policies.response([key.pii]))
             return Grant("", MODEL_OTHER, ())
         keepers = keepers_of(self.router.providers, head)
         if not head.argument:
@@ -189,6 +191,12 @@ def refuse_unread(policy: Policy | None) -> None:
     """A form is not looked through. Raises PiiBlocked where something is to be done about what would be found."""
     if policy is not None and policy.mode != "detect":
         raise PiiBlocked(f"A form is not looked through for personal data, as 'pii.request: {policy.mode}' demands.")
+
+
+def refuse_unshown(policy: Policy | None) -> None:
+    """What is kept here is shown as it was. Raises PiiBlocked where something is to be done about what is found."""
+    if policy is not None and policy.mode != "detect":
+        raise PiiBlocked(f"A kept response is shown as it was, and not as 'pii.response: {policy.mode}' demands.")
 
 
 def standard_cost(price: ModelPrice) -> int:

@@ -14,7 +14,7 @@ from tests.harness import PATIENT, Edge, providers, running, until
 from tests.http.test_responses import MODELS, TOOLS
 from tests.redis_servers import RedisCluster, RedisServer, need_redis, stopping
 
-KEYS = {name: new_key(name) for name in ("a", "b", "masked", "boss")}
+KEYS = {name: new_key(name) for name in ("a", "b", "masked", "private", "strict", "fond", "boss")}
 SECRET = "a secret of at least thirty-two characters"
 MODEL = pytest.mark.parametrize("model", MODELS)
 
@@ -22,7 +22,14 @@ MODEL = pytest.mark.parametrize("model", MODELS)
 def configured(simulator, url, *, cluster=False, workers=1, **responses):
     made = providers(simulator.url)
     made["local"] = {**made["openai"], "models": ["local-*"], "capabilities": {"*": {"apis": ["chat"]}}}
-    more = {"masked": {"tenant": "a", "pii": {"response": "mask"}}, "boss": {"tenant": "boss", "admin": True}}
+    modes = {
+        "masked": {"response": "mask"},
+        "private": {"request": "mask"},
+        "strict": {"request": "block"},
+        "fond": {"request": "pseudonymize"},
+    }
+    more = {name: {"tenant": "a", "pii": mode} for name, mode in modes.items()}
+    more["boss"] = {"tenant": "boss", "admin": True}
     keys = [{"id": name, "tenant": name, "digests": [key[1]], **more.get(name, {})} for name, key in KEYS.items()]
     return {
         "server": {"secret": SECRET, "workers": workers},
@@ -170,6 +177,45 @@ def test_what_is_not_to_be_kept_is_not(edges, redis):
     shown = ai(edges[0], "masked").responses.create(model=MODELS[0], input="What was masked is not kept unmasked.")
     assert not shown.store
     assert redis.cli("DBSIZE") == before
+
+
+@pytest.mark.parametrize("key", ["private", "fond"])
+def test_what_a_request_goes_on_with_is_looked_through_as_its_own_key_demands(edges, simulator, key):
+    first = ai(edges[0]).responses.create(model=MODELS[0], input="I am ann@example.org.")
+    since = simulator.count()
+    second = ai(edges[0], key).responses.create(
+        model=MODELS[0], input="And bob@example.org.", previous_response_id=first.id
+    )
+    (messages,) = asked(simulator, since)
+    said = json.dumps(messages)
+    assert "ann@" not in said
+    assert "bob@" not in said
+    assert said.count("[EMAIL") >= 2
+    assert second.store is (key == "private")  # pseudonyms are not kept
+    if second.store:
+        assert second.previous_response_id == first.id
+        third = ai(edges[1]).responses.create(model=MODELS[0], input="Go on.", previous_response_id=second.id)
+        assert "bob@" not in json.dumps(asked(simulator, since)[-1])
+        assert third.output_text
+
+
+def test_a_key_that_may_not_send_personal_data_goes_on_with_none(edges, simulator):
+    first = ai(edges[0]).responses.create(model=MODELS[0], input="I am ann@example.org.")
+    since = simulator.count()
+    with pytest.raises(openai.APIStatusError) as caught:
+        ai(edges[0], "strict").responses.create(model=MODELS[0], input="And?", previous_response_id=first.id)
+    assert caught.value.code == "pii_blocked"
+    assert simulator.count() == since
+
+
+def test_a_key_whose_answers_are_masked_is_not_shown_what_another_was(edges):
+    first = ai(edges[0]).responses.create(model=MODELS[0], input="I am ann@example.org.")
+    other = ai(edges[0], "masked")
+    for show in (other.responses.retrieve, other.responses.input_items.list):
+        with pytest.raises(openai.APIStatusError) as caught:
+            show(first.id)
+        assert caught.value.code == "pii_blocked"
+    other.responses.delete(first.id)
 
 
 def test_store_true_is_no_field_that_was_dropped(edges):
