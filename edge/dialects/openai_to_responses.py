@@ -279,7 +279,8 @@ class Conversation:
         if message.get("reasoning_content") and not found:
             self._dropped.add("messages.reasoning_content")
         calls = message.get("tool_calls")
-        called = {short_id(str(call.get("id"))) for call in calls or () if isinstance(call, dict)}
+        listed = calls if isinstance(calls, list) else ()
+        called = {short_id(str(call.get("id"))) for call in listed if isinstance(call, dict)}
         for call in [call for call in before if call not in called]:
             leading += before.pop(call)  # of a call that the client has left out
         return leading, before

@@ -291,6 +291,7 @@ class TestARequestOfChat:
             ),
             ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id"),
             ({"messages": [{"role": "bot", "content": "x"}]}, "messages[0].role"),
+            ({"messages": [USER, {"role": "assistant", "content": "x", "tool_calls": 1}]}, "messages[1].tool_calls"),
             ({"messages": []}, "messages"),
             ({"tools": [{"type": "mcp"}]}, "tools[0].mcp.name"),
             ({"tools": 5}, "tools"),
