@@ -53,7 +53,7 @@ def env(out: str | None) -> None:
     for note in notes:
         click.echo(note, err=True)
     if not made:
-        raise click.ClickException("no variable with the key of a vendor is set, such as OPENAI_API_KEY")
+        raise click.ClickException("the environment makes no provider: set the key of a vendor, such as OPENAI_API_KEY")
     give(made, out)
 
 

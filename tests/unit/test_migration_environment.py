@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from click.testing import CliRunner
 
+from edge.cli import main
 from edge.config.file import read
 from edge.migration.environment import import_environment
 
@@ -63,3 +65,13 @@ def test_a_key_whose_address_nobody_tells_is_told():
     assert notes == [
         "AZURE_API_KEY: no provider was made of it, since AZURE_API_BASE is not set, which has the address"
     ]
+
+
+@pytest.mark.parametrize(("variable", "lines"), [("AZURE_API_KEY", 2), ("PATH", 1)])
+def test_an_environment_without_a_provider_is_an_error_that_denies_no_variable(monkeypatch, variable, lines):
+    monkeypatch.setattr("os.environ", {variable: "canary"})
+    told = CliRunner().invoke(main, ["import", "env"])
+    assert told.exit_code == 1
+    *notes, error = told.stderr.splitlines()
+    assert len(notes) == lines - 1
+    assert error == "Error: the environment makes no provider: set the key of a vendor, such as OPENAI_API_KEY"
