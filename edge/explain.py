@@ -39,7 +39,7 @@ from edge.upstreams.choice import Choice
 from edge.upstreams.likeness import prefix_of, size_of
 from edge.upstreams.retry import may_hedge
 from edge.upstreams.router import Upstream
-from edge.upstreams.ties import NAMES, targets_of, tie_of
+from edge.upstreams.ties import FREE, NAMES, leans, targets_of, tie_of
 
 __all__ = ["MAX_BYTES", "Explanation", "explain", "path_for", "table"]
 
@@ -342,25 +342,36 @@ def _marked(call: Call, candidates: list[Candidate]) -> list[Candidate]:
 
 def _first(call: Call, candidates: list[Candidate]) -> int:
     """Its place, -1 for none: as `edge.upstreams.choice.Candidates` has it, and past those that refuse to translate."""
-    now, grant = perf_counter(), call.grant
-    if tie_of(call) == NAMES:
+    grant, tie = call.grant, tie_of(call)
+    if tie == NAMES:
         names = [candidate.upstream for candidate in candidates]
         targets = targets_of(call, call.key.tenant or call.key.id)
         return names.index(targets[0][0].names[0]) if targets else -1
+    if tie != FREE and leans(call):
+        own = grant.choices[0]
+        found = _place(call, own, candidates, own.unsealing(), panic=False)
+        if found >= 0:
+            return found
     for panic in (False, True):
         before = 0
         for choice in grant.choices:
-            balancer, size = choice.group.balancer, len(choice.group.upstreams)
-            prefix = prefix_of(call) if choice.strategy == "affinity" else 0
-            barred = choice.full()
-            for place in range(size):
-                if not choice.mask >> place & 1 or candidates[before + place].excluded == "translation":
-                    barred |= 1 << place
-            found = balancer.least_bad(now, barred) if panic else balancer.peek(now, prefix, barred)
+            found = _place(call, choice, candidates[before:], 0, panic=panic)
             if found >= 0:
-                return before + int(found)
-            before += size
+                return before + found
+            before += len(choice.group.upstreams)
     return -1
+
+
+def _place(call: Call, choice: Choice, candidates: list[Candidate], barred: int, *, panic: bool) -> int:
+    """Whom a choice, of whose upstreams the `candidates` are the first, would pick: its place, -1 for nobody."""
+    now, balancer = perf_counter(), choice.group.balancer
+    barred |= choice.full()
+    for place in range(len(choice.group.upstreams)):
+        if not choice.mask >> place & 1 or candidates[place].excluded == "translation":
+            barred |= 1 << place
+    if panic:
+        return int(balancer.least_bad(now, barred))
+    return int(balancer.peek(now, prefix_of(call) if choice.strategy == "affinity" else 0, barred))
 
 
 def table(found: Explanation) -> list[str]:

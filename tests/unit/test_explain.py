@@ -76,6 +76,30 @@ def test_an_alias_is_told_with_its_upstreams_and_fallbacks_and_who_is_asked_firs
     assert found.refused is None
 
 
+SEALED = {"type": "redacted_thinking", "data": "edge1r.x"}
+
+
+@pytest.mark.parametrize(("thoughts", "first"), [([SEALED], "a/gpt-6-astra"), ([], "b/claude-opus-5")])
+def test_whose_thought_is_the_latest_is_asked_first(thoughts, first):
+    alias = config.Model(
+        strategy="failover", upstreams=[config.Target(to="b/claude-opus-5"), config.Target(to="a/gpt-6-astra")]
+    )
+    state = build_state(config.Config(providers=SETTINGS.providers, models={"smart": alias}))
+    turns = [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": [*thoughts, {"type": "text", "text": "."}]},
+        {"role": "user", "content": "and?"},
+    ]
+    tools = [{"name": "look", "input_schema": {"type": "object"}}]
+    found = asked(state, path="/v1/messages", max_tokens=9, messages=turns, tools=tools)
+    assert [each.upstream for each in found.candidates if each.first] == [first]
+    call = calls.asked({"model": "smart", "max_tokens": 9, "messages": turns, "tools": tools}, "/v1/messages")
+    call.grant = state.grant(ANYONE, "smart", call.head.route)
+    candidates = Candidates(call)
+    assert candidates.next(perf_counter())
+    assert candidates.upstream.names[0] == first
+
+
 def test_costs_are_those_of_the_estimated_input_and_of_the_most_that_may_be_written():
     found = asked(max_tokens=100, n=3)
     first = found.candidates[0]
