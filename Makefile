@@ -136,8 +136,8 @@ endif
 PYTHONS ?= $(filter-out $(realpath $(BIN)/python),$(realpath /usr/bin/python3))
 proof: $(VENV)/.test
 	for python in $(PYTHONS); do $(MAKE) interpreter PYTHON=$$python || exit 1; done
-	$(BIN)/python -m benchmarks.proof $(foreach python,$(PYTHONS),--python build/instructions/$(subst /,-,$(python))/bin/python) $(PROOF)
-	$(BIN)/python tools/describe_figures.py
+	$(BIN)/python -m benchmarks.proof $(foreach python,$(PYTHONS),--python build/instructions/$(subst /,-,$(python))/bin/python) $(PROOF); \
+	code=$$?; $(BIN)/python tools/describe_figures.py && exit $$code
 
 # The hot modules call by call, both builds beside each other. MICRO='json sse --write' measures a part, and keeps it.
 bench-micro: $(VENV)/.bench

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 import sys
 
 import pytest
@@ -70,3 +73,19 @@ def test_a_run_that_fails_is_told_and_the_others_run_all_the_same(tmp_path, monk
     with pytest.raises(SystemExit):
         proof.main(["--only", "R2", "--out", str(out)])
     assert "there is no run R2" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not here")
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_pages_get_their_figures_whether_a_run_has_failed_or_not(tmp_path, code):
+    python, called = tmp_path / "python", tmp_path / "called"
+    python.write_text(f'#!/bin/sh\necho "$*" >> {called}\ncase "$*" in *benchmarks.proof*) exit {code};; esac\n')
+    python.chmod(0o755)
+    asked = ["make", "-s", "-o", str(tmp_path / ".test"), "proof", f"VENV={tmp_path}", f"BIN={tmp_path}", "PYTHONS="]
+    env = {**os.environ, "MAKEFLAGS": ""}  # make test has its own
+    done = subprocess.run(asked, cwd=proof.ROOT, env=env, capture_output=True, text=True)
+    assert (done.returncode == 0) == (code == 0), done.stderr
+    assert [line.split()[-1] for line in called.read_text().splitlines()] == [
+        "benchmarks.proof",
+        "tools/describe_figures.py",
+    ]
