@@ -9,6 +9,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from edge.certificates import SCOPE
 from edge.errors import Headers
 from edge.sockets.handshake import handshake
+from edge.sockets.peer import PONG, Frame
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
@@ -23,7 +24,9 @@ MAX_EARLY = 65536
 
 
 class Inner(WebSocketsSansIOProtocol):
-    """uvicorn's, which takes a handshake that was refused by an answer for one that nobody has answered."""
+    """uvicorn's, which takes a handshake that was refused by an answer for one that nobody has answered, and keeps more
+    in memory than a client has to send.
+    """
 
     async def send(self, message: ASGISendEvent) -> None:
         await super().send(message)
@@ -34,6 +37,22 @@ class Inner(WebSocketsSansIOProtocol):
 
     def accepted(self) -> None:
         """The handshake is answered. Who speaks by it overrides this."""
+
+    def handle_ping(self) -> None:
+        """A client that does not take what was written gets no more pongs: they would wait in memory."""
+        written = self.conn.data_to_send()
+        if not self.writable.is_set():
+            written = [data for data in written if data[:1] != PONG]
+        self.transport.write(b"".join(written))
+
+    def handle_cont(self, event: Frame) -> None:
+        """A message in very many frames takes no more than its bytes: uvicorn keeps each frame as an object."""
+        parts = self.frames
+        if not isinstance(parts[0], bytearray):
+            parts[0] = bytearray(parts[0])  # type: ignore[call-overload]
+        parts[0] += event.data
+        if event.fin:
+            self.send_receive_event_to_app()
 
     def connection_lost(self, exc: Exception | None) -> None:
         # It calls this a close without a code.
