@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from edge.call import Call
-from edge.errors import EdgeError
+from edge.errors import EdgeError, OriginNotAllowed
 from edge.gateway import Gateway
+from edge.guard.auth import is_foreign
 from edge.sockets.ends import End
 from edge.sockets.granting import granted, payload_of
 from edge.sockets.relay import Relay
@@ -21,6 +22,7 @@ def relay(gateway: Gateway, call: Call, client: End, protocol: str) -> Relay | N
     goes to the relay.
     """
     try:
+        check_origin(gateway, call)
         model = model_of(call)
         if model:
             call.payload = payload_of(model)
@@ -32,6 +34,16 @@ def relay(gateway: Gateway, call: Call, client: End, protocol: str) -> Relay | N
     made = call.errand = Relay(gateway.office, call, client, protocol, gateway, partial(check_key, gateway, call))
     made.start(talk_of(made), model)
     return made
+
+
+def check_origin(gateway: Gateway, call: Call) -> None:
+    """A browser opens a WebSocket for a page of any origin, which reads what comes, and shows its certificate for it
+    (RFC 6455, section 10.2). A page that has a key of its own may. Raises OriginNotAllowed.
+    """
+    if not call.certificate or not is_foreign(call.head):
+        return
+    if gateway.state.auth.identify(call.head, call.varying, ()) is None:
+        raise OriginNotAllowed("The page is of another origin, and has no key but the certificate of its browser.")
 
 
 def check_key(gateway: Gateway, call: Call) -> None:

@@ -35,7 +35,7 @@ from edge.routes import ABOUT_KEPT, MODEL, OTHER, ROUTES, SOCKETS, UPGRADE
 if TYPE_CHECKING:
     from edge.guard.tokens import Tokens
 
-__all__ = ["ANYONE", "OF_TOKENS", "Auth", "Key", "new_key", "says_json"]
+__all__ = ["ANYONE", "OF_TOKENS", "Auth", "Key", "is_foreign", "new_key", "says_json"]
 
 MIN_TOKEN = 16
 MAX_TOKEN = 4096
@@ -243,8 +243,7 @@ class Auth:
         host = head.only(b"host")
         if self.loopback_only and not is_loopback_host(host):
             raise HostNotAllowed
-        origin = head.index.get(b"origin")
-        if origin is not None and (host is None or origin.partition(b"://")[2].lower() != host.lower()):
+        if is_foreign(head):
             raise OriginNotAllowed
         content_type = head.index.get(b"content-type")
         if head.method == "POST" and content_type != b"application/json":
@@ -252,6 +251,12 @@ class Auth:
             multipart = media_type(content_type) == b"multipart/form-data"
             if not multipart and not says_json(content_type):
                 raise UnsupportedMediaType
+
+
+def is_foreign(head: Head) -> bool:
+    """Whether a browser asks it on behalf of a page of another origin."""
+    origin, host = head.index.get(b"origin"), head.only(b"host")
+    return origin is not None and (host is None or origin.partition(b"://")[2].lower() != host.lower())
 
 
 def media_type(content_type: bytes | None) -> bytes:
