@@ -2,9 +2,9 @@
 
 ``--live`` is how many live tests run at a time, by default 6, on a machine of two cores.
 
-Every stage runs, whatever became of the one before; those that wait and those that compute run at the same time. A stage's
-whole output goes to ``build/tests/STAGE.log``; what is printed of it is its progress, its closing line and, of a stage that
-failed, the end of its output. The last line is the sum: ``N passed, N failed, N skipped``. Ends with 1 if a stage failed.
+Every stage runs, whatever became of the one before. A stage's whole output goes to ``build/tests/STAGE.log``; what is
+printed of it is its progress, its closing line and, of a stage that failed, the end of its output. The last line is the
+sum: ``N passed, N failed, N skipped``. Ends with 1 if a stage failed.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped)\b")
 PROGRESS = re.compile(r"\[ *(\d+)%\]")
 # A file to each worker, and those with processes first, not those with the most tests.
 FILES = ("--dist", "loadfile", "--no-loadscope-reorder")
-# Tests of running edges wait for clocks and other processes, so more of them run at a time than there are cores; those of
-# units compute, in what time that leaves. Each process collects all tests of its stage, so a stage is given no others.
+# Tests of running edges wait for clocks and other processes, so more of them run at a time than there are cores; beside
+# what computes they would be late. Each process collects all tests of its stage, so a stage is given no others.
 AT_ONCE = 6
 LIVE_TESTS = ("--ignore", "tests/unit", "--ignore", "tests/fuzz")
 UNIT_TESTS = ("tests/unit", "tests/fuzz")
@@ -85,7 +85,7 @@ def stages(plan: str, live: int = AT_ONCE) -> tuple[Stage, ...]:
         "check": (Stage("unit and live", (*PYTEST, *quick)),),
         "test": (
             Stage("live", (*PYTEST, "-n", str(live), *FILES, *LIVE_TESTS, "-m", "not alone and not pairs")),
-            Stage("units", (*PYTEST, *UNIT_TESTS), beside=True),
+            Stage("units", (*PYTEST, "-n", "2", *FILES, *UNIT_TESTS)),
             Stage("in pairs", (*PYTEST, *PAIRS, "-m", "pairs", *named("pairs"))),
             # What runs on both builds by itself has done so already.
             Stage(
@@ -93,7 +93,6 @@ def stages(plan: str, live: int = AT_ONCE) -> tuple[Stage, ...]:
                 (*PYTEST, "-n", "2", *FILES, "-m", "not alone and not pure and not compiled", *UNIT_TESTS, *LIVE),
                 pure,
                 uncompiled,
-                beside=True,
             ),
             Stage("alone", (*PYTEST, "-m", "alone", *named("alone"))),
             Stage("fuzzing", ("-m", "tests.fuzz.run", "--seconds", "5"), {}, no_fuzzer),

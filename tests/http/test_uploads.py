@@ -271,17 +271,22 @@ def test_a_client_that_leaves_in_the_middle_has_its_provider_left_at_once(connec
 
 
 def test_a_client_that_leaves_while_it_is_held_back_is_seen_to(connect, edge, provider, stalls):
-    provider.reads.clear()
-    client = begun(connect(edge), 64 * MIB)
-    client.sock.settimeout(0.5)
-    with pytest.raises(TimeoutError):
-        for _ in range(60):
-            client.sock.sendall(BLOCK)
-    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    left = time.monotonic()
-    client.sock.close()
-    until(lambda: closed(provider))
-    assert time.monotonic() - left <= 0.2 + stalls.granted_s
+    """The soonest of three: what else runs on the machine makes none sooner."""
+    took = []
+    for _ in range(3):
+        provider.reads.clear()
+        client = begun(connect(edge), 64 * MIB)
+        client.sock.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            for _ in range(60):
+                client.sock.sendall(BLOCK)
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        left = time.monotonic()
+        client.sock.close()
+        until(lambda: closed(provider))
+        took.append(time.monotonic() - left)
+        provider.reads.set()
+    assert min(took) <= 0.2 + stalls.granted_s, took
 
 
 def closed(provider: Slow) -> bool:
