@@ -19,7 +19,7 @@ from tests.cached_edge import KEYS, cached, metric, said, wait_for_redis
 from tests.harness import Edge, running
 from tests.redis_harness import RedisCluster, RedisServer, stopping
 
-pytestmark = pytest.mark.pairs
+pytestmark = pytest.mark.alone
 
 TIMEOUT_S = 0.05
 TOLERANCE_S = 0.25
