@@ -7,6 +7,7 @@ which knows what ``previous_response_id`` names.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import msgspec
@@ -32,7 +33,7 @@ from edge.guard.validate import check_name
 from edge.sockets.granting import granted, payload_of
 from edge.sockets.opening import Refused
 from edge.sockets.peer import Message
-from edge.sockets.tab import Due
+from edge.sockets.tab import MOST_UNDER_WAY, Due
 from edge.sockets.talk import Floor, Talk, scanned, text_of
 from edge.upstreams.router import Upstream
 
@@ -83,6 +84,7 @@ class ResponsesTalk(Talk):
     def __init__(self, floor: Floor) -> None:
         self._floor = floor
         self._wish: Wish | None = None
+        self._dropped: deque[Due] = deque(maxlen=MOST_UNDER_WAY)
 
     # The client.
 
@@ -188,9 +190,7 @@ class ResponsesTalk(Talk):
             return
         tab, lane, kind = self._floor.tab, event.stream_id or "", event.type
         if kind == "response.created" and event.response is not None:
-            due = tab.named("", lane)
-            if due is not None:
-                due.id = event.response.id
+            self._created(event.response.id, lane)
         elif kind.encode() in TERMINAL and event.response is not None:
             due = tab.named(event.response.id, lane)
             usage = usage_of(message.data)
@@ -199,15 +199,36 @@ class ResponsesTalk(Talk):
             elif due is not None:
                 tab.settle(due, usage)
         elif kind == "error":
-            due = tab.current(lane) or tab.named("", lane)
-            if due is not None and due.written:
-                tab.settle(due, None)
-            elif due is not None:
+            # It does not say of what: a client could have one told at any time, by an event that nobody knows.
+            current, due = tab.current(lane), tab.named("", lane)
+            if current is not None:
+                current.doubted = True
+            if due is not None:
                 tab.drop(due)
+                self._dropped.append(due)
         elif kind.endswith(".delta"):
             due = tab.current(lane)
             if due is not None:
                 due.written += max(1.0, (len(event.delta) - 2) / GPT_BYTES)
+
+    def _created(self, response_id: str, lane: str) -> None:
+        """A response has begun: the oldest that was asked for on its lane, though an error seemed to be about it; or on
+        any, for a provider that tells no lanes.
+        """
+        tab = self._floor.tab
+        before = tab.current(lane)
+        if before is not None and before.doubted:
+            tab.give_up(before)
+        due = tab.named("", lane)
+        if due is None:
+            due = next((due for due in self._dropped if due.lane == lane), None)
+            if due is not None:
+                self._dropped.remove(due)
+                tab.under_way.append(due)
+        if due is None and not lane:
+            due = next((due for due in tab.under_way if not due.id), None)
+        if due is not None:
+            due.id, due.lane = response_id, lane
 
     # Errors.
 

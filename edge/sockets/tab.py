@@ -29,7 +29,8 @@ class Due:
     """A response that was asked for under a grant, or has begun by itself. ``event_id`` is what the client calls its
     wish, ``lane`` the part of the connection that it was asked for on, "" for none of its own; ``id`` is that of the
     response, "" before it has begun. ``input`` is an estimate of what it reads, ``written`` of what the model has
-    written so far, both in tokens; ``spoken`` those of the latter that are sound.
+    written so far, both in tokens; ``spoken`` those of the latter that are sound. ``doubted``: an error was told since
+    it has begun, by which it has ended, or which is about something else.
     """
 
     def __init__(self, upstream: Source, grant: Grant, expected: int, event_id: str = "", lane: str = "") -> None:
@@ -41,6 +42,7 @@ class Due:
         self.id = ""
         self.written = 0.0
         self.spoken = 0.0
+        self.doubted = False
         self.reservation: Reservation | None = None
 
     @property
@@ -151,6 +153,13 @@ class Tab:
         if due.reservation is not None:
             due.reservation.end()
 
+    def give_up(self, due: Due) -> None:
+        """Nothing more is told of it: it is charged by an estimate, but where an error has ended it before anything."""
+        if due.doubted and not due.written:
+            self.drop(due)
+        else:
+            self.settle(due, None)
+
     def charge(
         self, upstream: Source, label: str, usage: Usage, reservation: Reservation | None, estimated: bool = False
     ) -> None:
@@ -177,4 +186,4 @@ class Tab:
                 due.reservation.cancel()
                 due.reservation.give_back()
         for due in list(self.under_way):
-            self.settle(due, None)
+            self.give_up(due)

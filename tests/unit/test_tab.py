@@ -10,7 +10,8 @@ from edge.errors import RateLimited
 from edge.sockets import tab as module
 from edge.sockets.peer import Message
 from edge.sockets.realtime import RealtimeTalk
-from edge.sockets.tab import MOST_UNDER_WAY, Tab
+from edge.sockets.responses import ResponsesTalk
+from edge.sockets.tab import MOST_UNDER_WAY, Due, Tab
 from tests.unit.calls import asked
 
 GRANT = SimpleNamespace(quotas=SimpleNamespace(usual=SimpleNamespace(output=10)), label="voice")
@@ -133,4 +134,76 @@ def test_a_response_begins_though_an_error_was_about_something_else(floor):
     talk.told(Message(b'{"type":"error","error":{"event_id":null}}'))
     begun(floor)
     talk.told(Message(DONE))
+    assert floor.charged == [7]
+
+
+CREATED = b'{"type":"response.created","response":{"id":"resp_1"}}'
+DELTA = b'{"type":"response.output_text.delta","delta":"a few words"}'
+ERROR = b'{"type":"error","status":400,"error":{"code":"invalid_value"}}'
+COMPLETED = (
+    b'{"type":"response.completed","response":{"id":"resp_1","usage":{"input_tokens":5,"output_tokens":7,'
+    b'"total_tokens":12}}}'
+)
+
+
+def asked_for(floor, lane=""):
+    """A talk of Responses on which one is asked for."""
+    floor.call.grant = UNLIMITED
+    talk = ResponsesTalk(floor)
+    floor.tab.open(Due(floor.tried.upstream, UNLIMITED, 5, lane=lane), 10, lambda *_: None)
+    return talk
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        (CREATED, DELTA, COMPLETED),
+        (ERROR, CREATED, DELTA, COMPLETED),
+        (CREATED, ERROR, DELTA, COMPLETED),
+        (CREATED, DELTA, ERROR, DELTA, COMPLETED),
+    ],
+    ids=["none", "before it", "before its first word", "in its middle"],
+)
+@pytest.mark.parametrize("lane", ["", "one"])
+def test_an_error_about_something_else_leaves_a_response_to_be_charged(floor, events, lane):
+    talk = asked_for(floor, lane)
+    for event in events:
+        talk.told(Message(event.replace(b"{", b'{"stream_id":"one",', 1) if lane else event))
+    assert (floor.charged, floor.tab.under_way) == ([7], [])
+
+
+def test_a_provider_that_tells_no_lanes_has_its_responses_charged(floor):
+    talk = asked_for(floor, "one")
+    for event in (CREATED, DELTA, COMPLETED):
+        talk.told(Message(event))
+    assert (floor.charged, floor.tab.under_way) == ([7], [])
+
+
+@pytest.mark.parametrize(("events", "charged"), [((ERROR,), 0), ((CREATED, ERROR), 0), ((CREATED, DELTA, ERROR), 1)])
+def test_one_that_an_error_has_ended_is_charged_for_what_was_written(floor, events, charged):
+    talk = asked_for(floor)
+    for event in events:
+        talk.told(Message(event))
+    floor.tab.close()
+    assert len(floor.charged) == charged
+
+
+def test_the_next_response_says_that_an_error_has_ended_the_one_before(floor):
+    talk = asked_for(floor)
+    for event in (CREATED, DELTA, ERROR):
+        talk.told(Message(event))
+    floor.tab.open(Due(floor.tried.upstream, UNLIMITED, 5), 10, lambda *_: None)
+    for event in (CREATED, COMPLETED):
+        talk.told(Message(event.replace(b"resp_1", b"resp_2")))
+    assert (len(floor.charged), floor.charged[-1], floor.tab.under_way) == (2, 7, [])
+
+
+def test_one_that_is_refused_beside_another_takes_no_place(floor):
+    talk = asked_for(floor)
+    talk.told(Message(CREATED))
+    for _ in range(MOST_UNDER_WAY + 1):
+        floor.tab.open(Due(floor.tried.upstream, UNLIMITED, 5), 10, lambda *_: None)
+        talk.told(Message(ERROR))
+    talk.told(Message(COMPLETED))
+    floor.tab.close()
     assert floor.charged == [7]
