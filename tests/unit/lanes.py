@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import uvicorn
 from uvicorn.server import ServerState
@@ -105,7 +106,9 @@ class Worker:
         self.generation = shared.generation
         edge = compose(self.config, shared=shared)
         self.gateway, self.metrics = edge.gateway, edge.metrics
-        self.app = EdgeApplication(edge)
+        # BlackSheep keeps every application for ever, to know whose a router is, and looks through the whole stack for it.
+        with patch("blacksheep.server.application.validate_router"):
+            self.app = EdgeApplication(edge)
         self.uvicorn = uvicorn.Config(self.app, http=Lane, log_config=None)
         self.server_state = ServerState()
         self.hits = 0
