@@ -7,7 +7,7 @@ import json
 
 import pytest
 from anthropic.types.beta import BetaMessage
-from hypothesis import Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from openai.types import Completion
 from openai.types.chat import ChatCompletion
@@ -335,15 +335,18 @@ def test_an_answer_born_as_json_is_its_own_body():
         assert whole(stored) == b'{"a" : 1}'
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def collected():
     """What other tests have left is collected where there is stack for its finalizers, not while deep JSON is read."""
     gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.mark.usefixtures("collected")
 @pytest.mark.parametrize("api", ["chat", "completions", "messages", "responses", "embeddings", "other"])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_bytes_raise_an_error(api, data):
     loose = st.recursive(
