@@ -13,7 +13,7 @@ import msgspec
 
 from edge._fast import SSEDecoder
 from edge.dialects.anthropic import MessagesStream
-from edge.dialects.openai import ChatStream
+from edge.dialects.openai import ChatStream, error_of
 from edge.dialects.responses_writer import ResponseWriter
 from edge.dialects.stream import heartbeat, type_of
 from edge.dialects.translation import Context, openai_usage
@@ -153,7 +153,7 @@ class Begun:
 
     def fails(self, name: bytes, data: bytes) -> bool:
         """Whether an event of another answer that has failed is the one that says so."""
-        return name == b"error" or b'"error"' in data
+        return name == b"error" or error_of(data) is not None
 
     def failed(self, name: bytes, data: bytes) -> bytes:
         """The other answer's event of an error, for the client."""

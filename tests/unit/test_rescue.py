@@ -401,3 +401,22 @@ def test_without_the_setting_nobody_is_asked(made):
     lane = broken(worker, "chat")
     assert worker.count("b") == 0
     assert b"upstream_stream_broken" in told(lane)
+
+
+@pytest.mark.parametrize("api", ["chat", "messages"])
+def test_a_text_that_is_the_word_error_is_no_error_where_one_comes_with_it(made, api):
+    worker = made("chat", api)
+    lane = broken(worker, api)
+    failure = {"type": "overloaded_error", "message": "busy"}
+    if api == "chat":
+        part = b"".join(chat_chunk({"content": word}, None, "other") for word in ("error", " 7"))
+        last = b"data: " + dumps({"error": failure}).encode() + b"\n\n"
+    else:
+        part = messages(["error", " 7"], "other").partition(b"event: content_block_stop")[0]
+        last = event("error", error=failure)
+    worker.run(worker.sent("b").answers, 200, EVENTS, part + last)
+    worker.after(1)
+    reply = told(lane)
+    assert b'"error"' in reply.partition(b'" 7"')[0]
+    assert b"busy" in reply.partition(b'" 7"')[2]
+    assert worker.idle()
