@@ -27,6 +27,8 @@ __all__ = ["LaneSocket"]
 
 MAX_EARLY = 65536
 """Bytes of a client that does not wait for the handshake's answer."""
+AT_ONCE = 8192
+"""Bytes of frames after which others have their turn: they may be a thousand messages."""
 
 
 class LaneSocket(LaneCall):
@@ -42,7 +44,7 @@ class LaneSocket(LaneCall):
         self.complete = self.closes = True
         limit = self.state.settings.websockets.max_message_bytes
         self._peer = Peer(ServerProtocol(state=OPEN, max_size=limit, logger=SILENT))
-        self._early = b""
+        self._early = self._behind = b""
         self._relay: Relay | None = None
         self._speaks = self._closing = self._departed = self._paused = False
         self._goodbye: asyncio.TimerHandle | None = None
@@ -72,6 +74,14 @@ class LaneSocket(LaneCall):
             return
         if self._early:
             data, self._early = self._early + data, b""
+        if self._behind:
+            self._behind += data  # it was on its way
+        else:
+            self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        """The beginning of it; the rest is behind that, and nothing more is read before it."""
+        data, self._behind = data[:AT_ONCE], data[AT_ONCE:]
         messages = self._peer.feed(data)
         self._flush()
         relay = self._relay
@@ -83,6 +93,17 @@ class LaneSocket(LaneCall):
             if relay is not None and not self._closing:
                 relay.gone(self, self._peer.gone)
             self._depart()
+        if self._behind and not self._departed:
+            self.lane.flow.pause_reading()
+            self.lane.loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        behind, self._behind = self._behind, b""
+        if self._departed:
+            return
+        self._read(behind)
+        if not self._behind and not self._paused and not self._departed:
+            self.lane.flow.resume_reading()
 
     def _hear_early(self) -> None:
         """What has come before the handshake was answered."""
@@ -155,7 +176,8 @@ class LaneSocket(LaneCall):
     def resume(self) -> None:
         if self._paused and not self._departed:
             self._paused = False
-            self.lane.flow.resume_reading()
+            if not self._behind:
+                self.lane.flow.resume_reading()
 
     def takes(self, more: bool) -> None:
         if more and self._relay is not None and not self._closing:
