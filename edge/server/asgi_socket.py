@@ -27,6 +27,8 @@ __all__ = ["AsgiSocket"]
 
 HIGH = 65536
 """Bytes that wait for the server to take them, above which more are to wait at the provider."""
+AT_ONCE = 64
+"""Messages after which others have their turn: a server has them ready, and is never waited for."""
 
 
 class AsgiSocket(ClientCall):
@@ -73,7 +75,11 @@ class AsgiSocket(ClientCall):
 
     async def _read(self, receive: Callable[[], Awaitable[dict[str, Any]]]) -> None:
         """What the client says, as long as somebody hears it."""
+        heard = 0
         while True:
+            if heard % AT_ONCE == 0:
+                await asyncio.sleep(0)
+            heard += 1
             await self._reads.wait()
             message = await receive()
             if message["type"] == "websocket.disconnect":

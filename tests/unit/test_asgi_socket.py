@@ -1,0 +1,36 @@
+"""A WebSocket over ASGI has its turn, and no more of the loop than that."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+from edge.config import Config
+from edge.routes import SOCKET_PATHS
+from edge.server.asgi_socket import AT_ONCE, AsgiSocket
+from edge.server.compose import compose
+
+MANY = 10 * AT_ONCE
+
+
+def test_very_many_messages_that_are_ready_are_heard_in_many_turns():
+    async def run():
+        app = SimpleNamespace(gateway=compose(Config()).gateway)
+        scope = {"raw_path": b"/v1/responses", "headers": [], "subprotocols": []}
+        made = AsgiSocket(app, SOCKET_PATHS[b"/v1/responses"], scope, None)
+        heard, turns, ready = [], [0], [{"type": "websocket.receive", "text": "{}"}] * MANY
+        made._relay = SimpleNamespace(came=lambda _, message: heard.append(message), gone=lambda *_: None)
+        made._accepted = True
+
+        async def receive():
+            return ready.pop() if ready else {"type": "websocket.disconnect", "code": 1000}
+
+        async def other():
+            while len(heard) < MANY:
+                turns[0] += 1
+                await asyncio.sleep(0)
+
+        await asyncio.gather(made._read(receive), other())
+        assert (len(heard), turns[0] >= MANY // AT_ONCE) == (MANY, True)
+
+    asyncio.run(run())
