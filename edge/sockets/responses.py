@@ -28,7 +28,7 @@ from edge.errors import (
 )
 from edge.grant import Grant
 from edge.guard.expected import UNCOUNTED, WHOLE
-from edge.guard.shape import check_types
+from edge.guard.shape import check_counts, check_types
 from edge.guard.validate import check_name
 from edge.sockets.granting import granted, payload_of
 from edge.sockets.opening import Refused
@@ -98,6 +98,8 @@ class ResponsesTalk(Talk):
                 raise InvalidValue("An event has a 'type', which is a text.", param="type")
             if kind == "response.create":
                 self._create(message.data, scan, lane)
+            elif scan.span(b"model") is not None:
+                raise InvalidValue(f"Only 'response.create' names a model, not '{kind}'.", param="model")
             elif floor.joined:
                 floor.forward(message)
             else:
@@ -108,6 +110,7 @@ class ResponsesTalk(Talk):
     def _create(self, data: bytes, scan: JSONScanner, lane: str) -> None:
         call = self._floor.call
         check_types("responses", "openai", data, scan)
+        check_counts(call.state.settings.server, data, scan)
         model = text_of(scan, data, b"model")
         if model is None:
             raise MissingParameter("The parameter 'model' is missing.", param="model")

@@ -35,6 +35,7 @@ def edge(simulator, front, tmp_path_factory):
             "spared": {"upstreams": [{"to": "spare/gpt-5-mini"}]},
         },
         "resilience": {**PATIENT, "connect_s": 2, "first_content_s": 2},
+        "server": {"max_messages": 20, "max_tools": 3},
     }
     edge = Edge(tmp_path_factory.mktemp("edge"), config, front=front)
     with running(edge):
@@ -164,6 +165,26 @@ def test_events_before_a_response(edge, said, code):
     with speak(edge) as ws:
         ws.send(said)
         assert hear(ws, "error")["error"]["code"] == code
+
+
+def test_bounds_of_a_request_hold_for_a_response(edge):
+    texts = [{"role": "user", "content": "x"}] * 21
+    tools = [{"type": "function", "name": f"f{n}", "parameters": {}, "strict": False} for n in range(4)]
+    with speak(edge) as ws:
+        refused = answered(ws, texts)
+        assert (refused["status"], refused["error"]["param"]) == (400, "input")
+        refused = answered(ws, tools=tools)
+        assert (refused["status"], refused["error"]["param"]) == (400, "tools")
+        assert answered(ws, texts[:20], tools=tools[:3])["type"] == "response.completed"
+
+
+def test_no_other_event_names_a_model(edge):
+    with speak(edge, "narrow") as ws:
+        assert answered(ws, model="gpt-4o")["type"] == "response.completed"
+        ws.send(json.dumps({"type": "response.steer", "model": "narrow-not"}))
+        refused = hear(ws, "error")
+        assert (refused["status"], refused["error"]["param"]) == (400, "model")
+        assert answered(ws, model="gpt-4o")["type"] == "response.completed"
 
 
 def test_a_provider_that_leaves_is_told_and_what_it_wrote_is_charged(edge):
