@@ -52,7 +52,7 @@ def test_the_recording_configuration_decides_the_same_again(simulator, tmp_path,
             body = {"model": "m", "messages": [{"role": "user", "content": f"{number // 2}"}]}
             body |= {"temperature": 0} if number % 4 < 2 else {}
             statuses.append(client.post(f"{edge.url}/v1/chat/completions", json=body).status_code)
-        until(lambda: trace.read_text().count('"event":"request"') >= 70)
+        until(lambda: trace.exists() and trace.read_text().count('"event":"request"') >= 70)
     assert set(statuses) == {200, 429}
     other = tmp_path / "other.json"
     other.write_text(json.dumps(config(simulator, trace, "failover", cache={"mode": "off"})))
@@ -109,7 +109,7 @@ def test_what_was_decided_under_faults_and_side_by_side_is_decided_again(tmp_pat
                 return client.post(f"{edge.url}/v1/chat/completions", json=body).status_code
 
             statuses = Counter(pool.map(ask, range(count)))
-            until(lambda: trace.read_text().count('"event":"request"') >= count)
+            until(lambda: trace.exists() and trace.read_text().count('"event":"request"') >= count)
     before, again = replayed(trace, edge.path).values()
     retried = before["attempts"] - before["requests"]
     print(f"\n{count} requests, {dict(statuses)}, {retried} retries: {again['same']} decided as recorded")

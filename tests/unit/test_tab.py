@@ -12,10 +12,20 @@ from edge.sockets.peer import Message
 from edge.sockets.realtime import RealtimeTalk
 from edge.sockets.responses import ResponsesTalk
 from edge.sockets.tab import MOST_UNDER_WAY, Due, Tab
+from edge.terms import Granted
 from tests.unit.calls import asked
 
-GRANT = SimpleNamespace(quotas=SimpleNamespace(usual=SimpleNamespace(output=10)), label="voice")
-UNLIMITED = SimpleNamespace(quotas=None, label="voice")
+
+class Voice(Granted):
+    """What a key gets for a model, with these quotas."""
+
+    def __init__(self, quotas):
+        super().__init__("", "voice", ())
+        self.quotas = quotas
+
+
+GRANT = Voice(SimpleNamespace(usual=SimpleNamespace(output=10)))
+UNLIMITED = Voice(None)
 DONE = b'{"type":"response.done","response":{"id":"resp_1","usage":{"input_tokens":5,"output_tokens":7}}}'
 
 
