@@ -37,8 +37,20 @@ def edge(simulator, front, tmp_path_factory):
         yield edge
 
 
+CLIENTS: list[openai.OpenAI] = []
+
+
+@pytest.fixture(autouse=True)
+def closing():
+    """The SDK's clients of a test end with it."""
+    yield
+    while CLIENTS:
+        CLIENTS.pop().close()
+
+
 def client(edge, key="plain"):
-    return openai.OpenAI(base_url=f"{edge.url}/v1", api_key=KEYS[key][0], max_retries=0)
+    CLIENTS.append(openai.OpenAI(base_url=f"{edge.url}/v1", api_key=KEYS[key][0], max_retries=0))
+    return CLIENTS[-1]
 
 
 def test_a_transcription_with_openais_sdk(edge, simulator):
@@ -134,10 +146,10 @@ def test_a_file_from_its_upload_to_a_batch_of_it(edge):
 
 
 def test_a_file_of_anthropics(edge):
-    anthropics = anthropic.Anthropic(base_url=edge.url, api_key=KEYS["plain"][0], max_retries=0)
-    file = anthropics.beta.files.upload(file=("a.txt", b"hello"))
-    assert anthropics.beta.files.retrieve_metadata(file.id).size_bytes == 5
-    assert anthropics.beta.files.delete(file.id).id == file.id
+    with anthropic.Anthropic(base_url=edge.url, api_key=KEYS["plain"][0], max_retries=0) as anthropics:
+        file = anthropics.beta.files.upload(file=("a.txt", b"hello"))
+        assert anthropics.beta.files.retrieve_metadata(file.id).size_bytes == 5
+        assert anthropics.beta.files.delete(file.id).id == file.id
 
 
 def test_a_client_that_leaves_in_the_middle_of_a_form_costs_no_provider_anything(edge, simulator):

@@ -48,9 +48,9 @@ def edge(simulator, front, tmp_path_factory):
 
 def by_chat(url, model):
     """The text, how it ended, and how many tokens it had."""
-    ai = openai.OpenAI(api_key="x", base_url=f"{url}/v1", max_retries=0)
     options = {"stream_options": {"include_usage": True}}
-    chunks = list(ai.chat.completions.create(model=model, messages=ASKED, stream=True, **options))
+    with openai.OpenAI(api_key="x", base_url=f"{url}/v1", max_retries=0) as ai:
+        chunks = list(ai.chat.completions.create(model=model, messages=ASKED, stream=True, **options))
     assert len({chunk.id for chunk in chunks}) == 1
     said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     (end,) = [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices and chunk.choices[0].finish_reason]
@@ -58,16 +58,20 @@ def by_chat(url, model):
 
 
 def by_messages(url, model):
-    claude = anthropic.Anthropic(api_key="x", base_url=url, max_retries=0)
-    with claude.messages.stream(model=model, messages=ASKED, max_tokens=500) as stream:
+    with (
+        anthropic.Anthropic(api_key="x", base_url=url, max_retries=0) as claude,
+        claude.messages.stream(model=model, messages=ASKED, max_tokens=500) as stream,
+    ):
         message = stream.get_final_message()
     (block,) = message.content
     return block.text, message.stop_reason, message.usage.output_tokens
 
 
 def by_responses(url, model):
-    ai = openai.OpenAI(api_key="x", base_url=f"{url}/v1", max_retries=0)
-    with ai.responses.stream(model=model, input=ASKED, store=False) as stream:
+    with (
+        openai.OpenAI(api_key="x", base_url=f"{url}/v1", max_retries=0) as ai,
+        ai.responses.stream(model=model, input=ASKED, store=False) as stream,
+    ):
         events = list(stream)
         response = stream.get_final_response()
     assert [event.sequence_number for event in events] == list(range(len(events)))
@@ -99,7 +103,7 @@ def test_a_client_gets_one_whole_text(edge, simulator, fault, first, second, cli
 
 def test_a_rescued_answer_is_not_stored(edge, simulator):
     since = simulator.count()
-    ai = openai.OpenAI(api_key="x", base_url=f"{edge.url}/v1", max_retries=0)
-    for _ in range(2):
-        list(ai.chat.completions.create(model="cut-20/chat/chat", messages=[*ASKED], stream=True, temperature=0))
+    with openai.OpenAI(api_key="x", base_url=f"{edge.url}/v1", max_retries=0) as ai:
+        for _ in range(2):
+            list(ai.chat.completions.create(model="cut-20/chat/chat", messages=[*ASKED], stream=True, temperature=0))
     assert len(simulator.ledger(since)) == 4
