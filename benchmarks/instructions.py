@@ -69,6 +69,8 @@ SAFE = "-P"
 
 PLAIN, LIMITED, METERED = "lea_plain_instructions", "lea_limited_instructions", "lea_metered_instructions"
 TRANSLATED = {**json.loads(CHAT), "model": "claude-haiku-4-5"}
+RESPONSES_PATH = "/v1/responses"
+RESPONSE = {"model": json.loads(CHAT)["model"], "input": json.loads(CHAT)["messages"], "store": False}
 TRACED = {"traced": 0.0, "traced-kept": 1.0}
 """The share of traces that is kept."""
 
@@ -107,7 +109,7 @@ def strangers() -> Iterator[bytes]:
 def lost() -> Iterator[bytes]:
     """Each request has a head that never came before, and a route that is not there."""
     few = signed(FOUR_HEADERS)
-    return (post("/v1/realtime", {**few, "user-agent": f"client/{n:032}"}, CHAT.encode()) for n in NUMBERS)
+    return (post("/v1/uploads", {**few, "user-agent": f"client/{n:032}"}, CHAT.encode()) for n in NUMBERS)
 
 
 def different() -> Iterator[bytes]:
@@ -116,15 +118,17 @@ def different() -> Iterator[bytes]:
     return (post(CHAT_PATH, signed(FOUR_HEADERS), json.dumps({**chat, "seed": n}).encode()) for n in NUMBERS)
 
 
-def streams(chat: dict) -> Callable[[int], Callable[[], Iterator[bytes]]]:
+def streams(
+    chat: dict, path: str = CHAT_PATH, said_in: str = "messages"
+) -> Callable[[int], Callable[[], Iterator[bytes]]]:
     """Of that many events of content each."""
 
     def of(events: int) -> Callable[[], Iterator[bytes]]:
         def requests() -> Iterator[bytes]:
             for n in NUMBERS:
                 said = [{"role": "user", "content": f"stream-{n}-of-{events}-events"}]
-                body = json.dumps({**chat, "messages": said, "stream": True}).encode()
-                yield post(CHAT_PATH, signed(FOUR_HEADERS), body)
+                body = json.dumps({**chat, said_in: said, "stream": True}).encode()
+                yield post(path, signed(FOUR_HEADERS), body)
 
         return requests
 
@@ -143,13 +147,15 @@ def rows() -> tuple[Row, ...]:
         Row("forward-16", "forward, the SDKs' 16 headers", "edge", always(CHAT_PATH, sdk)),
         Row("limits", "forward, a key with limits", "edge", always(CHAT_PATH, signed(FOUR_HEADERS, LIMITED))),
         Row("quotas", "the same, of tokens and money too", "edge", always(CHAT_PATH, signed(FOUR_HEADERS, METERED))),
+        Row("responses", "forward, a response", "edge", always(RESPONSES_PATH, few, json.dumps(RESPONSE))),
         Row("translated", "forward, translated", "edge", always(CHAT_PATH, few, json.dumps(TRANSLATED))),
         *routed(),
         Row("401", "401, known head", "edge", always(CHAT_PATH, signed(FOUR_HEADERS, "lea_nobody")), b"401"),
         Row("401-new", "401, a new key each time", "edge", strangers, b"401"),
-        Row("404", "404, known head", "edge", always("/v1/realtime", few), b"404"),
+        Row("404", "404, known head", "edge", always("/v1/uploads", few), b"404"),
         Row("404-new", "404, a new head each time", "edge", lost, b"404"),
         Row("event", "event, relayed", "edge", asked, events=streams(chat)),
+        Row("event-responses", "event of a response", "edge", asked, events=streams(RESPONSE, RESPONSES_PATH, "input")),
         Row("event-translated", "event, translated", "edge", asked, events=streams(TRANSLATED)),
         Row("silent", "forward, no log, no trace, no metrics of the GenAI conventions", "silent", asked),
         Row("traced", "forward, traces on, not kept", "traced", asked),

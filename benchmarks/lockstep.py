@@ -72,6 +72,31 @@ MESSAGE_ANSWER = json.dumps(
 ).encode()
 
 
+TEXT = {"type": "output_text", "text": "To tokens after a until is the the every.", "annotations": [], "logprobs": []}
+ITEM = {"id": "msg_68e1", "type": "message", "status": "completed", "role": "assistant", "content": [TEXT]}
+RESPONSE = {
+    "id": "resp_2ed757253b61205c16c0dfd7",
+    "object": "response",
+    "created_at": 1760000000,
+    "status": "completed",
+    "error": None,
+    "incomplete_details": None,
+    "instructions": None,
+    "model": "gpt-4o-2024-11-20",
+    "output": [ITEM],
+    "parallel_tool_calls": True,
+    "service_tier": "default",
+    "store": False,
+    "usage": {
+        "input_tokens": 42,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": 16,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": 58,
+    },
+}
+
+
 def event(data: dict, name: str = "") -> bytes:
     return (f"event: {name}\n" if name else "").encode() + b"data: " + json.dumps(data).encode() + b"\n\n"
 
@@ -97,6 +122,9 @@ class Dialect:
 
 
 MESSAGE = {**json.loads(MESSAGE_ANSWER), "content": [], "stop_reason": None}
+BEGUN = {**RESPONSE, "status": "in_progress", "output": [], "usage": None}
+PLACE = {"item_id": ITEM["id"], "output_index": 0, "content_index": 0}
+WORD = message_event("response.output_text.delta", **PLACE, sequence_number=4, delta=" another", logprobs=[])
 DELTA = message_event("content_block_delta", index=0, delta={"type": "text_delta", "text": " another"})
 DIALECTS = {
     b"/v1/chat/completions": Dialect(
@@ -114,6 +142,16 @@ DIALECTS = {
         message_event("content_block_stop", index=0)
         + message_event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 10})
         + message_event("message_stop"),
+    ),
+    b"/v1/responses": Dialect(
+        json.dumps(RESPONSE).encode(),
+        message_event("response.created", response=BEGUN, sequence_number=0)
+        + message_event("response.output_item.added", output_index=0, item={**ITEM, "content": []}, sequence_number=1)
+        + message_event("response.content_part.added", **PLACE, part={**TEXT, "text": ""}, sequence_number=2)
+        + WORD,
+        WORD,
+        message_event("response.output_item.done", output_index=0, item=ITEM, sequence_number=5)
+        + message_event("response.completed", response=RESPONSE, sequence_number=6),
     ),
 }
 

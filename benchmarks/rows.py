@@ -99,7 +99,7 @@ def refusals_section(report: Report, seconds: float) -> None:
             seconds,
             ("nginx, `return 200`", partial(wrk, nginx, f"{nginx.url}/canned")),
             ("edge, 401: a wrong key", partial(refuse, guarded, guarded.url + CHAT_PATH)),
-            ("edge, 404: no such route", partial(refuse, edge, f"{edge.url}/v1/realtime")),
+            ("edge, 404: no such route", partial(refuse, edge, f"{edge.url}/v1/uploads")),
         )
     report.target("refusal 401, CPU beside nginx's `return 200`", 1.3, stranger.ratio, "x")
     report.target("refusal 404, CPU beside nginx's `return 200`", 1.3, lost.ratio, "x")
