@@ -7,7 +7,7 @@ else (another spelling, a count that is none, a search, an error) is for whoever
 
 from __future__ import annotations
 
-from edge._fast.answer_forms import CHAT, COMPLETION, EMBEDDINGS, MESSAGE
+from edge._fast.answer_forms import CHAT, COMPLETION, EMBEDDINGS, MESSAGE, RESPONSE
 
 try:
     import cython
@@ -30,6 +30,7 @@ _CHAT = cython.declare(cython.int, CHAT)
 _COMPLETION = cython.declare(cython.int, COMPLETION)
 _EMBEDDINGS = cython.declare(cython.int, EMBEDDINGS)
 _MESSAGE = cython.declare(cython.int, MESSAGE)
+_RESPONSE = cython.declare(cython.int, RESPONSE)
 _INPUT = cython.declare(cython.int, 0)
 _OUTPUT = cython.declare(cython.int, 1)
 _CREATION = cython.declare(cython.int, 2)
@@ -97,6 +98,10 @@ class UsualAnswer(Walk):  # type: ignore[misc]
                 good = answered = self._answers(b"message" if form == _CHAT else b"text", form == _COMPLETION)
             elif (_is(self, b"data") and form == _EMBEDDINGS) or (_is(self, b"content") and form == _MESSAGE):
                 good = answered = self._answers(b"", False)
+            elif _is(self, b"output") and form == _RESPONSE:
+                good = answered = self._items()
+            elif _is(self, b"status") and form == _RESPONSE:
+                good = self._word() and self._said == "completed"
             elif _is(self, b"service_tier") and form != _MESSAGE:
                 good = self._first(2) and self._word()
                 self.tier = self._said
@@ -148,6 +153,42 @@ class UsualAnswer(Walk):  # type: ignore[misc]
                     return False
                 has = True
             if not self._skip():
+                return False
+            c = self._more(0x7D)
+            if c <= 0:
+                return has and c == 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _items(self) -> cython.bint:
+        """A list of one item or more of a response, none of which is of a kind that may be charged by itself."""
+        c: cython.int
+        if self._next() != 0x5B:
+            return False
+        self._at += 1
+        while True:
+            if self._next() != 0x7B or not self._item():
+                return False
+            c = self._more(0x5D)
+            if c <= 0:
+                return c == 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _item(self) -> cython.bint:
+        has: cython.bint = False
+        c: cython.int
+        self._at += 1
+        while True:
+            if not self._key() or _is(self, b"action"):
+                return False
+            if _is(self, b"type"):
+                if not self._word() or not (
+                    self._said == "message" or self._said == "reasoning" or self._said == "function_call"
+                ):
+                    return False
+                has = True
+            elif not self._skip():
                 return False
             c = self._more(0x7D)
             if c <= 0:

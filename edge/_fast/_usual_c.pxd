@@ -10,6 +10,8 @@ cdef class UsualAnswer(Walk):
     cdef bint _read(self, int form) except -1
     cdef bint _answers(self, bytes name, bint text) except -1
     cdef bint _answer(self, bytes name, bint text) except -1
+    cdef bint _items(self) except -1
+    cdef bint _item(self) except -1
     cdef bint _usage(self, int form) except -1
     cdef bint _field(self) except -1
     cdef bint _details(self, int of) except -1

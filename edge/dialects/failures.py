@@ -165,7 +165,7 @@ USUAL = UsualAnswer()
 """Read and asked at once, so that one serves all."""
 CHAT = of_openai(_Chat, _Choices, openai.ChatStream, answer_forms.CHAT)
 MESSAGE = of_anthropic(_Message, _Content, answer_forms.MESSAGE)
-RESPONSE = of_openai(_Response, _Output, ResponsesStream)
+RESPONSE = of_openai(_Response, _Output, ResponsesStream, answer_forms.RESPONSE)
 SHAPES: dict[str, Shape] = {
     "chat": CHAT,
     "/chat/completions": CHAT,

@@ -14,7 +14,7 @@ from edge.dialects.failures import SHAPES
 from edge.errors import UNREADABLE
 from tests.conftest import BUILDS, load
 
-APIS = ("chat", "completions", "messages", "embeddings")
+APIS = ("chat", "completions", "messages", "embeddings", "responses")
 CHAT = {
     "id": "chatcmpl-1",
     "object": "chat.completion",
@@ -53,10 +53,31 @@ MESSAGE = {
         "inference_geo": "not_available",
     },
 }
+RESPONSE = {
+    "id": "resp_1",
+    "object": "response",
+    "status": "completed",
+    "error": None,
+    "output": [
+        {"id": "rs_1", "type": "reasoning", "summary": [], "status": None},
+        {"id": "fc_1", "type": "function_call", "arguments": "{}", "call_id": "call_1", "name": "f"},
+        {"id": "msg_1", "type": "message", "content": [{"type": "output_text", "text": "hello", "annotations": []}]},
+    ],
+    "usage": {
+        "input_tokens": 17,
+        "input_tokens_details": {"cached_tokens": 5, "cache_write_tokens": 2},
+        "output_tokens": 9,
+        "output_tokens_details": {"reasoning_tokens": 3},
+        "total_tokens": 26,
+    },
+    "tool_usage": None,
+    "service_tier": "default",
+}
 EXAMPLES = {
     "chat": CHAT,
     "completions": {"choices": [{"text": "a", "index": 0}], "usage": {"prompt_tokens": 1, "completion_tokens": 2}},
     "messages": MESSAGE,
+    "responses": RESPONSE,
     "embeddings": {"data": [{"embedding": [0.5, -1.25e-05, 0]}], "usage": {"prompt_tokens": 8, "total_tokens": 8}},
 }
 WORDS = (
@@ -67,6 +88,12 @@ WORDS = (
         b'"message"',
         b'"content"',
         b'"output"',
+        b'"status"',
+        b'"type"',
+        b'"action"',
+        b'"completed"',
+        b'"reasoning"',
+        b'"web_search_call"',
         b'"service_tier"',
         b'"input_tokens"',
         b"\\u00",
@@ -128,6 +155,25 @@ def test_the_usual_answer_is_read_as_one(api, separators, escaped):
 )
 def test_what_is_unusual_is_left_to_the_decoder(change):
     assert not check("chat", json.dumps({**CHAT, **change}).encode())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"status": "failed"},
+        {"status": "incomplete"},
+        {"status": None},
+        {"output": []},
+        {"output": [{}]},
+        {"output": [{"type": None}]},
+        {"output": [*RESPONSE["output"], {"type": "web_search_call"}]},
+        {"output": [{"type": "message", "action": {"type": "search"}}]},
+        {"tool_usage": {"web_search": {"num_requests": 3}}},
+        {"usage": {"input_tokens": 1, "prompt_tokens": 2}},
+    ],
+)
+def test_what_is_unusual_in_a_response_is_left_to_the_decoder(change):
+    assert not check("responses", json.dumps({**RESPONSE, **change}).encode())
 
 
 def test_an_answer_is_all_there_and_nothing_follows_it():
