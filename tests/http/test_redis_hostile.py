@@ -124,7 +124,7 @@ def test_a_reply_that_ends_at_any_byte():
     async def main() -> None:
         cut = 0
         good = whole
-        async with FakeRedis(lambda _: good) as fake, remote(fake.url) as made:
+        async with FakeRedis(lambda _: good) as fake, remote(fake.url, timeout_ms=2000) as made:
             wrong = 0
             for cut in range(len(whole)):
                 good = whole[:cut] + CLOSE
