@@ -67,6 +67,8 @@ image: $(VENV)/.test
 	else $(BIN)/python -m tests.image; fi
 
 # Other clients than the SDKs that are here, each in an environment of its own, for the tests. Most of it is waiting for the network.
+# A client that takes more than five minutes to install is left out (GNU timeout).
+BOUND := $(shell command -v timeout >/dev/null && echo timeout 300)
 CLIENTS := $(patsubst requirements/clients/%,%,$(basename $(wildcard requirements/clients/*))) go
 clients: $(VENV)/.pip
 	@$(MAKE) -s -j 4 $(CLIENTS:%=$(VENV)/clients/%/.here)
@@ -185,15 +187,15 @@ $(VENV)/.test: $(VENV)/.built $(VENV)/.locked
 
 # Each where its tests look for it, anew when what is asked for changes. What does not install here is told, and its tests are skipped.
 $(VENV)/clients/%/.here: requirements/clients/%.txt $(VENV)/.pip
-	@rm -rf $(@D) && $(PYTHON) -m venv $(@D) && $(@D)/bin/python -m pip install -q --no-compile -r $< && touch $@ || \
+	@rm -rf $(@D) && $(PYTHON) -m venv $(@D) && $(BOUND) $(@D)/bin/python -m pip install -q --no-compile -r $< && touch $@ || \
 	{ rm -rf $(@D); echo "SKIPPED: the client '$*', which does not install here (see above)"; }
 
 $(VENV)/clients/%/.here: requirements/clients/%.npm
-	@rm -rf $(@D) && mkdir -p $(@D) && npm install --silent --no-save --prefix $(@D) $$(cat $<) && touch $@ || \
+	@rm -rf $(@D) && mkdir -p $(@D) && $(BOUND) npm install --silent --no-save --prefix $(@D) $$(cat $<) && touch $@ || \
 	{ rm -rf $(@D); echo "SKIPPED: the client '$*', which does not install here (is there npm?)"; }
 
 $(VENV)/clients/go/.here: $(wildcard tests/clients/go/*)
-	@rm -rf $(@D) && mkdir -p $(@D) && cp $^ $(@D) && (cd $(@D) && go build -o /dev/null .) && touch $@ || \
+	@rm -rf $(@D) && mkdir -p $(@D) && cp $^ $(@D) && (cd $(@D) && $(BOUND) go build -o /dev/null .) && touch $@ || \
 	{ rm -rf $(@D); echo "SKIPPED: the SDKs in Go, which do not compile here (is there Go?)"; }
 
 $(VENV)/.tools: $(VENV)/.pip
