@@ -95,11 +95,11 @@ class UsualAnswer(Walk):  # type: ignore[misc]
             if _is(self, b"usage"):
                 good = self._first(1) and self._usage(form)
             elif _is(self, b"choices") and form <= _COMPLETION:
-                good = answered = self._answers(b"message" if form == _CHAT else b"text", form == _COMPLETION)
+                good = answered = self._answers(form)
             elif (_is(self, b"data") and form == _EMBEDDINGS) or (_is(self, b"content") and form == _MESSAGE):
-                good = answered = self._answers(b"", False)
+                good = answered = self._answers(form)
             elif _is(self, b"output") and form == _RESPONSE:
-                good = answered = self._items()
+                good = answered = self._answers(form)
             elif _is(self, b"status") and form == _RESPONSE:
                 good = self._word() and self._said == "completed"
             elif _is(self, b"service_tier") and form != _MESSAGE:
@@ -119,10 +119,9 @@ class UsualAnswer(Walk):  # type: ignore[misc]
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def _answers(self, name: bytes, text: cython.bint) -> cython.bint:
-        """A list of one object or more, each of which has something of this name, if there is one: an object, or a
-        `text`.
-        """
+    def _answers(self, form: cython.int) -> cython.bint:
+        """A list of one object or more, each of which is what an answer of this form has."""
+        good: cython.bint
         c: cython.int
         if self._next() != 0x5B:
             return False
@@ -130,10 +129,13 @@ class UsualAnswer(Walk):  # type: ignore[misc]
         while True:
             if self._next() != 0x7B:
                 return False
-            if name:
-                if not self._answer(name, text):
-                    return False
-            elif not self._skip():
+            if form <= _COMPLETION:
+                good = self._answer(b"message" if form == _CHAT else b"text", form == _COMPLETION)
+            elif form == _RESPONSE:
+                good = self._item()
+            else:
+                good = self._skip()
+            if not good:
                 return False
             c = self._more(0x5D)
             if c <= 0:
@@ -142,6 +144,7 @@ class UsualAnswer(Walk):  # type: ignore[misc]
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def _answer(self, name: bytes, text: cython.bint) -> cython.bint:
+        """One that has something of this name: an object, or a `text`."""
         has: cython.bint = False
         c: cython.int
         self._at += 1
@@ -160,22 +163,8 @@ class UsualAnswer(Walk):  # type: ignore[misc]
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def _items(self) -> cython.bint:
-        """A list of one item or more of a response, none of which is of a kind that may be charged by itself."""
-        c: cython.int
-        if self._next() != 0x5B:
-            return False
-        self._at += 1
-        while True:
-            if self._next() != 0x7B or not self._item():
-                return False
-            c = self._more(0x5D)
-            if c <= 0:
-                return c == 0
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
     def _item(self) -> cython.bint:
+        """One of a response, of a kind that is never charged by itself."""
         has: cython.bint = False
         c: cython.int
         self._at += 1

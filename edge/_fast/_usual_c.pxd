@@ -8,9 +8,8 @@ cdef class UsualAnswer(Walk):
 
     cpdef bint read(self, bytes body, int form) except -1
     cdef bint _read(self, int form) except -1
-    cdef bint _answers(self, bytes name, bint text) except -1
+    cdef bint _answers(self, int form) except -1
     cdef bint _answer(self, bytes name, bint text) except -1
-    cdef bint _items(self) except -1
     cdef bint _item(self) except -1
     cdef bint _usage(self, int form) except -1
     cdef bint _field(self) except -1
