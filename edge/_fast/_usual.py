@@ -94,11 +94,12 @@ class UsualAnswer(Walk):  # type: ignore[misc]
                 return False
             if _is(self, b"usage"):
                 good = self._first(1) and self._usage(form)
-            elif _is(self, b"choices") and form <= _COMPLETION:
-                good = answered = self._answers(form)
-            elif (_is(self, b"data") and form == _EMBEDDINGS) or (_is(self, b"content") and form == _MESSAGE):
-                good = answered = self._answers(form)
-            elif _is(self, b"output") and form == _RESPONSE:
+            elif (
+                (_is(self, b"choices") and form <= _COMPLETION)
+                or (_is(self, b"data") and form == _EMBEDDINGS)
+                or (_is(self, b"content") and form == _MESSAGE)
+                or (_is(self, b"output") and form == _RESPONSE)
+            ):
                 good = answered = self._answers(form)
             elif _is(self, b"status") and form == _RESPONSE:
                 good = self._word() and self._said == "completed"
