@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import time
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from websockets.exceptions import InvalidStatus
 
-from tests.harness import Edge, Process, free_port, providers, running, until
+from tests.harness import Client, Edge, Process, free_port, providers, running, until
+from tests.http.speaking import HANDSHAKE, hear, say, speak
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
@@ -107,6 +110,40 @@ def test_a_client_that_leaves_leaves_its_provider(front, simulator):
     with httpx2.stream("POST", f"{front}/v1/chat/completions", json=asked, timeout=30) as answer:
         next(answer.iter_lines())
     simulator.entry(before, lambda entry: entry["left"])
+
+
+@pytest.mark.parametrize("target", ["/v1/realtime?model=gpt-realtime", "/v1/responses"])
+def test_a_websocket_comes_through_and_its_close_goes_both_ways(front, simulator, target):
+    before = simulator.count()
+    asked = {} if "realtime" in target else {"model": "gpt-5-mini", "input": "hello", "store": False}
+    with speak(front, target) as ws:
+        for _ in range(2):
+            say(ws, type="response.create", **asked)
+            assert hear(ws, "response.done", "response.completed")["response"]["status"] == "completed"
+        ws.close(4002)
+    assert simulator.entry(before, lambda entry: entry["left"])["left"] == "close 4002"
+
+
+def test_a_client_that_leaves_its_websocket_leaves_its_provider(front, simulator):
+    before = simulator.count()
+    with Client(int(front.rpartition(":")[2])) as client:
+        client.send(HANDSHAKE.format("/v1/realtime?model=gpt-realtime").encode())
+        assert client.head()[0] == 101
+        client.read_until(b"session.created")
+    assert simulator.entry(before, lambda entry: entry["left"])["left"] == "close 1001"
+
+
+def test_a_refused_websocket_and_a_wish_for_something_else_are_answered(front):
+    """The connections to the edges are kept: the next one is served."""
+    with pytest.raises(InvalidStatus) as caught, speak(front, "/v1/realtime?model=claude-haiku-4-5"):
+        pass
+    assert (caught.value.response.status_code, json.loads(caught.value.response.body)["error"]["code"]) == (
+        400,
+        "unsupported_route",
+    )
+    for wish in ("h2c", "websocket2"):
+        got = httpx2.get(f"{front}/health", headers={"upgrade": wish, "connection": "upgrade"})
+        assert got.status_code == 200
 
 
 def test_the_other_edge_answers_when_one_is_gone(front, edges):

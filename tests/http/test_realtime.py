@@ -12,10 +12,11 @@ import httpx2
 import openai
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
 
 from edge.guard.auth import new_key
 from tests.harness import PATIENT, Client, Edge, providers, running, until
+from tests.http import speaking
+from tests.http.speaking import HANDSHAKE, hear, lines_of, say
 
 KEYS = {
     name: new_key(name)
@@ -66,21 +67,8 @@ def edge(simulator, front, tmp_path_factory):
 
 
 def speak(edge, model="voice", key="plain", **more):
-    headers = {"authorization": f"Bearer {KEYS[key][0]}"} if key else {}
-    url = f"ws://127.0.0.1:{edge.port}/v1/realtime" + (f"?model={model}" if model else "")
-    return connect(url, additional_headers={**headers, **more.pop("headers", {})}, compression=None, **more)
-
-
-def say(ws, **event):
-    ws.send(json.dumps(event))
-
-
-def hear(ws, *kinds: str):
-    """The next event of one of these kinds."""
-    while True:
-        event = json.loads(ws.recv(timeout=10))
-        if event["type"] in kinds:
-            return event
+    target = "/v1/realtime" + (f"?model={model}" if model else "")
+    return speaking.speak(edge.url, target, KEYS[key][0] if key else "", **more)
 
 
 def answered(ws, text="hello"):
@@ -88,12 +76,6 @@ def answered(ws, text="hello"):
     say(ws, type="conversation.item.create", item=item)
     say(ws, type="response.create")
     return hear(ws, "response.done", "error")
-
-
-def lines_of(edge, **fields):
-    """Lines of the log that tell of WebSockets."""
-    found = [json.loads(line) for line in edge.process.lines if '"event":"request"' in line and "(websocket)" in line]
-    return [line for line in found if all(line.get(name) == value for name, value in fields.items())]
 
 
 def refusal(edge, model="voice", key="plain", **more):
@@ -235,8 +217,10 @@ def test_what_refuses_a_handshake_is_an_answer(edge, model, key, status, code):
 
 
 def test_a_call_is_not_joined(edge):
-    url = f"ws://127.0.0.1:{edge.port}/v1/realtime?call_id=rtc_1"
-    with pytest.raises(InvalidStatus) as caught, connect(url, additional_headers={"x-api-key": KEYS["plain"][0]}):
+    with (
+        pytest.raises(InvalidStatus) as caught,
+        speaking.speak(edge.url, "/v1/realtime?call_id=rtc_1", KEYS["plain"][0]),
+    ):
         pass
     assert caught.value.response.status_code == 400
 
@@ -417,10 +401,7 @@ def test_a_client_that_leaves_is_told_to_its_provider_at_once(edge, simulator, s
 def test_leaving_during_the_handshake_leaves_the_provider(edge, simulator):
     since = simulator.count()
     with Client(edge.port) as client:
-        client.send(
-            f"GET /v1/realtime?model=openai/sim-hang HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: Upgrade\r\n"
-            f"upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-            f"authorization: Bearer {KEYS['plain'][0]}\r\n\r\n".encode()
-        )
+        head = HANDSHAKE.format("/v1/realtime?model=openai/sim-hang")
+        client.send(head.replace("\r\n\r\n", f"\r\nauthorization: Bearer {KEYS['plain'][0]}\r\n\r\n").encode())
         simulator.entry(since)
     assert simulator.entry(since, lambda entry: entry["left"])["left"] == "fin"

@@ -8,10 +8,11 @@ import json
 import openai
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
 
 from edge.guard.auth import new_key
 from tests.harness import PATIENT, Edge, providers, running, until
+from tests.http import speaking
+from tests.http.speaking import hear, lines_of, say
 
 KEYS = {name: new_key(name) for name in ("plain", "narrow", "masked", "few", "poor")}
 MORE = {
@@ -43,29 +44,16 @@ def edge(simulator, front, tmp_path_factory):
 
 
 def speak(edge, key="plain", **headers):
-    said = {"authorization": f"Bearer {KEYS[key][0]}", **headers}
-    return connect(f"ws://127.0.0.1:{edge.port}/v1/responses", additional_headers=said, compression=None)
+    return speaking.speak(edge.url, "/v1/responses", KEYS[key][0] if key else "", headers)
 
 
 def create(ws, text="hello", model="smart", **more):
-    ws.send(json.dumps({"type": "response.create", "model": model, "input": text, "store": False, **more}))
-
-
-def hear(ws, *kinds: str):
-    while True:
-        event = json.loads(ws.recv(timeout=10))
-        if event["type"] in kinds:
-            return event
+    say(ws, type="response.create", **{"model": model, "input": text, "store": False, **more})
 
 
 def answered(ws, *args, **more):
     create(ws, *args, **more)
     return hear(ws, "response.completed", "error")
-
-
-def lines_of(edge, request_id):
-    lines = [json.loads(line) for line in edge.process.lines if '"event":"request"' in line]
-    return [line for line in lines if line["request_id"] == request_id]
 
 
 def test_a_conversation_with_openais_sdk(edge):
@@ -97,8 +85,8 @@ def test_a_second_turn_goes_on_where_the_first_was_and_one_line_tells_of_both(ed
         assert second["stream_id"] == "b"
     assert [entry["path"] for entry in simulator.ledger(since)] == ["/v1/responses"]
     assert json.loads(simulator.ledger(since)[0]["body"].split("\n")[0])["model"] == "gpt-5-mini"
-    until(lambda: lines_of(edge, "two-turns"))
-    (line,) = lines_of(edge, "two-turns")
+    until(lambda: lines_of(edge, request_id="two-turns"))
+    (line,) = lines_of(edge, request_id="two-turns")
     usages = [first["usage"], second["response"]["usage"]]
     assert (line["endpoint"], line["status"], line["responses"]) == ("/v1/responses (websocket)", 101, 2)
     assert line["output_tokens"] == sum(usage["output_tokens"] for usage in usages)
@@ -116,7 +104,7 @@ def test_a_second_turn_goes_on_where_the_first_was_and_one_line_tells_of_both(ed
 )
 def test_a_response_that_its_key_may_not_have_is_refused_by_an_event(edge, said, status, code):
     with speak(edge, "narrow") as ws:
-        ws.send(json.dumps({"type": "response.create", "input": "x", "stream_id": "s", **said}))
+        say(ws, type="response.create", input="x", stream_id="s", **said)
         event = hear(ws, "error")
         assert (event["status"], event["error"]["code"], event["stream_id"]) == (status, code, "s")
         assert answered(ws, model="gpt-4o")["type"] == "response.completed"
@@ -181,7 +169,7 @@ def test_bounds_of_a_request_hold_for_a_response(edge):
 def test_no_other_event_names_a_model(edge):
     with speak(edge, "narrow") as ws:
         assert answered(ws, model="gpt-4o")["type"] == "response.completed"
-        ws.send(json.dumps({"type": "response.steer", "model": "narrow-not"}))
+        say(ws, type="response.steer", model="narrow-not")
         refused = hear(ws, "error")
         assert (refused["status"], refused["error"]["param"]) == (400, "model")
         assert answered(ws, model="gpt-4o")["type"] == "response.completed"
@@ -193,13 +181,13 @@ def test_a_provider_that_leaves_is_told_and_what_it_wrote_is_charged(edge):
         assert hear(ws, "error")["error"]["code"] == "upstream_stream_broken"
         with pytest.raises(ConnectionClosed):
             ws.recv(timeout=10)
-    until(lambda: lines_of(edge, "broke-off"))
-    (line,) = lines_of(edge, "broke-off")
+    until(lambda: lines_of(edge, request_id="broke-off"))
+    (line,) = lines_of(edge, request_id="broke-off")
     assert line["estimated"] is True
     assert line["output_tokens"] > 5
 
 
 def test_a_handshake_needs_a_key(edge):
-    with pytest.raises(InvalidStatus) as caught, connect(f"ws://127.0.0.1:{edge.port}/v1/responses"):
+    with pytest.raises(InvalidStatus) as caught, speak(edge, ""):
         pass
     assert caught.value.response.status_code == 401

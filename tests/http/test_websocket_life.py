@@ -14,15 +14,13 @@ import httpx2
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import OP_TEXT, Frame
-from websockets.sync.client import connect
 
 from edge.guard.auth import new_key
 from tests.harness import PATIENT, Client, Edge, providers, running, until
+from tests.http import speaking
+from tests.http.speaking import HANDSHAKE, hear, say
 
-HEAD = (
-    "GET /v1/realtime?model={} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
-    "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-)
+TARGET = "/v1/realtime?model=gpt-realtime"
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +35,8 @@ def edge(simulator, front, tmp_path_factory):
         yield edge
 
 
-def speak(edge, model="gpt-realtime", path="/v1/realtime"):
-    return connect(f"ws://127.0.0.1:{edge.port}{path}?model={model}", compression=None, max_size=None)
-
-
-def hear(ws, *kinds: str):
-    while True:
-        event = json.loads(ws.recv(timeout=10))
-        if event["type"] in kinds:
-            return event
+def speak(edge, model="gpt-realtime", **more):
+    return speaking.speak(edge.url, f"/v1/realtime?model={model}", max_size=None, **more)
 
 
 def gauge(edge, name: str) -> float:
@@ -77,7 +68,7 @@ def test_nothing_is_left_of_many_connections_however_they_end(edge, simulator):
         if number % 4 == 0:
             ws.socket.shutdown(socket.SHUT_RDWR)
         elif number % 4 == 1:
-            ws.send(json.dumps({"type": "response.create"}))
+            say(ws, type="response.create")
             ws.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
             ws.socket.close()
         elif number % 4 == 2:
@@ -104,7 +95,7 @@ def test_nothing_is_left_of_many_connections_however_they_end(edge, simulator):
 def test_hostile_frames_end_the_connection_and_leave_the_provider(edge, simulator, said, code):
     since = simulator.count()
     with Client(edge.port) as client:
-        client.send(HEAD.format("gpt-realtime").encode())
+        client.send(HANDSHAKE.format(TARGET).encode())
         assert client.head()[0] == 101
         simulator.entry(since, lambda entry: entry["events"])
         client.send(said)
@@ -116,7 +107,7 @@ def test_hostile_frames_end_the_connection_and_leave_the_provider(edge, simulato
 def test_frames_that_come_byte_by_byte_and_with_the_handshake(edge):
     frame = Frame(OP_TEXT, b'{"type":"input_audio_buffer.clear"}').serialize(mask=True)
     with Client(edge.port) as client:
-        client.send(HEAD.format("gpt-realtime").encode() + frame)
+        client.send(HANDSHAKE.format(TARGET).encode() + frame)
         for n in range(len(frame)):
             client.send(frame[n : n + 1])
         client.read_until(b"input_audio_buffer.cleared")
@@ -128,7 +119,7 @@ def test_a_client_that_reads_nothing_has_its_provider_paused(edge):
     with speak(edge, "sim-words-20000") as ws:
         hear(ws, "session.created")
         held = memory(worker)
-        ws.send(json.dumps({"type": "response.create"}))  # 80 MB of sound
+        say(ws, type="response.create")  # 80 MB of sound
         time.sleep(1.5)
         assert memory(worker) - held < 40 << 20
         hear(ws, "response.output_audio.delta")
@@ -144,10 +135,10 @@ def test_large_messages_go_through_whole(edge, simulator):
     sound = base64.b64encode(os.urandom(2 << 20)).decode()
     with speak(edge) as ws:
         off = {"type": "realtime", "audio": {"input": {"turn_detection": None}}}
-        ws.send(json.dumps({"type": "session.update", "session": off}))
+        say(ws, type="session.update", session=off)
         hear(ws, "session.updated")
-        ws.send(json.dumps({"type": "input_audio_buffer.append", "audio": sound}))
-        ws.send(json.dumps({"type": "input_audio_buffer.commit"}))
+        say(ws, type="input_audio_buffer.append", audio=sound)
+        say(ws, type="input_audio_buffer.commit")
         hear(ws, "input_audio_buffer.committed")
     assert sound in simulator.ledger(since)[0]["body"]
 
@@ -161,7 +152,7 @@ def test_a_drain_ends_what_is_open_when_its_time_is_over(simulator, front, tmp_p
         begun = time.monotonic()
         stopping = threading.Thread(target=edge.process.process.send_signal, args=[signal.SIGTERM])
         stopping.start()
-        ws.send(json.dumps({"type": "input_audio_buffer.clear"}))
+        say(ws, type="input_audio_buffer.clear")
         hear(ws, "input_audio_buffer.cleared")  # it goes on meanwhile
         with pytest.raises(ConnectionClosed):
             ws.recv(timeout=20)
@@ -180,16 +171,15 @@ def test_a_key_that_is_no_more_ends_its_connections(simulator, front, tmp_path):
     config = {"providers": providers(simulator.url), "auth": {"keys": listed}, "resilience": PATIENT}
     edge = Edge(tmp_path, config, front=front)
     with running(edge):
-        url = f"ws://127.0.0.1:{edge.port}/v1/realtime?model=gpt-realtime"
-        both = [connect(url, additional_headers={"x-api-key": key[0]}) for key in keys.values()]
+        both = [speak(edge, key=key[0]) for key in keys.values()]
         edge.path.write_text(json.dumps({**config, "auth": {"keys": listed[1:]}}))
         edge.process.process.send_signal(signal.SIGHUP)
         deadline = time.monotonic() + 20
         with pytest.raises(ConnectionClosed):
             while time.monotonic() < deadline:
-                both[0].send(json.dumps({"type": "input_audio_buffer.clear"}))
+                say(both[0], type="input_audio_buffer.clear")
                 hear(both[0], "input_audio_buffer.cleared")
         assert both[0].close_code == 1008
-        both[1].send(json.dumps({"type": "input_audio_buffer.clear"}))
+        say(both[1], type="input_audio_buffer.clear")
         hear(both[1], "input_audio_buffer.cleared")
         both[1].close()
