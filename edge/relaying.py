@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from edge.call import Call
-from edge.errors import EdgeError, OriginNotAllowed
+from edge.errors import EdgeError, OriginNotAllowed, RouteNotAllowed
 from edge.gateway import Gateway
 from edge.guard.auth import is_foreign
 from edge.sockets.ends import End
@@ -14,6 +12,8 @@ from edge.sockets.relay import Relay
 from edge.sockets.terms import model_of, talk_of
 
 __all__ = ["relay"]
+
+NO_MORE = "WebSockets are spoken here no more."
 
 
 def relay(gateway: Gateway, call: Call, client: End, protocol: str) -> Relay | None:
@@ -31,7 +31,7 @@ def relay(gateway: Gateway, call: Call, client: End, protocol: str) -> Relay | N
         gateway.refuse(call, error)
         return None
     gateway.under_way.add(call)
-    made = call.errand = Relay(gateway.office, call, client, protocol, gateway, partial(check_key, gateway, call))
+    made = call.errand = Relay(gateway.office, call, client, protocol, gateway, Standing(gateway, call))
     made.start(talk_of(made), model)
     return made
 
@@ -46,8 +46,26 @@ def check_origin(gateway: Gateway, call: Call) -> None:
         raise OriginNotAllowed("The page is of another origin, and has no key but the certificate of its browser.")
 
 
-def check_key(gateway: Gateway, call: Call) -> None:
-    """A connection outlives configurations, and perhaps its key. Raises InvalidApiKey where that holds no more."""
-    state, key = gateway.state, call.key
-    if state is not call.state or key.timed:
-        state.auth.identify_anew(call.head, call.varying, call.certificate, key)
+class Standing:
+    """The `edge.sockets.rights.Rights` of a call."""
+
+    def __init__(self, gateway: Gateway, call: Call) -> None:
+        self._gateway = gateway
+        self._call = call
+        # It keeps the place that it has taken; another configuration's key may have other requests per minute.
+        self.lease = call.lease
+
+    def heed(self) -> bool:
+        state, call = self._gateway.state, self._call
+        if state is call.state and not call.key.timed:
+            return False
+        key = state.auth.identify_anew(call.head, call.varying, call.certificate, call.key)
+        if state is call.state:
+            return False
+        if not state.settings.websockets.enabled:
+            raise RouteNotAllowed(NO_MORE)
+        if key.routes is not None and call.head.route.endpoint not in key.routes:
+            raise RouteNotAllowed
+        call.state, call.key = state, key
+        self.lease = self._gateway.limits.lease(key) if key.limited else None
+        return True

@@ -184,11 +184,14 @@ class Auth:
             raise ConflictingCredentials
         return key
 
-    def identify_anew(self, head: Head, varying: Varying, certificate: tuple[bytes, ...], known: Key) -> None:
-        """Keys have changed while a body came, which may take minutes. Raises InvalidApiKey where it has none now."""
+    def identify_anew(self, head: Head, varying: Varying, certificate: tuple[bytes, ...], known: Key) -> Key:
+        """Keys have changed while a body came, which may take minutes: the key as it is now. Raises InvalidApiKey where
+        it has none now.
+        """
         key = self.identify(head, varying, certificate)
         if key is None or key.id != known.id:
             raise InvalidApiKey
+        return key
 
     def _certified(self, certificate: tuple[bytes, ...]) -> Key | None:
         """The key of the first name that is one."""

@@ -12,15 +12,18 @@ import msgspec
 
 from edge._fast import JSONScanner
 from edge.dialects.realtime import ServerEvent, error_event, heard_in, read_event, transcribed, usage_of, weight_of
-from edge.errors import EdgeError, InvalidValue
+from edge.errors import EdgeError, InvalidValue, UnsupportedRoute
 from edge.guard.auth import refuse_model
+from edge.sockets.granting import granted, reached
 from edge.sockets.peer import Message
 from edge.sockets.tab import Due
 from edge.sockets.talk import Floor, Talk, scanned, text_of
+from edge.upstreams.router import Upstream
 
 __all__ = ["RealtimeTalk"]
 
 CANCEL = b'{"type":"response.cancel","response_id":%b}'
+ELSEWHERE = "The model '{}' is another one by now: open another connection."
 TRANSCRIBED = "conversation.item.input_audio_transcription.completed"
 
 
@@ -28,6 +31,22 @@ class RealtimeTalk(Talk):
     def __init__(self, floor: Floor) -> None:
         self._floor = floor
         self._hears = ""
+        self._renewed: Upstream | None = None
+
+    def renewed(self) -> None:
+        call, tried = self._floor.call, self._floor.tried
+        grant = granted(call.state, call.key, call.payload.model, call.head.route)
+        if tried is not None:
+            self._renewed = reached(grant, tried, tried.upstream.model)
+            if self._renewed is None:
+                raise UnsupportedRoute(ELSEWHERE.format(call.payload.model), status=400, param="model")
+        call.grant = grant
+
+    def _upstream(self) -> Upstream:
+        """The one that it is to, as the configuration of now has it."""
+        tried = self._floor.tried
+        assert tried is not None  # noqa: S101 - somebody speaks when there is a provider
+        return self._renewed or tried.upstream
 
     # The client.
 
@@ -58,11 +77,11 @@ class RealtimeTalk(Talk):
         at = inner.span(b"model")
         if at is None:
             return message
-        tried, asked = self._floor.tried, self._floor.call.payload.model
+        model, asked = self._upstream().model, self._floor.call.payload.model
         named = text_of(inner, session, b"model")
-        if tried is None or named not in (asked, tried.upstream.model):
+        if named not in (asked, model):
             raise refuse_model(str(named))
-        name = b'"' + tried.upstream.model.encode() + b'"'
+        name = b'"' + model.encode() + b'"'
         data = message.data
         return Message(data[: span[0] + at[0]] + name + data[span[0] + at[1] :])
 
@@ -85,9 +104,7 @@ class RealtimeTalk(Talk):
 
     def _due(self, event_id: str = "") -> Due:
         floor = self._floor
-        tried = floor.tried
-        assert tried is not None  # noqa: S101 - the client speaks when there is a provider
-        return Due(tried.upstream, floor.call.grant, floor.tab.context, event_id)
+        return Due(self._upstream(), floor.call.grant, floor.tab.context, event_id)
 
     # The provider.
 
@@ -143,9 +160,9 @@ class RealtimeTalk(Talk):
             told(due, refusal)
 
     def _transcribed(self, event: ServerEvent) -> None:
-        usage, tried = transcribed(event.usage, self._hears), self._floor.tried
-        if usage is not None and tried is not None:
-            self._floor.tab.charge(tried.upstream, self._floor.call.grant.label, usage, None)
+        usage = transcribed(event.usage, self._hears)
+        if usage is not None:
+            self._floor.tab.charge(self._upstream(), self._floor.call.grant.label, usage, None)
 
     # Errors.
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 
 from edge.call import Call
 from edge.clock import perf_counter
@@ -30,6 +29,7 @@ from edge.sockets.link import Link, failure
 from edge.sockets.office import Office, Reason
 from edge.sockets.opening import Opened, Refused, Wanted, open_link
 from edge.sockets.peer import ABNORMAL, AWAY, LATER, NORMAL, TROUBLE, Closed, Message
+from edge.sockets.rights import RIGHTS_S, Rights
 from edge.sockets.tab import Tab
 from edge.sockets.talk import Talk
 from edge.upstreams.gate import Gate
@@ -58,15 +58,11 @@ class Relay:
     it its provider, None before.
     """
 
-    def __init__(
-        self, office: Office, call: Call, client: End, protocol: str, asker: Asker, check_key: Callable[[], None]
-    ) -> None:
-        """`protocol` is the sub-protocol that the client speaks, "" for none; `asker` is told once when it is over.
-        `check_key` raises what there is against the key by now.
-        """
-        self._check_key = check_key
+    def __init__(self, office: Office, call: Call, client: End, protocol: str, asker: Asker, rights: Rights) -> None:
+        """`protocol` is the sub-protocol that the client speaks, "" for none; `asker` is told once when it is over."""
+        self._rights = rights
         self.call = call
-        self.tab = Tab(call, office.accounts, office.counts, office.desk.meter)
+        self.tab = Tab(call, rights, office.accounts, office.counts, office.desk.meter)
         self.tried: Tried | None = None
         self._office = office
         self._client = client
@@ -75,7 +71,6 @@ class Relay:
         self._state = NEW
         self._endpoint = call.head.route.endpoint
         self._loop = asyncio.get_running_loop()
-        self._settings = call.state.settings.websockets
         self._opening: asyncio.Task[Opened] | None = None
         self._link: Link | None = None
         self._gate: Gate | None = None
@@ -124,7 +119,7 @@ class Relay:
         self._open(names_model=False)
 
     def _open(self, *, names_model: bool) -> None:
-        wanted = Wanted(names_model, self._protocol, self._settings.max_message_bytes)
+        wanted = Wanted(names_model, self._protocol, self.call.state.settings.websockets.max_message_bytes)
         self._opening = self._loop.create_task(open_link(self._office.desk, self.call, wanted))
         self._opening.add_done_callback(self._opened)
 
@@ -181,7 +176,7 @@ class Relay:
         self._office.counters.opened(self._endpoint)
         self._since = perf_counter()
         self._begun_at = self._latest = self._loop.time()
-        self._timer = self._loop.call_at(self._begun_at + self._patience(), self._look)
+        self._timer = self._loop.call_later(min(self._patience(), RIGHTS_S), self._look)
         self.call.begin_answer(101, headers, 0)
 
     # As who is told by the ends.
@@ -193,13 +188,10 @@ class Relay:
         try:
             if end is self._client:
                 self._count(0, "in", message)
-                self._check_key()
                 self._inbox.append(message)
                 self._take()
             elif self._talk is not None:
                 self._talk.told(message)
-        except EdgeError as error:
-            self.shut_out(error)
         except Exception as defect:  # noqa: BLE001 - of ours
             self.fail(defect)
 
@@ -290,15 +282,31 @@ class Relay:
         self._end("refused", Closed(1008, error.message), Closed(AWAY), error)
 
     def _take(self) -> None:
-        """What the client has said, one after the other."""
+        """What the client has said, one after the other, each by the rights of now. Raises nothing: who releases it may
+        be Redis's reply, which is not to hear of it.
+        """
         if self._taking or self._talk is None:
             return
         self._taking = True
         try:
-            while self._inbox and not self._held and self._state != ENDED:
+            while self._inbox and not self._held and self._may_go_on():
                 self._talk.asked(self._inbox.popleft())
+        except Exception as defect:  # noqa: BLE001 - of ours
+            self.fail(defect)
         finally:
             self._taking = False
+
+    def _may_go_on(self) -> bool:
+        """Whether it is not over, nor has to be now."""
+        if self._state == ENDED:
+            return False
+        try:
+            if self._rights.heed() and self._talk is not None:
+                self._talk.renewed()
+        except EdgeError as error:
+            self.shut_out(error)
+            return False
+        return True
 
     def _count(self, number: int, direction: str, message: Message) -> None:
         self._messages[number] += 1
@@ -307,18 +315,24 @@ class Relay:
     # Its end.
 
     def _patience(self) -> float:
-        """Seconds until it has to be looked at again."""
-        now, settings = self._loop.time(), self._settings
+        """Seconds that it has left."""
+        now, settings = self._loop.time(), self.call.state.settings.websockets
         return max(0.0, min(self._latest + settings.idle_s, self._begun_at + settings.max_s) - now)
 
     def _look(self) -> None:
-        patience = self._patience()
-        if patience > 0.0:
-            self._timer = self._loop.call_later(patience, self._look)
-            return
         self._timer = None
-        expired = self._loop.time() - self._begun_at >= self._settings.max_s
-        why = f"open for {self._settings.max_s:g} s" if expired else f"silent for {self._settings.idle_s:g} s"
+        try:
+            if not self._may_go_on():
+                return
+        except Exception as defect:  # noqa: BLE001 - of ours
+            self.fail(defect)
+            return
+        patience, settings = self._patience(), self.call.state.settings.websockets
+        if patience > 0.0:
+            self._timer = self._loop.call_later(min(patience, RIGHTS_S), self._look)
+            return
+        expired = self._loop.time() - self._begun_at >= settings.max_s
+        why = f"open for {settings.max_s:g} s" if expired else f"silent for {settings.idle_s:g} s"
         self._end("expired" if expired else "idle", Closed(AWAY, f"The connection was {why}."), Closed(AWAY), None)
 
     def _end(

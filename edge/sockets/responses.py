@@ -30,7 +30,7 @@ from edge.grant import Grant
 from edge.guard.expected import UNCOUNTED, WHOLE
 from edge.guard.shape import check_counts, check_types
 from edge.guard.validate import check_name
-from edge.sockets.granting import granted, payload_of
+from edge.sockets.granting import granted, payload_of, reached
 from edge.sockets.opening import Refused
 from edge.sockets.peer import Message
 from edge.sockets.tab import MOST_UNDER_WAY, Due
@@ -128,9 +128,9 @@ class ResponsesTalk(Talk):
     def _same(self, grant: Grant, model: str) -> Upstream:
         """The model at the provider that the connection is to. Raises UnsupportedRoute where it is not there."""
         tried = self._floor.tried
-        for upstream in grant.upstreams:
-            if tried is not None and upstream.provider is tried.provider:
-                return upstream
+        upstream = reached(grant, tried) if tried is not None else None
+        if upstream is not None:
+            return upstream
         raise UnsupportedRoute(
             f"The model '{model}' is not at the provider that this connection is to: open another one for it.",
             status=400,

@@ -17,6 +17,7 @@ from edge.guard.reservation import Reservation
 from edge.hooks import Meter, Usage
 from edge.ledger import Source
 from edge.money.accounting import Accounts
+from edge.sockets.rights import Rights
 
 __all__ = ["MOST_UNDER_WAY", "Due", "Tab"]
 
@@ -62,8 +63,9 @@ class Tab:
     ``context`` is the input of the latest, in tokens.
     """
 
-    def __init__(self, call: Call, accounts: Accounts, counts: Counts, meter: Meter) -> None:
+    def __init__(self, call: Call, rights: Rights, accounts: Accounts, counts: Counts, meter: Meter) -> None:
         self._call = call
+        self._rights = rights
         self._accounts = accounts
         self._counts = counts
         self._meter = meter
@@ -94,8 +96,8 @@ class Tab:
     def _admit(self) -> None:
         if len(self.under_way) >= MOST_UNDER_WAY:
             raise RateLimited(f"A connection may have {MOST_UNDER_WAY} responses under way.")
-        if self._call.lease is not None:
-            self._call.lease.again()
+        if self._rights.lease is not None:
+            self._rights.lease.again()
 
     def _reserve(self, due: Due, output: int, told: Told) -> bool:
         quotas = due.grant.quotas

@@ -53,6 +53,9 @@ class Talk:
     def refused(self, error: BaseException) -> None:
         """It is not: `Refused`, or an EdgeError."""
 
+    def renewed(self) -> None:
+        """From here on the call is by another configuration. Raises the EdgeError for which it may not go on."""
+
     def error_event(self, error: EdgeError) -> Message:
         """An error of this edge, as the API tells one."""
         raise NotImplementedError

@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
@@ -16,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import OP_TEXT, Frame
 
 from edge.guard.auth import new_key
+from edge.sockets.rights import RIGHTS_S
 from tests.harness import PATIENT, Client, Edge, providers, running, until
 from tests.http import speaking
 from tests.http.speaking import HANDSHAKE, hear, say
@@ -165,21 +167,74 @@ def test_a_drain_ends_what_is_open_when_its_time_is_over(simulator, front, tmp_p
     assert any('"ended_by":"drain"' in line for line in edge.process.lines), edge.process.lines[-4:]
 
 
-def test_a_key_that_is_no_more_ends_its_connections(simulator, front, tmp_path):
-    keys = {name: new_key(name) for name in ("gone", "stays")}
+def reload(edge, config, secret, status) -> None:
+    """From now on by another configuration, in which a request of this key for another model than gpt-4o is refused."""
+    edge.path.write_text(json.dumps(config))
+    edge.process.process.send_signal(signal.SIGHUP)
+    asked = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "x"}]}
+    headers = {"authorization": f"Bearer {secret}"}
+    until(lambda: httpx2.post(f"{edge.url}/v1/chat/completions", json=asked, headers=headers).status_code == status, 20)
+
+
+def told_why(ws) -> str:
+    """The code of the error that a connection was closed for, which was by that of a policy."""
+    code = hear(ws, "error")["error"]["code"]
+    with pytest.raises(ConnectionClosed):
+        ws.recv(timeout=10)
+    assert ws.close_code == 1008
+    return code
+
+
+def test_a_key_that_is_no_more_or_may_less_ends_its_connections_whatever_they_say(simulator, front, tmp_path, stalls):
+    """The clients say nothing meanwhile, and one is in the middle of an answer."""
+    keys = {name: new_key(name) for name in ("gone", "narrow", "hearing", "stays")}
     listed = [{"id": name, "digests": [key[1]]} for name, key in keys.items()]
     config = {"providers": providers(simulator.url), "auth": {"keys": listed}, "resilience": PATIENT}
     edge = Edge(tmp_path, config, front=front)
     with running(edge):
-        both = [speak(edge, key=key[0]) for key in keys.values()]
-        edge.path.write_text(json.dumps({**config, "auth": {"keys": listed[1:]}}))
-        edge.process.process.send_signal(signal.SIGHUP)
-        deadline = time.monotonic() + 20
-        with pytest.raises(ConnectionClosed):
-            while time.monotonic() < deadline:
-                say(both[0], type="input_audio_buffer.clear")
-                hear(both[0], "input_audio_buffer.cleared")
-        assert both[0].close_code == 1008
-        say(both[1], type="input_audio_buffer.clear")
-        hear(both[1], "input_audio_buffer.cleared")
-        both[1].close()
+        opened = {
+            name: speak(edge, "sim-tps-20-words-400" if name == "hearing" else "gpt-realtime", key=key[0])
+            for name, key in keys.items()
+        }
+        for ws in opened.values():
+            hear(ws, "session.created")
+        say(opened["hearing"], type="response.create")
+        hear(opened["hearing"], "response.output_audio_transcript.delta")
+        now = [{**listed[1], "models": ["gpt-4o"]}, {**listed[2], "models": ["gpt-4o"]}, listed[3]]
+        reload(edge, {**config, "auth": {"keys": now}}, keys["gone"][0], 401)
+        begun = time.monotonic()
+        assert told_why(opened["gone"]) == "invalid_api_key"
+        assert told_why(opened["narrow"]) == "model_not_allowed"
+        assert told_why(opened["hearing"]) == "model_not_allowed"
+        assert time.monotonic() - begun <= 2 * RIGHTS_S + stalls.granted_s
+        say(opened["stays"], type="input_audio_buffer.clear")
+        hear(opened["stays"], "input_audio_buffer.cleared")
+        opened["stays"].close()
+
+
+def test_a_key_that_expires_ends_its_connections(simulator, front, tmp_path, stalls):
+    secret, digest = new_key("short")
+    ends = datetime.now(UTC) + timedelta(seconds=4)
+    key = {"id": "short", "digests": [digest], "expires": ends.isoformat()}
+    config = {"providers": providers(simulator.url), "auth": {"keys": [key]}, "resilience": PATIENT}
+    edge = Edge(tmp_path, config, front=front)
+    with running(edge), speak(edge, key=secret) as ws:
+        hear(ws, "session.created")
+        assert told_why(ws) == "invalid_api_key"
+        assert 0 <= (datetime.now(UTC) - ends).total_seconds() <= 2 * RIGHTS_S + stalls.granted_s
+
+
+def test_each_response_is_asked_for_by_the_configuration_of_now(simulator, front, tmp_path):
+    secret, digest = new_key("a")
+    key = {"id": "a", "digests": [digest]}
+    config = {"providers": providers(simulator.url), "auth": {"keys": [key]}, "resilience": PATIENT}
+    edge = Edge(tmp_path, config, front=front)
+    with running(edge), speaking.speak(edge.url, "/v1/responses", secret) as ws:
+        asked = {"type": "response.create", "input": "x", "store": False}
+        say(ws, **asked, model="gpt-5-mini")
+        hear(ws, "response.completed")
+        reload(edge, {**config, "auth": {"keys": [{**key, "models": ["gpt-4o"]}]}}, secret, 403)
+        say(ws, **asked, model="gpt-5-mini")
+        assert hear(ws, "error", "response.completed")["error"]["code"] == "model_not_allowed"
+        say(ws, **asked, model="gpt-4o")
+        hear(ws, "response.completed")

@@ -9,36 +9,14 @@ import pytest
 from edge.config import Config
 from edge.errors import ShuttingDown
 from edge.head import Head
+from edge.relaying import Standing
 from edge.routes import SOCKET_PATHS
 from edge.server.compose import compose
 from edge.sockets.peer import Closed, Message
 from edge.sockets.relay import FOLLOWS, OPEN, Relay
 from edge.sockets.talk import Talk
 from tests.unit.calls import Asked
-
-
-class End:
-    """Notes what is asked of it."""
-
-    def __init__(self) -> None:
-        self.said: list[bytes] = []
-        self.closed: tuple[int, str] | None = None
-        self.takes = self.reads = True
-
-    def say(self, message):
-        self.said.append(message.data)
-
-    def close(self, code, reason):
-        self.closed = code, reason
-
-    def full(self):
-        return not self.takes
-
-    def pause(self):
-        self.reads = False
-
-    def resume(self):
-        self.reads = True
+from tests.unit.relays import Asker, End
 
 
 class Echo(Talk):
@@ -59,14 +37,6 @@ class Echo(Talk):
         return Message(error.code.encode())
 
 
-class Asker:
-    def __init__(self):
-        self.told = 0
-
-    def fetched(self, call, error):
-        self.told += 1
-
-
 def relayed(test):
     """Run with a relay whose ends are open, and what it is made of."""
 
@@ -75,7 +45,7 @@ def relayed(test):
         found = SOCKET_PATHS[b"/v1/responses"]
         call = Asked(Head(found, "GET", b"/v1/responses", b"", []), {}, "", 0.0, gateway.state)
         client, provider, asker = End(), End(), Asker()
-        relay = Relay(gateway.office, call, client, "", asker, lambda: None)
+        relay = Relay(gateway.office, call, client, "", asker, Standing(gateway, call))
         relay.start(Echo(relay), "")
         relay._link, relay._state = provider, OPEN
         test(relay, client, provider, asker)
