@@ -25,13 +25,11 @@ from typing import Any
 
 import httpx2
 
-START_S = 20
+from tests.ports import free_port
 
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+START_S = 60
+"""Bounds of what is waited for: a machine with more to do than it can keeps them, and no test takes longer for them."""
+WAIT_S = 30
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
@@ -125,7 +123,7 @@ class Simulator:
         """The number of the latest entry."""
         return httpx2.get(f"{self.url}/ledger?since=1000000000").json()["count"]
 
-    def entry(self, since: int, ready: Callable[[dict], bool] = bool, timeout_s: float = 10) -> dict[str, Any]:
+    def entry(self, since: int, ready: Callable[[dict], bool] = bool, timeout_s: float = WAIT_S) -> dict[str, Any]:
         """The first entry after `since`, once it is `ready`."""
         deadline = time.monotonic() + timeout_s
         while True:
@@ -245,7 +243,7 @@ class Seen:
         return next((value for key, value in self.headers if key == name), None)
 
 
-def until(condition: Callable[[], Any], timeout_s: float = 10) -> None:
+def until(condition: Callable[[], Any], timeout_s: float = WAIT_S) -> None:
     """Wait for something to be so."""
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -375,7 +373,7 @@ class Client:
     """A raw HTTP/1.1 connection, for what no well-behaved client can do."""
 
     def __init__(self, port: int, host: str = "127.0.0.1") -> None:
-        self.sock = socket.create_connection((host, port), timeout=10)
+        self.sock = socket.create_connection((host, port), timeout=WAIT_S)
         self.buffer = b""
 
     def __enter__(self) -> Client:

@@ -19,7 +19,7 @@ from edge.cache.remote import RemoteCache
 from edge.hooks import Usage
 from edge.redis.client import RedisClient
 from edge.telemetry.metrics import Metrics
-from tests.redis_servers import RedisCluster, RedisServer, free_cluster_port, stopping
+from tests.redis_servers import RedisCluster, RedisServer, stopping
 from tests.stalls import Stalls
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "Remote",
     "digest_of",
     "entry",
-    "free_cluster_port",
     "open_sockets",
     "remote",
     "stopping",

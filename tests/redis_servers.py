@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.harness import free_port
+from tests.ports import free_port
 
 START_S = 30
 HERE = shutil.which("redis-server") is not None and shutil.which("redis-cli") is not None
@@ -107,7 +106,7 @@ class RedisCluster:
         options += ["tls-cluster yes", "tls-replication yes"] if tls else []
         try:
             for _ in range(primaries * (1 + replicas)):
-                port = free_cluster_port()
+                port = free_port(bus=True)
                 self.servers.append(RedisServer(folder, *options, port=port, password=password, tls=tls))
             self._create()
         except BaseException:
@@ -159,15 +158,6 @@ class RedisCluster:
     def stop(self) -> None:
         for server in self.servers:
             server.stop()
-
-
-def free_cluster_port() -> int:
-    """A port whose bus port, 10000 above, is free too."""
-    while True:
-        port = free_port()
-        with suppress(OSError, OverflowError), socket.socket() as bus:
-            bus.bind(("127.0.0.1", port + 10000))
-            return port
 
 
 def certificate(folder: Path) -> Path:

@@ -5,6 +5,9 @@
 Every stage runs, whatever became of the one before. A stage's whole output goes to ``build/tests/STAGE.log``; what is
 printed of it is its progress, its closing line and, of a stage that failed, the end of its output. The last line is the
 sum: ``N passed, N failed, N skipped``. Ends with 1 if a stage failed.
+
+Nothing that hangs holds up the rest: a test that takes longer than `TEST_S` fails, and a stage that takes longer than its
+``within_s`` is killed, with all processes that it has started.
 """
 
 from __future__ import annotations
@@ -15,12 +18,15 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edge._fast import COMPILED
@@ -31,6 +37,10 @@ SHOWN = 150
 """Lines of a failed stage that are printed."""
 COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped)\b")
 PROGRESS = re.compile(r"\[ *(\d+)%\]")
+CLOSING_S = 10
+"""What the rest of a stage's output may take once its processes are gone."""
+RUNNING: set[subprocess.Popen[str]] = set()
+"""The processes of the stages that are under way, each at the head of a group of its own."""
 # A file to each worker, and those with processes first, not those with the most tests.
 FILES = ("--dist", "loadfile", "--no-loadscope-reorder")
 # Tests of running edges wait for clocks and other processes, so more of them run at a time than there are cores; beside
@@ -41,12 +51,18 @@ UNIT_TESTS = ("tests/unit", "tests/fuzz")
 PAIRS = ("-n", "2", "--dist", "load", "--maxschedchunk", "1")
 LIVE = ("tests/http/test_fronts.py", "tests/http/test_passthrough.py")
 PYTEST = ("-m", "pytest", "-q", "--tb=short", "--durations=40")
+TEST_S = 600
+"""Ten times what the longest of all takes on two cores."""
+BOUNDED = ("-p", "tests.bounded", "--test-s", str(TEST_S), "-o", f"faulthandler_timeout={TEST_S + 60}")
+"""Where a test has not failed by then, because it stands in C, its stage's output has the stacks of its threads."""
+LENGTHS = ("EDGE_SOAK", "EDGE_SOAK_S")
+"""Who sets one of these wants tests that take long."""
 
 
 @dataclass(frozen=True)
 class Stage:
     """``arguments`` are Python's. ``skipped`` is "" or the reason why the stage is skipped; ``beside``: it runs at the
-    same time as the one before.
+    same time as the one before; ``within_s``: it is killed when it takes longer, and None says that it may take any time.
     """
 
     name: str
@@ -54,6 +70,7 @@ class Stage:
     environment: dict[str, str] = field(default_factory=dict)
     skipped: str = ""
     beside: bool = False
+    within_s: float | None = 3600
 
 
 @dataclass
@@ -74,6 +91,13 @@ def named(mark: str) -> tuple[str, ...]:
 
 
 def stages(plan: str, live: int = AT_ONCE) -> tuple[Stage, ...]:
+    """Those of a plan, bounded unless tests are to take long."""
+    if not any(os.environ.get(name) for name in LENGTHS):
+        return _stages(plan, live, (*PYTEST, *BOUNDED))
+    return tuple(replace(stage, within_s=None) for stage in _stages(plan, live, PYTEST))
+
+
+def _stages(plan: str, live: int, pytest: tuple[str, ...]) -> tuple[Stage, ...]:
     pure = {"EDGE_PURE_PYTHON": "1"}
     uncompiled = "" if COMPILED else "all tests ran on the pure build, since nothing is compiled here"
     no_fuzzer = (
@@ -82,19 +106,19 @@ def stages(plan: str, live: int = AT_ONCE) -> tuple[Stage, ...]:
     no_counter = "" if shutil.which("valgrind") else "valgrind is not here (Debian: valgrind)"
     quick = ("-n", "2", *FILES, "-m", "not alone and not pure and not slow", "tests/unit", *LIVE)
     plans = {
-        "check": (Stage("unit and live", (*PYTEST, *quick)),),
+        "check": (Stage("unit and live", (*pytest, *quick)),),
         "test": (
-            Stage("live", (*PYTEST, "-n", str(live), *FILES, *LIVE_TESTS, "-m", "not alone and not pairs")),
-            Stage("units", (*PYTEST, "-n", "2", *FILES, *UNIT_TESTS)),
-            Stage("in pairs", (*PYTEST, *PAIRS, "-m", "pairs", *named("pairs"))),
+            Stage("live", (*pytest, "-n", str(live), *FILES, *LIVE_TESTS, "-m", "not alone and not pairs")),
+            Stage("units", (*pytest, "-n", "2", *FILES, *UNIT_TESTS)),
+            Stage("in pairs", (*pytest, *PAIRS, "-m", "pairs", *named("pairs"))),
             # What runs on both builds by itself has done so already.
             Stage(
                 "pure build",
-                (*PYTEST, "-n", "2", *FILES, "-m", "not alone and not pure and not compiled", *UNIT_TESTS, *LIVE),
+                (*pytest, "-n", "2", *FILES, "-m", "not alone and not pure and not compiled", *UNIT_TESTS, *LIVE),
                 pure,
                 uncompiled,
             ),
-            Stage("alone", (*PYTEST, "-m", "alone", *named("alone"))),
+            Stage("alone", (*pytest, "-m", "alone", *named("alone"))),
             Stage("fuzzing", ("-m", "tests.fuzz.run", "--seconds", "5"), {}, no_fuzzer),
             Stage("instructions", ("-m", "benchmarks.instructions", "--check"), {}, no_counter, beside=True),
         ),
@@ -129,37 +153,61 @@ def together(plan: tuple[Stage, ...]) -> Iterator[list[Stage]]:
         yield group
 
 
+def end(process: subprocess.Popen[str]) -> None:
+    """Kill a stage's process with all that it has started and not stopped, which would hold its output open."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 def run(stage: Stage) -> Result:
     """Run one stage; print how far it is at each tenth, and how it ended."""
     print(f"== {stage.name}: python {' '.join(stage.arguments)}", flush=True)
     log = LOGS / f"{stage.name.replace(' ', '-')}.log"
     begun = time.monotonic()
     lines: list[str] = []
-    told = 0
     process = subprocess.Popen(
         [sys.executable, *stage.arguments],
         cwd=ROOT,
         env={**os.environ, **stage.environment},
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        process_group=0,
     )
-    assert process.stdout is not None
-    with process, log.open("w", buffering=1) as kept:
-        for line in process.stdout:
-            kept.write(line)
-            lines.append(line.rstrip("\n"))
-            step = PROGRESS.search(line)
-            if step and int(step[1]) // 10 > told:
-                told = int(step[1]) // 10
-                print(f"   {stage.name}: {step[1]} % after {time.monotonic() - begun:.0f} s", flush=True)
+    RUNNING.add(process)
+
+    def follow() -> None:
+        told = 0
+        assert process.stdout is not None
+        with process.stdout, log.open("w", buffering=1) as kept:
+            for line in process.stdout:
+                kept.write(line)
+                lines.append(line.rstrip("\n"))
+                step = PROGRESS.search(line)
+                if step and int(step[1]) // 10 > told:
+                    told = int(step[1]) // 10
+                    print(f"   {stage.name}: {step[1]} % after {time.monotonic() - begun:.0f} s", flush=True)
+
+    follower = threading.Thread(target=follow, daemon=True)
+    follower.start()
+    hung = ""
+    try:
+        process.wait(stage.within_s)
+    except subprocess.TimeoutExpired:
+        hung = f"-- {stage.name} has hung: it was killed after {stage.within_s:.0f} s"
+    end(process)
+    process.wait()
+    follower.join(CLOSING_S)
+    RUNNING.discard(process)
     result = Result(process.returncode, time.monotonic() - begun)
     for number, word in COUNT.findall(next((line for line in reversed(lines) if COUNT.search(line)), "")):
         kind = "failed" if word.startswith("error") else word
         setattr(result, kind, getattr(result, kind) + int(number))
     if result.code:
         print("\n".join(lines[-SHOWN:]))
+        print(hung, end="\n" * bool(hung))
         print(f"-- the whole output is in {log.relative_to(ROOT)}")
     else:
         print("\n".join(line for line in lines if line.startswith("SKIPPED")), end="\n" * (result.skipped > 0))
@@ -179,9 +227,16 @@ def main() -> int:
     if options.plan == "test":
         collect()
     results: dict[str, Result] = {}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     for group in together(stages(options.plan, options.live)):
         with ThreadPoolExecutor(len(group)) as executor:
-            results |= zip((stage.name for stage in group), executor.map(run, group), strict=True)
+            try:
+                results |= zip((stage.name for stage in group), executor.map(run, group), strict=True)
+            except BaseException:
+                # Who ends this ends the stages, which as groups of their own hear nothing of it.
+                for process in tuple(RUNNING):
+                    end(process)
+                raise
     print(f"\n{'stage':16}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}")
     for name, result in results.items():
         print(f"{name:16}{result.passed:8}{result.failed:8}{result.skipped:9}{result.seconds:9.0f}")

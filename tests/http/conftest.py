@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from functools import cache
 
 import httpcore2
+import httpx2
 import pytest
 
 from edge.guard.auth import new_key
-from tests.harness import Edge, Simulator, providers, running
+from tests.harness import WAIT_S, Edge, Simulator, providers, running
 from tests.recipes import Kitchen, Served
 
 
@@ -18,6 +19,16 @@ def certificates_read_once() -> Iterator[None]:
     """Each `httpx2.get` would read the certificates of all authorities anew, which takes over 20 ms of CPU."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(httpcore2, "default_ssl_context", cache(httpcore2.default_ssl_context))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clients_bear_a_busy_machine() -> Iterator[None]:
+    """Where a test does not say how long its client waits, that is as long as anything is waited for, and not five seconds."""
+    usual = httpx2.Client().timeout  # the very object that all clients have by default
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "read", "write", "pool"):
+            patch.setattr(usual, name, WAIT_S)
         yield
 
 

@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from tests.harness import Edge, Process, clean_environment, running
-from tests.redis_servers import free_cluster_port, need_redis
+from tests.ports import free_port
+from tests.redis_servers import need_redis
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "compose"
 
@@ -44,7 +45,7 @@ def nodes(prepared, tmp_path_factory) -> Iterator[list[str]]:
     made, addresses = [], []
     for _ in range(3):
         place = tmp_path_factory.mktemp("redis")
-        port = free_cluster_port()
+        port = free_port(bus=True)
         conf = (folder / "redis/redis.conf").read_text()
         (place / "mine.conf").write_text(
             conf.replace("port 6379", f"port {port}\nbind 127.0.0.1").replace("/data", str(place))

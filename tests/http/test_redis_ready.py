@@ -10,7 +10,7 @@ import uvloop
 
 from tests.cached_edge import KEYS, metric, wait_for_redis
 from tests.harness import Edge, free_port, providers, running
-from tests.redis_harness import RedisCluster, RedisServer, Remote, digest_of, free_cluster_port, remote
+from tests.redis_harness import RedisCluster, RedisServer, Remote, digest_of, remote
 
 
 def ready(made: Remote) -> float:
@@ -64,7 +64,7 @@ def test_a_cluster_that_is_not_known_to_be_one(tmp_path):
 
 
 def test_a_cluster_of_one_is_a_server_like_any_other(tmp_path):
-    server = RedisServer(tmp_path, "cluster-enabled yes", port=free_cluster_port())
+    server = RedisServer(tmp_path, "cluster-enabled yes", port=free_port(bus=True))
     try:
         server.cli("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
 
