@@ -1,7 +1,6 @@
 """LLM Edge Agent: an LLM gateway in front of OpenAI, Anthropic and every compatible API."""
 
 import sys
-from importlib.abc import MetaPathFinder
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder
 from pathlib import Path
 
@@ -12,7 +11,7 @@ __all__ = ["__version__"]
 __version__ = "0.1.0"
 
 
-class _Compiled(MetaPathFinder):
+class _Compiled:
     """Finds the compiled modules of the way of a request, which setup.py puts into ``edge/_compiled``."""
 
     def __init__(self, folder: Path) -> None:

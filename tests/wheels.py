@@ -107,7 +107,7 @@ def check_contents(wheel: Path) -> None:
     for line in ("License-Expression: Apache-2.0", "Requires-Python: >=3.11", "Classifier: Typing :: Typed"):
         assert f"\n{line}\n" in metadata, line
     assert "Description-Content-Type: text/markdown" in metadata
-    assert re.findall(r"^(\S+) = edge.cli:main$", entries, re.MULTILINE) == ["edge", "llm-edge-agent"]
+    assert re.findall(r"^(\S+) = edge.__main__:main$", entries, re.MULTILINE) == ["edge", "llm-edge-agent"]
 
 
 def ask(program: tuple[str, ...], python: str, away: Path, **env: str) -> Answered:

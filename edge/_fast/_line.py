@@ -18,7 +18,9 @@ if cython.compiled:
     from cython.cimports.edge._fast._numbers_c import put_hundredths, put_usd
     from cython.cimports.libc.string import memcpy, memmove
 
-from edge._fast._numbers import hundredths, usd
+    from edge._fast._numbers_c import hundredths, usd
+else:
+    from edge._fast._numbers import hundredths, usd
 
 __all__ = ["Lines"]
 

@@ -5,6 +5,8 @@ A number is read once, as groups of digits with what stands between them (`_read
 
 from __future__ import annotations
 
+from array import array
+
 from edge._fast.scan_tables import CARDS, IBANS
 
 try:
@@ -59,11 +61,12 @@ else:
 
 __all__ = ["is_card", "is_iban"]
 
-_LENGTHS: dict[int, int] = {}
+_LENGTHS = array("I", bytes(40_000))
+"""Of each four digits, the lengths that cards have which begin with these, as bits."""
 for _from, _to, _lengths in CARDS:
     for _first in range(_from, _to + 1):
         for _length in _lengths:
-            _LENGTHS[_first] = _LENGTHS.get(_first, 0) | 1 << _length
+            _LENGTHS[_first] |= 1 << _length
 
 
 @cython.cfunc
@@ -169,7 +172,7 @@ def _issued(r: Reader, count: cython.Py_ssize_t) -> cython.bint:
     if total % 10:
         return False
     first: cython.Py_ssize_t = r.digits[0] * 1000 + r.digits[1] * 100 + r.digits[2] * 10 + r.digits[3]
-    lengths: cython.Py_ssize_t = _LENGTHS.get(first, 0)
+    lengths: cython.Py_ssize_t = _LENGTHS[first]
     return lengths >> count & 1
 
 

@@ -14,17 +14,20 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from edge.config.keys_file import KeysFile
 from edge.config.model import Config, Key, Provider, Secret
 from edge.config.notes import notes
+from edge.config.paths import PathKey, dotted
 from edge.config.rules import Problem, problems, the_base_url
 from edge.config.walk import Walk, secrets_of
 from edge.config.words import json_words
-from edge.config.yaml import Lines, PathKey, dotted, line_of, read_yaml
+
+if TYPE_CHECKING:
+    from edge.config.yaml import Lines
 
 __all__ = [
     "ConfigError",
@@ -299,8 +302,10 @@ def _read(text: str, source: str) -> tuple[Any, Lines | None, list[str]]:
             return tomllib.loads(text), None, []
         if source.endswith(".json"):
             return json.loads(text, object_pairs_hook=_no_duplicates), None, []
+        from edge.config.yaml import read_yaml  # where nothing is read by it, it would be in every worker's memory
+
         return read_yaml(text)
-    except (tomllib.TOMLDecodeError, ValueError) as error:
+    except ValueError as error:
         return None, None, [json_words(error)]
     except RecursionError:
         return None, None, ["is nested too deeply, or refers to itself"]
@@ -324,5 +329,7 @@ def _lines(node: Lines | None, found: list[Problem], elsewhere: Callable[[PathKe
     found = [(path, what) for path, what in found if not elsewhere(path)]
     if node is None:
         return [f"{dotted(path)}: {what}" for path, what in found] + others
+    from edge.config.yaml import line_of
+
     placed = sorted(((line_of(node, path), path, what) for path, what in found), key=lambda each: each[0])
     return [f"line {line}: {dotted(path)}: {what}" for line, path, what in placed] + others

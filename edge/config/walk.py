@@ -18,9 +18,9 @@ import msgspec
 from edge.config.capabilities import Settings
 from edge.config.model import Secret
 from edge.config.notes import NOT_REPLACED, UNEXPANDED
+from edge.config.paths import PathKey, dotted
 from edge.config.rules import UNKNOWN, Problem
 from edge.config.words import explain, hints_of, meant, unknown_key
-from edge.config.yaml import PathKey, dotted
 
 __all__ = ["Walk", "secrets_of"]
 

@@ -15,12 +15,11 @@ from typing import Any, ClassVar
 import yaml
 
 from edge.config.lists import Item, Run, put_back, shortened
+from edge.config.paths import PathKey, dotted
 from edge.config.words import yaml_words
 
-__all__ = ["Lines", "PathKey", "dotted", "line_of", "read_yaml", "write_yaml"]
+__all__ = ["Lines", "line_of", "read_yaml", "write_yaml"]
 
-PathKey = tuple[str | int, ...]
-"""Where a setting is: keys, and indexes in lists."""
 Lines = yaml.Node
 """What `line_of` looks for lines in."""
 
@@ -216,14 +215,6 @@ def line_of(node: Lines, path: PathKey) -> int:
         else:
             break
     return int(line) + 1
-
-
-def dotted(path: PathKey) -> str:
-    """For people."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text or "the file"
 
 
 class _Writer(yaml.SafeDumper):

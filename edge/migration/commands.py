@@ -1,4 +1,7 @@
-"""``edge import``: configurations of other programs, and what the environment names, as one of this program's."""
+"""``edge import``: configurations of other programs, and what the environment names, as one of this program's.
+
+What reads them is imported by the commands, since ``edge serve`` imports this too.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,6 @@ from pathlib import Path
 import click
 
 from edge.config.file import ConfigError, read_text
-from edge.migration.environment import import_environment
-from edge.migration.litellm import import_litellm
-from edge.migration.source import SourceError
 
 __all__ = ["migrate"]
 
@@ -33,6 +33,9 @@ def litellm(path: str, keys: str | None, out: str | None) -> None:
     Each setting that could not be carried is named with its line and the reason. Secrets are not copied: the
     configuration names variables for them.
     """
+    from edge.migration.litellm import import_litellm
+    from edge.migration.source import SourceError
+
     try:
         imported = import_litellm(read_text(path), os.environ, None if keys is None else read_text(keys))
     except (ConfigError, SourceError) as error:
@@ -49,6 +52,8 @@ def litellm(path: str, keys: str | None, out: str | None) -> None:
 @OUT
 def env(out: str | None) -> None:
     """Make a configuration of the vendors whose keys the environment has, such as OPENAI_API_KEY or GROQ_API_KEY."""
+    from edge.migration.environment import import_environment
+
     made, notes = import_environment(os.environ)
     for note in notes:
         click.echo(note, err=True)

@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from edge.config.yaml import Lines, PathKey, dotted, line_of, read_yaml
+from edge.config.paths import PathKey, dotted
+from edge.config.yaml import Lines, line_of, read_yaml
 
 __all__ = ["FROM_THE_ENVIRONMENT", "NO_COUNTERPART", "Section", "Source", "SourceError", "reference"]
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
-from functools import lru_cache
-from importlib.resources import files
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -26,7 +26,7 @@ __all__ = ["PICO", "ModelPrice", "Prices", "load_prices", "own_price", "spells"]
 PICO = 1_000_000_000_000
 PER_MILLION = 1_000_000
 """A rate of 1 USD per million tokens, in 1e-12 USD per token."""
-DATA = files("edge.money") / "data" / "prices.json"
+DATA = Path(config.__file__).parents[1] / "money" / "data" / "prices.json"
 DATED = re.compile(r"-(20\d{2})(\d{2})(\d{2})$")
 
 Rate = int | list[Any]
@@ -180,11 +180,17 @@ def without(usage: Usage, part: Usage) -> Usage:
     )
 
 
-class Vendor(msgspec.Struct, frozen=True):
+class Vendor(msgspec.Struct, frozen=True, dict=True):
+    """``written`` are the ``models``, which are read where somebody asks for one: most vendors are nobody's."""
+
     id: str
     url: str
-    models: list[Listed]
+    written: msgspec.Raw = msgspec.field(name="models")
     fallbacks: list[str] = []
+
+    @cached_property
+    def models(self) -> list[Listed]:
+        return msgspec.json.decode(self.written, type=list[Listed])
 
 
 class Prices(msgspec.Struct, frozen=True):

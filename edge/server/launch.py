@@ -6,6 +6,7 @@ connections, threads and loops do not survive one.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import logging
@@ -99,6 +100,8 @@ def launch(
         import_module("edge.redis.client")  # before the fork, so that the workers share it
     if config.telemetry.tracing.otlp_endpoint is not None:
         import_module("edge.telemetry.otlp")  # likewise
+    with contextlib.suppress(ImportError):
+        import_module("uvloop")  # likewise, though each worker makes a loop of its own
     if handover.REHEARSAL in os.environ:
         return 0
     logs = Logs(config.telemetry.log.level, config.telemetry.log.format, sample=config.telemetry.log.sample)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from types import FrameType
 from typing import Any, Protocol
 
 import msgspec
@@ -68,9 +71,31 @@ class Front(Protocol):
     async def stop(self, _: Application) -> None: ...
 
 
+def _application() -> Application:
+    """BlackSheep asks `inspect.stack` where an application is made, to tell of it should two have one router:
+    that reads the source of all that is under way, and costs each worker four megabytes.
+    """
+    whole = inspect.stack
+    inspect.stack = _callers  # type: ignore[assignment]
+    try:
+        return Application(router=Router())
+    finally:
+        inspect.stack = whole
+
+
+def _callers() -> list[tuple[FrameType, str, int]]:
+    """The first three fields of what `inspect.stack` tells."""
+    found = []
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        found.append((frame, frame.f_code.co_filename, frame.f_lineno))
+        frame = frame.f_back
+    return found
+
+
 def build_pages(front: Front, edge: Edge) -> Application:
     """Health, metrics and pages of an edge, by BlackSheep."""
-    app = Application(router=Router())
+    app = _application()
     app.show_error_details = False  # whatever the environment says
     app.on_start(front.start)
     app.on_stop(front.stop)

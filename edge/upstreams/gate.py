@@ -7,9 +7,9 @@ lowest is turned away at once. `now` is a monotonic clock's seconds; who waits w
 
 from __future__ import annotations
 
+import statistics
 from bisect import insort
 from collections.abc import Callable
-from statistics import median
 
 __all__ = ["Adaptive", "Gate", "Place"]
 
@@ -51,12 +51,12 @@ class Pace:
 
     def rebase(self) -> None:
         """The samples were taken with nothing in the way."""
-        self.base = median(self.samples)
+        self.base = statistics.median(self.samples)
         self.samples.clear()
 
     def move(self, smooth: float) -> None:
         """The samples' median, since prompts differ, moves the base, and by the share `smooth` what is recent."""
-        seconds = median(self.samples)
+        seconds = statistics.median(self.samples)
         base, recent = self.base or seconds, self.recent or seconds
         self.base = base + (seconds - base) * (DOWN if seconds < base else UP)
         self.recent = recent + (seconds - recent) * smooth

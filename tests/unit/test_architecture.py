@@ -107,7 +107,8 @@ HOMES = {
     "yaml": {"edge.config.lists", "edge.config.yaml"},
 }
 HOT_MAY_IMPORT = {
-    *("bisect", "collections", "cython", "decimal", "fcntl", "hashlib", "json", "math", "operator", "re", "typing")
+    *("array", "bisect", "collections", "cython", "decimal", "fcntl", "hashlib", "json", "math", "operator", "re"),
+    "typing",
 }
 STANDALONE = "edge.simulator"
 
@@ -283,6 +284,14 @@ UNUSED = (
     "genai_prices",
     "phonenumbers",
     "openapidocs",
+    *(
+        "yaml",
+        "edge.migration.litellm",
+        "html.entities",
+        "http.cookiejar",
+        "email.message",
+        "multiprocessing",
+    ),
 )
 """By an edge that has nothing but a provider: each would be in the memory of all its workers."""
 
@@ -294,8 +303,8 @@ def test_an_edge_imports_nothing_at_its_start_that_its_configuration_does_not_as
     program = (
         "import atexit, sys\n"
         f"atexit.register(lambda: print(sorted(set({UNUSED}) & set(sys.modules)), 'edge.gateway' in sys.modules))\n"
-        "from edge.cli import main\n"
-        f"main(['serve', '-c', {str(config)!r}])"
+        "from edge.__main__ import main\n"
+        f"main(['serve', '--config', {str(config)!r}])"
     )
     told = subprocess.run(
         [sys.executable, "-c", program],

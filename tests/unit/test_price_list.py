@@ -45,7 +45,7 @@ def test_what_is_new_gone_or_priced_otherwise_is_told():
     first, second, *rest = vendor.models
     cheaper = msgspec.structs.replace(second, input=1)
     added = msgspec.structs.replace(first, id="of-next-year")
-    vendors = [msgspec.structs.replace(vendor, models=[cheaper, added, *rest])]
+    vendors = [msgspec.structs.replace(vendor, written=msgspec.Raw(msgspec.json.encode([cheaper, added, *rest])))]
     new = msgspec.structs.replace(old, vendors=[*vendors, *(each for each in old.vendors if each.id != "openai")])
     assert changes(old, new) == sorted(
         [f"gone       openai/{first.id}", f"changed    openai/{second.id}", "new        openai/of-next-year"],

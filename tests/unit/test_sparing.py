@@ -1,0 +1,118 @@
+"""Modules that are imported and hardly ever used are executed when somebody asks them for something."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge.server import sparing
+from edge.server.sparing import LATER, promise, without
+
+
+@pytest.fixture
+def late(tmp_path, monkeypatch):
+    """A package `late`, which is one of those, and counts in a file how often it is executed."""
+    package = tmp_path / "late"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "from pathlib import Path\n"
+        "count = Path(__file__).with_name('count')\n"
+        "count.write_text(f'{count.read_text() if count.exists() else str()}x')\n"
+        "if Path(__file__).with_name('broken').exists():\n"
+        "    raise OSError('too many open files')\n"
+        "__all__ = ['word']\n"
+        "word = 'said'\n"
+    )
+    (package / "inner.py").write_text("from late import word\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sparing, "LATER", ("late",))
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    promise()
+    yield package
+    for name in ("late", "late.inner"):
+        sys.modules.pop(name, None)
+
+
+def executed(package: Path) -> int:
+    count = package / "count"
+    return len(count.read_text()) if count.exists() else 0
+
+
+def test_it_is_executed_once_when_it_is_first_asked_for_something(late):
+    import late as module
+
+    assert executed(late) == 0
+    assert module.word == "said"
+    assert module.word == "said"
+    assert executed(late) == 1
+    with pytest.raises(AttributeError):
+        _ = module.nothing
+
+
+def test_who_imports_it_again_or_asks_where_it_is_does_not_execute_it(late):
+    import late as module
+
+    __import__("late")
+    assert Path(module.__file__) == late / "__init__.py"
+    assert module.__spec__.name == "late"
+    assert not hasattr(module, "__wrapped__")
+    assert executed(late) == 0
+
+
+def test_what_is_taken_out_of_it_is_there(late):
+    from late import word
+
+    space: dict[str, object] = {}
+    exec("from late import *", space)
+    assert word == space["word"] == "said"
+
+
+def test_a_module_inside_of_it_is_imported_and_finds_it(late):
+    import late.inner
+
+    assert late.inner.word == "said"
+
+
+def test_one_that_could_not_be_executed_is_tried_again(late):
+    import late as module
+
+    (late / "broken").touch()
+    with pytest.raises(OSError, match="too many open files"):
+        _ = module.word
+    (late / "broken").unlink()
+    assert module.word == "said"
+
+
+def test_what_is_unwanted_is_not_there_inside_and_is_there_after():
+    before = dict(sys.modules)
+    sys.modules.pop("wave", None)
+    with without(("wave", "json")):
+        with pytest.raises(ImportError):
+            import wave
+        assert json is sys.modules["json"]
+    import wave
+
+    assert wave
+    assert set(before) <= set(sys.modules)
+
+
+def test_the_modules_do_what_they_do():
+    """In a process of its own, since those here are executed already."""
+    program = (
+        "from edge.server.sparing import LATER, promise\n"
+        "promise()\n"
+        "import importlib, sys\n"
+        "made = {name: importlib.import_module(name) for name in LATER}\n"
+        "print(*[name for name, module in made.items() if type(module).__name__ != '_Promise'])\n"
+        "import statistics, html, tomllib, sqlite3, urllib.request\n"
+        "print(statistics.median([1, 2, 6]), html.escape('<'), tomllib.loads('a = 1'), sqlite3.sqlite_version > '3')\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert len(LATER) > 10
+    assert told[1:] == ["2 &lt; {'a': 1} True"]
