@@ -7,12 +7,13 @@ from typing import NamedTuple, cast
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
-from websockets.protocol import OPEN
+from websockets.protocol import CONNECTING, OPEN
 from websockets.uri import WebSocketURI
 
 from edge.errors import EdgeError, Headers, UpstreamBadResponse, UpstreamStreamBroken
 from edge.sockets.ends import GOODBYE_S, Hearer
 from edge.sockets.peer import ABNORMAL, SILENT, Closed, Message, Peer
+from edge.sockets.word import is_of_the_model
 from edge.upstreams.request import UpstreamRequest
 
 __all__ = ["Answer", "Link"]
@@ -55,6 +56,7 @@ class Link(asyncio.Protocol):
         self._goodbye: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
         self.answer: asyncio.Future[Answer] = self._loop.create_future()
+        self._word: asyncio.Future[Message | Closed] | None = None
 
     # asyncio's side.
 
@@ -72,7 +74,9 @@ class Link(asyncio.Protocol):
             return
         self._heard = True
         self._protocol.receive_data(data)
-        if self._protocol.state is OPEN:
+        if self._protocol.handshake_exc is not None:
+            self._refused(self._protocol.handshake_exc)
+        elif self._protocol.state is not CONNECTING:  # it may be closing already
             response, *frames = self._protocol.events_received()
             told = [
                 (name.lower().encode("latin-1"), value.encode("latin-1", "replace"))
@@ -80,8 +84,7 @@ class Link(asyncio.Protocol):
             ]
             self.answer.set_result(Answer(101, told, b""))
             self._early = self._peer.read(frames)
-        elif self._protocol.handshake_exc is not None:
-            self._refused(self._protocol.handshake_exc)
+            self._write()
 
     def _refused(self, error: Exception) -> None:
         if self.answer.done():
@@ -113,6 +116,7 @@ class Link(asyncio.Protocol):
         if not self.answer.done():
             self.answer.set_exception(UpstreamStreamBroken())
         self._gone(Closed(ABNORMAL))
+        self._look_for_word()
 
     def pause_writing(self) -> None:
         self._full = True
@@ -124,6 +128,34 @@ class Link(asyncio.Protocol):
             self._stall.cancel()
         if self._hearer is not None:
             self._hearer.room(self)
+
+    # Before anybody is told.
+
+    async def word(self, patience_s: float) -> Message | Closed | None:
+        """The first that is said after a 101 which is of the model, or how it has ended before; None where neither
+        comes in so many seconds. It is told as all others.
+        """
+        self._word = self._loop.create_future()
+        self._look_for_word()
+        try:
+            async with asyncio.timeout(patience_s):
+                return await self._word
+        except TimeoutError:
+            return None
+        finally:
+            self._word = None
+
+    def _look_for_word(self) -> None:
+        word = self._word
+        if word is None or word.done():
+            return
+        found = next(filter(is_of_the_model, self._early), None)
+        if found is not None:
+            word.set_result(found)
+        elif self._peer.gone is not None:
+            word.set_result(self._peer.gone)
+        elif self._transport is None:
+            word.set_result(Closed(ABNORMAL))
 
     # As an end.
 
@@ -178,6 +210,7 @@ class Link(asyncio.Protocol):
         self._write()
         if self._hearer is None:
             self._early += messages if not self._closing else []
+            self._look_for_word()
             if self._closing and self._peer.gone is not None and self._transport is not None:
                 self._transport.close()
             return

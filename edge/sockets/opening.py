@@ -1,17 +1,21 @@
 """A provider that takes the handshake is looked for: one upstream after the other, until one does.
 
-Before that, nothing was said to anybody, so any failure may be somebody else's success. Afterwards never: what was said
-over a WebSocket is known to that provider alone.
+Before that, nothing was said to anybody, so any failure may be somebody else's success. So may what is refused by the
+first word behind a 101 (`edge.sockets.word`): of a session that nobody has spoken in, or of the one response that was
+asked for, which can be asked for again. Afterwards never: what was said over a WebSocket is known to that provider
+alone.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import NamedTuple
 
 from edge._fast import Fields
 from edge.call import Call
 from edge.clock import perf_counter
+from edge.dialects.error_translation import is_spent
 from edge.errors import (
     ClientClosedRequest,
     EdgeError,
@@ -20,14 +24,26 @@ from edge.errors import (
     ProviderError,
     UpstreamBadResponse,
     UpstreamCredentials,
+    UpstreamStreamBroken,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from edge.reply_fields import JSON_TYPE
 from edge.sockets.link import Answer, Link, failure
+from edge.sockets.peer import ABNORMAL, AWAY, Closed, Message
+from edge.sockets.word import FIRST_WORD_S, refusal_in
 from edge.upstreams.choice import Candidates
 from edge.upstreams.desk import Desk
 from edge.upstreams.gate import Gate
-from edge.upstreams.retry import AttemptFailed, conclude, failed_attempt, returned_headers, unavailable
+from edge.upstreams.refusal import read
+from edge.upstreams.retry import (
+    AttemptFailed,
+    conclude,
+    failed_attempt,
+    may_follow,
+    returned_headers,
+    unavailable,
+)
 from edge.upstreams.rules import RULES
 from edge.upstreams.standing import begun
 from edge.upstreams.tried import Tried
@@ -43,11 +59,16 @@ NO_SOCKET = "The provider speaks no WebSocket at the path that this route stands
 
 
 class Wanted(NamedTuple):
-    """``names_model``: the query names the model. ``protocol`` is the sub-protocol to offer, "" for none."""
+    """``names_model``: the query names the model. ``protocol`` is the sub-protocol to offer, "" for none. ``first``
+    gives what is said at once to who takes the handshake, by its name for the model; None for nothing. ``once``: who
+    has heard that may keep what it makes of it.
+    """
 
     names_model: bool
     protocol: str
     max_bytes: int
+    first: Callable[[str], bytes] | None = None
+    once: bool = False
 
 
 class Opened(NamedTuple):
@@ -81,10 +102,12 @@ async def open_link(desk: Desk, call: Call, wanted: Wanted) -> Opened:
                     return opened
                 now = perf_counter()
                 found = False
+                if isinstance(error, UpstreamCredentials):
+                    tried.refuse(now)
                 if tried.following is not None and keys < MAX_KEYS:
                     keys += 1
                     found = candidates.again(tried.upstream, tried.following, now)
-                elif may_follow(error):
+                elif may_be_followed(tried, error):
                     found = candidates.next(now, False)
                 tell(desk, call, tried, error, candidates if found else None)
     except TimeoutError:
@@ -129,8 +152,8 @@ async def ask(desk: Desk, call: Call, candidates: Candidates, wanted: Wanted) ->
 
 
 async def shake(call: Call, tried: Tried, wanted: Wanted) -> tuple[Link, Answer]:
-    """The handshake. Raises UpstreamUnreachable, UpstreamTimeout, UpstreamBadResponse, UpstreamStreamBroken,
-    UpstreamRateLimited, UpstreamOverloaded, Overloaded.
+    """The handshake, and what is said first: a refusal by that is one of the handshake. Raises UpstreamUnreachable,
+    UpstreamTimeout, UpstreamBadResponse, UpstreamStreamBroken, UpstreamRateLimited, UpstreamOverloaded, Overloaded.
     """
     provider, model = tried.provider, tried.upstream.model
     account = tried.ready(perf_counter())
@@ -143,7 +166,8 @@ async def shake(call: Call, tried: Tried, wanted: Wanted) -> tuple[Link, Answer]
     try:
         link = await origin.connect(lambda: Link(request, origin.authority, wanted.protocol, wanted.max_bytes))
         async with asyncio.timeout(call.state.resilience.first_content_s):
-            return link, await link.answer
+            answer = await link.answer
+        return link, answer if answer.status != 101 else await hear(tried, link, answer, wanted)
     except TimeoutError:
         if link is not None:
             link.drop()
@@ -154,10 +178,29 @@ async def shake(call: Call, tried: Tried, wanted: Wanted) -> tuple[Link, Answer]
         raise
 
 
+async def hear(tried: Tried, link: Link, answer: Answer, wanted: Wanted) -> Answer:
+    """Say what is to be said first, and hear what is: the answer to the handshake that makes. Raises
+    UpstreamStreamBroken.
+    """
+    if wanted.first is not None:
+        assert tried.request is not None  # noqa: S101 - it was sent
+        tried.request.once = wanted.once
+        link.say(Message(wanted.first(tried.upstream.model)))
+    word = await link.word(FIRST_WORD_S)
+    if isinstance(word, Closed) and word.code == ABNORMAL:
+        raise UpstreamStreamBroken
+    refusal = refusal_in(word)
+    if refusal is None:
+        return answer
+    link.close(AWAY, "")
+    kept = [pair for pair in answer.headers if pair[0] != b"content-type"]
+    return Answer(refusal.status, [*kept, JSON_TYPE], refusal.body)
+
+
 def judged(tried: Tried, answer: Answer, headers: Headers) -> Refused | ProviderError:
     """What a refusal comes to."""
     status, rule = answer.status, RULES.get(answer.status)
-    if rule is not None and rule.key and not rule.again:
+    if (rule is not None and rule.key and not rule.again) or is_spent(status, *read(answer.body)):
         error: ProviderError = UpstreamCredentials()
     elif 300 <= status < 400:
         error = UpstreamBadResponse("The provider answered with a redirect, which is never followed.")
@@ -172,12 +215,12 @@ def judged(tried: Tried, answer: Answer, headers: Headers) -> Refused | Provider
     return error
 
 
-def may_follow(error: Exception) -> bool:
-    """Whether another upstream may do better."""
+def may_be_followed(tried: Tried, error: Exception) -> bool:
+    """Whether another upstream may do better, and nothing is done twice by that."""
     if isinstance(error, Refused):
         rule = RULES.get(error.status)
-        return rule is not None and rule.other
-    return isinstance(error, ProviderError)
+        return rule is not None and rule.other and may_follow(tried, rule.taken)
+    return isinstance(error, ProviderError) and may_follow(tried, not error.refused)
 
 
 def tell(desk: Desk, call: Call, tried: Tried, error: Exception, following: Candidates | None) -> None:

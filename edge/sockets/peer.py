@@ -15,7 +15,7 @@ from websockets.frames import OP_BINARY, OP_CONT, OP_PONG, OP_TEXT, Close, Frame
 from websockets.protocol import CLOSED, OPEN, Event, Protocol
 
 __all__ = ["ABNORMAL", "AWAY", "BAD_TEXT", "NO_STATUS", "PONG", "SILENT", "TOO_BIG", "TROUBLE"]
-__all__ += ["Closed", "Frame", "Message", "Peer"]
+__all__ += ["Closed", "Frame", "Message", "Peer", "code_for"]
 
 NORMAL, AWAY, NO_STATUS, ABNORMAL, BAD_TEXT, TOO_BIG, TROUBLE, LATER = 1000, 1001, 1005, 1006, 1007, 1009, 1011, 1013
 """Codes of RFC 6455, section 7.4.1, and of the registry that it has made (1013: try again later)."""
@@ -121,6 +121,11 @@ class Peer:
         if full:
             written = [data for data in written if data[:1] != PONG]
         return b"".join(written)
+
+
+def code_for(closed: Closed, otherwise: int) -> int:
+    """What the other end is told: the code, or what stands for one that cannot be said."""
+    return otherwise if closed.code == ABNORMAL else closed.code
 
 
 def sendable(code: int, reason: str) -> tuple[int | None, str]:

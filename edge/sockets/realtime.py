@@ -18,6 +18,7 @@ from edge.sockets.granting import granted, reached
 from edge.sockets.peer import Message
 from edge.sockets.tab import Due
 from edge.sockets.talk import Floor, Talk, scanned, text_of
+from edge.sockets.word import told_by
 from edge.upstreams.router import Upstream
 
 __all__ = ["RealtimeTalk"]
@@ -110,6 +111,9 @@ class RealtimeTalk(Talk):
 
     def told(self, message: Message) -> None:
         event = read_event(message.data) if message.text else None
+        if event is not None and event.type == "error" and (refusal := told_by(message)) is not None and refusal.ours:
+            self._floor.disown(refusal)
+            return
         self._floor.tell(message)
         if event is not None:
             self._heed(event)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from edge.call import Call
 from edge.clock import perf_counter
@@ -21,6 +22,7 @@ from edge.errors import (
     InternalError,
     Overloaded,
     ShuttingDown,
+    UpstreamCredentials,
     UpstreamStreamBroken,
 )
 from edge.inquiry import Asker
@@ -28,10 +30,11 @@ from edge.sockets.ends import End
 from edge.sockets.link import Link, failure
 from edge.sockets.office import Office, Reason
 from edge.sockets.opening import Opened, Refused, Wanted, open_link
-from edge.sockets.peer import ABNORMAL, AWAY, LATER, NORMAL, TROUBLE, Closed, Message
+from edge.sockets.peer import ABNORMAL, AWAY, LATER, NORMAL, TROUBLE, Closed, Message, code_for
 from edge.sockets.rights import RIGHTS_S, Rights
 from edge.sockets.tab import Tab
 from edge.sockets.talk import Talk
+from edge.sockets.word import Refusal, told_by
 from edge.upstreams.gate import Gate
 from edge.upstreams.tried import Tried
 
@@ -88,7 +91,7 @@ class Relay:
         self._talk = talk
         if model:
             self._enter(OPENING)
-            self._open(names_model=True)
+            self._open(None, False)
         else:
             self._enter(ALONE)
             self._accept([])
@@ -112,14 +115,17 @@ class Relay:
 
     # Finding the provider.
 
-    def join(self) -> None:
-        """Ask for a provider, by the call's grant. The client's messages wait; the talk is told what came of it."""
+    def join(self, first: Callable[[str], bytes], *, once: bool) -> None:
+        """Ask for a provider, by the call's grant, and tell it `first`, by its name for the model (`Wanted`). The
+        client's messages wait; the talk is told what came of it.
+        """
         self._enter(JOINING)
         self.hold()
-        self._open(names_model=False)
+        self._open(first, once)
 
-    def _open(self, *, names_model: bool) -> None:
-        wanted = Wanted(names_model, self._protocol, self.call.state.settings.websockets.max_message_bytes)
+    def _open(self, first: Callable[[str], bytes] | None, once: bool) -> None:
+        most = self.call.state.settings.websockets.max_message_bytes
+        wanted = Wanted(first is None, self._protocol, most, first, once)
         self._opening = self._loop.create_task(open_link(self._office.desk, self.call, wanted))
         self._opening.add_done_callback(self._opened)
 
@@ -157,10 +163,10 @@ class Relay:
         self.call.ledger.content_at = perf_counter()
         if not accepted:
             self._accept(opened.headers)
-        if self._state == OPEN:
-            opened.link.tells(self)
         if self._state == OPEN and accepted and self._talk is not None:
             self._talk.joined()
+        if self._state == OPEN:
+            opened.link.tells(self)
 
     def _refuse(self, error: BaseException) -> None:
         """The handshake is not answered by a 101."""
@@ -225,6 +231,8 @@ class Relay:
                 self.tell(self._talk.error_event(error))
             reason: Reason = "violation" if closed.broke else "broken"
             self._end(reason, Closed(TROUBLE, error.message), Closed(closed.code), error)
+        elif (refusal := told_by(closed)) is not None and refusal.ours:
+            self.disown(refusal)
         else:
             self._end("provider", closed, closed, None)
 
@@ -280,6 +288,18 @@ class Relay:
         if self._talk is not None:
             self.tell(self._talk.error_event(error))
         self._end("refused", Closed(1008, error.message), Closed(AWAY), error)
+
+    def disown(self, refusal: Refusal) -> None:
+        """The provider refuses our key by now, or our account: what it says of that is not for the client, and the
+        account is left alone for a while.
+        """
+        if self.tried is not None:
+            self.tried.status = refusal.status
+            self.tried.refuse(perf_counter())
+        error = UpstreamCredentials()
+        if self._talk is not None:
+            self.tell(self._talk.error_event(error))
+        self._end("provider", Closed(TROUBLE, error.message), Closed(AWAY), error)
 
     def _take(self) -> None:
         """What the client has said, one after the other, each by the rights of now. Raises nothing: who releases it may
@@ -371,11 +391,6 @@ class Relay:
         asker, self._asker, self._talk = self._asker, None, None
         if asker is not None:
             asker.fetched(self.call, error)
-
-
-def code_for(closed: Closed, otherwise: int) -> int:
-    """What the other end is told: the code, or what stands for one that cannot be said."""
-    return otherwise if closed.code == ABNORMAL else closed.code
 
 
 def particulars(reason: str, code: int, responses: int, taken: int, given: int) -> bytes:

@@ -35,11 +35,15 @@ from edge.sockets.opening import Refused
 from edge.sockets.peer import Message
 from edge.sockets.tab import MOST_UNDER_WAY, Due
 from edge.sockets.talk import Floor, Talk, scanned, text_of
+from edge.sockets.word import told_by
 from edge.upstreams.router import Upstream
 
 __all__ = ["ResponsesTalk"]
 
 NO_RESPONSE = "There is no response on this connection that the event could be about: 'response.create' comes first."
+
+
+FAILED = ("error", "response.failed")
 
 
 class _Response(msgspec.Struct):
@@ -58,26 +62,28 @@ class _Refusal(msgspec.Struct):
 
 
 class Wish:
-    """A response that is asked for: the event, where its values stand, what its key gets for the model, and the part
-    of the connection that it is asked for on.
-    """
+    """A response that is asked for: the event, where its values stand, and what it may come to."""
 
-    def __init__(self, data: bytes, scan: JSONScanner, grant: Grant, lane: str) -> None:
+    def __init__(self, data: bytes, scan: JSONScanner, due: Due) -> None:
         self.data = data
         self.scan = scan
-        self.grant = grant
-        self.lane = lane
+        self.due = due
 
     def for_model(self, model: str) -> bytes:
-        """The event with this name for the model."""
+        """The event with this name for the model, for who is sent it."""
+        self.due.sent = True
         start, end = self.scan.span(b"model") or (0, 0)
         return self.data[:start] + msgspec.json.encode(model) + self.data[end:]
 
-    def most(self) -> int | None:
-        """Tokens that may be written, None where that is not said."""
+    def most(self) -> int:
+        """Tokens that may be written: as many as usual, where that is not said."""
         span = self.scan.span(b"max_output_tokens")
         text = b"" if span is None else self.data[span[0] : span[1]]
-        return int(text) if WHOLE.fullmatch(text) else None
+        return int(text) if WHOLE.fullmatch(text) else self.due.usual
+
+    def is_kept(self) -> bool:
+        """Whether its provider may keep what it makes of it, which is then not to be made twice."""
+        return not self.scan.says(b"store", b"false")
 
 
 class ResponsesTalk(Talk):
@@ -118,12 +124,11 @@ class ResponsesTalk(Talk):
         grant = granted(call.state, call.key, model, call.head.route)
         if grant.quotas is not None and grant.quotas.all and scan.says(b"background", b"true"):
             raise RouteNotAllowed(UNCOUNTED)
-        wish = Wish(data, scan, grant, lane)
-        if self._floor.joined:
-            self._send(wish, self._same(grant, model))
-        else:
-            call.payload, call.grant, self._wish = payload_of(model), grant, wish
-            self._floor.join()
+        upstream = self._same(grant, model) if self._floor.joined else grant.upstreams[0]
+        expected = estimate_input("/responses", data)
+        if scan.span(b"previous_response_id") is not None:
+            expected += self._floor.tab.context
+        self._reserve(Wish(data, scan, Due(upstream, grant, expected, lane=lane)), model)
 
     def _same(self, grant: Grant, model: str) -> Upstream:
         """The model at the provider that the connection is to. Raises UnsupportedRoute where it is not there."""
@@ -137,26 +142,32 @@ class ResponsesTalk(Talk):
             param="model",
         )
 
-    def _send(self, wish: Wish, upstream: Upstream) -> bool:
-        """Once it is within its limits: False where Redis has to tell. Raises what refuses it."""
-        floor, data = self._floor, wish.for_model(upstream.model)
-        expected = estimate_input("/responses", data)
-        if wish.scan.span(b"previous_response_id") is not None:
-            expected += floor.tab.context
-        due = Due(upstream, wish.grant, expected, lane=wish.lane)
-        most = wish.most()
+    def _reserve(self, wish: Wish, model: str) -> None:
+        """Send it once it is within its limits, which Redis may have to tell. Raises what refuses it."""
+        floor = self._floor
 
         def told(_: Due, refusal: EdgeError | None) -> None:
-            if refusal is None:
-                floor.forward(Message(data))
-            else:
-                floor.tell(self._error(refusal, wish.lane))
+            if refusal is not None:
+                floor.tell(self._error(refusal, wish.due.lane))
+            elif not self._send(wish, model):
+                return
             floor.release()
 
-        if floor.tab.open(due, due.usual if most is None else most, told):
-            floor.forward(Message(data))
+        if floor.tab.open(wish.due, wish.most(), told):
+            self._send(wish, model)
+        else:
+            floor.hold()
+
+    def _send(self, wish: Wish, model: str) -> bool:
+        """False where a provider is looked for, which is told it first."""
+        floor, due = self._floor, wish.due
+        if floor.joined:
+            floor.forward(Message(wish.for_model(due.upstream.model)))
             return True
-        floor.hold()
+        self._wish = wish
+        due.sent = False
+        floor.call.payload, floor.call.grant = payload_of(model), due.grant
+        floor.join(wish.for_model, once=wish.is_kept())
         return False
 
     # The provider that was looked for.
@@ -164,16 +175,15 @@ class ResponsesTalk(Talk):
     def joined(self) -> None:
         wish, self._wish, tried = self._wish, None, self._floor.tried
         if wish is not None and tried is not None:
-            try:
-                if not self._send(wish, tried.upstream):
-                    return  # what follows waits for what Redis says
-            except EdgeError as error:
-                self._floor.tell(self._error(error, wish.lane))
+            wish.due.upstream = tried.upstream
         self._floor.release()
 
     def refused(self, error: BaseException) -> None:
         wish, self._wish = self._wish, None
-        lane = wish.lane if wish is not None else ""
+        lane = ""
+        if wish is not None:
+            lane = wish.due.lane
+            self._floor.tab.drop(wish.due)
         if isinstance(error, Refused):
             self._floor.tell(Message(passed(error, lane)))
         else:
@@ -184,12 +194,14 @@ class ResponsesTalk(Talk):
     # What it says.
 
     def told(self, message: Message) -> None:
+        event = read(message)
+        if event is not None and event.type in FAILED:
+            refusal = told_by(message)
+            if refusal is not None and refusal.ours:
+                self._floor.disown(refusal)
+                return
         self._floor.tell(message)
-        if not message.text:
-            return
-        try:
-            event = msgspec.json.decode(message.data, type=_Event)
-        except UNREADABLE:
+        if event is None:
             return
         tab, lane, kind = self._floor.tab, event.stream_id or "", event.type
         if kind == "response.created" and event.response is not None:
@@ -241,6 +253,14 @@ class ResponsesTalk(Talk):
     def _error(self, error: EdgeError, lane: str) -> Message:
         told = {"type": error_type(error.status), "code": error.code, "message": error.message, "param": error.param}
         return Message(event_of(error.status, told, lane))
+
+
+def read(message: Message) -> _Event | None:
+    """An event of the provider's, None for what is none."""
+    try:
+        return msgspec.json.decode(message.data, type=_Event) if message.text else None
+    except UNREADABLE:
+        return None
 
 
 def event_of(status: int, error: Any, lane: str) -> bytes:

@@ -31,7 +31,7 @@ class Due:
     wish, ``lane`` the part of the connection that it was asked for on, "" for none of its own; ``id`` is that of the
     response, "" before it has begun. ``input`` is an estimate of what it reads, ``written`` of what the model has
     written so far, both in tokens; ``spoken`` those of the latter that are sound. ``doubted``: an error was told since
-    it has begun, by which it has ended, or which is about something else.
+    it has begun, by which it has ended, or which is about something else. ``sent``: a provider may have heard of it.
     """
 
     def __init__(self, upstream: Source, grant: Grant, expected: int, event_id: str = "", lane: str = "") -> None:
@@ -44,6 +44,7 @@ class Due:
         self.written = 0.0
         self.spoken = 0.0
         self.doubted = False
+        self.sent = True
         self.reservation: Reservation | None = None
 
     @property
@@ -156,8 +157,10 @@ class Tab:
             due.reservation.end()
 
     def give_up(self, due: Due) -> None:
-        """Nothing more is told of it: it is charged by an estimate, but where an error has ended it before anything."""
-        if due.doubted and not due.written:
+        """Nothing more is told of it: it is charged by an estimate, but where an error has ended it before anything, or
+        nobody has heard of it.
+        """
+        if not due.sent or (due.doubted and not due.written):
             self.drop(due)
         else:
             self.settle(due, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -11,6 +12,7 @@ from edge.call import Call
 from edge.errors import UNREADABLE, DuplicateKey, EdgeError, InvalidJSON, InvalidValue
 from edge.sockets.peer import Message
 from edge.sockets.tab import Tab
+from edge.sockets.word import Refusal
 from edge.upstreams.tried import Tried
 
 __all__ = ["MAX_WORD", "Floor", "Talk", "scanned", "text_of"]
@@ -28,12 +30,13 @@ class Floor(Protocol):
 
     @property
     def joined(self) -> bool: ...
-    def join(self) -> None: ...
+    def join(self, first: Callable[[str], bytes], *, once: bool) -> None: ...
     def hold(self) -> None: ...
     def release(self) -> None: ...
     def forward(self, message: Message) -> None: ...
     def tell(self, message: Message) -> None: ...
     def shut_out(self, error: EdgeError) -> None: ...
+    def disown(self, refusal: Refusal) -> None: ...
 
 
 class Talk:
@@ -48,7 +51,7 @@ class Talk:
         raise NotImplementedError
 
     def joined(self) -> None:
-        """The provider is there that was asked for."""
+        """The provider is there that was asked for, and has been told the first; nothing of it was heard yet."""
 
     def refused(self, error: BaseException) -> None:
         """It is not: `Refused`, or an EdgeError."""
