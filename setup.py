@@ -43,6 +43,7 @@ HOT_MODULES = [
     "marks",
     "member",
     "numbers",
+    "pattern",
     "quantile",
     "scan",
     "scan_addresses",

@@ -45,6 +45,7 @@ __all__ = [
     "Balancer",
     "Chunks",
     "Counter",
+    "EventPattern",
     "FieldCollector",
     "FieldLimitError",
     "Fields",
@@ -128,6 +129,7 @@ if not TYPE_CHECKING and not _pure:
         from edge._fast._marks_c import chunk_marks
         from edge._fast._member_c import Attempt, Member
         from edge._fast._numbers_c import hundredths, usd
+        from edge._fast._pattern_c import EventPattern
         from edge._fast._quantile_c import Quantile
         from edge._fast._scan_addresses_c import DOMAIN_BYTES, LOCAL_BYTES
         from edge._fast._scan_c import ALL, KINDS, StreamScanner, may_have, scan_ranges, scan_text
@@ -187,6 +189,7 @@ if not COMPILED:
     from edge._fast._marks import chunk_marks
     from edge._fast._member import Attempt, Member
     from edge._fast._numbers import hundredths, usd
+    from edge._fast._pattern import EventPattern
     from edge._fast._quantile import Quantile
     from edge._fast._scan import ALL, KINDS, StreamScanner, may_have, scan_ranges, scan_text
     from edge._fast._scan_addresses import DOMAIN_BYTES, LOCAL_BYTES

@@ -75,6 +75,12 @@ class SSEDecoder:
         return self._begun or (len(self._partial) > 0 and self._partial[0] != 0x3A)
 
     @cython.ccall
+    @cython.exceptval(-1, check=False)
+    def between(self) -> cython.bint:
+        """Whether what comes next is the beginning of an event, and not of the first."""
+        return not (self.pending or self._skip_lf or self._first_line)
+
+    @cython.ccall
     def feed(self, chunk: bytes) -> list:
         """Take the next bytes of the stream; return the events they complete.
 
@@ -87,7 +93,7 @@ class SSEDecoder:
         start: cython.Py_ssize_t = 0
         if size == 0:
             return events
-        if not (self.pending or self._skip_lf or self._first_line) and self._plain(block, events):
+        if self.between() and self._plain(block, events):
             return events
         if self._skip_lf:
             self._skip_lf = False

@@ -8,6 +8,7 @@ cdef class SSEDecoder:
     cdef Py_ssize_t _data_size, _max_line, _max_event
     cdef bint _skip_lf, _first_line, _begun
 
+    cpdef bint between(self) except -1
     cpdef list feed(self, bytes chunk)
     cdef bint _plain(self, bytes block, list events) except -1
     cdef object _check_pending(self)

@@ -211,7 +211,8 @@ class MessagesStream(Stream):
         self._counted = False
 
     def event(self, name: bytes, data: bytes) -> None:
-        if name == b"message":
+        named = name != b"message"
+        if not named:
             name = type_of(data)  # a compatible server that leaves the event's name out
         if name == b"content_block_delta":
             if len(data) > LONG and b'"signature_delta"' in data:
@@ -221,6 +222,7 @@ class MessagesStream(Stream):
             if not self.sample:
                 self.content = True
                 self.sample = data
+            self.plain = named and b'"signature_delta"' not in data
         elif name == b"message_stop":
             self.finished = True
         elif name == b"error" or (not name and openai.error_of(data) is not None):

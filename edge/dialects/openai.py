@@ -353,6 +353,7 @@ class ChatStream(OtherStream):
         elif self.content and not marks & ENDING:
             self.deltas += 1
             self.size += len(data)
+            self.plain = not marks & USAGE or b'"usage":null' in data or b'"usage": null' in data
             return
         self.opening = self.opening or data
         for choice in self._choices(data):

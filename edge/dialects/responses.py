@@ -81,15 +81,11 @@ def usage_of(data: bytes) -> Usage | None:
 
 
 class ResponsesStream(Stream):
-    __slots__ = ("_seen",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._seen = 0
+    __slots__ = ()
 
     def event(self, name: bytes, data: bytes) -> None:
-        self._seen += 1
-        if name == b"message":
+        named = name != b"message"
+        if not named:
             name = type_of(data)
         if name in DELTAS:
             self.deltas += 1
@@ -97,6 +93,7 @@ class ResponsesStream(Stream):
             if not self.sample:
                 self.content = True
                 self.sample = data
+            self.plain = named
         elif name in TERMINAL:
             self.closing = data
             self.finished = True
@@ -133,7 +130,7 @@ class ResponsesStream(Stream):
         if error is None:
             return b""
         fields = {name: error.get(name) for name in ("code", "message", "param")}
-        event = {"type": "error", **fields, "sequence_number": self._seen}
+        event = {"type": "error", **fields, "sequence_number": self.seen}
         return b"event: error\ndata: " + msgspec.json.encode(event) + b"\n\n"
 
     def estimate(self, model: str) -> int:
@@ -148,6 +145,6 @@ class ResponsesStream(Stream):
             "code": error.code,
             "message": error.message,
             "param": error.param,
-            "sequence_number": self._seen,
+            "sequence_number": self.seen,
         }
         return b"event: error\ndata: " + msgspec.json.encode(data) + b"\n\n"

@@ -53,11 +53,13 @@ class Stream:
 
     ``accepted``: the provider has said that the work is under way. ``content``: something the client waits for has
     come. ``finished``: the terminal event has come. ``failed``: the provider has reported an error inside the stream;
-    what it says after that is no part of the answer. ``moved``: an event has come that is more than a heartbeat, since
-    the reader of this last set it to False.
+    what it says after that is no part of the answer. ``seen``: how many events have come. ``moved``: one has come that
+    is more than a heartbeat, since the reader of this last set it to False.
 
     ``opening`` and ``closing`` are the data of the events that say who answers, and how the answer ends, b"" where none
     has: nobody has read them.
+
+    ``plain``: the latest event was a delta and nothing more, so that all which an `EventPattern` finds like it are too.
 
     For an estimate, where no usage comes, it is noted how much content there was: ``deltas`` events of ``size`` bytes
     of data, the first of them as a sample of what stands around the text, and how many tool ``calls`` began. No event
@@ -75,7 +77,9 @@ class Stream:
         "finished",
         "moved",
         "opening",
+        "plain",
         "sample",
+        "seen",
         "size",
         "usage",
     )
@@ -87,8 +91,10 @@ class Stream:
         self.finished = False
         self.failed = False
         self.moved = False
+        self.plain = False
         self.error_data = b""
         self.usage: Usage | None = None
+        self.seen = 0
         self.deltas = 0
         self.size = 0
         self.sample = b""
@@ -101,11 +107,20 @@ class Stream:
                 return
             if len(data) >= BRIEF or not heartbeat(name, data):
                 self.moved = True
+            self.plain = False
+            self.seen += 1
             self.event(name, data)
 
     def event(self, name: bytes, data: bytes) -> None:
         """Take one event."""
         raise NotImplementedError
+
+    def again(self, events: int, size: int) -> None:
+        """So many more have come that are like the latest, which was `plain`, of `size` bytes of data."""
+        self.moved = True
+        self.seen += events
+        self.deltas += events
+        self.size += size
 
     def complete_at_end(self) -> bool:
         """The HTTP body has ended properly: was the stream complete?"""

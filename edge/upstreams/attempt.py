@@ -329,8 +329,8 @@ class Attempt(Receiver):
         inquiry, relay = self._inquiry, self._events()
         if ready := relay.take(data):
             self._write(ready)
-        self._deadline.heard |= relay.moved
-        if relay.stream.finished or relay.stream.failed or relay.refused or inquiry.reply.congested():
+        self._deadline.heard = relay.moved() or self._deadline.heard
+        if relay.stream.finished or relay.stream.failed or relay.refused() or inquiry.reply.congested():
             self._go_on()
 
     def _go_on(self) -> None:

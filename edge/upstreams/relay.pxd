@@ -1,3 +1,6 @@
+cimport cython
+
+from edge._fast._pattern_c cimport EventPattern as CompiledPattern
 from edge._fast._sse_c cimport SSEDecoder as CompiledDecoder
 from edge.dialects.crossing cimport Crossing
 from edge.dialects.stream cimport Stream
@@ -6,12 +9,16 @@ from edge.dialects.stream cimport Stream
 cdef class EventRelay:
     cdef Crossing _crossing
     cdef CompiledDecoder _decoder
+    cdef CompiledPattern _pattern
     cdef readonly Stream stream
     cdef bytearray _held
-    cdef bint _cut_event, _translates
+    cdef bint _cut_event
     cdef object _watch
 
+    cpdef bint refused(self) except -1
     cpdef Stream checked(self)
+    cpdef bint moved(self) except -1
+    @cython.locals(decoder=CompiledDecoder, pattern=CompiledPattern, stream=Stream, between=bint, events=list, pending=Py_ssize_t)
     cdef bytes _take(self, bytes chunk)
     cdef bytes _take_end(self)
 

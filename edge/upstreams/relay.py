@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from edge._fast import SSEDecoder, SSELimitError
+from edge._fast import EventPattern, SSEDecoder, SSELimitError
 from edge.dialects.crossing import Crossing
 from edge.dialects.failures import is_json
-from edge.dialects.stream import Stream
+from edge.dialects.stream import BRIEF, Stream
 from edge.errors import UpstreamBadResponse
 from edge.slices import Steps
 
@@ -69,6 +69,7 @@ class EventRelay:
         self._crossing = crossing
         self.stream = crossing.begin_stream()
         self._decoder = SSEDecoder()
+        self._pattern = EventPattern(BRIEF)
         self._held = bytearray()
         self._cut_event = False
 
@@ -77,7 +78,6 @@ class EventRelay:
         """Whether the stream, whose end has come, is whole: an event cut short counts only if it was the last one."""
         return self.stream.finished or (not self._cut_event and self.stream.complete_at_end())
 
-    @property
     def refused(self) -> bool:
         """Whether there was something in it that the client must not be told."""
         return self._watch is not None and self._watch.over
@@ -88,7 +88,6 @@ class EventRelay:
             self._watch.refuse()
         return self.stream
 
-    @property
     def moved(self) -> bool:
         """Whether more than heartbeats has come since this was last asked."""
         stream = self.stream
@@ -108,14 +107,23 @@ class EventRelay:
 
     def _take(self, chunk: bytes) -> bytes:
         """Decode them: up to the end of the latest whole event they are for the client, or the events translated."""
-        decoder = self._decoder
+        decoder, pattern, stream = self._decoder, self._pattern, self.stream
+        between = decoder.between()
+        if between and stream.plain and pattern.match(chunk):
+            stream.again(pattern.events, pattern.size)
+            return chunk
         try:
             events = decoder.feed(chunk)
         except SSELimitError:
             raise UpstreamBadResponse("The provider sent an event that is too long.") from None
-        self.stream.see(events)
+        stream.see(events)
         if self._crossing.translates:
             return self._crossing.feed(events) or b""
+        if events:
+            if between and stream.plain and len(events) == 1:
+                pattern.learn(chunk, len(events[0][1]))
+            else:
+                pattern.forget()
         pending = decoder.pending
         if not self._held:
             if not pending:
