@@ -8,11 +8,12 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from edge.certificates import SCOPE
 from edge.errors import Headers
+from edge.sockets.ends import AT_ONCE
 from edge.sockets.handshake import handshake
 from edge.sockets.peer import PONG, Frame
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGISendEvent
+    from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 
     from edge.server.protocol import EdgeProtocol
 
@@ -24,12 +25,58 @@ MAX_EARLY = 65536
 
 
 class Inner(WebSocketsSansIOProtocol):
-    """uvicorn's, which takes a handshake that was refused by an answer for one that nobody has answered, and keeps more
-    in memory than a client has to send.
+    """uvicorn's, which takes a handshake that was refused by an answer for one that nobody has answered, hears all that
+    has come in one turn of the loop, and keeps more in memory than a client has to send.
     """
+
+    _behind = b""
+    """What has come and is still to be heard. Nothing is read meanwhile."""
+    _hears = False
+
+    def data_received(self, data: bytes) -> None:
+        if self._behind:
+            self._behind += data  # it was on its way
+        else:
+            self._hear(data)
+
+    def _hear(self, data: bytes) -> None:
+        """The beginning of it; the rest once the application has taken what is in that."""
+        self._behind = data[AT_ONCE:]
+        super().data_received(data[:AT_ONCE])
+        if self.transport.is_closing():
+            self._behind = b""
+        if self._behind and not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """In another turn, where something is behind, and nothing waits for the application, or that hears no more."""
+        if self._behind and not self._hears and (self.queue.empty() or self.close_sent):
+            self._hears = True
+            self.loop.call_soon(self._hear_on)
+
+    def _hear_on(self) -> None:
+        self._hears = False
+        behind, self._behind = self._behind, b""
+        if not self.transport.is_closing():
+            self._hear(behind)
+            self._read_on()
+
+    def _read_on(self) -> None:
+        if self.read_paused and not self._behind and (self.queue.empty() or self.close_sent):
+            self.read_paused = False
+            self.transport.resume_reading()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        message = await self.queue.get()
+        self._go_on()
+        self._read_on()
+        return message
 
     async def send(self, message: ASGISendEvent) -> None:
         await super().send(message)
+        self._go_on()
         if message["type"] == "websocket.http.response.body":
             self.handshake_complete = True
         elif message["type"] == "websocket.accept":

@@ -15,7 +15,7 @@ from edge.relaying import relay
 from edge.reply_fields import lines_of
 from edge.routes import Match
 from edge.server.lane import LaneCall
-from edge.sockets.ends import GOODBYE_S
+from edge.sockets.ends import AT_ONCE, GOODBYE_S
 from edge.sockets.handshake import handshake, without_secrets
 from edge.sockets.peer import SILENT, Message, Peer
 
@@ -27,8 +27,6 @@ __all__ = ["LaneSocket"]
 
 MAX_EARLY = 65536
 """Bytes of a client that does not wait for the handshake's answer."""
-AT_ONCE = 8192
-"""Bytes of frames after which others have their turn: they may be a thousand messages."""
 
 
 class LaneSocket(LaneCall):

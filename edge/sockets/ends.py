@@ -6,7 +6,10 @@ from typing import Protocol
 
 from edge.sockets.peer import Closed, Message
 
-__all__ = ["GOODBYE_S", "End", "Hearer"]
+__all__ = ["AT_ONCE", "GOODBYE_S", "End", "Hearer"]
+
+AT_ONCE = 8192
+"""Bytes of frames after which others have their turn: they may be a thousand messages."""
 
 GOODBYE_S = 2.0
 """How long the other side has to answer that it closes too, until its connection is cut."""

@@ -1,16 +1,38 @@
-"""What the ASGI front's WebSocket keeps in memory of a client that it cannot trust."""
+"""What the ASGI front's WebSocket keeps in memory of a client that it cannot trust, and hears of it in one turn."""
 
 from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
 
-from websockets.frames import OP_CONT, OP_PING, OP_TEXT, Frame
+import pytest
+from websockets.frames import OP_CLOSE, OP_CONT, OP_PING, OP_TEXT, Frame
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
 from edge.server.asgi_socket_turn import Inner
+from edge.sockets.ends import AT_ONCE
 from edge.sockets.peer import SILENT
+
+
+class Pipe:
+    """Notes what is written, and whether it is read."""
+
+    def __init__(self, written):
+        self.write = written.append
+        self.reads, self.closed = True, False
+
+    def pause_reading(self):
+        self.reads = False
+
+    def resume_reading(self):
+        self.reads = True
+
+    def is_closing(self):
+        return self.closed
+
+    def close(self):
+        self.closed = True
 
 
 def inner():
@@ -29,8 +51,8 @@ def inner():
     made = Inner(config, state, {}, asyncio.get_running_loop())
     made.conn = ServerProtocol(state=OPEN, max_size=1 << 20, logger=SILENT)
     written: list[bytes] = []
-    nothing = lambda: None  # noqa: E731
-    made.transport = SimpleNamespace(write=written.append, pause_reading=nothing, resume_reading=nothing)
+    made.transport = Pipe(written)
+    made.handshake_complete = True
     return made, written
 
 
@@ -62,5 +84,77 @@ def test_a_message_in_many_frames_is_kept_as_its_bytes_alone():
         assert len(made.frames) == 1
         made.data_received(framed(OP_CONT, "\u00e9".encode()))
         assert (await made.receive())["text"] == "a" + "bc" * 100 + "\u00e9"
+
+    asyncio.run(run())
+
+
+MANY = 5_000
+SMALL = framed(OP_TEXT, b"{}")
+
+
+def test_very_many_small_messages_are_read_in_many_turns_and_no_more_is_read_meanwhile():
+    async def run():
+        made, _ = inner()
+        made.data_received(SMALL * MANY + SMALL[:3])
+        most = AT_ONCE // len(SMALL) + 1
+        heard = 0
+        while heard < MANY:
+            assert made.queue.qsize() <= most
+            assert not made.transport.reads
+            assert (await made.receive())["text"] == "{}"
+            heard += 1
+        await asyncio.sleep(0.01)
+        assert made.transport.reads
+        made.data_received(SMALL[3:])
+        assert (await made.receive())["text"] == "{}"
+        assert made.transport.reads
+
+    asyncio.run(run())
+
+
+def test_a_large_message_is_read_without_its_application():
+    async def run():
+        made, _ = inner()
+        made.data_received(framed(OP_TEXT, b"x" * (1 << 19)))
+        async with asyncio.timeout(20):
+            assert len((await made.receive())["text"]) == 1 << 19
+        await asyncio.sleep(0.01)
+        assert made.transport.reads
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("last", "code"),
+    [(framed(OP_CLOSE, b"\x0f\xa1"), 4001), (b"\x83\x80" + bytes(4), 1002), (b"\x81\x81" + bytes(4) + b"\xff", 1007)],
+)
+def test_what_ends_it_is_heard_behind_all_that_came_before_and_once(last, code):
+    async def run():
+        made, _ = inner()
+        made.data_received(SMALL * MANY + last + SMALL * MANY)
+        async with asyncio.timeout(60):
+            heard = 0
+            while (ended := await made.receive())["type"] == "websocket.receive":
+                heard += 1
+        # Whoever breaks the protocol is told nothing of what stands in the same turn.
+        assert MANY - AT_ONCE // len(SMALL) - 1 <= heard <= MANY
+        assert (ended["type"], ended["code"]) == ("websocket.disconnect", code)
+        await asyncio.sleep(0.01)
+        assert made.queue.empty()
+        assert made.transport.closed
+
+    asyncio.run(run())
+
+
+def test_what_waits_is_dropped_where_the_application_closes_and_the_clients_close_is_heard():
+    async def run():
+        made, written = inner()
+        made.data_received(SMALL * MANY + framed(OP_CLOSE, b"\x03\xe8"))
+        await made.send({"type": "websocket.close", "code": 1000})
+        assert b"".join(written) == b"\x88\x02\x03\xe8"
+        async with asyncio.timeout(20):
+            while not made.transport.closed:
+                await asyncio.sleep(0)
+        assert made.close_timer is None
 
     asyncio.run(run())
