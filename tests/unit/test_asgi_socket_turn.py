@@ -126,7 +126,12 @@ def test_a_large_message_is_read_without_its_application():
 
 @pytest.mark.parametrize(
     ("last", "code"),
-    [(framed(OP_CLOSE, b"\x0f\xa1"), 4001), (b"\x83\x80" + bytes(4), 1002), (b"\x81\x81" + bytes(4) + b"\xff", 1007)],
+    [
+        (framed(OP_CLOSE, b"\x0f\xa1"), 4001),
+        (b"\x83\x80" + bytes(4), 1002),
+        (b"\x81\x81" + bytes(4) + b"\xff", 1007),
+    ],
+    ids=["a close", "a reserved opcode", "no UTF-8"],
 )
 def test_what_ends_it_is_heard_behind_all_that_came_before_and_once(last, code):
     async def run():
