@@ -206,7 +206,7 @@ def explain(
             quotas=[left_of(quota, counts) for quota in quotas_of(state.settings, key, call.grant.alias)],
         ),
         input_tokens=estimate_input(found.route.upstream, body),
-        output_tokens=most_output(call.payload),
+        output_tokens=most_output(call.payload) or None,
         candidates=candidates,
         cache=cached,
         pii=call.pii,
@@ -265,7 +265,7 @@ def _of_choice(call: Call, choice: Choice, purpose: For) -> list[Candidate]:
         group.reprice(size_of(call))
     scores = group.balancer.scores(now, prefix_of(call) if group.strategy == "affinity" else 0)
     granted, full = granted_of(call.key, Choice(group)), choice.full()
-    tokens, most = estimate_input(call.head.route.upstream, call.payload.body), most_output(call.payload)
+    tokens, most = estimate_input(call.head.route.upstream, call.payload.body), most_output(call.payload) or None
     hedges = call.state.settings.resilience.hedge.enabled and len(group.upstreams) > 1 and may_hedge(call)
     found = []
     for place, upstream in enumerate(group.upstreams):

@@ -9,7 +9,8 @@ from edge.call cimport Call
 from edge.dispatch cimport Dispatch
 from edge.grant cimport Grant
 from edge.guard.auth cimport Key
-from edge.guard.limits cimport KeyLimits
+from edge.guard.expected cimport check_known, expected_input, expected_output
+from edge.guard.limits cimport KeyLimits, Lease
 from edge.guard.logins cimport FailedLogins
 from edge.guard.counts cimport Counts
 from edge.guard.reservation cimport Reservation
@@ -48,7 +49,7 @@ cdef class Gateway(Asker):
     cdef tuple _witnesses
     cdef Desk _desk
 
-    @cython.locals(state=State, head=Head, route=Route, key=Key, found=Key)
+    @cython.locals(state=State, head=Head, route=Route, key=Key, found=Key, lease=Lease)
     cpdef open(self, Call call)
     cpdef hold(self, Call call, Py_ssize_t size)
     cpdef admit(self, Call call)
@@ -69,6 +70,7 @@ cdef class Gateway(Asker):
     cpdef _read_large(self, Call call, Reading reading, bint seen, object error)
     cpdef _redacted_large(self, Call call, object work, object error)
     cdef _go_on(self, Call call)
+    @cython.locals(reservation=Reservation)
     cdef _send(self, Call call)
     cpdef _reserved(self, Call call, double since, object refusal)
     @cython.locals(route=Route, dispatch=Dispatch, joining=Joining)

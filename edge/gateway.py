@@ -25,7 +25,7 @@ from edge.errors import ClientClosedRequest, EdgeError, InternalError, Overloade
 from edge.grant import Grant
 from edge.guard.auth import refuse_model
 from edge.guard.counts import Counts
-from edge.guard.expected import check_known, expected
+from edge.guard.expected import check_known, expected_input, expected_output
 from edge.guard.forms import FormReading, check_form
 from edge.guard.inflating import inflated
 from edge.guard.limits import KeyLimits
@@ -151,8 +151,8 @@ class Gateway(Asker):
             self._in_flight += 1
             self._now_in_flight.tell(self._in_flight)
             if key.limited and not route.lists:
-                call.lease = self.limits.lease(key)
-                call.lease.take()
+                lease = call.lease = self.limits.lease(key)
+                lease.take()
             if head.boundary:
                 call.form = Intake(self, call, self._buffers)
         except EdgeError as error:
@@ -354,11 +354,11 @@ class Gateway(Asker):
             return
         reservation = call.reservation
         try:
-            if reservation is not None and not reservation.take(
-                *expected(call), partial(self._reserved, call, perf_counter())
-            ):
-                call.errand = reservation
-                return
+            if reservation is not None:
+                told = None if self.counts.shared is None else partial(self._reserved, call, perf_counter())
+                if not reservation.take(expected_input(call), expected_output(call), told):
+                    call.errand = reservation
+                    return
         except Exception as error:  # noqa: BLE001 - a refusal, or a defect of ours
             self.fetched(call, error)
             return

@@ -6,6 +6,9 @@ from edge._fast._line_c cimport Lines as CompiledLines
 from edge.cache.flight cimport Flight
 from edge.cache.memory cimport Held
 from edge.call cimport Call
+from edge.guard.limit_fields cimport names_of
+from edge.guard.limits cimport Lease
+from edge.guard.reservation cimport Reservation
 from edge.inquiry cimport Inquiry
 from edge.ledger cimport Answered, Ledger, Source, Verdict
 from edge.reply cimport Reply
@@ -43,4 +46,5 @@ cpdef bint serve_flight(Call call, Flight flight) except -1
 )
 cdef bytes fields_of(Call call, bytes given, list headers, object size, bint answered=*)
 cpdef long long seconds(double span)
-cdef list with_limits(Call call, str dialect, list headers)
+@cython.locals(lease=Lease, reservation=Reservation, kinds=int, ours=frozenset)
+cdef with_limits(Call call, CompiledLines to, str dialect, list headers)

@@ -13,6 +13,7 @@ from edge.call import Call
 from edge.dialects import anthropic, openai
 from edge.dialects.crossing import stream_of
 from edge.errors import ClientClosedRequest, EdgeError, Headers, UpstreamBadResponse
+from edge.guard.limit_fields import names_of
 from edge.inquiry import Inquiry
 from edge.ledger import JOINED, MISS, REDIS, Verdict, kind_of_status
 from edge.reply_fields import EVENTS, JSON, JSON_TYPE, is_stream, lead, lines_of
@@ -231,9 +232,10 @@ def fields_of(call: Call, given: bytes, headers: Headers, size: int | None, answ
     to.add(given)
     dialect = call.head.dialect
     if call.lease is not None or call.reservation is not None:
-        headers = with_limits(call, dialect, headers)
-    for name, value in headers:
-        to.field(name, value)
+        with_limits(call, to, dialect, headers)
+    else:
+        for name, value in headers:
+            to.field(name, value)
     to.add(REQUEST_ID)
     to.text(call.request_id)
     if dialect == "anthropic":
@@ -285,10 +287,19 @@ def seconds(span: float) -> int:
     return int(span) if span > 0.0 else 0
 
 
-def with_limits(call: Call, dialect: Dialect, headers: Headers) -> Headers:
+def with_limits(call: Call, to: Lines, dialect: Dialect, headers: Headers) -> None:
     """`headers`, with what is left to the key in place of what a provider says of its own limits."""
-    ours = call.lease.headers(dialect) if call.lease is not None else []
-    if call.reservation is not None:
-        ours = ours + call.reservation.headers(dialect)
-    names = {name for name, _ in ours}
-    return [pair for pair in headers if pair[0] not in names] + ours
+    lease, reservation = call.lease, call.reservation
+    kinds = 0
+    if lease is not None:
+        kinds = lease.kinds()
+    if reservation is not None:
+        kinds |= reservation.kinds()
+    ours = names_of(kinds, dialect)
+    for name, value in headers:
+        if name not in ours:
+            to.field(name, value)
+    if lease is not None:
+        lease.write(to, dialect)
+    if reservation is not None:
+        reservation.write(to, dialect)

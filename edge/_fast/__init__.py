@@ -69,6 +69,7 @@ __all__ = [
     "Spend",
     "StreamScanner",
     "UsualAnswer",
+    "UsualRequest",
     "Walk",
     "Words",
     "add_region",
@@ -84,6 +85,7 @@ __all__ = [
     "is_iban",
     "join_fields",
     "may_have",
+    "openings",
     "request_digest",
     "scan_json",
     "scan_ranges",
@@ -105,6 +107,7 @@ COMPILED = False
 if not TYPE_CHECKING and not _pure:
     try:
         from edge._fast._answer_c import AnswerReader
+        from edge._fast._asked_c import UsualRequest, openings
         from edge._fast._balancer_c import STRATEGIES, Balancer
         from edge._fast._chunks_c import Chunks
         from edge._fast._fields_c import (
@@ -165,6 +168,7 @@ if not TYPE_CHECKING and not _pure:
 
 if not COMPILED:
     from edge._fast._answer import AnswerReader
+    from edge._fast._asked import UsualRequest, openings
     from edge._fast._balancer import STRATEGIES, Balancer
     from edge._fast._chunks import Chunks
     from edge._fast._fields import (

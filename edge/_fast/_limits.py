@@ -29,7 +29,6 @@ inherited by a fork, and which the system drops when its holder is killed. Memor
 from __future__ import annotations
 
 from fcntl import LOCK_EX, LOCK_UN, lockf
-from typing import Any
 
 try:
     import cython
@@ -84,14 +83,6 @@ class Limits:
     2**62. Bursts above 36 years' worth count as 36 years. Calls raise ValueError or OverflowError for numbers outside
     their ranges.
     """
-
-    _raw: Any
-    _words: Any
-    _lock: Any
-    _mask: cython.Py_ssize_t
-    _regions: cython.Py_ssize_t
-    _workers: cython.Py_ssize_t
-    _first: cython.p_longlong
 
     def __init__(self, memory: object, cells: int, workers: int, lock: int | None = None) -> None:
         size: cython.Py_ssize_t = Limits.size(cells, workers)
@@ -148,15 +139,24 @@ class Limits:
         self, key: cython.ulonglong, interval_ns: cython.longlong, burst: cython.longlong, now_ns: cython.longlong
     ) -> tuple[int, int]:
         """How many units are left now, and in how many ns the burst is full again."""
+        ahead: cython.longlong = self.ahead(key, now_ns)
+        return self.left(interval_ns, burst, ahead), ahead
+
+    def ahead(self, key: cython.ulonglong, now_ns: cython.longlong) -> int:
+        """In how many ns the burst is full again."""
         fingerprint: cython.longlong = _fingerprint(key)
-        _check(interval_ns, max(burst, 0), now_ns)
+        _check(1, 0, now_ns)
         self._alone(True)
         try:
-            ahead: cython.longlong = max(self._ahead(fingerprint, now_ns), 0)
+            return max(self._ahead(fingerprint, now_ns), 0)
         finally:
             self._alone(False)
-        tolerance: cython.longlong = _product(interval_ns, max(burst, 0))
-        return max(tolerance - ahead, 0) // interval_ns, ahead
+
+    @cython.cdivision(True)
+    def left(self, interval_ns: cython.longlong, burst: cython.longlong, ahead_ns: cython.longlong) -> int:
+        """How many units are left where the burst is full again in so many ns."""
+        _check(interval_ns, max(burst, 0), 0)
+        return max(_product(interval_ns, max(burst, 0)) - ahead_ns, 0) // interval_ns
 
     def acquire(self, worker: cython.Py_ssize_t, key: cython.ulonglong, limit: cython.longlong) -> bool | None:
         """Begin one of at most `limit` at a time, which ends with ``release``; None where the worker's region is full.

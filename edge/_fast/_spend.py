@@ -19,7 +19,6 @@ The pure build has no compare-and-swap: each change is made under a POSIX record
 from __future__ import annotations
 
 from fcntl import LOCK_EX, LOCK_UN, lockf
-from typing import Any
 
 try:
     import cython
@@ -64,15 +63,6 @@ class Spend:
     A `mark` has 64 bits, unsigned, of which the lower 16 are the last day (days since 1970-01-01, modulo 65536) on
     which it counts, and `today` is such a day. Amounts are whole numbers from 0 to 2**60; sums beyond stay there.
     """
-
-    _raw: Any
-    _words: Any
-    _lock: Any
-    _mask: cython.Py_ssize_t
-    _cells: cython.Py_ssize_t
-    _regions: cython.Py_ssize_t
-    _workers: cython.Py_ssize_t
-    _first: cython.p_longlong
 
     def __init__(self, memory: object, cells: int, workers: int, lock: int | None = None) -> None:
         size: cython.Py_ssize_t = Spend.size(cells, workers)

@@ -18,12 +18,14 @@ from typing import Any
 
 import msgspec
 
+from edge._fast import UsualRequest, openings
 from edge.dialects.models import anthropic_model
 from edge.dialects.tokens import estimate_tokens
 from edge.dialects.translation import encode
 from edge.errors import EdgeError
 
-__all__ = ["LARGE", "envelope", "estimate_answer", "estimate_input", "written_by_claude", "written_by_gpt"]
+__all__ = ["LARGE", "decoded_input", "envelope", "estimate_answer", "estimate_input"]
+__all__ += ["written_by_claude", "written_by_gpt"]
 
 LARGE = 262144
 """Bytes. A larger body is not parsed, on the event loop, for an estimate: what is no base64 in it is counted at 4 bytes
@@ -41,7 +43,8 @@ IMAGE = 765
 """OpenAI's price of a picture of 1024 x 1024 in high detail (https://platform.openai.com/docs/guides/images-vision)."""
 LOW_DETAIL = 85
 DOCUMENT = 2000
-MESSAGE = 4
+BYTES, BEGIN, MESSAGE = 4, 3, 4
+"""Of a token; tokens that come with a request, and with each of its messages."""
 TOOLS = 8
 """Tokens that come with tools; their schemas, which OpenAI shortens, count at 6 bytes a token."""
 SCHEMA_BYTES = 6
@@ -59,20 +62,37 @@ TEXT = frozenset(
 MAX_DEPTH = 8
 
 _decode = msgspec.json.Decoder().decode
+USUAL = UsualRequest()
+"""Nearly all requests are measured by it."""
 
 
 def estimate_input(path: str, body: bytes) -> int:
     """The input tokens of a request to `path` (``Route.upstream``), at least 1. Never raises: what cannot be read is
     counted by its size.
     """
-    if len(body) > LARGE or body.count(b"[") + body.count(b"{") > MAX_PARTS:
+    size = len(body)
+    if size > LARGE or (size > MAX_PARTS and openings(body) > MAX_PARTS):
         return _by_size(body)
-    try:
-        if path.startswith("/messages"):
+    if path.startswith("/messages"):
+        try:
             return estimate_tokens(body)
+        except (msgspec.DecodeError, RecursionError, UnicodeError, EdgeError):
+            return _by_size(body)
+    request = USUAL
+    if not request.read(body):
+        return decoded_input(body)
+    tokens = BEGIN + request.text // BYTES + MESSAGE * request.messages
+    if request.tools > 0:
+        tokens += TOOLS + request.schemas // SCHEMA_BYTES
+    return tokens
+
+
+def decoded_input(body: bytes) -> int:
+    """The same of any request in OpenAI's dialects, by all that it says."""
+    try:
         request = _decode(body)
         return _openai_input(request) if isinstance(request, dict) else _by_size(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeError, EdgeError):
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
         return _by_size(body)
 
 
@@ -135,7 +155,7 @@ def _by_size(body: bytes) -> int:
 
 def _openai_input(request: dict[str, Any]) -> int:
     """Of chat completions, completions, responses, embeddings and rerankings."""
-    size, fixed = 0, 3
+    size, fixed = 0, BEGIN
     for name in ("messages", "input", "prompt", "instructions", "query", "documents"):
         text, extra = _said(request.get(name), 0)
         size, fixed = size + text, fixed + extra
@@ -145,7 +165,7 @@ def _openai_input(request: dict[str, Any]) -> int:
     shape = request.get("response_format") or request.get("text")
     if isinstance(shape, dict) and "schema" in str(shape.get("type", shape.get("format"))):
         fixed += len(encode(shape)) // SCHEMA_BYTES
-    return size // 4 + fixed
+    return size // BYTES + fixed
 
 
 def _said(content: Any, depth: int) -> tuple[int, int]:

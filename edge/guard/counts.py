@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import monotonic_ns, time
 from typing import TYPE_CHECKING
 
 from edge import config
 from edge._fast import Limits, Spend
+from edge.guard import moments
+from edge.guard.decisions import Decisions
 from edge.guard.quotas import DAY_S, Quota, Quotas
 from edge.guard.shared_quotas import SharedQuotas
 from edge.hooks import Meter
-from edge.money.usage_table import Row, UsageTable, Used
+from edge.money.usage_table import Row, UsageTable
 
 if TYPE_CHECKING:
     from edge.redis.client import RedisClient
@@ -32,20 +33,23 @@ class Counts:
         worker: int,
         meter: Meter,
         machine: bytes,
-        now_ns: Callable[[], int] = monotonic_ns,
-        wall: Callable[[], float] = time,
+        now_ns: Callable[[], int] | None = None,
+        wall: Callable[[], float] | None = None,
     ) -> None:
+        """The two clocks are the machine's, in ns and in seconds, unless others are given."""
         self.limits = limits
         self.spend = spend
         self.usage = usage
         self.worker = worker
-        self.count = meter.count
+        self.tokens = Decisions(meter, "tokens")
+        self.budget = Decisions(meter, "budget")
+        self.redis = Decisions(meter, "redis")
         self.machine = machine
         self.shared: SharedQuotas | None = None
         self.limited = False
         self._shares: dict[int, tuple[int, int]] = {}
-        self.now_ns = now_ns
-        self.wall = wall
+        self._now_ns = now_ns
+        self._wall = wall
 
     def heed(self, settings: config.Config) -> None:
         """From now on, ``limited`` says whether anything is to be counted with other machines. Keys are in a table, or
@@ -78,6 +82,14 @@ class Counts:
         own, rest = self._shares.get(mark, (0, budget))
         return min(own + rest // (self.shared.machines if self.shared is not None else 1), budget)
 
+    def now_ns(self) -> int:
+        """By the clock that never goes back."""
+        return moments.monotonic_ns() if self._now_ns is None else self._now_ns()
+
+    def wall(self) -> float:
+        """By the clock that people look at."""
+        return moments.wall() if self._wall is None else self._wall()
+
     def today(self) -> int:
         """The day by UTC, since 1970-01-01."""
         return int(self.wall()) // DAY_S
@@ -87,6 +99,12 @@ class Counts:
         left: int = self.limits.remaining(quota.tokens_mark, quota.interval_ns, quota.tokens, self.now_ns())[0]
         return left
 
-    def book(self, quotas: Quotas, used: Used) -> None:
+    def book(self, quotas: Quotas, requests: int, input_tokens: int, output_tokens: int, cost: int) -> None:
         """What was used today."""
-        self.usage.add(Row(self.today(), quotas.key, quotas.tenant, quotas.model), used)
+        today, line = self.today(), quotas.line
+        if line is None or line.day != today:
+            row = Row(today, quotas.key, quotas.tenant, quotas.model)
+            line = self.usage.line(row)
+            # Not where others of which there are too many are booked: there may be room soon.
+            quotas.line = line if line.row == row else None
+        self.usage.enter(line, requests, input_tokens, output_tokens, cost)

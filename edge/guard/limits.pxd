@@ -1,18 +1,44 @@
-cdef class KeyLimits:
-    cdef object _table, _meter
-    cdef int _worker
-    cdef public dict _marks
+cimport cython
 
-    cpdef Lease lease(self, object key)
-    cdef object _of(self, object key)
+from edge._fast._limits_c cimport Limits as CompiledLimits
+from edge._fast._line_c cimport Lines as CompiledLines
+from edge.guard.auth cimport Key
+from edge.guard.decisions cimport Decisions
+from edge.guard.limit_fields cimport LimitFields
+from edge.guard.moments cimport monotonic_ns, wall
+from edge.memo cimport keep
+
+cdef long long SECOND_NS
+
+
+cdef class Marks:
+    cdef readonly unsigned long long requests, concurrency
+    cdef readonly long long interval_ns, limit, at_a_time
+    cdef readonly LimitFields fields
+
+
+cdef class KeyLimits:
+    cdef readonly CompiledLimits table
+    cdef readonly int worker
+    cdef readonly Decisions concurrency, requests
+    cdef dict _marks, _fields
+
+    @cython.locals(marks=Marks)
+    cpdef Lease lease(self, Key key)
+    cdef LimitFields _fields_of(self, object limit)
 
 
 cdef class Lease:
-    cdef object _table, _meter, _key, _marks
-    cdef int _worker
+    cdef KeyLimits _limits
+    cdef Key _key
+    cdef Marks _marks
     cdef bint _occupies
 
+    @cython.locals(limits=KeyLimits, marks=Marks)
     cpdef take(self)
+    @cython.locals(limits=KeyLimits, marks=Marks, wait_ns=cython.longlong)
     cpdef again(self)
     cpdef end(self)
-    cpdef list headers(self, str dialect)
+    cpdef int kinds(self) except -1
+    @cython.locals(marks=Marks, table=CompiledLimits, ahead_ns=cython.longlong)
+    cpdef write(self, CompiledLines to, str dialect)

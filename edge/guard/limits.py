@@ -4,19 +4,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import ceil
 from mmap import mmap
-from time import monotonic_ns, time
 
 import xxhash
 
-from edge._fast import TABLE_FULL, Limits, Spend
-from edge.dialects.rate_limit_headers import openai_to_anthropic
-from edge.errors import Headers, RateLimited
+from edge._fast import TABLE_FULL, Limits, Lines, Spend
+from edge.errors import RateLimited
 from edge.guard.auth import Key
+from edge.guard.decisions import Decisions
+from edge.guard.limit_fields import REQUESTS, LimitFields
+from edge.guard.moments import monotonic_ns, wall
 from edge.hooks import Meter
-from edge.routes import Dialect
+from edge.memo import keep
 
 __all__ = ["KeyLimits", "Lease", "limits_size", "shared_limits", "shared_spend", "spend_size"]
 
@@ -24,7 +24,6 @@ CELLS = 1 << 16
 MINUTE_NS = 60_000_000_000
 SECOND_NS = 1_000_000_000
 MAX_REMEMBERED = 65536
-DECISIONS = "edge_limit_decisions_total"
 
 
 def limits_size(processes: int) -> int:
@@ -49,13 +48,19 @@ def shared_spend(processes: int, lock: int | None = None, memory: mmap | None = 
     return Spend(mmap(-1, spend_size(processes)) if memory is None else memory, CELLS, processes, lock)
 
 
-@dataclass(frozen=True, slots=True)
-class _Marks:
-    """Where a key's limits are counted: fingerprints, and what a request per minute means."""
+class Marks:
+    """Where a key's limits are counted: fingerprints, what a request per minute means, and the limits themselves, -1
+    where the key has none of that kind. ``fields`` tell what is left.
+    """
 
-    requests: int
-    concurrency: int
-    interval_ns: int
+    def __init__(self, key: Key, fields: LimitFields) -> None:
+        name = key.id.encode()
+        self.requests = xxhash.xxh3_64_intdigest(b"requests:" + name)
+        self.concurrency = xxhash.xxh3_64_intdigest(b"concurrency:" + name)
+        self.interval_ns = max(1, MINUTE_NS // (key.requests_per_minute or 1))
+        self.limit = -1 if key.requests_per_minute is None else key.requests_per_minute
+        self.at_a_time = -1 if key.concurrency is None else key.concurrency
+        self.fields = fields
 
 
 def refused(key: Key, setting: str, allowed: str, wait_ns: int) -> RateLimited:
@@ -68,92 +73,85 @@ class KeyLimits:
     """Decides for one worker, whose number in the table is `worker`, from 1."""
 
     def __init__(self, table: Limits, worker: int, meter: Meter) -> None:
-        self._table = table
-        self._worker = worker
-        self._meter = meter
-        self._marks: dict[tuple[str, int | None], _Marks] = {}
+        self.table = table
+        self.worker = worker
+        self.concurrency = Decisions(meter, "concurrency")
+        self.requests = Decisions(meter, "requests")
+        self._marks: dict[Key, Marks] = {}
+        self._fields: dict[int | None, LimitFields] = {}
 
     def lease(self, key: Key) -> Lease:
         """What a request of `key` is to take."""
-        return Lease(self._table, self._worker, self._meter, key, self._of(key))
+        marks = self._marks.get(key)
+        if marks is None:
+            marks = keep(self._marks, key, Marks(key, self._fields_of(key.requests_per_minute)), MAX_REMEMBERED)
+        return Lease(self, key, marks)
 
-    def _of(self, key: Key) -> _Marks:
-        known = self._marks.get((key.id, key.requests_per_minute))
-        if known is None:
-            name = key.id.encode()
-            known = _Marks(
-                xxhash.xxh3_64_intdigest(b"requests:" + name),
-                xxhash.xxh3_64_intdigest(b"concurrency:" + name),
-                max(1, MINUTE_NS // (key.requests_per_minute or 1)),
-            )
-            if len(self._marks) >= MAX_REMEMBERED:
-                self._marks.clear()
-            self._marks[key.id, key.requests_per_minute] = known
-        return known
+    def _fields_of(self, limit: int | None) -> LimitFields:
+        """Many keys have the same limit."""
+        found = self._fields.get(limit)
+        return keep(self._fields, limit, LimitFields(REQUESTS, b"%d" % (limit or 0))) if found is None else found
 
 
 class Lease:
     """What one request has of its key's limits, from `take` to `end`."""
 
-    def __init__(self, table: Limits, worker: int, meter: Meter, key: Key, marks: _Marks) -> None:
-        self._table = table
-        self._worker = worker
-        self._meter = meter
+    def __init__(self, limits: KeyLimits, key: Key, marks: Marks) -> None:
+        self._limits = limits
         self._key = key
         self._marks = marks
         self._occupies = False
 
     def take(self) -> None:
         """One request. Raises RateLimited; what was begun is ended with `end` then too."""
-        key, marks = self._key, self._marks
-        if key.concurrency is not None:
-            begun = self._table.acquire(self._worker, marks.concurrency, key.concurrency)
+        limits, marks = self._limits, self._marks
+        if marks.at_a_time >= 0:
+            begun = limits.table.acquire(limits.worker, marks.concurrency, marks.at_a_time)
             if begun is not True:
-                self._meter.count(DECISIONS, "concurrency", "full" if begun is None else "refused")
-                raise refused(key, "concurrency", f"{key.concurrency} requests at a time", SECOND_NS)
+                limits.concurrency.other("full" if begun is None else "refused")
+                raise refused(self._key, "concurrency", f"{marks.at_a_time} requests at a time", SECOND_NS)
             self._occupies = True
-            self._meter.count(DECISIONS, "concurrency", "admitted")
+            limits.concurrency.admitted()
         self.again()
 
     def again(self) -> None:
         """One request more, in the place that it has: of a connection that brings several. Raises RateLimited."""
-        key, marks = self._key, self._marks
-        if key.requests_per_minute is None:
+        limits, marks = self._limits, self._marks
+        if marks.limit < 0:
             return
-        limit = key.requests_per_minute
-        wait_ns = self._table.take(marks.requests, marks.interval_ns, limit, 1, monotonic_ns())
+        wait_ns = limits.table.take(marks.requests, marks.interval_ns, marks.limit, 1, monotonic_ns())
+        if wait_ns == 0:
+            limits.requests.admitted()
+            return
         full = wait_ns == TABLE_FULL
-        self._meter.count(DECISIONS, "requests", "full" if full else "refused" if wait_ns else "admitted")
-        if wait_ns:
-            wait_ns = SECOND_NS if full else wait_ns
-            raise refused(key, "requests_per_minute", f"{limit} requests a minute", wait_ns)
+        limits.requests.other("full" if full else "refused")
+        wait_ns = SECOND_NS if full else wait_ns
+        raise refused(self._key, "requests_per_minute", f"{marks.limit} requests a minute", wait_ns)
 
     def end(self) -> None:
         """The request has ended."""
         if self._occupies:
             self._occupies = False
-            self._table.release(self._worker, self._marks.concurrency)
+            self._limits.table.release(self._limits.worker, self._marks.concurrency)
 
     def left(self) -> int | None:
         """How many requests the key may make now; None for one without such a limit."""
-        key, marks = self._key, self._marks
-        if key.requests_per_minute is None:
+        marks = self._marks
+        if marks.limit < 0:
             return None
-        limit, now = key.requests_per_minute, monotonic_ns()
-        left: int = self._table.remaining(marks.requests, marks.interval_ns, limit, now)[0]
+        left: int = self._limits.table.remaining(marks.requests, marks.interval_ns, marks.limit, monotonic_ns())[0]
         return left
 
-    def headers(self, dialect: Dialect) -> Headers:
+    def kinds(self) -> int:
+        """Which limits `write` tells of, as bits of `edge.guard.limit_fields`."""
+        return REQUESTS if self._marks.limit >= 0 else 0
+
+    def write(self, to: Lines, dialect: str) -> None:
         """What is left to the key, in the words of a dialect; nothing for one without such a limit."""
-        key, marks = self._key, self._marks
-        if key.requests_per_minute is None:
-            return []
-        left, full_ns = self._table.remaining(
-            marks.requests, marks.interval_ns, key.requests_per_minute, monotonic_ns()
-        )
-        headers = [
-            (b"x-ratelimit-limit-requests", b"%d" % key.requests_per_minute),
-            (b"x-ratelimit-remaining-requests", b"%d" % left),
-            (b"x-ratelimit-reset-requests", b"%ds" % ceil(full_ns / SECOND_NS)),
-        ]
-        return openai_to_anthropic(headers, time()) if dialect == "anthropic" else headers
+        marks, table = self._marks, self._limits.table
+        if marks.limit < 0:
+            return
+        ahead_ns = table.ahead(marks.requests, monotonic_ns())
+        marks.fields.begin(to, dialect)
+        to.whole(table.left(marks.interval_ns, marks.limit, ahead_ns))
+        marks.fields.end(to, dialect, (ahead_ns + SECOND_NS - 1) // SECOND_NS, wall())

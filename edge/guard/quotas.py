@@ -12,7 +12,9 @@ import xxhash
 
 from edge import config
 from edge.guard.auth import Key
+from edge.guard.limit_fields import TOKENS, USD, LimitFields, dollars
 from edge.money.pricing import PICO, ModelPrice
+from edge.money.usage_table import Line
 
 __all__ = ["DAY_S", "Quota", "Quotas", "Usual", "quotas_of"]
 
@@ -30,7 +32,7 @@ LONGEST = 1 << 17
 class Quota:
     """What one may use. ``scope`` is key, tenant or model, and ``name`` whose. ``tokens`` are those of a minute, 0 for
     any number; ``interval_ns`` is what one of them takes to come back, ``tokens_mark`` their fingerprint. ``budget``
-    is the money of a ``per`` (day or month), -1 for any.
+    is the money of a ``per`` (day or month), -1 for any. ``tokens_fields`` and ``money_fields`` tell what is left.
     """
 
     def __init__(self, scope: str, name: str, tokens: int, budget: int, per: str) -> None:
@@ -42,6 +44,8 @@ class Quota:
         named = f"{scope}:{name}".encode()
         self.tokens_mark = xxhash.xxh3_64_intdigest(b"tokens:" + named)
         self.interval_ns = max(1, MINUTE_NS // (tokens or 1))
+        self.tokens_fields = LimitFields(TOKENS, b"%d" % tokens)
+        self.money_fields = LimitFields(USD, dollars(budget))
         self._fingerprint = xxhash.xxh3_64_intdigest(b"budget:%b:%b" % (per.encode(), named)) & ~0xFFFF or 1 << 16
         self._day = -1
         self._mark = 0
@@ -80,7 +84,8 @@ class Quotas:
     """All that a grant's requests count against, ``all``; it may be nothing, where they are to be booked alone.
     ``price`` is that of the dearest upstream that is asked first, None where none is known; ``key``, ``tenant`` and
     ``model`` are the names in the books. A reservation lasts for ``hold_ms`` in Redis; ``refuses``: nothing is
-    let through without that. ``usual`` is what its answers have, as far as this worker knows.
+    let through without that. ``usual`` is what its answers have, as far as this worker knows, and ``line`` is where
+    its requests were booked last.
     """
 
     def __init__(
@@ -102,6 +107,7 @@ class Quotas:
         self.hold_ms = int(hold_s * 1000)
         self.refuses = refuses
         self.usual = Usual()
+        self.line: Line | None = None
 
 
 def quotas_of(settings: config.Config, key: Key, alias: str) -> tuple[Quota, ...]:

@@ -1,14 +1,23 @@
 cimport cython
 
+from edge._fast._line_c cimport Lines as CompiledLines
 from edge.guard.counts cimport Counts
+from edge.guard.decisions cimport Decisions
+from edge.guard.limit_fields cimport write_dollars
 from edge.guard.quotas cimport Quota, Quotas
 from edge.hooks cimport Usage
+
+cdef long long SECOND_NS, MOST, LIMITLESS
+cdef int NEW, ASKED, HELD, ENDED, TOKENS, USD, ADMITTED
+cdef Quota NO_QUOTA
+cdef bytes MAY_FOLLOW
 
 
 cdef class Part:
     cdef readonly Quota quota
     cdef public long long tokens, until_ns, interval_ns, money
-    cdef public object mark, taken
+    cdef public unsigned long long mark
+    cdef public object taken
     cdef public bint held
 
 
@@ -30,29 +39,42 @@ cdef class Reservation:
     @cython.locals(counts=Counts, quota=Quota)
     cdef _hold(self, Part part, object taken)
     cdef _go_alone(self, Part part)
-    cdef _refuse(self, object refusal, str limit, str decision=*)
+    cdef _refuse(self, object refusal, Decisions decisions, str decision=*)
     @cython.locals(part=Part)
     cdef _decide(self)
     @cython.locals(quota=Quota)
     cdef _count(self, Part part, int machines)
-    @cython.locals(counts=Counts, quota=Quota)
+    @cython.locals(
+        counts=Counts, quota=Quota, limit=cython.longlong, interval_ns=cython.longlong, wanted=cython.longlong,
+        now=cython.longlong, wait_ns=cython.longlong,
+    )
     cdef _take_tokens(self, Part part, int machines)
-    @cython.locals(counts=Counts, quota=Quota)
-    cdef _take_money(self, Part part, object limit)
-    @cython.locals(counts=Counts, quotas=Quotas, quota=Quota)
+    @cython.locals(counts=Counts, quota=Quota, today=cython.longlong, mark=cython.ulonglong, answer=int)
+    cdef _take_money(self, Part part, long long limit)
+    @cython.locals(
+        counts=Counts, quotas=Quotas, quota=Quota, tokens=cython.longlong, output=cython.longlong, now=cython.longlong,
+        today=cython.longlong, spent=cython.longlong,
+    )
     cpdef used(self, Usage usage, object cost)
     @cython.locals(part=Part)
-    cdef object _mark(self, Quota quota, long long today)
+    cdef unsigned long long _mark(self, Quota quota, long long today) except? 0
     @cython.locals(part=Part, extra=Reservation)
     cpdef end(self)
     @cython.locals(part=Part)
     cpdef give_back(self)
-    @cython.locals(counts=Counts, quota=Quota)
+    @cython.locals(counts=Counts, quota=Quota, more=cython.longlong, now=cython.longlong)
     cdef _settle(self, Part part)
     @cython.locals(part=Part)
     cdef object _taken(self, Quota quota)
     cdef _enter(self, int state)
-    cpdef list headers(self, str dialect)
+    @cython.locals(quota=Quota)
+    cpdef int kinds(self) except -1
+    @cython.locals(
+        counts=Counts, quota=Quota, scarcest=Quota, poorest=Quota, today=cython.longlong, now=cython.longlong,
+        wall=double, left=cython.longlong, full_ns=cython.longlong, rest=cython.longlong, least_part=double,
+        poorest_part=double, part=double, ahead=cython.longlong, each=cython.longlong, mark=cython.ulonglong,
+    )
+    cpdef write(self, CompiledLines to, str dialect)
 
 
 cpdef long long tokens_of(Usage usage) except? -1

@@ -17,24 +17,22 @@ from collections.abc import Callable
 from functools import partial
 from math import ceil
 
-from edge._fast import ADMITTED, CROWDED, EXHAUSTED, NEVER, TABLE_FULL, UNCOUNTED
-from edge.dialects.rate_limit_headers import openai_to_anthropic
-from edge.errors import BudgetExceeded, EdgeError, Headers, Overloaded, RateLimited
+from edge._fast import ADMITTED, CROWDED, EXHAUSTED, NEVER, TABLE_FULL, UNCOUNTED, Lines
+from edge.errors import BudgetExceeded, EdgeError, Overloaded, RateLimited
 from edge.guard.counts import Counts
+from edge.guard.decisions import Decisions
+from edge.guard.limit_fields import TOKENS, USD, write_dollars
 from edge.guard.quotas import DAY_S, Quota, Quotas, begins
 from edge.guard.shared_quotas import Taken
 from edge.hooks import Usage
 from edge.inquiry import Inquiry
 from edge.money.pricing import PICO
-from edge.money.usage_table import Used
-from edge.routes import Dialect
 
 __all__ = ["Reservation", "reserve"]
 
 Told = Callable[["EdgeError | None"], None]
 UNKNOWN = "Whether the request is within its limits cannot be looked up now; ask again."
 
-DECISIONS = "edge_limit_decisions_total"
 SECOND_NS = 1_000_000_000
 MOST = 10**16
 """In 1e-12 USD, 10,000 USD: what one request is taken to cost at most, and one answer to have cost, whatever its
@@ -42,7 +40,7 @@ provider has counted."""
 MOST_TOKENS = 1 << 40
 """The same of tokens."""
 LIMITLESS = 1 << 60
-ANSWERED = Used(1, 0, 0, 0)
+NO_QUOTA = Quota("", "", 0, -1, "day")
 
 # The states, and the events by which one follows the other.
 NEW, ASKED, HELD, ENDED = 0, 1, 2, 3
@@ -118,7 +116,7 @@ class Reservation:
             part = Part(quota)
             self._parts.append(part)
             if quota.tokens and input_tokens > quota.tokens:
-                self._refuse(too_long(quota, input_tokens), "tokens")
+                self._refuse(too_long(quota, input_tokens), counts.tokens)
                 continue
             wanted = min(self._tokens, quota.tokens)
             taken = Taken(quota, today, wanted, self._cost if quota.budget >= 0 else 0, quotas.hold_ms)
@@ -174,9 +172,9 @@ class Reservation:
         else:
             part.taken = None
             if words[0] == b"tokens":
-                self._refuse(too_fast(quota, int(words[1]) * 1000), "tokens")
+                self._refuse(too_fast(quota, int(words[1]) * 1000), counts.tokens)
             else:
-                self._refuse(too_dear(counts, quota, CROWDED if words[0] == b"crowded" else EXHAUSTED), "budget")
+                self._refuse(too_dear(counts, quota, CROWDED if words[0] == b"crowded" else EXHAUSTED), counts.budget)
         told = self._told
         if self._waiting or told is None:
             return
@@ -196,25 +194,25 @@ class Reservation:
             now = counts.now_ns()
             part.tokens = taken.tokens
             counts.limits.settle(quota.tokens_mark, quota.interval_ns, taken.tokens, now)
-            part.until_ns = now + counts.limits.remaining(quota.tokens_mark, quota.interval_ns, quota.tokens, now)[1]
-            counts.count(DECISIONS, "tokens", "admitted")
+            part.until_ns = now + counts.limits.ahead(quota.tokens_mark, now)
+            counts.tokens.admitted()
         if quota.budget >= 0:
             part.mark, part.money = quota.mark(taken.day), taken.money
             counts.spend.reserve(counts.worker, part.mark, part.money, LIMITLESS, counts.today())
             counts.heard(part.mark, quota.budget, taken.total)
-            counts.count(DECISIONS, "budget", "admitted")
+            counts.budget.admitted()
 
     def _go_alone(self, part: Part) -> None:
         """Without Redis: a machine's part of the limit, or nothing."""
         counts = self._counts
         if self._quotas.refuses:
-            self._refuse(Overloaded(UNKNOWN), "redis")
+            self._refuse(Overloaded(UNKNOWN), counts.redis)
         elif self._refusal is None:
-            counts.count(DECISIONS, "redis", "alone")
+            counts.redis.other("alone")
             self._count(part, counts.shared.machines if counts.shared is not None else 1)
 
-    def _refuse(self, refusal: EdgeError, limit: str, decision: str = "refused") -> None:
-        self._counts.count(DECISIONS, limit, decision)
+    def _refuse(self, refusal: EdgeError, decisions: Decisions, decision: str = "refused") -> None:
+        decisions.other(decision)
         if self._refusal is None:
             self._refusal = refusal
 
@@ -246,19 +244,19 @@ class Reservation:
         """At most what the quota has, if the input alone is not more."""
         counts, quota = self._counts, part.quota
         if self._least > quota.tokens:
-            self._refuse(too_long(quota, self._least), "tokens")
+            self._refuse(too_long(quota, self._least), counts.tokens)
             return
-        limit = max(1, quota.tokens // machines)
+        limit = max(1, quota.tokens // machines) if machines > 1 else quota.tokens
         interval_ns, wanted, now = quota.interval_ns * machines, min(self._tokens, limit), counts.now_ns()
         wait_ns = counts.limits.take(quota.tokens_mark, interval_ns, limit, wanted, now)
         if wait_ns:
             full = wait_ns in (TABLE_FULL, NEVER)
             refusal = too_fast(quota, SECOND_NS if full else wait_ns)
-            self._refuse(refusal, "tokens", "full" if full else "refused")
+            self._refuse(refusal, counts.tokens, "full" if full else "refused")
             return
-        counts.count(DECISIONS, "tokens", "admitted")
+        counts.tokens.admitted()
         part.tokens, part.interval_ns = wanted, interval_ns
-        part.until_ns = now + counts.limits.remaining(quota.tokens_mark, interval_ns, limit, now)[1]
+        part.until_ns = now + counts.limits.ahead(quota.tokens_mark, now)
 
     def _take_money(self, part: Part, limit: int) -> None:
         counts, quota = self._counts, part.quota
@@ -266,35 +264,36 @@ class Reservation:
         mark = quota.mark(today)
         answer = counts.spend.reserve(counts.worker, mark, self._cost, limit, today)
         if answer != ADMITTED:
-            self._refuse(too_dear(counts, quota, answer), "budget", "full" if answer == UNCOUNTED else "refused")
+            refusal = too_dear(counts, quota, answer)
+            self._refuse(refusal, counts.budget, "full" if answer == UNCOUNTED else "refused")
             return
-        counts.count(DECISIONS, "budget", "admitted")
+        counts.budget.admitted()
         part.mark, part.money = mark, self._cost
 
     def used(self, usage: Usage, cost: int) -> None:
         """An answer was charged: its tokens, and its cost in 1e-12 USD, -1 where that is not known."""
         counts, quotas = self._counts, self._quotas
-        tokens, cost = min(tokens_of(usage), MOST_TOKENS), min(cost, MOST)
+        tokens, spent = min(tokens_of(usage), MOST_TOKENS), min(cost, MOST)
         output = min(max(usage.output, 0), tokens)
         if usage.output > 0:
             quotas.usual.note(usage.output)
-        if cost > 0 and quotas.budgeted:
+        if spent > 0 and quotas.budgeted:
             today = counts.today()
             for quota in quotas.all:
                 if quota.budget >= 0:
-                    counts.spend.add(self._mark(quota, today), cost, today)
+                    counts.spend.add(self._mark(quota, today), spent, today)
         # Last, since it is what has the whole written.
-        counts.book(quotas, Used(0, tokens - output, output, max(cost, 0)))
+        counts.book(quotas, 0, tokens - output, output, max(spent, 0))
         if self._state != ENDED:
             self._used = min(self._used + tokens, LIMITLESS)
-            self._spent = min(self._spent + max(cost, 0), LIMITLESS)
+            self._spent = min(self._spent + max(spent, 0), LIMITLESS)
             return
         now = counts.now_ns()
         for quota in quotas.all:
             if quota.tokens:
                 counts.limits.settle(quota.tokens_mark, quota.interval_ns, tokens, now)
             if counts.shared is not None:
-                counts.shared.add(quota, counts.today(), tokens, cost)
+                counts.shared.add(quota, counts.today(), tokens, spent)
 
     def _mark(self, quota: Quota, today: int) -> int:
         """The period that a cost belongs to: that in which it was reserved, else today's."""
@@ -308,7 +307,7 @@ class Reservation:
         if self._state == ENDED:
             return
         self._enter(ENDED)
-        self._counts.book(self._quotas, ANSWERED)
+        self._counts.book(self._quotas, 1, 0, 0, 0)
         for part in self._parts:
             self._settle(part)
         for extra in self._more:
@@ -356,46 +355,49 @@ class Reservation:
                 return part.taken
         return None
 
-    def headers(self, dialect: Dialect) -> Headers:
-        """What is left, in the words of a dialect: of the quota that has the least left, as a part of what it may."""
-        counts = self._counts
-        told: Headers = []
-        least: tuple[float, Quota, int, int] | None = None
-        poorest: tuple[float, Quota, int] | None = None
-        today = counts.today()
+    def kinds(self) -> int:
+        """Which limits `write` tells of, as bits of `edge.guard.limit_fields`."""
+        found = 0
         for quota in self._quotas.all:
             if quota.tokens:
-                left, full_ns = counts.limits.remaining(
-                    quota.tokens_mark, quota.interval_ns, quota.tokens, counts.now_ns()
-                )
-                taken = self._taken(quota)
-                if taken is not None and taken.left < left:
-                    left, full_ns = taken.left, (quota.tokens - taken.left) * quota.interval_ns
-                if least is None or left / quota.tokens < least[0]:
-                    least = (left / quota.tokens, quota, left, full_ns)
+                found |= TOKENS
+            if quota.budget >= 0:
+                found |= USD
+        return found
+
+    def write(self, to: Lines, dialect: str) -> None:
+        """What is left, in the words of a dialect: of the quota that has the least left, as a part of what it may."""
+        counts, scarcest, poorest = self._counts, NO_QUOTA, NO_QUOTA
+        today, now, wall = counts.today(), counts.now_ns(), counts.wall()
+        left = full_ns = rest = 0
+        least_part = poorest_part = 0.0
+        for quota in self._quotas.all:
+            taken = self._taken(quota)
+            if quota.tokens:
+                ahead = counts.limits.ahead(quota.tokens_mark, now)
+                each = counts.limits.left(quota.interval_ns, quota.tokens, ahead)
+                if taken is not None and taken.left < each:
+                    each = taken.left
+                    ahead = (quota.tokens - each) * quota.interval_ns
+                part = each / quota.tokens
+                if scarcest is NO_QUOTA or part < least_part:
+                    least_part, scarcest, left, full_ns = part, quota, each, ahead
             if quota.budget >= 0:
                 mark = quota.mark(today)
-                rest = max(0, quota.budget - counts.spend.spent(mark) - counts.spend.held(mark))
-                taken = self._taken(quota)
+                each = max(0, quota.budget - counts.spend.spent(mark) - counts.spend.held(mark))
                 if taken is not None:
-                    rest = max(0, min(rest, quota.budget - taken.total))
-                part = rest / (quota.budget or 1)
-                if poorest is None or part < poorest[0]:
-                    poorest = (part, quota, rest)
-        if least is not None:
-            told += [
-                (b"x-ratelimit-limit-tokens", b"%d" % least[1].tokens),
-                (b"x-ratelimit-remaining-tokens", b"%d" % least[2]),
-                (b"x-ratelimit-reset-tokens", b"%ds" % ceil(least[3] / SECOND_NS)),
-            ]
-        if poorest is not None:
-            seconds = max(1, ceil(poorest[1].ends(today) * DAY_S - counts.wall()))
-            told += [
-                (b"x-ratelimit-limit-usd", dollars(poorest[1].budget)),
-                (b"x-ratelimit-remaining-usd", dollars(poorest[2])),
-                (b"x-ratelimit-reset-usd", b"%ds" % seconds),
-            ]
-        return openai_to_anthropic(told, counts.wall()) if dialect == "anthropic" else told
+                    each = max(0, min(each, quota.budget - taken.total))
+                part = each / (quota.budget or 1)
+                if poorest is NO_QUOTA or part < poorest_part:
+                    poorest_part, poorest, rest = part, quota, each
+        if scarcest is not NO_QUOTA:
+            scarcest.tokens_fields.begin(to, dialect)
+            to.whole(left)
+            scarcest.tokens_fields.end(to, dialect, (full_ns + SECOND_NS - 1) // SECOND_NS, wall)
+        if poorest is not NO_QUOTA:
+            poorest.money_fields.begin(to, dialect)
+            write_dollars(to, rest)
+            poorest.money_fields.end(to, dialect, max(1, ceil(poorest.ends(today) * DAY_S - wall)), wall)
 
 
 def reserve(inquiry: Inquiry, told: Told) -> None:
@@ -430,8 +432,3 @@ def too_dear(counts: Counts, quota: Quota, answer: int) -> EdgeError:
 def tokens_of(usage: Usage) -> int:
     """All tokens that a provider counted, those of its prompt cache too."""
     return max(usage.input, 0) + max(usage.output, 0) + max(usage.cache_read, 0) + max(usage.cache_write, 0)
-
-
-def dollars(amount: int) -> bytes:
-    """Whole 1e-12 USD as USD, to the millionth, rounded down."""
-    return b"%d.%06d" % (amount // PICO, amount % PICO // 1_000_000)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-__all__ = ["OTHER", "Row", "UsageTable", "Used"]
+__all__ = ["OTHER", "Line", "Row", "UsageTable", "Used"]
 
 ROWS = 4096
 """Of a worker: so many keys times models in two days. What is beyond is counted under `OTHER`."""
@@ -51,6 +51,15 @@ class Row(NamedTuple):
     model: str
 
 
+class Line:
+    """Where a row of this process is, as long as ``day`` is the row's: -1 from then on."""
+
+    def __init__(self, row: Row, at: int) -> None:
+        self.row = row
+        self.day = row.day
+        self.at = at
+
+
 class UsageTable:
     """`memory` is a writable buffer of ``UsageTable.size(regions)`` bytes, zeros at first; `region` is this process's
     own, from 1, 0 for who only looks.
@@ -64,10 +73,10 @@ class UsageTable:
         self._words = raw[: self.size(regions)].cast("q")
         self._regions = regions
         self._base = (region - 1) * (REGION // 8)
-        self._known: dict[Row, int] = {}
+        self._known: dict[Row, Line] = {}
         self._seen = [-1] * regions
         if region:
-            self._known = dict(self._rows(region - 1))
+            self._known = {row: Line(row, at) for row, at in self._rows(region - 1)}
 
     @staticmethod
     def size(regions: int) -> int:
@@ -76,24 +85,31 @@ class UsageTable:
 
     # Of who writes.
 
-    def add(self, row: Row, used: Used) -> None:
-        """So much more was used."""
-        at = self._known.get(row)
-        if at is None:
-            at = self._open(row)
-        words = self._words
-        for number, more in enumerate(used):
-            if more > 0:
-                words[at + FIRST + number] = min(words[at + FIRST + number] + more, MOST)
-        words[self._base + CHANGES] += 1
+    def line(self, row: Row) -> Line:
+        """Where that is counted: it may be another's row, where there are too many."""
+        line = self._known.get(row)
+        return self._open(row) if line is None else line
+
+    def enter(self, line: Line, requests: int, input_tokens: int, output_tokens: int, cost: int) -> None:
+        """So much more was used, of each what is above 0."""
+        first = line.at + FIRST
+        self._add(first, requests)
+        self._add(first + 1, input_tokens)
+        self._add(first + 2, output_tokens)
+        self._add(first + 3, cost)
+        self._words[self._base + CHANGES] += 1
+
+    def _add(self, word: int, more: int) -> None:
+        if more > 0:
+            self._words[word] = min(self._words[word] + more, MOST)
 
     def _kept(self, at: int) -> bool:
         """Whether the file has all of a row: nobody is about to write it, nor to note that it is written."""
         words = self._words
         return all(words[at + FIRST + number] == words[at + WRITTEN + number] for number in range(COUNTS))
 
-    def _open(self, row: Row) -> int:
-        """The word of a row for these names: one that is free, or of a day that is over for long and in the file."""
+    def _open(self, row: Row) -> Line:
+        """A row for these names: one that is free, or of a day that is over for long and in the file."""
         base, words = self._base, self._words
         count = words[base + USED]
         at = 0
@@ -101,17 +117,17 @@ class UsageTable:
             at = base + WORDS * (count + 1)
             words[base + USED] = count + 1
         else:
-            old = [each for each, at in self._known.items() if each.day < row.day - 1 and self._kept(at)]
+            old = [each for each in self._known.values() if each.row.day < row.day - 1 and self._kept(each.at)]
             if old:
-                at = self._known.pop(old[0])
+                at = self._give_up(old[0])
             else:
                 at = base + WORDS * ROWS  # the last one is kept for these
                 row = Row(row.day, OTHER, OTHER, OTHER)
-                last = next((each for each, where in self._known.items() if where == at), None)
+                last = next((each for each in self._known.values() if each.at == at), None)
                 if last is not None:
-                    if last == row or not self._kept(at):
-                        return at  # for a second of another day, which is better than not at all
-                    del self._known[last]
+                    if last.row == row or not self._kept(at):
+                        return last  # for a second of another day, which is better than not at all
+                    self._give_up(last)
         text = "\0".join(row[1:]).encode()[:MAX_TEXT]
         words[at + DAY] = 0
         for word in range(at + FIRST, at + LENGTH):
@@ -119,8 +135,14 @@ class UsageTable:
         self._raw[8 * (at + TEXT) : 8 * (at + TEXT) + len(text)] = text
         words[at + LENGTH] = len(text)
         words[at + DAY] = row.day
-        self._known[row] = at
-        return at
+        line = self._known[row] = Line(row, at)
+        return line
+
+    def _give_up(self, line: Line) -> int:
+        """The word of a row that is to be another's."""
+        del self._known[line.row]
+        line.day = -1
+        return line.at
 
     # Of who looks.
 
@@ -131,8 +153,8 @@ class UsageTable:
             at = base + WORDS * number
             if words[at + DAY]:
                 begin = 8 * (at + TEXT)
-                names = bytes(self._raw[begin : begin + words[at + LENGTH]]).decode("utf-8", "replace").split("\0")
-                key, tenant, model = (*names, "", "")[:3]
+                names = bytes(self._raw[begin : begin + words[at + LENGTH]]).decode("utf-8", "replace")
+                key, tenant, model = f"{names}\0\0".split("\0")[:3]
                 yield Row(words[at + DAY], key, tenant, model), at
 
     def unwritten(self) -> dict[Row, Used]:

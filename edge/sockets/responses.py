@@ -27,7 +27,7 @@ from edge.errors import (
     UpstreamBadResponse,
 )
 from edge.grant import Grant
-from edge.guard.expected import UNCOUNTED, WHOLE
+from edge.guard.expected import UNCOUNTED, number_in
 from edge.guard.shape import check_counts, check_types
 from edge.guard.validate import check_name
 from edge.sockets.granting import granted, payload_of, reached
@@ -79,7 +79,7 @@ class Wish:
         """Tokens that may be written: as many as usual, where that is not said."""
         span = self.scan.span(b"max_output_tokens")
         text = b"" if span is None else self.data[span[0] : span[1]]
-        return int(text) if WHOLE.fullmatch(text) else self.due.usual
+        return number_in(text, 0, len(text)) or self.due.usual
 
     def is_kept(self) -> bool:
         """Whether its provider may keep what it makes of it, which is then not to be made twice."""

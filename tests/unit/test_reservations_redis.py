@@ -13,7 +13,7 @@ from edge.guard.quotas import Quota, Quotas
 from edge.hooks import Usage
 from edge.money.pricing import PICO
 from edge.redis.pipe import RedisUnavailable
-from tests.unit.test_reservations import A_DOLLAR, Counting, budget
+from tests.unit.test_reservations import A_DOLLAR, Counting, budget, told
 
 
 class Redis:
@@ -70,9 +70,9 @@ def test_what_redis_has_reserved_is_settled_there_by_what_was_used():
     assert counting.told == []
     redis.answer("taken", "1", str(2 * PICO), "0")
     assert counting.told == [None]
-    told = dict(made.headers("openai"))
-    assert told[b"x-ratelimit-remaining-tokens"] == b"700", "others have used some"
-    assert told[b"x-ratelimit-remaining-usd"] == b"7.000000"
+    fields = dict(told(made, "openai"))
+    assert fields[b"x-ratelimit-remaining-tokens"] == b"700", "others have used some"
+    assert fields[b"x-ratelimit-remaining-usd"] == b"7.000000"
     made.used(Usage(input=100, output=20), PICO)
     made.end()
     made.end()

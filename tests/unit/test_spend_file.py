@@ -37,6 +37,10 @@ def table(regions=2):
     return [UsageTable(memory, regions, region) for region in range(regions + 1)]
 
 
+def add(table, row, used):
+    table.enter(table.line(row), *used)
+
+
 def keeper(path, spend=None, usage=None, *, begins=True):
     usage = table()[0] if usage is None else usage
     return Keeper(shared_spend(2) if spend is None else spend, usage, path, Log(), begins=begins)
@@ -44,9 +48,9 @@ def keeper(path, spend=None, usage=None, *, begins=True):
 
 def test_each_worker_adds_to_rows_of_its_own_and_whoever_looks_sees_the_sum():
     looks, first, second = table()
-    first.add(ROW, Used(1, 10, 20, 300))
-    second.add(ROW, Used(1, 1, 2, 3))
-    second.add(Row(TODAY, "other", "", "ü" * 40), Used(1, 0, 0, 0))
+    add(first, ROW, Used(1, 10, 20, 300))
+    add(second, ROW, Used(1, 1, 2, 3))
+    add(second, Row(TODAY, "other", "", "ü" * 40), Used(1, 0, 0, 0))
     assert looks.unwritten() == {
         ROW: Used(2, 11, 22, 303),
         Row(TODAY, "other", "", "ü" * 40): Used(1, 0, 0, 0),
@@ -55,9 +59,9 @@ def test_each_worker_adds_to_rows_of_its_own_and_whoever_looks_sees_the_sum():
 
 def test_what_is_in_the_file_is_unwritten_no_more():
     looks, first, _ = table()
-    first.add(ROW, Used(1, 10, 20, 300))
+    add(first, ROW, Used(1, 10, 20, 300))
     changes = looks.changes()
-    first.add(ROW, Used(1, 1, 1, 1))
+    add(first, ROW, Used(1, 1, 1, 1))
     looks.written(changes)
     assert looks.unwritten() == {ROW: Used(1, 1, 1, 1)}
     assert [used for _, _, used in looks.changes()] == [Used(1, 1, 1, 1)]
@@ -69,7 +73,7 @@ def test_what_is_in_the_file_is_unwritten_no_more():
 def test_whoever_looks_can_tell_that_what_is_new_is_being_written():
     looks, first, _ = table()
     assert (looks.changes(), looks.writes) == ([], 0)
-    first.add(ROW, Used(1, 1, 1, 1))
+    add(first, ROW, Used(1, 1, 1, 1))
     changes = looks.changes()
     assert looks.writes == 1
     looks.again()
@@ -81,33 +85,33 @@ def test_whoever_looks_can_tell_that_what_is_new_is_being_written():
 
 def test_who_takes_the_place_of_a_killed_worker_goes_on_with_its_rows():
     memory = bytearray(UsageTable.size(1))
-    UsageTable(memory, 1, 1).add(ROW, Used(1, 1, 1, 1))
+    add(UsageTable(memory, 1, 1), ROW, Used(1, 1, 1, 1))
     after = UsageTable(memory, 1, 1)
-    after.add(ROW, Used(1, 1, 1, 1))
+    add(after, ROW, Used(1, 1, 1, 1))
     assert UsageTable(memory, 1).unwritten() == {ROW: Used(2, 2, 2, 2)}
 
 
 def test_rows_are_bounded_and_those_of_days_that_are_over_are_used_again():
     looks, first, _ = table()
     for number in range(ROWS + 10):
-        first.add(Row(TODAY, f"k{number}", "t", "m"), Used(1, 0, 0, 0))
+        add(first, Row(TODAY, f"k{number}", "t", "m"), Used(1, 0, 0, 0))
     found = looks.unwritten()
     assert len(found) == ROWS
     assert found[Row(TODAY, OTHER, OTHER, OTHER)] == Used(11, 0, 0, 0)
     assert sum(used.requests for used in found.values()) == ROWS + 10
-    first.add(Row(TODAY + 1, "k", "t", "m"), Used(1, 0, 0, 0))
+    add(first, Row(TODAY + 1, "k", "t", "m"), Used(1, 0, 0, 0))
     assert looks.unwritten()[Row(TODAY, OTHER, OTHER, OTHER)] == Used(12, 0, 0, 0), "what is not in the file stays"
-    first.add(Row(TODAY + 2, "k", "t", "m"), Used(1, 0, 0, 0))
+    add(first, Row(TODAY + 2, "k", "t", "m"), Used(1, 0, 0, 0))
     assert looks.unwritten()[Row(TODAY, OTHER, OTHER, OTHER)] == Used(13, 0, 0, 0), "nor is any of the others"
     changes = looks.changes()
-    first.add(Row(TODAY, "k0", "t", "m"), Used(1, 0, 0, 0))
-    first.add(Row(TODAY + 3, "k", "t", "m"), Used(1, 0, 0, 0))
+    add(first, Row(TODAY, "k0", "t", "m"), Used(1, 0, 0, 0))
+    add(first, Row(TODAY + 3, "k", "t", "m"), Used(1, 0, 0, 0))
     looks.written(changes)
-    first.add(Row(TODAY + 3, "k2", "t", "m"), Used(1, 0, 0, 0))
+    add(first, Row(TODAY + 3, "k2", "t", "m"), Used(1, 0, 0, 0))
     found = looks.unwritten()
     assert found[Row(TODAY + 3, "k2", "t", "m")] == found[Row(TODAY, "k0", "t", "m")] == Used(1, 0, 0, 0)
     looks.written(looks.changes())
-    first.add(Row(TODAY + 4, "k", "t", "m"), Used(1, 0, 0, 0))
+    add(first, Row(TODAY + 4, "k", "t", "m"), Used(1, 0, 0, 0))
     assert looks.unwritten() == {Row(TODAY + 4, "k", "t", "m"): Used(1, 0, 0, 0)}
     written = sum(used.requests for _, _, used in changes)
     assert written + sum(used.requests for used in found.values()) == ROWS + 15, "nothing is lost"
@@ -118,11 +122,11 @@ def test_what_was_spent_outlives_the_edge(tmp_path):
     spend, (looks, first, _) = shared_spend(2), table()
     spend.add(MARK, 10**17 + 1, TODAY)
     spend.add(5 << 16 | (TODAY - 2) & 0xFFFF, 3, TODAY)
-    first.add(ROW, Used(1, 10, 20, 10**17 + 1))
+    add(first, ROW, Used(1, 10, 20, 10**17 + 1))
     kept = keeper(path, spend, looks)
     kept.look()
     assert path.stat().st_mode & 0o777 == 0o600
-    first.add(ROW, Used(1, 1, 1, 1))
+    add(first, ROW, Used(1, 1, 1, 1))
     spend.add(MARK, 1, TODAY)
     kept.look()
     assert SpendFile(path).usage(TODAY) == {ROW: Used(1, 10, 20, 10**17 + 1)}, "once a second at most"
@@ -140,7 +144,7 @@ def test_an_edge_that_began_while_its_clock_was_ahead_goes_on_with_what_was_spen
     monkeypatch.setattr(edge.server.keeper, "time", SimpleNamespace(time=lambda: now[0], monotonic=lambda: 0.0))
     spend, (looks, first, _) = shared_spend(2), table()
     spend.add(MARK, 100, TODAY)
-    first.add(ROW, Used(1, 0, 0, 100))
+    add(first, ROW, Used(1, 0, 0, 100))
     keeper(path, spend, looks).write()
     now[0] += 3 * DAY_S
     spend, (looks, first, _) = shared_spend(2), table()
@@ -149,12 +153,12 @@ def test_an_edge_that_began_while_its_clock_was_ahead_goes_on_with_what_was_spen
     assert spend.spent(MARK) == 0
     other = 9 << 16 | (TODAY + 3) & 0xFFFF
     spend.add(other, 1, TODAY + 3)
-    first.add(ROW, Used(1, 0, 0, 1))
+    add(first, ROW, Used(1, 0, 0, 1))
     kept.write()
     now[0] -= 3 * DAY_S
     for cost in (5, 2):
         spend.add(MARK, cost, TODAY)
-        first.add(ROW, Used(1, 0, 0, cost))
+        add(first, ROW, Used(1, 0, 0, cost))
         kept.write()
     assert spend.spent(MARK) == SpendFile(path).budgets()[MARK] == 107
 
@@ -175,7 +179,7 @@ def test_budgets_that_are_over_for_long_go_from_the_file_whichever_edge_had_them
         spend, (looks, first, _) = shared_spend(2), table()
         kept = keeper(path, spend, looks)
         spend.add(5 << 16 | (TODAY + days) & 0xFFFF, 1, TODAY + days)
-        first.add(ROW, Used(1, 0, 0, 1))
+        add(first, ROW, Used(1, 0, 0, 1))
         kept.write()
         assert len(SpendFile(path).budgets()) == kept_days
 
@@ -184,7 +188,7 @@ def test_memory_that_was_taken_over_has_what_the_file_has_already(tmp_path):
     path = tmp_path / "spend.sqlite"
     spend, (looks, first, _) = shared_spend(2), table()
     spend.add(MARK, 7, TODAY)
-    first.add(ROW, Used(1, 0, 0, 7))
+    add(first, ROW, Used(1, 0, 0, 7))
     keeper(path, spend, looks).write()
     keeper(path, spend, looks, begins=False).open()
     assert spend.spent(MARK) == 7
@@ -195,7 +199,7 @@ def test_what_cannot_be_written_now_is_written_later_and_told_once(tmp_path):
     spend, (looks, first, _) = shared_spend(2), table()
     kept = keeper(path, spend, looks)
     kept.open()
-    first.add(ROW, Used(1, 1, 1, 1))
+    add(first, ROW, Used(1, 1, 1, 1))
     with sqlite3.connect(path) as holds:
         holds.execute("BEGIN IMMEDIATE")
         kept.write()
@@ -226,7 +230,7 @@ def test_a_file_that_cannot_be_used_is_tried_again_without_end(tmp_path):
     path.write_bytes(b"no database" * 1000)
     looks, first, _ = table()
     kept = keeper(path, None, looks)
-    first.add(ROW, Used(1, 1, 1, 1))
+    add(first, ROW, Used(1, 1, 1, 1))
     kept.write()
     before = os.listdir("/proc/self/fd")
     for _ in range(20):

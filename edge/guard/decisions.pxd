@@ -1,0 +1,13 @@
+cimport cython
+
+from edge._fast._slots_c cimport Series as CompiledSeries
+
+
+cdef class Decisions:
+    cdef object _meter
+    cdef str _limit
+    cdef CompiledSeries _admitted
+
+    @cython.locals(series=CompiledSeries)
+    cpdef admitted(self)
+    cpdef other(self, str decision)

@@ -1,0 +1,22 @@
+cimport cython
+
+from edge._fast._line_c cimport Lines as CompiledLines
+
+cdef bytes LINE
+cdef tuple OPENAI, ANTHROPIC
+cdef long long DOLLAR, MILLIONTH
+
+
+cdef class LimitFields:
+    cdef bytes _openai, _openai_reset, _anthropic, _anthropic_reset, _text
+    cdef long long _moment
+
+    cpdef begin(self, CompiledLines to, str dialect)
+    @cython.locals(moment=cython.longlong)
+    cpdef end(self, CompiledLines to, str dialect, long long seconds, double now)
+
+
+@cython.locals(down=cython.longlong)
+cpdef long long whole(double seconds) except? -1
+cpdef frozenset names_of(int kinds, str dialect)
+cpdef write_dollars(CompiledLines to, long long amount)

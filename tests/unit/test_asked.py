@@ -1,0 +1,140 @@
+"""Requests whose text is measured as it stands: it is what who decodes all of it finds."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge._fast import UsualRequest, openings
+from edge.dialects.estimate import decoded_input, estimate_input
+from tests.conftest import BUILDS, load
+
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "look_up",
+        "description": 'Look "it" up,\n then é tell\\it.',
+        "parameters": {"type": "object", "properties": {"n": {"type": "integer", "minimum": -5}}, "required": []},
+        "strict": True,
+    },
+}
+CALL = {"id": "call_1", "type": "function", "function": {"name": "look_up", "arguments": '{"n": 1}'}}
+MESSAGES = [
+    {"role": "system", "content": "Be brief.\n"},
+    {"role": "user", "content": [{"type": "text", "text": 'é 😀 "so" \\ \u0007'}, {"type": "input_text", "text": ""}]},
+    {"role": "assistant", "content": None, "tool_calls": [CALL], "refusal": None},
+    {"role": "tool", "tool_call_id": "call_1", "content": "found"},
+]
+ITEMS = [
+    {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hello"}]},
+    {"type": "function_call", "call_id": "c", "name": "look_up", "arguments": "{}"},
+    {"type": "function_call_output", "call_id": "c", "output": "found"},
+    {"type": "reasoning", "id": "r", "summary": []},
+]
+USUAL = {
+    "chat": {"model": "m", "messages": MESSAGES, "temperature": 0.5, "stream": True, "tools": [TOOL, TOOL]},
+    "completion": {"model": "m", "prompt": ["one", "two"], "max_tokens": 3, "functions": [TOOL]},
+    "embeddings": {"model": "m", "input": "some text", "response_format": None},
+    "responses": {"model": "m", "instructions": "Be brief.", "input": ITEMS, "tools": [], "store": False},
+    "rerank": {"model": "m", "query": "what", "documents": ["one", {"text": "two"}]},
+    "nothing": {},
+}
+
+
+def check(body: bytes) -> bool:
+    """Whether its text is measured as it stands: then it has to be what the decoder finds, in both builds."""
+    told = []
+    for build in BUILDS:
+        try:
+            module = load("asked", build)
+        except pytest.skip.Exception:
+            continue
+        request = module.UsualRequest()
+        told.append(request.told() if request.read(body) else None)
+        assert module.openings(body) == body.count(b"[") + body.count(b"{")
+    assert all(each == told[0] for each in told)
+    assert estimate_input("/chat/completions", body) == decoded_input(body), body
+    return told[0] is not None
+
+
+@pytest.mark.parametrize("name", USUAL)
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": "), (" ,\r\n", "\t: ")])
+def test_the_text_of_a_usual_request_is_measured_as_it_stands(name, separators):
+    assert check(json.dumps(USUAL[name], separators=separators, ensure_ascii=False).encode())
+
+
+@pytest.mark.parametrize("text", ["é", "\u07ff", "\u0800", "😀", "a\tb", '"', "\\", "/", "\u0000", ""])
+def test_an_escape_counts_as_the_bytes_that_it_stands_for(text):
+    body = json.dumps({"messages": [{"role": "user", "content": f"x{text * 9}y"}]}).encode()
+    assert check(body)
+    assert check(body.replace(b"/", b"\\/"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]},
+        {"messages": [{"role": "user", "content": [{"type": "file", "file": {}}]}]},
+        {"input": [1, 2, 3]},
+        {"input": [True]},
+        {"response_format": {"type": "json_schema", "json_schema": {"schema": {}}}},
+        {"text": {"format": {"type": "json_schema"}}},
+        {"tools": [{"function": {"parameters": {"maximum": 0.5}}}]},
+        {"tools": [{"function": {"parameters": {"maximum": 10**19}}}]},
+        {"tools": "none"},
+        {"tools": [], "functions": [TOOL]},
+        {"tools": [TOOL], "functions": [TOOL]},
+        {"messages": [[[[[[[[[["deep"]]]]]]]]]]},
+    ],
+)
+def test_what_is_unusual_is_left_to_the_decoder(change):
+    assert not check(json.dumps({**USUAL["chat"], **change}).encode())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b'"text"',
+        b"{",
+        b'{"messages": "',
+        b'{"messages": "a\\ud83d"}',
+        b'{"messages": "a\\udc00\\ud83d"}',
+        b'{"messages": "\xff"}',
+        b'{"messages": "a" "b"}',
+        b'{"m\\u0065ssages": "a"}',
+        b'{"messages": [{"content": "a",}]}',
+        b'{"tools": [{"a": "\\u0061"}]}',
+        b'{"tools": [{"a": 1e5}]}',
+        b'{"tools": [{"a": -0}]}',
+        b'{"messages": "a"} {}',
+        b'{"messages": [{"type": "te\\u0078t", "text": "a"}]}',
+    ],
+)
+def test_what_is_broken_or_written_otherwise_is_left_to_the_decoder(body):
+    assert not check(body)
+
+
+WORDS = st.sampled_from(["text", "image_url", "function_call", "file", "é\n", "\\", "", "low"]) | st.text(max_size=8)
+NAMES = st.sampled_from(
+    ["messages", "content", "text", "type", "role", "input", "tools", "functions", "name", "output", "tool_calls", "id"]
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | WORDS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=5),
+    max_leaves=25,
+)
+
+
+@given(st.dictionaries(NAMES, JSON, max_size=5), st.booleans())
+def test_any_request_comes_to_what_the_decoder_finds(request, escaped):
+    check(json.dumps(request, ensure_ascii=escaped).encode("utf-8", "surrogatepass"))
+
+
+def test_brackets_are_counted_wherever_they_stand():
+    assert openings(b'[{"a": "[{"}]' * 100) == 400
+    assert not UsualRequest().read(b"[{}]")
