@@ -52,6 +52,7 @@ HOT_MODULES = [
     "scan_phones",
     "scan_secrets",
     "scan_text",
+    "skeleton",
     "slots",
     "spend",
     "sse",
@@ -175,6 +176,9 @@ HOT = COMMON | (CHECKS if SANITIZE else {})
 # build, and not the end of the worker.
 PATH = COMMON | {"annotation_typing": False, "nonecheck": True} | (CHECKS if SANITIZE else {})
 
+FREE = 0 if SANITIZE else 32
+"""So many objects of each class without a base are kept for the next request, instead of being freed and made anew."""
+
 if PURE and REQUIRED:
     raise SystemExit("EDGE_PURE_PYTHON and EDGE_REQUIRE_COMPILED contradict each other: set one of them")
 
@@ -288,7 +292,7 @@ def described(files: dict[str, str], optimized: str, directives: dict[str, objec
         "-Wno-unused-function",
     ]
     linked = SANITIZERS if SANITIZE else []
-    told = repr((arguments, linked, directives, Cython.__version__, sys.version, sysconfig.get_platform()))
+    told = repr((arguments, linked, directives, FREE, Cython.__version__, sys.version, sysconfig.get_platform()))
     told += repr([os.environ.get(name) for name in ("CC", "CFLAGS", "CPPFLAGS", "LDFLAGS")])
     common = sha256(told.encode())
     modules = [
@@ -306,7 +310,11 @@ def described(files: dict[str, str], optimized: str, directives: dict[str, objec
 def translate(modules: list[Extension]) -> None:
     """From Python to C, once it is to be compiled: who asks for a version or for metadata has no need of that."""
     from Cython.Build import cythonize
+    from Cython.Compiler import Errors
+    from Cython.Compiler.Options import get_directive_defaults
 
+    get_directive_defaults()["freelist"] = FREE
+    Errors.LEVEL = 2  # it would warn of each class with a base, of which none is kept
     named = {module.name: module for module in modules}
     for on_path, directives in ((False, HOT), (True, PATH)):
         made = cythonize(

@@ -16,6 +16,7 @@ from edge.guard.counts cimport Counts
 from edge.guard.reservation cimport Reservation
 from edge.guard.validate cimport Reading, check_body, reading_of
 from edge.head cimport Head
+from edge.hooks cimport Hooks
 from edge.inquiry cimport Asker, Inquiry
 from edge.joining cimport Joining
 from edge.money.accounting cimport Accounts
@@ -34,7 +35,7 @@ cdef Py_ssize_t LARGE
 cdef class Gateway(Asker):
     cdef dict __dict__
     cdef public State state
-    cdef public object hooks
+    cdef public Hooks hooks
     cdef readonly Answers answers
     cdef readonly Accounts accounts
     cdef readonly KeyLimits limits

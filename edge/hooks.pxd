@@ -43,3 +43,8 @@ cdef class RequestRecord:
 
 cdef class Recorder:
     cpdef done(self, RequestRecord record)
+
+
+cdef class Hooks:
+    cpdef request_done(self, RequestRecord record)
+    cpdef attempt_failed(self, object attempt)

@@ -387,12 +387,16 @@ class FailedAttempt(Struct, frozen=True, gc=False):
     trace_id: str = ""
 
 
-class Hooks(Protocol):
+class Hooks:
     """Called on the event loop: must not wait and must not raise."""
 
-    def request_done(self, record: RequestRecord) -> None: ...
+    def request_done(self, record: RequestRecord) -> None:
+        """Called once for each request."""
+        raise NotImplementedError
 
-    def attempt_failed(self, attempt: FailedAttempt) -> None: ...
+    def attempt_failed(self, attempt: FailedAttempt) -> None:
+        """Called for each attempt that failed, before the request's own end."""
+        raise NotImplementedError
 
 
 class Observer(Protocol):

@@ -43,7 +43,7 @@ def record_of(call: Call) -> RequestRecord:
     record.tenant = key.tenant
     record.status = status or (error.status if error is not None else 0)
     record.stream = payload.stream
-    record.outcome = "cancelled" if kind == "client_cancelled" else "error" if kind else "ok"
+    record.outcome = "ok" if not kind else "cancelled" if kind == "client_cancelled" else "error"
     record.error_code = error.code if error is not None else ""
     record.error_kind = kind
     record.duration_s = duration_s
@@ -59,7 +59,7 @@ def record_of(call: Call) -> RequestRecord:
     record.stored_model = stored.model if stored is not None else ""
     record.asked = payload.model
     record.alias = grant.alias
-    if not record.alias and payload.model and payload.model in call.state.models:
+    if not grant.upstreams and payload.model in call.state.models:  # nothing was granted
         record.alias = payload.model
     record.peer = call.peer
     record.pii = call.found()
@@ -67,7 +67,7 @@ def record_of(call: Call) -> RequestRecord:
     record.response_bytes = call.reply.sent
     record.hedge = ledger.hedge
     record.rescued = ledger.rescued
-    record.attributes = head.attributes + ledger.particulars
+    record.attributes = head.attributes + ledger.particulars if ledger.particulars else head.attributes
     record.trace_id = call.trace.trace_id if call.trace is not None else ""
     record.tried = _tried(call) if kind or ledger.attempts > 1 else ()
     record.route = _route(ledger) if ledger.decision is not None else b""

@@ -64,6 +64,7 @@ __all__ = [
     "SSEDecoder",
     "SSELimitError",
     "Series",
+    "Skeleton",
     "SlotWriter",
     "Slots",
     "Spend",
@@ -140,6 +141,7 @@ if not TYPE_CHECKING and not _pure:
         from edge._fast._scan_phones_c import CALLING_CODES
         from edge._fast._scan_secrets_c import SECRET_PREFIXES
         from edge._fast._scan_text_c import has_unicode_escapes
+        from edge._fast._skeleton_c import Skeleton
         from edge._fast._slots_c import (
             COUNTER,
             GAUGE,
@@ -201,6 +203,7 @@ if not COMPILED:
     from edge._fast._scan_phones import CALLING_CODES
     from edge._fast._scan_secrets import SECRET_PREFIXES
     from edge._fast._scan_text import has_unicode_escapes
+    from edge._fast._skeleton import Skeleton
     from edge._fast._slots import (
         COUNTER,
         GAUGE,

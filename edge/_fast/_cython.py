@@ -34,7 +34,7 @@ def _decorator_factory(*_args: Any, **_kwargs: Any) -> Callable[[F], F]:
 
 
 cfunc = cclass = ccall = inline = final = nogil = _decorator
-boundscheck = wraparound = cdivision = exceptval = locals = returns = _decorator_factory  # noqa: A001
+boundscheck = wraparound = cdivision = exceptval = freelist = locals = returns = _decorator_factory  # noqa: A001
 
 
 def declare(_type: Any = None, value: Any = None, **_kwargs: Any) -> Any:

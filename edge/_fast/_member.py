@@ -341,6 +341,7 @@ def _measure(member: Member, ttfc: cython.bint, seconds: cython.double) -> objec
     return None
 
 
+@cython.freelist(0)  # of one that is used again, CPython would not call `__del__` again
 @cython.final
 @cython.cclass
 class Attempt:

@@ -7,7 +7,8 @@ else (another spelling, a count that is none, a search, an error) is for whoever
 
 from __future__ import annotations
 
-from edge._fast.answer_forms import CHAT, COMPLETION, EMBEDDINGS, MESSAGE, RESPONSE
+from edge._fast import answer_forms
+from edge._fast.answer_forms import CHAT, COMPLETION, EMBEDDINGS, FORMS, MESSAGE, RESPONSE
 
 try:
     import cython
@@ -16,12 +17,14 @@ except ImportError:
 
 if cython.compiled:
     from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
+    from cython.cimports.edge._fast._skeleton_c import Skeleton
     from cython.cimports.edge._fast._walk_c import Walk
     from cython.cimports.libc.string import memcmp
 
     from edge._fast._json_strings_c import JSONError
 else:
     from edge._fast._json_strings import JSONError
+    from edge._fast._skeleton import Skeleton
     from edge._fast._walk import Walk
 
 __all__ = ["UsualAnswer"]
@@ -31,10 +34,28 @@ _COMPLETION = cython.declare(cython.int, COMPLETION)
 _EMBEDDINGS = cython.declare(cython.int, EMBEDDINGS)
 _MESSAGE = cython.declare(cython.int, MESSAGE)
 _RESPONSE = cython.declare(cython.int, RESPONSE)
-_INPUT = cython.declare(cython.int, 0)
-_OUTPUT = cython.declare(cython.int, 1)
-_CREATION = cython.declare(cython.int, 2)
-_THINKING = cython.declare(cython.int, 3)
+# What the details are of.
+_OF_INPUT = cython.declare(cython.int, 0)
+_OF_OUTPUT = cython.declare(cython.int, 1)
+_OF_CREATION = cython.declare(cython.int, 2)
+_OF_THINKING = cython.declare(cython.int, 3)
+_INPUT = cython.declare(cython.int, answer_forms.INPUT)
+_OUTPUT = cython.declare(cython.int, answer_forms.OUTPUT)
+_CACHED = cython.declare(cython.int, answer_forms.CACHED)
+_WRITTEN = cython.declare(cython.int, answer_forms.WRITTEN)
+_REASONING = cython.declare(cython.int, answer_forms.REASONING)
+_LONGER = cython.declare(cython.int, answer_forms.LONGER)
+_SHORTER = cython.declare(cython.int, answer_forms.SHORTER)
+_AUDIO_INPUT = cython.declare(cython.int, answer_forms.AUDIO_INPUT)
+_AUDIO_OUTPUT = cython.declare(cython.int, answer_forms.AUDIO_OUTPUT)
+_IMAGE_INPUT = cython.declare(cython.int, answer_forms.IMAGE_INPUT)
+_IMAGE_OUTPUT = cython.declare(cython.int, answer_forms.IMAGE_OUTPUT)
+_UNHEARD = cython.declare(cython.int, answer_forms.UNHEARD)
+_PLACES = cython.declare(cython.int, answer_forms.PLACES)
+_KEPT = cython.declare(cython.int, 4)
+"""So many skeletons are tried of each form."""
+_WALKS = cython.declare(cython.int, 16)
+"""Where there are as many, so many answers are walked over until one is kept in place of another."""
 
 
 @cython.cfunc
@@ -53,32 +74,85 @@ def _is(walk: Walk, name: bytes) -> cython.bint:
 @cython.final
 @cython.cclass
 class UsualAnswer(Walk):  # type: ignore[misc]
-    """Reads one answer after the other. Of the last one, if `read` said yes, the counts as they stand in it, -1 where
-    they do not: ``input`` and ``output``, ``cached`` and ``written`` of the provider's cache, ``reasoning``, and parts
-    in ``audio_input`` and so on; of what was written, ``long`` and ``short`` by its time. ``tier``, ``speed`` and
-    ``geo`` are its words, "" where it has none.
+    """Reads one answer after the other. Of the last one, if `read` said yes, `count` tells the counts as they stand in
+    it, -1 for one that does not; ``tier``, ``speed`` and ``geo`` are its words, "" where it has none.
+
+    Most answers are like one before, so they are known by its skeleton, which costs a fifth of a walk.
     """
+
+    def __init__(self) -> None:
+        Walk.__init__(self)
+        self.tier = self.speed = self.geo = ""
+        self._walks = 0
+        self._known: list[list[Skeleton]] = [[] for _ in range(FORMS)]
 
     @cython.ccall
     @cython.exceptval(-1, check=False)
     def read(self, body: bytes, form: cython.int) -> cython.bint:
         """Whether an answer is of the usual form `form`, one of `edge._fast.answer_forms`."""
-        self.input = self.output = self.cached = self.written = self.reasoning = -1
-        self.audio_input = self.audio_output = self.image_input = self.image_output = self.long = self.short = -1
-        self.tier = self.speed = self.geo = ""
-        self._begin(body)
+        known: list = self._known[form]
         try:
-            return self._read(form)
+            if self._is_known(body, known):
+                return True
+            self.tier = self.speed = self.geo = ""
+            self._begin(body)
+            if not self._read(form):
+                return False
+            self._keep(known)
+            return True
         except JSONError:
             return False
         finally:
             self._end()
 
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _is_known(self, body: bytes, known: list) -> cython.bint:
+        """Whether it is like one of those. Raises JSONError."""
+        skeleton: Skeleton
+        i: cython.Py_ssize_t
+        place: cython.int
+        for i in range(len(known)):
+            skeleton = known[i]
+            if skeleton.fits(body):
+                for place in range(_PLACES):
+                    self.counts[place] = skeleton.counts[place]
+                self.tier = skeleton.tier
+                self.speed = skeleton.speed
+                self.geo = skeleton.geo
+                if i:
+                    del known[i]
+                    known.insert(0, skeleton)
+                return True
+        return False
+
+    @cython.cfunc
+    def _keep(self, known: list) -> object:
+        """What the answer that was walked over is like, in place of what was not met for the longest time."""
+        self._walks += 1
+        if len(known) >= _KEPT and self._walks % _WALKS:
+            return None
+        skeleton: Skeleton = self._skeleton()
+        if skeleton is None:
+            return None
+        skeleton.tier = self.tier
+        skeleton.speed = self.speed
+        skeleton.geo = self.geo
+        if len(known) >= _KEPT:
+            known.pop()
+        known.insert(0, skeleton)
+        return None
+
+    @cython.ccall
+    @cython.exceptval(check=False)
+    def count(self, place: cython.int) -> cython.longlong:
+        """The count of a place of `edge._fast.answer_forms`."""
+        return self.counts[place] if 0 <= place < _PLACES else -1
+
     def told(self) -> tuple:
-        """All that it says."""
-        parts = self.audio_input, self.audio_output, self.image_input, self.image_output
-        cache = self.cached, self.written, self.long, self.short
-        return self.input, self.output, self.reasoning, *cache, *parts, self.tier, self.speed, self.geo
+        """All that it says: the counts in the order of their places, and the words."""
+        counts: list = [self.counts[place] for place in range(_UNHEARD)]
+        return (*counts, self.tier, self.speed, self.geo)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -212,41 +286,41 @@ class UsualAnswer(Walk):  # type: ignore[misc]
     def _field(self) -> cython.bint:
         """One of OpenAI's usage. Two spellings of one thing are not usual."""
         if _is(self, b"prompt_tokens") or _is(self, b"input_tokens"):
-            self.input = self._count()
-            return self._good and self._first(4)
+            return self._count(_INPUT) and self._first(4)
         if _is(self, b"completion_tokens") or _is(self, b"output_tokens"):
-            self.output = self._count()
-            return self._good and self._first(8)
+            return self._count(_OUTPUT) and self._first(8)
         if _is(self, b"prompt_tokens_details") or _is(self, b"input_tokens_details"):
-            return self._first(16) and self._details(_INPUT)
+            return self._first(16) and self._details(_OF_INPUT)
         if _is(self, b"completion_tokens_details") or _is(self, b"output_tokens_details"):
-            return self._first(32) and self._details(_OUTPUT)
+            return self._first(32) and self._details(_OF_OUTPUT)
         return self._skip()
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def _details(self, of: cython.int) -> cython.bint:
         """The parts of one of its counts."""
+        good: cython.bint
         if self._next() != 0x7B:
             return self._null()
         self._at += 1
-        if of == _CREATION:
-            self.long = self.short = 0
+        if of == _OF_CREATION:
+            self.counts[_LONGER] = self.counts[_SHORTER] = 0
         while True:
             if not self._key():
                 return False
-            self._good = True
-            if of <= _OUTPUT:
-                self._detail(of == _INPUT)
-            elif of == _CREATION and _is(self, b"ephemeral_1h_input_tokens"):
-                self.long = max(0, self._count())
-            elif of == _CREATION and _is(self, b"ephemeral_5m_input_tokens"):
-                self.short = max(0, self._count())
-            elif of == _THINKING and _is(self, b"thinking_tokens"):
-                self.reasoning = self._count()
+            if of <= _OF_OUTPUT:
+                good = self._detail(of == _OF_INPUT)
+            elif of == _OF_CREATION and _is(self, b"ephemeral_1h_input_tokens"):
+                good = self._count(_LONGER)
+                self.counts[_LONGER] = max(0, self.counts[_LONGER])
+            elif of == _OF_CREATION and _is(self, b"ephemeral_5m_input_tokens"):
+                good = self._count(_SHORTER)
+                self.counts[_SHORTER] = max(0, self.counts[_SHORTER])
+            elif of == _OF_THINKING and _is(self, b"thinking_tokens"):
+                good = self._count(_REASONING)
             else:
-                self._good = self._skip()
-            if not self._good:
+                good = self._skip()
+            if not good:
                 return False
             c: cython.int = self._more(0x7D)
             if c <= 0:
@@ -256,62 +330,48 @@ class UsualAnswer(Walk):  # type: ignore[misc]
     @cython.exceptval(-1, check=False)
     def _detail(self, of_input: cython.bint) -> cython.bint:
         """One of OpenAI's, of which each is there for both counts, if it means something for one alone."""
-        count: cython.longlong
         if _is(self, b"cached_tokens"):
-            count = self._count()
-            self.cached = count if of_input else self.cached
-        elif _is(self, b"cache_write_tokens"):
-            count = self._count()
-            self.written = count if of_input else self.written
-        elif _is(self, b"reasoning_tokens"):
-            count = self._count()
-            self.reasoning = self.reasoning if of_input else count
-        elif _is(self, b"audio_tokens"):
-            count = self._count()
-            if of_input:
-                self.audio_input = count
-            else:
-                self.audio_output = count
-        elif _is(self, b"image_tokens"):
-            count = self._count()
-            if of_input:
-                self.image_input = count
-            else:
-                self.image_output = count
-        elif _is(self, b"cache_write_tokens_details"):
-            self._good = self._null()
-        else:
-            self._good = self._skip()
-        return self._good
+            return self._count(_CACHED if of_input else _UNHEARD)
+        if _is(self, b"cache_write_tokens"):
+            return self._count(_WRITTEN if of_input else _UNHEARD)
+        if _is(self, b"reasoning_tokens"):
+            return self._count(_UNHEARD if of_input else _REASONING)
+        if _is(self, b"audio_tokens"):
+            return self._count(_AUDIO_INPUT if of_input else _AUDIO_OUTPUT)
+        if _is(self, b"image_tokens"):
+            return self._count(_IMAGE_INPUT if of_input else _IMAGE_OUTPUT)
+        if _is(self, b"cache_write_tokens_details"):
+            return self._null()
+        return self._skip()
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def _message_field(self) -> cython.bint:
         """One of Anthropic's usage."""
-        self._good = True
+        good: cython.bint
         if _is(self, b"input_tokens"):
-            self.input = self._count()
-        elif _is(self, b"output_tokens"):
-            self.output = self._count()
-        elif _is(self, b"cache_read_input_tokens"):
-            self.cached = self._count()
-        elif _is(self, b"cache_creation_input_tokens"):
-            self.written = self._count()
-        elif _is(self, b"cache_creation"):
-            return self._first(4) and self._details(_CREATION)
-        elif _is(self, b"output_tokens_details"):
-            return self._first(8) and self._details(_THINKING)
-        elif _is(self, b"service_tier"):
-            self._good = self._word()
+            return self._count(_INPUT)
+        if _is(self, b"output_tokens"):
+            return self._count(_OUTPUT)
+        if _is(self, b"cache_read_input_tokens"):
+            return self._count(_CACHED)
+        if _is(self, b"cache_creation_input_tokens"):
+            return self._count(_WRITTEN)
+        if _is(self, b"cache_creation"):
+            return self._first(4) and self._details(_OF_CREATION)
+        if _is(self, b"output_tokens_details"):
+            return self._first(8) and self._details(_OF_THINKING)
+        if _is(self, b"service_tier"):
+            good = self._word()
             self.tier = self._said
         elif _is(self, b"speed"):
-            self._good = self._word()
+            good = self._word()
             self.speed = self._said
         elif _is(self, b"inference_geo"):
-            self._good = self._word()
+            good = self._word()
             self.geo = self._said
         elif _is(self, b"server_tool_use") or _is(self, b"iterations"):
             return self._null()
         else:
             return self._skip()
-        return self._good
+        return good

@@ -2,11 +2,14 @@ from edge._fast._walk_c cimport Walk
 
 
 cdef class UsualAnswer(Walk):
-    cdef readonly long long input, output, cached, written, reasoning, long, short
-    cdef readonly long long audio_input, audio_output, image_input, image_output
     cdef readonly str tier, speed, geo
+    cdef list _known
+    cdef int _walks
 
+    cpdef long long count(self, int place) noexcept
     cpdef bint read(self, bytes body, int form) except -1
+    cdef bint _is_known(self, bytes body, list known) except -1
+    cdef object _keep(self, list known)
     cdef bint _read(self, int form) except -1
     cdef bint _answers(self, int form) except -1
     cdef bint _answer(self, bytes name, bint text) except -1

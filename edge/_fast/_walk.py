@@ -2,12 +2,14 @@
 
 What is walked over is valid JSON (RFC 8259) in UTF-8, but for what is not walked over at all: keys with escapes or
 beyond ASCII where they are looked at, numbers of more than 40 characters or with an exponent of more than two digits,
-and more than 32 levels.
+and more than 32 levels. Of what was walked over, the walk gives the `Skeleton`.
 """
 
 from __future__ import annotations
 
 import re
+
+from edge._fast.answer_forms import PLACES
 
 try:
     import cython
@@ -18,9 +20,13 @@ if cython.compiled:
     from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
     from cython.cimports.edge._fast._bytes import plain_run
     from cython.cimports.edge._fast._json_strings_c import text_end
+    from cython.cimports.edge._fast._skeleton_c import Skeleton
     from cython.cimports.libc.string import memcmp
+
+    from edge._fast._skeleton_c import MOST_GAPS, TEXT, WHOLE
 else:
     from edge._fast._json_strings import text_end
+    from edge._fast._skeleton import MOST_GAPS, TEXT, WHOLE, Skeleton
 
 __all__ = ["Walk"]
 
@@ -28,6 +34,12 @@ _PLAIN = re.compile(rb'[^"\\\x00-\x1f\x80-\xff]*')
 _MAX_DEPTH = cython.declare(cython.int, 32)
 _MAX_DIGITS = cython.declare(cython.Py_ssize_t, 9)
 _MAX_NUMBER = cython.declare(cython.Py_ssize_t, 40)
+_MAX_WHOLE = cython.declare(cython.Py_ssize_t, 18)
+_MAX_FIXED = cython.declare(cython.Py_ssize_t, 8192)
+_MOST_GAPS = cython.declare(cython.int, MOST_GAPS)
+_TEXT = cython.declare(cython.int, TEXT)
+_WHOLE = cython.declare(cython.int, WHOLE)
+_PLACES = cython.declare(cython.int, PLACES)
 # The last word: the next one is mostly the same.
 _bytes = cython.declare(bytes, b"")
 _text = cython.declare(str, "")
@@ -58,7 +70,15 @@ def _plain(data: cython.p_const_uchar, start: cython.Py_ssize_t, size: cython.Py
 
 @cython.cclass
 class Walk:
-    """Where one is in a text. What returns whether it is so is nowhere in particular where it is not."""
+    """Where one is in a text. What returns whether it is so is nowhere in particular where it is not. ``counts`` are
+    those that were found, by their places, -1 for those that were not.
+    """
+
+    def __init__(self) -> None:
+        self._gaps = 0
+        if not cython.compiled:
+            self.counts = [-1] * PLACES
+            self._starts, self._ends, self._kinds = [0] * MOST_GAPS, [0] * MOST_GAPS, [0] * MOST_GAPS
 
     @cython.cfunc
     def _begin(self, body: bytes) -> object:
@@ -70,6 +90,10 @@ class Walk:
         self._size = len(body)
         self._at = 0
         self._seen = 0
+        self._gaps = 0
+        place: cython.int
+        for place in range(_PLACES):
+            self.counts[place] = -1
         return None
 
     @cython.cfunc
@@ -117,6 +141,46 @@ class Walk:
         return True
 
     @cython.cfunc
+    @cython.inline
+    @cython.exceptval(check=False)
+    def _gap(self, start: cython.Py_ssize_t, end: cython.Py_ssize_t, kind: cython.int) -> cython.bint:
+        """Here the next text may have another value of this kind. More than `MOST_GAPS` are counted alone."""
+        number: cython.int = self._gaps
+        if number < _MOST_GAPS:
+            self._starts[number] = start
+            self._ends[number] = end
+            self._kinds[number] = kind
+        self._gaps = number + 1
+        return True
+
+    @cython.cfunc
+    def _skeleton(self) -> Skeleton:
+        """That of the text that has been walked over; None where that is too much to be kept."""
+        at: cython.Py_ssize_t = 0
+        fixed: cython.Py_ssize_t = self._size
+        i: cython.int
+        if self._gaps > _MOST_GAPS:
+            return None
+        for i in range(self._gaps):
+            fixed -= self._ends[i] - self._starts[i]
+        if fixed > _MAX_FIXED:
+            return None
+        found: Skeleton = Skeleton()
+        parts: list = []
+        for i in range(self._gaps):
+            parts.append(self._body[at : self._starts[i]])
+            found.sizes[i] = self._starts[i] - at
+            found.kinds[i] = self._kinds[i]
+            at = self._ends[i]
+        parts.append(self._body[at:])
+        found.sizes[self._gaps] = self._size - at
+        found.gaps = self._gaps
+        found.fixed = b"".join(parts)
+        for i in range(_PLACES):
+            found.counts[i] = self.counts[i]
+        return found
+
+    @cython.cfunc
     @cython.exceptval(-1, check=False)
     def _first(self, bit: cython.int) -> cython.bint:
         """Whether this is the first of its kind."""
@@ -143,24 +207,26 @@ class Walk:
         return self._next() == 0x6E and self._literal(b"null")
 
     @cython.cfunc
-    @cython.exceptval(-2, check=False)
-    def _count(self) -> cython.longlong:
-        """A count, or null (-1); ``_good`` says whether it is one of these."""
+    @cython.exceptval(-1, check=False)
+    def _count(self, place: cython.int) -> cython.bint:
+        """A count, or null (-1), which is kept at its place; whether it is one of these."""
         c: cython.int = self._next()
-        self._good = True
         if c == 0x6E:
-            self._good = self._literal(b"null")
-            return -1
+            self.counts[place] = -1
+            return self._literal(b"null")
         i: cython.Py_ssize_t = self._at
+        start: cython.Py_ssize_t = i
         count: cython.longlong = 0
-        while i < self._size and 0x30 <= self._data[i] <= 0x39 and i - self._at <= _MAX_DIGITS:
+        while i < self._size and 0x30 <= self._data[i] <= 0x39 and i - start <= _MAX_DIGITS:
             count = count * 10 + (self._data[i] - 0x30)
             i += 1
-        digits: cython.Py_ssize_t = i - self._at
-        self._good = 0 < digits <= _MAX_DIGITS and (c != 0x30 or digits == 1) and i < self._size
         self._at = i
+        if not 0 < i - start <= _MAX_DIGITS or (c == 0x30 and i - start > 1) or i >= self._size:
+            return False
         # What would go on to be another number is no comma, and refused by whoever looks for one.
-        return count
+        self.counts[place] = count
+        self._gap(start, i, place)
+        return True
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -193,6 +259,7 @@ class Walk:
         levels: cython.int = 0
         i: cython.Py_ssize_t = self._at
         size: cython.Py_ssize_t = self._size
+        start: cython.Py_ssize_t
         c: cython.uchar
         while True:
             i = _space(self._data, i, size)
@@ -213,7 +280,9 @@ class Walk:
                     continue
                 i += 1
             elif c == 0x22:
-                i = self._string_end(i + 1) + 1
+                start = i + 1
+                i = self._string_end(start) + 1
+                self._gap(start, i - 1, _TEXT)
             else:
                 self._at = i
                 if not self._scalar(c):
@@ -279,7 +348,12 @@ class Walk:
         begun = self._at
         if self._digits() == 0 or (self._data[begun] == 0x30 and self._at - begun > 1):
             return False
-        if self._peek() == 0x2E:
+        c: cython.int = self._peek()
+        if c != 0x2E and c | 0x20 != 0x65:
+            if begun == start and self._at - start <= _MAX_WHOLE:
+                self._gap(start, self._at, _WHOLE)
+            return self._at - start <= _MAX_NUMBER
+        if c == 0x2E:
             self._at += 1
             if self._digits() == 0:
                 return False

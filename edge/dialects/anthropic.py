@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from edge._fast import UsualAnswer
+from edge._fast.answer_forms import CACHED, INPUT, LONGER, OUTPUT, REASONING, SHORTER, WRITTEN
 from edge.dialects import openai
 from edge.dialects.estimate import written_by_claude
 from edge.dialects.stream import Stream, count, one_line, type_of
@@ -127,16 +128,16 @@ def usage_of(body: bytes) -> Usage | None:
 
 def usage_counted(found: UsualAnswer) -> Usage:
     """The usage of an answer that was read as a usual one."""
-    written, long = found.written, max(0, found.long)
-    if found.long >= 0 or found.short >= 0:
-        written = max(written, long + max(0, found.short))
+    written, long, short = found.count(WRITTEN), found.count(LONGER), found.count(SHORTER)
+    if long >= 0 or short >= 0:
+        written = max(written, max(0, long) + max(0, short))
     return Usage(
-        found.input,
-        found.output,
-        found.cached,
+        found.count(INPUT),
+        found.count(OUTPUT),
+        found.count(CACHED),
         written,
-        found.reasoning,
-        long,
+        found.count(REASONING),
+        max(0, long),
         service_tier=found.tier,
         speed=found.speed,
         geo=found.geo,

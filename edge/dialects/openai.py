@@ -11,6 +11,17 @@ from typing import Any
 import msgspec
 
 from edge._fast import UsualAnswer, chunk_marks
+from edge._fast.answer_forms import (
+    AUDIO_INPUT,
+    AUDIO_OUTPUT,
+    CACHED,
+    IMAGE_INPUT,
+    IMAGE_OUTPUT,
+    INPUT,
+    OUTPUT,
+    REASONING,
+    WRITTEN,
+)
 from edge.dialects.estimate import written_by_gpt
 from edge.dialects.stream import Stream, count, heartbeat, one_line
 from edge.errors import UNREADABLE, EdgeError
@@ -177,15 +188,15 @@ def usage_of(body: bytes) -> Usage | None:
 
 def usage_counted(found: UsualAnswer) -> Usage:
     """The usage of an answer that was read as a usual one."""
-    cached, written = max(0, found.cached), max(0, found.written)
+    asked, cached, written = found.count(INPUT), max(0, found.count(CACHED)), max(0, found.count(WRITTEN))
     usage = Usage.__new__(Usage)
-    usage.input = found.input if found.input < 0 else max(0, found.input - cached - written)
-    usage.output = found.output
+    usage.input = asked if asked < 0 else max(0, asked - cached - written)
+    usage.output = found.count(OUTPUT)
     usage.cache_read, usage.cache_write = cached, written
-    usage.reasoning = found.reasoning
+    usage.reasoning = found.count(REASONING)
     usage.cache_write_long = usage.web_searches = 0
-    usage.audio_input, usage.audio_output = max(0, found.audio_input), max(0, found.audio_output)
-    usage.image_input, usage.image_output = max(0, found.image_input), max(0, found.image_output)
+    usage.audio_input, usage.audio_output = max(0, found.count(AUDIO_INPUT)), max(0, found.count(AUDIO_OUTPUT))
+    usage.image_input, usage.image_output = max(0, found.count(IMAGE_INPUT)), max(0, found.count(IMAGE_OUTPUT))
     usage.service_tier = found.tier
     usage.speed = usage.geo = ""
     usage.parts = ()

@@ -1,9 +1,9 @@
 cimport cython
 
-from edge.hooks cimport Recorder, RequestRecord
+from edge.hooks cimport Hooks, Recorder, RequestRecord
 
 
-cdef class Fanout:
+cdef class Fanout(Hooks):
     cdef tuple _observers
     cdef dict _kinds
     cdef RequestRecord _latest
@@ -11,6 +11,7 @@ cdef class Fanout:
 
     @cython.locals(latest=RequestRecord)
     cpdef request_done(self, RequestRecord record)
+    cpdef attempt_failed(self, object attempt)
 
 
 cpdef tell(Recorder recorder, RequestRecord record)

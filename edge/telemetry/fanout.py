@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge.hooks import FailedAttempt, Observer, Recorder, RequestRecord
+from edge.hooks import FailedAttempt, Hooks, Observer, Recorder, RequestRecord
 from edge.memo import keep
 
 __all__ = ["Fanout"]
@@ -11,7 +11,7 @@ KINDS = 1024
 """Kinds of requests that are remembered: clients choose the names in them."""
 
 
-class Fanout:
+class Fanout(Hooks):
     """Tells several observers. What each does for a kind of request is found once."""
 
     def __init__(self, *observers: Observer) -> None:

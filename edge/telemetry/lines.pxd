@@ -3,6 +3,7 @@
 cimport cython
 
 from edge._fast._line_c cimport Lines as CompiledLines
+from edge.clock cimport wall
 from edge.hooks cimport Recorder, RequestRecord, Usage
 from edge.telemetry.writer cimport LineWriter
 

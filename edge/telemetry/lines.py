@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from time import time
 from typing import Any
 
 import msgspec
 
 from edge._fast import Lines
+from edge.clock import wall
 from edge.hooks import Recorder, RequestRecord
 from edge.telemetry.writer import LineWriter
 
@@ -32,7 +32,7 @@ class Clock:
 
     def write(self, lines: Lines) -> None:
         """The time, to microseconds."""
-        now = time()
+        now = wall()
         second = int(now)
         if second != self._second:
             self._second = second

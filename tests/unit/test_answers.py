@@ -6,7 +6,6 @@ import asyncio
 import json
 import random
 import time
-from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -26,6 +25,7 @@ from edge.dispatch import Dispatch
 from edge.errors import InternalError, NotCached
 from edge.gateway import Gateway
 from edge.guard.auth import ANYONE
+from edge.hooks import Hooks
 from edge.ledger import Answered
 from edge.replies import seconds
 from edge.state import build_state
@@ -150,7 +150,10 @@ def test_a_stream_that_crashes_says_so(monkeypatch):
         config.Config,
     )
     records = []
-    hooks = SimpleNamespace(request_done=records.append)
+
+    class Keeping(Hooks):
+        def request_done(self, record):
+            records.append(record)
 
     def one(gateway, failures) -> Sink:
         made = asked({**CHAT, "stream": True})
@@ -166,7 +169,7 @@ def test_a_stream_that_crashes_says_so(monkeypatch):
     async def both():
         monkeypatch.setattr(edge.joining, "Dispatch", Crashing)
         gateway, failures = (
-            Gateway(build_state(settings), hooks, NoMeter(), answers(), None, None, Conversations(NoMeter())),
+            Gateway(build_state(settings), Keeping(), NoMeter(), answers(), None, None, Conversations(NoMeter())),
             [],
         )
         got = [one(gateway, failures), one(gateway, failures)]

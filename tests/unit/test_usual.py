@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -103,16 +104,22 @@ WORDS = (
 )
 
 
+SEASONED: dict[str, Any] = {}
+"""Of each build one that has read whatever was checked."""
+
+
 def check(api: str, body: bytes) -> bool:
-    """Whether it is read as a usual one: then it has to be what the decoder says, and both builds say the same."""
+    """Whether it is read as a usual one: then it has to be what the decoder says, and both builds say the same, whatever
+    they have read before.
+    """
     shape, said = SHAPES[api], []
     for build in BUILDS:
         try:
             module = load("usual", build)
         except pytest.skip.Exception:
             continue
-        answer = module.UsualAnswer()
-        said.append(answer.told() if answer.read(body, shape.form) else None)
+        answers = (module.UsualAnswer(), SEASONED.setdefault(build, module.UsualAnswer()))
+        said += [answer.told() if answer.read(body, shape.form) else None for answer in answers]
     assert all(each == said[0] for each in said)
     if said[0] is None:
         return False
@@ -208,4 +215,73 @@ def test_recorded_answers_are_taken_as_the_decoder_takes_them(recordings):
 
 
 def test_the_forms_are_those_of_the_shapes():
-    assert {SHAPES[api].form for api in APIS} == {getattr(answer_forms, name) for name in answer_forms.__all__}
+    assert {SHAPES[api].form for api in APIS} == set(range(answer_forms.FORMS))
+
+
+ALIKE = (
+    (b'"hello"', b'"another \\u00e9 \\ud83d\\ude00 text"'),
+    (b'"hello"', b'""'),
+    (b'"hello"', b'"\\x"'),
+    (b'"hello"', b'"a\nb"'),
+    (b'"hello"', b'"\xff"'),
+    (b'"hello"', b'"\\ud83d"'),
+    (b'"hello"', b"null"),
+    (b": 17", b": 0"),
+    (b": 17", b": 999999999"),
+    (b": 17", b": 1000000000"),
+    (b": 17", b": 017"),
+    (b": 17", b": -17"),
+    (b": 17", b": 17.0"),
+    (b": 17", b": 17e1"),
+    (b": 17", b": "),
+    (b": 17", b": null"),
+    (b": 9", b": 12345"),
+    (b'"standard"', b'"priority"'),
+    (b'"default"', b'"flex"'),
+    (b"1700000000", b"1700000001"),
+    (b"1700000000", b"12345678901234567890123"),
+    (b"}", b"}}"),
+)
+
+
+@pytest.mark.parametrize("api", ["chat", "messages", "responses"])
+@pytest.mark.parametrize(("old", "new"), ALIKE)
+def test_an_answer_that_is_like_one_before_is_read_as_if_it_were_the_first(api, old, new):
+    body = json.dumps(EXAMPLES[api]).replace('\\u00e9 \\ud83d\\ude00 \\"so\\"\\n', "hello").encode()
+    assert check(api, body)
+    check(api, body.replace(old, new))
+    check(api, body.replace(old, new, 1))
+    assert check(api, body)
+
+
+def test_an_answer_that_is_like_one_before_is_not_walked_over(monkeypatch):
+    answer, chat = load("usual", "pure").UsualAnswer(), json.dumps(CHAT).encode()
+    assert answer.read(chat, answer_forms.CHAT)
+    monkeypatch.setattr(answer, "_begin", None)
+    assert answer.read(chat.replace(b'"prompt_tokens": 17', b'"prompt_tokens": 18'), answer_forms.CHAT)
+    assert answer.count(answer_forms.INPUT) == 18
+
+
+def test_forms_that_take_turns_are_all_known_and_nothing_of_what_was_said_is_kept(monkeypatch):
+    answer = load("usual", "pure").UsualAnswer()
+    bodies = [json.dumps({**CHAT, f"more{n}": "a secret"}).encode() for n in range(4)]
+    assert all(answer.read(body, answer_forms.CHAT) for body in bodies)
+    assert not any(b"secret" in skeleton.fixed for known in answer._known for skeleton in known)
+    monkeypatch.setattr(answer, "_begin", None)
+    assert all(answer.read(body, answer_forms.CHAT) for body in bodies * 2)
+
+
+def test_so_many_forms_are_kept_and_no_more():
+    answer = load("usual", "pure").UsualAnswer()
+    for n in range(100):
+        assert answer.read(json.dumps({**CHAT, f"more{n}": n}).encode(), answer_forms.CHAT)
+    assert len(answer._known[answer_forms.CHAT]) == 4
+
+
+def test_an_answer_with_much_in_it_is_read_and_not_kept():
+    answer = load("usual", "pure").UsualAnswer()
+    many = {**CHAT, "more": list(range(100))}
+    large = {**CHAT, "more": [None] * 3000}
+    for body in (json.dumps(many).encode(), json.dumps(large).encode()):
+        assert answer.read(body, answer_forms.CHAT)
+    assert answer._known[answer_forms.CHAT] == []

@@ -13,6 +13,7 @@ from edge._fast import Fields
 from edge.config import Config
 from edge.config.file import parse
 from edge.errors import UpstreamUnreachable
+from edge.hooks import Hooks
 from edge.server.lane import Lane
 from edge.upstreams.receiver import Transport
 from tests.unit.lanes import Worker, post, said
@@ -82,7 +83,7 @@ class Scripted(Transport):
         pass
 
 
-class Kept:
+class Kept(Hooks):
     """The hooks, which keep what they are told of requests."""
 
     def __init__(self, hooks: Any, records: list[Any]) -> None:
