@@ -26,18 +26,29 @@ from edge.hooks import Meter
 from edge.redis.pipe import Command, RedisUnavailable, pack
 from edge.redis.resp import Reply
 from edge.slices import LARGE, Slices, Steps, Work, finished
-from edge.strongbox import strongbox_of
+from edge.strongbox import Strongbox, strongbox_of
+from edge.upstreams.desk import Buffers
 from edge.upstreams.ties import keeps_nothing
 
 if TYPE_CHECKING:
     from edge.redis.client import RedisClient
 
-__all__ = ["Conversations", "Kept", "Looking", "tenant_of"]
+__all__ = ["Conversations", "Deleting", "Kept", "Looking", "tenant_of"]
 
 GOES_ON = ("responses", "compact", "input_tokens")
 """APIs whose requests may go on with a response."""
 AGAIN_S = (0.1, 0.4)
 """One that was just made may still be on its way to Redis, from another worker: it is looked for again after these."""
+GONE = b"-"
+"""What stands for a while where one was to be deleted that was not there: it may be on its way, and is put nowhere."""
+GONE_S = 60.0
+"""Longer than anything is on its way."""
+DELETE = b"""
+if redis.call('STRLEN', KEYS[1]) > 1 then return redis.call('DEL', KEYS[1]) end
+if ARGV[1] ~= '0' then redis.call('SET', KEYS[1], '-', 'PX', ARGV[1]) end
+return 0"""
+COPIES = 2
+"""Of what is kept, as long as it is on its way: as it is, and as it is hidden."""
 UNREAD = "What this request goes on with cannot be read at the moment; ask again."
 TOO_LONG = "With what it goes on with, the request is larger than {} bytes."
 
@@ -78,10 +89,11 @@ class _Ask(Command):
 
 
 class Conversations:
-    """Of one worker. ``slices`` is whose turns its longer work takes."""
+    """Of one worker. ``buffers`` counts what that holds."""
 
-    def __init__(self, meter: Meter) -> None:
+    def __init__(self, meter: Meter, buffers: Buffers) -> None:
         self._meter = meter
+        self.buffers = buffers
         self._slices = Slices()
         self._client: RedisClient | None = None
         self._prefix = b""
@@ -107,7 +119,7 @@ class Conversations:
             elif call.keep is None:
                 call.keep = KeptResponse()
             return False
-        call.errand = Looking(self, call, previous, partial(go_on, call, previous, slices, then))
+        call.errand = Looking(self, call, previous, partial(go_on, self, call, previous, slices, then))
         return True
 
     def keep(self, call: Call) -> None:
@@ -119,27 +131,37 @@ class Conversations:
         if len(record) > call.state.settings.responses.max_bytes:
             self.count("put", "too_large")
             return
+        size = COPIES * len(record)
+        if not self.buffers.lend(size, call.state.max_buffered_bytes):
+            self.count("put", "overloaded")
+            return
         box = strongbox_of(call.state.salt)
         place = box.place(tenant_of(call), keep.id)
-        put = partial(self._put, place, call.state.settings.responses.ttl_s)
+        hidden = partial(self._hidden, place, call.state.settings.responses.ttl_s, size)
         work = Work(box.close(place, record))
         if len(record) <= LARGE:
             while not work.step():
                 pass
-            put(work, None)
+            hidden(work, None)
         else:
-            self._slices.add(work.step, partial(put, work))
+            self._slices.add(work.step, partial(hidden, work))
 
-    def _put(self, place: bytes, ttl_s: float, work: Work[bytes], error: Exception | None) -> None:
+    def _hidden(self, place: bytes, ttl_s: float, size: int, work: Work[bytes], error: Exception | None) -> None:
         if error is not None:
-            self.count("put", "error")
+            self._was_put(size, "error")
             return
-        data = pack(b"SET", self._key(place), work.result, b"PX", max(1, int(ttl_s * 1000)))
-        if not self._send(_Ask(data, "write", self._was_put), place):
-            self.count("put", "unavailable")
+        # Where there is something already, it was deleted in the meantime: no id is used twice.
+        data = pack(b"SET", self._key(place), work.result, b"PX", max(1, int(ttl_s * 1000)), b"NX")
+        if not self._send(_Ask(data, "write", partial(self._told, size)), place):
+            self._was_put(size, "unavailable")
 
-    def _was_put(self, reply: Reply, trouble: RedisUnavailable | None) -> None:
-        self.count("put", "unavailable" if trouble is not None else "ok" if reply == b"OK" else "error")
+    def _told(self, size: int, reply: Reply, trouble: RedisUnavailable | None) -> None:
+        result = "ok" if reply == b"OK" else "deleted" if reply is None else "error"
+        self._was_put(size, result if trouble is None else "unavailable")
+
+    def _was_put(self, size: int, result: str) -> None:
+        self.buffers.give_back(size)
+        self.count("put", result)
 
     # What is asked of Redis.
 
@@ -148,10 +170,17 @@ class Conversations:
         command = _Ask(pack(b"GET", self._key(place)), "read", told)
         return command if self._send(command, place) else None
 
-    def delete(self, place: bytes, told: Callable[[Reply, RedisUnavailable | None], None]) -> Command | None:
-        """The same. The reply is how many there were."""
-        command = _Ask(pack(b"DEL", self._key(place)), "write", told)
+    def delete(
+        self, place: bytes, told: Callable[[Reply, RedisUnavailable | None], None], *, last: bool
+    ) -> Command | None:
+        """The same. The reply is how many there were; `last`: where there was none, none is put there any more."""
+        gone_ms = int(GONE_S * 1000) if last else 0
+        command = _Ask(pack(b"EVAL", DELETE, 1, self._key(place), gone_ms), "write", told)
         return command if self._send(command, place) else None
+
+    def hold(self, call: Call, size: int) -> None:
+        """So many bytes more for a call. Raises Overloaded."""
+        self.buffers.hold(call, size)
 
     def work(self, steps: Steps[bytes | None], done: Callable[[bytes | None], None], size: int) -> None:
         """Do what takes long a step at a time."""
@@ -171,24 +200,23 @@ class Conversations:
         return self._client is not None and not self._client.send(command, self._key(place))
 
 
-class Looking:
-    """A look at what is kept, until it is told or cancelled."""
+class Look:
+    """At a place, and again where what is looked for may be on its way there; until it is told or cancelled."""
 
-    def __init__(self, store: Conversations, call: Call, name: str, told: Told) -> None:
+    def __init__(self, store: Conversations, call: Call, name: str) -> None:
         self._store = store
         self._call = call
-        self._told: Told | None = told
-        self._box = strongbox_of(call.state.salt)
+        self._box: Strongbox = strongbox_of(call.state.salt)
         self._place = self._box.place(tenant_of(call), name)
         self._looks = 0
+        self._over = False
         self._command: Command | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._since = perf_counter()
         # Whoever makes it holds it before it tells anything.
-        self._timer = asyncio.get_running_loop().call_later(0, self._look)
+        self._timer: asyncio.TimerHandle | None = asyncio.get_running_loop().call_later(0, self._look)
 
     def cancel(self) -> None:
-        self._told = None
+        self._over = True
         if self._timer is not None:
             self._timer.cancel()
         if self._command is not None:
@@ -196,42 +224,98 @@ class Looking:
 
     def _look(self) -> None:
         self._timer = None
-        self._command = self._store.get(self._place, self._found)
+        self._command = self._ask(self._looks == len(AGAIN_S))
         if self._command is None:
-            self._tell("unavailable", None)
+            self._replied(None, RedisUnavailable("unready"))
 
-    def _found(self, reply: Reply, trouble: RedisUnavailable | None) -> None:
+    def _ask(self, last: bool) -> Command | None:
+        """None where nobody can be asked now."""
+        raise NotImplementedError
+
+    def _replied(self, reply: Reply, trouble: RedisUnavailable | None) -> None:
         self._command = None
-        if self._told is None:
+        if self._over:
             return
-        if trouble is not None:
-            self._tell("unavailable", None)
-        elif isinstance(reply, bytes):
-            self._store.work(self._box.open(self._place, reply), self._opened, len(reply))
-        elif self._looks < len(AGAIN_S):
+        if trouble is None and not reply and self._looks < len(AGAIN_S):
             self._timer = asyncio.get_running_loop().call_later(AGAIN_S[self._looks], self._look)
             self._looks += 1
         else:
-            self._tell("miss", None)
+            self._found(reply, trouble)
+
+    def _found(self, reply: Reply, trouble: RedisUnavailable | None) -> None:
+        raise NotImplementedError
+
+    def _ends(self, operation: str, result: str) -> bool:
+        """Whether anybody is to be told; once."""
+        if self._over:
+            return False
+        self._over = True
+        self._store.count(operation, result)
+        if not self._call.settled:
+            self._call.ledger.waited(self._since)
+        return True
+
+
+class Looking(Look):
+    """For what is kept."""
+
+    def __init__(self, store: Conversations, call: Call, name: str, told: Told) -> None:
+        super().__init__(store, call, name)
+        self._told = told
+
+    def _ask(self, last: bool) -> Command | None:
+        return self._store.get(self._place, self._replied)
+
+    def _found(self, reply: Reply, trouble: RedisUnavailable | None) -> None:
+        if trouble is not None:
+            self._tell("unavailable", None, Overloaded(UNREAD))
+        elif not isinstance(reply, bytes) or reply == GONE:
+            self._tell("miss", None, None)
+        else:
+            try:
+                self._store.hold(self._call, COPIES * len(reply))
+            except Overloaded as error:
+                self._tell("overloaded", None, error)
+            else:
+                self._store.work(self._box.open(self._place, reply), self._opened, len(reply))
 
     def _opened(self, text: bytes | None) -> None:
         try:
             kept = _kept(text) if text is not None else None
         except UNREADABLE:
             kept = None
-        self._tell("unsound" if kept is None else "ok", kept)
+        self._tell("unsound" if kept is None else "ok", kept, None)
 
-    def _tell(self, result: str, kept: Kept | None) -> None:
-        told, self._told = self._told, None
-        if told is None:
-            return
-        self._store.count("get", result)
-        if not self._call.settled:
-            self._call.ledger.waited(self._since)
-        told(kept, Overloaded(UNREAD) if result == "unavailable" else None)
+    def _tell(self, result: str, kept: Kept | None, error: EdgeError | None) -> None:
+        if self._ends("get", result):
+            self._told(kept, error)
 
 
-def go_on(call: Call, previous: str, slices: Slices, then: Then, kept: Kept | None, error: EdgeError | None) -> None:
+class Deleting(Look):
+    """What is kept, or on its way there: `told` is told how many there were, None where that is not known."""
+
+    def __init__(self, store: Conversations, call: Call, name: str, told: Callable[[int | None], None]) -> None:
+        super().__init__(store, call, name)
+        self._told = told
+
+    def _ask(self, last: bool) -> Command | None:
+        return self._store.delete(self._place, self._replied, last=last)
+
+    def _found(self, reply: Reply, trouble: RedisUnavailable | None) -> None:
+        known = trouble is None and isinstance(reply, int)
+        if self._ends("delete", "unavailable" if not known else "ok" if reply else "miss"):
+            self._told(reply if known and isinstance(reply, int) else None)
+
+
+def go_on(
+    store: Conversations,
+    call: Call,
+    previous: str,
+    slices: Slices,
+    then: Then,
+    kept: Kept | None,
+    error: EdgeError | None,
+) -> None:
     """With what was found of a request's previous response. That was said under another key's policy, or another
     model's: where this one's does something about personal data, the request is looked through once more, as its client
     has sent it and with all that it goes on with.
@@ -247,6 +331,11 @@ def go_on(call: Call, previous: str, slices: Slices, then: Then, kept: Kept | No
     body = b"" if kept is None else whole_request(call.payload.body if seen else call.body, kept)
     if len(body) > call.state.max_body_bytes:
         error = RequestTooLarge(TOO_LONG.format(call.state.max_body_bytes))
+    elif body:
+        try:
+            store.hold(call, len(body))
+        except Overloaded as full:
+            error = full
     reading = Reading(body)
     if error is not None:
         then(reading, True, error)

@@ -81,7 +81,7 @@ class Gateway(Asker):
         self.counts = counts
         self._sweep = Sweep()
         self._slices = Slices()
-        self._buffers = Buffers()
+        self._buffers: Buffers = conversations.buffers
         common = (self._buffers, self._slices, self._sweep, RetryBudget(), HedgeBudget())
         self._desk = Desk(hooks, meter, self.accounts, *common)
         self.under_way: set[Call] = set()  # those that something is fetched for

@@ -9,13 +9,10 @@ from urllib.parse import parse_qs
 import msgspec
 
 from edge.call import Call
-from edge.conversations import Conversations, Kept, Looking, tenant_of
+from edge.conversations import Conversations, Deleting, Kept, Looking
 from edge.errors import EdgeError, InvalidRequest, Overloaded
 from edge.inquiry import Asker
-from edge.redis.pipe import RedisUnavailable
-from edge.redis.resp import Reply
 from edge.reply_fields import JSON_TYPE
-from edge.strongbox import strongbox_of
 
 __all__ = ["answer_kept"]
 
@@ -40,10 +37,7 @@ def answer_kept(call: Call, store: Conversations, asker: Asker) -> None:
     elif call.payload.stream:
         asker.fetched(call, InvalidRequest(NO_STREAM, param="stream"))
     elif call.head.method == "DELETE":
-        place = strongbox_of(call.state.salt).place(tenant_of(call), name)
-        call.errand = store.delete(place, partial(_deleted, call, store, asker))
-        if call.errand is None:
-            _deleted(call, store, asker, None, RedisUnavailable("unready"))
+        call.errand = Deleting(store, call, name, partial(_deleted, call, asker))
     else:
         call.errand = Looking(store, call, name, partial(_told, call, asker))
 
@@ -60,11 +54,10 @@ def _told(call: Call, asker: Asker, kept: Kept | None, error: EdgeError | None) 
     asker.fetched(call, error)
 
 
-def _deleted(call: Call, store: Conversations, asker: Asker, reply: Reply, trouble: RedisUnavailable | None) -> None:
-    store.count("delete", "unavailable" if trouble is not None else "ok" if reply else "miss")
-    if trouble is not None:
+def _deleted(call: Call, asker: Asker, number: int | None) -> None:
+    if number is None:
         asker.fetched(call, Overloaded(UNDONE))
-    elif not reply:
+    elif not number:
         asker.fetched(call, not_found(call))
     else:
         told = {"id": call.head.argument, "object": "response", "deleted": True}

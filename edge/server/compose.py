@@ -29,6 +29,7 @@ from edge.telemetry.metrics import Metrics, shared_slots
 from edge.telemetry.recent import Recent
 from edge.telemetry.trace_file import TraceFile
 from edge.telemetry.tracing import Tracing
+from edge.upstreams.desk import Buffers
 from edge.upstreams.health import Health
 from edge.upstreams.notices import Notices
 
@@ -125,7 +126,7 @@ def compose(
     limits = KeyLimits(shared.limits, shared.region, metrics)
     counts = Counts(shared.limits, shared.spend, shared.usage, shared.region, metrics, shared.machine)
     counts.heed(config)
-    conversations = Conversations(metrics)
+    conversations = Conversations(metrics, Buffers())
 
     async def share(client: RedisClient | None, redis: Redis | None) -> None:
         await asyncio.gather(counts.share(client, redis), conversations.share(client, redis))

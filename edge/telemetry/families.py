@@ -197,8 +197,8 @@ FAMILIES = (
     Family(
         COUNTER,
         "edge_kept_responses_total",
-        "What was done with responses that are kept here, for providers that keep none, by operation (put, get, "
-        "delete) and result: ok, miss, unavailable (Redis), too_large, unsound (it cannot be believed), error.",
+        "What was done with responses that are kept here for providers that keep none, by operation (put, get, delete) "
+        "and result: ok, miss, unavailable (Redis), too_large, overloaded, deleted (on its way), unsound, error.",
         ("operation", "result"),
     ),
     Family(

@@ -19,6 +19,8 @@ cdef class Buffers:
     cdef public Py_ssize_t held
 
     cpdef hold(self, Inquiry inquiry, Py_ssize_t size)
+    cpdef bint lend(self, Py_ssize_t size, Py_ssize_t most)
+    cpdef give_back(self, Py_ssize_t size)
     cpdef let_go(self, Inquiry inquiry, Py_ssize_t held)
 
 

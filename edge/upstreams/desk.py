@@ -25,7 +25,7 @@ COUNT_S = 4.0
 
 
 class Buffers:
-    """``held`` is the sum of all inquiries' ``buffered``, which nobody else writes."""
+    """``held`` is the sum of all inquiries' ``buffered``, which nobody else writes, and of what is lent."""
 
     def __init__(self) -> None:
         self.held = 0
@@ -36,6 +36,18 @@ class Buffers:
         inquiry.buffered += size
         if self.held > inquiry.state.max_buffered_bytes:
             raise Overloaded("This edge holds as many bytes of bodies as it may; ask again.")
+
+    def lend(self, size: int, most: int) -> bool:
+        """So many bytes more that are no inquiry's, until they are given back; False where more than `most` would be
+        held.
+        """
+        if self.held + size > most:
+            return False
+        self.held += size
+        return True
+
+    def give_back(self, size: int) -> None:
+        self.held -= size
 
     def let_go(self, inquiry: Inquiry, held: int) -> None:
         """Back to `held` bytes of this inquiry."""

@@ -156,6 +156,22 @@ def test_a_kept_response_is_shown_with_its_input_and_deleted(edges, model):
         client.responses.cancel(second.id)
 
 
+def test_one_that_is_deleted_as_soon_as_it_is_told_is_gone_for_good(edges, redis):
+    """A large one is still on its way then, whatever worker or machine is asked to delete it."""
+    text = "A long story. " * 50_000
+    for number in range(4):
+        with ai(edges[0]).responses.create(model=MODELS[0], input=text, stream=True) as events:
+            made = next(event.response.id for event in events if event.type == "response.completed")
+        try:
+            ai(edges[number % 2]).responses.delete(made)
+        except openai.NotFoundError:  # nobody knows there yet that it is to come
+            pass
+        with pytest.raises(openai.NotFoundError):
+            ai(edges[0]).responses.retrieve(made)
+        with pytest.raises(openai.NotFoundError):
+            ai(edges[1]).responses.delete(made)
+
+
 def test_another_tenant_finds_nothing_of_it(edges, simulator):
     first = ai(edges[0]).responses.create(model=MODELS[0], input="Mine.")
     other, since = ai(edges[0], "b"), simulator.count()

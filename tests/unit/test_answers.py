@@ -29,6 +29,7 @@ from edge.hooks import Hooks
 from edge.ledger import Answered
 from edge.replies import seconds
 from edge.state import build_state
+from edge.upstreams.desk import Buffers
 from tests.unit.calls import Asked, asked
 
 CHAT = {"model": "m", "messages": []}
@@ -169,7 +170,9 @@ def test_a_stream_that_crashes_says_so(monkeypatch):
     async def both():
         monkeypatch.setattr(edge.joining, "Dispatch", Crashing)
         gateway, failures = (
-            Gateway(build_state(settings), Keeping(), NoMeter(), answers(), None, None, Conversations(NoMeter())),
+            Gateway(
+                build_state(settings), Keeping(), NoMeter(), answers(), None, None, Conversations(NoMeter(), Buffers())
+            ),
             [],
         )
         got = [one(gateway, failures), one(gateway, failures)]

@@ -10,13 +10,23 @@ import pytest
 
 from edge.config import Config
 from edge.config.rules import problems
-from edge.conversations import AGAIN_S, Conversations, Kept, items_of, previous_in, whole_request
+from edge.conversations import (
+    AGAIN_S,
+    COPIES,
+    Conversations,
+    Deleting,
+    Kept,
+    items_of,
+    previous_in,
+    whole_request,
+)
 from edge.dialects.kept_response import OURS, KeptResponse
 from edge.errors import InvalidRequest, Overloaded
 from edge.guard.auth import Key
 from edge.kept_answers import page_of
 from edge.redis.pipe import RedisUnavailable
-from edge.slices import Slices
+from edge.slices import LARGE, Slices
+from edge.upstreams.desk import Buffers
 from tests.unit.calls import asked
 
 ID = "resp_edge" + "0123456789abcdef" * 2
@@ -40,21 +50,38 @@ class Client:
     def send(self, command, key):
         if self.reason:
             return self.reason
-        words = [word for word in command.data.split(b"\r\n") if word]
-        asyncio.get_running_loop().call_soon(self._reply, command, words, command.data, key)
+        asyncio.get_running_loop().call_soon(self._reply, command, words_of(command.data))
         return ""
 
-    def _reply(self, command, words, data, key):
+    def _reply(self, command, words):
         if self.broken:
             command.failed(RedisUnavailable("timeout"))
-        elif words[2] == b"GET":
+        elif words[0] == b"GET":
             self.looks += 1
-            command.replied(self.kept.get(key) if self.looks > self.late else None)
+            command.replied(self.kept.get(words[1]) if self.looks > self.late else None)
+        elif words[0] == b"EVAL":
+            self.looks += 1
+            there = self.looks > self.late and self.kept.get(words[3], b"-") != b"-"
+            if there:
+                del self.kept[words[3]]
+            elif words[4] != b"0":
+                self.kept[words[3]] = b"-"
+            command.replied(int(there))
         else:
-            size = int(data.split(key + b"\r\n$")[1].split(b"\r\n")[0])
-            start = data.index(b"\r\n", data.index(key + b"\r\n$") + len(key) + 3) + 2
-            self.kept[key] = data[start : start + size]
-            command.replied(b"OK")
+            assert words[-1] == b"NX"
+            command.replied(None if words[1] in self.kept else b"OK")
+            self.kept.setdefault(words[1], words[2])
+
+
+def words_of(data):
+    """The words of a command, as it is sent."""
+    words, at = [], data.index(b"\r\n") + 2
+    while at < len(data):
+        start = data.index(b"\r\n", at) + 2
+        size = int(data[at + 1 : start - 2])
+        words.append(data[start : start + size])
+        at = start + size + 2
+    return words
 
 
 def made(body, tenant="acme"):
@@ -78,8 +105,8 @@ def told_of(client, body, tenant="acme"):
     return asyncio.run(run())
 
 
-def stored(client):
-    store = Conversations(Counts())
+def stored(client, buffers=None):
+    store = Conversations(Counts(), buffers or Buffers())
     store._client, store._prefix = client, b"edge"
     return store
 
@@ -182,6 +209,123 @@ def test_what_was_put_in_the_place_of_another_is_never_believed():
 def test_trouble_with_redis_is_an_error_for_who_goes_on(trouble):
     _, error = told_of(Client(**trouble), {"model": "m", "input": "two", "previous_response_id": ID})
     assert isinstance(error, Overloaded)
+
+
+def finished_call(text="one", tenant="acme"):
+    call = made({"model": "m", "input": text}, tenant)
+    call.keep = KeptResponse()
+    call.keep.id, call.keep.whole = ID, json.dumps({"id": ID, "output": []}).encode()
+    return call
+
+
+def deleted(store, tenant="acme"):
+    """How many there were."""
+    done = asyncio.get_running_loop().create_future()
+    Deleting(store, made({"model": "m", "input": ""}, tenant), ID, done.set_result)
+    return done
+
+
+@pytest.mark.parametrize("text", ["one", "x" * (2 * LARGE)], ids=["small", "large"])
+def test_one_that_is_deleted_while_it_is_on_its_way_is_not_kept(text):
+    async def run():
+        client = Client(late=1)  # the first look finds nothing yet
+        store = stored(client)
+        store.keep(finished_call(text))
+        assert await deleted(store) == 1
+        assert client.kept == {}
+        assert await deleted(store) == 0
+
+    asyncio.run(run())
+
+
+def test_one_that_comes_after_it_was_deleted_is_kept_nowhere():
+    async def run():
+        client, counts = Client(), Counts()
+        store = stored(client)
+        store._meter = counts
+        assert await deleted(store) == 0
+        store.keep(finished_call())
+        await asyncio.sleep(0.01)
+        assert counts.told == [("delete", "miss"), ("put", "deleted")]
+        assert list(client.kept.values()) == [b"-"]
+        assert await deleted(store) == 0
+        assert await deleted(store, "other") == 0
+
+    asyncio.run(run())
+    _, error = told_of(Client(), {"model": "m", "input": "two", "previous_response_id": ID})
+    assert error.code == "previous_response_not_found"
+
+
+def test_what_stands_for_one_that_is_gone_is_nothing_to_go_on_with():
+    client = Client()
+    asyncio.run(deleting(client))
+    _, error = told_of(client, {"model": "m", "input": "two", "previous_response_id": ID})
+    assert error.code == "previous_response_not_found"
+
+
+async def deleting(client):
+    assert await deleted(stored(client)) == 0
+
+
+@pytest.mark.parametrize("trouble", [{"reason": "unready"}, {"broken": True}])
+def test_whether_it_is_deleted_is_not_known_without_redis(trouble):
+    async def run():
+        assert await deleted(stored(Client(**trouble))) is None
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("trouble", [{}, {"reason": "unready"}, {"broken": True}])
+@pytest.mark.parametrize("text", ["one", "x" * (2 * LARGE)], ids=["small", "large"])
+def test_what_is_on_its_way_is_counted_among_what_is_held_until_it_is_there(trouble, text):
+    async def run():
+        buffers, held = Buffers(), []
+        client = Client(**trouble)
+        store = stored(client, buffers)
+        store.keep(finished_call(text))
+        if not trouble.get("reason") or len(text) > LARGE:
+            assert buffers.held >= COPIES * len(text)
+        async with asyncio.timeout(10):
+            while buffers.held:
+                held.append(buffers.held)
+                await asyncio.sleep(0)
+
+    asyncio.run(run())
+
+
+def test_what_would_be_too_much_is_not_kept():
+    async def run():
+        buffers, counts, call = Buffers(), Counts(), finished_call()
+        store = stored(Client(), buffers)
+        store._meter = counts
+        assert buffers.lend(call.state.max_buffered_bytes, call.state.max_buffered_bytes)
+        store.keep(call)
+        assert counts.told == [("put", "overloaded")]
+        assert buffers.held == call.state.max_buffered_bytes
+
+    asyncio.run(run())
+
+
+def test_what_a_request_goes_on_with_is_counted_among_what_is_held_for_it():
+    async def run():
+        client, buffers = Client(), Buffers()
+        store = stored(client, buffers)
+        store.keep(finished_call("x" * 10_000))
+        await asyncio.sleep(0.01)
+        held = []
+        for full in (False, True):
+            if full:
+                limit = made({"model": "m"}).state.max_buffered_bytes
+                assert buffers.lend(limit - buffers.held - 1, limit)
+            done = asyncio.get_running_loop().create_future()
+            call = made({"model": "m", "input": "two", "previous_response_id": ID})
+            store.begin(call, Slices(), lambda _, __, error, done=done: done.set_result(error))
+            error = await done
+            held.append(call.buffered)
+            assert isinstance(error, Overloaded) == full
+        assert held[0] >= 30_000  # as it was kept, as it reads, and in the body that goes on
+
+    asyncio.run(run())
 
 
 def test_a_text_is_kept_as_an_item():
