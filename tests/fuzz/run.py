@@ -1,4 +1,5 @@
-"""``python -m tests.fuzz.run [TARGET ...] [--seconds N | --runs N]``: fuzz the hot modules, guided by coverage.
+"""``python -m tests.fuzz.run [TARGET ...] [--seconds N | --runs N]``: fuzz the hot modules, and what reads frames of
+WebSockets, guided by coverage.
 
 Atheris follows the pure build's branches; each input goes through the compiled build as well, and both have to agree
 (targets.py). Prints how many inputs were tried, and ends with 1 on a finding, whose input is then in the corpus, where
@@ -25,21 +26,30 @@ from tests import sanitize
 ROOT = Path(__file__).parents[2]
 CORPUS = ROOT / "tests/fuzz/corpus"
 SCRATCH = Path(os.environ.get("EDGE_FUZZ_SCRATCH", ROOT / "build/fuzz"))
-NAMES = ("chunks", "head", "json", "key", "scan", "sse", "usual")
+NAMES = ("chunks", "frames", "head", "json", "key", "scan", "sse", "usual")
 
-MAX_SIZE = {"chunks": 60, "head": 300, "json": 1500, "key": 1500, "scan": 300, "sse": 300, "usual": 600}
+MAX_SIZE = {"chunks": 60, "frames": 200, "head": 300, "json": 1500, "key": 1500, "scan": 300, "sse": 300, "usual": 600}
 """Bytes of an input: what is longer finds nothing more, more slowly."""
 
 TIMEOUT_S = 10
 """Of one input: beyond, it is a finding."""
 
 
+FOLLOWED = {"frames": ["edge.sockets.peer", "websockets.frames", "websockets.protocol", "websockets.streams"]}
+"""What is followed of targets that are none of the hot modules: their frames are read by websockets' own protocol."""
+
+
+def followed(name: str) -> list[str]:
+    """The modules whose branches are. One that is a part of another (`_name_part.py`) is too."""
+    hot = [f"edge._fast.{path.stem}" for path in (ROOT / "edge/_fast").glob(f"_{name}*.py")]
+    return FOLLOWED.get(name, hot)
+
+
 def work(name: str, options: list[str]) -> None:
     """Fuzz, in a process of its own, since libFuzzer does not return."""
     import atheris
 
-    # A module that is a part of another (`_name_part.py`) is followed too.
-    modules = [f"edge._fast.{path.stem}" for path in (ROOT / "edge/_fast").glob(f"_{name}*.py")]
+    modules = followed(name)
     with atheris.instrument_imports(include=modules):
         for module in modules:
             importlib.import_module(module)
@@ -117,7 +127,7 @@ def main() -> None:
         sanitize.build()
     good = True
     for name in arguments.targets or NAMES:
-        if not (ROOT / f"edge/_fast/_{name}.py").exists():
+        if not followed(name):
             print(f"{name}: SKIPPED, there is no such module")
             continue
         good = fuzz(name, arguments) and good

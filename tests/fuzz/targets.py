@@ -1,4 +1,4 @@
-"""What has to hold of each hot module for any bytes whatever. A target raises AssertionError where it does not.
+"""What has to hold of each hot module, and of what reads frames, for any bytes whatever. A target raises AssertionError where it does not.
 
 A target is given the module's builds, the pure one first, and an input. What one build says, the other has to say: the
 differences between the two are what fuzzing finds best.
@@ -22,7 +22,8 @@ import msgspec
 
 from edge._fast import UsualAnswer
 from edge.dialects.failures import SHAPES
-from tests.fuzz import heads
+from tests.fuzz import frames, heads
+from tests.fuzz.cuts import parts
 from tests.unit.key_forms import decode, plain, read
 
 __all__ = ["CORPUS", "TARGETS", "builds", "corpus", "here"]
@@ -34,8 +35,14 @@ CORPUS = Path(__file__).with_name("corpus")
 HUGE_EXPONENT = re.compile(rb"[eE][+-]?0*[1-9][0-9]{17}")
 
 
+ELSEWHERE = {"frames": "edge.sockets.peer"}
+"""Modules that are not compiled."""
+
+
 def builds(name: str) -> list[ModuleType]:
     """The pure build, and the compiled one if it is here."""
+    if name in ELSEWHERE:
+        return [importlib.import_module(ELSEWHERE[name])]
     found = [importlib.import_module(f"edge._fast._{name}")]
     try:
         found.append(importlib.import_module(f"edge._fast._{name}_c"))
@@ -45,7 +52,7 @@ def builds(name: str) -> list[ModuleType]:
 
 
 def here(name: str) -> bool:
-    return (FAST / f"_{name}.py").exists()
+    return name in ELSEWHERE or (FAST / f"_{name}.py").exists()
 
 
 def corpus(name: str) -> list[Path]:
@@ -110,12 +117,6 @@ def fuzz_json(modules: Sequence[ModuleType], data: bytes) -> None:
         if decoded is not None:
             assert decode(part) == decoded[key]
     assert list(spans.values()) == sorted(spans.values())
-
-
-def parts(stream: bytes, places: bytes) -> list[bytes]:
-    """The stream, cut at `places`, each a 256th of its length."""
-    cuts = sorted(place * len(stream) // 255 for place in places)
-    return [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
 
 
 def events(module: ModuleType, pieces: Sequence[bytes], *limits: int) -> Any:
@@ -279,6 +280,7 @@ def fuzz_usual(modules: Sequence[ModuleType], data: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[Sequence[ModuleType], bytes], None]] = {
+    **frames.TARGETS,
     **heads.TARGETS,
     "json": fuzz_json,
     "key": fuzz_key,

@@ -48,4 +48,9 @@ def test_a_build_that_differs_is_found():
         def feed(self, chunk):
             return super().feed(chunk.replace(b"\r", b"\n"))
 
+    class Peer(builds("frames")[0].Peer):
+        def feed(self, data):
+            return super().feed(data)[:1]
+
+    refuses("frames", b"\x03\xff\x80\x80\x80\x01\x01a\x01\x01b", Peer=Peer)
     refuses("sse", b"\x80\x80\x80\x80\xffdata: a\r\ndata: b\r\n\r\n", SSEDecoder=Decoder)
