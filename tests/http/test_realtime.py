@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import socket
+import subprocess
 import time
 
 import httpx2
@@ -14,9 +15,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from edge.guard.auth import new_key
-from tests.harness import PATIENT, Client, Edge, providers, running, until
+from tests.harness import PATIENT, Client, Edge, clean_environment, providers, running, until
 from tests.http import speaking
 from tests.http.speaking import HANDSHAKE, hear, lines_of, say
+from tests.http.test_clients import CLIENTS, python_of
 
 KEYS = {
     name: new_key(name)
@@ -107,6 +109,15 @@ def test_a_session_with_openais_sdk(edge):
         return 0
 
     assert asyncio.run(asyncio.wait_for(talk(), 20)) > 10
+
+
+def test_openai_agents_by_voice_does_what_its_users_do(edge):
+    command = [python_of("agents"), str(CLIENTS / "agents_realtime.py"), edge.url, KEYS["plain"][0], "voice"]
+    got = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=180)
+    assert got.returncode == 0, got.stderr
+    results = json.loads(got.stdout.splitlines()[-1])
+    assert len(results) == 5
+    assert {name: result for name, result in results.items() if result != "ok"} == {}
 
 
 def test_a_tool_is_called_and_answered(edge):

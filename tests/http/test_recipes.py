@@ -29,12 +29,14 @@ PROGRAMS = {
         "Vercel AI SDK with Anthropic's API": ("node", "typescript"),
     },
 }
+VOICES = {"OpenAI in Python by Realtime": "current", "OpenAI Agents by voice": "agents"}
 EACH = [pytest.param(page, title, id=title) for page, titles in PROGRAMS.items() for title in titles]
 
 
 def test_every_recipe_is_followed():
     assert [*recipes("sdks")] == ["curl", *PROGRAMS["sdks"]]
     assert [*recipes("frameworks")] == [*PROGRAMS["frameworks"]]
+    assert [*recipes("voice")] == [*VOICES]
 
 
 def test_curl(served, kitchen):
@@ -64,3 +66,18 @@ def test_a_program_asks_streams_and_has_a_tool_called(served, kitchen, page, tit
     assert [entry["status"] for entry in asked] == [200, 200, 200]
     assert [bool(entry["body"].get("stream")) for entry in asked[:2]] == [False, True]
     assert asked[2]["body"]["tools"]
+
+
+@pytest.mark.parametrize("title", VOICES)
+def test_a_program_speaks_and_has_a_tool_called(served, kitchen, title):
+    since = served.simulator.count()
+    (printed,) = kitchen.follow(recipes("voice")[title], timeout_s=120, **kitchen.python(VOICES[title]))
+    found = dict(re.findall(r"^(answer|tool|bytes of sound): (.+)$", printed, re.MULTILINE))
+    tool, _, arguments = found["tool"].partition(" ")
+    assert tool == "weather"
+    assert json.loads(arguments.replace("'", '"')).keys() == {"city"}
+    if "answer" in found:
+        assert re.fullmatch(r"[A-Z][a-z]*( [a-z]+){5,}\.", found["answer"])
+    else:
+        assert int(found["bytes of sound"]) > 4800
+    assert [entry["path"] for entry in served.simulator.ledger(since)] == ["/v1/realtime?model=gpt-realtime"]
