@@ -1,4 +1,5 @@
 """``make proof``: the long runs, and what they have found, at the end of RESULTS.md with commit, machine and date.
+A part of them renews its own rows.
 
 They are the measurements of `make bench`, with the other gateways that `make bench-peers` has brought; R1, whether
 anybody gets anybody else's answer; R13, whether memory grows; R25, whether a fault each minute is felt by anybody whom
@@ -19,9 +20,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from pathlib import Path
 
-from benchmarks.results import LONG, RESULTS, commit, keep_long_runs, machine
+from benchmarks.results import LONG, RESULTS, commit, keep_long_runs, long_runs, machine
 from edge._fast import COMPILED
 
 __all__ = ["Found", "Run", "main", "runs", "written"]
@@ -30,6 +32,10 @@ ROOT = Path(__file__).parents[1]
 PYTEST = ("-m", "pytest", "-q", "-s", "--tb=short", "-p", "no:cacheprovider")
 SHOWN = 60
 """Lines of a failed run that are printed."""
+ORDER = ("bench", "R1", "R13", "R25")
+"""The rows of the table of long runs."""
+COUNTED = "## Instructions of "
+"""Begins the title of a table of instructions, which a Python's name ends."""
 
 
 @dataclass(frozen=True)
@@ -100,29 +106,35 @@ def carried_out(run: Run) -> Found:
     return Found(run, done.returncode, took, lines)
 
 
-def written(found: list[Found], command: str) -> list[str]:
-    """The section of the results."""
-    build = "compiled" if COMPILED else "pure"
-    lines = [
+def written(found: list[Found], before: str = "") -> list[str]:
+    """The section of the results. What `before`, the section until now, has of runs that are not in `found` stays: each
+    row says itself when it was found, and of which tree.
+    """
+    section = partial(re.findall, string=before, flags=re.MULTILINE)
+    rows = {name: row for row, name in section(r"^(\| (\w+) \|.*)$") if name in ORDER}
+    tables = dict(section(rf"^{COUNTED}(.*)\n\n((?:.+\n)*)"))
+    for each in found:
+        if each.run.name.startswith("instructions"):
+            if each.lines:
+                title, *table = each.lines
+                tables[title.partition(":")[0]] = "\n".join(table) + "\n"
+        else:
+            said = "; ".join(each.lines).replace("|", "/") or ("see above" if not each.code else "")
+            code = "**failed**" if each.code else "passed"
+            rows[each.run.name] = (
+                f"| {each.run.name} | {code} | {each.seconds:.0f} | {commit()}, {date.today()} | {said} |"
+            )
+    return [
         LONG,
         "",
-        f"`{command}`, commit {commit()}, {date.today()}; {machine()};",
-        f"Python {platform.python_version()}, {build} build.",
+        f"By `make proof`, or a part of it; {machine()};",
+        f"Python {platform.python_version()}, {'compiled' if COMPILED else 'pure'} build.",
         "",
-        "| run | | seconds | what it found |",
-        "|---|---|---|---|",
+        "| run | | seconds | tree | what it found |",
+        "|---|---|---|---|---|",
+        *(rows[name] for name in ORDER if name in rows),
+        *(f"\n{COUNTED}{title}\n\n{table.rstrip()}" for title, table in tables.items()),
     ]
-    for each in found:
-        if not each.run.name.startswith("instructions"):
-            said = "; ".join(each.lines).replace("|", "/") or ("see above" if not each.code else "")
-            lines.append(
-                f"| {each.run.name} | {'**failed**' if each.code else 'passed'} | {each.seconds:.0f} | {said} |"
-            )
-    for each in found:
-        if each.run.name.startswith("instructions") and each.lines:
-            title, *table = each.lines
-            lines += ["", f"## Instructions of {title.partition(':')[0]}", "", *table]
-    return lines
 
 
 def main(arguments: list[str]) -> int:
@@ -141,8 +153,7 @@ def main(arguments: list[str]) -> int:
     if unknown := [name for name in options.only if name not in names]:
         parser.error(f"there is no run {unknown[0]}: choose from {', '.join(sorted(names))}")
     found = [carried_out(run) for run in plan if not options.only or run.name.split()[0] in options.only]
-    command = shlex.join(["python", "-m", "benchmarks.proof", *arguments]) if arguments else "make proof"
-    keep_long_runs(written(found, command), options.out)
+    keep_long_runs(written(found, long_runs(options.out)), options.out)
     print(f"wrote {options.out}")
     return int(any(each.code for each in found))
 

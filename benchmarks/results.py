@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.process import CORES
 
-__all__ = ["LONG", "RESULTS", "commit", "keep_long_runs", "keep_measured", "machine"]
+__all__ = ["LONG", "RESULTS", "commit", "keep_long_runs", "keep_measured", "long_runs", "machine"]
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 LONG = "## Long runs"
@@ -40,6 +40,11 @@ def keep_long_runs(lines: list[str], file: Path = RESULTS) -> None:
     """Write what the long runs have found; what was measured stays."""
     measured, _ = parts_of(file)
     file.write_text((f"{measured}\n\n" if measured else "") + "\n".join(lines) + "\n")
+
+
+def long_runs(file: Path = RESULTS) -> str:
+    """What the long runs have found until now, or ""."""
+    return parts_of(file)[1]
 
 
 def parts_of(file: Path) -> tuple[str, str]:

@@ -14,7 +14,7 @@ if sys.platform != "linux":
 
 from benchmarks import proof
 from benchmarks.proof import Found, runs, written
-from benchmarks.results import LONG, keep_long_runs, keep_measured
+from benchmarks.results import LONG, keep_long_runs, keep_measured, long_runs
 from tools import describe_figures
 
 TABLE = "CPython 3.99, compiled build, nginx 1: instructions per request or event\n\n| | instructions |\n|---|---|\n| a | 1 |\n"
@@ -44,8 +44,8 @@ def test_measurements_and_long_runs_are_kept_when_the_other_is_renewed(tmp_path,
     _, r1, r13, _, instructions = runs(1, 1, "", ["one"])
     keep_measured(["# Results", "", "## JSON: so", "", "| | a |", "|---|---|", "| x | 1 |"], file)
     found = [Found(r1, 0, 3.2, ["N=5"]), Found(r13, 1, 1, []), Found(instructions, 0, 1, instructions.said(TABLE))]
-    keep_long_runs(written(found, "make proof"), file)
-    keep_long_runs(written(found, "make proof"), file)
+    keep_long_runs(written(found), file)
+    keep_long_runs(written(found, long_runs(file)), file)
     long = LONG + file.read_text().partition(LONG)[2]
     keep_measured(["# Results", "", "## JSON: so", "", "| | a |", "|---|---|", "| x | 2 |"], file)
     assert file.read_text().endswith(long)
@@ -55,7 +55,28 @@ def test_measurements_and_long_runs_are_kept_when_the_other_is_renewed(tmp_path,
     assert table("Long runs")["R1"]["what it found"] == "N=5"
     assert table("Long runs")["R13"][""] == "**failed**"
     assert table("Instructions of CPython 3.99")["a"]["instructions"] == "1"
-    assert file.read_text().count(LONG) == 1
+    assert file.read_text().count(LONG) == file.read_text().count("CPython 3.99") == 1
+
+
+def test_a_part_of_the_long_runs_renews_its_own_rows():
+    _, r1, r13, r25, one, two = runs(1, 1, "", ["one", "two"])
+    other = TABLE.replace("3.99", "3.98").replace("| 1 |", "| 2 |")
+    before = [Found(r13, 0, 1, ["flat"]), Found(r25, 0, 9, ["right"])]
+    before += [Found(one, 0, 1, one.said(TABLE)), Found(two, 0, 1, two.said(other))]
+    again = [Found(r1, 0, 2, ["N=7"]), Found(r25, 1, 8, ["wrong"])]
+    again += [Found(one, 0, 1, one.said(TABLE.replace("| 1 |", "| 3 |"))), Found(two, 1, 1, [])]
+    section = "\n".join(written(before)) + "\n"
+    rows = [line for line in written(again, section) if line.startswith("| R")]
+    assert [(row.split(" | ")[:3], row.split(" | ")[-1]) for row in rows] == [
+        (["| R1", "passed", "2"], "N=7 |"),
+        (["| R13", "passed", "1"], "flat |"),
+        (["| R25", "**failed**", "8"], "wrong |"),
+    ]
+    text = "\n".join(written(again, section))
+    assert text.endswith(
+        "| a | 3 |\n\n## Instructions of CPython 3.98, compiled build, nginx 1\n\n| | instructions |\n|---|---|\n| a | 2 |"
+    )
+    assert "\n".join(written([], text + "\n")) == text
 
 
 def test_a_run_that_fails_is_told_and_the_others_run_all_the_same(tmp_path, monkeypatch, capsys):
@@ -69,7 +90,7 @@ def test_a_run_that_fails_is_told_and_the_others_run_all_the_same(tmp_path, monk
     assert "| R1 | **failed** |" in out.read_text()
     assert "| for 9 |" in out.read_text()
     assert proof.main(["--only", "R25", "--out", str(out)]) == 0
-    assert "R1" not in out.read_text()
+    assert "| R1 | **failed** |" in out.read_text()
     with pytest.raises(SystemExit):
         proof.main(["--only", "R2", "--out", str(out)])
     assert "there is no run R2" in capsys.readouterr().err
