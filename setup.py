@@ -28,6 +28,7 @@ from setuptools.command.build_ext import build_ext
 HOT_MODULES = [
     "answer",
     "asked",
+    "asked_messages",
     "balancer",
     "chunks",
     "fields",
@@ -42,6 +43,7 @@ HOT_MODULES = [
     "limits",
     "line",
     "marks",
+    "measure",
     "member",
     "numbers",
     "pattern",

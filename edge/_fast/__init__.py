@@ -70,6 +70,7 @@ __all__ = [
     "Spend",
     "StreamScanner",
     "UsualAnswer",
+    "UsualMessages",
     "UsualRequest",
     "Walk",
     "Words",
@@ -108,7 +109,8 @@ COMPILED = False
 if not TYPE_CHECKING and not _pure:
     try:
         from edge._fast._answer_c import AnswerReader
-        from edge._fast._asked_c import UsualRequest, openings
+        from edge._fast._asked_c import UsualRequest
+        from edge._fast._asked_messages_c import UsualMessages
         from edge._fast._balancer_c import STRATEGIES, Balancer
         from edge._fast._chunks_c import Chunks
         from edge._fast._fields_c import (
@@ -131,6 +133,7 @@ if not TYPE_CHECKING and not _pure:
         from edge._fast._limits_c import NEVER, TABLE_FULL, Limits
         from edge._fast._line_c import Lines
         from edge._fast._marks_c import chunk_marks
+        from edge._fast._measure_c import openings
         from edge._fast._member_c import Attempt, Member
         from edge._fast._numbers_c import hundredths, usd
         from edge._fast._pattern_c import EventPattern
@@ -170,7 +173,8 @@ if not TYPE_CHECKING and not _pure:
 
 if not COMPILED:
     from edge._fast._answer import AnswerReader
-    from edge._fast._asked import UsualRequest, openings
+    from edge._fast._asked import UsualRequest
+    from edge._fast._asked_messages import UsualMessages
     from edge._fast._balancer import STRATEGIES, Balancer
     from edge._fast._chunks import Chunks
     from edge._fast._fields import (
@@ -193,6 +197,7 @@ if not COMPILED:
     from edge._fast._limits import NEVER, TABLE_FULL, Limits
     from edge._fast._line import Lines
     from edge._fast._marks import chunk_marks
+    from edge._fast._measure import openings
     from edge._fast._member import Attempt, Member
     from edge._fast._numbers import hundredths, usd
     from edge._fast._pattern import EventPattern

@@ -1,8 +1,7 @@
-from edge._fast._walk_c cimport Walk
+from edge._fast._measure_c cimport Measure
 
 
-cdef class UsualRequest(Walk):
-    cdef readonly long long text, messages, tools, schemas
+cdef class UsualRequest(Measure):
     # Whether the last part is a call.
     cdef bint _calls
 
@@ -11,11 +10,3 @@ cdef class UsualRequest(Walk):
     cdef bint _content(self, int depth) except -1
     cdef bint _part(self, int depth) except -1
     cdef bint _kind(self) except -1
-    cdef bint _measure(self) except -1
-    cdef Py_ssize_t _saved(self, Py_ssize_t start, Py_ssize_t end) except -2
-    cdef Py_ssize_t _escape(self, Py_ssize_t start, Py_ssize_t end) except -2
-    cdef bint _described(self) except -1
-    cdef bint _compact(self) except -1
-    cdef bint _plainly(self, Py_ssize_t start, Py_ssize_t end) except -1
-
-cpdef Py_ssize_t openings(bytes body) except -1

@@ -18,12 +18,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from edge._fast import UsualMessages
 from edge.dialects.billing import without_billing
 from edge.dialects.models import anthropic_model
 from edge.dialects.translation import decode, encode, portions_of
 from edge.slices import Steps
 
-__all__ = ["count_answer", "estimate_steps", "estimate_tokens"]
+__all__ = ["count_answer", "decoded_tokens", "estimate_steps", "estimate_tokens"]
 
 IMAGE = 1600
 PAGE = 2000
@@ -35,11 +36,25 @@ TOOL = 12
 MESSAGE = BLOCK = 4
 MAX_DEPTH = 16
 Measure = Callable[[str | bytes], int]
+USUAL = UsualMessages()
+"""Nearly all requests are measured by it."""
 
 
 def estimate_tokens(body: bytes | dict[str, Any]) -> int:
     """The input tokens of a messages or ``count_tokens`` request. Raises InvalidJSON, InvalidRequest."""
-    request = without_billing(decode(body) if isinstance(body, bytes) else body)
+    if isinstance(body, bytes):
+        request = USUAL
+        if request.read(body):
+            fixed = MESSAGE * request.messages + IMAGE * request.images + (THINKING if request.thinks else 0)
+            fixed += TOOLS + TOOL * request.tools if request.tools else 0
+            return _at_rate(request.model, request.text + request.schemas, fixed)
+        body = decode(body)
+    return decoded_tokens(body)
+
+
+def decoded_tokens(body: dict[str, Any]) -> int:
+    """The same of any, by all that it says."""
+    request = without_billing(body)
     return _tokens(request, *_measured(request, _bytes))
 
 
@@ -79,7 +94,11 @@ def _measured(request: dict[str, Any], measure: Measure) -> tuple[int, int]:
 
 
 def _tokens(request: dict[str, Any], size: int, fixed: int) -> int:
-    new_tokenizer = not anthropic_model(str(request.get("model"))).sampling
+    return _at_rate(str(request.get("model")), size, fixed)
+
+
+def _at_rate(model: str, size: int, fixed: int) -> int:
+    new_tokenizer = not anthropic_model(model).sampling
     return max(1, size // (3 if new_tokenizer else 4) + fixed)
 
 

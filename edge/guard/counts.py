@@ -92,7 +92,7 @@ class Counts:
 
     def today(self) -> int:
         """The day by UTC, since 1970-01-01."""
-        return int(self.wall()) // DAY_S
+        return moments.today() if self._wall is None else int(self._wall()) // DAY_S
 
     def tokens_left(self, quota: Quota) -> int:
         """How many may be used at once now."""

@@ -12,11 +12,9 @@ cdef class LimitFields:
     cdef long long _moment
 
     cpdef begin(self, CompiledLines to, str dialect)
-    @cython.locals(moment=cython.longlong)
+    @cython.locals(moment=double)
     cpdef end(self, CompiledLines to, str dialect, long long seconds, double now)
 
 
-@cython.locals(down=cython.longlong)
-cpdef long long whole(double seconds) except? -1
 cpdef frozenset names_of(int kinds, str dialect)
 cpdef write_dollars(CompiledLines to, long long amount)

@@ -7,6 +7,7 @@ seconds (`edge.dialects.rate_limit_headers` says where that is written down).
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from math import ceil
 
 from edge._fast import Lines
 from edge.dialects.rate_limit_headers import ANTHROPIC_NAMES
@@ -50,23 +51,17 @@ class LimitFields:
             to.add(b"s\r\n")
             return
         to.add(self._anthropic_reset)
-        moment = whole(now + seconds)
-        if moment != self._moment:
+        moment = now + seconds
+        if not self._moment - 1 < moment <= self._moment:
             # Many are told of the same second.
-            self._moment = moment
-            self._text = datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ\r\n").encode()
+            self._moment = ceil(moment)
+            self._text = datetime.fromtimestamp(self._moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ\r\n").encode()
         to.add(self._text)
 
 
 def lines_until(limits: bytes, limit: bytes, remaining: bytes) -> bytes:
     """The line of the limit, and the next as far as the value of what remains."""
     return limits + b": " + limit + LINE + remaining + b": "
-
-
-def whole(seconds: float) -> int:
-    """Rounded up."""
-    down = int(seconds)
-    return down if down >= seconds else down + 1
 
 
 def names_of(kinds: int, dialect: str) -> frozenset[bytes]:

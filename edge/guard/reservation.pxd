@@ -7,7 +7,7 @@ from edge.guard.limit_fields cimport write_dollars
 from edge.guard.quotas cimport Quota, Quotas
 from edge.hooks cimport Usage
 
-cdef long long SECOND_NS, MOST, LIMITLESS
+cdef long long SECOND_NS, MOST, LIMITLESS, DAY_S
 cdef int NEW, ASKED, HELD, ENDED, TOKENS, USD, ADMITTED
 cdef Quota NO_QUOTA
 cdef bytes MAY_FOLLOW

@@ -397,7 +397,7 @@ class Reservation:
         if poorest is not NO_QUOTA:
             poorest.money_fields.begin(to, dialect)
             write_dollars(to, rest)
-            poorest.money_fields.end(to, dialect, max(1, ceil(poorest.ends(today) * DAY_S - wall)), wall)
+            poorest.money_fields.end(to, dialect, max(1, poorest.ends(today) * DAY_S - int(wall)), wall)
 
 
 def reserve(inquiry: Inquiry, told: Told) -> None:

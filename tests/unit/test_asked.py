@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge._fast import UsualRequest, openings
 from edge.dialects.estimate import decoded_input, estimate_input
+from edge.dialects.tokens import decoded_tokens, estimate_tokens
 from tests.conftest import BUILDS, load
 
 TOOL = {
@@ -54,7 +54,6 @@ def check(body: bytes) -> bool:
             continue
         request = module.UsualRequest()
         told.append(request.told() if request.read(body) else None)
-        assert module.openings(body) == body.count(b"[") + body.count(b"{")
     assert all(each == told[0] for each in told)
     assert estimate_input("/chat/completions", body) == decoded_input(body), body
     return told[0] is not None
@@ -135,6 +134,118 @@ def test_any_request_comes_to_what_the_decoder_finds(request, escaped):
     check(json.dumps(request, ensure_ascii=escaped).encode("utf-8", "surrogatepass"))
 
 
-def test_brackets_are_counted_wherever_they_stand():
-    assert openings(b'[{"a": "[{"}]' * 100) == 400
-    assert not UsualRequest().read(b"[{}]")
+@pytest.mark.parametrize("build", BUILDS)
+def test_brackets_are_counted_wherever_they_stand(build):
+    assert load("measure", build).openings(b'[{"a": "[{"}]' * 100) == 400
+
+
+BILLING = "x-anthropic-billing-header: cc_version=2; cch=eb6c6;"
+BLOCKS = [
+    {"type": "text", "text": 'é 😀 "so"\n', "cache_control": {"type": "ephemeral"}},
+    {"type": "thinking", "thinking": "hm", "signature": "c2ln"},
+    {"type": "redacted_thinking", "data": "ZGF0YQ=="},
+    {"type": "tool_use", "id": "t", "name": "look_up", "input": {"n": [1, True, None], "q": "a b"}},
+    {
+        "tool_use_id": "t",
+        "content": [{"type": "text", "text": "found"}, {"type": "image", "source": {}}],
+        "type": "tool_result",
+    },
+    {"type": "tool_result", "tool_use_id": "t", "content": "found"},
+    {"type": "tool_result", "tool_use_id": "t"},
+    {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}},
+    {"type": "server_tool_use", "name": "web_search", "input": {}},
+]
+TURN = {"role": "user", "content": BLOCKS}
+PLAIN = {"model": "claude-sonnet-4-5", "max_tokens": 10, "messages": [{"role": "user", "content": "hello"}]}
+CLAUDE = {"name": "look_up", "description": "Look\nup.", "input_schema": {"type": "object", "properties": {}}}
+MESSAGES_USUAL = {
+    "plain": PLAIN,
+    "new tokenizer": {**PLAIN, "model": "claude-opus-4-7"},
+    "blocks": {**PLAIN, "messages": [TURN, {"role": "assistant", "content": []}, TURN]},
+    "system": {**PLAIN, "system": "Be brief.\n"},
+    "system blocks": {**PLAIN, "system": [{"type": "text", "text": "Be"}, {"type": "text", "text": "brief."}]},
+    "no system": {**PLAIN, "system": None},
+    "billing alone": {**PLAIN, "system": BILLING},
+    "billing and more": {**PLAIN, "system": f'{BILLING}\nBe "brief".'},
+    "billing block": {**PLAIN, "system": [{"type": "text", "text": BILLING}, {"type": "text", "text": "Be brief."}]},
+    "billing line": {**PLAIN, "system": [{"type": "text", "text": f"{BILLING}\nBe\nbrief."}]},
+    "billing elsewhere": {**PLAIN, "system": [{"type": "text", "text": "a"}, {"type": "text", "text": BILLING}]},
+    "billing said": {**PLAIN, "messages": [{"role": "user", "content": BILLING}]},
+    "tools": {**PLAIN, "tools": [CLAUDE, CLAUDE], "thinking": {"type": "enabled", "budget_tokens": 1024}},
+    "no tools": {**PLAIN, "tools": [], "thinking": {"type": "disabled"}},
+    "no messages": {"model": "m", "messages": []},
+}
+
+
+def check_messages(body: bytes) -> bool:
+    """As `check`, of a messages request."""
+    told = []
+    for build in BUILDS:
+        try:
+            module = load("asked_messages", build)
+        except pytest.skip.Exception:
+            continue
+        request = module.UsualMessages()
+        told.append(request.told() if request.read(body) else None)
+    assert all(each == told[0] for each in told)
+    if told[0] is not None:
+        assert estimate_tokens(body) == decoded_tokens(json.loads(body)), body
+    return told[0] is not None
+
+
+@pytest.mark.parametrize("name", MESSAGES_USUAL)
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": "), (" ,\r\n", "\t: ")])
+def test_the_text_of_a_usual_messages_request_is_measured_as_it_stands(name, separators):
+    assert check_messages(json.dumps(MESSAGES_USUAL[name], separators=separators, ensure_ascii=False).encode())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"messages": [{"role": "user", "content": [{"type": "document", "source": {"type": "text", "data": "a"}}]}]},
+        {"messages": [{"role": "user", "content": ["a"]}]},
+        {"messages": [{"role": "user", "content": {"type": "text", "text": "a"}}]},
+        {"messages": "a"},
+        {"system": {"type": "text", "text": "a"}},
+        {"system": [{"type": "other", "text": BILLING}]},
+        {"output_config": {"format": {"type": "json_schema", "schema": {}}}},
+        {"model": None},
+        {"model": "é"},
+        {"thinking": "enabled"},
+        {"tools": [{"name": "a", "input_schema": {"maximum": 0.5}}]},
+    ],
+)
+def test_what_is_unusual_in_a_messages_request_is_left_to_the_decoder(change):
+    assert not check_messages(json.dumps({**PLAIN, **change}).encode())
+
+
+ASKED = st.fixed_dictionaries(
+    {"model": st.sampled_from(["claude-opus-4-7", "claude-3-haiku"])},
+    optional={
+        "messages": st.lists(st.fixed_dictionaries({"role": st.just("user"), "content": st.deferred(lambda: SAID)})),
+        "system": st.deferred(lambda: SAID),
+        "tools": st.lists(JSON, max_size=3),
+        "thinking": JSON,
+    },
+)
+TEXTS = st.text(max_size=8) | st.sampled_from([BILLING, f"{BILLING}\nmore", f"{BILLING}\n", "\\n", ""])
+BLOCK = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(
+            ["text", "thinking", "tool_use", "tool_result", "image", "compaction", "server_tool_use"]
+        ),
+        "text": TEXTS,
+        "thinking": TEXTS,
+        "data": TEXTS,
+        "name": TEXTS,
+        "input": JSON,
+        "content": st.deferred(lambda: SAID),
+    },
+)
+SAID = TEXTS | st.lists(BLOCK, max_size=3)
+
+
+@given(ASKED, st.booleans())
+def test_any_messages_request_comes_to_what_the_decoder_finds(request, escaped):
+    check_messages(json.dumps(request, ensure_ascii=escaped).encode("utf-8", "surrogatepass"))
