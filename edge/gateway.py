@@ -194,7 +194,7 @@ class Gateway(Asker):
             self.state.auth.identify_anew(call.head, call.varying, call.certificate, call.key)
         if call.head.boundary:
             check_form(call, reading)
-        else:
+        elif not self.answers.knows(call, reading.body):
             check_body(call, reading)
         state, model, head = call.state, call.payload.model, call.head
         if head.route.kept:

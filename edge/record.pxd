@@ -19,3 +19,4 @@ from edge.terms cimport Granted
 cpdef RequestRecord record_of(Call call)
 @cython.locals(tried=Answered)
 cdef bytes _route(Ledger ledger)
+cdef tuple _tried(Call call)

@@ -26,9 +26,11 @@ cdef class ClientCall(Call):
 
 
 cdef class Refusal:
+    cdef int status
     cdef bytes lines, body, rest
 
 
+@cython.locals(prepared=dict, found=Refusal)
 cdef Refusal refusal_of(object error, str dialect)
 @cython.locals(told=Reply, refusal=Refusal)
 cpdef fail(Call call, object error)

@@ -92,11 +92,12 @@ class ClientCall(Call):
 
 
 class Refusal:
-    """An error as a reply: ``lines`` are its fields, ``body`` its body in a dialect. In Anthropic's, the request's id
-    stands before ``rest``.
+    """An error as a reply: its ``status``; ``lines`` are its fields, ``body`` its body in a dialect. In Anthropic's,
+    the request's id stands before ``rest``.
     """
 
     def __init__(self, error: EdgeError, dialect: str) -> None:
+        self.status = error.status
         self.lines = JSON + lines_of(error.headers)
         self.rest = b""
         if dialect == "anthropic":
@@ -125,7 +126,7 @@ def fail(call: Call, error: EdgeError) -> None:
     if told.ended():
         return
     call.ledger.error = error if error.__traceback__ is None else error.bare()
-    if isinstance(error, ClientClosedRequest):
+    if error.prepared is None and isinstance(error, ClientClosedRequest):
         told.abort()
         return
     if told.begun():
@@ -139,9 +140,9 @@ def fail(call: Call, error: EdgeError) -> None:
     if refusal.rest:
         body = b"".join((body, call.request_id.encode("ascii"), refusal.rest))
     if call.lease is None and call.reservation is None:
-        reply(call, error.status, refusal.lines, NOTHING, body, stream=False)
+        reply(call, refusal.status, refusal.lines, NOTHING, body, stream=False)
     else:  # what is left to the key takes the place of what the error says of that
-        reply(call, error.status, JSON, error.headers, body, stream=False)
+        reply(call, refusal.status, JSON, error.headers, body, stream=False)
 
 
 def error_event(inquiry: Inquiry, error: EdgeError) -> bytes:

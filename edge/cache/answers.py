@@ -15,7 +15,7 @@ from edge.cache.entry import Entry
 from edge.cache.flight import Flight, Flights
 from edge.cache.key import NAMED, NAMED_PREFIXES, Keys, decode_body, owner_of
 from edge.cache.memory import Generation, Held, MemoryCache
-from edge.cache.policy import Plan, plan_for
+from edge.cache.policy import Lookup, Plan, caches_for, plan_for
 from edge.cache.recent import Recent
 from edge.cache.remote import RemoteCache
 from edge.cache.storable import storable
@@ -60,7 +60,7 @@ class Answers:
         self._remote: RemoteCache | None = None
         self._redis: config.Redis | None = None
         self._changing = asyncio.Lock()
-        self._plans = Recent[Plan](MAX_PLANS)
+        self._plans = Recent(MAX_PLANS)
         self._keys = Keys()
         self._questions: dict[Asked, Question] = {}
 
@@ -126,26 +126,44 @@ class Answers:
 
     # Finding.
 
+    def knows(self, call: Call, body: bytes) -> bool:
+        """Whether a body came before, with the same head and key and under the same configuration: then it is read,
+        and the call has its payload and its plan.
+        """
+        head, key = call.head, call.key
+        if head.form is None or len(body) > MAX_EXACT or not caches_for(call):
+            return False
+        plan = self._plans.find((head, key.id, len(body), body), call.state)
+        if plan is None or plan.payload is None:
+            return False
+        call.payload, call.lookup = plan.payload, Lookup(plan)
+        return True
+
     def exact(self, call: Call) -> Exact:
         """The request as it came, in what matters. Equal for equal bytes of an equal key."""
-        head, body = call.head, call.payload.body
+        head, key, body = call.head, call.key, call.payload.body
         size = len(body)
-        known_by = (call.key.id, size, body if size <= MAX_EXACT else call.payload.digest)
+        known = body if size <= MAX_EXACT else call.payload.digest
         if head.form is not None:  # all that say the same share it
-            return (head, *known_by)
+            return (head, key.id, size, known)
         said = (head.target, *[b"%b: %b" % field for field in select_fields(head.headers, SAYING, NAMED_PREFIXES)])
         if sum([len(part) for part in said]) > MAX_EXACT:
             # Clients choose how long these are. Digests of each leave their number and their order as they are.
             said = tuple([digest_of(part) for part in said])
-        return (*said, *known_by)
+        return (*said, key.id, size, known)
 
     def plan(self, call: Call, mode: CacheMode, identity: bytes) -> Plan | None:
         """What the caches may do for a request; None for nothing. Whoever sends the same bytes with the same key, under
         the same configuration, asks the same. Raises InvalidRequest, NotCached.
         """
+        lookup = call.lookup
+        if lookup is not None:
+            return lookup.plan
         exact = self.exact(call)
         known = self._plans.find(exact, call.state)
         if known is not None:
+            if call.head.form is not None and call.grant.pii is None and len(call.payload.body) <= MAX_EXACT:
+                known.payload = call.payload
             return known
         body = decode_body(call.payload)
         plan = plan_for(call, mode, body)

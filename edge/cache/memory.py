@@ -64,14 +64,16 @@ class Held:
     def _form(self, stream: bool, include_usage: bool) -> bytes | None:
         entry = self.entry
         asked = (stream, include_usage)
-        if asked not in self.forms:
+        form = self.forms.get(asked)
+        if form is None and asked not in self.forms:
             if stream:
                 events = replay.events(entry, include_usage=include_usage)
                 form = None if events is None else b"".join([chunk for _, chunk in events])
-                self.forms[asked] = entry.body if form == entry.body else form  # no second copy of it
+                form = entry.body if form == entry.body else form  # no second copy of it
             else:
-                self.forms[asked] = replay.whole(entry) if entry.streamed else entry.body
-        return self.forms[asked]
+                form = replay.whole(entry) if entry.streamed else entry.body
+            self.forms[asked] = form
+        return form
 
     def events(self, *, include_usage: bool) -> list[tuple[int, bytes]]:
         """The stream as it came, as (milliseconds since the first, bytes); of a whole answer, all at once."""

@@ -2,6 +2,7 @@ cimport cython
 
 from edge.cache.memory cimport Held
 from edge.call cimport Call
+from edge.payload cimport Payload
 from edge.routes cimport Route
 
 
@@ -10,6 +11,7 @@ cdef class Plan:
     cdef public object ttl_s
     cdef public bytes digest
     cdef public Py_ssize_t choices
+    cdef public Payload payload
 
 
 cdef class Lookup:

@@ -13,6 +13,7 @@ from edge.errors import Headers, InvalidRequest, NotCached
 
 if TYPE_CHECKING:
     from edge.cache.memory import Held
+    from edge.payload import Payload
 
 __all__ = ["CACHEABLE", "Lookup", "Plan", "caches_for", "mode_for", "plan_for"]
 
@@ -28,10 +29,11 @@ class Plan:
     """``look``: a stored answer will do, and so will one that is on its way; ``store``: the answer may be kept, for
     ``ttl_s`` at most where that is not None; ``only``: nobody may be asked for it.
 
-    ``digest`` is the cache key, ``choices`` how many the request asks for.
+    ``digest`` is the cache key, ``choices`` how many the request asks for; ``payload`` what its body says, once it has
+    come again as it was.
     """
 
-    __slots__ = ("choices", "digest", "look", "only", "store", "ttl_s")
+    __slots__ = ("choices", "digest", "look", "only", "payload", "store", "ttl_s")
 
     def __init__(
         self, look: bool, store: bool, only: bool, ttl_s: int | None, digest: bytes = b"", choices: int = 1
@@ -42,6 +44,7 @@ class Plan:
         self.ttl_s = ttl_s
         self.digest = digest
         self.choices = choices
+        self.payload: Payload | None = None
 
 
 class Lookup:

@@ -3,37 +3,36 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
 from time import monotonic
-from typing import Generic, TypeVar
+
+from edge.cache.policy import Plan
 
 __all__ = ["Recent"]
 
-Found = TypeVar("Found")
 LOOKS = 2
 """Old ones that are looked at for each that comes: memory is given back faster than it is taken."""
 
 
-class Recent(Generic[Found]):
-    """The latest `most`, all found under one configuration, ``state``; another's are forgotten. What has been here for
-    longer than it can be of use is found still, if it is asked for, but it goes when others come.
+class Recent:
+    """The plans of the latest `most`, all found under one configuration, ``state``; another's are forgotten. What has
+    been here for longer than it can be of use is found still, if it is asked for, but it goes when others come.
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
         self._state: object = None
-        self._found: OrderedDict[Hashable, tuple[float, Found]] = OrderedDict()
+        self._found: OrderedDict[tuple[object, ...], tuple[float, Plan]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._found)
 
-    def find(self, key: Hashable, state: object) -> Found | None:
+    def find(self, key: tuple[object, ...], state: object) -> Plan | None:
         if self._state is not state:
             return None
         kept = self._found.get(key)
         return None if kept is None else kept[1]
 
-    def keep(self, key: Hashable, found: Found, state: object, use_s: float) -> None:
+    def keep(self, key: tuple[object, ...], found: Plan, state: object, use_s: float) -> None:
         """It can be of use for `use_s` seconds."""
         kept = self._found
         if self._state is not state:

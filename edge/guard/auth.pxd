@@ -20,6 +20,7 @@ cdef class Auth:
     cdef KeyTable _table
     cdef public dict _known
     cdef dict _said
+    cdef readonly dict strangers
     cdef object _clock
     cdef readonly long failures_per_minute
     cdef readonly object tokens
@@ -27,9 +28,10 @@ cdef class Auth:
     cpdef Key key_of(self, bytes digest)
     cpdef Key identify(self, Head head, dict varying, tuple certificate)
     cdef Key _certified(self, tuple certificate)
-    @cython.locals(known=Key, key=Key, other=Key)
+    @cython.locals(known=Key, key=Key, other=Key, token=bytes, alone=bint)
     cdef Key _said_by(self, Head head, dict varying)
-    cdef Key _find(self, bytes token)
+    cdef Key _presented(self, bytes token)
+    cdef Key _valid(self, Key key, bytes token)
     cdef bint _holds(self, Key key) except? -1
     cpdef check_open(self, Head head)
 

@@ -40,6 +40,7 @@ __all__ = ["ANYONE", "OF_TOKENS", "Auth", "Key", "is_foreign", "new_key", "says_
 MIN_TOKEN = 16
 MAX_TOKEN = 4096
 MAX_KNOWN = 65536
+MAX_STRANGERS = 1024
 MAX_SAID = 256
 """Bytes of an Authorization that is remembered: who has a key could pad it with blanks."""
 HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
@@ -143,6 +144,9 @@ class Auth:
         # By the Authorization that is the only credential of a head: of valid keys alone, and of no tokens, which
         # `Tokens` forgets when the keys of their issuer change.
         self._said: dict[bytes | None, Key] = {}
+        # Hashes, keyed by a number that this process has drawn, of those that are nobody's: one may be a secret of
+        # somebody else's. A key of ours is taken for one of them once in 2**54 times at most.
+        self.strangers: dict[int, None] = {}
 
     def key_of(self, digest: bytes) -> Key | None:
         """The key with this SHA-256. It is put together when it is first presented."""
@@ -207,11 +211,25 @@ class Auth:
         given = varying.get(b"x-api-key")
         repeated = head.repeated
         alone = said is not None and given is None and not repeated and len(said) <= MAX_SAID
-        if alone and (known := self._said.get(said)) is not None and (not known.timed or self._holds(known)):
-            return known
-        key = self._find(bearer(said)) if said is not None and b"authorization" not in repeated else None
+        if alone:
+            known = self._said.get(said)
+            if known is not None and (not known.timed or self._holds(known)):
+                return known
+            if known is None and hash(said) in self.strangers:
+                return None
+        key = None
+        if said is not None and b"authorization" not in repeated:
+            token = bearer(said)
+            key = self._presented(token)
+            if key is not None:
+                key = self._valid(key, token)
+            elif alone and self.tokens is None:
+                keep(self.strangers, hash(said), None, MAX_STRANGERS)
         if given is not None:
-            other = self._find(given.strip()) if b"x-api-key" not in repeated else None
+            token = given.strip()
+            other = self._presented(token) if b"x-api-key" not in repeated else None
+            if other is not None:
+                other = self._valid(other, token)
             if key is None:
                 key = other
             elif other is not None and other.tenant != key.tenant:
@@ -220,15 +238,19 @@ class Auth:
             keep(self._said, said, key)
         return key
 
-    def _find(self, token: bytes) -> Key | None:
-        """The key that a token is. What is looked up is its digest, of which a client can choose nothing: the time that
-        takes says nothing about a key.
+    def _presented(self, token: bytes) -> Key | None:
+        """The key that a token is, whether it holds or not. What is looked up is its digest, of which a client can
+        choose nothing: the time that takes says nothing about a key.
         """
         digest = digest_of(token)
         key = self.key_of(digest)
         if key is None and self.tokens is not None and len(token) <= MAX_TOKEN:
             key = self.tokens.find(token, digest)
-        if key is None or not MIN_TOKEN <= len(token) <= MAX_TOKEN or (key.timed and not self._holds(key)):
+        return key
+
+    def _valid(self, key: Key, token: bytes) -> Key | None:
+        """A key that was presented, if it holds."""
+        if not MIN_TOKEN <= len(token) <= MAX_TOKEN or (key.timed and not self._holds(key)):
             return None
         return key
 

@@ -4,10 +4,18 @@ from edge.call cimport Call
 from edge.clock cimport perf_counter
 
 
+cdef class Failures:
+    cdef public double until
+
+
 cdef class FailedLogins:
-    cdef readonly dict _until
+    cdef readonly dict _known
+    cdef str _address
+    cdef Failures _latest
 
     cpdef object no_key(self, Call call)
     cpdef object refusal(self, str address, long per_minute, double now)
-    @cython.locals(known=dict, until=double, wait=double)
+    @cython.locals(failures=Failures, each_s=double, until=double, wait=double)
     cpdef double failed(self, str address, long per_minute, double now) except? -1.0
+    @cython.locals(known=dict)
+    cdef Failures _of(self, str group)

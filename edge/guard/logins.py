@@ -35,12 +35,22 @@ def group_of(address: str) -> str:
     return str(known.ipv4_mapped or ipaddress.IPv6Network((known, 64), strict=False))
 
 
+class Failures:
+    """Those of one address, which will have failed no more than it may at ``until``, by a monotonic clock."""
+
+    def __init__(self) -> None:
+        self.until = 0.0
+
+
 class FailedLogins:
     """Counts by GCRA: an address may fail ``per_minute`` times at once, and so often in each minute from then on."""
 
     def __init__(self) -> None:
-        self._until: dict[str, float] = {}
-        """When an address will have failed no more than it may, by a monotonic clock; the last to fail is last."""
+        self._known: dict[str, Failures] = {}
+        """By who is counted together; the last to fail is last."""
+        self._address = ""
+        self._latest: Failures | None = None
+        """The last, and the address that it failed from: mostly it fails again."""
 
     def no_key(self, call: Call) -> EdgeError:
         """What a request without a valid key is told: the same for one that never was and one that is no more. Its
@@ -57,13 +67,22 @@ class FailedLogins:
 
     def failed(self, address: str, per_minute: int, now: float) -> float:
         """Count a failure; the seconds that the address is to wait, 0 while it is within its limit."""
-        group = group_of(address)
-        known = self._until
-        until = max(known.pop(group, now), now)
-        wait = until + MINUTE_S / per_minute - now - MINUTE_S
+        failures = self._latest
+        if failures is None or address != self._address:
+            failures = self._of(group_of(address))
+            self._address, self._latest = address, failures
+        each_s = MINUTE_S / per_minute
+        until = max(failures.until, now)
+        wait = until + each_s - now - MINUTE_S
         if wait <= 1e-9:
-            wait, until = 0.0, until + MINUTE_S / per_minute
-        known[group] = until
+            wait, until = 0.0, until + each_s
+        failures.until = until
+        return wait
+
+    def _of(self, group: str) -> Failures:
+        known = self._known
+        failures = known.pop(group, None) or Failures()
+        known[group] = failures
         if len(known) > MAX_ADDRESSES:
             del known[next(iter(known))]
-        return wait
+        return failures

@@ -11,11 +11,12 @@ from edge.terms cimport Terms
 
 cdef class Reading:
     cdef readonly bytes body
-    cdef readonly Scan scan
+    cdef Scan _scan
     cdef readonly bytes digest
 
-    @cython.locals(scan=Scan)
     cpdef begin(self, bytes body)
+    @cython.locals(scan=Scan)
+    cpdef Scan scan(self)
     cpdef bint step(self) except? -1
 
 

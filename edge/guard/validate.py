@@ -46,14 +46,21 @@ class Reading:
     def begin(self, body: bytes) -> None:
         """As it is made: nothing has been read."""
         self.body = body
-        scan = self.scan = JSONScanner.__new__(JSONScanner)
-        scan.begin(body)
+        self._scan: JSONScanner | None = None
         self.digest = b""
+
+    def scan(self) -> JSONScanner:
+        """The scan, which is made when it is first asked for: a body may be known already."""
+        scan = self._scan
+        if scan is None:
+            scan = self._scan = JSONScanner.__new__(JSONScanner)
+            scan.begin(self.body)
+        return scan
 
     def step(self) -> bool:
         """One step of the scan, True when it is done. Raises InvalidJSON, DuplicateKey."""
         try:
-            done: bool = self.scan.step()
+            done: bool = self.scan().step()
         except JSONError as error:
             if error.duplicate is not None:
                 message = f"The body repeats a key at byte {error.offset}: every key may be given once."
@@ -95,7 +102,7 @@ def check_body(call: Call, reading: Reading) -> None:
     Raises InvalidJSON, DuplicateKey, MissingParameter, InvalidValue, and InvalidRequest for the client's deadline.
     """
     deadline_ms = timeout_ms(call)
-    body, scan = reading.body, reading.scan
+    body, scan = reading.body, reading.scan()
     route, state = call.head.route, call.state
     if body or not route.kept:
         while not reading.step():
@@ -123,7 +130,7 @@ def check_body(call: Call, reading: Reading) -> None:
 
 def _odd_model(call: Call, reading: Reading) -> str:
     """The model's name where it is written with escapes. Raises InvalidRequest where it is missing or no string."""
-    span = reading.scan.span(b"model")
+    span = reading.scan().span(b"model")
     if span is None:
         raise missing("model", call.head.dialect)
     model = _value(reading.body, span)

@@ -380,8 +380,9 @@ class Sending:
             if self.receiver is None:
                 return
         if self.parts:
-            parts, self.parts = self.parts, []
+            parts = self.parts
             data = parts[0] if len(parts) == 1 else b"".join(parts)
+            parts.clear()
             if not self._begun:
                 self._begun = True
                 if self._inflater is None and data.startswith(GZIP_BEGINS):

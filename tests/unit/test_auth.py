@@ -9,7 +9,7 @@ import pytest
 from edge import config
 from edge.certificates import credentials_of, digest_of_name
 from edge.errors import ConflictingCredentials
-from edge.guard.auth import Auth, new_key
+from edge.guard.auth import MAX_STRANGERS, Auth, Key, new_key
 from tests.unit.calls import asked
 
 CHAT = {"model": "gpt-4o", "messages": []}
@@ -71,6 +71,46 @@ def test_a_key_holds_from_its_first_second_to_before_its_last_also_where_its_hea
         held.append(identify(auth, ("authorization", f"Bearer {A}")))
         assert identify(auth, ("x-api-key", A)) == held[-1]
     assert held == [None, None, "a", "a", "a", None, None]
+
+
+def test_a_credential_that_is_nobodys_is_known_by_a_hash_and_kept_nowhere(auth):
+    wrong = ("authorization", "Bearer sk-somebody-elses-secret")
+    assert [identify(auth, wrong) for _ in range(3)] == [None] * 3
+    assert [type(known) for known in auth.strangers] == [int]
+    assert identify(auth, wrong, ("x-api-key", A)) == "a"
+    assert identify(auth, ("authorization", f"Bearer {A}")) == "a"
+    assert len(auth.strangers) == 1
+
+
+def test_a_flood_of_wrong_credentials_is_not_remembered_whole(auth):
+    for number in range(2 * MAX_STRANGERS):
+        assert identify(auth, ("authorization", f"Bearer wrong-{number:032}")) is None
+        assert len(auth.strangers) <= MAX_STRANGERS
+    assert identify(auth, ("authorization", f"Bearer {B}")) == "b"
+
+
+def test_what_may_be_a_key_later_is_looked_up_each_time():
+    clock = Clock()
+    keys = [config.Key(id="a", digests=[DIGESTS[0]], not_before=at(1_010))]
+    tokens = Tokens()
+    early = Auth(config.Auth(keys=keys), clock=clock)
+    issued = Auth(config.Auth(keys=keys), clock=clock, tokens=tokens)
+    said = ("authorization", f"Bearer {A}"), ("authorization", f"Bearer {B}")
+    assert identify(early, said[0]) is identify(issued, said[1]) is None
+    assert not early.strangers
+    assert not issued.strangers
+    clock.now, tokens.key = 1_010.0, Key(id="jwt:b", tenant="b", models=None, admin=False)
+    assert identify(early, said[0]) == "a"
+    assert identify(issued, said[1]) == "jwt:b"
+
+
+class Tokens:
+    """Those of an issuer whose keys come later."""
+
+    key: Key | None = None
+
+    def find(self, token, digest):
+        return self.key
 
 
 def test_both_digests_of_a_key_are_the_key():

@@ -37,4 +37,4 @@ def test_the_table_is_bounded_and_keeps_those_that_failed_last():
     for number in range(3 * MAX_ADDRESSES):
         logins.failed(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 1, 0.0)
         assert logins.failed("192.0.2.1", 1, 0.0) == (0.0 if number == 0 else 60.0)
-    assert len(logins._until) <= MAX_ADDRESSES
+    assert len(logins._known) <= MAX_ADDRESSES
