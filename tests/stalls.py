@@ -1,9 +1,13 @@
-"""How late this machine wakes who sleeps: what a test that measures time grants on top of its limit."""
+"""How late this machine is: what a test that measures time grants on top of its limit."""
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 
 PAUSE_S = 0.002
@@ -12,16 +16,21 @@ PROCESSES = 3
 
 
 class Stalls:
-    """``granted_s`` is what an answer may take longer, by what was measured since ``with`` began."""
+    """``granted_s`` is what an answer may take longer, by what was measured since ``with`` began: how late who sleeps is
+    woken, or what this process and those that it has started have waited for a core, if that is more. Who has work to do
+    is made to wait for longer than who has slept, so the first alone would be too little beside others that compute.
+    """
 
     def __init__(self) -> None:
         self._worst_s = 0.0
+        self._before: dict[str, int] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._measure, daemon=True)
 
     @property
     def granted_s(self) -> float:
-        return PROCESSES * self._worst_s
+        waited_ns = sum(max(0, wait - self._before.get(task, 0)) for task, wait in waits_ns())
+        return max(PROCESSES * self._worst_s, waited_ns / 1e9)
 
     def _measure(self) -> None:
         due = time.monotonic()
@@ -31,6 +40,7 @@ class Stalls:
             self._worst_s = max(self._worst_s, time.monotonic() - due)
 
     def __enter__(self) -> Stalls:
+        self._before = dict(waits_ns())
         self._thread.start()
         return self
 
@@ -39,3 +49,15 @@ class Stalls:
     ) -> None:
         self._over.set()
         self._thread.join()
+
+
+def waits_ns() -> Iterator[tuple[str, int]]:
+    """Each thread of this process and of its descendants, with the nanoseconds that it has waited for a core while it could
+    have run (Linux: the second figure of ``schedstat``).
+    """
+    processes = [os.getpid()]
+    while processes:
+        for task in Path(f"/proc/{processes.pop()}/task").glob("*"):
+            with suppress(OSError):  # it has ended meanwhile
+                processes += map(int, (task / "children").read_text().split())
+                yield str(task), int((task / "schedstat").read_text().split()[1])
