@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 
 from edge.guard.auth import new_key
-from tests.harness import Edge, providers
+from tests.harness import WAIT_S, Edge, providers
 
 KEYS = {name: new_key(name) for name in ("a", "b", "slow", "narrow", "admin")}
 
@@ -45,7 +45,7 @@ def metric(edge: Edge, name: str) -> float:
 
 
 def wait_for_redis(edge: Edge, workers: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + WAIT_S
     while metric(edge, "edge_redis_ready") < workers:
         assert time.monotonic() < deadline, "the workers do not find Redis"
         time.sleep(0.05)

@@ -19,7 +19,7 @@ class FakeRedis:
     """Answers as `reply(words)` says; the probe's questions properly, unless `reply` gives something for them too.
 
     With `cluster`, it says that it has all slots. ``asked`` are the commands that came, the probe's left out; each of
-    these waits for ``delay_s``.
+    these waits for ``delay_s``, and until ``answers`` is set.
     """
 
     def __init__(self, reply: Callable[[list[bytes]], Reply], *, cluster: bool = False) -> None:
@@ -28,6 +28,8 @@ class FakeRedis:
         self.asked: list[list[bytes]] = []
         self.connections = 0
         self.delay_s = 0.0
+        self.answers = asyncio.Event()
+        self.answers.set()
         self.generation = b"$-1\r\n"
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -67,6 +69,7 @@ class FakeRedis:
                 if own is None:
                     self.asked.append(words)
                     await asyncio.sleep(self.delay_s)
+                    await self.answers.wait()
                 reply = self.reply(words) if own is None else own
                 if reply is None:
                     break

@@ -15,17 +15,18 @@ import httpx2
 import pytest
 
 from tests.fake_redis import FakeRedis
-from tests.harness import Canned, Client, Edge, answer, chunked, providers, running
+from tests.harness import WAIT_S, Canned, Client, Edge, answer, chunked, providers, running
 
 CHAT = "/v1/chat/completions"
 
 
 @dataclass
 class Got:
-    """What one client saw: seconds to the first byte and to the end, the head and the body without its framing."""
+    """What one client saw: seconds to the first byte and to the end, when that was, the head and the body without its framing."""
 
     first_s: float = 0.0
     took_s: float = 0.0
+    ended_at: float = 0.0
     head: bytes = b""
     body: bytes = b""
 
@@ -48,9 +49,8 @@ def dechunked(data: bytes) -> bytes:
     return bytes(body)
 
 
-async def ask(port, model, said, *, stream=True, leave_s=None, after_s=0.0, slow=False, **more):
+async def ask(port, model, said, *, stream=True, leave_s=None, slow=False, **more):
     """One request over a connection of its own. `slow` reads four kilobytes every 50 ms."""
-    await asyncio.sleep(after_s)
     body = json.dumps({"model": model, "messages": [{"role": "user", "content": said}], "stream": stream, **more})
     head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close\r\n"
     got = Got()
@@ -67,7 +67,8 @@ async def ask(port, model, said, *, stream=True, leave_s=None, after_s=0.0, slow
                 if slow:
                     await asyncio.sleep(0.05)
             got.body = dechunked(rest) if b"transfer-encoding: chunked" in got.head else rest
-            got.took_s = time.perf_counter() - begun
+            got.ended_at = time.perf_counter()
+            got.took_s = got.ended_at - begun
     except TimeoutError:
         pass
     finally:
@@ -80,7 +81,7 @@ def edge(simulator, front, tmp_path_factory):
     config = {
         "providers": providers(simulator.url),
         "cache": {"mode": "all"},
-        "resilience": {"idle_s": 2, "total_s": 8, "retries": 0},
+        "resilience": {"idle_s": 5, "total_s": 20, "retries": 0},
     }
     made = Edge(tmp_path_factory.mktemp("edge"), config, front=front)
     with running(made):
@@ -98,23 +99,49 @@ def crowd(*asked):
     return asyncio.run(all_of_them())
 
 
+async def until(condition):
+    """Wait for it, of which each look may block."""
+    async with asyncio.timeout(WAIT_S):
+        while not await asyncio.to_thread(condition):
+            await asyncio.sleep(0.01)
+
+
+def behind(simulator, first, *others):
+    """What all of them got, of whom the others come when the provider has the first one's request."""
+
+    async def all_of_them():
+        before = simulator.count()
+        leading = asyncio.create_task(first)
+        await until(lambda: simulator.count() > before)
+        return await asyncio.gather(leading, *others)
+
+    return asyncio.run(all_of_them())
+
+
+def metric(edge, name):
+    found = re.search(rf"^{name} (\S+)$", httpx2.get(f"{edge.url}/metrics").text, re.MULTILINE)
+    return float(found[1]) if found else 0
+
+
 def joined(edge):
     """How many requests have joined others so far."""
-    found = re.search(r"^edge_cache_joined_total (\S+)$", httpx2.get(f"{edge.url}/metrics").text, re.MULTILINE)
-    return float(found[1]) if found else 0
+    return metric(edge, "edge_cache_joined_total")
+
+
+def under_way(edge):
+    """How many requests have come and have no answer yet."""
+    return metric(edge, "edge_requests_in_flight")
 
 
 def test_r19_a_crowd_makes_one_call_and_its_first_may_leave(edge, simulator):
     """Five hundred, of which the first leaves when the others are there, and twenty come in the middle of the answer."""
-    before, said, model = simulator.count(), fresh(), "sim-words-100-ttft-500-tps-25"
+    before, said, model = simulator.count(), fresh(), "sim-words-100-ttft-3000-tps-25"
 
     async def all_of_them():
         first = asyncio.create_task(ask(edge.port, model, said))
-        await asyncio.sleep(0.05)
+        await until(lambda: simulator.count() > before)
         others = [asyncio.create_task(ask(edge.port, model, said)) for _ in range(479)]
-        await asyncio.sleep(1)
-        while joined(edge) < 479:
-            await asyncio.sleep(0.1)
+        await until(lambda: joined(edge) == 479)
         first.cancel()
         late = [asyncio.create_task(ask(edge.port, model, said)) for _ in range(20)]
         return [None, *await asyncio.gather(*others, *late)]
@@ -132,14 +159,19 @@ def test_r19_a_crowd_makes_one_call_and_its_first_may_leave(edge, simulator):
 
 
 def test_who_comes_late_gets_what_there_is_and_then_the_rest_as_it_comes(edge, simulator, stalls):
-    before, said, model = simulator.count(), fresh(), "sim-words-40-tps-40"
-    first, late = crowd(ask(edge.port, model, said), ask(edge.port, model, said, after_s=0.6))
+    before, said, model = simulator.count(), fresh(), "sim-words-40-tps-10"
+
+    async def late():
+        await asyncio.sleep(0.6)
+        return await ask(edge.port, model, said)
+
+    first, late = behind(simulator, ask(edge.port, model, said), late())
     assert simulator.count() == before + 1
     assert (first.cache, late.cache) == ("miss", "joined")
     assert first.body == late.body
     assert late.first_s < 0.25 + stalls.granted_s
     assert late.took_s > 0.2
-    assert abs(late.took_s + 0.6 - first.took_s) < 0.3 + stalls.granted_s
+    assert abs(late.ended_at - first.ended_at) < 0.3 + stalls.granted_s
 
 
 def test_the_last_to_leave_cancels_the_call(edge, simulator):
@@ -152,10 +184,11 @@ def test_the_last_to_leave_cancels_the_call(edge, simulator):
 
 
 def test_json_joins_a_stream_that_tells_its_tokens(edge, simulator):
-    before, said, model = simulator.count(), fresh(), "sim-words-20-tps-40"
-    stream, whole = crowd(
+    before, said, model = simulator.count(), fresh(), "sim-words-20-tps-10"
+    stream, whole = behind(
+        simulator,
         ask(edge.port, model, said, stream_options={"include_usage": True}),
-        ask(edge.port, model, said, stream=False, after_s=0.1),
+        ask(edge.port, model, said, stream=False),
     )
     assert simulator.count() == before + 1
     assert whole.cache == "joined"
@@ -170,33 +203,35 @@ def test_json_joins_a_stream_that_tells_its_tokens(edge, simulator):
 
 
 def test_json_does_not_wait_for_a_stream_that_does_not_and_streams_do_not_wait_for_json(edge, simulator):
-    before, said, model = simulator.count(), fresh(), "sim-words-20-tps-40-ttft-400"
-    got = crowd(
-        ask(edge.port, model, said),
-        ask(edge.port, model, said, stream=False, after_s=0.1),
-        ask(edge.port, model, said, stream=False, after_s=0.15),
-        ask(edge.port, model, said, after_s=0.2),
-    )
-    assert [one.cache for one in got] == ["miss", "miss", "joined", "joined"]
+    before, said, model = simulator.count(), fresh(), "sim-words-20-tps-40-ttft-2000"
+
+    async def all_of_them():
+        asked = []
+        for calls, stream in ((1, True), (2, False), (2, False), (2, True)):
+            asked.append(asyncio.create_task(ask(edge.port, model, said, stream=stream)))
+            await until(lambda calls=calls: simulator.count() == before + calls)
+        return await asyncio.gather(*asked)
+
+    assert [one.cache for one in asyncio.run(all_of_them())] == ["miss", "miss", "joined", "joined"]
     assert simulator.count() == before + 2
 
 
 def test_a_failure_is_everybodys(edge, simulator):
     before, said = simulator.count(), fresh()
-    got = crowd(*(ask(edge.port, "sim-ttft-300-500", said, stream=False) for _ in range(5)))
+    got = crowd(*(ask(edge.port, "sim-ttft-1500-500", said, stream=False) for _ in range(5)))
     assert {one.head[9:12] for one in got} == {b"500"}
     assert simulator.count() == before + 1
-    broken = crowd(*(ask(edge.port, "sim-words-30-tps-50-cut-9", said) for _ in range(5)))
+    broken = crowd(*(ask(edge.port, "sim-words-30-ttft-1500-tps-50-cut-9", said) for _ in range(5)))
     assert len({one.body for one in broken}) == 1
     assert b"upstream_stream_broken" in broken[0].body
     assert b"[DONE]" not in broken[0].body
 
 
-def test_a_follower_with_less_time_leaves_alone(edge):
+def test_a_follower_with_less_time_leaves_alone(edge, simulator):
     async def both(said):
-        model = "sim-words-40-tps-40"
+        before, model = simulator.count(), "sim-words-40-tps-10"
         first = asyncio.create_task(ask(edge.port, model, said))
-        await asyncio.sleep(0.1)
+        await until(lambda: simulator.count() > before)
         async with httpx2.AsyncClient() as client:
             body = {"model": model, "messages": [{"role": "user", "content": said}], "stream": True}
             hurried = await client.post(edge.url + CHAT, json=body, headers={"x-edge-timeout-ms": "300"})
@@ -212,8 +247,8 @@ def test_a_slow_follower_holds_nobody(edge, simulator):
     """It gets everything, later."""
     before, said, model = simulator.count(), fresh(), "sim-words-2000"
     slow, *others = crowd(
-        ask(edge.port, f"{model}-ttft-300", said, slow=True),
-        *(ask(edge.port, f"{model}-ttft-300", said) for _ in range(5)),
+        ask(edge.port, f"{model}-ttft-1500", said, slow=True),
+        *(ask(edge.port, f"{model}-ttft-1500", said) for _ in range(5)),
     )
     assert simulator.count() == before + 1
     assert slow.complete
@@ -232,10 +267,10 @@ def test_joining_can_be_turned_off_and_refused(simulator, front, tmp_path):
 
 def test_no_cache_does_not_join(edge, simulator):
     async def both(said):
-        first = asyncio.create_task(ask(edge.port, "sim-ttft-300", said, stream=False))
-        await asyncio.sleep(0.1)
+        first = asyncio.create_task(ask(edge.port, "sim-ttft-1500", said, stream=False))
+        await until(lambda: simulator.count() > before)
         async with httpx2.AsyncClient() as client:
-            body = {"model": "sim-ttft-300", "messages": [{"role": "user", "content": said}], "stream": False}
+            body = {"model": "sim-ttft-1500", "messages": [{"role": "user", "content": said}], "stream": False}
             await client.post(edge.url + CHAT, json=body, headers={"cache-control": "no-cache"})
         await first
 
@@ -275,22 +310,25 @@ def test_a_stream_that_cannot_be_told_as_json_is_asked_for_once_more_not_by_each
 
     def upstream(seen, connection):
         if b'"stream": true' not in seen.body:
-            time.sleep(0.4)
+            time.sleep(1.5)
             return answer(b'{"choices":[{"index":0,"finish_reason":"stop","message":{"content":"x"}}]}')
         connection.sendall(chunked([said], end=False))
-        time.sleep(0.6)
+        time.sleep(2)
         return chunked([rest]).partition(b"\r\n\r\n")[2]
 
     with Canned(upstream) as canned:
         made = Edge(tmp_path, {"providers": providers(canned.url), "cache": {"mode": "all"}}, front=front)
         with running(made):
-            stream, *others = crowd(
-                ask(made.port, "gpt-4o", "hi", stream_options={"include_usage": True}),
-                *(
-                    ask(made.port, "gpt-4o", "hi", stream=False, after_s=0.2, stream_options={"include_usage": True})
-                    for _ in range(12)
-                ),
-            )
+            tells = {"stream_options": {"include_usage": True}}
+
+            async def all_of_them():
+                first = asyncio.create_task(ask(made.port, "gpt-4o", "hi", **tells))
+                await until(lambda: canned.seen)
+                return await asyncio.gather(
+                    first, *(ask(made.port, "gpt-4o", "hi", stream=False, **tells) for _ in range(12))
+                )
+
+            stream, *others = asyncio.run(all_of_them())
     assert stream.complete
     assert {other.head[9:12] for other in others} == {b"200"}
     assert len(canned.seen) == 2
@@ -309,7 +347,7 @@ def nothing_there(words: list[bytes]) -> bytes:
 async def beside_redis(simulator, front, folder, **more) -> AsyncIterator[tuple[Edge, FakeRedis]]:
     """An edge whose Redis is such a one."""
     async with FakeRedis(nothing_there) as redis:
-        cache = {"mode": "all", "redis": {"url": redis.url, "timeout_ms": 1000}, **more}
+        cache = {"mode": "all", "redis": {"url": redis.url, "timeout_ms": 10_000}, **more}
         config = {"providers": providers(simulator.url), "cache": cache}
         made = await asyncio.to_thread(Edge, folder, config, front=front)
         try:
@@ -323,15 +361,15 @@ def test_a_crowd_whose_first_leaves_during_a_slow_look_up_makes_one_call(simulat
 
     async def main():
         async with beside_redis(simulator, front, tmp_path) as (edge, redis):
-            redis.delay_s = 0.5
+            redis.answers.clear()
             first = asyncio.create_task(ask(edge.port, model, said))
-            await asyncio.sleep(0.15)
+            await until(lambda: redis.count(b"GET") == 1)
             others = [asyncio.create_task(ask(edge.port, model, said)) for _ in range(60)]
-            await asyncio.sleep(0.15)
+            await until(lambda: under_way(edge) == 61)
             assert redis.count(b"GET") == 1
             first.cancel()
-            await asyncio.sleep(0.15)
-            redis.delay_s = 0
+            await until(lambda: under_way(edge) == 60)
+            redis.answers.set()
             got = await asyncio.gather(*others)
             return got, redis.count(b"GET")
 
@@ -348,10 +386,15 @@ def test_a_crowd_all_of_which_leaves_during_a_look_up_makes_no_call(simulator, f
 
     async def main():
         async with beside_redis(simulator, front, tmp_path) as (edge, redis):
-            redis.delay_s = 0.6
-            await asyncio.gather(*(ask(edge.port, "gpt-4o", said, leave_s=0.2) for _ in range(30)))
-            await asyncio.sleep(0.8)
-            redis.delay_s = 0
+            redis.answers.clear()
+            crowd = [asyncio.create_task(ask(edge.port, "gpt-4o", said)) for _ in range(30)]
+            await until(lambda: under_way(edge) == 30)
+            assert redis.count(b"GET") == 1
+            for one in crowd:
+                one.cancel()
+            await until(lambda: under_way(edge) == 0)
+            redis.answers.set()
+            await asyncio.sleep(0.5)
             assert simulator.count() == before
             assert (await ask(edge.port, "gpt-4o", said)).cache == "miss"
 
@@ -362,8 +405,9 @@ def test_a_crowd_all_of_which_leaves_during_a_look_up_makes_no_call(simulator, f
 def test_who_comes_while_the_answer_is_on_its_way_does_not_ask_redis(simulator, front, tmp_path, stalls):
     async def main():
         async with beside_redis(simulator, front, tmp_path) as (edge, redis):
-            said, model = fresh(), "sim-words-40-tps-40"
+            before, said, model = simulator.count(), fresh(), "sim-words-40-tps-10"
             first = asyncio.create_task(ask(edge.port, model, said))
+            await until(lambda: simulator.count() > before)
             await asyncio.sleep(0.4)
             redis.delay_s = 0.8
             late = await asyncio.gather(*(ask(edge.port, model, said) for _ in range(5)))
@@ -378,10 +422,13 @@ def test_who_comes_while_the_answer_is_on_its_way_does_not_ask_redis(simulator, 
 def test_json_and_streams_at_once_are_answered_each_in_its_form(simulator, front, tmp_path):
     async def main():
         async with beside_redis(simulator, front, tmp_path) as (edge, redis):
-            redis.delay_s = 0.2
+            redis.answers.clear()
             said, model, tells = fresh(), "sim-words-10-tps-40", {"stream_options": {"include_usage": True}}
             streams = [ask(edge.port, model, said, **tells) for _ in range(5)]
-            got = await asyncio.gather(*streams, *(ask(edge.port, model, said, stream=False) for _ in range(5)))
+            crowd = asyncio.gather(*streams, *(ask(edge.port, model, said, stream=False) for _ in range(5)))
+            await until(lambda: under_way(edge) == 10)
+            redis.answers.set()
+            got = await crowd
             assert all(one.complete for one in got[:5])
             assert {json.loads(one.body)["object"] for one in got[5:]} == {"chat.completion"}
             assert redis.count(b"GET") == 2
@@ -394,9 +441,12 @@ def test_json_and_streams_at_once_are_answered_each_in_its_form(simulator, front
 def test_without_joining_redis_is_asked_once_and_the_provider_by_each(simulator, front, tmp_path):
     async def main():
         async with beside_redis(simulator, front, tmp_path, join=False) as (edge, redis):
-            redis.delay_s = 0.3
+            redis.answers.clear()
             said = fresh()
-            got = await asyncio.gather(*(ask(edge.port, "sim-ttft-300", said) for _ in range(4)))
+            crowd = asyncio.gather(*(ask(edge.port, "sim-ttft-300", said) for _ in range(4)))
+            await until(lambda: under_way(edge) == 4)
+            redis.answers.set()
+            got = await crowd
             assert [one.cache for one in got] == ["miss"] * 4
             assert redis.count(b"GET") == 1
             assert not [words for words in redis.asked if b"NX" in words]

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from edge.guard.shared_quotas import SETTLE, TAKE
-from tests.harness import Edge, running, until
+from tests.harness import WAIT_S, Edge, running, until
 from tests.http.test_quotas import COST, TOKENS, Provider, alive, ask, asked_by_many, configuration, key, left, lose
 from tests.http.test_quotas import workers_of as workers
 from tests.redis_servers import RedisCluster, RedisServer, stopping
@@ -39,7 +39,7 @@ class Machines:
         self.made = []
         for number in range(count):
             config = configuration(provider, limited, key("boss", admin=True), workers=workers)
-            config["cache"] = {"redis": {"url": url, "cluster": cluster, "timeout_ms": 2000 if cluster else 500}}
+            config["cache"] = {"redis": {"url": url, "cluster": cluster, "timeout_ms": 2000}}
             config["limits"] = {"file": str(folder / f"spend-{number}.sqlite"), **limits}
             self.made.append(Edge(folder, config))
 
@@ -150,7 +150,7 @@ def test_a_killed_worker_s_reservations_expire_and_what_was_spent_stays(provider
         for pid in workers(edge):
             os.kill(pid, signal.SIGKILL)
         for each in threads:
-            each.join(10)
+            each.join(WAIT_S)
         until(lambda: alive(edge))
         # As if their time were over.
         for member in server.cli("ZRANGE", held[0], "0", "-1").split():

@@ -17,7 +17,7 @@ from edge.config import Secret
 from edge.redis.client import REASONS
 from edge.redis.pipe import RedisUnavailable
 from tests.fake_redis import CLOSE, SILENCE, FakeRedis
-from tests.redis_harness import RedisServer, digest_of, entry, remote, stopping
+from tests.redis_harness import PATIENT_MS, RedisServer, digest_of, entry, remote, stopping
 
 DIGEST = digest_of("asked")
 
@@ -95,7 +95,10 @@ def test_every_reply_but_the_right_one_is_a_miss(evil, cluster, stalls):
 @pytest.mark.parametrize("cluster", [False, True], ids=["one server", "cluster"])
 def test_a_redirection_is_followed_once_at_most(cluster):
     async def main() -> None:
-        async with FakeRedis(lambda _: b"", cluster=cluster) as fake, remote(fake.url, cluster=cluster) as made:
+        async with (
+            FakeRedis(lambda _: b"", cluster=cluster) as fake,
+            remote(fake.url, cluster=cluster, timeout_ms=PATIENT_MS) as made,
+        ):
             for word in ("MOVED", "ASK"):
                 fake.reply = lambda words, word=word: (
                     b"+OK\r\n" if words == [b"ASKING"] else f"-{word} 5 127.0.0.1:{fake.port}\r\n".encode()
@@ -152,7 +155,7 @@ def test_surplus_bytes_are_not_the_next_ones_reply():
             count += 1
             return b"$4\r\ngood\r\n" + (b"$4\r\nevil\r\n" if count % 2 else b"")
 
-        async with FakeRedis(reply) as fake, remote(fake.url) as made:
+        async with FakeRedis(reply) as fake, remote(fake.url, timeout_ms=PATIENT_MS) as made:
             for number in range(50):
                 assert await made.client.call(b"GET", f"k{number}") == b"good"
                 if number % 3 == 0:
@@ -275,18 +278,18 @@ def test_a_generation_that_cannot_be_confirmed_is_not_used(monkeypatch):
     monkeypatch.setattr("edge.cache.remote.CONFIRMED_S", 1.5)
 
     async def main() -> None:
-        async with FakeRedis(lambda _: b"$-1\r\n") as fake, remote(fake.url) as made:
+        async with FakeRedis(lambda _: b"$-1\r\n") as fake, remote(fake.url, timeout_ms=PATIENT_MS) as made:
             await asyncio.sleep(2)
             assert made.cache.ready, "confirmed each second"
             fake.generation = b"-CLUSTERDOWN The cluster is down\r\n"
-            await made.until(lambda: not made.cache.ready, 3)
+            await made.until(lambda: not made.cache.ready)
             assert made.client.ready
             fake.asked.clear()
             assert await made.cache.get(DIGEST, "a") is None
             made.cache.put(DIGEST, "a", entry(b"x"))
             assert (fake.asked, made.counts(), made.writes) == ([], {"unready": 1}, {"dropped": 1})
             fake.generation = b"$1\r\n7\r\n"
-            await made.until(lambda: made.cache.ready, 3)
+            await made.until(lambda: made.cache.ready)
             assert made.cache.generation == 7
 
     uvloop.run(main())
@@ -297,7 +300,7 @@ def test_poisoned_values_in_a_real_redis(tmp_path):
     server = RedisServer(tmp_path)
 
     async def main() -> None:
-        async with remote(server.url(), hmac_key=Secret("k" * 32)) as made:
+        async with remote(server.url(), timeout_ms=PATIENT_MS, hmac_key=Secret("k" * 32)) as made:
             for number in range(3):
                 await made.store(digest_of(number), f"answer {number}".encode())
             keys = sorted(key for key in server.cli("--scan").split() if not key.endswith(":gen"))
@@ -311,7 +314,7 @@ def test_poisoned_values_in_a_real_redis(tmp_path):
                     encode(digest_of(n), "a", entry(b"forged"), secret) for n in range(3) for secret in (None, b"x")
                 ]
                 for value in (*others, *forged, pickle.dumps([1]), genuine[:-1], genuine + b"x", b"", bytes(3 << 20)):
-                    await made.client.call(b"SET", key, value, timeout_s=2)
+                    await made.client.call(b"SET", key, value)
                     for number in range(3):
                         found = await made.cache.get(digest_of(number), "a")
                         assert found is None or found.body == f"answer {number}".encode()

@@ -10,7 +10,7 @@ import uvloop
 
 from tests.cached_edge import KEYS, metric, wait_for_redis
 from tests.harness import Edge, free_port, providers, running
-from tests.redis_harness import RedisCluster, RedisServer, Remote, digest_of, remote
+from tests.redis_harness import PATIENT_MS, RedisCluster, RedisServer, Remote, digest_of, remote
 
 
 def ready(made: Remote) -> float:
@@ -54,7 +54,7 @@ def test_a_cluster_that_is_not_known_to_be_one(tmp_path):
                 assert made.client.ready
                 assert ready(made) == 0
                 assert [line for line in made.log.all if "cache.redis.cluster is not set" in str(line)]
-        async with remote(cluster.url, cluster=True) as made:
+        async with remote(cluster.url, cluster=True, timeout_ms=PATIENT_MS) as made:
             assert ready(made) == 1
 
     try:
@@ -69,7 +69,7 @@ def test_a_cluster_of_one_is_a_server_like_any_other(tmp_path):
         server.cli("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
 
         async def main() -> None:
-            async with remote(server.url()) as made:
+            async with remote(server.url(), timeout_ms=PATIENT_MS) as made:
                 await made.until(lambda: ready(made) == 1)
                 await made.store(digest_of(1), b"x")
                 assert made.writes == {"stored": 1}
@@ -93,7 +93,7 @@ def test_a_server_that_answers_and_refuses(server):
 
 def test_a_server_that_takes_no_more(server):
     async def main() -> None:
-        async with remote(server.url()) as made:
+        async with remote(server.url(), timeout_ms=PATIENT_MS) as made:
             assert ready(made) == 1
             server.cli("CONFIG", "SET", "maxmemory", "1")
             await made.store(digest_of(1), b"x")

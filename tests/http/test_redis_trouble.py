@@ -13,7 +13,7 @@ import pytest
 import uvloop
 
 from edge.cache.entry import Entry
-from tests.redis_harness import RedisCluster, RedisServer, Remote, digest_of, entry, remote, stopping
+from tests.redis_harness import PATIENT_MS, RedisCluster, RedisServer, Remote, digest_of, entry, remote, stopping
 
 pytestmark = pytest.mark.pairs
 
@@ -302,7 +302,7 @@ def test_full_memory_refuses_writes_and_serves_reads(tmp_path):
     server = RedisServer(tmp_path)
 
     async def main() -> None:
-        async with remote(server.url()) as made:
+        async with remote(server.url(), timeout_ms=PATIENT_MS) as made:
             await made.store(digest_of(1), b"x")
             server.cli("CONFIG", "SET", "maxmemory", "1mb")
             for number in range(30):
@@ -321,7 +321,7 @@ def test_a_password_that_is_set_behind_our_back(tmp_path):
     server = RedisServer(tmp_path)
 
     async def main() -> None:
-        async with remote(server.url()) as made:
+        async with remote(server.url(), timeout_ms=PATIENT_MS) as made:
             await made.store(digest_of(1), b"x")
             server.cli("CONFIG", "SET", "requirepass", "sesame")
             server.password = "sesame"
@@ -344,7 +344,7 @@ def test_a_replica_takes_no_writes_and_serves_reads(tmp_path):
     server = RedisServer(tmp_path)
 
     async def main() -> None:
-        async with remote(server.url()) as made:
+        async with remote(server.url(), timeout_ms=PATIENT_MS) as made:
             await made.store(digest_of(1), b"x")
             server.cli("REPLICAOF", "127.0.0.1", "1")
             for number in range(20):
