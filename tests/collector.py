@@ -145,7 +145,7 @@ class Collector:
             name: sorted(spans, key=lambda each: (each.kind != "SERVER", each.start)) for name, spans in found.items()
         }
 
-    def wait_for(self, trace_id: str, spans: int, timeout_s: float = 15) -> list[Received]:
+    def wait_for(self, trace_id: str, spans: int, timeout_s: float = 30) -> list[Received]:
         """The spans of a trace, once there are so many."""
         until = time.monotonic() + timeout_s
         while len(found := self.traces().get(trace_id, [])) < spans:

@@ -73,7 +73,7 @@ def ask(edge, model: str, path: str = "/v1/chat/completions", by=httpx2, **more)
     return by.post(f"{edge.url}{path}", json=body(model, **more), timeout=20)
 
 
-def lines(edge, count: int, timeout_s: float = 5) -> list[dict]:
+def lines(edge, count: int, timeout_s: float = 30) -> list[dict]:
     """The log lines of requests, once there are `count` of them."""
     deadline = time.monotonic() + timeout_s
     while True:

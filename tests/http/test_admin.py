@@ -29,7 +29,7 @@ def state(edge: Edge) -> dict:
 
 
 def until(edge: Edge, wanted) -> dict:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 30
     while True:
         found = state(edge)
         if wanted(found):

@@ -55,7 +55,7 @@ def config(first: str, second: str) -> dict[str, Any]:
         for api in dialects
         for fault in (*BEFORE, *AFTER, "words-20")
     }
-    clocks = {"connect_s": 2, "first_content_s": 1.5, "attempt_s": 1.5, "idle_s": 1.5, "total_s": 20}
+    clocks = {"connect_s": 2, "first_content_s": 2.5, "attempt_s": 2.5, "idle_s": 2.5, "total_s": 20}
     return {
         "providers": providers,
         "models": models,

@@ -173,9 +173,9 @@ def test_directives_of_the_client(ask, simulator):
 def test_a_clients_ttl(ask):
     assert ask(headers={"x-edge-cache-ttl": "soon"}).status_code == 400
     assert state(ask(headers={"x-edge-cache-ttl": "0"})) == "miss"
-    assert state(ask(headers={"x-edge-cache-ttl": "1"})) == "miss"
+    assert state(ask(headers={"x-edge-cache-ttl": "3"})) == "miss"
     assert state(ask()) == "memory"
-    time.sleep(1.1)
+    time.sleep(3.1)
     assert state(ask()) == "miss"
 
 
@@ -281,8 +281,9 @@ def test_a_paced_replay_takes_its_time(simulator, front, tmp_path):
             got = client.post(made.url + CHAT, json=body)
             took.append(time.monotonic() - begun)
         assert got.headers["x-edge-cache"] == "memory"
+        # Its nineteen pauses are 0.475 s together; a busy machine may have made the first answer take longer.
         assert took[0] > 0.4
-        assert took[1] > took[0] * 0.7
+        assert took[1] > 0.475 * 0.7
         hurried = client.post(made.url + CHAT, json=body, headers={"x-edge-timeout-ms": "200"})
         assert hurried.headers["x-edge-cache"] == "memory"
         assert '"code":"timeout"' in hurried.text
@@ -296,10 +297,9 @@ def test_a_reload_keeps_what_is_stored(simulator, front, tmp_path):
     with running(made), httpx2.Client() as client:
         body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
         client.post(made.url + CHAT, json=body)
-        made.path.write_text(json.dumps({**config, "resilience": {"idle_s": 5}}))
+        made.path.write_text(json.dumps({**config, "models": {"new": {"upstreams": [{"to": "openai/gpt-4o"}]}}}))
         made.process.process.send_signal(1)
-        made.process.wait_for("reloading")
-        time.sleep(0.3)
+        until(lambda: client.get(f"{made.url}/v1/models/new").status_code == 200)
         assert client.post(made.url + CHAT, json=body).headers["x-edge-cache"] == "memory"
         made.path.write_text(json.dumps({**config, "cache": {"mode": "off"}}))
         made.process.process.send_signal(1)

@@ -70,7 +70,7 @@ def altered(value: bytes, field: str, to: object) -> bytes:
 
 def poison(redis: RedisServer, prefix: str, before: set[bytes], field: str, to: object) -> None:
     """Alter the answer that is new since `before`."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     with Redis(port=redis.port) as connection:
         while len(found := stored(redis, prefix) - before) != 1:  # answers are written behind the client's back
             assert time.monotonic() < deadline

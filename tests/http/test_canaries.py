@@ -5,14 +5,13 @@ page, a key of Redis, or an error that somebody else gets.
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from edge import keys
-from tests.harness import Canned, Client, Edge, answer, chunked, providers, running
+from tests.harness import Canned, Client, Edge, answer, chunked, providers, running, until
 from tests.redis_servers import RedisServer, stopping
 
 PLACES = ("log", "metrics", "pages", "traces", "redis keys", "redis values", "answers of others", "upstream")
@@ -155,7 +154,7 @@ def test_nothing_secret_is_where_it_should_not_be(redis, front, tmp_path):
         with running(edge):
             told = everything(edge, token)
             assert {200, 400, 401, 404, 429} <= {status for status, _ in told}
-            time.sleep(1)  # what is stored is stored beside the answers
+            until(lambda: redis.cli("--scan"))  # what is stored is stored beside the answers
             as_admin = {"x-api-key": admin}
             pages = [
                 httpx2.get(f"{edge.url}{path}", headers=as_admin).text

@@ -93,11 +93,10 @@ def edge(simulator, second, front, tmp_path_factory):
             "providers": providers,
             "models": models,
             "resilience": {
-                "connect_s": 1,
-                "first_content_s": 0.6,
-                "attempt_s": 0.6,
-                "idle_s": 1,
-                "total_s": 1.8,
+                "first_content_s": 1.2,
+                "attempt_s": 1.2,
+                "idle_s": 2,
+                "total_s": 3.6,
                 **PATIENT,
             },
         }
@@ -216,7 +215,7 @@ def test_one_deadline_bounds_all_attempts(edge, simulator, stream):
     begun = time.monotonic()
     got = ask(edge, "slow", stream=stream)
     assert got.status_code == 504
-    assert 1.4 < time.monotonic() - begun < 5
+    assert 2.8 < time.monotonic() - begun < 7
     assert simulator.count() - before == 3
     before = simulator.count()
     assert ask(edge, "slow", stream=stream, **{"x-edge-timeout-ms": "500"}).status_code == 504
@@ -230,7 +229,7 @@ def test_a_client_that_left_is_not_tried_for_again(edge, simulator, second):
         client.post("/v1/chat/completions", body, f"x-api-key: {ADMIN}")
         simulator.entry(before)
     simulator.entry(before, lambda entry: entry["left"])
-    time.sleep(1)
+    time.sleep(1.6)  # the first attempt would have ended
     assert second.count() == before_second
 
 

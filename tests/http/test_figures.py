@@ -234,7 +234,7 @@ class TestNetworks:
         with FaultProxy(int(simulator.url.rpartition(":")[2])) as proxy:
             edge = Edge(
                 tmp_path,
-                {"providers": providers(proxy.url), "resilience": {"total_s": 3, "idle_s": 1, "first_content_s": 1}},
+                {"providers": providers(proxy.url), "resilience": {"total_s": 6, "idle_s": 2, "first_content_s": 2}},
             )
             with running(edge):
                 yield edge, proxy
@@ -272,7 +272,7 @@ class TestNetworks:
         proxy.faults = Faults(black_hole=True)
         begun = time.monotonic()
         assert self.ask(edge)[0] == 504
-        assert time.monotonic() - begun == pytest.approx(1, abs=0.3 + stalls.granted_s)
+        assert time.monotonic() - begun == pytest.approx(2, abs=0.3 + stalls.granted_s)
         proxy.faults = Faults()
         assert self.ask(edge)[0] == 200
 

@@ -64,7 +64,7 @@ def test_clients_that_stop_reading_let_go_of_their_upstream_in_time(edge, upstre
         client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.post("/v1/chat/completions", STREAM)
         stuck.append(client)
-    time.sleep(3.5)  # total_s is 3
+    time.sleep(4.5)  # total_s is 3
     upstream.reply = minimal
     assert ask(edge) == (200, MINIMAL["chat/completions"])
     for client in stuck:

@@ -13,7 +13,7 @@ import time
 import httpx2
 import pytest
 
-from tests.harness import Client, Edge, Process, providers, running
+from tests.harness import WAIT_S, Client, Edge, Process, providers, running, until
 from tests.load import STREAM, Swarm, answers_within
 
 WEDGE = """
@@ -61,11 +61,14 @@ def test_reload_under_load_fails_nothing_and_is_seen_by_every_worker(edge, simul
             config["models"][f"new-{turn}"] = {"upstreams": [{"to": "openai/gpt-4o"}]}
             edge.path.write_text(json.dumps(config))
             edge.process.process.send_signal(signal.SIGHUP)
-            time.sleep(1.2)
-            for _ in range(20):  # fresh connections reach both workers
-                assert f"new-{turn}" in httpx2.get(f"{edge.url}/v1/models").text
+
+            def known(name: str = f"new-{turn}") -> bool:
+                """To both workers, which fresh connections reach."""
+                return all(name in httpx2.get(f"{edge.url}/v1/models").text for _ in range(20))
+
+            until(known)
+        until(lambda: load.done > 100)
     assert load.failures == []
-    assert load.done > 100
     assert children(edge.process.pid) == workers, "no process ended"
     print(f"\nSIGHUP x 3: {load.done} requests ({load.streamed} streams), 0 failed")
 
@@ -74,7 +77,7 @@ def test_a_bad_file_keeps_the_old_configuration_and_says_why(edge):
     good = edge.path.read_text()
     edge.path.write_text(good.replace('"dialect"', '"dialekt"'))
     edge.process.process.send_signal(signal.SIGHUP)
-    edge.process.wait_for(r"reload refused.*", 5)
+    edge.process.wait_for(r"reload refused.*")
     assert "dialekt: unknown key, did you mean dialect?" in edge.process.output
     assert httpx2.get(f"{edge.url}/v1/models/smart").status_code == 200
     config = json.loads(good)
@@ -82,9 +85,8 @@ def test_a_bad_file_keeps_the_old_configuration_and_says_why(edge):
     config["server"]["max_body_bytes"] = 1024
     edge.path.write_text(json.dumps(config))
     edge.process.process.send_signal(signal.SIGHUP)
-    edge.process.wait_for(r'"needs_restart":\["server.workers"\]', 5)
-    time.sleep(0.5)
-    assert httpx2.post(f"{edge.url}/v1/chat/completions", json={"x": "y" * 2000}).status_code == 413
+    edge.process.wait_for(r'"needs_restart":\["server.workers"\]')
+    until(lambda: httpx2.post(f"{edge.url}/v1/chat/completions", json={"x": "y" * 2000}).status_code == 413)
     assert len(children(edge.process.pid)) == 2
 
 
@@ -94,7 +96,7 @@ def test_replacing_workers_under_load_fails_nothing(edge):
         for _ in range(3):
             before = set(children(edge.process.pid))
             edge.process.process.send_signal(signal.SIGUSR2)
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while before & set(children(edge.process.pid)):
                 assert time.monotonic() < deadline, "the old workers are still there"
                 time.sleep(0.05)
@@ -117,7 +119,7 @@ def test_a_killed_worker_costs_its_own_requests_only_and_is_replaced_within_a_se
                 time.sleep(0.005)
             # New connections are balanced over both listeners; ten in a row reach both with near certainty.
             for _ in range(10):
-                answers_within(edge.port, 1)
+                answers_within(edge.port, WAIT_S)
             took.append(time.monotonic() - begun)
             assert took[-1] < 1 + stalls.granted_s
     # 16 connections, each with at most one request under way.
@@ -145,8 +147,9 @@ def test_what_outlasts_the_drain_ends_in_an_error_event(simulator, tmp_path, sta
     with running(edge), Client(edge.port) as stream, Client(edge.port) as waiting:
         stream.post("/v1/chat/completions", STREAM.replace(b"words-40-tps-20", b"words-400-tps-20"))
         stream.head()
+        before = simulator.count()
         waiting.post("/v1/messages", b'{"model":"sim-hang","max_tokens":9,"messages":[{"role":"user","content":"x"}]}')
-        time.sleep(0.3)
+        until(lambda: simulator.count() > before)
         assert httpx2.get(f"{edge.url}/health/ready").status_code == 200
         begun = time.monotonic()
         edge.process.process.send_signal(signal.SIGTERM)
@@ -165,12 +168,20 @@ def test_readiness_goes_off_while_draining(simulator, tmp_path):
     with running(edge), Client(edge.port) as stream, Client(edge.port) as probe:
         stream.post("/v1/chat/completions", STREAM)
         stream.head()
-        probe.send(b"GET /health/ready HTTP/1.1\r\nhost: localhost\r\n\r\n")
-        assert probe.body(probe.head()[1])
+
+        def ready() -> int:
+            probe.send(b"GET /health/ready HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            status, headers = probe.head()
+            assert probe.body(headers)
+            return status
+
+        assert ready() == 200
         edge.process.process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)
-        probe.send(b"GET /health/ready HTTP/1.1\r\nhost: localhost\r\n\r\n")
-        assert probe.head()[0] == 503
+        # Asked without a pause: an idle connection is open for a second more.
+        ends = time.monotonic() + WAIT_S
+        while (status := ready()) == 200:
+            assert time.monotonic() < ends
+        assert status == 503
         assert stream.body({}).endswith(b"data: [DONE]\n\n")
         assert edge.process.process.wait(10) == 0
 
@@ -181,17 +192,17 @@ def test_a_second_signal_ends_at_once(simulator, tmp_path, stalls):
         stream.post("/v1/chat/completions", STREAM)
         stream.head()
         edge.process.process.send_signal(signal.SIGINT)
-        time.sleep(0.2)
+        edge.process.wait_for('"event":"draining"')
         begun = time.monotonic()
         edge.process.process.send_signal(signal.SIGINT)
-        edge.process.process.wait(5)
+        edge.process.process.wait(WAIT_S)
         assert time.monotonic() - begun < 1 + stalls.granted_s
 
 
 def test_workers_do_not_outlive_their_supervisor(edge):
     workers = children(edge.process.pid)
     edge.process.process.kill()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while any(alive(pid) for pid in workers):
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -33,7 +33,7 @@ AXE = ROOT / "build/axe"
 ADMIN, CLIENT = "admin-key-0123456789", "client-key-0123456789"
 SECRET = "the-prompt-that-nobody-sees"
 SIZES = {"desktop": (1440, 1000), "phone": (390, 844)}
-WAIT_S = 20
+WAIT_S = 60
 
 
 def digest(key: str) -> str:

@@ -262,7 +262,7 @@ def echo(seen, connection):
     asked = json.loads(seen.body)
     text = asked["messages"][-1]["content"]
     if text.startswith("slow"):
-        time.sleep(0.5)
+        time.sleep(2)
     if not asked.get("stream"):
         choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
         return answer(json.dumps({"id": "c", "object": "chat.completion", "model": "m", "choices": [choice]}).encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ import pytest
 from edge.guard.auth import new_key
 from tests.harness import Canned, Edge, answer, running, until
 
+ADMIN, ADMIN_DIGEST = new_key("admin")
 LOW, LOW_DIGEST = new_key("low")
 HIGH, HIGH_DIGEST = new_key("high")
 ANSWER = answer(
@@ -60,6 +62,7 @@ def served(busy, front, tmp_path):
         config = {
             "auth": {
                 "keys": [
+                    {"id": "admin", "digests": [ADMIN_DIGEST], "admin": True},
                     {"id": "low", "digests": [LOW_DIGEST]},
                     {"id": "high", "digests": [HIGH_DIGEST], "priority": 5},
                 ]
@@ -86,6 +89,12 @@ def served(busy, front, tmp_path):
                     timeout=20,
                 )
 
+            def waiting() -> float:
+                """For a place."""
+                text = httpx2.get(f"{edge.url}/metrics", headers={"x-api-key": ADMIN}).text
+                return float(re.search(r'^edge_queue_length{queue="places"} (\S+)$', text, re.MULTILINE)[1])
+
+            ask.waiting = waiting
             yield ask
 
 
@@ -93,9 +102,9 @@ def test_the_queue_goes_by_priority_and_the_lowest_makes_room(served, busy):
     first = [served(name) for name in ("1", "2")]
     until(lambda: len(busy.names) == 2)
     waits = served("waits")
-    time.sleep(0.2)
+    until(lambda: served.waiting() == 1)
     goes = served("goes")
-    time.sleep(0.2)
+    until(lambda: served.waiting() == 2)
     begun = time.monotonic()
     refused = served("refused").result()
     assert time.monotonic() - begun < 5  # at once, not after max_wait_s

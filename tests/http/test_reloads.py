@@ -11,7 +11,7 @@ import time
 
 import httpx2
 
-from tests.harness import Client, Edge, running
+from tests.harness import Client, Edge, running, until
 from tests.http.test_lifecycle import children, settings
 
 BODY = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}).encode()
@@ -93,11 +93,14 @@ def test_a_hundred_thousand_keys_are_taken_without_a_stall(simulator, tmp_path, 
                 assert time.monotonic() - begun < 30
                 time.sleep(0.02)
             took = time.monotonic() - begun
-            time.sleep(0.5)
+
+            def known(n: int) -> bool:
+                """To both workers, which fresh connections reach."""
+                headers = {"authorization": f"Bearer token-number-{n:06}"}
+                return all(httpx2.get(f"{edge.url}/v1/models", headers=headers).status_code == 200 for _ in range(12))
+
             for n in (0, MANY // 2, MANY - 1):
-                for _ in range(6):  # fresh connections reach both workers
-                    headers = {"authorization": f"Bearer token-number-{n:06}"}
-                    assert httpx2.get(f"{edge.url}/v1/models", headers=headers).status_code == 200
+                until(lambda n=n: known(n))
         assert load.failures == []
         assert load.done > 10
         assert children(edge.process.pid) == workers, "no process ended"
@@ -112,7 +115,7 @@ def test_mistakes_in_a_large_file_are_told_with_their_lines_and_the_old_one_serv
         config["auth"]["keys"][2500]["digests"] = ["sha256:short"]
         edge.path.write_text(json.dumps(config))
         edge.process.process.send_signal(signal.SIGHUP)
-        edge.process.wait_for("auth.keys\\[2500\\].digests\\[0\\].*reload refused", 10)
+        edge.process.wait_for("auth.keys\\[2500\\].digests\\[0\\].*reload refused")
         got = httpx2.get(f"{edge.url}/v1/models", headers={"authorization": "Bearer first-token-of-all"})
         assert got.status_code == 200
 
@@ -125,7 +128,7 @@ def test_what_is_hardly_meant_is_told_once_at_the_start_and_once_at_a_reload(sim
         config["auth"]["keys"][0]["models"] = []
         edge.path.write_text(json.dumps(config))
         edge.process.process.send_signal(signal.SIGHUP)
-        edge.process.wait_for("auth.keys\\[0\\].models: is an empty list", 10)
+        edge.process.wait_for("auth.keys\\[0\\].models: is an empty list")
     notes = [json.loads(line) for line in edge.process.lines if '"note"' in line]
     assert [(note["level"], note["note"].partition(":")[0]) for note in notes] == [
         ("warning", "auth.keys[0].models[0]"),
@@ -141,7 +144,7 @@ def test_a_worker_that_hangs_holds_up_nobody_and_its_successor_has_the_new_confi
         config = settings(simulator)
         # More than a socket's buffer takes, again and again.
         config["models"] |= {f"alias-{n}": {"upstreams": [{"to": f"openai/{'m' * 200}"}]} for n in range(2000)}
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         for n in range(4):
             config["models"][f"new-{n}"] = {"upstreams": [{"to": "openai/gpt-4o"}]}
             edge.path.write_text(json.dumps(config))
@@ -150,12 +153,12 @@ def test_a_worker_that_hangs_holds_up_nobody_and_its_successor_has_the_new_confi
         while hung in children(edge.process.pid) or len(children(edge.process.pid)) < 2:
             assert time.monotonic() < deadline, "the worker that hangs was not replaced"
             time.sleep(0.05)
-        edge.process.wait_for('"event":"reloading"', 5)
+        edge.process.wait_for('"event":"reloading"')
         seen = 0
         while seen < 20:  # in a row: both workers have it
             assert time.monotonic() < deadline
             try:
-                got = httpx2.get(f"{edge.url}/v1/models/new-3", timeout=2)
+                got = httpx2.get(f"{edge.url}/v1/models/new-3", timeout=5)
             except httpx2.TransportError:
                 continue
             seen = seen + 1 if got.status_code == 200 else 0
@@ -167,14 +170,11 @@ def test_a_file_that_is_not_there_is_told_and_a_second_signal_reads_what_came_af
         text = edge.path.read_text()
         edge.path.unlink()
         edge.process.process.send_signal(signal.SIGHUP)
-        edge.process.wait_for("cannot be read.*reload refused", 10)
+        edge.process.wait_for("cannot be read.*reload refused")
         config = json.loads(text)
         # Two signals at once: the second is not lost while the first is read.
         for name in ("one", "two"):
             config["models"][name] = {"upstreams": [{"to": "openai/gpt-4o"}]}
             edge.path.write_text(json.dumps(config))
             edge.process.process.send_signal(signal.SIGHUP)
-        deadline = time.monotonic() + 10
-        while httpx2.get(f"{edge.url}/v1/models/two").status_code != 200:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: httpx2.get(f"{edge.url}/v1/models/two").status_code == 200)

@@ -39,7 +39,7 @@ def edge(simulator, front, tmp_path_factory):
         "providers": {name: {"dialect": name, **at} for name in ("openai", "anthropic")},
         "models": {name: {"strategy": "failover", "upstreams": of} for name, of in upstreams.items()},
         "cache": {"mode": "all"},
-        "resilience": {"rescue": "text", "idle_s": 0.7, "breaker": {"failures": 1_000_000}},
+        "resilience": {"rescue": "text", "idle_s": 1.2, "breaker": {"failures": 1_000_000}},
     }
     made = Edge(tmp_path_factory.mktemp("edge"), config, front=front)
     with running(made):

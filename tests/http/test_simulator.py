@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from edge.simulator.server import EARLY
-from tests.harness import Client
+from tests.harness import WAIT_S, Client
 
 
 def post(simulator, path, **body):
@@ -154,7 +154,7 @@ def test_the_ledger_holds_requests_and_departures(simulator):
     assert entry["generated"] > 0
     with Client(int(simulator.url.rpartition(":")[2])) as client:
         client.send(b"POST /v1/messages HTTP/1.1\r\ncontent-length: 10\r\n\r\n{")
-        time.sleep(0.05)
+        time.sleep(0.5)
         client.reset()
     entry = simulator.entry(before + 1, lambda entry: entry["left"])
     assert (entry["left"], entry["complete"]) == ("rst", False)
@@ -206,7 +206,7 @@ def test_faults_of_streams(simulator, path):
     for words in ("words-8-cut-4", "words-8-half-4", "words-8-rst-500"):
         with pytest.raises(httpx2.TransportError):
             plan(simulator, words, path, stream=True)
-    with pytest.raises(httpx2.ReadTimeout), httpx2.Client(timeout=0.3) as client:
+    with pytest.raises(httpx2.ReadTimeout), httpx2.Client(timeout=httpx2.Timeout(WAIT_S, read=0.3)) as client:
         body = {"model": "sim-words-8-stall-4", "messages": SAID, "max_tokens": 50, "stream": True}
         client.post(simulator.url + path, json=body)
 

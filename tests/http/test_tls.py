@@ -232,9 +232,7 @@ def test_sighup_exchanges_the_certificate_and_keeps_the_old_one_on_error(simulat
         first = shown(edge.port)
         certificate(tmp_path, "server")
         edge.process.process.send_signal(signal.SIGHUP)
-        deadline = time.monotonic() + 5
-        while shown(edge.port) == first and time.monotonic() < deadline:
-            time.sleep(0.05)
+        until(lambda: shown(edge.port) != first)
         second = shown(edge.port)
         assert second != first
         (tmp_path / "server.pem").write_text("no certificate")
@@ -267,11 +265,11 @@ def test_a_certificate_and_an_authority_are_exchanged_when_their_files_change(si
     with running(edge):
         assert (served(first), served(second)) == (True, False)
         (tmp_path / "ca.pem").write_bytes((tmp_path / "other.pem").read_bytes())
-        until(lambda: served(second), 5 + stalls.granted_s)
+        until(lambda: served(second))
         assert not served(first)
         (worker,) = children(edge.process.pid)
         os.kill(worker, signal.SIGKILL)
-        until(lambda: served(second), 10 + stalls.granted_s)
+        until(lambda: served(second))
         assert not served(first), "a worker that begins later goes by the files of now"
 
 

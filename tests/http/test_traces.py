@@ -275,7 +275,7 @@ def test_the_share_that_is_sampled_is_right_over_all_workers(upstream, tmp_path)
                 thread.join()
             bound = share * (1 << 64)
             expected = {each for each in ids if int(each[16:], 16) < bound}
-            until(lambda: expected <= set(mine.traces()), 15)
+            until(lambda: expected <= set(mine.traces()))
         owns = [span for span in mine.spans if span.kind == "SERVER"]
         sampled = [span for span in owns if span.attributes["edge.kept"] == "sampled"]
         assert {span.trace_id for span in sampled} == expected
@@ -321,8 +321,8 @@ def test_a_worker_that_ends_has_sent_what_it_had_and_the_next_one_goes_on(upstre
             mine.wait_for(trace, 2)
             (worker,) = workers_of(edge)
             os.kill(worker, signal.SIGKILL)
-            until(lambda: workers_of(edge) not in ([], [worker]), 15)
-            until(lambda: is_answered(edge), 15)
+            until(lambda: workers_of(edge) not in ([], [worker]))
+            until(lambda: is_answered(edge))
             trace, _ = ask(edge, "openai/up")
             mine.wait_for(trace, 2)
             last, _ = ask(edge, "openai/up")

@@ -116,7 +116,7 @@ def test_many_upgrades_in_one_segment_are_read_one_after_the_other(edge):
     wish = b"GET /health HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n"
     count = 3000
     with Client(edge.port) as client:
-        client.sock.settimeout(20)
+        client.sock.settimeout(60)
         client.send(wish * count)
         client.send(b"GET /health HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
         assert rest(client).count(b"HTTP/1.1 200") == count + 1
@@ -150,7 +150,7 @@ def test_a_pipelined_request_that_expects_to_be_asked_waits_for_its_turn(edge, u
     upstream.reply = slow
     body = b'{"model":"gpt-4o","slow":1}'
     with Client(edge.port) as client:
-        client.sock.settimeout(20)
+        client.sock.settimeout(60)
         client.send(post(body) + post(CHAT, "expect: 100-continue")[: -len(CHAT)])
         status, headers = client.head()
         client.body(headers)

@@ -14,7 +14,7 @@ import time
 import httpx2
 import pytest
 
-from tests.harness import Client, Edge, Process, clean_environment, running, until, wait_until_ready
+from tests.harness import WAIT_S, Client, Edge, Process, clean_environment, running, until, wait_until_ready
 from tests.http.test_lifecycle import children, settings
 from tests.http.test_metrics import requests, totals
 from tests.load import STREAM, Swarm
@@ -96,10 +96,7 @@ def test_an_upgrade_loads_new_code_and_refuses_and_loses_nothing(edge):
     config["models"]["later"] = {"upstreams": [{"to": "openai/gpt-4o"}]}
     edge.path.write_text(json.dumps(config))
     edge.process.process.send_signal(signal.SIGHUP)
-    deadline = time.monotonic() + 10
-    while httpx2.get(f"{edge.url}/v1/models/later").status_code != 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: httpx2.get(f"{edge.url}/v1/models/later").status_code == 200)
     victim = children(pid)[0]
     os.kill(victim, signal.SIGKILL)
     all_replaced(edge, [victim])
@@ -152,10 +149,7 @@ def test_signals_during_an_upgrade_are_kept_for_the_new_program(edge):
     for _ in range(40):  # before, while and after it is executed
         edge.process.process.send_signal(signal.SIGHUP)
         time.sleep(0.05)
-    deadline = time.monotonic() + 20
-    while edge.version() != "2.0":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: edge.version() == "2.0")
     assert edge.process.process.poll() is None
 
 
@@ -211,7 +205,7 @@ def test_a_second_signal_ends_the_delay_too(simulator, tmp_path):
         edge.process.process.send_signal(signal.SIGTERM)
         edge.process.wait_for("not ready any more")
         edge.process.process.send_signal(signal.SIGTERM)
-        assert edge.process.process.wait(5) == 0
+        assert edge.process.process.wait(WAIT_S) == 0
 
 
 def test_streams_that_are_under_way_at_an_upgrade_are_finished_by_the_old_workers(edge):

@@ -146,7 +146,7 @@ def test_large_messages_go_through_whole(edge, simulator):
 
 
 def test_a_drain_ends_what_is_open_when_its_time_is_over(simulator, front, tmp_path):
-    config = {"providers": providers(simulator.url), "server": {"drain_s": 1.5}, "resilience": PATIENT}
+    config = {"providers": providers(simulator.url), "server": {"drain_s": 4}, "resilience": PATIENT}
     edge = Edge(tmp_path, config, front=front)
     since = simulator.count()
     with running(edge), speak(edge) as ws:
@@ -159,7 +159,7 @@ def test_a_drain_ends_what_is_open_when_its_time_is_over(simulator, front, tmp_p
         with pytest.raises(ConnectionClosed):
             ws.recv(timeout=20)
         assert ws.close_code == 1001
-        assert time.monotonic() - begun >= 1.0
+        assert time.monotonic() - begun >= 3.0
         stopping.join()
         assert simulator.entry(since, lambda entry: entry["left"])["left"] == "close 1001"
         assert edge.process.process.wait(15) == 0
@@ -214,7 +214,7 @@ def test_a_key_that_is_no_more_or_may_less_ends_its_connections_whatever_they_sa
 
 def test_a_key_that_expires_ends_its_connections(simulator, front, tmp_path, stalls):
     secret, digest = new_key("short")
-    ends = datetime.now(UTC) + timedelta(seconds=4)
+    ends = datetime.now(UTC) + timedelta(seconds=10)  # by then the edge has started
     key = {"id": "short", "digests": [digest], "expires": ends.isoformat()}
     config = {"providers": providers(simulator.url), "auth": {"keys": [key]}, "resilience": PATIENT}
     edge = Edge(tmp_path, config, front=front)
