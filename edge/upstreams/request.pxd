@@ -3,7 +3,7 @@ from edge.upload cimport Upload
 
 cdef class UpstreamRequest:
     cdef readonly bytes method, target, fields, own, body
-    cdef readonly bint once
+    cdef public bint once
     cdef public bint sent
     cdef public Upload rest
 

@@ -9,7 +9,7 @@ from websockets.sync.client import ClientConnection, connect
 
 __all__ = ["HANDSHAKE", "hear", "lines_of", "say", "speak"]
 
-HEARD_S = 10.0
+HEARD_S = 30
 """What an event may take to come, on a machine that is busy."""
 HANDSHAKE = (
     "GET {} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
