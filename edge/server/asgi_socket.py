@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from edge.server.asgi import EdgeApplication
     from edge.sockets.relay import Relay
 
-__all__ = ["AsgiSocket"]
+__all__ = ["PENDING", "AsgiSocket"]
+
+PENDING = "edge.pending"
+"""In a scope of our own server: its connection, which tells ``pends`` how many bytes of messages it holds."""
 
 HIGH = 65536
 """Bytes that wait for the server to take them, above which more are to wait at the provider."""
@@ -53,6 +56,8 @@ class AsgiSocket(ClientCall):
         self._reads = asyncio.Event()
         self._reads.set()
         self._relay: Relay | None = None
+        if PENDING in scope:
+            scope[PENDING].pends = self._pends
         self._accepted = self._ended = False
         self._text = True
 
@@ -97,6 +102,10 @@ class AsgiSocket(ClientCall):
             self._gateway.cancel(self, ClientClosedRequest())
         self._ended = True
         self._written.set()
+
+    def _pends(self, size: int) -> None:
+        if self._relay is not None and not self._ended:
+            self._relay.holds(self, size)
 
     async def _write(self) -> None:
         """What is said to the client, when the server takes it."""

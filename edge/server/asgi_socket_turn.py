@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from asyncio import BaseTransport
+from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from edge.certificates import SCOPE
 from edge.errors import Headers
+from edge.server.asgi_socket import PENDING
 from edge.sockets.ends import AT_ONCE
 from edge.sockets.handshake import handshake
 from edge.sockets.peer import PONG, Frame
@@ -32,6 +36,13 @@ class Inner(WebSocketsSansIOProtocol):
     _behind = b""
     """What has come and is still to be heard. Nothing is read meanwhile."""
     _hears = False
+    pends: Callable[[int], None] | None = None
+    """Is told how many bytes are held of messages that the application has not taken."""
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        super().connection_made(transport)
+        self._sizes: deque[int] = deque()
+        self._queued = self._pending = 0
 
     def data_received(self, data: bytes) -> None:
         if self._behind:
@@ -48,7 +59,22 @@ class Inner(WebSocketsSansIOProtocol):
         if self._behind and not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()
+        self._tell_pending()
         self._go_on()
+
+    def _tell_pending(self) -> None:
+        pending = len(self.conn.reader.buffer) + sum(map(len, self.frames)) + self._queued
+        if pending != self._pending:
+            self._pending = pending
+            if self.pends is not None:
+                self.pends(pending)
+
+    def send_receive_event_to_app(self) -> None:
+        if not self.close_sent:
+            size = sum(map(len, self.frames))
+            self._sizes.append(size)
+            self._queued += size
+        super().send_receive_event_to_app()
 
     def _go_on(self) -> None:
         """In another turn, where something is behind, and nothing waits for the application, or that hears no more."""
@@ -70,6 +96,9 @@ class Inner(WebSocketsSansIOProtocol):
 
     async def receive(self) -> ASGIReceiveEvent:
         message = await self.queue.get()
+        if message["type"] == "websocket.receive":
+            self._queued -= self._sizes.popleft()
+            self._tell_pending()
         self._go_on()
         self._read_on()
         return message
@@ -144,7 +173,7 @@ class AsgiSocketTurn:
         app, certificate = inner.app, protocol.certificate
 
         async def certified(scope: Any, receive: Any, send: Any) -> None:
-            await app({**scope, SCOPE: certificate}, receive, send)
+            await app({**scope, SCOPE: certificate, PENDING: inner}, receive, send)
 
         inner.app = certified
         inner.connection_made(protocol.transport)

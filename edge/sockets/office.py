@@ -10,13 +10,19 @@ from edge.hooks import Meter
 from edge.money.accounting import Accounts
 from edge.upstreams.desk import Desk
 
-__all__ = ["Counters", "Office", "Reason"]
+__all__ = ["Counters", "Office", "Reason", "particulars"]
 
 Reason = Literal["client", "provider", "left", "broken", "violation", "idle", "expired", "drain", "refused", "failed"]
 """Why a connection ended: its client closed it, or its provider did; its client left without a word, or its provider
 did; either broke the protocol; nothing was said for too long, or it was open for too long; this edge ends; its key may
 not go on; a defect of ours.
 """
+ENDED_AS = b',"ended_by":"%b","close_code":%d,"responses":%d,"messages_in":%d,"messages_out":%d'
+
+
+def particulars(reason: Reason, code: int, responses: int, taken: int, given: int) -> bytes:
+    """What a line of the log, and a trace, tell of a connection that has ended."""
+    return ENDED_AS % (reason.encode(), code, responses, taken, given)
 
 
 class Counters:

@@ -28,7 +28,7 @@ from edge.errors import (
 from edge.inquiry import Asker
 from edge.sockets.ends import End
 from edge.sockets.link import Link, failure
-from edge.sockets.office import Office, Reason
+from edge.sockets.office import Office, Reason, particulars
 from edge.sockets.opening import Opened, Refused, Wanted, open_link
 from edge.sockets.peer import ABNORMAL, AWAY, LATER, NORMAL, TROUBLE, Closed, Message, code_for
 from edge.sockets.rights import RIGHTS_S, Rights
@@ -38,7 +38,7 @@ from edge.sockets.word import Refusal, told_by
 from edge.upstreams.gate import Gate
 from edge.upstreams.tried import Tried
 
-__all__ = ["FOLLOWS", "Relay", "particulars"]
+__all__ = ["FOLLOWS", "Relay"]
 
 # The states: nothing has begun; a provider is asked for the handshake, before the client's is answered; the client's
 # is answered, and no provider is asked yet; one is asked meanwhile; both ends are open; it is over.
@@ -51,9 +51,6 @@ FOLLOWS = {
     OPEN: (ENDED,),
     ENDED: (),
 }
-
-
-ENDED_AS = b',"ended_by":"%b","close_code":%d,"responses":%d,"messages_in":%d,"messages_out":%d'
 
 
 class Relay:
@@ -79,6 +76,7 @@ class Relay:
         self._gate: Gate | None = None
         self._talk: Talk | None = None
         self._inbox: deque[Message] = deque()
+        self._waiting = self._asked = self._counted = 0
         self._held = self._taking = False
         self._begun_at = self._latest = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -195,6 +193,7 @@ class Relay:
             if end is self._client:
                 self._count(0, "in", message)
                 self._inbox.append(message)
+                self._waiting += len(message.data)
                 self._take()
             elif self._talk is not None:
                 self._talk.told(message)
@@ -202,16 +201,21 @@ class Relay:
             self.fail(defect)
 
     def holds(self, end: End, pending: int) -> None:
-        before = self._pending.get(end, 0)
-        if self._state == ENDED or pending == before:
+        if pending != self._pending.get(end, 0):
+            self._pending[end] = pending
+            self._count_held()
+
+    def _count_held(self) -> None:
+        """What is held of messages, as bodies of requests are: parts, what waits, and what waits to be sent."""
+        if self._state == ENDED:
             return
-        self._pending[end] = pending
-        buffers = self._office.desk.buffers
+        buffers, self._counted = self._office.desk.buffers, self._waiting + self._asked
+        held = self._counted + sum(self._pending.values())
         try:
-            if pending > before:
-                buffers.hold(self.call, pending - before)
+            if held > self.call.buffered:
+                buffers.hold(self.call, held - self.call.buffered)
             else:
-                buffers.let_go(self.call, sum(self._pending.values()))
+                buffers.let_go(self.call, held)
         except Overloaded as error:
             self._end("failed", Closed(LATER, error.message), Closed(AWAY), error)
 
@@ -255,7 +259,7 @@ class Relay:
     def release(self) -> None:
         """It waits no longer."""
         if self._held and self._state != ENDED:
-            self._held = False
+            self._held, self._asked = False, 0
             if self._link is None or not self._link.full():
                 self._client.resume()
             self._take()
@@ -310,11 +314,16 @@ class Relay:
         self._taking = True
         try:
             while self._inbox and not self._held and self._may_go_on():
-                self._talk.asked(self._inbox.popleft())
+                message = self._inbox.popleft()
+                self._waiting -= len(message.data)
+                self._talk.asked(message)
+                self._asked = len(message.data) if self._held else 0
         except Exception as defect:  # noqa: BLE001 - of ours
             self.fail(defect)
         finally:
             self._taking = False
+        if self._counted != self._waiting + self._asked:
+            self._count_held()
 
     def _may_go_on(self) -> bool:
         """Whether it is not over, nor has to be now."""
@@ -391,8 +400,3 @@ class Relay:
         asker, self._asker, self._talk = self._asker, None, None
         if asker is not None:
             asker.fetched(self.call, error)
-
-
-def particulars(reason: str, code: int, responses: int, taken: int, given: int) -> bytes:
-    """What a line of the log, and a trace, tell of a connection that has ended."""
-    return ENDED_AS % (reason.encode(), code, responses, taken, given)

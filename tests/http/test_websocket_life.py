@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import signal
@@ -14,13 +15,13 @@ from datetime import UTC, datetime, timedelta
 import httpx2
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.frames import OP_TEXT, Frame
+from websockets.frames import OP_CONT, OP_TEXT, Frame
 
 from edge.guard.auth import new_key
 from edge.sockets.rights import RIGHTS_S
 from tests.harness import PATIENT, Client, Edge, providers, running, until
 from tests.http import speaking
-from tests.http.speaking import HANDSHAKE, hear, say
+from tests.http.speaking import HANDSHAKE, hear, lines_of, say
 
 TARGET = "/v1/realtime?model=gpt-realtime"
 
@@ -143,6 +144,30 @@ def test_large_messages_go_through_whole(edge, simulator):
         say(ws, type="input_audio_buffer.commit")
         hear(ws, "input_audio_buffer.committed")
     assert sound in simulator.ledger(since)[0]["body"]
+
+
+def test_parts_of_messages_count_among_the_bytes_that_are_held(simulator, front, tmp_path):
+    config = {
+        "providers": providers(simulator.url),
+        "server": {"max_buffered_bytes": 1 << 20, "max_body_bytes": 1 << 20},
+        "resilience": PATIENT,
+    }
+    edge = Edge(tmp_path, config, front=front)
+    with running(edge):
+        for number in range(3):
+            with Client(edge.port) as client:
+                client.send(HANDSHAKE.format(TARGET).encode())
+                assert client.head()[0] == 101
+                client.read_until(b"session.created")
+                with contextlib.suppress(OSError):  # it may be gone meanwhile
+                    for opcode in (OP_TEXT, *[OP_CONT] * 11):
+                        client.send(Frame(opcode, b"x" * (1 << 17), fin=False).serialize(mask=True))
+                until(lambda number=number: len(lines_of(edge)) > number)
+        told = {(line["ended_by"], line["close_code"], line["error"]) for line in lines_of(edge)}
+        assert told == {("failed", 1013, "overloaded")}
+        with speak(edge) as ws:  # nothing is left of it
+            say(ws, type="input_audio_buffer.append", audio="AAAA" * (1 << 16))
+            hear(ws, "input_audio_buffer.speech_started", "response.created", "error")
 
 
 def test_a_drain_ends_what_is_open_when_its_time_is_over(simulator, front, tmp_path):

@@ -31,6 +31,9 @@ class Pipe:
     def is_closing(self):
         return self.closed
 
+    def get_extra_info(self, name):
+        return None
+
     def close(self):
         self.closed = True
 
@@ -49,9 +52,9 @@ def inner():
     )
     state = SimpleNamespace(connections=set(), tasks=set(), default_headers=[])
     made = Inner(config, state, {}, asyncio.get_running_loop())
-    made.conn = ServerProtocol(state=OPEN, max_size=1 << 20, logger=SILENT)
     written: list[bytes] = []
-    made.transport = Pipe(written)
+    made.connection_made(Pipe(written))
+    made.conn = ServerProtocol(state=OPEN, max_size=1 << 20, logger=SILENT)
     made.handshake_complete = True
     return made, written
 
@@ -161,5 +164,24 @@ def test_what_waits_is_dropped_where_the_application_closes_and_the_clients_clos
             while not made.transport.closed:
                 await asyncio.sleep(0)
         assert made.close_timer is None
+
+    asyncio.run(run())
+
+
+def test_how_much_is_held_of_messages_is_told():
+    async def run():
+        made, _ = inner()
+        told = []
+        made.pends = told.append
+        frame = framed(OP_TEXT, b"x" * 5000, fin=False)
+        made.data_received(frame[:1000])
+        assert 900 <= told[-1] <= 1000
+        made.data_received(frame[1000:])
+        assert told[-1] == 5000
+        made.data_received(framed(OP_CONT, "\u00e9".encode() * 100) + framed(OP_TEXT, b"y" * 10))
+        assert told[-1] == 5210
+        for left in (10, 0):
+            await made.receive()
+            assert told[-1] == left
 
     asyncio.run(run())

@@ -79,6 +79,26 @@ def test_an_end_that_takes_nothing_has_the_other_paused_until_it_does():
     relayed(test)
 
 
+def test_parts_and_what_waits_are_counted_among_what_is_held():
+    def test(relay, client, provider, _):
+        buffers = relay._office.desk.buffers
+        relay.holds(client, 100)
+        relay.holds(provider, 10)
+        assert buffers.held == 110
+        relay.came(client, Message(b"wait"))
+        relay.came(client, Message(b"12345"))
+        assert buffers.held == 119  # what is to be sent, and what waits behind it
+        relay.release()
+        assert buffers.held == 110
+        relay.holds(client, 0)
+        assert buffers.held == 10
+        relay.holds(client, relay.call.state.max_buffered_bytes)
+        assert client.closed[0] == 1013
+        assert buffers.held > 0  # until the call is settled, by who has asked
+
+    relayed(test)
+
+
 @pytest.mark.parametrize(
     ("whose", "closed", "client_code", "provider_code"),
     [

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from edge.guard.auth import ANYONE
-from edge.sockets.relay import particulars
+from edge.sockets.office import particulars
 from edge.telemetry.spans import MAX_CONTENT
 from tests.unit.lanes import ANSWER, post
 from tests.unit.test_dispatch import CONTENT, DONE, DOWN, provider
