@@ -36,14 +36,7 @@ from edge.upstreams.choice import Candidates
 from edge.upstreams.desk import Desk
 from edge.upstreams.gate import Gate
 from edge.upstreams.refusal import read
-from edge.upstreams.retry import (
-    AttemptFailed,
-    conclude,
-    failed_attempt,
-    may_follow,
-    returned_headers,
-    unavailable,
-)
+from edge.upstreams.retry import AttemptFailed, conclude, failed_attempt, returned_headers, unavailable
 from edge.upstreams.rules import RULES
 from edge.upstreams.standing import begun
 from edge.upstreams.tried import Tried
@@ -97,7 +90,7 @@ async def open_link(desk: Desk, call: Call, wanted: Wanted) -> Opened:
         async with asyncio.timeout(settings.total_s):
             while found:
                 call.ledger.attempts += 1
-                opened, tried, error = await ask(desk, call, candidates, wanted)
+                opened, tried, error, taken = await ask(desk, call, candidates, wanted)
                 if opened is not None:
                     return opened
                 now = perf_counter()
@@ -107,7 +100,7 @@ async def open_link(desk: Desk, call: Call, wanted: Wanted) -> Opened:
                 if tried.following is not None and keys < MAX_KEYS:
                     keys += 1
                     found = candidates.again(tried.upstream, tried.following, now)
-                elif may_be_followed(tried, error):
+                elif may_be_followed(error, taken):
                     found = candidates.next(now, False)
                 tell(desk, call, tried, error, candidates if found else None)
     except TimeoutError:
@@ -117,8 +110,10 @@ async def open_link(desk: Desk, call: Call, wanted: Wanted) -> Opened:
     raise error
 
 
-async def ask(desk: Desk, call: Call, candidates: Candidates, wanted: Wanted) -> tuple[Opened | None, Tried, Exception]:
-    """Ask the one that was named: what came of it."""
+async def ask(
+    desk: Desk, call: Call, candidates: Candidates, wanted: Wanted
+) -> tuple[Opened | None, Tried, Exception, bool]:
+    """Ask the one that was named: what came of it, and whether it has heard what it may keep."""
     upstream, now = candidates.upstream, perf_counter()
     assert upstream is not None  # noqa: S101 - it was named
     ledger = call.ledger
@@ -126,10 +121,13 @@ async def ask(desk: Desk, call: Call, candidates: Candidates, wanted: Wanted) ->
     tried.gate = candidates.gate
     ledger.upstream, ledger.attempt = upstream, tried
     ledger.tries.append(tried)
-    gate, opened = tried.gate, None
+    gate, opened, taken = tried.gate, None, False
     error: Refused | EdgeError | None = None
     try:
         link, answer = await shake(call, tried, wanted)
+        if answer.status == 101:
+            taken = wanted.once
+            answer = await hear(tried, link, answer, wanted)
         fields = Fields(answer.headers)
         tried.status = answer.status
         tried.heed(fields)
@@ -143,17 +141,20 @@ async def ask(desk: Desk, call: Call, candidates: Candidates, wanted: Wanted) ->
         conclude(call, tried, ClientClosedRequest(), over=False)
         raise
     except Exception as defect:  # noqa: BLE001 - of ours, if it is not an EdgeError
+        if not isinstance(defect, EdgeError):
+            told_of = {"message": "a handshake with a provider", "exception": defect}
+            asyncio.get_running_loop().call_exception_handler(told_of)
         error = failure(defect)
     ledger.waited(now)
     told = error if isinstance(error, EdgeError) else AttemptFailed(error.status, b"") if error else None
     conclude(call, tried, told, over=False)
     desk.asked(tried, call.grant.label, told)
-    return opened, tried, error or UpstreamBadResponse()
+    return opened, tried, error or UpstreamBadResponse(), taken
 
 
 async def shake(call: Call, tried: Tried, wanted: Wanted) -> tuple[Link, Answer]:
-    """The handshake, and what is said first: a refusal by that is one of the handshake. Raises UpstreamUnreachable,
-    UpstreamTimeout, UpstreamBadResponse, UpstreamStreamBroken, UpstreamRateLimited, UpstreamOverloaded, Overloaded.
+    """The handshake. Raises UpstreamUnreachable, UpstreamTimeout, UpstreamBadResponse, UpstreamStreamBroken,
+    UpstreamRateLimited, UpstreamOverloaded, Overloaded.
     """
     provider, model = tried.provider, tried.upstream.model
     account = tried.ready(perf_counter())
@@ -166,8 +167,7 @@ async def shake(call: Call, tried: Tried, wanted: Wanted) -> tuple[Link, Answer]
     try:
         link = await origin.connect(lambda: Link(request, origin.authority, wanted.protocol, wanted.max_bytes))
         async with asyncio.timeout(call.state.resilience.first_content_s):
-            answer = await link.answer
-        return link, answer if answer.status != 101 else await hear(tried, link, answer, wanted)
+            return link, await link.answer
     except TimeoutError:
         if link is not None:
             link.drop()
@@ -182,12 +182,15 @@ async def hear(tried: Tried, link: Link, answer: Answer, wanted: Wanted) -> Answ
     """Say what is to be said first, and hear what is: the answer to the handshake that makes. Raises
     UpstreamStreamBroken.
     """
-    if wanted.first is not None:
-        assert tried.request is not None  # noqa: S101 - it was sent
-        tried.request.once = wanted.once
-        link.say(Message(wanted.first(tried.upstream.model)))
-    word = await link.word(FIRST_WORD_S)
+    try:
+        if wanted.first is not None:
+            link.say(Message(wanted.first(tried.upstream.model)))
+        word = await link.word(FIRST_WORD_S)
+    except BaseException:
+        link.drop()
+        raise
     if isinstance(word, Closed) and word.code == ABNORMAL:
+        link.drop()
         raise UpstreamStreamBroken
     refusal = refusal_in(word)
     if refusal is None:
@@ -215,12 +218,14 @@ def judged(tried: Tried, answer: Answer, headers: Headers) -> Refused | Provider
     return error
 
 
-def may_be_followed(tried: Tried, error: Exception) -> bool:
-    """Whether another upstream may do better, and nothing is done twice by that."""
+def may_be_followed(error: Exception, taken: bool) -> bool:
+    """Whether another upstream may do better, and nothing is made twice by that. `taken`: this one has heard what it
+    may keep.
+    """
     if isinstance(error, Refused):
         rule = RULES.get(error.status)
-        return rule is not None and rule.other and may_follow(tried, rule.taken)
-    return isinstance(error, ProviderError) and may_follow(tried, not error.refused)
+        return rule is not None and rule.other and not (taken and rule.taken)
+    return isinstance(error, ProviderError) and not (taken and not error.refused)
 
 
 def tell(desk: Desk, call: Call, tried: Tried, error: Exception, following: Candidates | None) -> None:
