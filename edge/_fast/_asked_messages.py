@@ -43,7 +43,7 @@ class UsualMessages(Measure):  # type: ignore[misc]
     def read(self, body: bytes) -> cython.bint:
         """Whether a request is of the usual form."""
         self.text = self.messages = self.tools = self.schemas = self.images = 0
-        self.thinks = False
+        self.thinks = self._dropped = False
         self.model = ""
         self._begin(body)
         try:

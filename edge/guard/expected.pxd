@@ -8,6 +8,7 @@ from edge.payload cimport Payload
 
 cdef tuple MOST
 cdef int MOST_DIGITS, ZERO
+cdef long long MOST_TOKENS
 
 
 @cython.locals(quotas=Quotas, grant=Grant)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 
 import pytest
 from hypothesis import given
@@ -173,6 +174,7 @@ MESSAGES_USUAL = {
     "billing said": {**PLAIN, "messages": [{"role": "user", "content": BILLING}]},
     "tools": {**PLAIN, "tools": [CLAUDE, CLAUDE], "thinking": {"type": "enabled", "budget_tokens": 1024}},
     "no tools": {**PLAIN, "tools": [], "thinking": {"type": "disabled"}},
+    "no text": {**PLAIN, "system": [{"type": "text", "text": None}]},
     "no messages": {"model": "m", "messages": []},
 }
 
@@ -197,6 +199,17 @@ def check_messages(body: bytes) -> bool:
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": "), (" ,\r\n", "\t: ")])
 def test_the_text_of_a_usual_messages_request_is_measured_as_it_stands(name, separators):
     assert check_messages(json.dumps(MESSAGES_USUAL[name], separators=separators, ensure_ascii=False).encode())
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_nothing_of_one_request_is_left_to_the_next(build):
+    reader = load("asked_messages", build).UsualMessages()
+    alone = {name: load("asked_messages", build).UsualMessages() for name in MESSAGES_USUAL}
+    for name, request in [*MESSAGES_USUAL.items(), *reversed(MESSAGES_USUAL.items())]:
+        body = json.dumps(request).encode()
+        assert reader.read(body)
+        assert alone[name].read(body)
+        assert reader.told() == alone[name].told(), name
 
 
 @pytest.mark.parametrize(
@@ -249,3 +262,22 @@ SAID = TEXTS | st.lists(BLOCK, max_size=3)
 @given(ASKED, st.booleans())
 def test_any_messages_request_comes_to_what_the_decoder_finds(request, escaped):
     check_messages(json.dumps(request, ensure_ascii=escaped).encode("utf-8", "surrogatepass"))
+
+
+def changed(body: bytes, chance: random.Random) -> bytes:
+    """With one or two bytes more, fewer or others."""
+    for _ in range(chance.randrange(1, 3)):
+        at = chance.randrange(len(body))
+        piece = chance.choice(
+            [b"", b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"0", b"-", b"e", b"\\u", b" ", b"\xc3", b"n"]
+        )
+        body = body[:at] + piece + body[at + chance.randrange(2) :]
+    return body
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_request_that_is_broken_anywhere_is_not_taken_for_another(seed):
+    chance = random.Random(seed)
+    for _ in range(20):
+        check(changed(json.dumps(chance.choice(list(USUAL.values()))).encode(), chance))
+        check_messages(changed(json.dumps(chance.choice(list(MESSAGES_USUAL.values()))).encode(), chance))

@@ -369,3 +369,14 @@ def test_a_count_that_cannot_be_right_is_bounded_and_leaves_the_next_request_alo
 def test_all_tokens_count_those_of_the_prompt_cache_too():
     assert tokens_of(Usage(1, 2, 4, 8, 16)) == 15
     assert tokens_of(Usage()) == 0
+
+
+def test_what_is_used_on_another_day_is_booked_in_a_row_of_its_own():
+    counting = Counting(tokens(1000))
+    counts, quotas = counting.counts, counting.quotas
+    for days in (0, 1, 0, 3, 3):
+        counts.at_s = NOON + 86400.0 * days
+        counting.taken(1, 1).end()
+    booked = counts.usage.unwritten()
+    assert {row.day - DAY: used.requests for row, used in booked.items()} == {0: 2, 1: 1, 3: 2}
+    assert {row[1:] for row in booked} == {(quotas.key, quotas.tenant, quotas.model)}

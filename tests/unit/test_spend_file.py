@@ -91,6 +91,18 @@ def test_who_takes_the_place_of_a_killed_worker_goes_on_with_its_rows():
     assert UsageTable(memory, 1).unwritten() == {ROW: Used(2, 2, 2, 2)}
 
 
+def test_whoever_remembers_a_row_can_tell_that_it_has_become_anothers():
+    looks, first, _ = table()
+    lines = [first.line(Row(TODAY, f"k{number}", "t", "m")) for number in range(ROWS - 1)]
+    assert {line.day for line in lines} == {TODAY}
+    assert first.line(lines[0].row) is lines[0]
+    beyond = Row(TODAY, "one more", "t", "m")
+    assert first.line(beyond).row == Row(TODAY, OTHER, OTHER, OTHER) != beyond
+    add(first, Row(TODAY + 2, "k", "t", "m"), Used(1, 0, 0, 0))
+    assert [line.day for line in lines] == [-1, *[TODAY] * (ROWS - 2)]
+    assert looks.unwritten() == {Row(TODAY + 2, "k", "t", "m"): Used(1, 0, 0, 0)}
+
+
 def test_rows_are_bounded_and_those_of_days_that_are_over_are_used_again():
     looks, first, _ = table()
     for number in range(ROWS + 10):
