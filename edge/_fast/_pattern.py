@@ -39,7 +39,8 @@ _WORDS = cython.declare(tuple, (b"error", b"usage", b"delta"))
 class EventPattern:
     """The pattern of the latest events of one stream, if they have one.
 
-    After a `match`, ``events`` is how many there were, and ``size`` how many bytes of data they have.
+    After a `match`, ``events`` is how many there were, and ``size`` how many bytes of data they have. ``simple``: they
+    differ in nothing, or in one text alone.
     """
 
     def __init__(self, least: int) -> None:
@@ -47,6 +48,9 @@ class EventPattern:
         self._least = least
         self.events = 0
         self.size = 0
+        self.simple = False
+        self._begin = 0
+        self._end = 0
         self._latest: bytes | None = None
         self._around = 0
         # What stays, in its order; between each two there is a hole, of the kind in `_holes`.
@@ -78,6 +82,8 @@ class EventPattern:
                     at = _text_end(data, at, size) if kind == _TEXT else _number_end(data, at, size)
                     if at < 0 or (kind == _TEXT and _matters(data, begin, at)):
                         return False
+                    self._begin = begin
+                    self._end = at
             events += 1
         if events == 1:
             self._latest = data
@@ -86,6 +92,11 @@ class EventPattern:
         if self._tries < _TRIES:
             self._tries += 1
         return events > 0
+
+    @cython.ccall
+    def text(self, data: bytes) -> bytes | None:
+        """The text of a `simple` event that was matched, as it stands there; None where they differ in nothing."""
+        return data[self._begin : self._end] if len(self._holes) == 1 else None
 
     @cython.ccall
     def learn(self, event: bytes, size: cython.Py_ssize_t) -> object:
@@ -164,6 +175,7 @@ class EventPattern:
         parts.append(other[begin:])
         self._parts = parts
         self._holes = holes
+        self.simple = len(holes) == 0 or (len(holes) == 1 and holes[0] == _TEXT)
         least: cython.Py_ssize_t = -self._around
         part: bytes
         for part in parts:

@@ -69,7 +69,7 @@ class StreamTranslator:
 
     __slots__ = (
         *("_blocks", "_calls", "_chunk", "_chunks", "_closed", "_context", "_held", "_length", "_output"),
-        *("_stop", "_stop_details", "_thoughts", "_written", "usage"),
+        *("_stop", "_stop_details", "_thoughts", "_written", "latest", "usage"),
     )
 
     def __init__(self, context: Context, now: int) -> None:
@@ -80,6 +80,7 @@ class StreamTranslator:
         self._calls = self._thoughts = self._length = self._written = 0
         self._closed = self._output = False
         self._held: list[str] = []
+        self.latest = ""
         self._stop: str | None = None
         self._stop_details: Any = None
         self.usage: Usage | None = None
@@ -89,6 +90,7 @@ class StreamTranslator:
         for name, data in events:
             if self._closed:
                 break
+            self.latest = ""
             if name == b"message":
                 name = type_of(data)  # a compatible server that leaves the event's name out
             step = STEPS.get(name)
@@ -100,6 +102,12 @@ class StreamTranslator:
                 step(self, data, out)
             except UNREADABLE:
                 raise UpstreamBadResponse("The provider sent an event that cannot be read.") from None
+        return b"".join(out)
+
+    def again(self, text: str) -> bytes:
+        self.latest = text
+        out: list[bytes] = []
+        self._content(text, out)
         return b"".join(out)
 
     def finish(self) -> bytes:
@@ -151,6 +159,8 @@ class StreamTranslator:
         kind = delta.type
         if kind == "text_delta":
             self._content(delta.text, out)
+            if not self._context.output_tool:
+                self.latest = delta.text or ""
             return
         block = self._blocks.get(event.index)
         if block is None:

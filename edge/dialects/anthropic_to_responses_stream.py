@@ -28,7 +28,7 @@ from edge.dialects.estimate import written_by_claude
 from edge.dialects.responses_fields import renamed
 from edge.dialects.responses_writer import ResponseWriter
 from edge.dialects.stream import type_of
-from edge.dialects.translation import Context, arguments_object, original_id
+from edge.dialects.translation import Context, Reader, arguments_object, original_id
 from edge.errors import UNREADABLE, EdgeError, UpstreamBadResponse, UpstreamStreamBroken
 from edge.hooks import Usage
 
@@ -48,7 +48,7 @@ class _Block(msgspec.Struct):
     data: str = ""
 
 
-class StreamTranslator:
+class StreamTranslator(Reader):
     """One stream, whose response was made at `now` in unix seconds.
 
     `feed` takes events as the SSE decoder gives them, and `finish` the end of the body; both return what to send on.

@@ -239,6 +239,16 @@ class Crossing:
         """The provider's next events for the client; None where their bytes pass as they came."""
         return None
 
+    def latest(self) -> bytes:
+        """The text of the latest event, where that was translated and nothing else was, else b""."""
+        return b""
+
+    def again(self, text: bytes | None) -> bytes:
+        """An event of the provider's that is as the latest, but for its text, as it stands in JSON; None for the same
+        text. What the client gets of it, b"" where it is to be read.
+        """
+        return b""
+
     def finish(self) -> bytes:
         """What completes a stream whose end has come."""
         return b""
@@ -368,6 +378,21 @@ class TranslatedCrossing(Crossing):
 
     def feed(self, events: list[tuple[bytes, bytes]]) -> bytes | None:
         return self._translation.feed(events)
+
+    def latest(self) -> bytes:
+        return self._translation.latest.encode()
+
+    def again(self, text: bytes | None) -> bytes:
+        translation = self._translation
+        if text is None:
+            return translation.again(translation.latest)
+        if b"\\" in text:
+            return b""
+        try:
+            said = text.decode()
+        except UnicodeDecodeError:
+            return b""
+        return translation.again(said) if said else b""
 
     def finish(self) -> bytes:
         return self._translation.finish()

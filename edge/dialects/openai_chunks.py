@@ -122,7 +122,7 @@ class ChunkTranslator(ABC):
 
     __slots__ = (
         *("_by_id", "_by_index", "_closed", "_context", "_finish", "_id", "_lanes", "_last_call", "_open", "_started"),
-        *("calls", "pieces", "size", "usage"),
+        *("calls", "latest", "pieces", "size", "usage"),
     )
 
     def __init__(self, context: Context) -> None:
@@ -135,6 +135,7 @@ class ChunkTranslator(ABC):
         self._by_index: dict[int, Lane] = {}
         self._by_id: dict[str, Lane] = {}
         self._last_call: Lane | None = None
+        self.latest = ""
         self.calls = self.pieces = self.size = 0
         self.usage: Usage | None = None
 
@@ -195,6 +196,11 @@ class ChunkTranslator(ABC):
                 raise UpstreamBadResponse("The provider sent an event that cannot be read.") from None
         return self._taken()
 
+    def again(self, text: str) -> bytes:
+        self.latest = text
+        self._say(TEXT, text)
+        return self._taken()
+
     def finish(self) -> bytes:
         """The body has ended. Some servers leave ``[DONE]`` out: a finish reason will do."""
         if self._closed:
@@ -209,6 +215,7 @@ class ChunkTranslator(ABC):
         return b"" if self._closed else self._failure(error, request_id)
 
     def _chunk(self, name: bytes, data: bytes) -> None:
+        self.latest = ""
         chunk = _decode(data)
         if name == b"error" or (chunk.error is not None and openai.error_of(data) is not None):
             self._error(chunk.error if chunk.error is not None else msgspec.json.decode(data))
@@ -229,6 +236,18 @@ class ChunkTranslator(ABC):
                 self._take(choice.delta)
             if choice.finish_reason:  # some servers say "" for null
                 self._finish = choice.finish_reason
+        if len(chunk.choices) == 1 and chunk.usage is None:
+            self.latest = self._only_text(chunk.choices[0])
+
+    def _only_text(self, choice: _Choice) -> str:
+        """The text of a choice that has nothing else, and has gone out; else ""."""
+        delta, lane = choice.delta, self._open
+        if choice.index or choice.finish_reason or delta is None or lane is None or lane.kind != TEXT:
+            return ""
+        beside = (delta.reasoning_content, delta.reasoning, delta.annotations, delta.refusal)
+        if any(beside) or delta.tool_calls or delta.function_call is not None or not isinstance(delta.content, str):
+            return ""
+        return delta.content
 
     def _begin(self, chunk: Chunk) -> None:
         self._started = True

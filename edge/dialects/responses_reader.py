@@ -9,7 +9,7 @@ import msgspec
 
 from edge.dialects.responses_output import QUIET
 from edge.dialects.stream import heartbeat, type_of
-from edge.dialects.translation import Context
+from edge.dialects.translation import Context, Reader
 from edge.errors import UNREADABLE, EdgeError, UpstreamBadResponse, UpstreamStreamBroken
 
 __all__ = ["ResponsesReader", "decode_any", "decode_part", "decode_whole"]
@@ -33,7 +33,7 @@ decode_whole = msgspec.json.Decoder(_Whole).decode
 decode_any = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class ResponsesReader:
+class ResponsesReader(Reader):
     """One stream. `feed` takes events as the SSE decoder gives them, and `finish` the end of the body; both return what
     to send on. After an error, or the end, they return nothing more. Raises UpstreamBadResponse for an event that
     cannot be read. ``STEPS`` is what is done with each event that says something, by its name.

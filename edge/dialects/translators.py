@@ -47,11 +47,20 @@ TOO_LARGE = "The provider's answer is too large to be translated."
 
 
 class StreamTranslator(Protocol):
-    """``usage`` is what the provider has counted so far, None before the first count."""
+    """``usage`` is what the provider has counted so far, None before the first count. ``latest`` is the text of the
+    latest event, where that brought a piece of text, which has gone out, and did nothing else; else "".
+    """
 
     usage: Usage | None
 
+    @property
+    def latest(self) -> str: ...
+
     def feed(self, events: list[tuple[bytes, bytes]]) -> bytes: ...
+
+    def again(self, text: str) -> bytes:
+        """Another event like the latest, which has a ``latest``, with this text."""
+        ...
 
     def finish(self) -> bytes: ...
 

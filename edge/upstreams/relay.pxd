@@ -18,8 +18,12 @@ cdef class EventRelay:
     cpdef bint refused(self) except -1
     cpdef Stream checked(self)
     cpdef bint moved(self) except -1
-    @cython.locals(decoder=CompiledDecoder, pattern=CompiledPattern, stream=Stream, between=bint, events=list, pending=Py_ssize_t)
+    @cython.locals(decoder=CompiledDecoder, pattern=CompiledPattern, stream=Stream, between=bint, events=list, said=bytes, translated=bytes, pending=Py_ssize_t)
     cdef bytes _take(self, bytes chunk)
+    @cython.locals(pattern=CompiledPattern)
+    cdef bytes _again(self, bytes chunk)
+    @cython.locals(pattern=CompiledPattern, latest=bytes, text=bytes)
+    cdef _learn(self, bytes event, Py_ssize_t size)
     cdef bytes _take_end(self)
 
     cpdef bytes rest(self, bytes after)

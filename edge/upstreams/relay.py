@@ -110,20 +110,23 @@ class EventRelay:
         decoder, pattern, stream = self._decoder, self._pattern, self.stream
         between = decoder.between()
         if between and stream.plain and pattern.match(chunk):
-            stream.again(pattern.events, pattern.size)
-            return chunk
+            said = self._again(chunk)
+            if said:
+                stream.again(pattern.events, pattern.size)
+                return said
         try:
             events = decoder.feed(chunk)
         except SSELimitError:
             raise UpstreamBadResponse("The provider sent an event that is too long.") from None
         stream.see(events)
-        if self._crossing.translates:
-            return self._crossing.feed(events) or b""
+        translated = self._crossing.feed(events) or b"" if self._crossing.translates else None
         if events:
             if between and stream.plain and len(events) == 1:
-                pattern.learn(chunk, len(events[0][1]))
+                self._learn(chunk, len(events[0][1]))
             else:
                 pattern.forget()
+        if translated is not None:
+            return translated
         pending = decoder.pending
         if not self._held:
             if not pending:
@@ -138,6 +141,31 @@ class EventRelay:
         ready = bytes(self._held[:whole])
         del self._held[:whole]
         return ready
+
+    def _again(self, chunk: bytes) -> bytes:
+        """What the client gets of events that fit the pattern, b"" where they are to be read."""
+        pattern = self._pattern
+        if not self._crossing.translates:
+            return chunk
+        return self._crossing.again(pattern.text(chunk)) if pattern.events == 1 else b""
+
+    def _learn(self, event: bytes, size: int) -> None:
+        """Look for a pattern in an event that was a delta and nothing more. What is translated may differ in that text
+        alone which was translated.
+        """
+        pattern = self._pattern
+        if not self._crossing.translates:
+            pattern.learn(event, size)
+            return
+        latest = self._crossing.latest()
+        if not latest:
+            pattern.forget()
+            return
+        pattern.learn(event, size)
+        text = pattern.text(event) if pattern.match(event) and pattern.simple else b""
+        if text is not None and text != latest:
+            pattern.forget()
+            pattern.learn(event, size)  # it may be the first of others
 
     def take_end(self) -> bytes:
         """The body's proper end; return as `take`. Raises UpstreamBadResponse."""

@@ -12,8 +12,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge._fast import SSEDecoder
-from edge.dialects.crossing import Crossing
+from edge.dialects.crossing import Crossing, TranslatedCrossing
 from edge.dialects.stream import BRIEF
+from edge.dialects.translation import Context
+from edge.dialects.translators import TRANSLATORS
+from edge.errors import UpstreamBadResponse
 from edge.routes import ROUTES
 from edge.upstreams.relay import EventRelay
 
@@ -257,3 +260,84 @@ def test_a_stream_says_what_it_says_when_each_event_is_read(stream):
     assert b"".join(chunks).startswith(out)
     whole = b"".join(chunks)
     assert len(whole) - len(out) <= len(whole) - whole.rfind(b"\n\n") - 2 or out == whole
+
+
+# What is translated.
+
+READ = {
+    "chat/completions": [("messages", "chat"), ("responses", "chat")],
+    "messages": [("chat", "messages"), ("responses", "messages")],
+    "responses": [("chat", "responses"), ("messages", "responses")],
+}
+OPENED = {
+    "chat/completions": [chat("", choice={"delta": {"role": "assistant", "content": ""}})],
+    "messages": [
+        event({"type": "message_start", "message": {"id": "m", "model": "x"}}, "message_start"),
+        event({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}, "content_block_start"),
+    ],
+    "responses": [],
+}  # fmt: skip
+MORE = {
+    "chat/completions": [
+        chat("x", choice={"delta": {"content": "x", "reasoning_content": "y"}}),
+        chat("x", choice={"delta": {"reasoning_content": "y"}}),
+        chat("x", choice={"delta": {"refusal": "y"}}),
+        chat("x", choice={"delta": {"tool_calls": [{"index": 0, "id": "t", "function": {"name": "f", "arguments": "{"}}]}}),
+        chat("x", choice={"delta": {"tool_calls": [{"index": 0, "function": {"arguments": "a"}}]}}),
+        chat("\ud83d\ude00").replace(b"\\u", b"\xff"),
+    ],
+    "messages": [message("x", "thinking_delta", "thinking"), message("x").replace(b'"x"', b'"\xff"')],
+    "responses": [],
+}  # fmt: skip
+
+
+@st.composite
+def translated(draw):
+    route = draw(st.sampled_from(sorted(READ)))
+    pair = draw(st.sampled_from(READ[route]))
+    kinds = draw(st.lists(st.one_of(TEXTS, TEXTS, TEXTS, st.sampled_from(RARE[route] + MORE[route])), max_size=30))
+    events = [kind if isinstance(kind, bytes) else WRITTEN[route](kind, n) for n, kind in enumerate(kinds)]
+    return route, pair, draw(st.booleans()), OPENED[route] + events
+
+
+def crossing_of(route, pair, context):
+    crossing = TranslatedCrossing.__new__(TranslatedCrossing)
+    crossing._route, crossing._translator, crossing._context = ROUTES[route], TRANSLATORS[pair], context
+    crossing.path = f"/{route}"
+    crossing.translates = True
+    return crossing
+
+
+def as_a_client_gets_it(take, finish, chunks):
+    out = []
+    try:
+        out.extend(map(take, chunks))
+        out.append(finish())
+    except UpstreamBadResponse as error:
+        out.append(error.message.encode())
+    return out
+
+
+@given(translated())
+@example(
+    ("messages", ("chat", "messages"), True, OPENED["messages"] + [message(text) for text in "aabcé"] + [message("\n")])
+)
+@example(
+    ("chat/completions", ("messages", "chat"), True, OPENED["chat/completions"] + [chat(text) for text in "aabcé"])
+)
+def test_what_is_translated_is_what_each_event_is_translated_to(case):
+    route, pair, told, chunks = case
+    one, other = (Context(model="m", request_id="r", include_usage=told) for _ in range(2))
+    relayed, read = crossing_of(route, pair, one), crossing_of(route, pair, other)
+    relay, stream, decoder = EventRelay(relayed), read.begin_stream(), SSEDecoder()
+    relayed._events, read._events = TRANSLATORS[pair].stream(one, 0), TRANSLATORS[pair].stream(other, 0)
+
+    def take(chunk: bytes) -> bytes:
+        events = decoder.feed(chunk)
+        stream.see(events)
+        return read.feed(events)
+
+    got = as_a_client_gets_it(relay.take, relayed.finish, chunks)
+    assert got == as_a_client_gets_it(take, read.finish, chunks)
+    assert [getattr(relay.stream, name) for name in TOLD] == [getattr(stream, name) for name in TOLD]
+    assert one.warnings == other.warnings
