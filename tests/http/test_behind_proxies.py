@@ -81,7 +81,7 @@ def front(proxy, edges, tmp_path_factory) -> Iterator[str]:
 
 def test_the_program_takes_the_file(proxy, tmp_path):
     command = PROXIES[proxy][0](tmp_path, free_port(), [8080, 8081])
-    done = subprocess.run([*command, PROXIES[proxy][1]], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([*command, PROXIES[proxy][1]], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

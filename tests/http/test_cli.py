@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 
 def edge_command(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "edge", *arguments]
-    return subprocess.run(command, env=clean_environment(**env), capture_output=True, text=True, timeout=30)
+    return subprocess.run(command, env=clean_environment(**env), capture_output=True, text=True, timeout=60)
 
 
 def test_version_says_which_build():
@@ -245,7 +245,7 @@ def test_two_edges_do_not_share_a_port(edge):
     """SO_REUSEPORT would let them, and each would get some of the connections."""
     got = subprocess.run(
         [sys.executable, "-m", "edge", "serve", "--port", str(edge.port)],
-        env=clean_environment(OPENAI_API_KEY="x"), capture_output=True, text=True, timeout=30,
+        env=clean_environment(OPENAI_API_KEY="x"), capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert got.returncode == 1
     assert f"cannot listen on 127.0.0.1:{edge.port}: Address already in use" in got.stderr
@@ -335,7 +335,7 @@ def test_the_demo_prints_curls_that_work_as_printed():
         url = re.search(r"curl (http://[^/]+)/", commands[0])[1]
         wait_until_ready(url)
         for command in commands:
-            got = subprocess.run([*shlex.split(command), "-sSi"], capture_output=True, text=True, timeout=20)
+            got = subprocess.run([*shlex.split(command), "-sSi"], capture_output=True, text=True, timeout=60)
             head, _, body = got.stdout.replace("\r", "").partition("\n\n")
             answer = json.loads(body)
             text = answer["content"][0]["text"] if "content" in answer else answer["choices"][0]["message"]["content"]
@@ -398,7 +398,7 @@ def test_metrics_have_the_form_promtool_wants(edge_with_traffic):
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not here (Debian: prometheus)")
     text = httpx2.get(f"{edge_with_traffic.url}/metrics").text
-    got = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=30)
+    got = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60)
     complaints = [line for line in (got.stdout + got.stderr).splitlines() if line.startswith("edge_")]
     assert complaints == []
 

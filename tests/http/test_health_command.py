@@ -15,7 +15,7 @@ from tests.http.test_tls import certificate, trusting
 
 def edge_command(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "edge", *arguments]
-    return subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=30)
+    return subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=60)
 
 
 def test_health_tells_by_its_exit_code_whether_an_edge_is_ready(edge):

@@ -127,7 +127,7 @@ def test_it_ends_with_the_connection(simulator, tmp_path):
 )
 def test_who_may_not_or_asks_for_nonsense_is_told_so(edge, key, more, said):
     env = clean_environment(EDGE_ADMIN_KEY=key)
-    done = subprocess.run(command(edge, *more), env=env, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command(edge, *more), env=env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert said in done.stderr
     assert not done.stdout
@@ -138,7 +138,7 @@ def test_the_latest_are_told_and_that_is_all(edge):
     env = clean_environment(EDGE_ADMIN_KEY=ADMIN)
     deadline = time.monotonic() + 20
     while True:  # the other worker begins to tell within a moment
-        done = subprocess.run(command(edge, "--last", "1000"), env=env, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(command(edge, "--last", "1000"), env=env, capture_output=True, text=True, timeout=60)
         found = [json.loads(line)["request_id"] for line in done.stdout.splitlines()]
         assert done.returncode == 0, done.stderr
         if set(asked) <= set(found):

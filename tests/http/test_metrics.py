@@ -52,7 +52,7 @@ def test_every_worker_tells_the_sum(edge):
         assert requests(totals(edge.url)) == 40
     text = httpx2.get(f"{edge.url}/metrics").text
     if shutil.which("promtool"):
-        got = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=30)
+        got = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60)
         assert got.returncode == 0, got.stdout + got.stderr
 
 

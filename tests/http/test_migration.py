@@ -31,11 +31,11 @@ def test_clients_keep_their_keys_and_their_models(simulator, tmp_path: Path):
     keys.write_text(json.dumps({"keys": [{"token": digest, "key_alias": "team-a", "models": ["fast", "gpt-4"]}]}))
     command = [sys.executable, "-m", "edge", "import", "litellm", str(theirs), "--keys", str(keys), "-o", str(ours)]
     environment = clean_environment(LITELLM_MASTER_KEY=MASTER)
-    made = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
+    made = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert made.returncode == 0, made.stderr
     assert "set OPENAI_API_KEY_2 in the environment" in made.stderr
     assert "canary" not in made.stderr + made.stdout + ours.read_text()
-    again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert again.returncode == 1
     assert "is there already" in again.stderr
 
@@ -64,12 +64,12 @@ def test_the_environment_makes_a_file_that_serves(simulator, tmp_path: Path):
     ours = tmp_path / "edge.yaml"
     environment = clean_environment(OPENAI_API_KEY="sk-canary", OPENAI_BASE_URL=f"{simulator.url}/v1")
     command = [sys.executable, "-m", "edge", "import", "env", "-o", str(ours)]
-    made = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
+    made = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert made.returncode == 0, made.stderr
     check = [sys.executable, "-m", "edge", "check", "--strict", str(ours)]
-    checked = subprocess.run(check, env=environment, capture_output=True, text=True, timeout=30)
+    checked = subprocess.run(check, env=environment, capture_output=True, text=True, timeout=60)
     assert checked.returncode == 0, checked.stderr
     assert "canary" not in ours.read_text()
-    none = subprocess.run(command[:-2], env=clean_environment(), capture_output=True, text=True, timeout=30)
+    none = subprocess.run(command[:-2], env=clean_environment(), capture_output=True, text=True, timeout=60)
     assert none.returncode == 1
     assert "OPENAI_API_KEY" in none.stderr
