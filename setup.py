@@ -172,7 +172,7 @@ SANITIZERS = [
     "-fno-wrapv",
 ]
 CHECKS = {"boundscheck": True, "wraparound": True, "initializedcheck": True, "nonecheck": True}
-COMMON = {"language_level": "3", "embedsignature": True}
+COMMON = {"language_level": "3", "binding": False}
 HOT = COMMON | (CHECKS if SANITIZE else {})
 # Types on the way are said by the .pxd files alone. None where none should be is an AttributeError, as in the pure
 # build, and not the end of the worker.

@@ -148,19 +148,23 @@ def test_a_key_that_is_revoked_while_a_body_comes_is_refused_and_an_answer_under
             assert b"[DONE]" in reading.read_until(b"[DONE]")
 
 
-def test_a_key_expires_to_the_second_on_a_connection_that_is_open(simulator, front, tmp_path, keys_file, stalls, kept):
+def test_a_key_expires_to_the_second_on_a_connection_that_is_open(simulator, tmp_path, keys_file, stalls, kept):
+    """On either front, at the same time."""
     keys.issue(keys_file, "first", {})
-    edge = Edge(tmp_path, settings(simulator.url, keys_file), front=front)
-    with running(edge):
+    edges = [Edge(tmp_path, settings(simulator.url, keys_file), front=front) for front in ("lane", "asgi")]
+    with running(*edges):
         now = datetime.now(UTC).replace(microsecond=0)
         soon, expires = now + timedelta(seconds=12), now + timedelta(seconds=15)
-        begins = kept(edge, keys.issue(keys_file, "beginning", {"not_before": soon}))
-        ends = kept(edge, keys.issue(keys_file, "ending", {"expires": expires}))
-        within(lambda: ends.ask() == 200, stalls)  # and so the other is known too
+        beginning = keys.issue(keys_file, "beginning", {"not_before": soon})
+        ending = keys.issue(keys_file, "ending", {"expires": expires})
+        asked = [(kept(edge, ending), kept(edge, beginning)) for edge in edges]
+        for ends, _ in asked:
+            within(lambda ends=ends: ends.ask() == 200, stalls)  # and so the other is known too
         seen: list[tuple[int, int, float, float]] = []
         while time.time() < expires.timestamp() + 1:
-            before = time.time()
-            seen.append((ends.ask(), begins.ask(), before, time.time()))
+            for ends, begins in asked:
+                before = time.time()
+                seen.append((ends.ask(), begins.ask(), before, time.time()))
             time.sleep(0.01)
     assert {status for status, _, _, after in seen if after < expires.timestamp()} == {200}
     assert {status for status, _, before, _ in seen if before >= expires.timestamp()} == {401}

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from tests.harness import MINIMAL, Canned, Client, Edge, answer, minimal, providers, running, until
+from tests.hurried import hurried
 
 CHAT = b'{"model":"gpt-4o","messages":[]}'
 
@@ -142,14 +143,17 @@ def test_an_answer_to_an_unfinished_upload_arrives(edge):
             assert b"error" in client.body(headers)
 
 
-def test_a_pipelined_request_that_expects_to_be_asked_waits_for_its_turn(edge, upstream):
+def test_a_pipelined_request_that_expects_to_be_asked_waits_for_its_turn(upstream, front, tmp_path):
+    """Longer than a body may take to come: nobody has asked for it yet."""
+    edge = Edge(tmp_path, {"providers": providers(upstream.url)}, front=front, program=hurried(BODY_IDLE_S=3.0))
+
     def slow(seen, _connection):
-        time.sleep(17 if b"slow" in seen.body else 0)
+        time.sleep(5 if b"slow" in seen.body else 0)
         return answer(MINIMAL["chat/completions"])
 
     upstream.reply = slow
     body = b'{"model":"gpt-4o","slow":1}'
-    with Client(edge.port) as client:
+    with running(edge), Client(edge.port) as client:
         client.sock.settimeout(60)
         client.send(post(body) + post(CHAT, "expect: 100-continue")[: -len(CHAT)])
         status, headers = client.head()
