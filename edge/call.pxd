@@ -13,6 +13,7 @@ from edge.trace_context cimport fresh, given
 
 
 
+@cython.final
 cdef class Ids:
     cdef str _drawn
     cdef Py_ssize_t _at

@@ -43,6 +43,7 @@ cdef class Gateway(Asker):
     cdef public Sweep _sweep
     cdef public Buffers _buffers
     cdef public Py_ssize_t _in_flight
+    cdef public bint draining
     cdef readonly set under_way
     cdef readonly FailedLogins logins
     cdef CompiledSeries _now_in_flight, _hit, _missed, _scanned

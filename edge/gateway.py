@@ -59,7 +59,7 @@ Witness = Callable[[Call, RequestRecord], None]
 
 
 class Gateway(Asker):
-    """Serves calls by a `State`, tells `hooks` and `witnesses` of each, and `meter` what it cost."""
+    """Serves calls by a `State`, tells `hooks` and `witnesses` of each, and `meter` its cost. ``draining``: no more."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class Gateway(Asker):
         common = (self._buffers, self._slices, self._sweep, RetryBudget(), HedgeBudget())
         self._desk = Desk(hooks, meter, self.accounts, *common)
         self.under_way: set[Call] = set()  # those that something is fetched for
-        self._in_flight = 0
+        self._in_flight, self.draining = 0, False
         self._now_in_flight = meter.bind("edge_requests_in_flight")
         self._now_in_flight.tell(0.0)
         self._hit = meter.bind("edge_cache_requests_total", "memory", "hit")

@@ -3,6 +3,7 @@
 cimport cython
 
 
+@cython.final
 cdef class Usage:
     cdef readonly long long input, output, cache_read, cache_write, reasoning, cache_write_long
     cdef readonly long long audio_input, audio_output, image_input, image_output, web_searches
@@ -24,6 +25,7 @@ cdef long long latest(long long older, long long newer)
 cdef long long total(long long one, long long other)
 
 
+@cython.final
 cdef class RequestRecord:
     cdef public str request_id, endpoint, dialect, provider, model, upstream_model, key_id, tenant
     cdef public int attempts, status

@@ -332,26 +332,27 @@ class RequestRecord:
 
     def alike(self, other: RequestRecord) -> bool:
         """Whether both are of one kind."""
+        # Mostly the words are the same objects, which is seen without a call.
         return (
             self.status == other.status
             and self.stream == other.stream
             and self.attempts == other.attempts
-            and self.endpoint == other.endpoint
-            and self.model == other.model
-            and self.provider == other.provider
-            and self.error_kind == other.error_kind
-            and self.tenant == other.tenant
-            and self.key_id == other.key_id
-            and self.asked == other.asked
-            and self.alias == other.alias
-            and self.upstream_model == other.upstream_model
-            and self.stored_provider == other.stored_provider
-            and self.stored_model == other.stored_model
-            and self.error_code == other.error_code
-            and self.cache == other.cache
-            and self.outcome == other.outcome
-            and self.hedge == other.hedge
             and self.rescued == other.rescued
+            and (self.endpoint is other.endpoint or self.endpoint == other.endpoint)
+            and (self.model is other.model or self.model == other.model)
+            and (self.provider is other.provider or self.provider == other.provider)
+            and (self.error_kind is other.error_kind or self.error_kind == other.error_kind)
+            and (self.tenant is other.tenant or self.tenant == other.tenant)
+            and (self.key_id is other.key_id or self.key_id == other.key_id)
+            and (self.asked is other.asked or self.asked == other.asked)
+            and (self.alias is other.alias or self.alias == other.alias)
+            and (self.upstream_model is other.upstream_model or self.upstream_model == other.upstream_model)
+            and (self.stored_provider is other.stored_provider or self.stored_provider == other.stored_provider)
+            and (self.stored_model is other.stored_model or self.stored_model == other.stored_model)
+            and (self.error_code is other.error_code or self.error_code == other.error_code)
+            and (self.cache is other.cache or self.cache == other.cache)
+            and (self.outcome is other.outcome or self.outcome == other.outcome)
+            and (self.hedge is other.hedge or self.hedge == other.hedge)
         )
 
 

@@ -46,4 +46,4 @@ cdef class Inquiry(Sink):
         self, Head head, dict varying, str request_id, Terms state, object key, Payload payload, Granted grant
     )
     cpdef answer(self, int status, list headers, bytes body)
-    cpdef begin_answer(self, int status, list headers, object size)
+    cpdef begin_answer(self, int status, list headers, Py_ssize_t size)

@@ -81,6 +81,6 @@ class Inquiry(Sink):
         """All of an answer."""
         raise NotImplementedError
 
-    def begin_answer(self, status: int, headers: Headers, size: int | None) -> None:
-        """The head of an answer, of a stream where `size` is None."""
+    def begin_answer(self, status: int, headers: Headers, size: int) -> None:
+        """The head of an answer; `size` as in `Sink.start`."""
         raise NotImplementedError

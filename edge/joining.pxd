@@ -1,3 +1,5 @@
+cimport cython
+
 from edge.clock cimport perf_counter
 from edge.cache.answers cimport Answers
 from edge.cache.flight cimport Flight, Follower
@@ -10,6 +12,7 @@ from edge.upstreams.clocks cimport Deadline, Timed
 from edge.upstreams.desk cimport Desk
 
 
+@cython.final
 cdef class Table:
     cdef readonly Answers answers
     cdef readonly Accounts accounts

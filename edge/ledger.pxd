@@ -7,6 +7,7 @@ from edge.clock cimport perf_counter
 from edge.hooks cimport Usage
 
 
+@cython.final
 cdef class Verdict:
     cdef readonly str word
     cdef readonly bytes lines
@@ -34,6 +35,7 @@ cdef class Answered:
     cpdef object error_event(self, object error, str request_id)
 
 
+@cython.final
 cdef class Ledger:
     cdef public Source upstream
     cdef public object cost

@@ -16,6 +16,7 @@ from edge.errors import ClientClosedRequest, EdgeError, Headers, UpstreamBadResp
 from edge.guard.limit_fields import names_of
 from edge.inquiry import Inquiry
 from edge.ledger import JOINED, MISS, REDIS, Verdict, kind_of_status
+from edge.reply import STREAM
 from edge.reply_fields import EVENTS, JSON, JSON_TYPE, is_stream, lead, lines_of
 from edge.routes import Dialect
 
@@ -64,14 +65,14 @@ class ClientCall(Call):
         asked = told.promised() or told.restorer is not None  # only then it matters
         reply(self, status, b"", headers, body, asked and is_stream(headers))
 
-    def begin_answer(self, status: int, headers: Headers, size: int | None) -> None:
+    def begin_answer(self, status: int, headers: Headers, size: int) -> None:
         told = self.reply
         if told.restorer is not None:
-            told.restorer.stream = size is None or is_stream(headers)
+            told.restorer.stream = size == STREAM or is_stream(headers)
         if told.promised():
             told.start(status, b"")
         else:
-            given = headers if size is not None else headers + STREAM_HEADERS
+            given = headers if size != STREAM else headers + STREAM_HEADERS
             told.start(status, fields_of(self, b"", given, size), size)
 
     def keep_alive(self) -> None:
@@ -84,7 +85,7 @@ class ClientCall(Call):
         if told.new():
             if not self.payload.stream or self.head.route.api not in STREAMED:
                 return
-            told.promise(200, fields_of(self, EVENTS, NOTHING, None, answered=False))
+            told.promise(200, fields_of(self, EVENTS, NOTHING, STREAM, answered=False))
         said = PING if self.head.dialect == "anthropic" else COMMENT
         if told.latest.endswith(b"\r"):
             said = said.replace(b"\n", b"\r")  # the LF that may belong to that CR is to come, and must not be a line
@@ -200,7 +201,7 @@ def start_stored(call: Call, held: Held, tier: Verdict) -> None:
     told = call.reply
     if told.restorer is not None:
         told.restorer.stream = True
-    told.start(200, b"" if told.promised() else fields_of(call, held.stream_lines, NOTHING, None))
+    told.start(200, b"" if told.promised() else fields_of(call, held.stream_lines, NOTHING, STREAM))
 
 
 def serve_flight(call: Call, flight: Flight) -> bool:
@@ -226,7 +227,7 @@ def serve_flight(call: Call, flight: Flight) -> bool:
 # The head.
 
 
-def fields_of(call: Call, given: bytes, headers: Headers, size: int | None, answered: bool = True) -> bytes:
+def fields_of(call: Call, given: bytes, headers: Headers, size: int, answered: bool = True) -> bytes:
     """The lines of a reply's fields: those `given`, `headers`, and ours. Who has `answered` is known, or is not yet."""
     to, ledger = HEAD, call.ledger
     to.drop()  # what an error has left
@@ -235,8 +236,8 @@ def fields_of(call: Call, given: bytes, headers: Headers, size: int | None, answ
     if call.lease is not None or call.reservation is not None:
         with_limits(call, to, dialect, headers)
     else:
-        for name, value in headers:
-            to.field(name, value)
+        for pair in headers:
+            to.field(pair[0], pair[1])
     to.add(REQUEST_ID)
     to.text(call.request_id)
     if dialect == "anthropic":
@@ -265,7 +266,7 @@ def fields_of(call: Call, given: bytes, headers: Headers, size: int | None, answ
     if found:
         to.field(b"x-edge-pii", found.encode("ascii"))
     edge_ms = call.overhead_s() * 1000
-    if size is not None:
+    if size != STREAM:
         to.add(OVERHEAD)
         to.hundredths(edge_ms)
         if ledger.cost >= 0:

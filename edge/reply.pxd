@@ -1,5 +1,7 @@
 # How far a reply is, as compiled modules know it.
 
+cimport cython
+
 cdef int NEW, EARLY, STARTED, ENDED, BROKEN
 cdef int PROMISE, START, WRITE, INTERJECT, END, BREAK, FORBIDDEN
 cdef bytes TABLE
@@ -8,7 +10,7 @@ cdef bytes TABLE
 cdef class Sink:
     cdef object __weakref__
 
-    cpdef start(self, int status, bytes lines, object size)
+    cpdef start(self, int status, bytes lines, Py_ssize_t size)
     cpdef write(self, bytes data)
     cpdef end(self)
     cpdef abort(self)
@@ -18,6 +20,7 @@ cdef class Sink:
     cpdef when_room(self, object room)
 
 
+@cython.final
 cdef class Reply:
     cdef readonly int state, status
     cdef readonly bytes latest
@@ -28,7 +31,7 @@ cdef class Reply:
     cpdef attach(self, Sink sink)
     cdef int _step(self, int step) except -1
     cpdef promise(self, int status, bytes lines)
-    cpdef start(self, int status, bytes lines, object size=*)
+    cpdef start(self, int status, bytes lines, Py_ssize_t size=*)
     cpdef write(self, bytes data)
     cpdef interject(self, bytes data)
     cdef _put(self, bytes data)

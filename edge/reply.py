@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edge.guard.restore import Restorer
 
-__all__ = ["STEPS", "Reply", "Sink"]
+__all__ = ["STEPS", "STREAM", "Reply", "Sink"]
+
+STREAM = -1
+"""In place of the size of a body: it is a stream."""
 
 # Nothing has gone out; a head that says "a stream" and keep-alives have, so another upstream may still answer, and an
 # error has to be an event; the head of the answer has; all of it has; it was broken off, or its client has left.
@@ -37,8 +40,8 @@ class Sink:
     compiled class has no abstract methods.)
     """
 
-    def start(self, status: int, lines: bytes, size: int | None) -> None:
-        """Send the head, with these lines. `size` is that of the body in bytes, None for a stream."""
+    def start(self, status: int, lines: bytes, size: int) -> None:
+        """Send the head, with these lines. `size` is that of the body in bytes, or `STREAM`."""
         raise NotImplementedError
 
     def write(self, data: bytes) -> None:
@@ -103,9 +106,9 @@ class Reply:
         if self.restorer is not None:
             self.restorer.stream = True
         if self._sink is not None:
-            self._sink.start(status, lines, None)
+            self._sink.start(status, lines, STREAM)
 
-    def start(self, status: int, lines: bytes, size: int | None = None) -> None:
+    def start(self, status: int, lines: bytes, size: int = STREAM) -> None:
         """Send the head of the answer, if none was promised: then what follows is the stream that was. What is put back
         into it is known to be a stream, or none, before.
         """
@@ -114,7 +117,7 @@ class Reply:
             return
         self.status = status
         if self.restorer is not None:
-            size = None  # what is put back has another
+            size = STREAM  # what is put back has another
         self._sink.start(status, lines, size)
 
     def write(self, data: bytes) -> None:

@@ -1,5 +1,8 @@
 # A route, as compiled modules know it.
 
+cimport cython
+
+@cython.final
 cdef class Route:
     cdef readonly str endpoint, method, dialect, upstream, api
     cdef readonly bint counts, forms, kept, lists, passes, stores, thinks

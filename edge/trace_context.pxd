@@ -1,12 +1,16 @@
 # A request's place in a trace, as compiled modules know it.
 
 
+cimport cython
+
+@cython.final
 cdef class Sampling:
     cdef str _bound
 
     cpdef bint takes(self, str trace_id) except -1
 
 
+@cython.final
 cdef class TraceContext:
     cdef readonly str trace_id, parent_id, flags
     cdef readonly bint sampled

@@ -7,6 +7,7 @@ cdef class Taker:
     cpdef more(self)
 
 
+@cython.final
 cdef class Upload:
     cdef object _call, _buffers, _loop
     cdef readonly Py_ssize_t size, come, waiting

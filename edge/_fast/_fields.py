@@ -90,23 +90,6 @@ class Fields:
     def __contains__(self, name: bytes) -> bool:
         return self.get(name) is not None
 
-    @cython.ccall
-    def select(self, names: tuple, prefixes: tuple) -> list:
-        """Those whose name is one of `names` or begins with one of `prefixes`, in their order."""
-        selected: list = []
-        pair: tuple
-        for pair in self.pairs:
-            name: bytes = pair[0]
-            known: cython.bint = _begins(name, prefixes)
-            if not known:
-                for other in names:
-                    if _is(name, other):
-                        known = True
-                        break
-            if known:
-                selected.append(pair)
-        return selected
-
 
 @cython.cfunc
 @cython.inline

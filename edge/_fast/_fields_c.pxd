@@ -4,7 +4,6 @@ cdef class Fields:
     cdef readonly list pairs
 
     cpdef bytes get(self, bytes name)
-    cpdef list select(self, tuple names, tuple prefixes)
 
 
 cdef class FieldCollector:

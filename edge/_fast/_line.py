@@ -47,12 +47,19 @@ class Lines:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
+    def _grow(self, size: cython.Py_ssize_t) -> cython.int:
+        while self._room < self._end + size:
+            self._room *= 2
+        PyByteArray_Resize(self._buffer, self._room)
+        self._data = PyByteArray_AS_STRING(self._buffer)
+        return 0
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(-1, check=False)
     def _put(self, data: cython.p_const_char, size: cython.Py_ssize_t) -> cython.int:
         if self._end + size > self._room:
-            while self._room < self._end + size:
-                self._room *= 2
-            PyByteArray_Resize(self._buffer, self._room)
-            self._data = PyByteArray_AS_STRING(self._buffer)
+            self._grow(size)
         memcpy(self._data + self._end, data, size)
         self._end += size
         return 0
@@ -108,7 +115,7 @@ class Lines:
             if over == 0 and 0 <= whole < LARGEST:
                 text = cython.declare(cython.char[32])
                 took: cython.Py_ssize_t = put_usd(text + 32, whole)
-                self._put(text + 32 - took // 64, took // 64 - took % 64)
+                self._put(text + 32 - took, took)
                 return
         self.add(usd(cost))
 
@@ -116,10 +123,23 @@ class Lines:
         """The line of a field (RFC 9112, section 5)."""
         if name is None or value is None:
             raise TypeError("a field is a pair of bytes")
-        self.add(name)
-        self.add(b": ")
-        self.add(value)
-        self.add(b"\r\n")
+        if not cython.compiled:
+            self._buffer += b"%b: %b\r\n" % (name, value)
+            return
+        size: cython.Py_ssize_t = PyBytes_GET_SIZE(name)
+        more: cython.Py_ssize_t = PyBytes_GET_SIZE(value)
+        if self._end + size + more + 4 > self._room:
+            self._grow(size + more + 4)
+        to: cython.p_char = self._data + self._end
+        memcpy(to, PyBytes_AS_STRING(name), size)
+        to += size
+        to[0] = 0x3A
+        to[1] = 0x20
+        memcpy(to + 2, PyBytes_AS_STRING(value), more)
+        to += more + 2
+        to[0] = 0x0D
+        to[1] = 0x0A
+        self._end += size + more + 4
 
     @cython.cdivision(True)
     def digits(self, value: cython.longlong, count: cython.int) -> None:

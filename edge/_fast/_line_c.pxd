@@ -6,6 +6,7 @@ cdef class Lines:
     cdef Py_ssize_t _room, _end
     cdef readonly Py_ssize_t size, count
 
+    cdef int _grow(self, Py_ssize_t size) except -1
     cdef int _put(self, const char *data, Py_ssize_t size) except -1
     cpdef add(self, bytes data)
     cpdef text(self, str value)

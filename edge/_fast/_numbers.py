@@ -14,6 +14,7 @@ __all__ = ["hundredths", "usd"]
 
 PICO = cython.declare(cython.longlong, 10**12)
 """One US dollar."""
+MICRO = cython.declare(cython.longlong, 10**6)
 LARGEST = cython.declare(cython.longlong, 10**18)
 """Beyond it, Python's own whole numbers count."""
 
@@ -37,20 +38,22 @@ def put_hundredths(end: cython.p_char, value: cython.double) -> cython.Py_ssize_
 @cython.cfunc
 @cython.cdivision(True)
 def put_usd(end: cython.p_char, cost: cython.longlong) -> cython.Py_ssize_t:
-    """Write a cost from 0 to `LARGEST` before `end`, where there are 32 bytes, and let its last zeros stand behind what
-    is returned: from where, and before where, counted back from `end`, as ``from * 64 + before``.
-    """
+    """Write a cost from 0 to `LARGEST`, without last zeros, before `end`, which has room for 32; how many it takes."""
     part: cython.longlong = cost % PICO
     size: cython.Py_ssize_t = 0
-    zeros: cython.Py_ssize_t = 0
+    places: cython.Py_ssize_t = 12
     cost //= PICO
     if part:
-        while size < 12:
+        if part % MICRO == 0:  # as most are
+            part //= MICRO
+            places = 6
+        while part % 10 == 0:
+            part //= 10
+            places -= 1
+        while size < places:
             size += 1
             end[-size] = ord("0") + part % 10
             part //= 10
-        while end[-zeros - 1] == ord("0"):
-            zeros += 1
         size += 1
         end[-size] = ord(".")
     while True:
@@ -58,7 +61,7 @@ def put_usd(end: cython.p_char, cost: cython.longlong) -> cython.Py_ssize_t:
         end[-size] = ord("0") + cost % 10
         cost //= 10
         if not cost:
-            return size * 64 + zeros
+            return size
 
 
 def hundredths(value: cython.double) -> bytes:
@@ -80,6 +83,6 @@ def usd(cost: object) -> bytes:
     if cython.compiled and cost < LARGEST:
         text = cython.declare(cython.char[32])
         took: cython.Py_ssize_t = put_usd(text + 32, cost)
-        return PyBytes_FromStringAndSize(text + 32 - took // 64, took // 64 - took % 64)
+        return PyBytes_FromStringAndSize(text + 32 - took, took)
     digits = str(cost).zfill(13)
     return f"{digits[:-12]}.{digits[-12:]}".rstrip("0").rstrip(".").encode()

@@ -11,6 +11,7 @@ from edge.head cimport Head
 from edge.payload cimport Payload
 
 
+@cython.final
 cdef class Answers:
     cdef object _settings, _meter, _log, _client, _redis, _changing
     cdef public object _remote, shares

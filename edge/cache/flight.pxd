@@ -1,3 +1,5 @@
+cimport cython
+
 from edge.clock cimport perf_counter
 from edge.cache.memory cimport Held
 from edge.cache.policy cimport Plan
@@ -5,6 +7,7 @@ from edge.call cimport Call
 from edge.inquiry cimport Inquiry
 
 
+@cython.final
 cdef class Follower:
     cdef readonly Call call
     cdef public bint whole, ready
@@ -49,6 +52,7 @@ cdef class Flight(Inquiry):
     cpdef object entry(self, double ttl_s)
 
 
+@cython.final
 cdef class Flights:
     cdef readonly dict _known
 

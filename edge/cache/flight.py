@@ -24,6 +24,7 @@ from edge.call import Call
 from edge.clock import perf_counter
 from edge.errors import ClientTooSlow, EdgeError, Headers
 from edge.inquiry import Inquiry
+from edge.reply import STREAM
 from edge.routes import ON_REQUEST
 
 __all__ = ["MAX_KEPT", "Clock", "Flight", "Flights", "Follower"]
@@ -173,7 +174,7 @@ class Flight(Inquiry):
         self.landed = False
         self.on_cancel: Callable[[], None] | None = None
         self._followers: list[Follower] = []
-        self._head: tuple[Headers, int | None] = ([], None)
+        self._head: tuple[Headers, int] = ([], STREAM)
         self._chunks: list[bytes] = []
         self._times: list[float] = []
         self._dropped = 0
@@ -227,7 +228,7 @@ class Flight(Inquiry):
     def _start_follower(self, follower: Follower) -> None:
         call = follower.call
         headers, size = self._head
-        if call.reply.begun() and size is not None:
+        if call.reply.begun() and size != STREAM:
             follower.whole = True  # it was told that a stream will come, and this is none: it is made one at the end
         if follower.whole:
             return
@@ -254,13 +255,13 @@ class Flight(Inquiry):
         self.reply.write(body)
         self.reply.end()
 
-    def begin_answer(self, status: int, headers: Headers, size: int | None) -> None:
+    def begin_answer(self, status: int, headers: Headers, size: int) -> None:
         self._head = (headers, size)
         self.reply.start(status, b"", size)  # each follower has lines of its own
 
     # As a sink.
 
-    def start(self, status: int, lines: bytes, size: int | None) -> None:
+    def start(self, status: int, lines: bytes, size: int) -> None:
         for follower in self._followers:
             self._start_follower(follower)
 
@@ -326,7 +327,7 @@ class Flight(Inquiry):
     @property
     def streamed(self) -> bool:
         """Whether the answer is a stream of events, and complete."""
-        return self.reply.status == 200 and self._head[1] is None
+        return self.reply.status == 200 and self._head[1] == STREAM
 
     def told(self) -> tuple[int, Headers, bytes]:
         """The whole of an answer that is kept: status, headers and body."""

@@ -5,6 +5,7 @@ from edge.head cimport Head
 from edge.payload cimport Payload
 
 
+@cython.final
 cdef class Keys:
     cdef dict _begun
 

@@ -1,10 +1,14 @@
+cimport cython
+
 from edge.payload cimport Payload
 
 
+@cython.final
 cdef class Generation:
     cdef object _word
 
 
+@cython.final
 cdef class Held:
     cdef readonly object entry
     cdef readonly bytes lines, stream_lines
@@ -15,6 +19,7 @@ cdef class Held:
     cpdef double left_s(self) except? -1
 
 
+@cython.final
 cdef class MemoryCache:
     cdef object _ttl_s, _meter, _lfu
     cdef Generation _generation

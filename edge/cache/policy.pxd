@@ -6,6 +6,7 @@ from edge.payload cimport Payload
 from edge.routes cimport Route
 
 
+@cython.final
 cdef class Plan:
     cdef public bint look, store, only
     cdef public object ttl_s
@@ -14,6 +15,7 @@ cdef class Plan:
     cdef public Payload payload
 
 
+@cython.final
 cdef class Lookup:
     cdef public Plan plan
     cdef public Held held

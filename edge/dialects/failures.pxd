@@ -7,6 +7,7 @@ from edge.hooks cimport Usage
 cdef CompiledAnswer USUAL
 
 
+@cython.final
 cdef class Shape:
     cdef readonly object usage, least, reader
     cdef readonly int form

@@ -5,6 +5,7 @@ from edge.guard.key_table cimport KeyTable
 from edge.head cimport Head
 
 
+@cython.final
 cdef class Key:
     cdef readonly str id, tenant, rights
     cdef readonly tuple models
@@ -15,6 +16,7 @@ cdef class Key:
     cdef readonly bint admin, limited, timed
 
 
+@cython.final
 cdef class Auth:
     cdef readonly bint open, loopback_only, several
     cdef KeyTable _table

@@ -3,6 +3,7 @@ cimport cython
 from edge._fast._slots_c cimport Series as CompiledSeries
 
 
+@cython.final
 cdef class Decisions:
     cdef object _meter
     cdef str _limit

@@ -1,6 +1,7 @@
 cimport cython
 
 
+@cython.final
 cdef class KeyTable:
     cdef readonly object data
     cdef readonly bint caches, several

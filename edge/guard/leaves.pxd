@@ -1,6 +1,9 @@
+cimport cython
+
 cdef int IN_API, IN_DATA, IN_SCHEMA, IN_CREDENTIALS
 
 
+@cython.final
 cdef class Letters:
     cdef readonly list alphabets
     cdef bytes _body
@@ -9,6 +12,7 @@ cdef class Letters:
     cpdef take(self, Py_ssize_t start, Py_ssize_t end, bint last)
 
 
+@cython.final
 cdef class Leaf:
     cdef public int what
     cdef readonly list cuts
@@ -17,6 +21,7 @@ cdef class Leaf:
     cdef public Letters letters
 
 
+@cython.final
 cdef class Frame:
     cdef public bint keyed
     cdef public bytes key, kind
@@ -26,6 +31,7 @@ cdef class Frame:
     cdef public list late
 
 
+@cython.final
 cdef class Leaves:
     cdef bytes _body
     cdef Py_ssize_t _size, _at, _number, _left, _unsure

@@ -7,6 +7,7 @@ cdef tuple OPENAI, ANTHROPIC
 cdef long long DOLLAR, MILLIONTH
 
 
+@cython.final
 cdef class LimitFields:
     cdef bytes _openai, _openai_reset, _anthropic, _anthropic_reset, _text
     cdef long long _moment

@@ -11,12 +11,14 @@ from edge.memo cimport keep
 cdef long long SECOND_NS
 
 
+@cython.final
 cdef class Marks:
     cdef readonly unsigned long long requests, concurrency
     cdef readonly long long interval_ns, limit, at_a_time
     cdef readonly LimitFields fields
 
 
+@cython.final
 cdef class KeyLimits:
     cdef readonly CompiledLimits table
     cdef readonly int worker
@@ -28,6 +30,7 @@ cdef class KeyLimits:
     cdef LimitFields _fields_of(self, object limit)
 
 
+@cython.final
 cdef class Lease:
     cdef KeyLimits _limits
     cdef Key _key

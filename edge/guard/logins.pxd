@@ -4,10 +4,12 @@ from edge.call cimport Call
 from edge.clock cimport perf_counter
 
 
+@cython.final
 cdef class Failures:
     cdef public double until
 
 
+@cython.final
 cdef class FailedLogins:
     cdef readonly dict _known
     cdef str _address

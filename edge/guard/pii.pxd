@@ -1,6 +1,9 @@
+cimport cython
+
 from edge.guard.leaves cimport Leaf
 
 
+@cython.final
 cdef class Edited:
     cdef bytes _text
     cdef Py_ssize_t _at
@@ -10,6 +13,7 @@ cdef class Edited:
     cpdef bytes whole(self)
 
 
+@cython.final
 cdef class Redacted:
     cdef readonly object policy
     cdef readonly bytes body

@@ -1,3 +1,5 @@
+cimport cython
+
 from edge.guard.limit_fields cimport LimitFields
 from edge.money.pricing cimport ModelPrice
 from edge.money.usage_table cimport Line
@@ -15,12 +17,14 @@ cdef class Quota:
     cpdef long long ends(self, long long day) except? -1
 
 
+@cython.final
 cdef class Usual:
     cdef readonly long long output
 
     cpdef note(self, long long output)
 
 
+@cython.final
 cdef class Quotas:
     cdef readonly tuple all
     cdef readonly ModelPrice price

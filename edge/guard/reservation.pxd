@@ -13,6 +13,7 @@ cdef Quota NO_QUOTA
 cdef bytes MAY_FOLLOW
 
 
+@cython.final
 cdef class Part:
     cdef readonly Quota quota
     cdef public long long tokens, until_ns, interval_ns, money
@@ -21,6 +22,7 @@ cdef class Part:
     cdef public bint held
 
 
+@cython.final
 cdef class Reservation:
     cdef Counts _counts
     cdef Quotas _quotas

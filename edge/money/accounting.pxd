@@ -12,6 +12,7 @@ from edge.money.pricing cimport ModelPrice
 from edge.routes cimport Route
 
 
+@cython.final
 cdef class Book:
     cdef object _bind
     cdef tuple _metrics, _labels

@@ -5,6 +5,7 @@ cimport cython
 from edge.hooks cimport Usage
 
 
+@cython.final
 cdef class ModelPrice:
     cdef readonly str id, vendor
     cdef readonly object input, output, cache_read, cache_write, cache_write_long

@@ -108,15 +108,17 @@ class ModelPrice:
         `price_of` finds the price of another model that had a part in the answer; a part without is priced as the rest.
         Each part is priced as a request of its own, and what the parts do not tell as one more.
         """
-        rest, cost = usage, 0
+        rest, cost = usage, self.request
+        if usage.web_searches:
+            cost += usage.web_searches * self.web_search
         for part in usage.parts:
             other = price_of(part.model) if part.model and price_of is not None else None
             price = self if other is None else other
             cost += price.at_terms(price.tokens(part.counts), usage)
             if part.inside:
                 rest = without(rest, part.counts)
-        cost += self.at_terms(self.tokens(rest), usage)
-        return cost + self.request + usage.web_searches * self.web_search
+        tokens = self.at_terms(self.tokens(rest), usage)
+        return tokens + cost if cost else tokens
 
     def tokens(self, usage: Usage) -> int:
         """What the tokens of one request cost at the standard tier. Cached ones without a rate cost as input, those

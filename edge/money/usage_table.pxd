@@ -1,15 +1,19 @@
 # The books of what was used, for compiled modules.
 
+cimport cython
+
 cdef Py_ssize_t CHANGES, FIRST
 cdef long long MOST
 
 
+@cython.final
 cdef class Line:
     cdef readonly object row
     cdef readonly Py_ssize_t at
     cdef public long long day
 
 
+@cython.final
 cdef class UsageTable:
     cdef object _raw
     cdef long long[::1] _words

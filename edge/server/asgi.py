@@ -71,7 +71,6 @@ class EdgeApplication:
         self._health, self._issuer, self._trace = edge.health, edge.issuer, edge.trace
         self._tracing = edge.tracing
         self.ready = False
-        self.draining = False
         self.changes = Changes(time())
         self._reloading: set[asyncio.Task[None]] = set()
         self.levels = Levels(edge.gateway, edge.metrics, edge.logs, edge.recent)
@@ -223,6 +222,10 @@ class EdgeApplication:
         """Log what should not have happened to a call; its client has its 500."""
         self.logs.log.error("internal error", request_id=call.request_id, error=where(error))
 
+    @property
+    def draining(self) -> bool:
+        return self.gateway.draining
+
     # Beginning, changing, ending.
 
     def reload(self, load: Load, prepared: Callable[[Config], None]) -> None:
@@ -246,7 +249,7 @@ class EdgeApplication:
     def drain(self) -> None:
         """Not ready any more; every answer from now on closes its connection."""
         self.ready = False
-        self.draining = True
+        self.gateway.draining = True
 
     def interrupt(self) -> None:
         """End what is still running: streams in an error event, other answers with a 503."""

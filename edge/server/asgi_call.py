@@ -11,6 +11,7 @@ from edge.clock import perf_counter
 from edge.errors import ClientClosedRequest, Headers
 from edge.head import Head, varying_of
 from edge.replies import ClientCall
+from edge.reply import STREAM
 from edge.reply_fields import pairs_of
 from edge.routes import Match
 from edge.server.turn import LEAVING
@@ -53,11 +54,11 @@ class AsgiCall(ClientCall):
         self._sending = asyncio.Lock()
         self._whole = self._aborted = False
 
-    def start(self, status: int, lines: bytes, size: int | None) -> None:
+    def start(self, status: int, lines: bytes, size: int) -> None:
         headers = pairs_of(lines)
-        if size is not None:
+        if size != STREAM:
             headers.insert(0, (b"content-length", b"%d" % size))
-        if self.closes or self._app.draining:
+        if self.closes or self._app.gateway.draining:
             headers.append((b"connection", b"close"))
         self._head = {"type": "http.response.start", "status": status, "headers": headers}
 

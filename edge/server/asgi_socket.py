@@ -13,6 +13,7 @@ from edge.errors import ClientClosedRequest
 from edge.head import Head, varying_of
 from edge.relaying import relay
 from edge.replies import ClientCall
+from edge.reply import STREAM
 from edge.reply_fields import pairs_of
 from edge.routes import Match
 from edge.server.asgi_call import Send
@@ -128,13 +129,13 @@ class AsgiSocket(ClientCall):
 
     # As a sink.
 
-    def start(self, status: int, lines: bytes, size: int | None) -> None:
+    def start(self, status: int, lines: bytes, size: int) -> None:
         headers = pairs_of(lines)
         if status == 101:
             self._accepted = True
             self._put({"type": "websocket.accept", "subprotocol": self._protocol or None, "headers": headers})
         elif self._tells_why:
-            if size is not None:
+            if size != STREAM:
                 headers.insert(0, (b"content-length", b"%d" % size))
             self._put({"type": "websocket.http.response.start", "status": status, "headers": headers})
 

@@ -12,8 +12,10 @@ from edge.terms cimport Terms
 
 
 cdef CompiledJoiner JOINER
+cdef Py_ssize_t JOINED, STREAM
 
 
+@cython.final
 cdef class Starts:
     cdef object _headers
     cdef dict _known
@@ -65,4 +67,4 @@ cdef class LaneCall(ClientCall):
     cpdef hold_back(self, bint back)
     cpdef over(self, object error)
     @cython.locals(starts=Starts, lane=Lane)
-    cpdef start(self, int status, bytes lines, object size)
+    cpdef start(self, int status, bytes lines, Py_ssize_t size)

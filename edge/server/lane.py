@@ -22,6 +22,7 @@ from edge.errors import ClientClosedRequest, EdgeError, Headers, RequestTooLarge
 from edge.head import Head, Varying, varying_of
 from edge.intake import Intake
 from edge.replies import ClientCall
+from edge.reply import STREAM
 from edge.reply_fields import lines_of
 from edge.routes import ROUTES, Match, match
 from edge.server.asgi import DRAINED, EdgeApplication
@@ -319,11 +320,11 @@ class LaneCall(ClientCall):
 
     # As a sink.
 
-    def start(self, status: int, lines: bytes, size: int | None) -> None:
+    def start(self, status: int, lines: bytes, size: int) -> None:
         lane = self.lane
         if not self.complete and (self.declared is None or self.declared > DRAINED):
             self.closes = True
-        if size is not None:
+        if size != STREAM:
             self._size = size
             framing = SIZED
         elif self.chunks:
@@ -333,7 +334,7 @@ class LaneCall(ClientCall):
         else:
             self.closes = True
             framing = UNSIZED
-        if self.closes or lane.edge.draining:
+        if self.closes or lane.gateway.draining:
             self.closes = True
             self._own += b"connection: close\r\n"
         elif not self.chunks:

@@ -118,7 +118,7 @@ class LaneSocket(LaneCall):
 
     # As a sink.
 
-    def start(self, status: int, lines: bytes, size: int | None) -> None:
+    def start(self, status: int, lines: bytes, size: int) -> None:
         if status != 101:
             LaneCall.start(self, status, lines, size)
             return

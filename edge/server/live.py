@@ -91,8 +91,10 @@ class State(msgspec.Struct):
 class Front(Protocol):
     """Who serves the page: `edge.server.asgi.EdgeApplication`."""
 
-    draining: bool
     changes: Changes
+
+    @property
+    def draining(self) -> bool: ...
 
 
 class Live:

@@ -58,9 +58,11 @@ class Front(Protocol):
     """Who serves the pages, and begins and ends with them: `edge.server.asgi.EdgeApplication`."""
 
     ready: bool
-    draining: bool
     levels: Levels
     changes: Changes
+
+    @property
+    def draining(self) -> bool: ...
 
     def administers(self, headers: Headers, certificate: tuple[bytes, ...]) -> bool:
         """Whether who has sent these is an admin now, since keys change while an answer goes on."""

@@ -68,7 +68,8 @@ def wanted(query: bytes | None) -> Wanted:
 class Front(Protocol):
     """Who serves it: `edge.server.asgi.EdgeApplication`."""
 
-    draining: bool
+    @property
+    def draining(self) -> bool: ...
 
 
 async def tail(recent: Recent, front: Front, by: Wanted) -> AsyncIterator[bytes]:

@@ -8,6 +8,7 @@ from edge.hooks cimport Recorder, RequestRecord, Usage
 from edge.telemetry.writer cimport LineWriter
 
 
+@cython.final
 cdef class Clock:
     cdef long long _second
     cdef bytes _text

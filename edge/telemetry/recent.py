@@ -156,7 +156,7 @@ class Recent(Recorder):
         return self
 
     def done(self, record: RequestRecord) -> None:
-        self._records[self._count & (KEPT - 1)] = record
+        self._records[self._count & (len(self._records) - 1)] = record
         self._count += 1
         if record.cost < 0 and record.usage is not None and record.provider:
             self._without_price(f"{record.provider}/{record.upstream_model}"[:LONGEST])

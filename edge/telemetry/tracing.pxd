@@ -7,6 +7,7 @@ from edge.hooks cimport RequestRecord
 from edge.trace_context cimport TraceContext
 
 
+@cython.final
 cdef class Tracing:
     cdef object _settings, _place, _meter, _exemplify, _log, _exporter, _timer
     cdef bint _running

@@ -5,6 +5,7 @@ cimport cython
 from edge._fast._line_c cimport Lines as CompiledLines
 
 
+@cython.final
 cdef class LineWriter:
     cdef object __weakref__
     cdef readonly CompiledLines lines

@@ -16,7 +16,7 @@ from edge.upstreams.tried cimport Tried
 
 cdef int NEW, HEAD, EXCERPT, COLLECT, JUDGE, HOLD, RELAY, REST, ENDED
 cdef bytes MAY_FOLLOW
-cdef Py_ssize_t LARGE
+cdef Py_ssize_t LARGE, STREAM
 
 
 cdef class Attempt(Receiver):

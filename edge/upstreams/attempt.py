@@ -15,6 +15,7 @@ from edge.dialects.crossing import Crossing, is_brief, is_short
 from edge.dialects.failures import Failed, NoAnswer
 from edge.errors import EdgeError, UpstreamBadResponse, UpstreamStreamBroken
 from edge.inquiry import Inquiry
+from edge.reply import STREAM
 from edge.slices import LARGE, Done, Job, Steps, Work, in_thread
 from edge.upstreams.clocks import Deadline
 from edge.upstreams.collected import Collected
@@ -84,8 +85,7 @@ class Attempt(Receiver):
         self._collected: Collected | None = None
         self._relay: EventRelay | None = None
         self._ready: bytearray = None  # type: ignore[assignment]
-        self._end: EdgeError | bool = False
-        """True once the answer's end has come, the error where that will not come."""
+        self._end: EdgeError | bool = False  # True once the answer's end has come, the error where that will not come
 
     # From who tries.
 
@@ -309,7 +309,7 @@ class Attempt(Receiver):
         self._tried.has_content(now, inquiry.ledger.upstream_s, self._sent_at)
         if not inquiry.reply.has_answer():  # else it goes on with what another one has begun
             inquiry.ledger.content_at = now
-            inquiry.begin_answer(self._tried.status, headers, None)
+            inquiry.begin_answer(self._tried.status, headers, STREAM)
         ready, self._ready = bytes(self._ready), bytearray()
         self._enter(RELAY)
         self._write(ready)

@@ -14,6 +14,7 @@ cdef int FREE, NAMES
 cdef object BITS
 
 
+@cython.final
 cdef class Group:
     cdef readonly str alias, strategy
     cdef readonly list weights
@@ -25,6 +26,7 @@ cdef class Group:
     cpdef reprice(self, object size)
 
 
+@cython.final
 cdef class Choice:
     cdef readonly Group group
     cdef readonly str strategy

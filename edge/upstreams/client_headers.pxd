@@ -1,7 +1,10 @@
+cimport cython
+
 from edge.inquiry cimport Inquiry
 from edge.head cimport Head
 
 
+@cython.final
 cdef class ClientHeaders:
     cdef object _own, _dropped, _betas, _dropped_betas, _spoken
     cdef dict _translated, _passed

@@ -11,6 +11,7 @@ cdef double NEVER
 cdef class Deadline
 
 
+@cython.final
 cdef class Times:
     cdef readonly object settings
     cdef readonly double total_s, attempt_s, first_content_s, idle_s, keepalive_s
@@ -20,6 +21,7 @@ cdef class Timed:
     cpdef expired(self, Deadline deadline, object error)
 
 
+@cython.final
 cdef class Sweep:
     cdef Deadline _first, _next
     cdef Times _times
@@ -30,6 +32,7 @@ cdef class Sweep:
     cpdef remove(self, Deadline deadline)
 
 
+@cython.final
 cdef class Deadline:
     cdef Call _call
     cdef Sweep _sweep

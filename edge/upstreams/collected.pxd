@@ -1,7 +1,10 @@
+cimport cython
+
 from edge.inquiry cimport Inquiry
 from edge.upstreams.desk cimport Buffers
 
 
+@cython.final
 cdef class Collected:
     cdef Buffers _buffers
     cdef Inquiry _inquiry

@@ -52,6 +52,7 @@ cdef class Connection(Taker):
     cpdef let_go(self, Sending sending)
 
 
+@cython.final
 cdef class Sending:
     cdef readonly Owner pool
     cdef readonly UpstreamRequest request

@@ -347,7 +347,8 @@ class Sending:
 
     def take_head(self, status: int, headers: Headers, framed: bool) -> None:
         """All headers are here; `framed`: they are known to say where the body ends. Raises UpstreamBadResponse."""
-        fields = self._fields = Fields(headers)
+        fields = self._fields = Fields.__new__(Fields)
+        fields.pairs = headers
         self.framed = framed or status in (204, 304) or b"content-length" in fields or b"transfer-encoding" in fields
         if fields.get(b"content-encoding") is not None:
             self._inflater = inflater_for(headers)

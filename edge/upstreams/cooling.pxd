@@ -1,3 +1,6 @@
+cimport cython
+
+@cython.final
 cdef class Cooling:
     cdef readonly bint noted
     cdef readonly dict _resting, _avoided

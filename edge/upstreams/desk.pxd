@@ -15,6 +15,7 @@ from edge.upstreams.retry cimport code_of_attempt
 from edge.upstreams.tried cimport Tried
 
 
+@cython.final
 cdef class Buffers:
     cdef public Py_ssize_t held
 
@@ -24,6 +25,7 @@ cdef class Buffers:
     cpdef let_go(self, Inquiry inquiry, Py_ssize_t held)
 
 
+@cython.final
 cdef class Desk:
     cdef readonly object hooks, meter, slices
     cdef readonly RetryBudget budget

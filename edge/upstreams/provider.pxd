@@ -16,6 +16,7 @@ cdef dict METHODS
 cdef Py_ssize_t MOST_TARGETS
 
 
+@cython.final
 cdef class Account:
     cdef readonly list values
     cdef readonly bytes own
@@ -23,6 +24,7 @@ cdef class Account:
     cdef public CompiledFields said
 
 
+@cython.final
 cdef class Provider:
     cdef object __weakref__
     cdef readonly str name, dialect, base_url, vendor

@@ -6,6 +6,7 @@ from edge.dialects.crossing cimport Crossing
 from edge.dialects.stream cimport Stream
 
 
+@cython.final
 cdef class EventRelay:
     cdef Crossing _crossing
     cdef CompiledDecoder _decoder

@@ -1,6 +1,9 @@
+cimport cython
+
 from edge.upload cimport Upload
 
 
+@cython.final
 cdef class UpstreamRequest:
     cdef readonly bytes method, target, fields, own, body
     cdef public bint once

@@ -25,7 +25,20 @@ cpdef int said_of(Tried tried, object error) except -1
 @cython.locals(route=Route, payload=Payload)
 cpdef bint is_kept(Inquiry inquiry) except -1
 cpdef str code_of_attempt(int status, object error)
-@cython.locals(upstream_id=bytes)
+
+
+@cython.final
+cdef class Returned:
+    cdef list _names, _places, _ids
+    cdef bint _waits
+
+    @cython.locals(names=list, pair=tuple, i=Py_ssize_t, name=bytes, other=bytes)
+    cpdef bint fits(self, list headers) except -1
+    @cython.locals(upstream_id=bytes, pair=tuple, place=Py_ssize_t, returned=list)
+    cpdef list of(self, list headers)
+
+
+@cython.locals(headers=list, known=list, found=Returned, made=Returned, i=Py_ssize_t)
 cpdef list returned_headers(CompiledFields fields)
 @cython.locals(media_type=bytes)
 cpdef bint is_stream(int status, CompiledFields fields, bint asked) except -1

@@ -82,6 +82,10 @@ WAIT = re.compile(rb"\d{1,9}(\.\d{1,9})?|[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4
 with.
 """
 RETURNED_PREFIXES = (b"retry-after", b"x-ratelimit-", b"anthropic-ratelimit-")
+UPSTREAM_IDS = (b"x-request-id", b"request-id")
+THEIR_ID = b"x-edge-upstream-request-id"
+MOST_KNOWN = 8
+"""So many sets of headers' names are remembered. A provider chooses them."""
 
 
 UNSAID = (b"", b"text/plain", b"application/octet-stream")
@@ -348,15 +352,61 @@ def code_of_attempt(status: int, error: BaseException | None) -> str:
     return error.code if isinstance(error, EdgeError) else ClientClosedRequest.code
 
 
+class Returned:
+    """What of an answer's headers is for the client, by their names: the answers of a provider have mostly the same."""
+
+    def __init__(self, headers: Headers) -> None:
+        names = [name for name, _ in headers]
+        self._names = names
+        self._places = [
+            place for place, name in enumerate(names) if name in RETURNED or name.startswith(RETURNED_PREFIXES)
+        ]
+        self._waits = b"retry-after" in names or b"retry-after-ms" in names
+        self._ids = [names.index(name) for name in UPSTREAM_IDS if name in names]
+
+    def fits(self, headers: Headers) -> bool:
+        """Whether these are headers of the same names, in the same order."""
+        names = self._names
+        if len(names) != len(headers):
+            return False
+        for i in range(len(headers)):
+            pair = headers[i]
+            name, other = names[i], pair[0]
+            if name is not other and name != other:
+                return False
+        return True
+
+    def of(self, headers: Headers) -> Headers:
+        returned = [headers[place] for place in self._places]
+        if self._waits:
+            returned = [pair for pair in returned if not pair[0].startswith(b"retry-after") or WAIT.fullmatch(pair[1])]
+        for place in self._ids:
+            pair = headers[place]
+            upstream_id = pair[1]
+            if upstream_id:
+                returned.append((THEIR_ID, upstream_id if len(upstream_id) <= 256 else upstream_id[:256]))
+                break
+        return returned
+
+
+KNOWN: list[Returned] = []
+"""The latest `MOST_KNOWN`, that which was met last first."""
+
+
 def returned_headers(fields: Fields) -> Headers:
     """The provider's headers that the client gets, in their order."""
-    returned: Headers = fields.select(RETURNED, RETURNED_PREFIXES)
-    if fields.get(b"retry-after") is not None or fields.get(b"retry-after-ms") is not None:
-        returned = [pair for pair in returned if not pair[0].startswith(b"retry-after") or WAIT.fullmatch(pair[1])]
-    upstream_id = fields.get(b"x-request-id") or fields.get(b"request-id")
-    if upstream_id:
-        returned.append((b"x-edge-upstream-request-id", upstream_id if len(upstream_id) <= 256 else upstream_id[:256]))
-    return returned
+    headers, known = fields.pairs, KNOWN
+    for i in range(len(known)):
+        found = known[i]
+        if found.fits(headers):
+            if i:
+                del known[i]
+                known.insert(0, found)
+            return found.of(headers)
+    del known[MOST_KNOWN - 1 :]
+    made = Returned(headers)
+    known.insert(0, made)
+    return made.of(headers)
 
 
 def without_retry(headers: Headers) -> Headers:

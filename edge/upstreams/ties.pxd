@@ -7,6 +7,7 @@ from edge.payload cimport Payload
 cdef dict SIGNS
 
 
+@cython.final
 cdef class Signs:
     cdef readonly tuple fields, forms
     cdef Sought words

@@ -28,6 +28,7 @@ from edge.guard.auth import ANYONE
 from edge.hooks import Hooks
 from edge.ledger import Answered
 from edge.replies import seconds
+from edge.reply import STREAM
 from edge.state import build_state
 from edge.upstreams.desk import Buffers
 from tests.unit.calls import Asked, asked
@@ -82,7 +83,7 @@ def test_a_stream_is_kept_for_who_wants_json_as_far_as_json_may_go():
     flight, event = a_flight(True), b"data: " + bytes(1 << 20) + b"\n\n"
     follower = flight.add(asked(CHAT), NoClock(), lambda error: None)
     assert follower.whole
-    flight.begin_answer(200, [], None)
+    flight.begin_answer(200, [], STREAM)
     for number in range(1, 80):
         flight.reply.write(event)
         assert flight.kept is (number * len(event) <= MAX_WHOLE)
@@ -140,7 +141,7 @@ class Crashing(Dispatch):
     def start(self):
         call = self._inquiry
         call.ledger.attempt = Attempted()
-        call.begin_answer(200, [], None)
+        call.begin_answer(200, [], STREAM)
         call.reply.write(b"a word, ")
         asyncio.get_running_loop().call_soon(self._finish, ZeroDivisionError())
 

@@ -174,7 +174,7 @@ def test_a_client_that_leaves_closes_what_is_asked_for_it_on_the_spot(hand):
 DEFECTS = {
     "sending": (edge.upstreams.client_headers, "select_fields", STREAM, 200, EVENTS, [CONTENT + DONE]),
     "usage": (edge.dialects.failures, "SHAPES", post(), 200, JSON, [ANSWER]),
-    "passing it on": (edge.upstreams.retry, "RETURNED", post(), 200, JSON, [ANSWER]),
+    "passing it on": (edge.upstreams.retry, "KNOWN", post(), 200, JSON, [ANSWER]),
     "the beginning of a stream": (edge.dialects.crossing, "stream_of", STREAM, 200, EVENTS, [CONTENT + DONE]),
     "the log of a failure": (edge.dispatch, "failed_attempt", post(), 500, JSON, [b'{"error":{}}']),
     "the log of a refusal": (edge.dispatch, "failed_attempt", post(), 401, JSON, [b'{"error":{}}']),

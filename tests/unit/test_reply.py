@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.reply import STEPS, Reply, Sink
+from edge.reply import STEPS, STREAM, Reply, Sink
 
 EVENTS = b"content-type: text/event-stream; charset=utf-8\r\n"
 NAMES = ("promise", "start", "write", "interject", "end", "abort")
@@ -177,5 +177,5 @@ def test_what_is_put_back_passes_last_and_changes_the_size():
     reply.write(b"two")
     reply.end()
     head, *rest = sink.told
-    assert head == ("start", 200, EVENTS, None)
+    assert head == ("start", 200, EVENTS, STREAM)
     assert rest == [("write", b""), ("write", b"ONE"), ("write", b"TWO"), ("end",)]
