@@ -119,7 +119,7 @@ class TestPipelines:
         assert simulator.entry(before, lambda entry: entry["left"])["left_at"] - left < 0.1 + stalls.granted_s
 
     def test_what_is_pipelined_is_bounded(self, client):
-        client.send(request(b'{"model":"sim-hang","messages":[{"role":"user","content":"nonce:slow"}]}'))
+        client.send(request(b'{"model":"sim-ttft-5000","messages":[{"role":"user","content":"nonce:slow"}]}'))
         client.sock.settimeout(0.3)
         sent = 0
         with pytest.raises(TimeoutError):
