@@ -25,6 +25,7 @@ from typing import Any
 
 import httpx2
 
+from tests.listening import Listening, read_head
 from tests.ports import free_port
 
 START_S = 60
@@ -283,7 +284,7 @@ def chunked(pieces: list[bytes], content_type: str = "text/event-stream", end: b
 
 
 @dataclass
-class Canned:
+class Canned(Listening):
     """An upstream that answers each request with ``reply``: bytes, or a function of the request that may also use the
     connection itself and return None. The connection is closed after each answer if ``closes``."""
 
@@ -292,50 +293,28 @@ class Canned:
     seen: list[Seen] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.listen()
 
-    def __enter__(self) -> Canned:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
+    def converse(self, connection: socket.socket) -> None:
         buffer = b""
-        with connection:
-            while True:
-                try:
-                    while b"\r\n\r\n" not in buffer:
-                        data = connection.recv(65536)
-                        if not data:
-                            return
-                        buffer += data
-                    head, _, buffer = buffer.partition(b"\r\n\r\n")
-                    match = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
-                    size = int(match[1]) if match else 0
-                    while len(buffer) < size:
-                        buffer += connection.recv(65536)
-                    seen = Seen(head, buffer[:size])
-                    buffer = buffer[size:]
-                    self.seen.append(seen)
-                    reply = self.reply(seen, connection) if callable(self.reply) else self.reply
-                    if reply is None:
-                        return
-                    connection.sendall(reply)
-                    if self.closes:
-                        return
-                except OSError:
+        while (found := read_head(connection, buffer)) is not None:
+            head, buffer = found
+            match = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+            size = int(match[1]) if match else 0
+            while len(buffer) < size:
+                data = connection.recv(65536)
+                if not data:
                     return
+                buffer += data
+            seen = Seen(head, buffer[:size])
+            buffer = buffer[size:]
+            self.seen.append(seen)
+            reply = self.reply(seen, connection) if callable(self.reply) else self.reply
+            if reply is None:
+                return
+            connection.sendall(reply)
+            if self.closes:
+                return
 
 
 class Scripted(Canned):

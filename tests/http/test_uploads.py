@@ -20,6 +20,7 @@ import pytest
 
 from tests.harness import PATIENT, Client, Edge, answer, running, until
 from tests.http.test_large_bodies import memory_of
+from tests.listening import Listening, read_head
 
 MIB = 1 << 20
 BLOCK = random.Random(7).randbytes(MIB)
@@ -44,7 +45,7 @@ class Upload:
 
 
 @dataclass
-class Slow:
+class Slow(Listening):
     """A provider that reads a body piece by piece while ``reads`` is set. ``early`` is answered before the body is, with
     the connection left open for as long as that still comes; ``model`` is the one that it answers that for, None for
     all.
@@ -57,43 +58,24 @@ class Slow:
     def __post_init__(self) -> None:
         self.reads = threading.Event()
         self.reads.set()
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=16)
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def __enter__(self) -> Slow:
-        return self
+        self.listen(buffer=65536)
 
     def __exit__(self, *_: object) -> None:
         self.reads.set()
-        self.listener.close()
+        super().__exit__()
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
+    def converse(self, connection: socket.socket) -> None:
         upload = Upload()
         try:
-            with connection:
-                self._receive(connection, upload)
-        except OSError:
-            pass
-        upload.closed = time.monotonic()
+            self._receive(connection, upload)
+        finally:
+            upload.closed = time.monotonic()
 
     def _receive(self, connection: socket.socket, upload: Upload) -> None:
-        buffer = b""
-        while b"\r\n\r\n" not in buffer:
-            data = connection.recv(65536)
-            if not data:
-                return
-            buffer += data
-        upload.head, _, buffer = buffer.partition(b"\r\n\r\n")
+        found = read_head(connection)
+        if found is None:
+            return
+        upload.head, buffer = found
         self.uploads.append(upload)
         if self.early:
             connection.sendall(self.early)
