@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 
 PORTS = range(11_000, 21_000)
-"""Below what any system gives out by itself (from 32768 on, or 49152): no connection of another test's takes one of these."""
+"""Below what systems give out by themselves unless they are told to (from 32768 on, or 49152): no connection of another
+test's takes one of these."""
 BUS = 10_000
 """So much above its own port is the one at which a server of a Redis Cluster hears the others."""
 
@@ -36,9 +37,10 @@ def _claims() -> int:
 
 
 def _claim(port: int) -> bool:
+    claims = _claims()
     try:
-        fcntl.lockf(_claims(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
-    except OSError:
+        fcntl.lockf(claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except (BlockingIOError, PermissionError):  # the two that say that somebody has it
         return False
     _claimed.add(port)
     return True

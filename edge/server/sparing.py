@@ -19,12 +19,12 @@ UNWANTED = ("pydantic", "twisted", "rich", "better_exceptions", "typing_extensio
 standard library has too, and what uvicorn's reloader watches by."""
 
 LATER = (
-    *("calendar", "difflib", "html", "http.client", "importlib.metadata", "logging.config", "sqlite3", "statistics"),
-    *("tomllib", "urllib.error", "urllib.request", "zipfile"),
+    *("calendar", "difflib", "html", "http.client", "importlib.metadata", "logging.config", "sqlite3", "tomllib"),
+    *("urllib.error", "urllib.request", "zipfile"),
 )
 """Modules of the standard library that are imported, with all that they import, and that nearly no edge uses: for TOML,
-limits that are kept in a file, models that do not exist, adaptive limits, BlackSheep's client and pages of errors,
-websockets' version, uvicorn's own log."""
+limits that are kept in a file, models that do not exist, BlackSheep's client and pages of errors, websockets' version,
+uvicorn's own log."""
 
 
 STAND_INS = {"uvicorn.supervisors": ("ChangeReload", "Multiprocess")}
@@ -36,10 +36,10 @@ class _Promise(ModuleType):
     when it is imported twice, too, or asked where its file is.
     """
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattribute__(self, name: str) -> Any:
         if name.startswith("__") and name != "__all__":
-            raise AttributeError(name)
-        with self.__dict__["_lock"]:
+            return ModuleType.__getattribute__(self, name)
+        with self.__dict__["_lock"]:  # so nobody else sees what is half there, nor what was left of a failure
             loader = self.__dict__.pop("_loader", None)
             if loader is not None:  # else it is being executed by this thread, or another has just done it
                 try:

@@ -7,11 +7,10 @@ lowest is turned away at once. `now` is a monotonic clock's seconds; who waits w
 
 from __future__ import annotations
 
-import statistics
 from bisect import insort
 from collections.abc import Callable
 
-__all__ = ["Adaptive", "Gate", "Place"]
+__all__ = ["Adaptive", "Gate", "Place", "median"]
 
 FIRST = 4
 """The limit that an adaptive gate begins with: the first answers tell how long they take unhindered."""
@@ -51,12 +50,12 @@ class Pace:
 
     def rebase(self) -> None:
         """The samples were taken with nothing in the way."""
-        self.base = statistics.median(self.samples)
+        self.base = median(self.samples)
         self.samples.clear()
 
     def move(self, smooth: float) -> None:
         """The samples' median, since prompts differ, moves the base, and by the share `smooth` what is recent."""
-        seconds = statistics.median(self.samples)
+        seconds = median(self.samples)
         base, recent = self.base or seconds, self.recent or seconds
         self.base = base + (seconds - base) * (DOWN if seconds < base else UP)
         self.recent = recent + (seconds - recent) * smooth
@@ -66,6 +65,13 @@ class Pace:
     def waiting(self) -> float:
         """The share of an answer's time that it waits for others."""
         return 1.0 - self.base / self.recent if self.recent > self.base else 0.0
+
+
+def median(samples: list[float]) -> float:
+    """As `statistics` tells it, which would have to be imported: on the event loop, when the first window ends."""
+    ordered = sorted(samples)
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
 class Adaptive:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import heapq
 import random
-from statistics import median
+import statistics
 
 import pytest
 
-from edge.upstreams.gate import Gate
+from edge.upstreams.gate import Gate, median
 
 
 def made(most=2, queue=2, adaptive=False) -> Gate:
@@ -194,3 +194,10 @@ def test_refusals_lower_it_once_in_a_window():
     limit.refused(1.0)
     limit.refused(1.1)
     assert limit.limit == 45
+
+
+def test_the_median_is_that_of_statistics():
+    numbers = random.Random(5)
+    for count in range(1, 40):
+        samples = [numbers.random() for _ in range(count)]
+        assert median(samples) == statistics.median(samples)
