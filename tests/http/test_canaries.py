@@ -5,6 +5,7 @@ page, a key of Redis, or an error that somebody else gets.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import httpx2
@@ -128,6 +129,16 @@ def everything(edge: Edge, token: str) -> list[tuple[int, str]]:
     return told
 
 
+def all_are_written(edge: Edge, as_admin: dict[str, str]) -> bool:
+    """Whether what is in memory has been sent to Redis too."""
+    text = httpx2.get(f"{edge.url}/metrics", headers=as_admin).text
+    in_memory, in_redis = (
+        sum(map(float, re.findall(rf'^edge_cache_writes_total{{.*tier="{tier}".*}} (\S+)$', text, re.MULTILINE)))
+        for tier in ("memory", "redis")
+    )
+    return 0 < in_memory == in_redis
+
+
 MEANT: dict[str, set[str]] = {
     # What a provider is told, and what it says of it.
     PROMPT: {"upstream"},
@@ -154,8 +165,8 @@ def test_nothing_secret_is_where_it_should_not_be(redis, front, tmp_path):
         with running(edge):
             told = everything(edge, token)
             assert {200, 400, 401, 404, 429} <= {status for status, _ in told}
-            until(lambda: redis.cli("--scan"))  # what is stored is stored beside the answers
             as_admin = {"x-api-key": admin}
+            until(lambda: all_are_written(edge, as_admin))  # what is stored is stored beside the answers
             pages = [
                 httpx2.get(f"{edge.url}{path}", headers=as_admin).text
                 for path in (
