@@ -115,7 +115,7 @@ def written(found: list[Found], before: str = "") -> list[str]:
     tables = dict(section(rf"^{COUNTED}(.*)\n\n((?:.+\n)*)"))
     for each in found:
         if each.run.name.startswith("instructions"):
-            if each.lines:
+            if each.lines and not each.code:  # of one that has failed it may be what it complains of
                 title, *table = each.lines
                 tables[title.partition(":")[0]] = "\n".join(table) + "\n"
         else:

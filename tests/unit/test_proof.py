@@ -64,7 +64,10 @@ def test_a_part_of_the_long_runs_renews_its_own_rows():
     before = [Found(r13, 0, 1, ["flat"]), Found(r25, 0, 9, ["right"])]
     before += [Found(one, 0, 1, one.said(TABLE)), Found(two, 0, 1, two.said(other))]
     again = [Found(r1, 0, 2, ["N=7"]), Found(r25, 1, 8, ["wrong"])]
-    again += [Found(one, 0, 1, one.said(TABLE.replace("| 1 |", "| 3 |"))), Found(two, 1, 1, [])]
+    again += [
+        Found(one, 0, 1, one.said(TABLE.replace("| 1 |", "| 3 |"))),
+        Found(two, 1, 1, two.said("Traceback (most recent call last):\n  File")),
+    ]
     section = "\n".join(written(before)) + "\n"
     rows = [line for line in written(again, section) if line.startswith("| R")]
     assert [(row.split(" | ")[:3], row.split(" | ")[-1]) for row in rows] == [
