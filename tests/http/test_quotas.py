@@ -255,7 +255,7 @@ def test_four_workers_spend_a_budget_to_the_end_and_not_beyond(provider, front, 
         assert budget * 0.98 <= admitted * COST <= budget
 
 
-def test_four_workers_admit_the_tokens_of_a_minute(provider, front, tmp_path, stalls):
+def test_four_workers_admit_the_tokens_of_a_minute(provider, front, tmp_path):
     limit = 8000
     edge = Edge(tmp_path, configuration(provider, key("k", tokens_per_minute=limit), workers=4), front=front)
     with running(edge):

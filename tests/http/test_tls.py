@@ -265,7 +265,9 @@ def test_a_certificate_and_an_authority_are_exchanged_when_their_files_change(si
     with running(edge):
         assert (served(first), served(second)) == (True, False)
         (tmp_path / "ca.pem").write_bytes((tmp_path / "other.pem").read_bytes())
+        begun = time.monotonic()
         until(lambda: served(second))
+        assert time.monotonic() - begun <= 5 + stalls.granted_s
         assert not served(first)
         (worker,) = children(edge.process.pid)
         os.kill(worker, signal.SIGKILL)
