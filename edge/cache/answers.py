@@ -133,24 +133,26 @@ class Answers:
         head, key = call.head, call.key
         if head.form is None or len(body) > MAX_EXACT or not caches_for(call):
             return False
-        plan = self._plans.find((head, key.id, len(body), body), call.state)
+        plan = self._plans.find((head, key.rights, len(body), body), call.state)
         if plan is None or plan.payload is None:
             return False
         call.payload, call.lookup = plan.payload, Lookup(plan)
         return True
 
     def exact(self, call: Call) -> Exact:
-        """The request as it came, in what matters. Equal for equal bytes of an equal key."""
+        """The request as it came, in what matters. Equal for equal bytes of a key with the same rights: tokens of one
+        subject may be of several tenants, and have models of their own.
+        """
         head, key, body = call.head, call.key, call.payload.body
         size = len(body)
         known = body if size <= MAX_EXACT else call.payload.digest
         if head.form is not None:  # all that say the same share it
-            return (head, key.id, size, known)
+            return (head, key.rights, size, known)
         said = (head.target, *[b"%b: %b" % field for field in select_fields(head.headers, SAYING, NAMED_PREFIXES)])
         if sum([len(part) for part in said]) > MAX_EXACT:
             # Clients choose how long these are. Digests of each leave their number and their order as they are.
             said = tuple([digest_of(part) for part in said])
-        return (*said, key.id, size, known)
+        return (*said, key.rights, size, known)
 
     def plan(self, call: Call, mode: CacheMode, identity: bytes) -> Plan | None:
         """What the caches may do for a request; None for nothing. Whoever sends the same bytes with the same key, under

@@ -24,7 +24,7 @@ from edge.conversations import Conversations
 from edge.dispatch import Dispatch
 from edge.errors import InternalError, NotCached
 from edge.gateway import Gateway
-from edge.guard.auth import ANYONE
+from edge.guard.auth import ANYONE, Key
 from edge.hooks import Hooks
 from edge.ledger import Answered
 from edge.replies import seconds
@@ -201,6 +201,22 @@ def test_what_a_request_is_known_by_is_short_however_long_its_headers_are():
     cases += [exact(("openai-beta", beta[1])), exact(beta, ("openai-beta", "x")), exact(("openai-beta", "x"), beta)]
     assert len(set(cases)) == len(cases)
     assert all(sum(len(part) for part in each if isinstance(part, bytes)) <= 2 * MAX_EXACT for each in cases)
+
+
+def test_what_one_subject_asks_for_two_tenants_is_not_the_same():
+    made = answers()
+    provider = config.Provider(dialect="openai", base_url="http://127.0.0.1:1/v1")
+    alias = config.Model(upstreams=[config.Target(to="p/m")])
+    state = build_state(config.Config(providers={"p": provider}, models={"m": alias}, cache=config.Cache(mode="all")))
+    plans = []
+    for tenant in ("a", "b", "a"):
+        call = asked(CHAT)
+        call.state = state
+        call.key = Key("jwt:ann", tenant, None, admin=False, rights=f"jwt:ann:{tenant}")
+        call.grant = state.grant(call.key, "m", call.head.route)
+        plans.append(made.plan(call, call.grant.cache, call.grant.identity))
+    assert plans[0] is plans[2]
+    assert plans[0].digest != plans[1].digest
 
 
 def test_what_a_long_body_is_known_by_is_its_digest():
