@@ -163,7 +163,8 @@ class EventRelay:
             return
         pattern.learn(event, size)
         text = pattern.text(event) if pattern.match(event) and pattern.simple else b""
-        if text is not None and text != latest:
+        # What differs need not be the text, if another string says the same, written out or with escapes.
+        if text is not None and (text != latest or b"\\" in event or event.count(b'"%b"' % text) > 1):
             pattern.forget()
             pattern.learn(event, size)  # it may be the first of others
 

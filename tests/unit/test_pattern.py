@@ -325,6 +325,30 @@ def as_a_client_gets_it(take, finish, chunks):
 @example(
     ("chat/completions", ("messages", "chat"), True, OPENED["chat/completions"] + [chat(text) for text in "aabcé"])
 )
+@example(
+    (
+        "chat/completions",
+        ("messages", "chat"),
+        True,
+        OPENED["chat/completions"] + [chat("b", obfuscation=other) for other in "abcd"],
+    )
+)
+@example(
+    (
+        "messages",
+        ("chat", "messages"),
+        True,
+        OPENED["messages"] + [message("b").replace(b"}}", b'},"p":"%b"}' % other.encode()) for other in "abcd"],
+    )
+)
+@example(
+    (
+        "chat/completions",
+        ("responses", "chat"),
+        True,
+        OPENED["chat/completions"] + [chat("b", x=other).replace(b'"b"', b'"\\u0062"', 1) for other in "abcd"],
+    )
+)
 def test_what_is_translated_is_what_each_event_is_translated_to(case):
     route, pair, told, chunks = case
     one, other = (Context(model="m", request_id="r", include_usage=told) for _ in range(2))
