@@ -100,7 +100,7 @@ async def open_link(desk: Desk, call: Call, wanted: Wanted) -> Opened:
                 if tried.following is not None and keys < MAX_KEYS:
                     keys += 1
                     found = candidates.again(tried.upstream, tried.following, now)
-                elif may_be_followed(error, taken):
+                if not found and may_be_followed(error, taken):
                     found = candidates.next(now, False)
                 tell(desk, call, tried, error, candidates if found else None)
     except TimeoutError:
