@@ -195,14 +195,17 @@ class ResponsesTalk(Talk):
 
     def told(self, message: Message) -> None:
         event = read(message)
-        if event is not None and event.type in FAILED:
-            refusal = told_by(message)
-            if refusal is not None and refusal.ours:
-                self._floor.disown(refusal)
-                return
-        self._floor.tell(message)
-        if event is None:
-            return
+        refusal = told_by(message) if event is not None and event.type in FAILED else None
+        if refusal is not None and not refusal.ours:
+            refusal = None
+        if refusal is None:
+            self._floor.tell(message)
+        if event is not None:
+            self._heed(event, message)
+        if refusal is not None:
+            self._floor.disown(refusal)
+
+    def _heed(self, event: _Event, message: Message) -> None:
         tab, lane, kind = self._floor.tab, event.stream_id or "", event.type
         if kind == "response.created" and event.response is not None:
             self._created(event.response.id, lane)

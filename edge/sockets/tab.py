@@ -139,6 +139,11 @@ class Tab:
         if due.reservation is not None:
             due.reservation.give_back()
 
+    def refuse(self) -> None:
+        """The provider takes no more: nothing comes of those that have not begun."""
+        for due in [due for due in self.under_way if not due.id]:
+            self.drop(due)
+
     def settle(self, due: Due, usage: Usage | None) -> None:
         """It has ended, with this usage, None where its provider tells none."""
         self.under_way.remove(due)

@@ -63,6 +63,7 @@ class Floor:
         self.charged: list[int] = []
         self.forwarded: list[bytes] = []
         self.told: list[bytes] = []
+        self.left: list[Due] | None = None
         self.call = asked({"model": "voice"})
         self.call.grant = GRANT
         self.tried = SimpleNamespace(upstream=SimpleNamespace(name="openai", model="gpt-realtime"))
@@ -83,6 +84,9 @@ class Floor:
 
     def release(self):
         pass
+
+    def disown(self, refusal):
+        self.left = list(self.tab.under_way)
 
 
 @pytest.fixture
@@ -196,6 +200,20 @@ def test_one_that_an_error_has_ended_is_charged_for_what_was_written(floor, even
         talk.told(Message(event))
     floor.tab.close()
     assert len(floor.charged) == charged
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'{"type":"error","status":429,"error":{"code":"insufficient_quota","message":"x"}}',
+        b'{"type":"response.failed","response":{"id":"resp_1","error":{"code":"insufficient_quota","message":"x"}}}',
+    ],
+    ids=["error", "failed"],
+)
+def test_nothing_is_charged_for_one_that_our_account_is_refused_for(floor, event):
+    talk = asked_for(floor)
+    talk.told(Message(event))
+    assert (floor.left, floor.told, floor.charged) == ([], [], [])
 
 
 def test_the_next_response_says_that_an_error_has_ended_the_one_before(floor):
