@@ -63,7 +63,7 @@ class Inner(WebSocketsSansIOProtocol):
         self._go_on()
 
     def _tell_pending(self) -> None:
-        pending = len(self.conn.reader.buffer) + sum(map(len, self.frames)) + self._queued
+        pending = len(self.conn.reader.buffer) + sum(map(len, self.frames)) + self._queued + len(self._behind)
         if pending != self._pending:
             self._pending = pending
             if self.pends is not None:

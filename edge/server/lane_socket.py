@@ -44,7 +44,7 @@ class LaneSocket(LaneCall):
         self._peer = Peer(ServerProtocol(state=OPEN, max_size=limit, logger=SILENT))
         self._early = self._behind = b""
         self._relay: Relay | None = None
-        self._speaks = self._closing = self._departed = self._paused = False
+        self._speaks = self._closing = self._departed = self._paused = self._goes_on = False
         self._goodbye: asyncio.TimerHandle | None = None
 
     # As a turn.
@@ -86,16 +86,25 @@ class LaneSocket(LaneCall):
         if relay is not None and not self._closing:
             for message in messages:
                 relay.came(self, message)
-            relay.holds(self, self._peer.pending)
+            relay.holds(self, self._peer.pending + len(self._behind))
         if self._peer.gone is not None:
             if relay is not None and not self._closing:
                 relay.gone(self, self._peer.gone)
             self._depart()
         if self._behind and not self._departed:
             self.lane.flow.pause_reading()
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """In another turn, unless it is paused: then once it is not."""
+        if not self._goes_on and not self._paused:
+            self._goes_on = True
             self.lane.loop.call_soon(self._read_on)
 
     def _read_on(self) -> None:
+        self._goes_on = False
+        if self._paused and not self._departed:
+            return
         behind, self._behind = self._behind, b""
         if self._departed:
             return
@@ -174,7 +183,9 @@ class LaneSocket(LaneCall):
     def resume(self) -> None:
         if self._paused and not self._departed:
             self._paused = False
-            if not self._behind:
+            if self._behind:
+                self._go_on()
+            else:
                 self.lane.flow.resume_reading()
 
     def takes(self, more: bool) -> None:

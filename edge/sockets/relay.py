@@ -77,7 +77,7 @@ class Relay:
         self._talk: Talk | None = None
         self._inbox: deque[Message] = deque()
         self._waiting = self._asked = self._counted = 0
-        self._held = self._taking = False
+        self._held = self._taking = self._unheard = False
         self._begun_at = self._latest = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._since = perf_counter()
@@ -243,11 +243,11 @@ class Relay:
     def room(self, end: End) -> None:
         if self._state == ENDED:
             return
-        if end is not self._client:
-            if not self._held:
-                self._client.resume()
-        elif self._link is not None:
-            self._link.resume()
+        if end is self._client:
+            self._unheard = False
+            if self._link is not None:
+                self._link.resume()
+        self._read_on()
 
     # For the talk.
 
@@ -260,9 +260,13 @@ class Relay:
         """It waits no longer."""
         if self._held and self._state != ENDED:
             self._held, self._asked = False, 0
-            if self._link is None or not self._link.full():
-                self._client.resume()
+            self._read_on()
             self._take()
+
+    def _read_on(self) -> None:
+        """The client, unless something waits: what it has said, or what it was answered."""
+        if not self._held and not self._unheard and (self._link is None or not self._link.full()):
+            self._client.resume()
 
     def forward(self, message: Message) -> None:
         """To the provider."""
@@ -272,12 +276,16 @@ class Relay:
                 self._client.pause()
 
     def tell(self, message: Message) -> None:
-        """To the client."""
+        """To the client. Where it does not take that, nobody is read who would have it told more."""
         if self._state in (ALONE, JOINING, OPEN):
             self._count(1, "out", message)
             self._client.say(message)
-            if self._link is not None and self._client.full():
-                self._link.pause()
+            if self._client.full():
+                if self._link is not None:
+                    self._link.pause()
+                if self._taking or self._held:  # what it has said is answered here
+                    self._unheard = True
+                    self._client.pause()
 
     def fail(self, defect: BaseException) -> None:
         """A defect of ours has ended it."""
@@ -300,6 +308,7 @@ class Relay:
         if self.tried is not None:
             self.tried.status = refusal.status
             self.tried.refuse(perf_counter())
+        self.tab.refuse()
         error = UpstreamCredentials()
         if self._talk is not None:
             self.tell(self._talk.error_event(error))

@@ -183,5 +183,7 @@ def test_how_much_is_held_of_messages_is_told():
         for left in (10, 0):
             await made.receive()
             assert told[-1] == left
+        made.data_received(SMALL * MANY)
+        assert told[-1] >= len(SMALL) * MANY - AT_ONCE  # which nobody has heard yet
 
     asyncio.run(run())

@@ -73,6 +73,22 @@ def test_what_was_on_its_way_keeps_its_order_and_a_close_behind_it_is_heard(work
     assert lane.transport.closing
 
 
+def test_what_was_read_of_a_client_waits_with_it(worker):
+    lane = opened(worker)
+    lane.data_received(SMALL * MANY)
+    heard = answered(lane)
+    lane.pause_writing()
+    for _ in range(10):
+        turn(worker)
+    assert answered(lane) - heard <= AT_ONCE // len(SMALL)
+    assert worker.gateway.office.desk.buffers.held > AT_ONCE
+    lane.resume_writing()
+    for _ in range(200):
+        turn(worker)
+    assert (answered(lane), lane.transport.reads) == (MANY, True)
+    assert worker.gateway.office.desk.buffers.held == 0
+
+
 def test_a_client_that_has_left_is_heard_no_more(worker):
     lane = opened(worker)
     lane.data_received(SMALL * MANY)

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from edge import config
 from edge.config import Config
 from edge.errors import ShuttingDown
 from edge.head import Head
@@ -14,13 +15,14 @@ from edge.routes import SOCKET_PATHS
 from edge.server.compose import compose
 from edge.sockets.peer import Closed, Message
 from edge.sockets.relay import FOLLOWS, OPEN, Relay
+from edge.sockets.tab import Due
 from edge.sockets.talk import Talk
 from tests.unit.calls import Asked
 from tests.unit.relays import Asker, End
 
 
 class Echo(Talk):
-    """Hands on whatever comes, and holds what comes behind a ``wait``."""
+    """Hands on whatever comes, holds what comes behind a ``wait``, and answers a ``what``."""
 
     def __init__(self, relay):
         self.relay = relay
@@ -28,7 +30,10 @@ class Echo(Talk):
     def asked(self, message):
         if message.data == b"wait":
             self.relay.hold()
-        self.relay.forward(message)
+        if message.data == b"what":
+            self.relay.tell(Message(b"this"))
+        else:
+            self.relay.forward(message)
 
     def told(self, message):
         self.relay.tell(message)
@@ -75,6 +80,55 @@ def test_an_end_that_takes_nothing_has_the_other_paused_until_it_does():
             other.takes = True
             relay.room(other)
             assert one.reads
+
+    relayed(test)
+
+
+def test_a_client_that_takes_no_answers_is_not_read():
+    def test(relay, client, provider, _):
+        client.takes = False
+        relay.came(client, Message(b"x"))
+        assert client.reads  # that is for the provider
+        relay.came(client, Message(b"what"))
+        assert (client.said, client.reads, provider.reads) == ([b"this"], False, False)
+        relay.room(provider)
+        assert not client.reads
+        client.takes = True
+        relay.room(client)
+        assert (client.reads, provider.reads) == (True, True)
+
+    relayed(test)
+
+
+def test_an_answer_that_redis_has_brought_pauses_its_client_too():
+    def test(relay, client, provider, _):
+        client.takes = False
+        relay.came(client, Message(b"wait"))
+        relay.tell(Message(b"this"))
+        relay.release()
+        assert not client.reads
+        client.takes = True
+        relay.room(client)
+        assert client.reads
+
+    relayed(test)
+
+
+@pytest.mark.parametrize(("begun", "charged"), [("", None), ("resp_1", 5)])
+def test_a_provider_that_refuses_our_key_is_paid_for_what_has_begun_alone(begun, charged):
+    def test(relay, client, provider, _):
+        own = config.Provider(dialect="openai", base_url="http://127.0.0.1:9")
+        voice = config.Model(upstreams=[config.Target(to="openai/gpt-realtime")])
+        state = compose(Config(providers={"openai": own}, models={"voice": voice})).gateway.state
+        head = Head(SOCKET_PATHS[b"/v1/responses"], "GET", b"/v1/responses", b"", [(b"host", b"localhost")])
+        grant = state.grant(state.auth.identify(head, {}, ()), "voice", head.route)
+        due = Due(grant.upstreams[0], grant, 5)
+        due.id = begun
+        assert relay.tab.open(due, 10, lambda *_: None)
+        relay.gone(provider, Closed(3000, "invalid_request_error.invalid_api_key"))
+        assert client.closed[0] == 1011
+        usage = relay.call.ledger.usage
+        assert (usage if usage is None else usage.input) == charged
 
     relayed(test)
 
