@@ -238,15 +238,20 @@ def test_a_key_that_is_no_more_or_may_less_ends_its_connections_whatever_they_sa
 
 
 def test_a_key_that_expires_ends_its_connections(simulator, front, tmp_path, stalls):
+    first, other = new_key("first")
     secret, digest = new_key("short")
-    ends = datetime.now(UTC) + timedelta(seconds=10)  # by then the edge has started
-    key = {"id": "short", "digests": [digest], "expires": ends.isoformat()}
-    config = {"providers": providers(simulator.url), "auth": {"keys": [key]}, "resilience": PATIENT}
-    edge = Edge(tmp_path, config, front=front)
-    with running(edge), speak(edge, key=secret) as ws:
-        hear(ws, "session.created")
-        assert told_why(ws) == "invalid_api_key"
-        assert 0 <= (datetime.now(UTC) - ends).total_seconds() <= 2 * RIGHTS_S + stalls.granted_s
+    config = {"providers": providers(simulator.url), "resilience": PATIENT}
+    keys = [{"id": "first", "digests": [other]}]
+    edge = Edge(tmp_path, {**config, "auth": {"keys": keys}}, front=front)
+    with running(edge):
+        ends = datetime.now(UTC) + timedelta(seconds=8)  # from when the edge has started
+        short = {"id": "short", "digests": [digest], "expires": ends.isoformat()}
+        narrow = {"id": "first", "digests": [other], "models": ["gpt-4o"]}
+        reload(edge, {**config, "auth": {"keys": [narrow, short]}}, first, 403)
+        with speak(edge, key=secret) as ws:
+            hear(ws, "session.created")
+            assert told_why(ws) == "invalid_api_key"
+            assert 0 <= (datetime.now(UTC) - ends).total_seconds() <= 2 * RIGHTS_S + stalls.granted_s
 
 
 def test_each_response_is_asked_for_by_the_configuration_of_now(simulator, front, tmp_path):
