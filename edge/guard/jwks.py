@@ -51,20 +51,27 @@ class Fetching:
     async def _renew(self, tokens: Tokens, url: str) -> None:
         try:
             tokens.take(await asyncio.to_thread(fetch, url))
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            tokens.keys.fetched(failed=True)
-            if not self._failing:
-                self._log.error(
-                    "the keys of auth.jwt cannot be fetched, those before stay",
-                    keys=len(tokens.keys),
-                    error=f"{type(error).__name__}: {error}"[:200],
-                )
-            self._failing = True
-            return
-        tokens.keys.fetched(failed=False)
-        if self._failing:
-            self._log.info("the keys of auth.jwt are fetched again", keys=len(tokens.keys))
-        self._failing = False
+        except (OSError, ValueError) as error:
+            self._failed(tokens, error)
+        except (
+            http.client.HTTPException
+        ) as error:  # asked for behind the others, of which one is that it cannot be read
+            self._failed(tokens, error)
+        else:
+            tokens.keys.fetched(failed=False)
+            if self._failing:
+                self._log.info("the keys of auth.jwt are fetched again", keys=len(tokens.keys))
+            self._failing = False
+
+    def _failed(self, tokens: Tokens, error: Exception) -> None:
+        tokens.keys.fetched(failed=True)
+        if not self._failing:
+            self._log.error(
+                "the keys of auth.jwt cannot be fetched, those before stay",
+                keys=len(tokens.keys),
+                error=f"{type(error).__name__}: {error}"[:200],
+            )
+        self._failing = True
 
 
 def fetch(url: str) -> bytes:

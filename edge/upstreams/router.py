@@ -183,7 +183,10 @@ class Router:
         ]
         # The comparison is costly and runs on the event loop; whoever lists thousands of models sees a list anyway.
         candidates = [other for other in candidates if granted(other)][:MAX_COMPARED]
-        return difflib.get_close_matches(name[:MAX_NAME], candidates, n=3)
+        try:
+            return difflib.get_close_matches(name[:MAX_NAME], candidates, n=3)
+        except OSError:  # it is read when it is first asked: there may be no descriptor then, or no file any more
+            return []
 
     def names(self) -> Iterable[str]:
         """Every model name the configuration spells out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from fnmatch import translate
 
@@ -9,6 +10,7 @@ import msgspec
 import pytest
 
 from edge import config
+from edge.errors import ModelNotFound
 from edge.guard.auth import ANYONE, Key
 from edge.memo import keep
 from edge.routes import match
@@ -53,6 +55,24 @@ def test_an_alias_gives_its_upstreams_and_then_those_of_its_fallbacks():
         ("last", ["c/four"]),
     ]
     assert names(grant) == [*names(grant.choices[0]), "a/small", "b/tiny", "c/four"]
+
+
+class Unread:
+    """A module that is to be read when it is first asked for something, and cannot be."""
+
+    def __getattr__(self, name: str):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+
+def test_a_name_that_is_not_there_is_told_with_those_like_it_where_these_can_be_found(monkeypatch):
+    few = {name: msgspec.structs.replace(each, models=["c-*"]) for name, each in SETTINGS.providers.items()}
+    made = state(msgspec.structs.replace(SETTINGS, providers=few))
+    with pytest.raises(ModelNotFound, match="Did you mean smart"):
+        made.grant(ANYONE, "smard", CHAT)
+    monkeypatch.setattr("edge.upstreams.router.difflib", Unread())
+    with pytest.raises(ModelNotFound) as caught:
+        made.grant(ANYONE, "smard", CHAT)
+    assert "mean" not in caught.value.message
 
 
 def test_a_mask_leaves_out_what_does_not_serve_the_endpoint_and_the_group_stays_one():
