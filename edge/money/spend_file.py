@@ -61,6 +61,7 @@ class SpendFile:
 
     def open(self) -> None:
         """Make it, or check it. Raises SpendFileError."""
+        self._have_library()
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self._lock < 0:  # else an attempt before this one has opened it
@@ -110,12 +111,20 @@ class SpendFile:
     def usage(self, since: int) -> dict[Row, Used]:
         """What was used from a day on (since 1970-01-01). Raises SpendFileError."""
         asked = "SELECT day, key, tenant, model, requests, input, output, cost FROM usage WHERE day >= ?"
+        self._have_library()
         try:
             with closing(self._connect()) as connection:
                 rows = connection.execute(asked, (since,)).fetchall()
         except sqlite3.Error as error:
             raise SpendFileError(f"{self.path} (limits.file) cannot be read: {error}") from None
         return {Row(*row[:4]): Used(*row[4:]) for row in rows}
+
+    def _have_library(self) -> None:
+        """It is read when it is first asked for something (`edge.server.sparing`), and a Python may be without it."""
+        try:
+            _ = sqlite3.connect
+        except (ImportError, OSError) as error:
+            raise SpendFileError(f"{self.path} (limits.file) cannot be used: {error}") from None
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)

@@ -279,3 +279,28 @@ def test_the_file_is_in_the_folder_for_state(monkeypatch, tmp_path):
     monkeypatch.delenv("HOME")
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000)  # as in a container: a user that nobody knows
     assert str(default_path()) == "/var/lib/llm-edge-agent/spend.sqlite"
+
+
+class Unread:
+    """A module that is to be read when it is first asked for something, and cannot be."""
+
+    def __init__(self, error):
+        self._error = error
+
+    def __getattr__(self, name):
+        raise self._error
+
+
+@pytest.mark.parametrize("error", [ImportError("No module named '_sqlite3'"), OSError(24, "Too many open files")])
+def test_that_the_library_cannot_be_read_ends_nothing_and_what_was_spent_is_kept_later(tmp_path, monkeypatch, error):
+    looks, first, _ = table()
+    add(first, ROW, Used(1, 10, 20, 300))
+    kept, file = keeper(tmp_path / "spend", usage=looks), SpendFile(tmp_path / "spend")
+    with monkeypatch.context() as patch:
+        patch.setattr("edge.money.spend_file.sqlite3", Unread(error))
+        kept.look()
+        with pytest.raises(SpendFileError, match=str(error.args[-1])):
+            file.usage(TODAY)
+    kept.write()
+    assert kept._log.said == ["what was spent cannot be kept", "what was spent is kept again"]
+    assert file.usage(TODAY) == {ROW: Used(1, 10, 20, 300)}
