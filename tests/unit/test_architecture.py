@@ -291,6 +291,7 @@ UNUSED = (
         "http.cookiejar",
         "email.message",
         "multiprocessing",
+        "statistics",
     ),
 )
 """By an edge that has nothing but a provider: each would be in the memory of all its workers."""

@@ -26,3 +26,13 @@ def test_what_those_that_were_started_wait_for_a_core_is_granted():
             seen = max(seen, stalls.granted_s)
         alone.communicate(b"\n")
     assert seen > 0.3 * cores
+
+
+def test_what_was_waited_before_is_not_granted(monkeypatch):
+    """Nor what is less than a thread has waited already, which is another's of the same number."""
+    told = {"one": 70 * 10**9, "ended": 5, "other": 9 * 10**9}
+    monkeypatch.setattr("tests.stalls.waits_ns", lambda: iter(told.items()))
+    with Stalls() as stalls:
+        del told["ended"]
+        told |= {"one": 100 * 10**9, "new": 20 * 10**9, "other": 0}
+        assert stalls.granted_s == 50.0
