@@ -78,19 +78,20 @@ def _application() -> Application:
     that reads the source of all that is under way, and costs each worker four megabytes.
     """
     whole = inspect.stack
-    inspect.stack = _callers  # type: ignore[assignment]
+    inspect.stack = _callers
     try:
         return Application(router=Router())
     finally:
         inspect.stack = whole
 
 
-def _callers() -> list[tuple[FrameType, str, int]]:
-    """The first three fields of what `inspect.stack` tells."""
+def _callers(context: int = 0) -> list[inspect.FrameInfo]:
+    """What `inspect.stack` tells, never with lines of `context`."""
     found = []
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        found.append((frame, frame.f_code.co_filename, frame.f_lineno))
+        code = frame.f_code
+        found.append(inspect.FrameInfo(frame, code.co_filename, frame.f_lineno, code.co_name, None, None))
         frame = frame.f_back
     return found
 
