@@ -86,8 +86,11 @@ class Answers:
         await client.start()
 
     async def adjust(self, settings: config.Cache) -> None:
-        """Go on by other settings. What is stored stays where its own settings stay."""
+        """Go on by other settings. What is stored stays where its own settings stay; what was asked under another
+        configuration is forgotten, and with it that configuration's keys.
+        """
         old, self._settings = self._settings, settings
+        self._plans = Recent(MAX_PLANS)
         if settings.memory != old.memory:
             self.memory = MemoryCache(settings.memory, self._meter, self._generation)
         # One after the other: of two at a time, each would connect, and one of the clients be forgotten.

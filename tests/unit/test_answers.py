@@ -203,11 +203,23 @@ def test_what_a_request_is_known_by_is_short_however_long_its_headers_are():
     assert all(sum(len(part) for part in each if isinstance(part, bytes)) <= 2 * MAX_EXACT for each in cases)
 
 
-def test_what_one_subject_asks_for_two_tenants_is_not_the_same():
-    made = answers()
+def state_with_caches():
     provider = config.Provider(dialect="openai", base_url="http://127.0.0.1:1/v1")
     alias = config.Model(upstreams=[config.Target(to="p/m")])
-    state = build_state(config.Config(providers={"p": provider}, models={"m": alias}, cache=config.Cache(mode="all")))
+    return build_state(config.Config(providers={"p": provider}, models={"m": alias}, cache=config.Cache(mode="all")))
+
+
+def test_what_was_asked_is_forgotten_with_the_configuration_it_was_asked_under():
+    made, call = answers(), asked(CHAT)
+    call.state, call.key = state_with_caches(), ANYONE
+    assert made.plan(call, "all", b"") is made.plan(call, "all", b"")
+    assert len(made._plans) == 1
+    asyncio.run(made.adjust(config.Cache(mode="off")))
+    assert len(made._plans) == 0  # though nobody may ever ask for anything of the caches again
+
+
+def test_what_one_subject_asks_for_two_tenants_is_not_the_same():
+    made, state = answers(), state_with_caches()
     plans = []
     for tenant in ("a", "b", "a"):
         call = asked(CHAT)
