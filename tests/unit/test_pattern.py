@@ -330,7 +330,7 @@ def as_a_client_gets_it(take, finish, chunks):
         "chat/completions",
         ("messages", "chat"),
         True,
-        OPENED["chat/completions"] + [chat("b", obfuscation=other) for other in "abcd"],
+        OPENED["chat/completions"] + [chat("b", obfuscation=other) for other in "zabcd"],
     )
 )
 @example(
@@ -338,7 +338,7 @@ def as_a_client_gets_it(take, finish, chunks):
         "messages",
         ("chat", "messages"),
         True,
-        OPENED["messages"] + [message("b").replace(b"}}", b'},"p":"%b"}' % other.encode()) for other in "abcd"],
+        OPENED["messages"] + [message("b").replace(b"}}", b'},"p":"%b"}' % other.encode()) for other in "zabcd"],
     )
 )
 @example(
@@ -346,7 +346,7 @@ def as_a_client_gets_it(take, finish, chunks):
         "chat/completions",
         ("responses", "chat"),
         True,
-        OPENED["chat/completions"] + [chat("b", x=other).replace(b'"b"', b'"\\u0062"', 1) for other in "abcd"],
+        OPENED["chat/completions"] + [chat("b", x=other).replace(b'"b"', b'"\\u0062"', 1) for other in "zabcd"],
     )
 )
 def test_what_is_translated_is_what_each_event_is_translated_to(case):
