@@ -41,7 +41,6 @@ HOLE = "the-id-of-the-request"
 REQUEST_ID = lead(b"x-request-id")
 THEIR_REQUEST_ID = b"\r\n" + lead(b"request-id")
 DROPPED = lead(b"x-edge-dropped")
-FOUND = lead(b"x-edge-pii")
 OVERHEAD = lead(b"x-edge-overhead-ms")
 COST = b"\r\n" + lead(b"x-edge-cost-usd")
 ESTIMATED = b"\r\n" + lead(b"x-edge-estimated") + b"true"
