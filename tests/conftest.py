@@ -14,6 +14,12 @@ import pytest
 
 from tests.stalls import Stalls
 
+WRITING = ("BUILD_NUMBER", "CI", "CLICOLOR_FORCE", "COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "PY_COLORS")
+"""By these, what a tool writes is wider, coloured or cut (pytest, click, rich): no program that a test starts has them."""
+
+for each in WRITING:
+    os.environ.pop(each, None)
+
 BUILDS = ("pure", "compiled")
 EACH_BUILD = [pytest.param(build, marks=getattr(pytest.mark, build)) for build in BUILDS]
 
