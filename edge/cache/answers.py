@@ -53,14 +53,14 @@ class Answers:
         self._meter = meter
         self._generation = generation
         self._log = log
-        self.memory = MemoryCache(settings.memory, meter, generation)
+        self._plans = Recent(MAX_PLANS)
+        self.memory = MemoryCache(settings.memory, meter, generation, self._plans.clear)
         self.flights = Flights()
         self._client: RedisClient | None = None
         self.shares: Callable[[RedisClient | None, config.Redis | None], Awaitable[None]] = nobody
         self._remote: RemoteCache | None = None
         self._redis: config.Redis | None = None
         self._changing = asyncio.Lock()
-        self._plans = Recent(MAX_PLANS)
         self._keys = Keys()
         self._questions: dict[Asked, Question] = {}
 
@@ -90,9 +90,9 @@ class Answers:
         configuration is forgotten, and with it that configuration's keys.
         """
         old, self._settings = self._settings, settings
-        self._plans = Recent(MAX_PLANS)
+        self._plans.clear()
         if settings.memory != old.memory:
-            self.memory = MemoryCache(settings.memory, self._meter, self._generation)
+            self.memory = MemoryCache(settings.memory, self._meter, self._generation, self._plans.clear)
         # One after the other: of two at a time, each would connect, and one of the clients be forgotten.
         async with self._changing:
             if self._settings.redis != self._redis:
@@ -120,6 +120,7 @@ class Answers:
             except RedisUnavailable:
                 result = "failed"
         self._generation.bump()
+        self.memory.clear()
         return result
 
     @property
@@ -164,11 +165,12 @@ class Answers:
         lookup = call.lookup
         if lookup is not None:
             return lookup.plan
-        exact = self.exact(call)
+        exact, use_s = self.exact(call), self._settings.memory.ttl_s
         known = self._plans.find(exact, call.state)
         if known is not None:
             if call.head.form is not None and call.grant.pii is None and len(call.payload.body) <= MAX_EXACT:
                 known.payload = call.payload
+                self._plans.keep(exact, known, call.state, use_s)  # by the payload's own bytes: they are held once
             return known
         body = decode_body(call.payload)
         plan = plan_for(call, mode, body)
@@ -179,7 +181,7 @@ class Answers:
         except ValueError:
             return None  # a number of thousands of digits
         if plan.look:
-            self._plans.keep(exact, plan, call.state, self._settings.memory.ttl_s)
+            self._plans.keep(exact, plan, call.state, use_s)
         return plan
 
     def recall(self, plan: Plan, payload: Payload) -> tuple[Held, bytes] | None:

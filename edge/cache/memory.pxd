@@ -21,7 +21,7 @@ cdef class Held:
 
 @cython.final
 cdef class MemoryCache:
-    cdef object _ttl_s, _meter, _lfu
+    cdef object _ttl_s, _meter, _lfu, _cleared
     cdef Generation _generation
     cdef object _seen
     cdef tuple _told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from time import monotonic, time
 from typing import Any
@@ -104,9 +105,10 @@ def lines_for(provider: str, model: str) -> tuple[bytes, bytes]:
 
 
 class MemoryCache:
-    """By digest; what is asked for often stays (`edge/_fast/_lfu.py`)."""
+    """By digest; what is asked for often stays (`edge/_fast/_lfu.py`). `cleared` is called when all is forgotten."""
 
-    def __init__(self, settings: Memory, meter: Meter, generation: Generation) -> None:
+    def __init__(self, settings: Memory, meter: Meter, generation: Generation, cleared: Callable[[], None]) -> None:
+        self._cleared = cleared
         self._ttl_s = settings.ttl_s
         self._meter = meter
         self._generation = generation
@@ -134,6 +136,7 @@ class MemoryCache:
     def clear(self) -> None:
         self._seen = self._generation.value
         self._lfu.clear()
+        self._cleared()
         self.report()
 
     def report(self) -> None:

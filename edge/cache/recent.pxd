@@ -10,3 +10,4 @@ cdef class Recent:
     @cython.locals(kept=tuple)
     cpdef Plan find(self, tuple key, object state)
     cpdef keep(self, tuple key, Plan found, object state, double use_s)
+    cpdef clear(self)

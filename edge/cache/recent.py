@@ -33,16 +33,22 @@ class Recent:
         return None if kept is None else kept[1]
 
     def keep(self, key: tuple[object, ...], found: Plan, state: object, use_s: float) -> None:
-        """It can be of use for `use_s` seconds."""
-        kept = self._found
+        """It can be of use for `use_s` seconds, and is kept by this very key: an equal one of before goes, with all the
+        bytes in it.
+        """
         if self._state is not state:
+            self.clear()
             self._state = state
-            kept.clear()
+        kept = self._found
+        kept.pop(key, None)
         now = monotonic()
         kept[key] = (now + use_s, found)
-        kept.move_to_end(key)
         for _ in range(min(LOOKS, len(kept))):
             oldest = next(iter(kept))
             if kept[oldest][0] > now and len(kept) <= self.most:
                 break
             del kept[oldest]
+
+    def clear(self) -> None:
+        self._state = None
+        self._found.clear()

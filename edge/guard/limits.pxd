@@ -11,6 +11,9 @@ from edge.memo cimport keep
 cdef long long SECOND_NS
 
 
+cdef long long bound(object setting) except? -2
+
+
 @cython.final
 cdef class Marks:
     cdef readonly unsigned long long requests, concurrency

@@ -58,9 +58,14 @@ class Marks:
         self.requests = xxhash.xxh3_64_intdigest(b"requests:" + name)
         self.concurrency = xxhash.xxh3_64_intdigest(b"concurrency:" + name)
         self.interval_ns = max(1, MINUTE_NS // (key.requests_per_minute or 1))
-        self.limit = -1 if key.requests_per_minute is None else key.requests_per_minute
-        self.at_a_time = -1 if key.concurrency is None else key.concurrency
+        self.limit = bound(key.requests_per_minute)
+        self.at_a_time = bound(key.concurrency)
         self.fields = fields
+
+
+def bound(setting: int | None) -> int:
+    """-1 for none."""
+    return -1 if setting is None else setting
 
 
 def refused(key: Key, setting: str, allowed: str, wait_ns: int) -> RateLimited:
@@ -77,14 +82,14 @@ class KeyLimits:
         self.worker = worker
         self.concurrency = Decisions(meter, "concurrency")
         self.requests = Decisions(meter, "requests")
-        self._marks: dict[Key, Marks] = {}
+        self._marks: dict[str, Marks] = {}
         self._fields: dict[int | None, LimitFields] = {}
 
     def lease(self, key: Key) -> Lease:
         """What a request of `key` is to take."""
-        marks = self._marks.get(key)
-        if marks is None:
-            marks = keep(self._marks, key, Marks(key, self._fields_of(key.requests_per_minute)), MAX_REMEMBERED)
+        marks = self._marks.get(key.id)
+        if marks is None or marks.limit != bound(key.requests_per_minute) or marks.at_a_time != bound(key.concurrency):
+            marks = keep(self._marks, key.id, Marks(key, self._fields_of(key.requests_per_minute)), MAX_REMEMBERED)
         return Lease(self, key, marks)
 
     def _fields_of(self, limit: int | None) -> LimitFields:

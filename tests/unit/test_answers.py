@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import random
 import time
@@ -13,7 +14,7 @@ import pytest
 import edge.cache.asking
 import edge.joining
 from edge import config
-from edge._fast import Series
+from edge._fast import KnownHead, RequestHead, Series
 from edge.cache.answers import MAX_EXACT, Answers
 from edge.cache.entry import Entry
 from edge.cache.flight import MAX_KEPT, MAX_WHOLE, Flight
@@ -25,10 +26,12 @@ from edge.dispatch import Dispatch
 from edge.errors import InternalError, NotCached
 from edge.gateway import Gateway
 from edge.guard.auth import ANYONE, Key
+from edge.head import Head
 from edge.hooks import Hooks
 from edge.ledger import Answered
 from edge.replies import seconds
 from edge.reply import STREAM
+from edge.routes import match
 from edge.state import build_state
 from edge.upstreams.desk import Buffers
 from tests.unit.calls import Asked, asked
@@ -216,6 +219,40 @@ def test_what_was_asked_is_forgotten_with_the_configuration_it_was_asked_under()
     assert len(made._plans) == 1
     asyncio.run(made.adjust(config.Cache(mode="off")))
     assert len(made._plans) == 0  # though nobody may ever ask for anything of the caches again
+
+
+def test_what_came_twice_is_held_once_by_its_own_bytes():
+    made, state = answers(), state_with_caches()
+    read = RequestHead()
+    assert read.read(b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\n\r\n")
+    calls = [asked(CHAT) for _ in range(3)]
+    head = calls[0].head
+    known = Head(match(head.target), "POST", head.target, b"", [], KnownHead(read))
+    for call in calls:
+        call.head, call.state, call.key = known, state, ANYONE
+        call.grant = state.grant(ANYONE, "m", known.route)
+    first = made.plan(calls[0], "all", b"")
+    assert made.plan(calls[1], "all", b"") is first
+    assert first.payload is calls[1].payload
+    known_by = [
+        each for each in gc.get_objects() if isinstance(each, tuple) and each[:1] == (known,) and len(each) == 4
+    ]
+    assert [each[-1] is first.payload.body for each in known_by] == [True]
+    assert made.knows(calls[2], calls[2].payload.body)
+    assert calls[2].payload is first.payload
+
+
+def test_a_clearing_forgets_what_was_asked_in_every_worker():
+    generation = Generation()
+    workers = [Answers(config.Cache(mode="all"), NoMeter(), generation) for _ in range(2)]
+    call = asked(CHAT)
+    call.state, call.key = state_with_caches(), ANYONE
+    plans = [worker.plan(call, "all", b"") for worker in workers]
+    assert [len(worker._plans) for worker in workers] == [1, 1]
+    assert asyncio.run(workers[0].clear()) == "none"
+    assert len(workers[0]._plans) == 0
+    assert workers[1].recall(plans[1], call.payload) is None  # the other learns of it before it answers again
+    assert len(workers[1]._plans) == 0
 
 
 def test_what_one_subject_asks_for_two_tenants_is_not_the_same():
