@@ -66,7 +66,7 @@ class Counts:
         """From now on count in Redis as well, or here alone. Returns when what was counted there before is told."""
         before, self.shared = self.shared, None
         if client is not None and settings is not None:
-            self.shared = SharedQuotas(client, settings, self.machine, self.counts_with_others)
+            self.shared = SharedQuotas(client, settings, self.machine, self.counts_with_others, self.wall)
         if before is not None:
             await before.close()
 

@@ -1,10 +1,13 @@
 """Tokens and money that several machines count together, in Redis or a Redis Cluster.
 
-Each quota is four keys with one hash tag, so that one script reads and changes them in one step wherever they are: the
+Each quota is five keys with one hash tag, so that one script reads and changes them in one step wherever they are: the
 theoretical arrival time of its tokens (GCRA, in microseconds of the server's clock), what was spent in the period, what
-is reserved, and by whom until when. A reservation that nobody settles expires. Settling takes it out, so that what is
-sent twice counts once; what cannot be sent now is sent when Redis is back. Money whose reservation is no longer there
-(Redis' clock was set forward, or it has lost its data) counts where it is settled for the first time.
+is reserved, by whom until when, and which settlements have counted. A reservation that nobody settles expires; what was
+used counts all the same.
+
+A settlement counts once, whatever becomes of its replies and however late it is sent again. Each worker numbers its
+own, and says with each which of them is the lowest that may come again: for a worker, Redis keeps that number and those
+above it that have counted, for as long as what they have counted in. So what is kept is a few numbers a worker.
 
 Keys are made of fingerprints: they name no key, tenant or model.
 """
@@ -13,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -36,8 +38,6 @@ FLUSH_S = 1.0
 SEEN_MS = 5000
 """Machines that were there in this time share what is left when Redis is gone."""
 KEPT_MS = 3_600_000
-ONCE_MS = 900_000
-"""So long what was used without being reserved there is known by its name, so that what is sent twice counts once."""
 
 KEEP = b"""
 local function keep(key, ms)
@@ -81,38 +81,43 @@ local left = rate > 0 and math.floor((now + 60000000 - tat) * rate / 60000000) o
 return 'taken ' .. string.format('%.0f %.0f %.0f', tat, total, left)
 """
 )
-SETTLE = (
-    KEEP
-    + b"""
-local t = redis.call('TIME')
-local now = t[1] * 1000000 + t[2]
-local held = true
-if ARGV[9] == '0' then
-  held = redis.call('ZREM', KEYS[4], ARGV[1]) == 1
-  if not held and ARGV[10] == '0' then return 0 end
-  if held and tonumber(ARGV[2]) > 0 then redis.call('DECRBY', KEYS[3], ARGV[2]) end
-else
-  if redis.call('ZADD', KEYS[4], 'NX', now + ARGV[9] * 1000, ARGV[1]) == 0 then return 0 end
-  keep(KEYS[4], tonumber(ARGV[9]))
+SETTLE = b"""
+local lowest, above = nil, {}
+for each in string.gmatch(redis.call('HGET', KEYS[5], ARGV[1]) or '0', '%d+') do
+  if lowest == nil then
+    lowest = tonumber(each)
+    if tonumber(ARGV[2]) < lowest then return 0 end
+  elseif each == ARGV[2] then return 0
+  elseif tonumber(each) >= tonumber(ARGV[3]) then above[#above + 1] = each end
 end
-local rate = tonumber(ARGV[6])
-if rate > 0 and held then
-  local more = (tonumber(ARGV[4]) - tonumber(ARGV[3])) * 60000000 / rate
+lowest = string.format('%.0f ', math.max(lowest, tonumber(ARGV[3])))
+redis.call('HSET', KEYS[5], ARGV[1], lowest .. table.concat(above, ' ') .. ' ' .. ARGV[2])
+redis.call('PEXPIREAT', KEYS[5], ARGV[11])
+local held = redis.call('ZREM', KEYS[4], ARGV[4]) == 1
+if held and tonumber(ARGV[5]) > 0 then redis.call('DECRBY', KEYS[3], ARGV[5]) end
+local rate, more = tonumber(ARGV[9]), tonumber(ARGV[7]) - tonumber(ARGV[6])
+if rate > 0 and (held or more > 0) then
+  local t = redis.call('TIME')
+  local now = t[1] * 1000000 + t[2]
   local tat = tonumber(redis.call('GET', KEYS[1]) or '0')
+  more = more * 60000000 / rate
   if more < 0 then
-    tat = tat - math.min(-more, math.max(0, tonumber(ARGV[5]) - now))
+    tat = tat - math.min(-more, math.max(0, tonumber(ARGV[8]) - now))
   else
     tat = math.max(tat, now) + math.min(more, 3600000000)
   end
   redis.call('SET', KEYS[1], string.format('%.0f', tat), 'PX', 3720000)
 end
-if tonumber(ARGV[7]) > 0 then
-  redis.call('INCRBY', KEYS[2], ARGV[7])
-  redis.call('PEXPIREAT', KEYS[2], ARGV[8])
+if tonumber(ARGV[10]) > 0 then
+  redis.call('INCRBY', KEYS[2], ARGV[10])
+  redis.call('PEXPIREAT', KEYS[2], ARGV[11])
 end
 return 1
 """
-)
+"""What a worker, ARGV[1], has settled: its number, the lowest that may come again, the reservation with its money and
+tokens, the tokens used and when those reserved are back, the tokens a minute, the money spent, and when the period is
+long over. 0: it has counted before.
+"""
 MEET = b"""
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -124,9 +129,9 @@ return redis.call('ZCARD', KEYS[1])
 
 
 class Taken:
-    """What is reserved in Redis: ``member`` names it there, and is of no use after ``expires`` (of the monotonic
-    clock); ``until`` is when its tokens are back, in microseconds of the server's clock. When it was taken, ``total``
-    was spent and reserved, this among it, and ``left`` tokens were left.
+    """What is reserved in Redis for ``hold_ms``: ``member`` names it there; ``until`` is when its tokens are back, in
+    microseconds of the server's clock. When it was taken, ``total`` was spent and reserved, this among it, and ``left``
+    tokens were left.
     """
 
     def __init__(self, quota: Quota, day: int, tokens: int, money: int, hold_ms: int) -> None:
@@ -135,7 +140,7 @@ class Taken:
         self.tokens = tokens
         self.money = money
         self.member = b"%b:%d" % (os.urandom(8).hex().encode(), money)
-        self.expires = time.monotonic() + hold_ms / 1000
+        self.hold_ms = hold_ms
         self.until = 0
         self.total = 0
         self.left = 0
@@ -164,52 +169,67 @@ class _Take(Command):
         self._told(self._taken, None)
 
 
-Keys = tuple[bytes, bytes, bytes, bytes]
+Keys = tuple[bytes, bytes, bytes, bytes, bytes]
 Words = tuple[bytes | int, ...]
 
 
-class _Settle(Command):
-    """What `SETTLE` is told. `words` name a reservation until it `expires`; from then on it is no more in Redis, and
-    `late` is sent, which names none. `again`: it was sent before, and may have been carried out.
+class Settlement:
+    """What `SETTLE` is told by one number, as often as it takes: ``words`` are what follows the numbers. After
+    ``ends_ms`` (of the clock that people look at) nothing is there any more that it could count in.
     """
 
-    __slots__ = ("again", "expires", "keys", "late", "shared", "words")
+    __slots__ = ("ends_ms", "keys", "number", "words")
 
-    def __init__(
-        self, shared: SharedQuotas, keys: Keys, words: Words, late: Words, expires: float, again: bool
-    ) -> None:
-        super().__init__(pack(b"EVAL", SETTLE, 4, *keys, *words, int(not again)), "write")
-        self.shared = shared
+    def __init__(self, keys: Keys, number: int, words: Words, ends_ms: int) -> None:
         self.keys = keys
+        self.number = number
         self.words = words
-        self.late = late
-        self.expires = expires
-        self.again = again
+        self.ends_ms = ends_ms
+
+
+class _Settle(Command):
+    """A settlement on its way; `least` is the lowest number of its quota that may come again."""
+
+    __slots__ = ("_settlement", "_shared")
+
+    def __init__(self, shared: SharedQuotas, settlement: Settlement, least: int) -> None:
+        numbers = (shared.name, settlement.number, least)
+        data = pack(b"EVAL", SETTLE, 5, *settlement.keys, *numbers, *settlement.words, settlement.ends_ms)
+        super().__init__(data, "write")
+        self._shared = shared
+        self._settlement = settlement
 
     def replied(self, reply: Reply) -> None:
-        self.shared.told(None)
+        self._shared.told(self._settlement, True)
 
     def failed(self, trouble: RedisUnavailable) -> None:
-        self.shared.told(self.once_more(True))
-
-    def once_more(self, again: bool) -> _Settle:
-        """To be sent now: a reservation that has expired meanwhile is named no more."""
-        late = time.monotonic() >= self.expires
-        return _Settle(self.shared, self.keys, self.late if late else self.words, self.late, self.expires, again)
+        self._shared.told(self._settlement, False)
 
 
 class SharedQuotas:
     """Of one worker. `machine` is the same for all workers of a machine; ``machines`` is how many were there last that
-    count anything, as `counts` says of this one.
+    count anything, as `counts` says of this one. `wall` is the clock that people look at.
     """
 
-    def __init__(self, client: RedisClient, settings: Redis, machine: bytes, counts: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        client: RedisClient,
+        settings: Redis,
+        machine: bytes,
+        counts: Callable[[], bool],
+        wall: Callable[[], float],
+    ) -> None:
         self._client = client
         self._prefix = settings.prefix.encode()
         self._machine = machine
         self._counts = counts
+        self._wall = wall
         self.machines = 1
-        self.pending: deque[_Settle] = deque(maxlen=MAX_PENDING)
+        self.name = os.urandom(8).hex().encode()
+        self.pending: deque[Settlement] = deque()
+        self._number = 0
+        # By quota, in their order: the numbers that may be sent once more.
+        self._open: dict[bytes, dict[int, None]] = {}
         self._under_way = 0
         self._all_told: asyncio.Future[None] | None = None
         client.watch(self._meet)
@@ -218,8 +238,8 @@ class SharedQuotas:
         """Reserve it, within the deadline of Redis; `told` is called once. False where nobody can be asked."""
         quota = taken.quota
         keys = self._keys(quota, taken.day)
-        numbers = (taken.tokens, quota.tokens, taken.money, quota.budget, self._left_ms(taken))
-        command = _Take(pack(b"EVAL", TAKE, 4, *keys, taken.member, *numbers), taken, told)
+        numbers = (taken.tokens, quota.tokens, taken.money, quota.budget, taken.hold_ms)
+        command = _Take(pack(b"EVAL", TAKE, 4, *keys[:4], taken.member, *numbers), taken, told)
         return not self._client.send(command, keys[0])
 
     def settle(self, taken: Taken, used: int, cost: int) -> None:
@@ -232,39 +252,51 @@ class SharedQuotas:
             self._settle(quota, day, None, used, cost)
 
     def _settle(self, quota: Quota, day: int, taken: Taken | None, used: int, cost: int) -> None:
-        keys = self._keys(quota, day)
-        ends_ms = quota.ends(day) * DAY_S * 1000 + KEPT_MS
-        spent = max(0, cost) if quota.budget >= 0 else 0
-        late: Words = (b"%b:0" % os.urandom(8).hex().encode(), 0, 0, used, 0, quota.tokens, spent, ends_ms, ONCE_MS)
-        words, expires = late, 0.0
-        if taken is not None:
-            words = (taken.member, taken.money, taken.tokens, used, taken.until, quota.tokens, spent, ends_ms, 0)
-            expires = taken.expires
-        self._send(_Settle(self, keys, words, late, expires, False))
+        reserved: Words = (b"", 0, 0) if taken is None else (taken.member, taken.money, taken.tokens)
+        until = 0 if taken is None else taken.until
+        words = (*reserved, used, until, quota.tokens, max(0, cost) if quota.budget >= 0 else 0)
+        self._number += 1
+        made = Settlement(self._keys(quota, day), self._number, words, quota.ends(day) * DAY_S * 1000 + KEPT_MS)
+        self._open.setdefault(made.keys[0], {})[made.number] = None
+        if not self._send(made):
+            self._wait(made)
 
-    def _send(self, command: _Settle) -> bool:
-        reason = self._client.send(command, command.keys[0])
-        if reason:
-            self.pending.append(command)
-        else:
-            self._under_way += 1
-        return not reason
+    def _send(self, made: Settlement) -> bool:
+        """Whether it is on its way."""
+        key = made.keys[0]
+        if self._client.send(_Settle(self, made, next(iter(self._open[key]))), key):
+            return False
+        self._under_way += 1
+        return True
 
-    def told(self, again: _Settle | None) -> None:
-        """A settlement was carried out, or is to be sent `again`."""
+    def _wait(self, made: Settlement) -> None:
+        """To be sent when Redis is back."""
+        if len(self.pending) >= MAX_PENDING:
+            self._close(self.pending.popleft())
+        self.pending.append(made)
+
+    def _close(self, made: Settlement) -> None:
+        """It is sent no more."""
+        numbers = self._open[made.keys[0]]
+        del numbers[made.number]
+        if not numbers:
+            del self._open[made.keys[0]]
+
+    def told(self, made: Settlement, done: bool) -> None:
+        """A settlement is known to be carried out, or may be."""
         self._under_way -= 1
-        if again is not None:
-            self.pending.append(again)
+        if done:
+            self._close(made)
+        else:
+            self._wait(made)
         if self._all_told is not None and not self._under_way and not self._all_told.done():
             self._all_told.set_result(None)
 
     def _keys(self, quota: Quota, day: int) -> Keys:
         tag = b"%b:{limit-%016x}:" % (self._prefix, quota.tokens_mark)
         period = b"%b-%d" % (quota.per.encode(), quota.ends(day))
-        return tag + b"tokens", tag + b"spent:" + period, tag + b"held:" + period, tag + b"taken:" + period
-
-    def _left_ms(self, taken: Taken) -> int:
-        return max(1, int((taken.expires - time.monotonic()) * 1000))
+        spent, held, taken, settled = b"spent:" + period, b"held:" + period, b"taken:" + period, b"settled:" + period
+        return tag + b"tokens", tag + spent, tag + held, tag + taken, tag + settled
 
     async def _meet(self) -> None:
         """About once a second: how many machines are there? And what is still to be told."""
@@ -280,9 +312,11 @@ class SharedQuotas:
 
     def _resend(self, most: int) -> None:
         for _ in range(min(most, len(self.pending))):
-            command = self.pending.popleft()
-            if not self._send(command.once_more(command.again)):
-                return
+            made = self.pending.popleft()
+            if self._wall() * 1000 >= made.ends_ms:
+                self._close(made)
+            elif not self._send(made):
+                self._wait(made)  # behind those of other servers of a cluster
 
     async def close(self) -> None:
         """Have Redis told what is still to be told, and what it has been sent carried out: for `FLUSH_S` at most, and

@@ -234,13 +234,14 @@ def test_what_redis_had_not_carried_out_is_sent_again_before_it_is_let_go_of():
         await counts.share(client, config.Redis(url=config.Secret("redis://127.0.0.1:1")))
         counts.shared.add(BOTH[0], counts.today(), 5, PICO)
         first = client.sent.pop()
+        sent = first.data
         ending = asyncio.ensure_future(counts.share(None, None))
         await asyncio.sleep(0)
         first.failed(RedisUnavailable("timeout"))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         (again,) = client.sent
-        assert (again.words, again.again) == (first.words, True)
+        assert again.data == sent, "by the same number"
         client.reached = False
         again.failed(RedisUnavailable("error"))
         await ending  # nobody is there to be asked
@@ -258,5 +259,44 @@ def test_a_redis_that_carries_nothing_out_is_let_go_of_all_the_same(monkeypatch)
         counts.shared.add(BOTH[0], counts.today(), 5, PICO)
         await asyncio.wait_for(counts.share(None, None), 5)
         assert len(client.sent) == 1
+
+    asyncio.run(run())
+
+
+def test_what_redis_is_not_told_before_the_period_is_over_is_told_no_more():
+    async def run():
+        counts, client = Counting(*BOTH).counts, Client()
+        await counts.share(client, config.Redis(url=config.Secret("redis://127.0.0.1:1")))
+        shared = counts.shared
+        shared.add(BOTH[0], counts.today(), 5, PICO)
+        client.reached = True
+        counts.later(3 * 86400)
+        shared.add(BOTH[0], counts.today(), 7, PICO)
+        shared._resend(10)
+        (sent,) = client.sent
+        sent.replied(1)
+        assert (len(shared.pending), shared._open) == (0, {})
+
+    asyncio.run(run())
+
+
+def test_of_too_many_settlements_that_wait_the_oldest_is_given_up(monkeypatch):
+    monkeypatch.setattr(shared_quotas, "MAX_PENDING", 3)
+
+    async def run():
+        counts, client = Counting(*BOTH).counts, Client()
+        await counts.share(client, config.Redis(url=config.Secret("redis://127.0.0.1:1")))
+        shared = counts.shared
+        for _ in range(5):
+            shared.add(BOTH[0], counts.today(), 5, PICO)
+        assert [each.number for each in shared.pending] == [3, 4, 5]
+        client.reached = True
+        shared._resend(10)
+        words = [command.data.split(b"\r\n") for command in client.sent]
+        named = shared.name
+        assert [int(each[each.index(named) + 4]) for each in words] == [3, 3, 3], "the lowest that may come again"
+        for command in reversed(client.sent):
+            command.replied(1)
+        assert shared._open == {}
 
     asyncio.run(run())
