@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import click
 import msgspec
 
-from edge.cli_running import events, key_option, url_option
+from edge.cli_running import authority_option, events, key_option, url_option
 
 __all__ = ["logs"]
 
@@ -24,6 +24,7 @@ __all__ = ["logs"]
     "--json", "as_json", is_flag=True, help="As JSON, a line each, which is the default where no terminal is."
 )
 @url_option
+@authority_option
 @key_option
 def logs(
     follow: bool,
@@ -33,6 +34,7 @@ def logs(
     status: str | None,
     as_json: bool,
     url: str,
+    ca_file: str | None,
     token: str | None,
 ) -> None:
     """Tell what requests a running edge has answered, in all its workers.
@@ -52,7 +54,7 @@ def logs(
     }
     query = urlencode({name: value for name, value in asked.items() if value is not None})
     try:
-        for name, data in events(f"{url.rstrip('/')}/admin/api/logs?{query}", token):
+        for name, data in events(f"{url.rstrip('/')}/admin/api/logs?{query}", ca_file, token):
             if name == "missed":
                 missed = msgspec.json.decode(data, type=dict[str, int])["missed"]
                 click.echo(f"... {missed} requests are not shown: too many at once", err=True)

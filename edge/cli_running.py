@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
 import click
@@ -13,7 +13,12 @@ import msgspec
 
 from edge.usage_lines import lines
 
-__all__ = ["cache", "events", "health", "key_option", "url_option", "usage"]
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx2
+
+__all__ = ["authority_option", "cache", "events", "health", "key_option", "url_option", "usage"]
 
 QUIET_S = 30.0
 """The edge says something every ten seconds; one that does not is gone."""
@@ -22,12 +27,15 @@ url_option = click.option("--url", default="http://127.0.0.1:8080", show_default
 key_option = click.option(
     "--key", "token", envvar="EDGE_ADMIN_KEY", help="A key with 'admin: true'; else EDGE_ADMIN_KEY."
 )
+authority_option = click.option(
+    "--ca-file", help="Who has signed the edge's certificate, which is made out to the host of the URL."
+)
 
 
 @click.command()
 @url_option
 @click.option("--live", is_flag=True, help="Only whether it answers: one that drains does too.")
-@click.option("--ca-file", help="Who has signed the edge's certificate, which is made out to the host of the URL.")
+@authority_option
 @click.option("--timeout", "timeout_s", default=2.0, show_default=True, help="Seconds to wait for the answer.")
 def health(url: str, live: bool, ca_file: str | None, timeout_s: float) -> None:
     """Tell whether an edge is ready for requests: the check of containers and load balancers.
@@ -35,7 +43,6 @@ def health(url: str, live: bool, ca_file: str | None, timeout_s: float) -> None:
     Needs no key. Ends with 1 if the edge is draining or does not answer.
     """
     # The standard library's client is loaded in a tenth of httpx2's time, and a container is asked every few seconds.
-    import ssl
     from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
     where = urlsplit(url)
@@ -43,8 +50,9 @@ def health(url: str, live: bool, ca_file: str | None, timeout_s: float) -> None:
         if where.scheme not in ("http", "https") or where.hostname is None:
             raise click.BadParameter("it begins with http:// or https:// and names a host", param_hint="--url")
         if where.scheme == "https":
-            context = ssl.create_default_context(cafile=ca_file)
-            connection: HTTPConnection = HTTPSConnection(where.hostname, where.port, timeout=timeout_s, context=context)
+            connection: HTTPConnection = HTTPSConnection(
+                where.hostname, where.port, timeout=timeout_s, context=trusted(ca_file)
+            )
         else:
             connection = HTTPConnection(where.hostname, where.port, timeout=timeout_s)
         connection.request("GET", "/health/live" if live else "/health/ready")
@@ -65,33 +73,56 @@ def cache() -> None:
 
 @cache.command("clear")
 @url_option
+@authority_option
 @key_option
-def cache_clear(url: str, token: str | None) -> None:
+def cache_clear(url: str, ca_file: str | None, token: str | None) -> None:
     """Forget all stored answers: in the memory of every worker, and in Redis for all who share it."""
-    found = said("POST", f"{url.rstrip('/')}/admin/api/cache/clear", token)
+    found = said("POST", f"{url.rstrip('/')}/admin/api/cache/clear", ca_file, token)
     click.echo(f"memory: {found['memory']}, redis: {found['redis']}")
     sys.exit(found["redis"] == "failed")
 
 
 @click.command()
 @url_option
+@authority_option
 @key_option
 @click.option("--days", default=1, show_default=True, help="So many days, today among them.")
 @click.option("--by", default="key,tenant,model", show_default=True, help="Of day, key, tenant and model.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def usage(url: str, token: str | None, days: int, by: str, as_json: bool) -> None:
+def usage(url: str, ca_file: str | None, token: str | None, days: int, by: str, as_json: bool) -> None:
     """Tell what was used and spent, and what is left of the limits."""
-    found = said("GET", f"{url.rstrip('/')}/admin/api/usage?{urlencode({'days': days, 'by': by})}", token)
+    query = urlencode({"days": days, "by": by})
+    found = said("GET", f"{url.rstrip('/')}/admin/api/usage?{query}", ca_file, token)
     click.echo(json.dumps(found, indent=2) if as_json else "\n".join(lines(found)))
 
 
-def said(method: str, url: str, token: str | None) -> Any:
+def trusted(ca_file: str | None) -> ssl.SSLContext:
+    """Who may have signed a certificate: the system's authorities, or the file's in their place."""
+    import ssl
+
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        told = "has no certificates" if isinstance(error, ssl.SSLError) else error.strerror
+        raise click.BadParameter(f"{ca_file}: {told}", param_hint="--ca-file") from None
+
+
+def client(url: str, ca_file: str | None) -> httpx2.Client:
+    """Who asks an edge: the edge itself and no proxy of the environment, which would be told the key."""
+    import httpx2
+
+    context = trusted(ca_file) if url.startswith("https:") else True
+    return httpx2.Client(trust_env=False, verify=context, timeout=httpx2.Timeout(10, read=QUIET_S))
+
+
+def said(method: str, url: str, ca_file: str | None, token: str | None) -> Any:
     """What a running edge answers to its administrator."""
     import httpx2
 
     headers = {"content-type": "application/json"} | ({"x-api-key": token} if token else {})
     try:
-        answer = httpx2.request(method, url, headers=headers, content=b"{}" if method == "POST" else None, timeout=10)
+        with client(url, ca_file) as asking:
+            answer = asking.request(method, url, headers=headers, content=b"{}" if method == "POST" else None)
         found = answer.json()
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
         raise click.ClickException(f"no edge answers at {url}: {type(error).__name__}") from None
@@ -100,7 +131,7 @@ def said(method: str, url: str, token: str | None) -> Any:
     return found
 
 
-def events(url: str, token: str | None) -> Iterator[tuple[str, bytes]]:
+def events(url: str, ca_file: str | None, token: str | None) -> Iterator[tuple[str, bytes]]:
     """The name and the data of each event, until there are no more; a comment is told as ("", b"").
 
     Raises ClickException.
@@ -110,7 +141,7 @@ def events(url: str, token: str | None) -> Iterator[tuple[str, bytes]]:
     headers = {"accept": "text/event-stream"} | ({"x-api-key": token} if token else {})
     name = "message"
     try:
-        with httpx2.stream("GET", url, headers=headers, timeout=httpx2.Timeout(10, read=QUIET_S)) as answer:
+        with client(url, ca_file) as asking, asking.stream("GET", url, headers=headers) as answer:
             if answer.status_code != 200:
                 raise click.ClickException(refusal(answer.status_code, answer.read()))
             for line in answer.iter_lines():

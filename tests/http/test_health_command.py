@@ -1,7 +1,8 @@
-"""``edge health``: what containers and load balancers are told."""
+"""``edge health``: what containers and load balancers are told; and the way of all commands to an edge that runs."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -12,10 +13,12 @@ import pytest
 from tests.harness import Edge, clean_environment, free_port, providers, running
 from tests.http.test_tls import certificate, trusting
 
+COMMANDS = (("health",), ("usage",), ("logs",), ("cache", "clear"))
 
-def edge_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+
+def edge_command(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "edge", *arguments]
-    return subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, env=clean_environment(**env), capture_output=True, text=True, timeout=60)
 
 
 def test_health_tells_by_its_exit_code_whether_an_edge_is_ready(edge):
@@ -35,9 +38,26 @@ def test_over_tls_a_certificate_that_nobody_known_has_signed_is_none(simulator, 
     config = {"providers": providers(simulator.url), "server": {"tls": tls}}
     made = Edge(tmp_path, config, verify=trusting(tmp_path))
     with running(made):
-        known = edge_command("health", "--url", made.url, "--ca-file", str(tmp_path / "server.pem"))
-        assert (known.returncode, known.stdout) == (0, "ready\n"), known.stderr
-        assert "SSLCertVerificationError" in edge_command("health", "--url", made.url).stderr
+        for command in COMMANDS:
+            known = edge_command(*command, "--url", made.url, "--ca-file", str(tmp_path / "server.pem"))
+            assert known.returncode == 0, known.stderr
+            unknown = edge_command(*command, "--url", made.url)
+            assert (unknown.returncode, unknown.stdout) == (1, ""), unknown.stdout
+            assert re.search(r"no edge (answers|tells) at .*: (SSLCertVerification|Connect)Error", unknown.stderr)
+            missing = edge_command(*command, "--url", made.url, "--ca-file", str(tmp_path / "none.pem"))
+            assert "none.pem: No such file" in missing.stderr
+            key = edge_command(*command, "--url", made.url, "--ca-file", str(tmp_path / "server.key"))
+            assert "server.key: has no certificates" in key.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids="-".join)
+def test_an_edge_is_asked_by_no_proxy_of_the_environment(edge, command):
+    """Which would be told the administrator's key; and an edge on this host is nothing that a proxy can reach."""
+    nobody = f"http://127.0.0.1:{free_port()}"
+    names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+    proxies = dict.fromkeys([*names, *map(str.lower, names)], nobody)
+    told = edge_command(*command, "--url", edge.url, **proxies, NO_PROXY="", no_proxy="")
+    assert told.returncode == 0, told.stderr
 
 
 def test_health_is_told_that_an_edge_drains_and_that_another_server_is_none(simulator, tmp_path):
