@@ -71,6 +71,7 @@ class AsgiSocket(ClientCall):
         if not self.reply.over():
             self._relay = relay(gateway, self, self, self._protocol)
         reading = asyncio.create_task(self._read(receive))
+        reading.add_done_callback(self._has_read)
         try:
             await self._write()
         finally:
@@ -103,6 +104,11 @@ class AsgiSocket(ClientCall):
             self._gateway.cancel(self, ClientClosedRequest())
         self._ended = True
         self._written.set()
+
+    def _has_read(self, reading: asyncio.Task[None]) -> None:
+        """To the end, or to a defect of ours."""
+        if not reading.cancelled() and (defect := reading.exception()) is not None and self._relay is not None:
+            self._relay.fail(defect)
 
     def _pends(self, size: int) -> None:
         if self._relay is not None and not self._ended:

@@ -12,7 +12,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from edge.certificates import SCOPE
 from edge.errors import Headers
 from edge.server.asgi_socket import PENDING
-from edge.sockets.ends import AT_ONCE
+from edge.sockets.ends import AT_ONCE, MAX_EARLY
 from edge.sockets.handshake import handshake
 from edge.sockets.peer import PONG, Frame
 
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from edge.server.protocol import EdgeProtocol
 
 __all__ = ["AsgiSocketTurn"]
-
-
-MAX_EARLY = 65536
-"""Bytes of a client that does not wait for the handshake's answer."""
 
 
 class Inner(WebSocketsSansIOProtocol):

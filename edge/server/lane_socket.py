@@ -15,7 +15,7 @@ from edge.relaying import relay
 from edge.reply_fields import lines_of
 from edge.routes import Match
 from edge.server.lane import LaneCall
-from edge.sockets.ends import AT_ONCE, GOODBYE_S
+from edge.sockets.ends import AT_ONCE, GOODBYE_S, MAX_EARLY
 from edge.sockets.handshake import handshake, without_secrets
 from edge.sockets.peer import SILENT, Message, Peer
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from edge.sockets.relay import Relay
 
 __all__ = ["LaneSocket"]
-
-MAX_EARLY = 65536
-"""Bytes of a client that does not wait for the handshake's answer."""
 
 
 class LaneSocket(LaneCall):
@@ -78,6 +75,15 @@ class LaneSocket(LaneCall):
             self._read(data)
 
     def _read(self, data: bytes) -> None:
+        relay = self._relay
+        try:
+            self._read_some(data)
+        except Exception as defect:
+            if relay is None:
+                raise
+            relay.fail(defect)
+
+    def _read_some(self, data: bytes) -> None:
         """The beginning of it; the rest is behind that, and nothing more is read before it."""
         data, self._behind = data[:AT_ONCE], data[AT_ONCE:]
         messages = self._peer.feed(data)

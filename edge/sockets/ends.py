@@ -6,10 +6,13 @@ from typing import Protocol
 
 from edge.sockets.peer import Closed, Message
 
-__all__ = ["AT_ONCE", "GOODBYE_S", "End", "Hearer"]
+__all__ = ["AT_ONCE", "GOODBYE_S", "MAX_EARLY", "End", "Hearer"]
 
 AT_ONCE = 8192
 """Bytes of frames after which others have their turn: they may be a thousand messages."""
+
+MAX_EARLY = 65536
+"""Bytes of a client that does not wait for the handshake's answer."""
 
 GOODBYE_S = 2.0
 """How long the other side has to answer that it closes too, until its connection is cut."""
@@ -51,3 +54,7 @@ class Hearer(Protocol):
         ...
 
     def room(self, end: End) -> None: ...
+
+    def fail(self, defect: BaseException) -> None:
+        """A defect of ours was met."""
+        ...

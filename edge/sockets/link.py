@@ -10,7 +10,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.protocol import CONNECTING, OPEN
 from websockets.uri import WebSocketURI
 
-from edge.errors import EdgeError, Headers, UpstreamBadResponse, UpstreamStreamBroken
+from edge.errors import Headers, UpstreamBadResponse, UpstreamStreamBroken
 from edge.sockets.ends import GOODBYE_S, Hearer
 from edge.sockets.peer import ABNORMAL, SILENT, Closed, Message, Peer
 from edge.sockets.word import is_of_the_model
@@ -18,6 +18,10 @@ from edge.upstreams.request import UpstreamRequest
 
 __all__ = ["Answer", "Link"]
 
+MAX_EARLY = 1 << 20
+"""Bytes of messages that nobody is told yet, above which no more are read. The news that a response has begun repeats
+what was asked.
+"""
 WRITE_STALL_S = 30.0
 """A provider that takes nothing for this long is gone, whatever its socket says."""
 NOWHERE = WebSocketURI(False, "localhost", 80, "/", "", None, None)
@@ -52,6 +56,8 @@ class Link(asyncio.Protocol):
         self._peer = Peer(self._protocol)
         self._hearer: Hearer | None = None
         self._early: list[Message] = []
+        self._early_size = 0
+        self._defect: BaseException | None = None
         self._full = self._closing = self._paused = self._heard = False
         self._goodbye: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
@@ -69,6 +75,21 @@ class Link(asyncio.Protocol):
         self._transport.write(self._head)
 
     def data_received(self, data: bytes) -> None:
+        try:
+            self._read(data)
+        except Exception as defect:  # noqa: BLE001 - of ours: who waits, or hears, is to know
+            self._fail(defect)
+
+    def _fail(self, defect: BaseException) -> None:
+        hearer, self._hearer, self._defect = self._hearer, None, defect
+        if not self.answer.done():
+            self.answer.set_exception(defect)
+        if hearer is not None:
+            hearer.fail(defect)
+        self._look_for_word()
+        self.drop()
+
+    def _read(self, data: bytes) -> None:
         if self._protocol.state is OPEN or self.answer.done():
             self._tell(self._peer.feed(data))
             return
@@ -83,8 +104,7 @@ class Link(asyncio.Protocol):
                 for name, value in response.headers.raw_items()  # type: ignore[union-attr]
             ]
             self.answer.set_result(Answer(101, told, b""))
-            self._early = self._peer.read(frames)
-            self._write()
+            self._tell(self._peer.read(frames))
 
     def _refused(self, error: Exception) -> None:
         if self.answer.done():
@@ -150,7 +170,9 @@ class Link(asyncio.Protocol):
         if word is None or word.done():
             return
         found = next(filter(is_of_the_model, self._early), None)
-        if found is not None:
+        if self._defect is not None:
+            word.set_exception(self._defect)
+        elif found is not None:
             word.set_result(found)
         elif self._peer.gone is not None:
             word.set_result(self._peer.gone)
@@ -161,7 +183,11 @@ class Link(asyncio.Protocol):
 
     def tells(self, hearer: Hearer) -> None:
         """From here on, and of what has come already."""
+        if self._defect is not None:
+            hearer.fail(self._defect)
+            return
         self._hearer = hearer
+        self.resume()
         early, self._early = self._early, []
         self._tell(early)
         if self._transport is None and self._hearer is not None:
@@ -209,7 +235,11 @@ class Link(asyncio.Protocol):
     def _tell(self, messages: list[Message]) -> None:
         self._write()
         if self._hearer is None:
-            self._early += messages if not self._closing else []
+            if not self._closing:
+                self._early += messages
+                self._early_size += sum([len(message.data) for message in messages])
+                if self._early_size + self._peer.pending > MAX_EARLY:
+                    self.pause()
             self._look_for_word()
             if self._closing and self._peer.gone is not None and self._transport is not None:
                 self._transport.close()
@@ -229,8 +259,3 @@ class Link(asyncio.Protocol):
         if self._transport is not None and self._peer.gone is not None:
             self._closing = True
             self._transport.close()
-
-
-def failure(error: BaseException) -> EdgeError:
-    """What a handshake has met, as an error that may be kept."""
-    return error.bare() if isinstance(error, EdgeError) else UpstreamStreamBroken()

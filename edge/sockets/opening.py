@@ -20,6 +20,7 @@ from edge.errors import (
     ClientClosedRequest,
     EdgeError,
     Headers,
+    InternalError,
     Overloaded,
     ProviderError,
     UpstreamBadResponse,
@@ -29,7 +30,7 @@ from edge.errors import (
     UpstreamUnreachable,
 )
 from edge.reply_fields import JSON_TYPE
-from edge.sockets.link import Answer, Link, failure
+from edge.sockets.link import Answer, Link
 from edge.sockets.peer import ABNORMAL, AWAY, Closed, Message
 from edge.sockets.word import FIRST_WORD_S, refusal_in
 from edge.upstreams.choice import Candidates
@@ -82,7 +83,7 @@ class Refused(Exception):
 
 
 async def open_link(desk: Desk, call: Call, wanted: Wanted) -> Opened:
-    """Raises Refused, and what the last one failed with: an EdgeError."""
+    """Raises Refused, and what the last one failed with: an EdgeError; anything else is a defect of ours."""
     settings, candidates = call.state.resilience, Candidates(call)
     error: Exception = unavailable(call.grant.upstreams, perf_counter())
     keys, found = 0, candidates.next(begun(call), True)
@@ -113,7 +114,9 @@ async def open_link(desk: Desk, call: Call, wanted: Wanted) -> Opened:
 async def ask(
     desk: Desk, call: Call, candidates: Candidates, wanted: Wanted
 ) -> tuple[Opened | None, Tried, Exception, bool]:
-    """Ask the one that was named: what came of it, and whether it has heard what it may keep."""
+    """Ask the one that was named: what came of it, and whether it has heard what it may keep. Raises a defect of ours:
+    another would meet it too.
+    """
     upstream, now = candidates.upstream, perf_counter()
     assert upstream is not None  # noqa: S101 - it was named
     ledger = call.ledger
@@ -137,14 +140,12 @@ async def ask(
             opened = Opened(link, tried, gate, headers)
         else:
             error = judged(tried, answer, returned_headers(fields))
-    except asyncio.CancelledError:
-        conclude(call, tried, ClientClosedRequest(), over=False)
+    except EdgeError as failed:
+        error = failed.bare()
+    except BaseException as ended:
+        left = isinstance(ended, asyncio.CancelledError)
+        conclude(call, tried, ClientClosedRequest() if left else InternalError(), over=False)
         raise
-    except Exception as defect:  # noqa: BLE001 - of ours, if it is not an EdgeError
-        if not isinstance(defect, EdgeError):
-            told_of = {"message": "a handshake with a provider", "exception": defect}
-            asyncio.get_running_loop().call_exception_handler(told_of)
-        error = failure(defect)
     ledger.waited(now)
     told = error if isinstance(error, EdgeError) else AttemptFailed(error.status, b"") if error else None
     conclude(call, tried, told, over=False)

@@ -13,6 +13,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec
 
 from edge.call import Call
 from edge.clock import perf_counter
@@ -27,7 +29,7 @@ from edge.errors import (
 )
 from edge.inquiry import Asker
 from edge.sockets.ends import End
-from edge.sockets.link import Link, failure
+from edge.sockets.link import Link
 from edge.sockets.office import Office, Reason, particulars
 from edge.sockets.opening import Opened, Refused, Wanted, open_link
 from edge.sockets.peer import ABNORMAL, AWAY, LATER, NORMAL, TROUBLE, Closed, Message, code_for
@@ -51,6 +53,20 @@ FOLLOWS = {
     OPEN: (ENDED,),
     ENDED: (),
 }
+Told = ParamSpec("Told")
+
+
+def guarded(tells: Callable[Concatenate[Relay, Told], None]) -> Callable[Concatenate[Relay, Told], None]:
+    """What an end, a task, a clock or Redis's reply calls raises nothing: it must not leave a client waiting."""
+
+    @wraps(tells)
+    def told(relay: Relay, /, *arguments: Told.args, **named: Told.kwargs) -> None:
+        try:
+            tells(relay, *arguments, **named)
+        except Exception as defect:  # noqa: BLE001 - of ours
+            relay.fail(defect)
+
+    return told
 
 
 class Relay:
@@ -62,7 +78,7 @@ class Relay:
         """`protocol` is the sub-protocol that the client speaks, "" for none; `asker` is told once when it is over."""
         self._rights = rights
         self.call = call
-        self.tab = Tab(call, rights, office.accounts, office.counts, office.desk.meter)
+        self.tab = Tab(call, rights, office.accounts, office.counts, office.desk.meter, self.fail)
         self.tried: Tried | None = None
         self._office = office
         self._client = client
@@ -84,6 +100,7 @@ class Relay:
         self._pending: dict[End, int] = {}
         self._messages = [0, 0]
 
+    @guarded
     def start(self, talk: Talk, model: str) -> None:
         """Ask a provider for `model` before the client is answered, or answer it now where that is ""."""
         self._talk = talk
@@ -94,6 +111,7 @@ class Relay:
             self._enter(ALONE)
             self._accept([])
 
+    @guarded
     def cancel(self) -> None:
         """As an errand: the edge ends, or the client has left."""
         error, self._asker = self.call.ledger.error, None
@@ -127,6 +145,7 @@ class Relay:
         self._opening = self._loop.create_task(open_link(self._office.desk, self.call, wanted))
         self._opening.add_done_callback(self._opened)
 
+    @guarded
     def _opened(self, task: asyncio.Task[Opened]) -> None:
         self._opening = None
         if task.cancelled():
@@ -135,18 +154,16 @@ class Relay:
         if self._state not in (OPENING, JOINING):
             if error is None:
                 self._give_up(task.result())
-            return
-        try:
-            if error is None:
-                self._join(task.result())
-            elif self._state == OPENING:
-                self._refuse(error)
-            else:
-                self._enter(ALONE)
-                assert self._talk is not None  # noqa: S101 - it has asked
-                self._talk.refused(error)
-        except Exception as defect:  # noqa: BLE001 - of ours: it must not leave a client waiting
-            self.fail(defect)
+        elif error is None:
+            self._join(task.result())
+        elif not isinstance(error, (EdgeError, Refused)):
+            self.fail(error)
+        elif self._state == OPENING:
+            self._refuse(error)
+        else:
+            self._enter(ALONE)
+            assert self._talk is not None  # noqa: S101 - it has asked
+            self._talk.refused(error)
 
     def _give_up(self, opened: Opened) -> None:
         """Nobody waits for it any more."""
@@ -169,11 +186,13 @@ class Relay:
     def _refuse(self, error: BaseException) -> None:
         """The handshake is not answered by a 101."""
         self._enter(ENDED)
+        if self._opening is not None:
+            self._opening.cancel()
         if isinstance(error, Refused):
             self.call.answer(error.status, error.headers, error.body)
             self._finish(None)
         else:
-            self._finish(failure(error) if isinstance(error, EdgeError) else error)
+            self._finish(error.bare() if isinstance(error, EdgeError) else error)
 
     def _accept(self, headers: list[tuple[bytes, bytes]]) -> None:
         """Answer the client's handshake."""
@@ -185,21 +204,20 @@ class Relay:
 
     # As who is told by the ends.
 
+    @guarded
     def came(self, end: End, message: Message) -> None:
         if self._state == ENDED:
             return
         self._latest = self._loop.time()
-        try:
-            if end is self._client:
-                self._count(0, "in", message)
-                self._inbox.append(message)
-                self._waiting += len(message.data)
-                self._take()
-            elif self._talk is not None:
-                self._talk.told(message)
-        except Exception as defect:  # noqa: BLE001 - of ours
-            self.fail(defect)
+        if end is self._client:
+            self._count(0, "in", message)
+            self._inbox.append(message)
+            self._waiting += len(message.data)
+            self._take()
+        elif self._talk is not None:
+            self._talk.told(message)
 
+    @guarded
     def holds(self, end: End, pending: int) -> None:
         if pending != self._pending.get(end, 0):
             self._pending[end] = pending
@@ -219,6 +237,7 @@ class Relay:
         except Overloaded as error:
             self._end("failed", Closed(LATER, error.message), Closed(AWAY), error)
 
+    @guarded
     def gone(self, end: End, closed: Closed) -> None:
         if self._state == ENDED:
             return
@@ -231,15 +250,13 @@ class Relay:
                 self._end("client", closed, closed, None)
         elif closed.broke or closed.code == ABNORMAL:
             error = UpstreamStreamBroken("The provider's connection broke off.")
-            if self._talk is not None:
-                self.tell(self._talk.error_event(error))
-            reason: Reason = "violation" if closed.broke else "broken"
-            self._end(reason, Closed(TROUBLE, error.message), Closed(closed.code), error)
+            self._end_in(error, "violation" if closed.broke else "broken", TROUBLE, closed.code)
         elif (refusal := told_by(closed)) is not None and refusal.ours:
             self.disown(refusal)
         else:
             self._end("provider", closed, closed, None)
 
+    @guarded
     def room(self, end: End) -> None:
         if self._state == ENDED:
             return
@@ -288,18 +305,17 @@ class Relay:
                     self._client.pause()
 
     def fail(self, defect: BaseException) -> None:
-        """A defect of ours has ended it."""
-        self._loop.call_exception_handler({"message": "a relay", "exception": defect})
-        if self._state in (NEW, OPENING):
-            self._refuse(InternalError())
+        """A defect of ours ends it."""
+        if self._state == ENDED:
+            self._loop.call_exception_handler({"message": "a relay", "exception": defect})
+        elif self._state in (NEW, OPENING):
+            self._refuse(defect)
         else:
-            self._end("failed", Closed(TROUBLE, InternalError.message), Closed(AWAY), InternalError())
+            self._end_in(InternalError(), "failed", TROUBLE, AWAY, defect)
 
     def shut_out(self, error: EdgeError) -> None:
-        """The client may not go on: it is told why, and closed by the code of a policy (RFC 6455, section 7.4.1)."""
-        if self._talk is not None:
-            self.tell(self._talk.error_event(error))
-        self._end("refused", Closed(1008, error.message), Closed(AWAY), error)
+        """The client may not go on: it is closed by the code of a policy (RFC 6455, section 7.4.1)."""
+        self._end_in(error, "refused", 1008, AWAY)
 
     def disown(self, refusal: Refusal) -> None:
         """The provider refuses our key by now, or our account: what it says of that is not for the client, and the
@@ -309,15 +325,11 @@ class Relay:
             self.tried.status = refusal.status
             self.tried.refuse(perf_counter())
         self.tab.refuse()
-        error = UpstreamCredentials()
-        if self._talk is not None:
-            self.tell(self._talk.error_event(error))
-        self._end("provider", Closed(TROUBLE, error.message), Closed(AWAY), error)
+        self._end_in(UpstreamCredentials(), "provider", TROUBLE, AWAY)
 
+    @guarded
     def _take(self) -> None:
-        """What the client has said, one after the other, each by the rights of now. Raises nothing: who releases it may
-        be Redis's reply, which is not to hear of it.
-        """
+        """What the client has said, one after the other, each by the rights of now."""
         if self._taking or self._talk is None:
             return
         self._taking = True
@@ -327,8 +339,6 @@ class Relay:
                 self._waiting -= len(message.data)
                 self._talk.asked(message)
                 self._asked = len(message.data) if self._held else 0
-        except Exception as defect:  # noqa: BLE001 - of ours
-            self.fail(defect)
         finally:
             self._taking = False
         if self._counted != self._waiting + self._asked:
@@ -357,13 +367,10 @@ class Relay:
         now, settings = self._loop.time(), self.call.state.settings.websockets
         return max(0.0, min(self._latest + settings.idle_s, self._begun_at + settings.max_s) - now)
 
+    @guarded
     def _look(self) -> None:
         self._timer = None
-        try:
-            if not self._may_go_on():
-                return
-        except Exception as defect:  # noqa: BLE001 - of ours
-            self.fail(defect)
+        if not self._may_go_on():
             return
         patience, settings = self._patience(), self.call.state.settings.websockets
         if patience > 0.0:
@@ -373,10 +380,26 @@ class Relay:
         why = f"open for {settings.max_s:g} s" if expired else f"silent for {settings.idle_s:g} s"
         self._end("expired" if expired else "idle", Closed(AWAY, f"The connection was {why}."), Closed(AWAY), None)
 
-    def _end(
-        self, reason: Reason, to_client: Closed, to_provider: Closed, error: EdgeError | None, kind: str = ""
+    def _end_in(
+        self, error: EdgeError, reason: Reason, code: int, to_provider: int, defect: BaseException | None = None
     ) -> None:
-        """Close both ends; the call is settled."""
+        """In an error of which the client is told, by an event and by the close."""
+        try:
+            if self._talk is not None:
+                self.tell(self._talk.error_event(error))
+        finally:
+            self._end(reason, Closed(code, error.message), Closed(to_provider), error, defect=defect)
+
+    def _end(
+        self,
+        reason: Reason,
+        to_client: Closed,
+        to_provider: Closed,
+        error: EdgeError | None,
+        kind: str = "",
+        defect: BaseException | None = None,
+    ) -> None:
+        """Close both ends; the call is settled, and who has asked is told of a `defect` of ours."""
         if self._state == ENDED:
             return
         begun = self._state in (ALONE, JOINING, OPEN)
@@ -391,19 +414,19 @@ class Relay:
         if self._gate is not None:
             self._gate.leave(perf_counter())
         self._inbox.clear()
-        self.tab.close()
-        if not begun:
-            self._finish(error)
-            return
-        ledger.waited(self._since)
-        ledger.error = error
-        ledger.kind = ledger.kind or kind
-        ledger.particulars = particulars(reason, to_client.code, self.tab.responses, *self._messages)
-        self._office.counters.ended(self._endpoint, reason)
-        if not call.reply.over():
-            self._client.close(code_for(to_client, NORMAL), to_client.reason)
-            call.reply.end()
-        self._finish(None)
+        try:
+            self.tab.close()
+        finally:
+            if begun:
+                ledger.waited(self._since)
+                ledger.error = error
+                ledger.kind = ledger.kind or kind
+                ledger.particulars = particulars(reason, to_client.code, self.tab.responses, *self._messages)
+                self._office.counters.ended(self._endpoint, reason)
+                if not call.reply.over():
+                    self._client.close(code_for(to_client, NORMAL), to_client.reason)
+                    call.reply.end()
+            self._finish(defect if begun else error)
 
     def _finish(self, error: BaseException | None) -> None:
         asker, self._asker, self._talk = self._asker, None, None

@@ -24,6 +24,7 @@ __all__ = ["MOST_UNDER_WAY", "Due", "Tab"]
 MOST_UNDER_WAY = 16
 """Responses that were asked for on one connection and have not ended."""
 Told = Callable[["Due", "EdgeError | None"], None]
+Failed = Callable[[BaseException], None]
 
 
 class Due:
@@ -64,12 +65,16 @@ class Tab:
     ``context`` is the input of the latest, in tokens.
     """
 
-    def __init__(self, call: Call, rights: Rights, accounts: Accounts, counts: Counts, meter: Meter) -> None:
+    def __init__(
+        self, call: Call, rights: Rights, accounts: Accounts, counts: Counts, meter: Meter, failed: Failed
+    ) -> None:
+        """`failed` is called with a defect of ours, met where Redis's reply is heard."""
         self._call = call
         self._rights = rights
         self._accounts = accounts
         self._counts = counts
         self._meter = meter
+        self._failed = failed
         self.under_way: list[Due] = []
         self._asking: list[Due] = []
         self.responses = 0
@@ -119,7 +124,10 @@ class Tab:
         self._asking.remove(due)
         if refusal is None and due not in self.under_way:
             self.under_way.append(due)
-        told(due, refusal)
+        try:
+            told(due, refusal)
+        except Exception as defect:  # noqa: BLE001 - of ours: Redis's reply would leave a client waiting
+            self._failed(defect)
 
     def named(self, response_id: str, lane: str = "") -> Due | None:
         """The one that is called so, or else the oldest that has no name yet on that lane."""
@@ -190,6 +198,7 @@ class Tab:
 
     def close(self) -> None:
         """The connection has ended."""
+        self._failed = unheard
         asking, self._asking = self._asking, []
         for due in asking:
             if due.reservation is not None:
@@ -197,3 +206,7 @@ class Tab:
                 due.reservation.give_back()
         for due in list(self.under_way):
             self.give_up(due)
+
+
+def unheard(defect: BaseException) -> None:
+    """Nobody waits any more."""

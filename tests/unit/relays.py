@@ -32,6 +32,8 @@ class End:
 class Asker:
     def __init__(self):
         self.told = 0
+        self.error: BaseException | None = None
 
     def fetched(self, call, error):
         self.told += 1
+        self.error = error

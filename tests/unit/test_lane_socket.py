@@ -9,6 +9,8 @@ import pytest
 from websockets.frames import OP_CLOSE, OP_TEXT, Frame
 
 from edge.server.lane_socket import AT_ONCE
+from edge.sockets.peer import Peer
+from edge.sockets.responses import ResponsesTalk
 from tests.unit.lanes import Worker
 
 HEAD = (
@@ -97,3 +99,19 @@ def test_a_client_that_has_left_is_heard_no_more(worker):
     for _ in range(10):
         turn(worker)
     assert answered(lane) == heard
+
+
+@pytest.mark.parametrize("where", [(ResponsesTalk, "asked"), (Peer, "feed")])
+def test_a_defect_of_ours_is_told_by_an_event_and_a_close_and_logged(worker, monkeypatch, where):
+    lane, told = opened(worker), []
+    monkeypatch.setattr(worker.app, "tell", lambda call, error: told.append((call.ledger.error.code, type(error))))
+
+    def fails(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(*where, fails)
+    lane.data_received(SMALL)
+    written = b"".join(lane.transport.written[1:])
+    assert b'"code":"internal_error"' in written
+    assert Frame(OP_CLOSE, b"\x03\xf3").serialize(mask=False)[2:] in written  # 1011
+    assert told == [("internal_error", ZeroDivisionError)]

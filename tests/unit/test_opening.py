@@ -7,9 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from edge.errors import UpstreamCredentials, UpstreamStreamBroken
+from edge import config
+from edge.errors import EdgeError, UpstreamCredentials, UpstreamStreamBroken
+from edge.guard.auth import ANYONE
 from edge.sockets import opening
 from edge.sockets.opening import Wanted, open_link
+from edge.state import build_state
 from tests.unit.calls import asked
 
 OPENED = SimpleNamespace(link=None)
@@ -37,6 +40,8 @@ def opened(monkeypatch, names, errors, following):
     async def ask(desk, call, candidates, wanted):
         tried = SimpleNamespace(following=following, upstream="first", refuse=lambda now: None)
         error = left.pop(0) if left else None
+        if error is not None and not isinstance(error, EdgeError):
+            raise error
         return (OPENED if error is None else None), tried, error, wanted.once
 
     monkeypatch.setattr(opening, "Candidates", lambda call: names)
@@ -58,3 +63,21 @@ def test_what_may_have_begun_and_is_kept_is_asked_of_nobody_else(monkeypatch):
     with pytest.raises(UpstreamStreamBroken):
         opened(monkeypatch, names, [UpstreamStreamBroken()], None)
     assert names.named == ["next"]
+
+
+def test_a_defect_of_ours_is_raised_as_it_is_and_says_nothing_of_the_upstream(monkeypatch):
+    concluded = []
+    provider = config.Provider(dialect="openai", base_url="http://127.0.0.1:9")
+    state = build_state(config.Config(providers={"openai": provider}))
+    call = asked({"model": "gpt-realtime"})
+    call.state, call.key = state, ANYONE
+    call.grant = state.grant(ANYONE, "gpt-realtime", call.head.route)
+
+    async def shake(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(opening, "shake", shake)
+    monkeypatch.setattr(opening, "conclude", lambda call, tried, error, over: concluded.append(error))
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(open_link(None, call, Wanted(True, "", 1)))
+    assert [error.code for error in concluded] == ["internal_error"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from unittest.mock import patch
 
 import pytest
 
@@ -13,6 +14,7 @@ from edge.head import Head
 from edge.relaying import Standing
 from edge.routes import SOCKET_PATHS
 from edge.server.compose import compose
+from edge.sockets import relay as module
 from edge.sockets.peer import Closed, Message
 from edge.sockets.relay import FOLLOWS, OPEN, Relay
 from edge.sockets.tab import Due
@@ -185,6 +187,46 @@ def test_an_edge_that_ends_closes_both_and_tells_nobody_who_has_asked_for_it():
         relay.call.ledger.error = ShuttingDown()
         relay.cancel()
         assert (client.closed[0], provider.closed[0], asker.told) == (1001, 1001, 0)
+
+    relayed(test)
+
+
+def test_a_defect_of_ours_is_told_to_the_client_wherever_it_is_met():
+    for where in ("asked", "told", "closed", "renewed", "reserved"):
+
+        def test(relay, client, provider, asker, where=where):
+            defect = ZeroDivisionError(where)
+
+            def fails(*_):
+                raise defect
+
+            if where in ("asked", "told"):
+                setattr(relay._talk, where, fails)
+                relay.came(client if where == "asked" else provider, Message(b"x"))
+            elif where == "closed":
+                with patch.object(module, "told_by", fails):
+                    relay.gone(provider, Closed(1000))
+            elif where == "renewed":
+                with patch.object(relay._rights, "heed", fails, create=True):
+                    relay._look()
+            else:
+                relay.tab._asking.append(due := Due(None, None, 5))
+                due.sent = False
+                relay.tab._told(due, fails, None)
+            assert client.said[-1:] == [b"internal_error"], where
+            assert (client.closed[0], provider.closed[0]) == (1011, 1001), where
+            assert (asker.told, asker.error) == (1, defect), where
+            assert relay.call.ledger.error.code == "internal_error"
+            assert relay.call.ledger.particulars.startswith(b',"ended_by":"failed","close_code":1011')
+
+        relayed(test)
+
+
+def test_a_defect_in_the_books_of_a_connection_leaves_no_end_open():
+    def test(relay, client, provider, asker):
+        with patch.object(relay.tab, "close", side_effect=ZeroDivisionError):
+            relay.gone(client, Closed(1000))
+        assert (client.closed[0], provider.closed[0], asker.told) == (1000, 1000, 1)
 
     relayed(test)
 

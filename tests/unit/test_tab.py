@@ -67,7 +67,7 @@ class Floor:
         self.call = asked({"model": "voice"})
         self.call.grant = GRANT
         self.tried = SimpleNamespace(upstream=SimpleNamespace(name="openai", model="gpt-realtime"))
-        self.tab = Tab(self.call, SimpleNamespace(lease=None), self, None, SimpleNamespace(count=lambda *_: None))
+        self.tab = Tab(self.call, SimpleNamespace(lease=None), self, None, SimpleNamespace(count=lambda *_: None), None)
 
     def charge(self, upstream, label, tenant, usage):
         self.charged.append(usage.output)
