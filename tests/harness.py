@@ -25,6 +25,7 @@ from typing import Any
 
 import httpx2
 
+from tests.forked import Forked, can_be_forked
 from tests.listening import Listening, read_head
 from tests.ports import free_port
 
@@ -49,17 +50,28 @@ def state_home() -> str:
 
 
 class Process:
-    """A child whose output is collected while it runs, so that no pipe fills up."""
+    """A child whose output is collected while it runs, so that no pipe fills up.
 
-    def __init__(self, *command: str, env: dict[str, str] | None = None, cwd: Path | None = None) -> None:
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=env or clean_environment(),
-            cwd=cwd,
+    An edge or simulator is forked by a process that has imported it, if nothing forbids (`can_be_forked`). Whose test is
+    about the start itself, or about memory, is started as by users: it is not `forked`.
+    """
+
+    def __init__(
+        self, *command: str, env: dict[str, str] | None = None, cwd: Path | None = None, forked: bool = True
+    ) -> None:
+        env = env or clean_environment()
+        self.process = (
+            Forked(command, env, cwd)
+            if forked and can_be_forked(command, env)
+            else subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=env,
+                cwd=cwd,
+            )
         )
         self.lines: list[str] = []
         self._new: queue.Queue[str | None] = queue.Queue()
@@ -150,9 +162,10 @@ class Edge:
         ending: str = "json",
         program: tuple[str, ...] = (sys.executable, "-m", "edge"),
         start_s: float = START_S,
+        forked: bool = True,
     ) -> None:
         """`ending` is that of the file's name, which tells how it is read; JSON is YAML too. `program` may be that of
-        another tree.
+        another tree. `forked` as `Process` has it.
         """
         self.path = folder / f"edge-{time.monotonic_ns()}.{ending}"
         env = {**(env or clean_environment()), "EDGE_FRONT": front}
@@ -171,6 +184,7 @@ class Edge:
             str(port),
             *arguments,
             env=env,
+            forked=forked,
         )
         try:
             if silent:

@@ -45,7 +45,7 @@ def edge(simulator, redis, tmp_path):
     limits = {"slow": {"requests_per_minute": 300}, "narrow": {"concurrency": 10}}
     patient = {"url": redis.url(), "timeout_ms": 1000}  # the machine of the tests runs other things too
     settings = cached(simulator.url, patient, keys=limits, workers=WORKERS)
-    made = Edge(tmp_path, settings)
+    made = Edge(tmp_path, settings, forked=False)
     with running(made):
         wait_for_redis(made, WORKERS)
         yield made
@@ -112,9 +112,9 @@ def test_r1_nobody_gets_anybody_elses_answer(tmp_path):
         FaultProxy(int(upstream.url.rpartition(":")[2]), Faults(reset_share=0.002)) as to_upstream,
     ):
         url = f"redis://127.0.0.1:{to_redis.port}"
-        edge = Edge(
-            tmp_path, cached(to_upstream.url, {"url": url, "timeout_ms": 150}, memory={"ttl_s": 2}, workers=WORKERS)
-        )
+        redis = {"url": url, "timeout_ms": 150}
+        config = cached(to_upstream.url, redis, memory={"ttl_s": 2}, workers=WORKERS)
+        edge = Edge(tmp_path, config, forked=False)
         with running(edge):
             wait_for_redis(edge, WORKERS)
             begun = time.monotonic()
@@ -193,7 +193,7 @@ def test_r19_a_crowd_over_four_workers(edge, simulator, stalls):
 def test_nobody_waits_for_an_answer_that_will_not_be_stored(simulator, redis, tmp_path, stalls):
     """A failure: another edge asks itself as soon as that is known."""
     settings = {**cached(simulator.url, {"url": redis.url()}), "resilience": {"retries": 0}}
-    edges = [Edge(tmp_path, settings), Edge(tmp_path, settings)]
+    edges = [Edge(tmp_path, settings, forked=False) for _ in range(2)]
 
     async def both():
         asked = [request("chat", "sim-ttft-300-500", said(fresh()), key=KEYS["a"][0])]
@@ -230,7 +230,7 @@ def test_trouble_with_redis_costs_one_deadline(simulator, redis, tmp_path, stall
 
     with FaultProxy(redis.port) as proxy:
         far = {"url": f"redis://127.0.0.1:{proxy.port}", "timeout_ms": int(deadline_s * 1000)}
-        edges = [Edge(tmp_path, cached(simulator.url, each)) for each in (far, {"url": redis.url()})]
+        edges = [Edge(tmp_path, cached(simulator.url, each), forked=False) for each in (far, {"url": redis.url()})]
         with running(*edges):
             for each in edges:
                 wait_for_redis(each, 1)

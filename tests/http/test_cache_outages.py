@@ -76,7 +76,7 @@ def percentile(rows: list[tuple[int, Answer]], share: float) -> float:
 @contextmanager
 def served(tmp_path, url: str, settings: dict | None) -> Iterator[Edge]:
     """An edge of two workers without memory, on the Redis of `settings`."""
-    edge = Edge(tmp_path, cached(url, settings, memory=NO_MEMORY, workers=2))
+    edge = Edge(tmp_path, cached(url, settings, memory=NO_MEMORY, workers=2), forked=False)
     with running(edge):
         if settings is not None:
             wait_for_redis(edge, 2)

@@ -43,7 +43,7 @@ def test_r2_every_cancel_reaches_the_upstream(simulator, tmp_path, stalls):
         "between events": ("sim-words-30-hang-9", True, b"data:"),
         "before a slow answer": ("sim-ttft-5000", False, None),
     }
-    edge = Edge(tmp_path, {"providers": providers(simulator.url)})
+    edge = Edge(tmp_path, {"providers": providers(simulator.url)}, forked=False)
     cases = [
         (phase, how, api, f"nonce:r2{number:05}")
         for number, (phase, how, api) in enumerate(

@@ -24,7 +24,7 @@ HEALTH = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"
 def edge(simulator, tmp_path):
     allow_files(8192)
     config = {"server": {"max_in_flight": 200}, "providers": providers(simulator.url, max_connections=256)}
-    made = Edge(tmp_path, config)
+    made = Edge(tmp_path, config, forked=False)
     with running(made):
         yield made
 

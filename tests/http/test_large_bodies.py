@@ -34,6 +34,7 @@ def edge(request, upstream, tmp_path_factory):
         tmp_path_factory.mktemp("edge"),
         {"providers": providers(upstream.url), "server": limits, "cache": cache},
         front=request.param,
+        forked=False,
     )
     with running(made):
         assert post(made, talk(b"warm")).status_code == 200
@@ -113,7 +114,7 @@ def test_a_large_answer_crosses_whole(tmp_path):
     text = "é\n" * (2 * MIB)
     said = json.dumps({"choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]})
     with Canned(answer(said.encode())) as upstream:
-        edge = Edge(tmp_path, {"providers": providers(upstream.url)})
+        edge = Edge(tmp_path, {"providers": providers(upstream.url)}, forked=False)
         with running(edge):
             got = post(edge, talk(b"x"), "/v1/messages").json()
     assert got["content"][0]["text"] == text

@@ -54,7 +54,7 @@ def test_r13_memory_does_not_grow(simulator, tmp_path):
     told = providers(simulator.url, max_connections=CLIENTS)
     for provider in told.values():
         provider["models"] = ["sim-*"]
-    edge = Edge(tmp_path, {"providers": told, "cache": {"mode": "all", "memory": {"max_bytes": CACHE_BYTES}}, "telemetry": {"log": {"level": "error"}}})  # fmt: skip
+    edge = Edge(tmp_path, {"providers": told, "cache": {"mode": "all", "memory": {"max_bytes": CACHE_BYTES}}, "telemetry": {"log": {"level": "error"}}}, forked=False)  # fmt: skip
     numbers = iter(range(REQUESTS))
     counts: Counter[str] = Counter()
     samples: list[tuple[int, int]] = []

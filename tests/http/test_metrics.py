@@ -40,7 +40,7 @@ def requests(found: dict[str, float]) -> float:
 
 @pytest.fixture
 def edge(simulator, tmp_path):
-    made = Edge(tmp_path, settings(simulator))
+    made = Edge(tmp_path, settings(simulator), forked=False)
     with running(made):
         yield made
 

@@ -136,7 +136,7 @@ def everything(folder: Path) -> Iterator[tuple[Edge, Trouble]]:
         FaultProxy(redis.port) as to_redis,
         FaultProxy(int(first.url.rpartition(":")[2])) as to_first,
     ):
-        edge = Edge(folder, configuration(to_first.url, second.url, f"redis://127.0.0.1:{to_redis.port}"))
+        edge = Edge(folder, configuration(to_first.url, second.url, f"redis://127.0.0.1:{to_redis.port}"), forked=False)
         with running(edge):
             yield edge, Trouble(edge, redis, to_redis, to_first)
 

@@ -32,7 +32,7 @@ def upstream():
 
 def traced(endpoint, upstream, folder, **more):
     tracing = {"otlp_endpoint": endpoint, "sample": 1.0, **more}
-    return Edge(folder, {"providers": providers(upstream.url), "telemetry": {"tracing": tracing}})
+    return Edge(folder, {"providers": providers(upstream.url), "telemetry": {"tracing": tracing}}, forked=False)
 
 
 def took(edge, asked, said="hi"):

@@ -33,7 +33,7 @@ def edge(simulator, front, tmp_path_factory):
         "resilience": PATIENT,
         "websockets": {"max_message_bytes": 4 << 20, "idle_s": 60},
     }
-    edge = Edge(tmp_path_factory.mktemp("edge"), config, front=front)
+    edge = Edge(tmp_path_factory.mktemp("edge"), config, front=front, forked=False)
     with running(edge):
         yield edge
 
