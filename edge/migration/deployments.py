@@ -29,19 +29,33 @@ PRICES = {
     "cache_creation_input_token_cost": "cache_write",
 }
 """USD for a token there, USD for a million here."""
+WEIGHT = "is the upstream's weight, not a limit: a vendor that refuses more is asked again later"
+NO_LIMIT = "limits nobody here: a vendor that refuses more is asked again later"
+NO_VENDOR = "is no vendor whose address is known here: write an api_base, and the model as it is called there"
+NO_PREFIX = "does not tell which vendor has it: write VENDOR/MODEL, or an api_base"
+HALF_A_PRICE = "is half a price, which needs both input_cost_per_token and output_cost_per_token, and was not carried"
 UNSERVED = {"audio_transcription", "audio_speech", "batch", "realtime", "video_generation"}
 MOST_UPSTREAMS = 64
 MOST_IN_FLIGHT = 65535
 
 
 @dataclass(frozen=True)
+class Share:
+    """A figure by which LiteLLM's simple-shuffle picks, and where it stands."""
+
+    section: Section
+    key: str
+    value: float
+
+
+@dataclass(frozen=True)
 class Deployment:
-    """``shares`` are the figures by which LiteLLM's simple-shuffle picks: weight, requests and tokens a minute."""
+    """``shares`` are weight, requests and tokens a minute, None where there is none."""
 
     params: Section
     model: str
     account: Account
-    shares: tuple[float | None, float | None, float | None]
+    shares: tuple[Share | None, Share | None, Share | None]
     order: float | None
     price: tuple[tuple[str, float], ...]
     budget: dict[str, Setting] | None
@@ -154,6 +168,11 @@ class Deployments:
             info.note("mode", f"'{mode}' is asked on routes that are not served")
         vendor = params.text("custom_llm_provider")
         prefix, model = vendor_of(model if vendor is None or model.startswith(f"{vendor}/") else f"{vendor}/{model}")
+        if not model or model.endswith("/"):
+            params.note("model", "names no model, and was left out")
+            for section in (params, info, entry):
+                section.ignore()
+            return
         if (why := ELSEWHERE.get(prefix)) is not None:
             params.note("model", f"'{prefix}' {why}")
             for section in (params, info, entry):
@@ -164,13 +183,14 @@ class Deployments:
             for section in (params, info, entry):
                 section.ignore()
             return
-        shares = (params.number("weight"), _per_minute(params, entry, "rpm"), _per_minute(params, entry, "tpm"))
+        shares = (_share("weight", params), _share("rpm", params, entry), _share("tpm", params, entry))
         order, price, budget = params.number("order"), _price(params, info), budget_of(params)
         deployment = Deployment(params, model, account, shares, order, price, budget)
         params.leave(reasons.PARAMS)
         info.leave(reasons.INFO)
         entry.leave({})
         if "*" in name:
+            _weights([deployment])
             self._claim(entry, name, deployment)
         elif len(name) > 128 or any(ord(letter) < 33 or ord(letter) == 127 for letter in name):
             entry.note("model_name", "an alias is 1 to 128 printable characters without spaces")
@@ -192,7 +212,8 @@ class Deployments:
             return None
         vendor = VENDORS.get(prefix) or (VENDORS["openai_like"] if base is not None else None)
         if vendor is None:
-            params.note("model", "does not tell which vendor has it: write VENDOR/MODEL, or an api_base")
+            first, slash, _ = (params.text("model") or "").partition("/")
+            params.note("model", f"'{first}' {NO_VENDOR}" if slash else NO_PREFIX)
             return None
         base_url = self._base_url(params, vendor, base)
         if base_url is None:
@@ -236,7 +257,8 @@ class Deployments:
 
 def _called(vendor: Vendor, prefix: str, base_url: str) -> str:
     """What to call a provider: the vendor, but for an address that is not the vendor's own."""
-    if not vendor.base_url or base_url == vendor.base_url:
+    anywhere = not vendor.base_url and vendor.name != "local"
+    if anywhere or base_url == vendor.base_url:
         return vendor.name or prefix
     host = urlsplit(base_url).hostname if not base_url.startswith("${") else None
     if host is None:
@@ -244,32 +266,45 @@ def _called(vendor: Vendor, prefix: str, base_url: str) -> str:
     return "local" if is_loopback(host) else host.removeprefix("api.").removeprefix("www.").partition(".")[0]
 
 
-def _per_minute(params: Section, entry: Section, key: str) -> float | None:
-    """What a deployment takes in a minute; it may stand in either mapping."""
-    for section in (params, entry):
-        if value := section.number(key):
-            section.note(key, "is the upstream's weight, not a limit: a vendor that refuses more is asked again later")
-            return value
+def _share(key: str, *sections: Section) -> Share | None:
+    """A figure, from the first mapping that has it."""
+    for section in sections:
+        if (value := section.number(key) or 0) > 0:
+            return Share(section, key, value)
     return None
 
 
 def _weights(group: list[Deployment]) -> list[float]:
-    """Weights as simple-shuffle has them: by the first figure that any deployment has, the smallest of them as 1."""
+    """Weights as simple-shuffle has them: by the first figure that any deployment has, the smallest of them as 1. Tells
+    of limits what they are here.
+    """
+    weights: list[float] = [1] * len(group)
+    weighed = len(group) == 1
     for figure in zip(*(each.shares for each in group), strict=True):
-        given = [value for value in figure if value]
-        if given and len(group) > 1:
-            least = min(given)
-            shares = [round(min((value or least) / least, 1000), 3) for value in figure]
-            return [int(share) if share == int(share) else share for share in shares]
-    return [1] * len(group)
+        given = [share for share in figure if share is not None]
+        for share in given:
+            if share.key != "weight":
+                share.section.note(share.key, NO_LIMIT if weighed else WEIGHT)
+        if given and not weighed:
+            weighed = True
+            least = min(share.value for share in given)
+            shares = [round(min((share.value if share else least) / least, 1000), 3) for share in figure]
+            weights = [int(share) if share == int(share) else share for share in shares]
+    return weights
 
 
 def _price(params: Section, info: Section) -> tuple[tuple[str, float], ...]:
     """USD for a million tokens; nothing unless both of input and output are given."""
     found: dict[str, float] = {}
+    places: list[tuple[Section, str]] = []
     for key, ours in PRICES.items():
         ours_there = params.number(key)
         value = info.number(key) if ours_there is None else ours_there
         if value is not None and value >= 0:
             found[ours] = round(value * 1e6, 9)
-    return tuple(found.items()) if {"input", "output"} <= found.keys() else ()
+            places.append((info if ours_there is None else params, key))
+    if {"input", "output"} <= found.keys():
+        return tuple(found.items())
+    for section, key in places:
+        section.note(key, HALF_A_PRICE)
+    return ()

@@ -23,6 +23,10 @@ __all__ = ["Imported", "import_litellm"]
 
 MOST_RETRIES = 10
 MIN_KEY = 16
+MASTER = "LITELLM_MASTER_KEY"
+"""The variable of the master key where general_settings.master_key is not set."""
+OTHER_DOORS = ("enable_jwt_auth", "custom_auth")
+"""Settings by which clients are let in without keys; they are not carried, and whoever they kept out stays out."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class Imported:
 
 def import_litellm(text: str, environ: Mapping[str, str], keys: str | None = None) -> Imported:
     """`environ` is asked for the master key alone, of which the digest is written; `keys` is what LiteLLM's database
-    has of virtual keys, as JSON. Raises SourceError.
+    has of virtual keys, as JSON. Nobody gets in without a key where LiteLLM asked for a key or a token. Raises
+    SourceError.
     """
     source = Source.parse(text)
     root = source.root
@@ -154,7 +159,7 @@ def _caching(draft: Draft, wanted: bool, params: Section) -> None:
 
 
 def _redis_url(draft: Draft, params: Section) -> str:
-    """The address of Redis; each part may name a variable."""
+    """The address of Redis; each part may name a variable. What is not said is in LiteLLM's own variables."""
     if url := params.text("url"):
         if url.startswith(FROM_THE_ENVIRONMENT):
             return reference(url)
@@ -166,13 +171,15 @@ def _redis_url(draft: Draft, params: Section) -> str:
     for node in nodes:
         node.read_later("host", "port")
     password = params.text("password")
-    who = quote(params.text("username") or "") if "username" in params else ""
-    if password is not None:
-        if password.startswith(FROM_THE_ENVIRONMENT):
-            who += f":{reference(password)}@"
-        else:
-            params.note("password", "is to be put into the environment")
-            who += f":{draft.variable(password, 'REDIS_PASSWORD')}@"
+    username = params.text("username")
+    who = quote(username) if username and not username.startswith(FROM_THE_ENVIRONMENT) else reference(username or "")
+    if password is None:
+        who += ":${REDIS_PASSWORD:-}@"
+    elif password.startswith(FROM_THE_ENVIRONMENT):
+        who += f":{reference(password)}@"
+    else:
+        params.note("password", "is to be put into the environment")
+        who += f":{draft.variable(password, 'REDIS_PASSWORD')}@"
     scheme = "rediss" if params.flag("ssl") else "redis"
     number = params.number("db")
     database = f"/{int(number)}" if number and number > 0 and not nodes else ""
@@ -194,6 +201,7 @@ def _logging(draft: Draft, library: Section, router: Section) -> None:
 
 def _general(draft: Draft, general: Section, environ: Mapping[str, str]) -> None:
     _master_key(draft, general, environ)
+    draft.locked = draft.locked or any(general.says(name) for name in OTHER_DOORS)
     if limit := general.number("global_max_parallel_requests"):
         draft.server["max_in_flight"] = int(limit)
     if size := general.number("max_request_size_mb"):
@@ -205,7 +213,7 @@ def _general(draft: Draft, general: Section, environ: Mapping[str, str]) -> None
 
 def _master_key(draft: Draft, general: Section, environ: Mapping[str, str]) -> None:
     """The key that may do everything. Where it cannot be carried nobody is let in, until there is another."""
-    master = general.text("master_key")
+    master = general.text("master_key") or (FROM_THE_ENVIRONMENT + MASTER if environ.get(MASTER) else None)
     if master is None:
         return
     name = master.removeprefix(FROM_THE_ENVIRONMENT)

@@ -11,7 +11,10 @@ _KEYS = "keys stand in the configuration: 'edge import litellm --keys' takes tho
 _ALERTS = "alerts are Prometheus' to send, by rules over /metrics"
 _MCP = "MCP servers are not asked here"
 _CLOUD = "belongs to a vendor whose requests are signed, which are not made here"
-_OPEN = "what a provider does not take is left out and named in x-edge-dropped; translation.strict refuses it instead"
+_OPEN = (
+    "where dialects are translated, what a provider does not take is left out and named in x-edge-dropped, or refused "
+    "by translation.strict; within a dialect all is passed on"
+)
 
 _SCALE = "a budget is a key's, a tenant's or a model's"
 _SPEND = "what is used is counted by day, key, tenant and model: 'edge usage', without a database"
@@ -56,6 +59,8 @@ LIBRARY = {
     "key_generation_settings": _KEYS,
     "force_ipv4": "addresses are tried in the order that the system gives them",
     "ssl_verify": "certificates are always verified: providers.NAME.ca_file names an authority of your own",
+    "return_response_headers": "headers of a provider's answer are passed on: docs/headers.md",
+    "include_cost_in_streaming_usage": "what a stream cost is in its log line; other answers have x-edge-cost-usd",
     "content_policy_fallbacks": "router_settings has them too, which win",
     "context_window_fallbacks": "router_settings has them too, which win",
     "fallbacks": "router_settings has them too, which win",
@@ -117,7 +122,7 @@ GENERAL = {
     "alert_types": _ALERTS,
     "alert_to_webhook_url": _ALERTS,
     "pass_through_endpoints": "any JSON under /v1 passes, to the provider of the model that it names",
-    "custom_auth": "code from a configuration is not executed",
+    "custom_auth": "code from a configuration is not executed: nobody is let in without a key",
     "custom_sso": "code from a configuration is not executed",
     "custom_key_generate": "code from a configuration is not executed",
     "litellm_key_header_name": "keys are in Authorization or x-api-key, as the SDKs send them",
@@ -126,8 +131,10 @@ GENERAL = {
     "moderation_model": _ITSELF,
     "image_generation_model": _ITSELF,
     "infer_model_from_keys": _ITSELF,
-    "enable_jwt_auth": "is auth.jwt",
-    "litellm_jwtauth": "is auth.jwt",
+    "enable_jwt_auth": "is auth.jwt, which is to be written: until then nobody is let in without a key",
+    "litellm_jwtauth": "is auth.jwt, which is to be written: until then nobody is let in without a key",
+    "host": "is server.host, and 'edge serve --host'",
+    "port": "is server.port, and 'edge serve --port'",
     "allowed_ips": "addresses are the network's to keep out",
     "use_x_forwarded_for": "the address of a client is that of its connection",
     "forward_client_headers_to_llm_api": "which headers are forwarded is in docs/headers.md",

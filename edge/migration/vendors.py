@@ -90,6 +90,7 @@ ELSEWHERE: dict[str, str] = {
     "sagemaker_chat": _SIGNED,
     "vertex_ai": _EXPIRING,
     "vertex_ai_beta": _EXPIRING,
+    "auto_router": "chooses a model by what is asked, which is not done here: an alias goes by its 'strategy'",
     "perplexity": "answers at the root of its host, where a base URL here has a path",
     **dict.fromkeys(
         (

@@ -163,8 +163,12 @@ def test_nobody_is_let_in_where_the_master_key_cannot_be_carried(tmp_path, maste
     assert noted(import_litellm(BALANCED.replace(MASTER, master), environ), "master_key", "edge key new")
 
 
-def test_a_master_key_of_the_environment_is_written_as_its_digest(tmp_path):
-    config, imported = carried(BALANCED.replace(MASTER, "os.environ/MASTER"), tmp_path, {"MASTER": MASTER})
+@pytest.mark.parametrize(
+    ("said", "variable"), [("master_key: os.environ/MASTER", "MASTER"), ("alerting: []", "LITELLM_MASTER_KEY")]
+)
+def test_a_master_key_of_the_environment_is_written_as_its_digest(tmp_path, said, variable):
+    """LITELLM_MASTER_KEY is LiteLLM's where its file says nothing of the key."""
+    config, imported = carried(BALANCED.replace(f"master_key: {MASTER}", said), tmp_path, {variable: MASTER})
     assert config.auth.keys[0].digests == [f"sha256:{sha256(MASTER.encode()).hexdigest()}"]
     assert MASTER not in imported.yaml
 
@@ -259,7 +263,7 @@ def test_budgets_and_bounds_of_deployments_are_carried_where_they_mean_the_same(
     assert [config.providers[name].max_in_flight for name in ("openai", "groq")] == [3, 7]
     assert config.server.max_in_flight == 4096
     assert config.cache.redis is not None
-    assert config.cache.redis.url.reveal() == "redis://cache:6379/2"
+    assert config.cache.redis.url.reveal() == "redis://:@cache:6379/2"
 
 
 @pytest.mark.parametrize("dollars", [0, -1, 2e6])

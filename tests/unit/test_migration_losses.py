@@ -1,0 +1,87 @@
+"""What a configuration of LiteLLM has and this program has not: doors that stay shut, and notes that say how it is."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from edge.config.file import ConfigError
+from edge.migration.litellm import import_litellm
+from tests.unit.test_migration import MASTER, carried, noted, upstreams
+
+OPEN = """
+model_list: [{{model_name: a, litellm_params: {{model: openai/gpt-5}}}}]
+general_settings: {{{said}}}
+"""
+
+
+@pytest.mark.parametrize("said", ["enable_jwt_auth: true", "custom_auth: ours.check"])
+def test_who_came_in_by_other_doors_does_not_come_in_without_a_key(tmp_path, said):
+    with pytest.raises(ConfigError, match="there is no key"):
+        carried(OPEN.format(said=said), tmp_path)
+    config, _ = carried(OPEN.format(said=f"{said}, master_key: {MASTER}"), tmp_path)
+    assert [key.id for key in config.auth.keys] == ["master"]
+    config, _ = carried(OPEN.format(said="enable_jwt_auth: false"), tmp_path)
+    assert config.auth.keys == []
+
+
+SHARED = """
+model_list:
+  - model_name: two
+    litellm_params: {model: openai/gpt-5, tpm: 100}
+    rpm: 3
+  - model_name: two
+    litellm_params: {model: openai/gpt-5-mini, tpm: 900, rpm: 6}
+  - model_name: one
+    litellm_params: {model: openai/gpt-5-nano, rpm: 480}
+  - model_name: openai/*
+    litellm_params: {model: openai/*, rpm: 480}
+  - model_name: priced
+    litellm_params: {model: openai/gpt-5, input_cost_per_token: 1.0e-6}
+    model_info: {cache_read_input_token_cost: 1.0e-7}
+  - model_name: nameless
+    litellm_params: {model: azure/, api_base: "https://r.openai.azure.com"}
+  - model_name: choosing
+    litellm_params: {model: auto_router/adaptive_router}
+  - model_name: elsewhere
+    litellm_params: {model: nowhere/llama}
+  - model_name: spark
+    litellm_params: {model: spark, api_base: "https://api.stars.example/v1"}
+"""
+
+
+def test_only_what_weighs_is_told_as_a_weight(tmp_path):
+    config, imported = carried(SHARED, tmp_path)
+    assert upstreams(config, "two") == [("openai/gpt-5", 1), ("openai/gpt-5-mini", 2)]
+    weights = [note for note in imported.notes if "weight" in note]
+    assert [note.partition(": is the")[0] for note in weights] == [
+        "line 5: model_list[0].rpm",
+        "line 7: model_list[1].litellm_params.rpm",
+    ]
+    unused = [note for note in imported.notes if "limits nobody" in note]
+    assert [int(note.split(":")[0].removeprefix("line ")) for note in unused] == [4, 7, 9, 11]
+
+
+def test_half_a_price_and_models_that_nobody_has_are_told(tmp_path):
+    config, imported = carried(SHARED, tmp_path)
+    assert config.models["priced"].price is None
+    assert noted(imported, "line 13", "input_cost_per_token", "half a price")
+    assert noted(imported, "line 14", "cache_read_input_token_cost", "half a price")
+    assert {"nameless", "choosing", "elsewhere"}.isdisjoint(config.models)
+    assert noted(imported, "line 16", "names no model")
+    assert noted(imported, "line 18", "'auto_router'", "strategy")
+    assert noted(imported, "line 20", "'nowhere' is no vendor", "api_base")
+    assert upstreams(config, "spark") == [("stars/spark", 1)]
+
+
+def test_what_is_not_said_of_redis_is_in_the_variables_of_litellm(tmp_path):
+    text = OPEN.format(said="") + "litellm_settings: {cache: true, cache_params: {type: redis%s}}"
+    found = [
+        yaml.safe_load(import_litellm(text % more, {}).yaml)["cache"]["redis"]["url"]
+        for more in ("", ", host: cache, username: os.environ/WHO, password: os.environ/SECRET", ", username: a b")
+    ]
+    assert found == [
+        "redis://:${REDIS_PASSWORD:-}@${REDIS_HOST:-127.0.0.1}:${REDIS_PORT:-6379}",
+        "redis://${WHO}:${SECRET}@cache:${REDIS_PORT:-6379}",
+        "redis://a%20b:${REDIS_PASSWORD:-}@${REDIS_HOST:-127.0.0.1}:${REDIS_PORT:-6379}",
+    ]
