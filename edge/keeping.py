@@ -1,4 +1,4 @@
-"""Who keeps what a request is about that names no model: stored responses, files, batches.
+"""Who keeps what a request is about that names no model: stored responses, conversations, files, batches.
 
 Which account made a thing is not remembered here (`edge.upstreams.ties`): its id is asked for at the account that its
 tenant has, then at the others. So whoever knows an id may ask for it, as with the provider itself. What has no id yet,
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["check_whole", "keepers_of"]
 
 PROVIDER = b"x-edge-provider"
+BATCHES = ("/v1/batches", "/v1/messages/batches")
+"""Where requests are made of what is sent."""
 MAX_LOOKED_AT = 4 << 20
 """Bytes of a batch in which models are looked for, on the loop."""
 SEVERAL = (
@@ -77,8 +79,8 @@ def check_whole(key: Key, head: Head, payload: Payload, provider: Provider, *, l
     may not be of the only tenant. Raises RouteNotAllowed, ModelNotAllowed, InvalidRequest.
     """
     route, makes = head.route, head.method == "POST"
-    if makes and route.forms:
-        return  # a file is no request yet
+    if makes and route.endpoint not in BATCHES:
+        return  # a file, or a conversation, is no request yet
     if makes and limited:
         raise RouteNotAllowed(UNCOUNTED)
     if not key.grants(f"{provider.name}/*"):

@@ -24,6 +24,7 @@ RouteName = Literal[
     "messages/batches",
     "batches",
     "files",
+    "conversations",
     "rerank",
     "audio/transcriptions",
     "audio/translations",
@@ -61,14 +62,15 @@ WITH_INPUT = ("responses", "compact", "input_tokens")
 
 
 class Route:
-    """``endpoint`` is the metric label, ``dialect`` that of the request (None: the path's prefix or the
-    client's headers tell), ``upstream`` the path below a provider's base URL, ``api`` what a stream of it looks like.
+    """``endpoint`` is the metric label, ``dialect`` that of the request (None: the path's prefix or the client's
+    headers tell), ``upstream`` the path below a provider's base URL, ``api`` what a stream of it looks like.
     ``{id}`` in a path stands for what a client has named. ``counts``: it asks for the number of a request's tokens,
-    which can be estimated where no provider can be asked. ``also`` is another method that is answered, ``query`` what
-    of a request's query its provider gets. ``forms``: its body may be a form (``multipart/form-data``). ``kept``: it is
-    about what an account of a provider keeps, so there is no model in the request, and nothing is charged. ``passes``:
-    it is one of those that pass through, which are not known here; ``lists``: of models, ours. ``stores``: a provider
-    keeps what it makes unless it is told not to; ``thinks``: a conversation goes with what the model thought.
+    which can be estimated where no provider can be asked. ``also`` are other methods that are answered, with blanks
+    between them, ``query`` what of a request's query its provider gets. ``forms``: its body may be a form
+    (``multipart/form-data``). ``kept``: it is about what an account of a provider keeps, so there is no model in
+    the request, and nothing is charged. ``passes``: it is one of those that pass through, which are not known here;
+    ``lists``: of models, ours. ``stores``: a provider keeps what it makes unless it is told not to; ``thinks``: a
+    conversation goes with what the model thought.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class Route:
         upstream: str,
         api: Api,
         counts: bool = False,
-        also: Method | None = None,
+        also: str = "",
         forms: bool = False,
         query: tuple[str, ...] = ("beta",),
     ) -> None:
@@ -102,7 +104,7 @@ class Route:
     def methods(self) -> tuple[str, ...]:
         """Those that are answered: HEAD where GET is (RFC 9110, section 9.3.2)."""
         told = ("GET", "HEAD") if self.method == "GET" else (self.method,)
-        return told if self.also is None else (*told, self.also)
+        return (*told, *self.also.split())
 
     def is_none_for(self, method: str) -> bool:
         """Whether it is no route for a method: an unknown one, or one that passes through, which is known of its own
@@ -115,8 +117,8 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A route as one path named it. ``argument`` is what followed ``/models/``, or stands for ``{id}``, unescaped;
-    ``provider`` what stood before ``/v1``, "" for nothing.
+    """A route as one path named it. ``argument`` is what followed ``/models/``, or stands for ``{id}``, unescaped, and
+    behind a slash, which no id has, what stands for ``{item}``; ``provider`` what stood before ``/v1``, "" for nothing.
     """
 
     route: Route
@@ -151,20 +153,25 @@ ROUTES = {
 
 
 def _kept(
-    path: str, method: Method, dialect: Dialect | None, *query: str, also: Method | None = None, forms: bool = False
+    path: str, method: Method, dialect: Dialect | None, *query: str, also: str = "", forms: bool = False
 ) -> Route:
     return Route(f"/v1/{path}", method, dialect, f"/{path}", KEPT, also=also, forms=forms, query=("beta", *query))
 
 
 _FILES = ("after", "after_id", "before_id", "limit", "order", "purpose", "scope_id")
-_RESPONSE = ("include", "include[]", "include_obfuscation", "starting_after", "stream")
-_ITEMS = ("after", "before", "include", "include[]", "limit", "order")
+_ITEM = ("include", "include[]")
+_RESPONSE = (*_ITEM, "include_obfuscation", "starting_after", "stream")
+_ITEMS = ("after", "before", *_ITEM, "limit", "order")
 ABOUT_KEPT = {
     route.endpoint[len("/v1/") :]: route
     for route in (
         _kept("responses/{id}", "GET", "openai", *_RESPONSE, also="DELETE"),
         _kept("responses/{id}/cancel", "POST", "openai"),
         _kept("responses/{id}/input_items", "GET", "openai", *_ITEMS),
+        _kept("conversations", "POST", "openai"),
+        _kept("conversations/{id}", "GET", "openai", also="POST DELETE"),
+        _kept("conversations/{id}/items", "GET", "openai", *_ITEMS, also="POST"),
+        _kept("conversations/{id}/items/{item}", "GET", "openai", *_ITEM, also="DELETE"),
         _kept("files", "GET", None, *_FILES, also="POST", forms=True),
         _kept("files/{id}", "GET", None, also="DELETE"),
         _kept("files/{id}/content", "GET", None),
@@ -199,7 +206,7 @@ UNKNOWN = Route("_unknown", "POST", None, "", "other")
 
 # APIs that exist at the providers, but that a gateway cannot route by model: sockets, other stored objects. The paths
 # of those that can be asked for are found before.
-UNSUPPORTED = re.compile(r"(files|uploads|batches|realtime|responses|messages/batches)(/|$)")
+UNSUPPORTED = re.compile(r"(files|uploads|batches|conversations|realtime|responses|messages/batches)(/|$)")
 # Other spellings of what is spelled otherwise: passed through they would be the same request under fewer checks.
 NEAR_MISS = re.compile(r"(?i:(v1|openai|anthropic)(/|$))")
 # A passed-through path becomes part of the provider's URL: plain words only, so that it cannot climb or add a query.
@@ -283,16 +290,20 @@ def match(path: bytes) -> Match | None:
 
 
 def _about_kept(path: str) -> tuple[Route, str] | None:
-    """The route of a path to what an account keeps, and the id in it, unescaped; None for another path."""
+    """The route of a path to what an account keeps, and the ids in it, unescaped; None for another path."""
     route = ABOUT_KEPT.get(path)
     if route is not None:
         return route, ""
     parts = path.split("/")
     for at in range(1, min(len(parts), 3)):
-        route = ABOUT_KEPT.get("/".join([*parts[:at], "{id}", *parts[at + 1 :]]))
+        shape, named = [*parts[:at], "{id}", *parts[at + 1 :]], [parts[at]]
+        route = ABOUT_KEPT.get("/".join(shape))
+        if route is None and len(shape) == at + 3:
+            route = ABOUT_KEPT.get("/".join([*shape[:-1], "{item}"]))
+            named.append(parts[-1])
         if route is not None:
-            named = unquote(parts[at])
-            return (route, named) if ID.fullmatch(named) else None
+            ids = [unquote(each) for each in named]
+            return (route, "/".join(ids)) if all(map(ID.fullmatch, ids)) else None
     return None
 
 

@@ -274,7 +274,8 @@ class KeptCrossing(Crossing):
 
     def __init__(self, inquiry: Inquiry, model: str, facts: Model) -> None:
         self.begin(inquiry, model, facts)
-        self.path = self.path.replace("{id}", quote(inquiry.head.argument, safe=""))
+        for place, named in zip(("{id}", "{item}"), inquiry.head.argument.split("/"), strict=False):
+            self.path = self.path.replace(place, quote(named, safe=""))
 
     def usage(self, media_type: bytes, body: bytes) -> Usage | None:
         return None

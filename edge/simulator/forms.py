@@ -8,7 +8,8 @@ import base64
 
 from edge.simulator import openai
 from edge.simulator.answers import JSON_TYPE, STREAM_TYPE, Answer, whole
-from edge.simulator.kept import Refused, form
+from edge.simulator.conversations import Refused
+from edge.simulator.kept import form
 from edge.simulator.ledger import RawHeaders
 from edge.simulator.openai import CREATED, dumps
 

@@ -1,4 +1,4 @@
-"""What the simulated providers keep for an account: responses, files, batches.
+"""What the simulated providers keep for an account: responses with their conversations, files, batches.
 
 An account is what its credential says. Shapes and rules from openai-python 3.57 (``types/file_object.py``,
 ``types/batch.py``, ``types/responses/response_item_list.py``) and anthropic-sdk-python 2.14
@@ -18,34 +18,31 @@ from urllib.parse import parse_qs, unquote
 
 from edge.simulator import anthropic, openai
 from edge.simulator.answers import whole
+from edge.simulator.conversations import Conversations, Refused, account_of, gone
 from edge.simulator.ledger import RawHeaders
 from edge.simulator.openai import CREATED, dumps
 from edge.simulator.plan import Plan
 from edge.simulator.validate import check_anthropic
 
-__all__ = ["Kept", "Refused", "form"]
+__all__ = ["Kept", "form"]
 
 MAX_HELD = 4096
 MAX_REQUESTS = 100_000
-PATH = re.compile(r"(?:.*)?/v1/(files|batches|messages/batches|responses)(?:/([^/]+)(?:/([a-z_]+))?)?")
+PATH = re.compile(
+    r"(?:.*)?/v1/(?:(files|batches|messages/batches|responses)(?:/([^/]+)(?:/([a-z_]+))?)?"
+    r"|(conversations)(?:/([^/]+)(?:/(items)(?:/([^/]+))?)?)?)"
+)
 MADE_HERE = ("compact", "input_tokens")
 WINDOW = "24h"
 ENDPOINTS = ("/v1/responses", "/v1/chat/completions", "/v1/embeddings", "/v1/completions")
 CREATED_AT = "2026-01-01T00:00:00Z"
 
 
-class Refused(Exception):
-    """A refusal: its status and its words."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
 class Kept:
     """By account, kind and id. The oldest are forgotten beyond `MAX_HELD`."""
 
     def __init__(self) -> None:
+        self.conversations = Conversations()
         self._held: dict[tuple[bytes, str, str], dict[str, Any]] = {}
         self._numbers = itertools.count(1)
 
@@ -57,16 +54,34 @@ class Kept:
         return match[1] != "responses" or match[2] is not None
 
     def note(self, headers: RawHeaders, answer: dict[str, Any], body: dict[str, Any]) -> None:
-        """Keep a response that was made."""
+        """Keep a response that was made, unless it is not to be, and what was said in its conversation."""
         said = body.get("input")
         items = [{"type": "message", "role": "user", "content": said}] if isinstance(said, str) else said or []
         given = [{"id": f"msg_{number}", **item} for number, item in enumerate(items) if isinstance(item, dict)]
-        self._keep(_account(headers), "responses", {**answer, "given": given})
+        account, named = account_of(headers), conversation_in(body)
+        if body.get("store") is not False:
+            self._keep(account, "responses", {**answer, "given": given})
+        if named:
+            self.conversations.append(account, named, [*given, *answer["output"]])
+
+    def refusal(self, headers: RawHeaders, body: dict[str, Any]) -> bytes | None:
+        """The whole answer to a response of a conversation that is not there; None for any other."""
+        named = conversation_in(body)
+        if not named or self.conversations.has(account_of(headers), named):
+            return None
+        return whole(404, openai.error(404, gone(named)))
 
     def answer(self, method: str, path: str, query: str, headers: RawHeaders, body: bytes) -> tuple[int, bytes]:
         """The status and the whole answer."""
         match = PATH.fullmatch(path)
         assert match is not None  # noqa: S101 - else it is not asked
+        if match[4]:
+            about = (unquote(match[5] or ""), match[6] or "", unquote(match[7] or ""))
+            try:
+                answered = self.conversations.answer(method, about, query, account_of(headers), body)
+            except Refused as refusal:
+                return refusal.status, whole(refusal.status, openai.error(refusal.status, str(refusal)))
+            return 200, whole(200, dumps(answered))
         kind, named, action = match[1], unquote(match[2] or ""), match[3] or ""
         is_anthropic = kind == "messages/batches" or any(name.lower() == b"anthropic-version" for name, _ in headers)
         try:
@@ -86,7 +101,7 @@ class Kept:
         is_anthropic: bool,
     ) -> tuple[int, bytes, bytes]:
         kind, named, action = asked
-        account = _account(headers)
+        account = account_of(headers)
         if not account:
             raise Refused(401, "You didn't provide an API key.")
         json_type = b"application/json"
@@ -258,9 +273,11 @@ def form(headers: RawHeaders, body: bytes) -> dict[str, tuple[str, bytes]]:
     return fields
 
 
-def _account(headers: RawHeaders) -> bytes:
-    said = {name.lower(): value for name, value in headers}
-    return said.get(b"x-api-key") or said.get(b"authorization", b"").removeprefix(b"Bearer ")
+def conversation_in(body: dict[str, Any]) -> str:
+    """The id of the conversation that a response belongs to, "" for none."""
+    given = body.get("conversation")
+    named = given.get("id") if isinstance(given, dict) else given
+    return named if isinstance(named, str) else ""
 
 
 def _gone(named: str) -> str:

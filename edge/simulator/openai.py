@@ -218,8 +218,11 @@ def _response_object(
             "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": input_tokens + content.tokens,
         }
+    named = body.get("conversation")
+    belongs = {"conversation": named if isinstance(named, dict) else {"id": named}} if named else {}
     return {
         "id": content.id("resp_"),
+        **belongs,
         "object": "response",
         "created_at": CREATED,
         "status": status,

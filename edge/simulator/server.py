@@ -79,7 +79,10 @@ class Simulator:
         answer = make_answer(path, body, self.default, forced)
         if path.endswith("/v1/responses") and answer.status == 200:
             data = json.loads(body)
-            if data.get("store") is not False:
+            refusal = self.kept.refusal(headers, data)
+            if refusal is not None:
+                return Answer(404, refusal, at_once=True)
+            if data.get("store") is not False or data.get("conversation"):
                 made = openai.response(data, forced or plan_for(data["model"], self.default))
                 self.kept.note(headers, json.loads(made), data)
         return answer

@@ -108,6 +108,11 @@ def test_a_response_is_charged_once_however_often_it_is_read(edge):
         f"/v1/responses/{'x' * 300}",
         "/v1/responses/x/other",
         "/v1/files/x/content/more",
+        "/v1/conversations/x/other",
+        "/v1/conversations/x/items/%2e%2e",
+        "/v1/conversations/x/items/a%2Fb",
+        "/v1/conversations/x/items/y/z",
+        "/v1/conversations/%2e%2e/items/y",
         "/v1/messages/batches/a%2f..%2fb/results",
     ],
 )
@@ -189,6 +194,47 @@ def test_a_key_of_some_models_makes_batches_of_these_alone(edge, simulator):
     assert simulator.count() == since
     told = ask(edge, "POST", "/spare/v1/batches", "plain", json=file)
     assert (told.status_code, "no such File object" in told.text) == (400, True)
+
+
+def test_a_conversation_is_the_providers_own_from_its_making_to_its_end(edge, simulator):
+    """With OpenAI's SDK; of two accounts of the provider the one that made it is asked."""
+    client = openai.OpenAI(base_url=f"{edge.url}/spare/v1", api_key=KEYS["plain"][0], max_retries=0)
+    hello = {"type": "message", "role": "user", "content": "My name is Ada."}
+    made = client.conversations.create(metadata={"topic": "names"}, items=[hello])
+    assert client.conversations.retrieve(made.id).metadata == {"topic": "names"}
+    assert client.conversations.update(made.id, metadata={"topic": "new"}).metadata == {"topic": "new"}
+    client.base_url = f"{edge.url}/v1"
+    for named in (made.id, {"id": made.id}):
+        got = client.responses.create(model="spare/gpt-4o", input="Who am I?", conversation=named)
+        assert got.conversation.id == made.id
+    since = simulator.count()
+    items = client.conversations.items.list(made.id, order="asc", limit=2)
+    assert simulator.ledger(since)[-1]["path"] == f"/v1/conversations/{made.id}/items?limit=2&order=asc"
+    roles = [item.role for item in items]
+    assert roles == ["user", "user", "assistant", "user", "assistant"]
+    added = client.conversations.items.create(made.id, items=[hello, hello])
+    one = client.conversations.items.retrieve(added.last_id, conversation_id=made.id)
+    assert one.content[0].text == "My name is Ada."
+    client.conversations.items.delete(added.last_id, conversation_id=made.id)
+    with pytest.raises(openai.NotFoundError):
+        client.conversations.items.retrieve(added.last_id, conversation_id=made.id)
+    assert client.conversations.delete(made.id).deleted
+    with pytest.raises(openai.NotFoundError):
+        client.conversations.retrieve(made.id)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.create(model="spare/gpt-4o", input="Who am I?", conversation=made.id)
+
+
+def test_any_key_may_begin_a_conversation_where_it_is_said_with_whom(edge):
+    for key in ("narrow", "spender", "plain"):
+        assert ask(edge, "POST", "/spare/v1/conversations", key, json={}).status_code == 200
+    assert ask(edge, "POST", "/spare/v1/conversations", headers={"content-length": "0"}).status_code == 200
+    several = ask(edge, "POST", "/v1/conversations", json={})
+    assert (several.status_code, "Several providers" in several.text) == (400, True)
+    assert ask(edge, "GET", "/spare/v1/conversations").status_code == 405
+    assert ask(edge, "POST", "/spare/v1/conversations", "named", json={}).status_code == 403
+    allowed = ask(edge, "OPTIONS", "/v1/conversations/conv_1").headers["allow"]
+    assert allowed == "GET, HEAD, POST, DELETE, OPTIONS"
 
 
 def test_a_response_is_compacted_and_its_tokens_are_counted(edge):
