@@ -21,7 +21,7 @@ from edge.config.file import parse
 from edge.errors import ClientClosedRequest, Headers
 from edge.gateway import Gateway
 from edge.guard.auth import new_key
-from edge.guard.expected import expected
+from edge.guard.expected import expected_input, expected_output
 from edge.head import Head, varying_of
 from edge.hooks import Usage
 from edge.replies import ClientCall
@@ -92,7 +92,7 @@ def way(made: Gateway, asked: bytes, fields: Headers) -> Asked:
     call.body = asked
     made.admit(call)
     if call.reservation is not None:
-        call.reservation.take(*expected(call), None)
+        call.reservation.take(expected_input(call), expected_output(call), None)
         call.reservation.used(USED, 1)
     made.cancel(call, LEFT)
     return call

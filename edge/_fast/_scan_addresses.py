@@ -169,9 +169,13 @@ def ip4(r: Reader, at: cython.Py_ssize_t) -> cython.bint:
 
 @cython.cfunc
 def _indexed(r: Reader, p: cython.Py_ssize_t) -> cython.bint:
-    """Whether a bracket opened within 16 bytes before `p` follows a name, a call or another bracket."""
+    """Whether a bracket opened within 16 bytes before `p` follows a name, a call or another bracket. To a `loose`
+    reader it may stand in another string.
+    """
     low: cython.Py_ssize_t = max(r.floor, p - 16)
     c: cython.uchar
+    if r.loose:
+        return False
     while p > low:
         p -= 1
         c = get(r, p)

@@ -104,17 +104,20 @@ def redact(policy: Policy, body: bytes, tenant: str = "") -> Steps[Redacted]:
 def looked_through(policy: Policy, body: bytes) -> Steps[Redacted]:
     """The same for what need not be JSON."""
     made = Redacted(policy, body)
-    if may_be_in(body, policy):
-        if (yield from _is_json(body)):
+    clean = not may_be_in(body, policy)
+    if clean and b"\\" not in body:  # which hides in JSON what it does not hide elsewhere
+        return made
+    if (yield from _is_json(body)):
+        if not clean:
             made.change((yield from _changed(made, body, data=False)))
-        else:
-            parts = [body[at : at + PIECE] for at in range(0, len(body), PIECE)]
-            made.change((yield from _long(made, b"", parts, quoted=False)))
+    else:
+        parts = [body[at : at + PIECE] for at in range(0, len(body), PIECE)]
+        made.change((yield from _long(made, b"", parts, quoted=False)))
     return made
 
 
 def may_be_in(body: bytes, policy: Policy) -> bool:
-    """Whether there may be anything in it. Most have nothing, and one pass over the whole says so, if it is short and
+    """Whether there may be anything in JSON. Most has nothing, and one pass over the whole says so, if it is short and
     has no escapes that could hide it.
     """
     return policy.customs is not None or len(body) > PIECE or _hides(body, 0, len(body)) or may_have(body, policy.mask)

@@ -13,7 +13,7 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("the benchmarks read /proc", allow_module_level=True)
 
-from benchmarks import instructions
+from benchmarks import guard, instructions, redaction
 from benchmarks.load import Load
 from benchmarks.lockstep import CHAT_ANSWER, Asked, Upstream, ask, post
 from benchmarks.streams import Found, Reader
@@ -147,3 +147,10 @@ def test_what_is_compared_takes_turns_and_each_has_the_row_of_its_median_turn(ca
     # 1.5, 1.8, 9.0, 1.6, 1.4, 1.6, 1.8: a machine that was slow for a turn makes no difference.
     assert ours.ratio == 1.6
     assert "| 1.6 |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("benchmark", [guard, redaction])
+def test_what_is_measured_in_one_process_can_be_measured(benchmark, monkeypatch):
+    monkeypatch.setattr(benchmark, "ROUNDS", 1)
+    monkeypatch.setattr(benchmark, "CALLS", 2)
+    assert len(benchmark.rows()) >= 5
