@@ -18,6 +18,7 @@ import re
 import shutil
 import sys
 import sysconfig
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -160,6 +161,17 @@ CIMPORT = re.compile(
 )
 """``from edge.head cimport Head``, ``from cython.cimports.edge._fast._bytes import (...)``, ``cimport edge.head``."""
 
+
+def make_room(folder: Path, most: int) -> None:
+    """Remove the files that nobody has used for longest. Others may be doing the same."""
+    used: list[tuple[float, Path]] = []
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):
+            used.append((path.stat().st_mtime, path))
+    for _, path in sorted(used)[:-most]:
+        path.unlink(missing_ok=True)
+
+
 TRUE = {"1", "true", "yes", "on"}
 PURE = os.environ.get("EDGE_PURE_PYTHON", "").lower() in TRUE
 REQUIRED = os.environ.get("EDGE_REQUIRE_COMPILED", "").lower() in TRUE
@@ -211,12 +223,10 @@ class BuildOrSay(build_ext):
         if kept.exists():
             made.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(kept, made)
-            kept.touch()
             return
         super().build_extension(ext)
         KEPT.mkdir(parents=True, exist_ok=True)
-        for old in sorted(KEPT.iterdir(), key=lambda path: path.stat().st_mtime)[:-MOST_KEPT]:
-            old.unlink(missing_ok=True)
+        make_room(KEPT, MOST_KEPT)
         part = kept.with_suffix(f".{os.getpid()}")
         shutil.copyfile(made, part)
         part.replace(kept)
@@ -239,7 +249,12 @@ class BuildOrSay(build_ext):
             raise SystemExit(HOW_TO_GO_ON) from None
 
     def build_extensions(self) -> None:
-        new = [extension for extension in self.extensions if not (KEPT / f"{extension.kept}.so").exists()]
+        new = []
+        for extension in self.extensions:
+            try:
+                os.utime(KEPT / f"{extension.kept}.so")  # so that none of these makes room for the new ones
+            except FileNotFoundError:
+                new.append(extension)
         if new:
             self.try_compiler()
             translate(new)

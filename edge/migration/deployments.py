@@ -34,7 +34,7 @@ NO_LIMIT = "limits nobody here: a vendor that refuses more is asked again later"
 NO_VENDOR = "is no vendor whose address is known here: write an api_base, and the model as it is called there"
 NO_PREFIX = "does not tell which vendor has it: write VENDOR/MODEL, or an api_base"
 HALF_A_PRICE = "is half a price, which needs both input_cost_per_token and output_cost_per_token, and was not carried"
-UNSERVED = {"audio_transcription", "audio_speech", "batch", "realtime", "video_generation"}
+UNSERVED = {"video_generation"}
 MOST_UPSTREAMS = 64
 MOST_IN_FLIGHT = 65535
 

@@ -45,6 +45,15 @@ model_list:
     litellm_params: {model: auto_router/adaptive_router}
   - model_name: elsewhere
     litellm_params: {model: nowhere/llama}
+  - model_name: film
+    litellm_params: {model: openai/sora-2}
+    model_info: {mode: video_generation}
+  - model_name: spoken
+    litellm_params: {model: openai/whisper-1}
+    model_info: {mode: audio_transcription}
+  - model_name: talked
+    litellm_params: {model: openai/gpt-realtime}
+    model_info: {mode: realtime}
   - model_name: spark
     litellm_params: {model: spark, api_base: "https://api.stars.example/v1"}
 """
@@ -71,6 +80,8 @@ def test_half_a_price_and_models_that_nobody_has_are_told(tmp_path):
     assert noted(imported, "line 16", "names no model")
     assert noted(imported, "line 18", "'auto_router'", "strategy")
     assert noted(imported, "line 20", "'nowhere' is no vendor", "api_base")
+    modes = [note for note in imported.notes if "routes that are not served" in note]
+    assert [note.partition("mode: ")[2].partition(" ")[0] for note in modes] == ["'video_generation'"]
     assert upstreams(config, "spark") == [("stars/spark", 1)]
 
 
