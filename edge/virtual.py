@@ -89,6 +89,7 @@ class Asking:
     ) -> None:
         self.line, self.key, self.grant = line, key, grant
         self.digest = b""
+        self.form = (False, False)
         self.followers: list[Traced] = []
         self.upstream: Upstream | None = None
         self.attempts = 0

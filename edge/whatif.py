@@ -24,7 +24,7 @@ from edge.errors import EdgeError
 from edge.guard.auth import ANYONE, Key
 from edge.hooks import Usage
 from edge.money.pricing import PICO
-from edge.routes import match
+from edge.routes import ON_REQUEST, match
 from edge.state import State, build_state
 from edge.telemetry.trace_file import Began, Traced
 from edge.trace import Line, Recorded
@@ -37,6 +37,15 @@ CELLS = 1 << 12
 MINUTE_NS, SECOND_NS = 60_000_000_000, 1_000_000_000
 HIT_S = 0.001
 """What an answer from memory takes."""
+Form = tuple[bool, bool]
+"""Of an answer: whether it is a stream, and one that tells its tokens because it was asked to."""
+JSON, STREAM, TELLING = (False, False), (True, False), (True, True)
+FORMS_FROM: dict[Form, tuple[Form, ...]] = {
+    JSON: (JSON, STREAM, TELLING),
+    STREAM: (STREAM,),
+    TELLING: (JSON, STREAM, TELLING),
+}
+"""What can be served from an answer that was stored in a form, where tokens are told on request alone."""
 BYTES_A_TOKEN, AROUND = 4, 600
 """An answer's size, for the cache: of each token, and of what stands around the text."""
 
@@ -122,7 +131,8 @@ class Worker:
     def __init__(self, settings: config.Config, seed: int) -> None:
         self.state: State = build_state(settings, seed=seed)
         self.cache = LFUCache(settings.cache.memory.max_bytes)
-        self.flights: dict[bytes, Asking] = {}
+        self.flights: dict[tuple[bytes, bool, bool], Asking] = {}
+        """By digest and form, as `edge.cache.flight.Flights` has them."""
         self.budget = RetryBudget()
 
 
@@ -192,16 +202,21 @@ class Replay:
             owner = owner_of(self._settings.cache.scope, key.tenant, key.id)
             named = f"{owner}/{line.endpoint}/{line.model}/{line.cache_key or line.body}"
             running.digest = xxh3_64_intdigest(named.encode()).to_bytes(8, "big") * 4
-            if worker.cache.get(running.digest, now) is not None:
+            form, can_be_told = form_of(line, found.route.api), found.route.api not in ON_REQUEST
+            stored: Form | None = worker.cache.get(running.digest, now)  # type: ignore[assignment]
+            if stored is not None and (can_be_told or form in FORMS_FROM[stored]):
                 self._tally.hits += 1
                 self._leave(line, key)
                 self._end(line, now + HIT_S, 200, cache="memory")
                 return
-            flight = worker.flights.get(running.digest)
+            flight = worker.flights.get((running.digest, *form))
+            if flight is None and not line.stream:  # JSON may wait for a stream that tells its tokens
+                flight = worker.flights.get((running.digest, True, not can_be_told))
             if flight is not None and self._settings.cache.join:
                 flight.followers.append(line)
                 return
-            worker.flights[running.digest] = running
+            running.form = form
+            worker.flights[(running.digest, *form)] = running
         self._clock.call_at(line.at + line.asked_s, running.start)
 
     def _admits(self, line: Traced, key: Key, now: float) -> bool:
@@ -234,10 +249,10 @@ class Replay:
                 self._tally.cost += upstream.price.cost(usage)
         self._end(line, now, status, running)
         if running.digest:
-            worker.flights.pop(running.digest, None)
+            worker.flights.pop((running.digest, *running.form), None)
             if status == 200:
                 size = 2 * (BYTES_A_TOKEN * max(0, line.output_tokens) + AROUND)
-                worker.cache.put(running.digest, line.id, size, now + self._settings.cache.memory.ttl_s, now)
+                worker.cache.put(running.digest, running.form, size, now + self._settings.cache.memory.ttl_s, now)
         for follower in running.followers:
             self._tally.joined += 1
             if (key := self._key(worker, follower.key)) is not None:
@@ -262,6 +277,11 @@ class Replay:
         elif running.upstream is not None:
             asked = running.upstream.provider.name, running.upstream.model, running.attempts
             tally.same += line.attempts > 0 and asked == (line.provider, line.upstream_model, line.attempts)
+
+
+def form_of(line: Traced, api: str) -> Form:
+    """The form that a request wants its answer in."""
+    return line.stream, line.tells_usage and api in ON_REQUEST
 
 
 def replay(lines: list[Line], settings: config.Config, seed: int = 1) -> Outcome:

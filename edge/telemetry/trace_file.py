@@ -71,9 +71,9 @@ class Traced(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
 
     ``body`` is a digest of the body, ``prefix`` of what a conversation has in common, both keyed with `State.salt` and
     "" where personal data was not put out of them, ``size`` the body's bytes; ``cache_key``, keyed as well, is "" where
-    the cache had no part in it. ``most_tokens`` is what the request lets be
-    written, 0 where it says nothing. ``cost`` is in 1e-12 USD, -1 where it is not known. The others are as in
-    `edge.hooks.RequestRecord`.
+    the cache had no part in it. ``most_tokens`` is what the request lets be written, 0 where it says nothing;
+    ``tells_usage`` of a stream, that it asks for its tokens. ``cost`` is in 1e-12 USD, -1 where it is not known. The
+    others are as in `edge.hooks.RequestRecord`.
     """
 
     at: float
@@ -87,6 +87,7 @@ class Traced(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
     model: str = ""
     alias: str = ""
     stream: bool = False
+    tells_usage: bool = False
     size: int = 0
     body: str = ""
     prefix: str = ""
@@ -188,6 +189,7 @@ class TraceFile:
             model=readable(record.asked),
             alias=record.alias,
             stream=record.stream,
+            tells_usage=payload.include_usage,
             size=len(payload.body),
             body=keyed(xxh3_128_digest(payload.body), salt) if sent else "",
             prefix=f"{prefix_of(call):016x}" if sent else "",

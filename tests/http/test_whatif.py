@@ -49,8 +49,10 @@ def test_the_recording_configuration_decides_the_same_again(simulator, tmp_path,
     with running(edge), httpx2.Client(headers={"x-api-key": KEY}) as client:
         statuses = []
         for number in range(70):
-            body = {"model": "m", "messages": [{"role": "user", "content": f"{number // 2}"}]}
+            body = {"model": "m", "messages": [{"role": "user", "content": f"{number // 8}"}]}
             body |= {"temperature": 0} if number % 4 < 2 else {}
+            body |= {"stream": True} if number % 3 == 0 else {}
+            body |= {"stream": True, "stream_options": {"include_usage": True}} if number % 5 == 0 else {}
             statuses.append(client.post(f"{edge.url}/v1/chat/completions", json=body).status_code)
         until(lambda: trace.exists() and trace.read_text().count('"event":"request"') >= 70)
     assert set(statuses) == {200, 429}

@@ -81,6 +81,47 @@ def test_a_stored_answer_is_a_hit_until_its_time_is_over_and_one_on_its_way_is_s
     assert (found.attempts, found.joined, found.hits) == (2, 1, 2)
 
 
+JSON, STREAM, TELLING = {}, {"stream": True}, {"stream": True, "tells_usage": True}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "serves"),
+    [
+        (JSON, STREAM, True),
+        (JSON, TELLING, True),
+        (STREAM, JSON, False),
+        (STREAM, STREAM, True),
+        (STREAM, TELLING, False),
+        (TELLING, JSON, True),
+        (TELLING, STREAM, True),
+    ],
+)
+def test_a_stream_that_told_no_tokens_is_served_as_nothing_but_that(first, second, serves):
+    same = "f" * 32
+    cached = settings(cache=config.Cache(mode="all"))
+    found = replay(trace(line(1, 0.0, body=same, **first), line(2, 2.0, body=same, **second)), cached)
+    assert (found.attempts, found.hits) == ((1, 1) if serves else (2, 0))
+    always = {"endpoint": "/v1/responses", "body": same}
+    assert replay(trace(line(1, 0.0, **always, **first), line(2, 2.0, **always, **second)), cached).hits == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "joins"),
+    [
+        (JSON, STREAM, False),
+        (STREAM, JSON, False),
+        (STREAM, STREAM, True),
+        (STREAM, TELLING, False),
+        (TELLING, JSON, True),
+    ],
+)
+def test_a_stream_joins_its_like_alone_and_json_a_stream_that_tells_its_tokens(first, second, joins):
+    same = "f" * 32
+    cached = settings(cache=config.Cache(mode="all"))
+    found = replay(trace(line(1, 0.0, body=same, **first), line(2, 0.5, body=same, **second)), cached)
+    assert (found.attempts, found.joined) == ((1, 1) if joins else (2, 0))
+
+
 def test_a_keys_limits_hold_on_the_virtual_clock():
     digest = "sha256:" + "0" * 64
     key = config.Key(id="k", digests=[digest], requests_per_minute=6)
