@@ -261,7 +261,7 @@ class EdgeProtocol(Turns):
             if hosts > 1 or (hosts == 0 and version == "1.1"):
                 raise InvalidHTTP("A request names exactly one host.")
         if b"transfer-encoding" in index:
-            check_coding(headers)
+            check_coding(headers, version)
         if host is not None and host != self._good_host:
             self._good_host = checked_host(host)
         self.method = parser.get_method()

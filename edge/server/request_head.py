@@ -47,10 +47,12 @@ def check_target(target: bytes, method: bytes) -> None:
         raise InvalidHTTP("The request's target has a form that is not answered.")
 
 
-def check_coding(headers: Headers) -> None:
+def check_coding(headers: Headers, version: str) -> None:
     """Raises InvalidHTTP. Chunks are the only coding of a body (RFC 9112, section 6.1: 501 for others): who passed over
-    another could see its end elsewhere than a proxy before us did.
+    another could see its end elsewhere than a proxy before us did. A proxy that speaks HTTP/1.0 knows none at all.
     """
+    if version == "1.0":
+        raise InvalidHTTP("HTTP/1.0 has no transfer codings: send a Content-Length.")
     codings = [value for name, value in headers if name == b"transfer-encoding"]
     if len(codings) > 1 or codings[0].strip(b" \t").lower() != b"chunked":
         raise InvalidHTTP("No transfer coding but chunked is known here.", status=501)

@@ -89,7 +89,8 @@ SMUGGLING = (
     Row("chunks and a length", "9112 6.1", coded(*BOTH[::-1]), (400,)),
     Row("a length of 0 and chunks", "9112 6.1", coded(b"Content-Length: 0", BOTH[1]), (400,)),
     Row("an invalid length and chunks", "9112 6.1", coded(b"Content-Length: x", BOTH[1]), (400,)),
-    Row("chunks in HTTP/1.0", "9112 6.1", CHUNKED.replace(b"1.1", b"1.0") + LAST + HIDDEN, (400,)),
+    Row("chunks in HTTP/1.0", "9112 6.1", CHUNKED.replace(b"1.1", b"1.0") + chunk() + LAST + HIDDEN, (400,)),
+    Row("chunks in HTTP/1.0 that stays", "9112 6.1", coded(b"Connection: keep-alive", BOTH[1]).replace(b"1.1\r", b"1.0\r"), (400,)),
     # Content-Length.
     Row("two lengths", "9112 6.3", lengths(b"0", b"5"), (400,)),
     Row("two lengths, the larger first", "9112 6.3", lengths(b"5", b"0"), (400,)),
