@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from edge import keys
+from edge.config import Auth
 from edge.config.file import ConfigError, read
 from edge.guard.auth import new_key
 
@@ -30,18 +31,28 @@ def file_options(command: click.decorators.FC) -> click.decorators.FC:
     return click.option("--file", help="The keys' file, whatever a configuration says.")(command)
 
 
-def file_of(file: str | None, path: str | None) -> str | None:
-    """The keys' file that was named, None for none."""
+def auth_of(path: str | None) -> Auth | None:
+    """What the configuration says of keys, that was named or is EDGE_CONFIG's; None for none. Its keys file may not be
+    there yet.
+    """
     path = path or os.environ.get("EDGE_CONFIG") or None
-    if file is not None or path is None:
-        return file
+    if path is None:
+        return None
     try:
-        named = read(path, secrets=False, insecure=True).config.auth.keys_file
+        auth = read(path, secrets=False, insecure=True, issued=False).config.auth
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
-    if named is None:
+    if auth.keys_file is None:
         raise click.ClickException(f"{path} has no auth.keys_file: set one, or name a file with --file")
-    return named
+    return auth
+
+
+def file_of(file: str | None, path: str | None) -> str | None:
+    """The keys' file that was named, None for none."""
+    if file is not None:
+        return file
+    auth = auth_of(path)
+    return None if auth is None else auth.keys_file
 
 
 def needed(file: str | None, path: str | None) -> str:
@@ -88,7 +99,8 @@ def new(
 ) -> None:
     """Make a key, and print it, once. Its digest goes to the keys' file; without one, print the line to configure."""
     now = datetime.now(UTC)
-    target = file_of(file, path)
+    auth = auth_of(path) if file is None else None
+    target = file if auth is None else auth.keys_file
     try:
         settings: dict[str, Any] = {
             "tenant": tenant,
@@ -105,7 +117,7 @@ def new(
         if target is None:
             token, digest = new_key(key_id)
         else:
-            token, digest = keys.issue(target, key_id, settings), ""
+            token, digest = keys.issue(target, key_id, settings, [] if auth is None else auth.keys), ""
     except (keys.KeysError, OSError, ValueError) as error:
         raise done(error, target or "edge key new") from None
     click.echo(f"key (shown once): {token}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from edge import config
+from edge.certificates import normal
 from edge.config.keys_file import KeysFile, editing
 from edge.guard.auth import new_key
 
@@ -47,14 +48,21 @@ def moment(text: str, now: datetime) -> datetime:
     return msgspec.convert(text, config.Instant)
 
 
-def issue(path: str, key_id: str, settings: dict[str, Any]) -> str:
+def issue(path: str, key_id: str, settings: dict[str, Any], configured: Sequence[config.Key] = ()) -> str:
     """A new key with `settings`, those of ``auth.keys`` by name, in the keys file; the key itself is nowhere but in
-    what is returned. Raises KeysError, OSError, ValueError.
+    what is returned. `configured` are the keys of the configuration itself: a file that names one of them again would
+    be refused whole, and with it all that is revoked in it. Raises KeysError, OSError, ValueError.
     """
     token, digest = new_key(key_id)
     with editing(path) as keys:
         if any(key.id == key_id for key in keys):
             raise KeysError(f"there is a key '{key_id}' already: 'edge key rotate' makes another for it")
+        if any(key.id == key_id for key in configured):
+            raise KeysError(f"the configuration itself has a key '{key_id}': give this one another id")
+        taken = {normal(name) for key in (*keys, *configured) for name in key.certificates or ()}
+        for name in settings.get("certificates", ()):
+            if normal(name) in taken:
+                raise KeysError(f"'{name}' is a key already")
         keys.append(msgspec.convert({"id": key_id, "digests": [digest], **settings}, config.Key))
     return token
 

@@ -155,19 +155,20 @@ def read(
     *,
     secrets: bool = True,
     insecure: bool = False,
+    issued: bool = True,
     adjust: Adjust = unchanged,
     most: int | None = None,
 ) -> Reading:
     """Read one file, and look for what is hardly meant: all of it, or the first so many notes. Without `secrets`, those
-    that are not here are taken for granted. Raises ConfigError.
+    that are not here are taken for granted; without `issued`, the keys file is not read. Raises ConfigError.
     """
     begun = time.time()
     walk = Walk(os.environ if environ is None else environ, secrets=secrets)
-    config, node, issued = _parse(walk, read_text(path), path, insecure=insecure, adjust=adjust)
+    config, node, count = _parse(walk, read_text(path), path, insecure=insecure, adjust=adjust, issued=issued)
     told = {where for where, _ in walk.notes}
     said = itertools.chain(walk.notes, ((where, what) for where, what in notes(config) if where not in told))
-    lines = _lines(node, list(itertools.islice(said, most)), _of_keys_file(config, issued))
-    return Reading(_with_base_urls(config), lines, issued, begun)
+    lines = _lines(node, list(itertools.islice(said, most)), _of_keys_file(config, count))
+    return Reading(_with_base_urls(config), lines, count, begun)
 
 
 @_nothing_collected()
@@ -261,18 +262,18 @@ def parse(
 
 @_nothing_collected()
 def _parse(
-    walk: Walk, text: str, source: str, *, insecure: bool = False, adjust: Adjust = unchanged
+    walk: Walk, text: str, source: str, *, insecure: bool = False, adjust: Adjust = unchanged, issued: bool = True
 ) -> tuple[Config, Lines | None, int]:
     """The configuration as it is written, what knows its lines, and how many of its keys are those of its keys file.
-    Raises ConfigError with all that is wrong.
+    Without `issued`, that is not read. Raises ConfigError with all that is wrong.
     """
     data, node, errors = _read(text, source)
     if data is None:
         raise ConfigError(source, errors or ["is empty"])
     config: Config | None = walk.struct(Config, data, ())
-    issued = 0
-    if config is not None:
-        config, issued = _with_issued(walk, config)
+    count = 0
+    if config is not None and issued:
+        config, count = _with_issued(walk, config)
     found = walk.found
     if config is not None:
         # The rules are applied to what there is, with something in place of what is wrong; of that nothing is told.
@@ -281,9 +282,9 @@ def _parse(
             (where, what) for where, what in problems(config, insecure=insecure) if not walk.is_broken(where)
         ]
     if found or errors or config is None:
-        told = _of_keys_file(config, issued) if config is not None else _nowhere
+        told = _of_keys_file(config, count) if config is not None else _nowhere
         raise ConfigError(source, [*errors, *_lines(node, found, told)])
-    return config, node, issued
+    return config, node, count
 
 
 def _with_base_urls(config: Config) -> Config:

@@ -97,9 +97,14 @@ def json_words(error: Exception) -> str:
     match = re.search(r"(?:\(at |: )line (\d+),? column \d+(?: \(char \d+\))?\)?", text)
     text = text.replace("(at end of document)", "at its end")
     if match is None:
-        return text[:1].lower() + text[1:]
+        return _begun_small(text)
     complaint = text.replace(match[0], "").strip()
-    return f"line {match[1]}: {complaint[:1].lower()}{complaint[1:]}"
+    return f"line {match[1]}: {_begun_small(complaint)}"
+
+
+def _begun_small(text: str) -> str:
+    """For the middle of a sentence; a word of capitals stays."""
+    return text if text[:2].isupper() else text[:1].lower() + text[1:]
 
 
 @cache

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ANYONE", "OF_TOKENS", "Auth", "Key", "is_foreign", "new_key", "says_json"]
 
-MIN_TOKEN = 16
 MAX_TOKEN = 4096
 MAX_KNOWN = 65536
 MAX_STRANGERS = 1024
@@ -250,7 +249,7 @@ class Auth:
 
     def _valid(self, key: Key, token: bytes) -> Key | None:
         """A key that was presented, if it holds."""
-        if not MIN_TOKEN <= len(token) <= MAX_TOKEN or (key.timed and not self._holds(key)):
+        if not 0 < len(token) <= MAX_TOKEN or (key.timed and not self._holds(key)):
             return None
         return key
 

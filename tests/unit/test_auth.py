@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from hashlib import sha256
 
 import pytest
 
@@ -116,6 +117,15 @@ class Tokens:
 def test_both_digests_of_a_key_are_the_key():
     auth = Auth(config.Auth(keys=[config.Key(id="a", digests=DIGESTS)]))
     assert identify(auth, ("x-api-key", A)) == identify(auth, ("x-api-key", B)) == "a"
+
+
+def test_a_key_may_be_as_short_as_its_owner_likes_but_not_empty():
+    digests = [f"sha256:{sha256(token).hexdigest()}" for token in (b"k", b"")]
+    auth = Auth(config.Auth(keys=[config.Key(id="a", digests=digests)]))
+    for name, value in (("x-api-key", "{}"), ("authorization", "Bearer {}")):
+        assert identify(auth, (name, value.format("k"))) == "a"
+        assert identify(auth, (name, value.format(""))) is None
+        assert identify(auth, (name, value.format(" "))) is None
 
 
 BILLING, NIGHTLY = credentials_of({"subjectAltName": (("URI", "spiffe://b"),)}), (digest_of_name("subject:CN=nightly"),)

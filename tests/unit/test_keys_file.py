@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from edge import keys
 from edge.cli import main
-from edge.config import Secret
+from edge.config import Key, Secret
 from edge.config.file import ConfigError, parse, read, renewed, watched
 from edge.guard.auth import Auth
 from edge.server.watch import Watch
@@ -107,6 +107,37 @@ def test_what_cannot_be_done_leaves_the_file_as_it_is(path):
         keys.issue(path, "b", {})
     assert Path(path).read_text() == '{"keys": [{"id": 1}]}'
     assert sorted(file.name for file in Path(path).parent.iterdir()) == ["keys.json", "keys.json.lock"]
+
+
+def test_what_the_configuration_itself_has_is_not_issued_again(path):
+    own = [Key(id="a", digests=["sha256:" + "0" * 64], certificates=["DNS:one.example"])]
+    with pytest.raises(keys.KeysError, match="configuration itself has a key 'a'"):
+        keys.issue(path, "a", {}, own)
+    with pytest.raises(keys.KeysError, match="is a key already"):
+        keys.issue(path, "b", {"certificates": ["DNS:ONE.example"]}, own)
+    keys.issue(path, "b", {"certificates": ["DNS:two.example"]}, own)
+    with pytest.raises(keys.KeysError, match="is a key already"):
+        keys.issue(path, "c", {"certificates": ["DNS:two.example"]}, own)
+    assert [key.id for key in keys.read(path)] == ["b"]
+
+
+def test_a_configuration_names_the_file_that_its_first_key_is_written_to(path, tmp_path):
+    configuration = tmp_path / "edge.json"
+    configuration.write_text(
+        json.dumps({**BASE, "auth": {"keys_file": path, "keys": [{"id": "own", "digests": [DIGEST]}]}})
+    )
+
+    def told(*arguments):
+        got = CliRunner().invoke(main, [*arguments])
+        return got.exit_code, got.output
+
+    assert told("key", "new", "first", "-c", str(configuration))[0] == 0
+    status, output = told("key", "new", "own", "-c", str(configuration))
+    assert status == 1
+    assert "the configuration itself has a key 'own'" in output
+    assert told("check", str(configuration))[0] == 0
+    Path(path).write_text("{bad")
+    assert f"'{path}' cannot be read: JSON is malformed" in told("check", str(configuration))[1]
 
 
 def test_the_file_keeps_its_mode_and_a_new_one_is_its_owners(path):
