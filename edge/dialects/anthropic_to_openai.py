@@ -46,6 +46,9 @@ TOOL_SEARCH = "tool_search_tool_"
 MAX_STOP = 4
 """https://platform.openai.com/docs/api-reference/chat/create: up to four sequences."""
 MAX_USER = 64
+CHOICE_FIELDS = frozenset(("type", "name", "disable_parallel_tool_use"))
+FORMAT_FIELDS = frozenset(("type", "schema"))
+THINKING_FIELDS = frozenset(("type", "budget_tokens", "display"))
 CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 SERVICE_TIERS = {"auto": "auto", "standard_only": "default"}
 BUDGETS = ((4096, "low"), (16384, "medium"))
@@ -153,6 +156,8 @@ class Request(Translation):
         if wanted is None or "tools" not in self.result:
             return
         kind = wanted.get("type") if isinstance(wanted, dict) else None
+        if isinstance(wanted, dict):
+            self.dropped.beside("tool_choice", wanted, CHOICE_FIELDS)
         if kind == "tool" and isinstance(wanted.get("name"), str):
             name = short_name(wanted["name"], self.context.tool_names)
             if all(tool["function"]["name"] != name for tool in self.result["tools"]):
@@ -183,6 +188,7 @@ class Request(Translation):
             if not isinstance(schema, dict):
                 raise invalid("'output_config.format' must bring a schema.", "output_config.format")
             # "strict" is a promise OpenAI gives for some schemas only, and it refuses it for any other.
+            self.dropped.beside("output_config.format", wanted, FORMAT_FIELDS)
             described = {"name": "output", "schema": schema, "strict": is_strict(schema)}
             self.result["response_format"] = {"type": "json_schema", "json_schema": described}
         self._effort((config or {}).get("effort"))
@@ -193,6 +199,7 @@ class Request(Translation):
         if thinking is not None and not isinstance(thinking, dict):
             raise invalid("The parameter 'thinking' must be an object.", "thinking")
         kind = thinking.get("type") if thinking is not None else None
+        self.dropped.beside("thinking", thinking or {}, THINKING_FIELDS)
         source = "output_config.effort" if effort is not None else "thinking"
         if kind in ("disabled", "between_tools"):
             effort, source = "none", "thinking"

@@ -41,7 +41,12 @@ BLOCK_FIELDS = {
     "thinking": frozenset(("type", "thinking", "signature")),
     "redacted_thinking": frozenset(("type", "data")),
     "compaction": frozenset(("type", "content", "encrypted_content", "signature", "tool_changes")),
+    "tool_reference": frozenset(("type", "tool_name")),
+    "tool_addition": frozenset(("type", "tool")),
+    "tool_removal": frozenset(("type", "tool")),
 }
+SOURCE_FIELDS = frozenset(("type", "media_type", "data", "url", "content"))
+MESSAGE_FIELDS = frozenset(("role", "content"))
 TTL = {"1h": "12h"}
 """Of the lifetimes of ``prompt_cache_breakpoint`` the one that is not shorter; five minutes are within its default."""
 PLAIN = {"type", "text"}
@@ -73,6 +78,8 @@ class Conversation:
         """The message that stands at `index` among those of the request."""
         at = f"messages[{index}]"
         role = message.get("role") if isinstance(message, dict) else None
+        if isinstance(message, dict):
+            self._dropped.beside("messages", message, MESSAGE_FIELDS)
         if role == "user":
             self._user(message.get("content"), f"{at}.content")
         elif role == "assistant":
@@ -90,9 +97,6 @@ class Conversation:
 
     def _system(self, message: dict[str, Any], at: str) -> None:
         """Instructions in mid-conversation: OpenAI knows them where they stand."""
-        for name in message:
-            if name not in ("role", "content") and message[name] is not None:
-                self._dropped.add(f"messages.{name}")
         if message.get("content") is not None and (parts := self._parts(message["content"], f"{at}.content")):
             self.messages.append({"role": "system", "content": self._content(parts)})
 
@@ -127,9 +131,18 @@ class Conversation:
         if block.get("is_error") is True:
             # OpenAI has no flag for it, and the model has to know.
             texts.insert(0, self._said("Error: "))
-        self._note(block, BLOCK_FIELDS["tool_result"])
-        text = "".join(part["text"] for part in texts)
-        self.messages.insert(self._end_of_turn(), {"role": "tool", "tool_call_id": call, "content": text})
+        self._note(block, BLOCK_FIELDS["tool_result"], marked=self._mark_result(block, texts))
+        self.messages.insert(self._end_of_turn(), {"role": "tool", "tool_call_id": call, "content": joined(texts)})
+
+    def _mark_result(self, block: dict[str, Any], parts: list[Part]) -> bool:
+        """Whether the mark of a tool's result is at the last of its parts: there is none that it could be at in one
+        that says nothing.
+        """
+        mark = self._breakpoint(block)
+        if mark is None or not parts:
+            return False
+        parts[-1].setdefault("prompt_cache_breakpoint", mark)
+        return True
 
     # How chat completions call what there is in a message.
 
@@ -152,15 +165,20 @@ class Conversation:
         return place if answers else len(self.messages)
 
     def _assistant(self, content: Any, at: str) -> None:
-        texts: list[str] = []
+        texts: list[Part] = []
         calls: list[dict[str, Any]] = []
         thoughts: list[str] = []
         for block, where in self._blocks(content, at):
             kind = block["type"]
+            marked = False
             if kind == "text":
-                texts.append(self._text(block, where))
+                if text := self._text(block, where):
+                    texts.append(self._said(text))
+                if texts and (mark := self._breakpoint(block)) is not None:
+                    texts[-1].setdefault("prompt_cache_breakpoint", mark)
+                    marked = True
             elif kind == "compaction":
-                texts += self._summary(block)
+                texts += [self._said(text) for text in self._summary(block)]
             elif kind == "tool_use":
                 calls.append(self._call(block, where))
             elif kind == "thinking" and self._facts.reasoning_content:
@@ -170,11 +188,10 @@ class Conversation:
                 continue
             else:
                 raise invalid(f"'{where}' is a block of type '{kind}', which cannot be translated.", f"{where}.type")
-            self._note(block, BLOCK_FIELDS.get(kind, BLOCK_FIELDS["text"]))
-        text = "".join(texts)
-        if not text and not calls:
+            self._note(block, BLOCK_FIELDS.get(kind, BLOCK_FIELDS["text"]), marked=marked)
+        if not texts and not calls:
             return
-        message: dict[str, Any] = {"role": "assistant", "content": text or None}
+        message: dict[str, Any] = {"role": "assistant", "content": joined(texts) or None}
         if calls:
             message["tool_calls"] = calls
         if thoughts:
@@ -190,6 +207,9 @@ class Conversation:
         arguments = arguments_object(arguments)  # a call without arguments is "" in the history of some clients
         if arguments is None:
             raise invalid(f"'{at}.input' must be an object.", f"{at}.input")
+        caller = block.get("caller")
+        if isinstance(caller, dict) and caller.get("type") not in (None, "direct"):
+            self._dropped.add("messages.content.caller")
         function = {"name": short_name(name, self._names), "arguments": encode(arguments).decode()}
         return {"id": openai_id(call), "type": "function", "function": function}
 
@@ -238,13 +258,19 @@ class Conversation:
         else:
             name = f" '{block.get('name')}'" if isinstance(block.get("name"), str) else ""
             raise invalid(f"'{at}' is a block of type '{kind}'{name}, which cannot be translated.", f"{at}.type")
-        if kind in BLOCK_FIELDS:
-            self._note(block, BLOCK_FIELDS[kind])
-        if self._facts.breakpoints and isinstance(block.get("cache_control"), dict):
-            ttl = TTL.get(str(block["cache_control"].get("ttl")))
-            mark = {"mode": "explicit", "ttl": ttl} if ttl else {"mode": "explicit"}
+        mark = self._breakpoint(block)
+        self._note(block, BLOCK_FIELDS[kind], marked=mark is not None)
+        if mark is not None:
             self._mark(parts or before, mark)
         return parts
+
+    def _breakpoint(self, block: dict[str, Any]) -> dict[str, Any] | None:
+        """OpenAI's word for a block's ``cache_control``; None where there is none, or a model knows none."""
+        control = block.get("cache_control")
+        if not self._facts.breakpoints or not isinstance(control, dict):
+            return None
+        ttl = TTL.get(str(control.get("ttl")))
+        return {"mode": "explicit", "ttl": ttl} if ttl else {"mode": "explicit"}
 
     def _mark(self, parts: list[Part], mark: dict[str, Any]) -> None:
         """Mark the last of these parts, or what was said before, where an empty block had the mark."""
@@ -281,6 +307,8 @@ class Conversation:
 
     def _image(self, source: Any, at: str) -> Part:
         kind = source.get("type") if isinstance(source, dict) else None
+        if isinstance(source, dict):
+            self._dropped.beside("messages.content.source", source, SOURCE_FIELDS)
         if kind == "base64" and isinstance(source.get("data"), str) and isinstance(source.get("media_type"), str):
             url = f"data:{source['media_type']};base64,{source['data']}"
         elif kind == "url" and isinstance(source.get("url"), str):
@@ -294,6 +322,7 @@ class Conversation:
         if not isinstance(source, dict):
             source = {}
         kind = source.get("type")
+        self._dropped.beside("messages.content.source", source, SOURCE_FIELDS)
         title, context = (text if isinstance(text, str) else "" for text in (block.get("title"), block.get("context")))
         parts: list[Part]
         if kind == "base64" and isinstance(source.get("data"), str):
@@ -319,11 +348,19 @@ class Conversation:
             return text
         return parts
 
-    def _note(self, block: dict[str, Any], known: frozenset[str]) -> None:
+    def _note(self, block: dict[str, Any], known: frozenset[str], *, marked: bool = False) -> None:
+        """Name what a block has that is not `known`. `marked`: its ``cache_control`` has crossed."""
         for name, value in block.items():
-            if name in known or not value or (name == "cache_control" and self._facts.breakpoints):
+            if name in known or not value or (marked and name == "cache_control"):
                 continue
             self._dropped.add("cache_control" if name == "cache_control" else f"messages.content.{name}")
+
+
+def joined(texts: list[Part]) -> str | list[Part]:
+    """Parts of text as one, which every server reads, if none is marked."""
+    if any(part.keys() != PLAIN for part in texts):
+        return texts
+    return "".join(part["text"] for part in texts)
 
 
 def with_system_first(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:

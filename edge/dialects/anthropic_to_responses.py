@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge.dialects import anthropic_to_openai
-from edge.dialects.anthropic_to_openai_messages import BLOCK_FIELDS, SERVER_BLOCKS, Part
+from edge.dialects.anthropic_to_openai_messages import BLOCK_FIELDS, SERVER_BLOCKS, SOURCE_FIELDS, Part
 from edge.dialects.anthropic_to_openai_messages import Conversation as ChatConversation
 from edge.dialects.models import Model
 from edge.dialects.responses_request import file_part, image_part, responses_fields, text_part
@@ -86,7 +86,7 @@ class Conversation(ChatConversation):
         if block.get("is_error") is True:
             # OpenAI has no flag for it, and the model has to know.
             parts.insert(0, text_part("Error: "))
-        self._note(block, BLOCK_FIELDS["tool_result"])
+        self._note(block, BLOCK_FIELDS["tool_result"], marked=self._mark_result(block, parts))
         plain = all(part.keys() == PLAIN for part in parts)
         output = "".join(part["text"] for part in parts) if plain else parts
         self.messages.append({"type": "function_call_output", "call_id": openai_id(call), "output": output})
@@ -138,6 +138,7 @@ class Conversation(ChatConversation):
         source = block.get("source")
         if not isinstance(source, dict) or source.get("type") != "url" or not isinstance(source.get("url"), str):
             return super()._document(block, at)
+        self._dropped.beside("messages.content.source", source, SOURCE_FIELDS)
         notes = [text for text in (block.get("title"), block.get("context")) if isinstance(text, str) and text]
         file: Part = {"type": "input_file", "file_url": source["url"]}
         return [text_part("\n".join(notes) + "\n\n"), file] if notes else [file]

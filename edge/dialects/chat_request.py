@@ -6,9 +6,18 @@ from typing import Any
 
 from edge.dialects.provider_state import refuse_state
 from edge.dialects.refusals import openai_array, openai_integer
-from edge.dialects.translation import Translation, wants_stream
+from edge.dialects.translation import Dropped, Translation, wants_stream
 
-__all__ = ["NEUTRAL", "ChatRequest"]
+__all__ = [
+    "CALLED",
+    "CALL_FIELDS",
+    "FILE_FIELDS",
+    "IMAGE_FIELDS",
+    "NEUTRAL",
+    "SCHEMA_FIELDS",
+    "ChatRequest",
+    "note_tool",
+]
 
 NEUTRAL: dict[str, Any] = {
     "logprobs": False,
@@ -20,6 +29,24 @@ NEUTRAL: dict[str, Any] = {
     "modalities": ["text"],
 }
 """What OpenAI does without the field: leaving it out loses nothing."""
+TOOL_FIELDS = frozenset(("type", "function", "custom", "cache_control"))
+FUNCTION_FIELDS = frozenset(("name", "description", "parameters", "strict", "format", "cache_control"))
+CALL_FIELDS = frozenset(("id", "type", "function", "custom", "index"))
+"""``index`` is what a client has left of a stream."""
+CALLED = frozenset(("name", "arguments", "input"))
+IMAGE_FIELDS = frozenset(("url", "detail"))
+FILE_FIELDS = frozenset(("file_data", "file_id", "file_url", "filename"))
+SCHEMA_FIELDS = frozenset(("name", "description", "schema", "strict"))
+"""What there is in parts of a request that are translated; other fields there stay behind."""
+
+
+def note_tool(tool: dict[str, Any], described: dict[str, Any], dropped: Dropped, *, legacy: bool) -> None:
+    """Name what a tool has beside what is translated. `described` is its function, with `legacy` the same object."""
+    if legacy:
+        dropped.beside("functions", tool, FUNCTION_FIELDS)
+        return
+    dropped.beside("tools", tool, TOOL_FIELDS)
+    dropped.beside(f"tools.{tool.get('type') or 'function'}", described, FUNCTION_FIELDS)
 
 
 class ChatRequest(Translation):

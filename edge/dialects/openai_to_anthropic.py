@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge.dialects.chat_request import NEUTRAL, ChatRequest
+from edge.dialects.chat_request import NEUTRAL, SCHEMA_FIELDS, ChatRequest, note_tool
 from edge.dialects.models import LEVELS, anthropic_version, effort_for
 from edge.dialects.openai_to_anthropic_messages import Conversation, cache_control
 from edge.dialects.refusals import (
@@ -124,6 +124,7 @@ class Request(ChatRequest):
         if self.context.legacy_functions:
             if not isinstance(tool, dict):
                 raise invalid(f"'functions[{number}]' must be an object.", f"functions[{number}]")
+            note_tool(tool, tool, self.dropped, legacy=True)
             made = self._tool(tool, tool, f"functions[{number}]")
         else:
             function = tool.get("function") if isinstance(tool, dict) else None
@@ -132,6 +133,7 @@ class Request(ChatRequest):
                 raise invalid(
                     f"'tools[{number}]' is of type '{kind}': only functions can be translated.", f"tools[{number}].type"
                 )
+            note_tool(tool, function, self.dropped, legacy=False)
             made = self._tool(function, tool, f"tools[{number}].function")
         self.result.setdefault("tools", []).append(made)
 
@@ -161,9 +163,9 @@ class Request(ChatRequest):
     def _tool_choice(self) -> None:
         if not self.request.get("tools") and not self.request.get("functions"):
             return  # Anthropic refuses a choice where there is nothing to choose
-        wanted = self.request.get("tool_choice")
+        wanted, asked = self.request.get("tool_choice"), "tool_choice"
         if wanted is None and self.context.legacy_functions:
-            wanted = self.request.get("function_call")
+            wanted, asked = self.request.get("function_call"), "function_call"
         choice = self._choice(wanted)
         single = self.context.legacy_functions or self.request.get("parallel_tool_calls") is False
         if choice is None and single:
@@ -172,7 +174,7 @@ class Request(ChatRequest):
             return
         if choice["type"] in ("any", "tool") and not self.facts.forced_tool:
             choice = {"type": "auto"}
-            self.dropped.add("tool_choice")
+            self.dropped.add(asked)
         if single and choice["type"] != "none":
             choice["disable_parallel_tool_use"] = True
         self.result["tool_choice"] = choice
@@ -226,10 +228,12 @@ class Request(ChatRequest):
             raise invalid(
                 "'response_format' must be text, json_object or json_schema with a schema.", "response_format"
             )
+        self.dropped.beside("response_format.json_schema", described, SCHEMA_FIELDS)
         beyond = is_recursive(schema) or (self.facts.forced_tool and has_maps(schema))
         if self.facts.format and not beyond:
             lost: dict[str, None] = {}
-            self.result["output_config"] = {"format": {"type": "json_schema", "schema": closed(schema, lost)}}
+            schema = told_of(closed(schema, lost), described.get("description"))
+            self.result["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
             for word in lost:
                 self.dropped.add(f"response_format.{word}")
             return False
@@ -351,3 +355,11 @@ class Request(ChatRequest):
             self.dropped.add("stop")
         if kept:
             self.result["stop_sequences"] = kept
+
+
+def told_of(schema: dict[str, Any], description: Any) -> dict[str, Any]:
+    """A schema with the `description` that OpenAI's format has beside it, for which Anthropic's has no other place."""
+    if not isinstance(description, str) or not description or "$ref" in schema:
+        return schema
+    own = schema.get("description")
+    return {**schema, "description": f"{description}\n\n{own}" if isinstance(own, str) and own else description}

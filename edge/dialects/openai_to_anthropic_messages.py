@@ -17,6 +17,7 @@ from __future__ import annotations
 from base64 import b64decode
 from typing import Any
 
+from edge.dialects.chat_request import CALL_FIELDS, CALLED, FILE_FIELDS, IMAGE_FIELDS
 from edge.dialects.refusals import missing, openai_choice, openai_type
 from edge.dialects.thinking import is_signed
 from edge.dialects.translation import Dropped, ToolNames, anthropic_id, arguments_object, invalid, short_name
@@ -212,6 +213,8 @@ class Conversation:
         self._results.append(result)
 
     def _assistant(self, message: dict[str, Any], at: str) -> list[dict[str, Any]]:
+        if message.get("annotations"):
+            self._dropped.add("messages.annotations")
         content = self._blocks(message, at)
         if not self._assistant_documents and any(block["type"] == "document" for block in content):
             raise invalid(f"'{at}' has a document, which this version of the API takes from users only.", at)
@@ -239,6 +242,8 @@ class Conversation:
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict):
             raise invalid(f"'{at}' is not the call of a function: no other kind can be translated.", at)
+        self._dropped.beside("messages.tool_calls", call, CALL_FIELDS)
+        self._dropped.beside("messages.tool_calls.function", function, CALLED)
         call_id, name = call.get("id"), function.get("name")
         if not isinstance(call_id, str) or not call_id:
             raise invalid(f"'{at}.id' must be a string.", f"{at}.id")
@@ -322,8 +327,10 @@ class Conversation:
         url = image.get("url") if isinstance(image, dict) else image
         if not isinstance(url, str):
             raise invalid(f"'{at}.url' must be a string.", f"{at}.url")
-        if isinstance(image, dict) and image.get("detail") not in (None, "auto"):
-            self._dropped.add("messages.content.image_url.detail")
+        if isinstance(image, dict):
+            self._dropped.beside("messages.content.image_url", image, IMAGE_FIELDS)
+            if image.get("detail") not in (None, "auto"):
+                self._dropped.add("messages.content.image_url.detail")
         if url[:8].lower() == "https://" or url[:7].lower() == "http://":
             # Passed on, never fetched: an address is the client's word, and this side of the firewall is ours.
             return {"type": "image", "source": {"type": "url", "url": url}}
@@ -337,6 +344,8 @@ class Conversation:
         return {"type": "image", "source": _base64(IMAGES[media_type], data)}
 
     def _file(self, file: Any, at: str) -> dict[str, Any]:
+        if isinstance(file, dict):
+            self._dropped.beside("messages.content.file", file, FILE_FIELDS)
         if isinstance(file, dict) and isinstance(file.get("file_url"), str):
             return _titled({"type": "document", "source": {"type": "url", "url": file["file_url"]}}, file)
         data = file.get("file_data") if isinstance(file, dict) else None

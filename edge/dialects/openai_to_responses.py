@@ -14,7 +14,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge.dialects.chat_request import NEUTRAL, ChatRequest
+from edge.dialects.chat_request import (
+    CALL_FIELDS,
+    CALLED,
+    FILE_FIELDS,
+    IMAGE_FIELDS,
+    NEUTRAL,
+    ChatRequest,
+    note_tool,
+)
 from edge.dialects.models import LEVELS, effort_for
 from edge.dialects.refusals import (
     missing,
@@ -55,7 +63,10 @@ MESSAGE_FIELDS = {
 }
 for _role, _like in (("system", "user"), ("developer", "user"), ("function", "tool")):
     MESSAGE_FIELDS[_role] = MESSAGE_FIELDS[_like]
+FILE = ("filename", "file_data", "file_id", "file_url")
 PART_FIELDS = frozenset(("type", "text", "image_url", "file", "refusal", "prompt_cache_breakpoint"))
+SAID_FIELDS = frozenset(("type", "text", "refusal"))
+"""What the assistant said has no place for anything else."""
 
 
 class Request(ChatRequest):
@@ -89,6 +100,7 @@ class Request(ChatRequest):
         described = tool.get(kind) if isinstance(kind, str) else None
         if not isinstance(described, dict) or not isinstance(described.get("name"), str) or not described["name"]:
             raise invalid(f"'{at}.{kind}.name' must be a string.", f"{at}.{kind}.name")
+        note_tool(described if legacy else tool, described, self.dropped, legacy=legacy)
         self.made.setdefault("tools", []).append(tool)
 
     def end(self) -> None:
@@ -206,10 +218,13 @@ class Conversation:
             url = image.get("url") if isinstance(image, dict) else image
             if not isinstance(url, str):
                 raise invalid(f"'{at}.image_url.url' must be a string.", f"{at}.image_url.url")
+            if isinstance(image, dict):
+                self._dropped.beside("messages.content.image_url", image, IMAGE_FIELDS)
             made = image_part(url, (image.get("detail") if isinstance(image, dict) else None) or "auto")
         elif kind == "file" and isinstance(part.get("file"), dict):
             file = part["file"]
-            names = [name for name in ("filename", "file_data", "file_id") if file.get(name) is not None]
+            self._dropped.beside("messages.content.file", file, FILE_FIELDS)
+            names = [name for name in FILE if file.get(name) is not None]
             made = {"type": "input_file", **{name: file[name] for name in names}}
         else:
             raise invalid(f"'{at}' is a part of type '{kind}', which Responses do not take.", f"{at}.type")
@@ -226,6 +241,8 @@ class Conversation:
     def _assistant(self, message: dict[str, Any], at: str) -> None:
         if message.get("audio") is not None:
             raise invalid(f"'{at}.audio' is kept by another API: send what was said as text.", f"{at}.audio")
+        if message.get("annotations"):
+            self._dropped.add("messages.annotations")
         leading, before = self._thoughts(message)
         calls = self._tool_calls(message, at)
         text = self._said(message, at)
@@ -252,6 +269,7 @@ class Conversation:
                     raise invalid(
                         f"'{where}' is a part of type '{kind}', which Responses do not take.", f"{where}.type"
                     )
+                self._dropped.beside("messages.content", part, SAID_FIELDS)
                 texts.append(self._text(part, kind, where))
         elif content is not None:
             raise invalid(f"'{at}.content' must be a string or a list of parts.", f"{at}.content")
@@ -303,6 +321,8 @@ class Conversation:
         said = call.get(kind) if isinstance(kind, str) else None
         if kind not in ("function", "custom") or not isinstance(said, dict):
             raise invalid(f"'{at}' is not the call of a function or a custom tool.", at)
+        self._dropped.beside("messages.tool_calls", call, CALL_FIELDS)
+        self._dropped.beside(f"messages.tool_calls.{kind}", said, CALLED)
         call_id, name = call.get("id"), said.get("name")
         if not isinstance(call_id, str) or not call_id:
             raise invalid(f"'{at}.id' must be a string.", f"{at}.id")

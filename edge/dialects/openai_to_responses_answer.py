@@ -43,7 +43,10 @@ def _response(answer: dict[str, Any], body: bytes, context: Context, now: int) -
     writer.annotate(cited(message.get("annotations")))
     refusal = message.get("refusal")
     writer.refusal(refusal if isinstance(refusal, str) else "")
-    for number, call in enumerate(message.get("tool_calls") or ()):
+    calls = message.get("tool_calls") or ()
+    if not calls and isinstance(message.get("function_call"), dict):
+        calls = ({"function": message["function_call"]},)
+    for number, call in enumerate(calls):
         function = call.get("function") or {}
         call_id = call.get("id") or invented_id(answer.get("id") or context.request_id, number)
         writer.call(call_id, function.get("name") or "")

@@ -29,7 +29,7 @@ __all__ = [
 
 SAME = (
     *("temperature", "top_p", "stream", "parallel_tool_calls", "user", "safety_identifier", "service_tier"),
-    "prompt_cache_key",
+    *("prompt_cache_key", "prompt_cache_retention", "moderation"),
 )
 """Fields that chat completions have under the same name."""
 TAKEN = frozenset(

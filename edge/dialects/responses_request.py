@@ -18,6 +18,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge.dialects.models import Model
+from edge.dialects.refusals import missing
 from edge.dialects.translation import Dropped, invalid
 
 __all__ = ["ENCRYPTED", "file_part", "image_part", "responses_fields", "text_part"]
@@ -138,6 +139,10 @@ def _choice(choice: Any) -> Any:
 
 def _format(wanted: Any) -> Any:
     """``text.format`` for a ``response_format``."""
-    if isinstance(wanted, dict) and wanted.get("type") == "json_schema" and isinstance(wanted.get("json_schema"), dict):
+    if isinstance(wanted, dict) and wanted.get("type") == "json_schema":
+        described = wanted.get("json_schema")
+        for name in ("name", "schema"):
+            if not isinstance(described, dict) or described.get(name) is None:
+                raise missing(f"response_format.json_schema.{name}", "openai")
         return {"type": "json_schema", **wanted["json_schema"]}
     return wanted

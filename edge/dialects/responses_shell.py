@@ -18,7 +18,7 @@ from typing import Any
 
 from edge.dialects.translation import arguments_object, encode
 
-__all__ = ["CALLS", "KINDS", "Kind", "learnt_call", "runs_there"]
+__all__ = ["CALLS", "KINDS", "Kind", "described", "learnt_call", "runs_there"]
 
 TEXT, NUMBER = {"type": "string"}, {"type": "integer"}
 LINES = {"type": "array", "items": TEXT}
@@ -83,6 +83,18 @@ KINDS = {
 }
 CALLS = {kind.item: name for name, kind in KINDS.items()}
 """The tools, by the types of their calls."""
+
+
+def described(name: str, tool: dict[str, Any]) -> str:
+    """What a model is told of such a tool: what it does, and the skills that the user's machine has for its shell."""
+    environment = tool.get("environment")
+    skills = environment.get("skills") if isinstance(environment, dict) else None
+    told = [KINDS[name].description]
+    for skill in skills if isinstance(skills, list) else ():
+        if isinstance(skill, dict):
+            title, path, what = (str(skill.get(field) or "") for field in ("name", "path", "description"))
+            told.append(f"Skill {title}, in {path}: {what}")
+    return "\n".join(told)
 
 
 def runs_there(tool: dict[str, Any]) -> bool:

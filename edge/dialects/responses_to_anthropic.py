@@ -27,6 +27,8 @@ from edge.errors import InvalidRequest
 __all__ = ["Request"]
 
 SEARCH_FIELDS = frozenset(("type", "user_location", "filters", "search_context_size", "external_web_access"))
+FILTER_FIELDS = frozenset(("allowed_domains", "blocked_domains"))
+PLACE_FIELDS = frozenset(("type", "city", "country", "region", "timezone"))
 LOCATION = ("city", "country", "region", "timezone")
 
 
@@ -99,12 +101,17 @@ class Request(openai_to_anthropic.Request):
         for name, value in tool.items():
             if (name not in SEARCH_FIELDS or name == "search_context_size") and value is not None:
                 self.dropped.add(f"tools.{name}")
+        if tool.get("external_web_access") is False:
+            self.dropped.add("tools.external_web_access")  # OpenAI would look into its own index alone
         location = tool.get("user_location")
         if isinstance(location, dict):
+            self.dropped.beside("tools.user_location", location, PLACE_FIELDS)
             made["user_location"] = {"type": "approximate"} | {
                 name: location[name] for name in LOCATION if isinstance(location.get(name), str)
             }
         filters = tool.get("filters")
+        if isinstance(filters, dict):
+            self.dropped.beside("tools.filters", filters, FILTER_FIELDS)
         for name in ("allowed_domains", "blocked_domains"):
             if isinstance(filters, dict) and filters.get(name):
                 made[name] = filters[name]

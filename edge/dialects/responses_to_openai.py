@@ -20,8 +20,10 @@ from edge.errors import UnsupportedParameter
 
 __all__ = ["Request"]
 
-OWN = ("safety_identifier", "service_tier", "prompt_cache_key", "verbosity")
+OWN = ("safety_identifier", "service_tier", "prompt_cache_key", "prompt_cache_retention", "moderation", "verbosity")
 """Fields of chat completions that OpenAI has, and servers like it do not."""
+SERVICE_TIERS = ("auto", "default", "flex", "scale", "priority", "fast")
+"""Those of chat completions: Responses have more."""
 
 
 class Request(Translation):
@@ -124,7 +126,7 @@ class Request(Translation):
             )
         self._tool_choice()
         if (limit := chat.get("max_completion_tokens")) is not None:
-            result["max_completion_tokens" if facts.openai else "max_tokens"] = limit
+            result["max_completion_tokens" if facts.openai else "max_tokens"] = min(limit, facts.output_limit)
         if "response_format" in chat:
             result["response_format"] = chat["response_format"]
         self._effort(chat.get("reasoning_effort"))
@@ -132,7 +134,7 @@ class Request(Translation):
         for name in OWN:
             if name not in chat:
                 continue
-            if facts.openai:
+            if facts.openai and (name != "service_tier" or chat[name] in SERVICE_TIERS):
                 result[name] = chat[name]
             elif (name, chat[name]) not in (("verbosity", "medium"), ("service_tier", "auto")):
                 self.dropped.add(name)
@@ -187,7 +189,7 @@ class Request(Translation):
             self.dropped.add("reasoning.effort")
 
     def _sampling(self) -> None:
-        reasons = self.facts.efforts and self.result.get("reasoning_effort") != "none"
+        reasons = self.facts.efforts and (self.result.get("reasoning_effort") or self.facts.default_effort) != "none"
         for name, most in (("temperature", 2), ("top_p", 1)):
             value = self.chat.get(name)
             if value is None:

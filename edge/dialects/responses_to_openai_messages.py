@@ -34,6 +34,8 @@ PART_FIELDS = {
         ("type", "file_data", "file_id", "file_url", "filename", "detail", "prompt_cache_breakpoint")
     ),
 }
+NOTED = frozenset(("annotations", "logprobs"))
+"""What there is of a text in any case, and says nothing where it is empty."""
 ITEM_FIELDS = {
     "message": frozenset(("type", "id", "status", "role", "content")),
     "reasoning": frozenset(("type", "id", "status", "summary", "content", "encrypted_content")),
@@ -119,6 +121,9 @@ class Input:
         for name, value in item.items():
             if name not in known and value is not None:
                 self._dropped.add(f"input.{name}")
+        caller = item.get("caller")
+        if isinstance(caller, dict) and caller.get("type") not in (None, "direct"):
+            self._dropped.add("input.caller")
         STEPS[kind](self, index, item, at)
 
     def end(self) -> None:
@@ -292,7 +297,7 @@ class Input:
                 f"'{at}' is a part of type '{kind}', which cannot be translated for this model's API.", f"{at}.type"
             )
         for name, value in part.items():
-            if name not in known and value is not None:
+            if (name not in known and value is not None) or (name in NOTED and value):
                 self._dropped.add(f"input.content.{name}")
         made: Part
         if kind == "input_image":
@@ -328,10 +333,10 @@ class Input:
             file["file_url"] = url
         elif not isinstance(part.get("file_data"), str):
             name = next((each for each in ("file_id", "file_url") if part.get(each) is not None), "file_data")
-            raise invalid(
-                f"'{at}' must bring its content in 'file_data': '{name}' means nothing to this model's API.",
-                f"{at}.{name}",
-            )
+            why = f": '{name}' means nothing to this model's API" if name != "file_data" else ""
+            raise invalid(f"'{at}' must bring its content in 'file_data'{why}.", f"{at}.{name}")
+        if part.get("detail") not in (None, "auto"):
+            self._dropped.add("input.content.detail")
         return {"type": "file", "file": file}
 
 

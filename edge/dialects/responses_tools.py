@@ -20,7 +20,7 @@ from typing import Any
 
 from edge.dialects.refusals import openai_array
 from edge.dialects.responses_items import ClientTool
-from edge.dialects.responses_shell import KINDS, runs_there
+from edge.dialects.responses_shell import KINDS, described, runs_there
 from edge.dialects.translation import Dropped, arguments_object, encode, invalid
 
 __all__ = [
@@ -84,14 +84,18 @@ class ClientTools:
 
 
 def flattened(tools: list[Any], at: str) -> Iterator[tuple[str, Any, str]]:
-    """Each tool with its place, and with the namespace that it is in."""
+    """Each tool with its place, and with the namespace that it is in, whose description is told with its first."""
     for number, tool in enumerate(tools):
         where = f"{at}[{number}]"
         if isinstance(tool, dict) and tool.get("type") == "namespace":
             name = tool.get("name")
             if not isinstance(name, str) or not name:
                 raise invalid(f"'{where}.name' must be a string.", f"{where}.name")
+            told = tool.get("description")
             for inner, each in enumerate(openai_array(f"{where}.tools", tool.get("tools"))):
+                if inner == 0 and isinstance(told, str) and told and isinstance(each, dict):
+                    own = each.get("description")
+                    each = {**each, "description": f"{told}\n\n{own}" if isinstance(own, str) and own else told}
                 yield f"{where}.tools[{inner}]", each, name
         else:
             yield where, tool, ""
@@ -117,7 +121,7 @@ def as_function(tool: Any, at: str, namespace: str, tools: ClientTools, dropped:
             return None
         return _function(tools.name(kind, kind), description, tool.get("parameters") or SEARCH_SCHEMA, at)
     if kind in KINDS:
-        return _function(tools.name(kind, kind), KINDS[kind].description, KINDS[kind].schema, at)
+        return _function(tools.name(kind, kind), described(kind, tool), KINDS[kind].schema, at)
     name = tool.get("name")
     if not isinstance(name, str) or not name:
         raise invalid(f"'{at}.name' must be a string.", f"{at}.name")

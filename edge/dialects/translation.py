@@ -194,6 +194,12 @@ class Dropped:
             if name not in taken and value is not None and (name not in neutral or value != neutral[name]):
                 self.add(name)
 
+    def beside(self, at: str, value: dict[str, Any], known: frozenset[str]) -> None:
+        """The fields of an object `at` a place that are not `known`, but for those that say nothing."""
+        for name, each in value.items():
+            if name not in known and each:
+                self.add(f"{at}.{name}")
+
     def names(self, *, strict: bool) -> tuple[str, ...]:
         """Raises InvalidRequest naming them all where the operator wants nothing lost."""
         names = tuple(self._names)

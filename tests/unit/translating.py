@@ -72,11 +72,21 @@ def check_keys(value: Any, kind: Any, at: str) -> list[str]:
         return [f"{at}: {value!r} is no object"]
     hints = get_type_hints(kind, include_extras=True)
     faults = [f"{at}.{key}: unknown" for key in value if key not in hints]
-    faults += [f"{at}.{key}: missing" for key in kind.__required_keys__ if key not in value]
+    for key, hint in hints.items():
+        if key not in value and is_required(kind, key, hint):
+            faults.append(f"{at}.{key}: missing")
     for key, item in value.items():
         if key in hints:
             faults += check(item, hints[key], f"{at}.{key}")
     return faults
+
+
+def is_required(kind: Any, key: str, hint: Any) -> bool:
+    """``__required_keys__`` does not see ``Required`` in annotations that are strings, as the SDKs' are."""
+    origin = get_origin(hint)
+    if origin in (typing_extensions.Required, typing_extensions.NotRequired):
+        return origin is typing_extensions.Required
+    return key in kind.__required_keys__
 
 
 def depth(faults: list[str]) -> int:
