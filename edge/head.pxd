@@ -1,3 +1,4 @@
+from edge._fast._body_known_c cimport KnownBodies as CompiledBodies
 from edge._fast._head_known_c cimport KnownHead as CompiledHead
 from edge.routes cimport Route
 
@@ -12,6 +13,7 @@ cdef class Head:
     cdef readonly bint asks_methods
     cdef readonly object objection
     cdef readonly CompiledHead form
+    cdef readonly CompiledBodies bodies
 
     cpdef object only(self, bytes name)
     cdef object _objection(self)

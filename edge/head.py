@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from edge._fast import KnownHead
+from edge._fast import KnownBodies, KnownHead
 from edge._fast.head_tables import ASKED, HOLES
 from edge.codings import CODINGS
 from edge.errors import (
@@ -80,17 +80,17 @@ def attributes_of(index: dict[bytes, bytes]) -> bytes:
 
 
 class Head:
-    """Immutable. What changes from request to request (`edge._fast.head_tables.HOLES`) is not in it: a call has that
-    beside it.
+    """Immutable, but for what ``bodies`` remember. What changes from request to request
+    (`edge._fast.head_tables.HOLES`) is not in it: a call has that beside it.
 
     ``headers`` are lower-case byte pairs in their order, ``index`` the first value of each name, ``repeated`` the names
     that are given more than once, those of `HOLES` too; ``query`` has the bytes after ``?``. ``argument`` and
     ``provider`` are those of `edge.routes.Match`. ``dialect`` is that of the reply: where the route has none, or is
     none for the method, a client that names a version of Anthropic's API gets Anthropic's. ``form`` knows the bytes of
-    the head when they come again; None where they are not kept. ``objection`` is what there is against every request
-    with this head, whosever it is; ``asks_methods``: it only asks which methods there are. ``coding``
-    is that of the body, b"" where it is not compressed; ``attributes`` are the fields of `ATTRIBUTES`, as they stand in
-    a line of JSON behind others; ``boundary`` is that of a form, b"" for any other body;
+    the head when they come again, and ``bodies`` those that came with it; None where they are not kept. ``objection``
+    is what there is against every request with this head, whosever it is; ``asks_methods``: it only asks which methods
+    there are. ``coding`` is that of the body, b"" where it is not compressed; ``attributes`` are the fields of
+    `ATTRIBUTES`, as they stand in a line of JSON behind others; ``boundary`` is that of a form, b"" for any other body;
     ``timeout`` is what it says of the client's own deadline, None for nothing.
     """
 
@@ -104,6 +104,7 @@ class Head:
         self.target = target
         self.query = query
         self.form = form
+        self.bodies = KnownBodies() if form is not None else None
         steady: Headers = []
         index: dict[bytes, bytes] = {}
         names: set[bytes] = set()

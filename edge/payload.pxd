@@ -1,4 +1,4 @@
-from edge._fast._json_c cimport JSONScanner as Scan
+from edge._fast._json_scanned_c cimport Scanned as Scan
 
 
 cdef class Payload:

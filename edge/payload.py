@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge._fast import JSONScanner
+from edge._fast import Scanned
 from edge.digests import digest_of
 
 __all__ = ["Payload"]
@@ -20,7 +20,7 @@ class Payload:
     def __init__(
         self,
         body: bytes,
-        scan: JSONScanner,
+        scan: Scanned,
         model: str,
         stream: bool,
         include_usage: bool,
@@ -33,7 +33,7 @@ class Payload:
     def begin(
         self,
         body: bytes,
-        scan: JSONScanner,
+        scan: Scanned,
         model: str,
         stream: bool,
         include_usage: bool,

@@ -53,6 +53,8 @@ __all__ = [
     "Histogram",
     "JSONError",
     "JSONScanner",
+    "KnownBodies",
+    "KnownBody",
     "KnownHead",
     "LFUCache",
     "Limits",
@@ -63,6 +65,7 @@ __all__ = [
     "ResponseHead",
     "SSEDecoder",
     "SSELimitError",
+    "Scanned",
     "Series",
     "Skeleton",
     "SlotWriter",
@@ -112,6 +115,7 @@ if not TYPE_CHECKING and not _pure:
         from edge._fast._asked_c import UsualRequest
         from edge._fast._asked_messages_c import UsualMessages
         from edge._fast._balancer_c import STRATEGIES, Balancer
+        from edge._fast._body_known_c import KnownBodies, KnownBody
         from edge._fast._chunks_c import Chunks
         from edge._fast._fields_c import (
             JOINER,
@@ -126,6 +130,7 @@ if not TYPE_CHECKING and not _pure:
         from edge._fast._head_fields_c import Head
         from edge._fast._head_known_c import KnownHead
         from edge._fast._json_c import MAX_KEYS, MAX_VALUES, JSONScanner, scan_json
+        from edge._fast._json_scanned_c import Scanned
         from edge._fast._json_strings_c import MAX_KEY, JSONError
         from edge._fast._json_values_c import MAX_NUMBER
         from edge._fast._key_c import FORMAT_VERSION, begun_digest, canonical, digest_after, request_digest
@@ -176,6 +181,7 @@ if not COMPILED:
     from edge._fast._asked import UsualRequest
     from edge._fast._asked_messages import UsualMessages
     from edge._fast._balancer import STRATEGIES, Balancer
+    from edge._fast._body_known import KnownBodies, KnownBody
     from edge._fast._chunks import Chunks
     from edge._fast._fields import (
         JOINER,
@@ -190,6 +196,7 @@ if not COMPILED:
     from edge._fast._head_fields import Head
     from edge._fast._head_known import KnownHead
     from edge._fast._json import MAX_KEYS, MAX_VALUES, JSONScanner, scan_json
+    from edge._fast._json_scanned import Scanned
     from edge._fast._json_strings import MAX_KEY, JSONError
     from edge._fast._json_values import MAX_NUMBER
     from edge._fast._key import FORMAT_VERSION, begun_digest, canonical, digest_after, request_digest

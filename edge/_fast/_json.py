@@ -25,13 +25,9 @@ except ImportError:
     from edge._fast import _cython as cython
 
 if cython.compiled:
-    from cython.cimports.cpython.bytearray import (
-        PyByteArray_AS_STRING,
-        PyByteArray_FromStringAndSize,
-        PyByteArray_Resize,
-    )
+    from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
     from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
-    from cython.cimports.cpython.unicode import PyUnicode_DecodeUTF8
+    from cython.cimports.edge._fast._json_scanned_c import Scanned
     from cython.cimports.edge._fast._json_strings_c import give_back, key_text, spare_keys, text_end
     from cython.cimports.edge._fast._json_values_c import literal_end, number_end
     from cython.cimports.libc.string import memchr, memcmp
@@ -39,6 +35,7 @@ if cython.compiled:
     from edge._fast._json_strings_c import MAX_KEY, JSONError
     from edge._fast._json_values_c import MAX_NUMBER
 else:
+    from edge._fast._json_scanned import Scanned
     from edge._fast._json_strings import MAX_KEY, JSONError, give_back, key_text, spare_keys, text_end
     from edge._fast._json_values import MAX_NUMBER, literal_end, number_end
 
@@ -63,8 +60,6 @@ _SPACE = re.compile(rb"[ \t\n\r]*")  # the pure build's way through spaces at C 
 # What may come next.
 _START, _ELEMENT, _COLON, _VALUE, _AFTER, _END, _IN_KEY, _IN_STRING, _DONE = range(9)
 
-TOP = cython.declare(cython.Py_ssize_t, 32)
-"""Bytes that are kept of a top-level key: four places."""
 _KEY_LIMIT, _TOP_LIMIT = MAX_KEY, MAX_TOP_KEYS
 _NUMBER_LIMIT, _VALUE_LIMIT, _NAME_LIMIT = MAX_NUMBER, MAX_VALUES, MAX_KEYS
 
@@ -90,12 +85,8 @@ _DEPTH = cython.declare(cython.Py_ssize_t, 128)
 
 @cython.final
 @cython.cclass
-class JSONScanner:
-    """The scan of one body. `step` until it says that it is done; then `span` and ``spans`` tell where the values of
-    its top-level keys lie: ``body[start:end]``, without white space around them.
-
-    ``values`` counts the values so far, objects and arrays included. ``repeated``: an object below a top-level key that
-    is none of `CHECKED` has a key twice.
+class JSONScanner(Scanned):  # type: ignore[misc]
+    """The scan of one body. `step` until it says that it is done, and all is found; ``values`` counts those so far.
 
     With `long_bytes`, ``elements`` are the top-level values and the elements of those that are arrays, in their order,
     each as where it begins and the number of values before it; and ``strings`` are the strings of so many bytes or
@@ -121,28 +112,24 @@ class JSONScanner:
     @cython.ccall
     def begin(self, body: bytes, max_depth: cython.Py_ssize_t = 128, long_bytes: cython.Py_ssize_t = 0) -> object:
         """As it is made, with the limits of a request's body: nothing has been read."""
-        self.values = 0
-        self.repeated = False
+        self.of(body)
         self.elements: list[tuple[int, int]] = [] if long_bytes else _NOTHING
         self.strings: list[tuple[int, int, list[int]]] = [] if long_bytes else _NOTHING
         self._long = long_bytes
         self._cuts: list[int] = _NOTHING
-        self._body = body
         self._keys = spare_keys(max_depth)
         self._keys.begin(body)
-        # Whether each open container is an array; of each top-level key, where it stands and where its value lies.
+        # Whether each open container is an array.
         if cython.compiled:
             if max_depth > _DEPTH:
                 self._deep = PyByteArray_FromStringAndSize(cython.NULL, max_depth + 2)
-            self._tops = PyByteArray_FromStringAndSize(cython.NULL, 12 * TOP)
         else:
             self._arrays = bytearray(max_depth + 2)
-            self._spans: dict[str, tuple[int, int]] = {}
         self._depth_limit = max_depth
         self._number_limit, self._value_limit, self._key_limit = _NUMBER_LIMIT, _VALUE_LIMIT, _NAME_LIMIT
-        self._count = self._names = self._at = self._depth = self._string = 0
-        self._key_start = self._key_end = self._top_start = self._name_start = self._name_end = self._found_end = 0
-        self._escaped = self._checked = False
+        self._names = self._at = self._depth = self._string = 0
+        self._key_start = self._key_end = self._top_start = self._name_start = self._name_end = 0
+        self._checked = False
         self._first = True
         self._state = _START
         return None
@@ -193,7 +180,7 @@ class JSONScanner:
                     if self._long:
                         self._note(end, in_array)
                     if depth == 1:
-                        self._keep(i)
+                        self.keep(self._name_start, self._name_end, self._top_start, i)
                     continue
                 self._name(end, depth)
                 state = _COLON
@@ -283,7 +270,7 @@ class JSONScanner:
                     i = literal_end(data, i, size)
                 state = _AFTER
                 if depth == 1:
-                    self._keep(i)
+                    self.keep(self._name_start, self._name_end, self._top_start, i)
                 continue
             # The container ends whose closing bracket is here.
             i += 1
@@ -296,34 +283,12 @@ class JSONScanner:
             in_array = arrays[depth] != 0
             state = _AFTER
             if depth == 1:
-                self._keep(i)
+                self.keep(self._name_start, self._name_end, self._top_start, i)
         self._at = i
         self._state = state
         self._depth = depth
         self._first = first
         return False
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=True)
-    def _keep(self, end: cython.Py_ssize_t) -> cython.bint:
-        """The value of a top-level key, which ends before `end`, has been read."""
-        if not cython.compiled:
-            self._spans[key_text(self._body, self._name_start, self._name_end)] = (self._top_start, end)
-            self._count += 1
-            return True
-        at: cython.Py_ssize_t = self._count
-        if (at + 1) * TOP > len(self._tops):
-            PyByteArray_Resize(self._tops, 2 * len(self._tops))
-        top: cython.p_longlong = cython.cast(cython.p_longlong, PyByteArray_AS_STRING(self._tops)) + 4 * at
-        top[0] = self._name_start
-        top[1] = self._name_end
-        top[2] = self._top_start
-        top[3] = end
-        self._count = at + 1
-        name: cython.p_const_uchar = cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(self._body)) + top[0]
-        if not self._escaped and memchr(name, 0x5C, top[1] - top[0]) != cython.NULL:
-            self._escaped = True
-        return True
 
     @cython.cfunc
     @cython.exceptval(-1, check=True)
@@ -339,74 +304,6 @@ class JSONScanner:
                         return True
                 return False
         return key_text(self._body, start, start + size) in CHECKED
-
-    @cython.cfunc
-    @cython.exceptval(-2, check=True)
-    def _find(self, name: bytes) -> cython.Py_ssize_t:
-        """Where the value begins of a top-level key, whose name is ASCII without quotes and backslashes; -1 without
-        that. Where it ends is kept in ``_found_end``.
-        """
-        if not cython.compiled or self._escaped:
-            span: tuple[int, int] = self.spans.get(name.decode(), (-1, -1))
-            self._found_end = span[1]
-            return span[0]
-        size: cython.Py_ssize_t = PyBytes_GET_SIZE(name)
-        body: cython.p_char = PyBytes_AS_STRING(self._body)
-        top: cython.p_longlong = cython.cast(cython.p_longlong, PyByteArray_AS_STRING(self._tops))
-        for _ in range(self._count):
-            if top[1] - top[0] == size and memcmp(body + top[0], PyBytes_AS_STRING(name), size) == 0:
-                self._found_end = top[3]
-                return top[2]
-            top += 4
-        return -1
-
-    def span(self, name: bytes) -> tuple[int, int] | None:
-        """Where the value of a top-level key lies, whose name is ASCII without quotes and backslashes; None without."""
-        start: cython.Py_ssize_t = self._find(name)
-        return None if start < 0 else (start, self._found_end)
-
-    def begins(self, name: bytes) -> cython.int:
-        """The first byte of the value of a top-level key, as in `span`; -1 where there is none."""
-        start: cython.Py_ssize_t = self._find(name)
-        return -1 if start < 0 else self._body[start]
-
-    def says(self, name: bytes, value: bytes) -> cython.bint:
-        """Whether the value of a top-level key, as in `span`, is written as `value`."""
-        start: cython.Py_ssize_t = self._find(name)
-        if start < 0:
-            return False
-        size: cython.Py_ssize_t = self._found_end - start
-        if not cython.compiled:
-            return self._body[start : start + size] == value
-        if size != PyBytes_GET_SIZE(value):
-            return False
-        return memcmp(PyBytes_AS_STRING(self._body) + start, PyBytes_AS_STRING(value), size) == 0
-
-    def text(self, name: bytes) -> str | None:
-        """The value of a top-level key, as in `span`, if that is a string that has no escapes."""
-        start: cython.Py_ssize_t = self._find(name)
-        if start < 0:
-            return None
-        end: cython.Py_ssize_t = self._found_end
-        if not cython.compiled:
-            plain = self._body[start] == 0x22 and b"\\" not in self._body[start:end]
-            return self._body[start + 1 : end - 1].decode() if plain else None
-        string: cython.p_const_char = cython.cast(cython.p_const_char, PyBytes_AS_STRING(self._body)) + start
-        if string[0] != 0x22 or memchr(string, 0x5C, end - start) != cython.NULL:
-            return None
-        return PyUnicode_DecodeUTF8(string + 1, end - start - 2, cython.NULL)
-
-    @property
-    def spans(self) -> dict[str, tuple[int, int]]:
-        """The spans of all of them."""
-        if not cython.compiled:
-            return self._spans
-        top: cython.p_longlong = cython.cast(cython.p_longlong, PyByteArray_AS_STRING(self._tops))
-        found: dict[str, tuple[int, int]] = {}
-        for _ in range(self._count):
-            found[key_text(self._body, top[0], top[1])] = (top[2], top[3])
-            top += 4
-        return found
 
     @cython.cfunc
     def _note(self, end: cython.Py_ssize_t, in_array: cython.bint) -> object:
@@ -435,7 +332,7 @@ class JSONScanner:
         self._names += 1
         if self._names > self._key_limit:
             raise JSONError(f"more than {self._key_limit} keys below the top level", start - 1, limit=True)
-        if (self._checked or not self.repeated) and self._keys.add(start, end):
+        if (self._checked or not self.repeated) and self._keys.add(start, end):  # type: ignore[has-type]
             if self._checked:
                 raise JSONError("duplicate key", start - 1, key_text(self._body, start, end))
             self.repeated = True

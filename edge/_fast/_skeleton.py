@@ -26,7 +26,7 @@ else:
 
 __all__ = ["MOST_GAPS", "TEXT", "WHOLE", "Skeleton"]
 
-MOST_GAPS = 64
+MOST_GAPS = 128
 TEXT, WHOLE = -1, -2
 """The kinds of gaps: what stands between the quotes of a string; digits alone. A count's is its place."""
 _LONGEST = cython.declare(cython.Py_ssize_t, 18)
@@ -62,7 +62,8 @@ def _bytes_of(body: bytes) -> cython.p_const_uchar:
 @cython.cclass
 class Skeleton:
     """Made by a `Walk`. ``counts`` are those of the text that it was made of, and then those of the last that `fits`,
-    by their places; ``tier``, ``speed`` and ``geo`` are its words, which are the same in all.
+    by their places, as ``ends`` are where its gaps end; ``tier``, ``speed`` and ``geo`` are its words, which are the
+    same in all.
     """
 
     def __init__(self) -> None:
@@ -70,6 +71,7 @@ class Skeleton:
         self.gaps = 0
         if not cython.compiled:
             self.sizes, self.kinds, self.counts = [0] * (MOST_GAPS + 1), [0] * MOST_GAPS, [-1] * PLACES
+            self.ends = [0] * MOST_GAPS
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -99,7 +101,8 @@ class Skeleton:
                 else:
                     at = _PLAIN.match(data, at).end()  # type: ignore[union-attr]
                 if at >= size or data[at] != 0x22:
-                    at = text_end(data, begun, size, size)
+                    at = text_end(data, at, size, size)
+                self.ends[i] = at
                 continue
             count = 0
             while at < size and 0x30 <= data[at] <= 0x39 and at - begun <= _LONGEST:
@@ -109,6 +112,7 @@ class Skeleton:
                 return False
             if at == begun or (data[begun] == 0x30 and at - begun > 1):
                 return False
+            self.ends[i] = at
             if kind >= 0:
                 self.counts[kind] = count
         part = self.sizes[self.gaps]

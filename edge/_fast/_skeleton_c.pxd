@@ -5,8 +5,9 @@ cdef class Skeleton:
     cdef str tier, speed, geo
     cdef int gaps
     # Of what stands before each gap, and behind the last.
-    cdef Py_ssize_t sizes[65]
-    cdef int kinds[64]
+    cdef Py_ssize_t sizes[129]
+    cdef int kinds[128]
+    cdef Py_ssize_t ends[128]
     cdef long long counts[12]
 
     cdef bint fits(self, bytes body) except -1

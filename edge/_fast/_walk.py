@@ -171,6 +171,7 @@ class Walk:
             parts.append(self._body[at : self._starts[i]])
             found.sizes[i] = self._starts[i] - at
             found.kinds[i] = self._kinds[i]
+            found.ends[i] = self._ends[i]
             at = self._ends[i]
         parts.append(self._body[at:])
         found.sizes[self._gaps] = self._size - at

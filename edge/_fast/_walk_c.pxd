@@ -11,9 +11,9 @@ cdef class Walk:
     # By `answer_forms.PLACES`, and `MOST_GAPS`.
     cdef long long counts[12]
     cdef int _gaps
-    cdef Py_ssize_t _starts[64]
-    cdef Py_ssize_t _ends[64]
-    cdef int _kinds[64]
+    cdef Py_ssize_t _starts[128]
+    cdef Py_ssize_t _ends[128]
+    cdef int _kinds[128]
 
     cdef object _begin(self, bytes body)
     cdef object _end(self)

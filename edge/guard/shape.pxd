@@ -1,6 +1,6 @@
 cimport cython
 
-from edge._fast._json_c cimport JSONScanner as Scan
+from edge._fast._json_scanned_c cimport Scanned as Scan
 
 
 @cython.locals(shapes=dict, field=bytes, begins=bytes, first=int)

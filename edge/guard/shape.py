@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from edge import config
-from edge._fast import JSONScanner
+from edge._fast import Scanned
 from edge.dialects.refusals import openai_type, refused
 from edge.errors import UNREADABLE, InvalidValue
 from edge.routes import Dialect
@@ -52,7 +52,7 @@ MESSAGES = (b"messages", b"input")
 Elements = list[msgspec.Raw]
 
 
-def check_types(api: str, dialect: Dialect, body: bytes, scan: JSONScanner) -> None:
+def check_types(api: str, dialect: Dialect, body: bytes, scan: Scanned) -> None:
     """Raises InvalidValue, which names the field."""
     shapes = SHAPES
     for field, begins in shapes.get(api, ()):
@@ -67,7 +67,7 @@ def few(server: config.Server) -> int:
     return min(server.max_messages, server.max_tools, server.max_images)
 
 
-def check_counts(server: config.Server, body: bytes, scan: JSONScanner) -> None:
+def check_counts(server: config.Server, body: bytes, scan: Scanned) -> None:
     """Raises InvalidValue, which names the field."""
     for field in MESSAGES:
         if scan.values > server.max_messages:

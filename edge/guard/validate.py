@@ -8,14 +8,14 @@ from typing import Any
 
 import msgspec
 
-from edge._fast import JSONError
+from edge._fast import JSONError, Scanned
 from edge.call import Call
 from edge.dialects.refusals import missing, no_boolean, no_string
 from edge.errors import UNREADABLE, DuplicateKey, InvalidJSON, InvalidRequest, InvalidValue
 from edge.guard.shape import check_counts, check_types
 from edge.payload import Payload
 from edge.routes import ON_REQUEST
-from edge.slices import Done, Job, Slices
+from edge.slices import LARGE, Done, Job, Slices
 
 try:
     import cython
@@ -102,8 +102,16 @@ def check_body(call: Call, reading: Reading) -> None:
     Raises InvalidJSON, DuplicateKey, MissingParameter, InvalidValue, and InvalidRequest for the client's deadline.
     """
     deadline_ms = timeout_ms(call)
-    body, scan = reading.body, reading.scan()
-    route, state = call.head.route, call.state
+    body, route, bodies = reading.body, call.head.route, call.head.bodies
+    if bodies is not None and not route.kept and len(body) <= LARGE:
+        known = bodies.find(body)
+        if known is not None:
+            scan = known.scan(body)
+            model = _enter(call, reading, scan, known.model, known.stream, known.include_usage, deadline_ms)
+            if not known.model:
+                known.accept(body, model)
+            return
+    scan = reading.scan()
     if body or not route.kept:
         while not reading.step():
             pass
@@ -111,29 +119,41 @@ def check_body(call: Call, reading: Reading) -> None:
         call.payload = Payload(body, scan, "", STREAM.search(call.head.query) is not None, False, deadline_ms)
         return
     check_types(route.api, call.head.dialect, body, scan)
-    if scan.values > state.few:
-        check_counts(state.settings.server, body, scan)
-    model = scan.text(b"model")
-    if model is None:
-        model = _odd_model(call, reading)
-    check_name(model, "parameter")
     stream = scan.says(b"stream", b"true")
     include_usage = stream and route.api in ON_REQUEST and _includes_usage(body, scan.span(b"stream_options"))
-    payload = Payload.__new__(Payload)
-    payload.begin(body, scan, model, stream, include_usage, deadline_ms, reading.digest)
-    call.payload = payload
+    _enter(call, reading, scan, "", stream, include_usage, deadline_ms)
     if not stream:
         span = scan.span(b"stream")
         if span is not None and not scan.says(b"stream", b"false") and not scan.says(b"stream", b"null"):
             raise no_boolean("stream", _value(body, span), call.head.dialect)
+    if bodies is not None and len(body) <= LARGE:
+        bodies.learn(scan, stream, include_usage)
 
 
-def _odd_model(call: Call, reading: Reading) -> str:
-    """The model's name where it is written with escapes. Raises InvalidRequest where it is missing or no string."""
-    span = reading.scan().span(b"model")
+def _enter(
+    call: Call, reading: Reading, scan: Scanned, model: str, stream: bool, include_usage: bool, deadline_ms: int
+) -> str:
+    """Set the payload, and return the name of its model, which is `model` where that is known to be good."""
+    body, state = reading.body, call.state
+    if scan.values > state.few:
+        check_counts(state.settings.server, body, scan)
+    if not model:
+        model = scan.text(b"model") or _odd_model(call, body, scan)
+        check_name(model, "parameter")
+    payload = Payload.__new__(Payload)
+    payload.begin(body, scan, model, stream, include_usage, deadline_ms, reading.digest)
+    call.payload = payload
+    return model
+
+
+def _odd_model(call: Call, body: bytes, scan: Scanned) -> str:
+    """The model's name where it is empty, or written with escapes. Raises InvalidRequest where it is missing or no
+    string.
+    """
+    span = scan.span(b"model")
     if span is None:
         raise missing("model", call.head.dialect)
-    model = _value(reading.body, span)
+    model = _value(body, span)
     if not isinstance(model, str):
         raise no_string("model", model, call.head.dialect)
     return model

@@ -280,7 +280,7 @@ def test_so_many_forms_are_kept_and_no_more():
 
 def test_an_answer_with_much_in_it_is_read_and_not_kept():
     answer = load("usual", "pure").UsualAnswer()
-    many = {**CHAT, "more": list(range(100))}
+    many = {**CHAT, "more": list(range(200))}
     large = {**CHAT, "more": [None] * 3000}
     for body in (json.dumps(many).encode(), json.dumps(large).encode()):
         assert answer.read(body, answer_forms.CHAT)

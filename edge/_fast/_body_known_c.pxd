@@ -1,0 +1,34 @@
+# Bodies that came before, for compiled modules.
+
+from edge._fast._json_scanned_c cimport Scanned
+from edge._fast._skeleton_c cimport Skeleton
+from edge._fast._walk_c cimport Walk
+
+
+cdef class Outline(Walk):
+    cdef Skeleton of(self, bytes body)
+
+
+cdef class KnownBody:
+    cdef readonly bint stream, include_usage
+    cdef readonly str model
+    cdef Skeleton _skeleton
+    cdef str _accepted
+    cdef bytes _name
+    cdef bytearray _places
+    cdef Py_ssize_t _values, _count, _named, _name_at, _name_end
+    cdef bint _repeated
+
+    cpdef Scanned scan(self, bytes body)
+    cdef Py_ssize_t _place(self, Py_ssize_t number) noexcept
+    cdef bint _is_same(self, bytes body) noexcept
+    cpdef object accept(self, bytes body, str model)
+
+
+cdef class KnownBodies:
+    cdef list _bodies
+    cdef Py_ssize_t _left_alone, _rest
+    cdef bint _wanted
+
+    cpdef KnownBody find(self, bytes body)
+    cpdef object learn(self, Scanned scan, bint stream, bint include_usage)
