@@ -18,144 +18,50 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
-from edge.dialects.anthropic import usage_of
-from edge.dialects.anthropic_events import decode_event
-from edge.dialects.anthropic_to_openai_answer import arguments_text, event_error, refusal
+from edge.dialects.anthropic_events import Inner, Message
+from edge.dialects.anthropic_reader import AnthropicReader, Block
+from edge.dialects.anthropic_to_openai_answer import refusal
 from edge.dialects.anthropic_to_responses_answer import cited, query_of, sealed, stopped
-from edge.dialects.estimate import written_by_claude
 from edge.dialects.responses_fields import renamed
 from edge.dialects.responses_writer import ResponseWriter
-from edge.dialects.stream import type_of
-from edge.dialects.translation import Context, Reader, arguments_object, original_id
-from edge.errors import UNREADABLE, EdgeError, UpstreamBadResponse, UpstreamStreamBroken
-from edge.hooks import Usage
+from edge.dialects.translation import Context, arguments_object, original_id
 
 __all__ = ["StreamTranslator"]
 
 
-class _Block(msgspec.Struct):
-    """The open block: ``kind`` is its type, ``output`` that of the tool which stands for a structured output."""
+class StreamTranslator(AnthropicReader):
+    """One stream, whose response was made at `now` in unix seconds."""
 
-    kind: str
-    started: int = 0
-    silent: bool = True
-    input: Any = None
-    citations: list[Any] = []
-    pieces: list[str] = []
-    signature: str = ""
-    data: str = ""
-
-
-class StreamTranslator(Reader):
-    """One stream, whose response was made at `now` in unix seconds.
-
-    `feed` takes events as the SSE decoder gives them, and `finish` the end of the body; both return what to send on.
-    After an error, or the end, they return nothing more. Raises UpstreamBadResponse for an event that cannot be read.
-    """
-
-    __slots__ = (
-        *("_block", "_calls", "_closed", "_context", "_held", "_output", "_stop", "_stop_details", "_writer"),
-        *("_written", "usage"),
-    )
+    __slots__ = ()
+    _writer: ResponseWriter
 
     def __init__(self, context: Context, now: int) -> None:
-        self._context = context
-        self._writer = ResponseWriter(context, now, True)
-        self._block: _Block | None = None
-        self._calls = self._written = 0
-        self._closed = self._output = False
-        self._held: list[str] = []
-        self._stop: str | None = None
-        self._stop_details: Any = None
-        self.usage: Usage | None = None
+        super().__init__(context, ResponseWriter(context, now, True))
 
-    def feed(self, events: list[tuple[bytes, bytes]]) -> bytes:
-        for name, data in events:
-            if self._closed:
-                break
-            if name == b"message":
-                name = type_of(data)  # a compatible server that leaves the event's name out
-            step = STEPS.get(name)
-            if step is None:
-                if name != b"ping":
-                    self._context.warnings.add("event")
-                continue
-            try:
-                step(self, data)
-            except UNREADABLE:
-                raise UpstreamBadResponse("The provider sent an event that cannot be read.") from None
-        return self._writer.taken()
+    def _begin(self, message: Message) -> None:
+        self._writer.begin(message.id, message.model)
 
-    def finish(self) -> bytes:
-        """The body has ended: a stream without its last event was cut off, and its client has to know."""
-        return b"" if self._closed else self.fail(UpstreamStreamBroken(), self._context.request_id)
+    def _position(self) -> int:
+        return self._writer.position()
 
-    def fail(self, error: EdgeError, request_id: str) -> bytes:
-        """An error of our own as the last thing one client is sent; others may go on."""
-        return b"" if self._closed else self._writer.failure(error)
+    def _text(self, text: str) -> None:
+        self._writer.text(text)
 
-    def _message_start(self, data: bytes) -> None:
-        message = decode_event(data).message
-        if message is not None:
-            self._writer.begin(message.id, message.model)
-        self._count(data)
+    def _call(self, block: Block, start: Inner) -> None:
+        self._writer.call(original_id(start.id or ""), start.name or "")
 
-    def _block_start(self, data: bytes) -> None:
-        start = decode_event(data).content_block
-        if start is None:
-            return
-        block = self._block = _Block(start.type, input=start.input)
-        kind = start.type
-        if kind == "text":
-            block.started = self._writer.position()
-            block.citations = start.citations or []
-            self._said(start.text)
-        elif kind == "tool_use":
-            if self._context.output_tool and start.name == self._context.output_tool:
-                block.kind = "output"
-                self._output = True
-            else:
-                self._calls += 1
-                self._writer.call(original_id(start.id or ""), start.name or "")
-        elif kind == "thinking":
-            block.signature = start.signature or ""
-            self._thought(block, start.thinking)
-        elif kind == "redacted_thinking":
-            block.data = start.data or ""
-        elif kind == "server_tool_use":
-            block.kind = start.name or ""
-
-    def _block_delta(self, data: bytes) -> None:
-        delta, block = decode_event(data).delta, self._block
-        if delta is None:
-            return
-        kind = delta.type
-        if kind == "text_delta":
-            self._said(delta.text)
-        elif block is None:
-            return
-        elif kind == "input_json_delta":
-            self._arguments(block, delta.partial_json)
-        elif kind == "thinking_delta":
-            self._thought(block, delta.thinking)
-        elif kind == "signature_delta":
-            block.signature = delta.signature or block.signature
-        elif kind == "citations_delta":
-            block.citations.append(delta.citation)
+    def _argue(self, block: Block, text: str) -> None:
+        if block.kind == "output":
+            self._writer.text(text)
         else:
-            self._context.warnings.add("delta")
+            self._writer.arguments(text)
 
-    def _block_stop(self, data: bytes) -> None:
-        block, self._block = self._block, None
-        if block is None:
-            return
+    def _think(self, text: str) -> None:
+        self._writer.thought(text)
+
+    def _whole(self, block: Block) -> None:
         writer = self._writer
-        if block.kind in ("tool_use", "output"):
-            if block.silent:
-                self._arguments(block, arguments_text(block.input, self._context))
-        elif block.kind == "text":
+        if block.kind == "text":
             if block.citations and not self._context.output_tool:
                 writer.annotate(cited(block.citations, block.started, writer.position()))
         elif block.kind == "web_search":
@@ -166,66 +72,12 @@ class StreamTranslator(Reader):
         elif block.kind == "redacted_thinking" and block.data:
             writer.end_thought(sealed({"type": block.kind, "data": block.data}, self._context))
 
-    def _message_delta(self, data: bytes) -> None:
-        delta = decode_event(data).delta
-        if delta is not None and delta.stop_reason is not None:
-            self._stop, self._stop_details = delta.stop_reason, delta.stop_details
-        self._count(data)
-
-    def _message_stop(self, data: bytes) -> None:
-        context, writer = self._context, self._writer
-        if self._held and not self._output:
-            writer.text("".join(self._held))
+    def _end(self) -> None:
         if self._stop == "refusal":
-            writer.refusal(refusal(self._stop_details) or "")
-        usage = context.counted(self.usage, lambda: written_by_claude(self._written, self._calls, context.model))
-        writer.end(usage, stopped(self._stop, context, calls=self._calls > 0, output=self._output))
-        self._closed = True
+            self._writer.refusal(refusal(self._stop_details) or "")
+        ending = stopped(self._stop, self._context, calls=self._calls > 0, output=self._output)
+        self._writer.end(self._used(), ending)
 
-    def _error(self, data: bytes) -> None:
-        error = event_error(data)
+    def _broken(self, error: dict[str, Any]) -> None:
         param = error["param"]
         self._writer.fail(error["code"] or error["type"], error["message"], param and renamed(param))
-        self._closed = True
-
-    def _count(self, data: bytes) -> None:
-        usage = usage_of(data)
-        if usage is not None:
-            self.usage = usage if self.usage is None else self.usage.merged(usage)
-
-    def _said(self, text: str | None) -> None:
-        if not text:
-            return
-        self._written += len(text)
-        if self._context.output_tool:
-            self._held.append(text)  # said beside a structured output: it is the answer only if no output comes
-        else:
-            self._writer.text(text)
-
-    def _arguments(self, block: _Block, text: str | None) -> None:
-        if not text:
-            return
-        block.silent = False
-        self._written += len(text)
-        if block.kind == "tool_use":
-            self._writer.arguments(text)
-        elif block.kind == "output":
-            self._writer.text(text)
-        else:
-            block.pieces.append(text)
-
-    def _thought(self, block: _Block, text: str | None) -> None:
-        if text:
-            block.pieces.append(text)
-            self._writer.thought(text)
-
-
-STEPS = {
-    b"message_start": StreamTranslator._message_start,
-    b"content_block_start": StreamTranslator._block_start,
-    b"content_block_delta": StreamTranslator._block_delta,
-    b"content_block_stop": StreamTranslator._block_stop,
-    b"message_delta": StreamTranslator._message_delta,
-    b"message_stop": StreamTranslator._message_stop,
-    b"error": StreamTranslator._error,
-}

@@ -363,7 +363,7 @@ class _BegunResponse(Begun):
         return self._writer.taken()
 
     def error_event(self, error: EdgeError, request_id: str) -> bytes:
-        return self._writer.failure(error)
+        return self._writer.failure(error, request_id)
 
 
 READ = {"chat": _BegunChunks.read, "messages": _BegunMessage.read, "responses": _BegunResponse.read}

@@ -18,7 +18,7 @@ What a stream ends with waits for the counts, which OpenAI sends last.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import deque
 from typing import Any
 
@@ -27,9 +27,9 @@ import msgspec
 from edge.dialects import openai
 from edge.dialects.openai_to_anthropic_answer import text_of
 from edge.dialects.stream import heartbeat
+from edge.dialects.stream_reader import UNREADABLE_EVENT, StreamReader, Writer
 from edge.dialects.translation import Context, arguments_object, encode
-from edge.errors import UNREADABLE, EdgeError, UpstreamBadResponse, UpstreamStreamBroken
-from edge.hooks import Usage
+from edge.errors import UNREADABLE, UpstreamBadResponse
 
 __all__ = ["CALL", "REFUSAL", "TEXT", "THOUGHT", "Chunk", "ChunkTranslator", "Lane"]
 
@@ -113,31 +113,22 @@ class Lane:
         return self._whole
 
 
-class ChunkTranslator(ABC):
-    """One stream. ``calls`` counts its calls of tools, ``pieces`` and ``size`` what has been sent of it.
+class ChunkTranslator(StreamReader):
+    """``_calls`` counts the calls of tools."""
 
-    `feed` takes events as the SSE decoder gives them, and `finish` the end of the body; both return what to send on.
-    After an error, or the end, they return nothing more. Raises UpstreamBadResponse for an event that cannot be read.
-    """
+    __slots__ = (*("_by_id", "_by_index", "_calls", "_finish", "_id", "_lanes", "_last_call", "_open", "_started"),)
 
-    __slots__ = (
-        *("_by_id", "_by_index", "_closed", "_context", "_finish", "_id", "_lanes", "_last_call", "_open", "_started"),
-        *("calls", "latest", "pieces", "size", "usage"),
-    )
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, context: Context, writer: Writer) -> None:
+        super().__init__(context, writer)
         self._id = ""
-        self._started = self._closed = False
+        self._started = False
         self._finish: str | None = None
         self._open: Lane | None = None
         self._lanes: deque[Lane] = deque()
         self._by_index: dict[int, Lane] = {}
         self._by_id: dict[str, Lane] = {}
         self._last_call: Lane | None = None
-        self.latest = ""
-        self.calls = self.pieces = self.size = 0
-        self.usage: Usage | None = None
+        self._calls = 0
 
     # What is made of it.
 
@@ -164,14 +155,6 @@ class ChunkTranslator(ABC):
     def _error(self, error: Any) -> None:
         """The provider has broken off with an ``error``."""
 
-    @abstractmethod
-    def _failure(self, error: EdgeError, request_id: str) -> bytes:
-        """An error of our own as the last thing one client is sent; others may go on."""
-
-    @abstractmethod
-    def _taken(self) -> bytes:
-        """What is to be sent since this was asked last."""
-
     def _refused(self, text: str) -> None:
         self._say(REFUSAL, text)
 
@@ -193,26 +176,22 @@ class ChunkTranslator(ABC):
             except UNREADABLE:
                 if heartbeat(name, data):
                     continue
-                raise UpstreamBadResponse("The provider sent an event that cannot be read.") from None
-        return self._taken()
+                raise UpstreamBadResponse(UNREADABLE_EVENT) from None
+        return self._writer.taken()
 
     def again(self, text: str) -> bytes:
         self.latest = text
         self._say(TEXT, text)
-        return self._taken()
+        return self._writer.taken()
 
     def finish(self) -> bytes:
         """The body has ended. Some servers leave ``[DONE]`` out: a finish reason will do."""
         if self._closed:
             return b""
         if self._finish is None:
-            return self.fail(UpstreamStreamBroken(), self._context.request_id)
+            return super().finish()
         self._end_all()
-        return self._taken()
-
-    def fail(self, error: EdgeError, request_id: str) -> bytes:
-        """An error of our own as the last thing one client is sent; others may go on."""
-        return b"" if self._closed else self._failure(error, request_id)
+        return self._writer.taken()
 
     def _chunk(self, name: bytes, data: bytes) -> None:
         self.latest = ""
@@ -222,9 +201,7 @@ class ChunkTranslator(ABC):
             self._closed = True
             return
         if chunk.usage is not None:
-            usage = openai.usage_of(data)
-            if usage is not None:
-                self.usage = usage if self.usage is None else self.usage.merged(usage)
+            self._count(openai.usage_of(data))
         if not chunk.choices:
             return
         if not self._started:
@@ -284,8 +261,8 @@ class ChunkTranslator(ABC):
         else:
             lane = self._by_id.get(call.id or "") or self._last_call
         if lane is None or self._begins_another(lane, call):
-            lane = self._wait(Lane(CALL, self.calls))
-            self.calls += 1
+            lane = self._wait(Lane(CALL, self._calls))
+            self._calls += 1
         if call.index is not None:
             self._by_index[call.index] = lane
         if call.id:

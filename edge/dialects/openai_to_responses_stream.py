@@ -17,7 +17,6 @@ from edge.dialects.openai_to_responses_answer import cited, stopped
 from edge.dialects.responses_fields import renamed
 from edge.dialects.responses_writer import ResponseWriter
 from edge.dialects.translation import Context, error_message
-from edge.errors import EdgeError
 
 __all__ = ["StreamTranslator"]
 
@@ -25,15 +24,13 @@ __all__ = ["StreamTranslator"]
 class StreamTranslator(ChunkTranslator):
     """One stream, whose response was made at `now` in unix seconds."""
 
-    __slots__ = ("_writer",)
+    __slots__ = ("_pieces", "_size")
+    _writer: ResponseWriter
 
     def __init__(self, context: Context, now: int) -> None:
-        super().__init__(context)
+        super().__init__(context, ResponseWriter(context, now, True))
         self._id = context.request_id
-        self._writer = ResponseWriter(context, now, True)
-
-    def _taken(self) -> bytes:
-        return self._writer.taken()
+        self._pieces = self._size = 0
 
     def _start(self, chunk: Chunk) -> None:
         self._writer.begin(chunk.id, chunk.model)
@@ -43,8 +40,8 @@ class StreamTranslator(ChunkTranslator):
             self._writer.call(lane.id or invented_id(self._id, lane.number), lane.name)
 
     def _send(self, lane: Lane, text: str) -> None:
-        self.pieces += 1
-        self.size += len(text)
+        self._pieces += 1
+        self._size += len(text)
         kind = lane.kind
         if kind == TEXT:
             self._writer.text(text)
@@ -63,7 +60,7 @@ class StreamTranslator(ChunkTranslator):
 
     def _end(self) -> None:
         context = self._context
-        usage = context.counted(self.usage, lambda: written_by_gpt(self.size, self.pieces, self.calls))
+        usage = context.counted(self.usage, lambda: written_by_gpt(self._size, self._pieces, self._calls))
         self._writer.end(usage, stopped(self._finish, context))
 
     def _error(self, error: Any) -> None:
@@ -73,6 +70,3 @@ class StreamTranslator(ChunkTranslator):
         code = fields.get("code")  # a number at some servers: the status
         code = code if isinstance(code, str) and code else told["code"] or told["type"]
         self._writer.fail(code, told["message"], told["param"] and renamed(told["param"]))
-
-    def _failure(self, error: EdgeError, request_id: str) -> bytes:
-        return self._writer.failure(error)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 import msgspec
 
 from edge.dialects.responses_output import QUIET
-from edge.dialects.stream import heartbeat, type_of
-from edge.dialects.translation import Context, Reader
-from edge.errors import UNREADABLE, EdgeError, UpstreamBadResponse, UpstreamStreamBroken
+from edge.dialects.stream import heartbeat
+from edge.dialects.stream_reader import EventReader
+from edge.errors import UNREADABLE
 
-__all__ = ["ResponsesReader", "decode_any", "decode_part", "decode_whole"]
+__all__ = ["ResponsesReader", "decode_part", "decode_whole"]
 
 
 class _Part(msgspec.Struct):
@@ -33,45 +33,36 @@ decode_whole = msgspec.json.Decoder(_Whole).decode
 decode_any = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class ResponsesReader(Reader):
-    """One stream. `feed` takes events as the SSE decoder gives them, and `finish` the end of the body; both return what
-    to send on. After an error, or the end, they return nothing more. Raises UpstreamBadResponse for an event that
-    cannot be read. ``STEPS`` is what is done with each event that says something, by its name.
-    """
+class ResponsesReader(EventReader):
+    """``STEPS`` are those of any other API."""
 
-    __slots__ = ("_closed", "_context")
-    STEPS: ClassVar[Mapping[bytes, Callable[[Any, bytes, list[bytes]], None]]] = {}
+    __slots__ = ()
+    STEPS: ClassVar = {
+        b"response.created": "_begin",
+        b"response.in_progress": "_begin",
+        b"response.output_item.added": "_added",
+        b"response.output_text.delta": "_said",
+        b"response.refusal.delta": "_refused",
+        b"response.reasoning_summary_text.delta": "_thought",
+        b"response.reasoning_text.delta": "_thought",
+        b"response.function_call_arguments.delta": "_more",
+        b"response.output_item.done": "_done",
+        b"response.completed": "_end",
+        b"response.incomplete": "_end",
+        b"response.failed": "_failed",
+        b"error": "_failed",
+    }
+    FAULTS: ClassVar = (*UNREADABLE, AttributeError, TypeError)
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._closed = False
+    def _says_nothing(self, name: bytes, data: bytes) -> bool:
+        return name in QUIET or data == b"[DONE]" or heartbeat(name, data)
 
-    def feed(self, events: list[tuple[bytes, bytes]]) -> bytes:
-        out: list[bytes] = []
-        for name, data in events:
-            if self._closed:
-                break
-            if name == b"message":
-                name = type_of(data)  # a compatible server that leaves the event's name out
-            step = self.STEPS.get(name)
-            if step is None:
-                if name not in QUIET and data != b"[DONE]" and not heartbeat(name, data):
-                    self._context.warnings.add("event")
-                continue
-            try:
-                step(self, data, out)
-            except (*UNREADABLE, AttributeError, TypeError):
-                raise UpstreamBadResponse("The provider sent an event that cannot be read.") from None
-        return b"".join(out)
+    def _failed(self, data: bytes) -> None:
+        value = decode_any(data)
+        response = value.get("response")
+        self._broken((response.get("error") if isinstance(response, dict) else None) or value.get("error") or value)
+        self._closed = True
 
-    def finish(self) -> bytes:
-        """The body has ended: a stream without its last event was cut off, and its client has to know."""
-        return b"" if self._closed else self.fail(UpstreamStreamBroken(), self._context.request_id)
-
-    def fail(self, error: EdgeError, request_id: str) -> bytes:
-        """An error of our own as the last thing one client is sent; others may go on."""
-        return b"" if self._closed else self._error_event(error, request_id)
-
-    def _error_event(self, error: EdgeError, request_id: str) -> bytes:
-        """The error as an event of the client's API."""
-        raise NotImplementedError
+    @abstractmethod
+    def _broken(self, error: Any) -> None:
+        """The provider has broken off with an ``error``."""

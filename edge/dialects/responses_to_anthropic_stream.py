@@ -24,30 +24,18 @@ from typing import Any
 
 import msgspec
 
-from edge.dialects.anthropic import error_body
 from edge.dialects.estimate import written_by_gpt
-from edge.dialects.message import (
-    delta_event,
-    delta_usage,
-    message,
-    redacted_block,
-    text_block,
-    thinking_block,
-    tool_use_block,
-    whole_usage,
-)
+from edge.dialects.message import redacted_block, tool_use_block
+from edge.dialects.message_writer import CALL, STARTS, TEXT, THOUGHT, MessageWriter
 from edge.dialects.openai_to_anthropic_answer import event_error, stopped
 from edge.dialects.responses import usage_of
 from edge.dialects.responses_output import KNOWN, PARAGRAPH, finish_of, sealed_thought, text_in, thought_in
-from edge.dialects.responses_reader import ResponsesReader, decode_any, decode_part, decode_whole
+from edge.dialects.responses_reader import ResponsesReader, decode_part, decode_whole
 from edge.dialects.responses_to_anthropic_answer import called
 from edge.dialects.translation import Context, arguments_object, encode
-from edge.errors import EdgeError
-from edge.hooks import Usage
 
 __all__ = ["StreamTranslator"]
 
-TEXT, THOUGHT, CALL = "text", "thinking", "tool_use"
 KINDS = {"message": TEXT, "reasoning": THOUGHT, "function_call": CALL, "custom_tool_call": CALL}
 
 
@@ -59,18 +47,6 @@ class _Delta(msgspec.Struct):
 
 
 _decode_delta = msgspec.json.Decoder(_Delta).decode
-_text = msgspec.json.Encoder().encode
-DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":%b}}\n\n'
-DELTAS = {
-    TEXT: b'{"type":"text_delta","text":%b',
-    THOUGHT: b'{"type":"thinking_delta","thinking":%b',
-    CALL: b'{"type":"input_json_delta","partial_json":%b',
-}
-BETA_DELTAS = {**DELTAS, THOUGHT: b'{"type":"thinking_delta","estimated_tokens":null,"thinking":%b'}
-STARTS = {TEXT: _text(text_block("")), THOUGHT: _text(thinking_block(""))}
-SIGNATURE = b'{"type":"signature_delta","signature":%b'
-START = b'event: content_block_start\ndata: {"type":"content_block_start","index":%d,"content_block":%b}\n\n'
-STOP = b'event: content_block_stop\ndata: {"type":"content_block_stop","index":%d}\n\n'
 
 
 class _Item:
@@ -94,115 +70,94 @@ class _Item:
 class StreamTranslator(ResponsesReader):
     """One stream. Its message is named `context.request_id` if the provider does not name it; `now` has no use here."""
 
-    __slots__ = (
-        *("_calls", "_deltas", "_id", "_index", "_items", "_left", "_pieces", "_refusal"),
-        *("_size", "_started", "usage"),
-    )
+    __slots__ = ("_calls", "_id", "_items", "_left", "_refusal", "_started")
+    _writer: MessageWriter
 
     def __init__(self, context: Context, now: int = 0) -> None:
-        super().__init__(context)
-        self._deltas = BETA_DELTAS if context.beta else DELTAS
+        super().__init__(context, MessageWriter(context))
         self._id = f"msg_{context.request_id}"
         self._started = False
         self._refusal = ""
-        self._index = -1
         self._items: dict[int, _Item] = {}
         self._left: deque[_Item] = deque()
-        self._calls = self._pieces = self._size = 0
-        self.usage: Usage | None = None
-
-    def _error_event(self, error: EdgeError, request_id: str) -> bytes:
-        return b"event: error\ndata: " + error_body(error, request_id) + b"\n\n"
+        self._calls = 0
 
     # What comes.
 
-    def _begin(self, data: bytes, out: list[bytes]) -> None:
+    def _begin(self, data: bytes) -> None:
         if not self._started:
-            self._start(decode_whole(data).response, out)
+            self._start(decode_whole(data).response)
 
-    def _added(self, data: bytes, out: list[bytes]) -> None:
+    def _added(self, data: bytes) -> None:
         part = decode_part(data)
-        self._item(part.output_index, part.item, out)
-        self._advance(out)
+        self._item(part.output_index, part.item)
+        self._advance()
 
-    def _said(self, data: bytes, out: list[bytes]) -> None:
+    def _said(self, data: bytes) -> None:
         event = _decode_delta(data)
-        self._put(self._known(event.output_index, TEXT, out), event.delta, out)
+        self._put(self._known(event.output_index, TEXT), event.delta)
 
-    def _refused(self, data: bytes, out: list[bytes]) -> None:
+    def _refused(self, data: bytes) -> None:
         self._refusal += _decode_delta(data).delta
-        self._said(data, out)
+        self._said(data)
 
-    def _thought(self, data: bytes, out: list[bytes]) -> None:
+    def _thought(self, data: bytes) -> None:
         event = _decode_delta(data)
-        item = self._known(event.output_index, THOUGHT, out)
+        item = self._known(event.output_index, THOUGHT)
         text, part = event.delta, event.summary_index or event.content_index
         if text and part != item.part:
             text = PARAGRAPH + text if item.said else text
             item.part = part
-        self._put(item, text, out)
+        self._put(item, text)
 
-    def _arguments(self, data: bytes, out: list[bytes]) -> None:
+    def _more(self, data: bytes) -> None:
         event = _decode_delta(data)
         item = self._items.get(event.output_index)
         if item is not None and item.kind == CALL:
-            self._put(item, event.delta, out)
+            self._put(item, event.delta)
 
-    def _done(self, data: bytes, out: list[bytes]) -> None:
+    def _done(self, data: bytes) -> None:
         part = decode_part(data)
-        item = self._items.get(part.output_index) or self._item(part.output_index, part.item, out)
+        item = self._items.get(part.output_index) or self._item(part.output_index, part.item)
         if item is None or item.whole is not None:
             return
-        self._whole(item, part.item, out)
+        self._whole(item, part.item)
 
-    def _end(self, data: bytes, out: list[bytes]) -> None:
+    def _end(self, data: bytes) -> None:
         response = decode_whole(data).response
         if not self._started:
-            self._start(response, out)
-        self._take_rest(response, out)
-        self._advance(out, last=True)
-        context = self._context
-        usage = usage_of(data)
-        if usage is not None:
-            self.usage = usage if self.usage is None else self.usage.merged(usage)
+            self._start(response)
+        self._take_rest(response)
+        self._advance(last=True)
+        self._count(usage_of(data))
+        context, writer = self._context, self._writer
         finish = finish_of(response, calls=self._calls > 0)
         ending = stopped(finish, context, calls=self._calls > 0, refusal=self._refusal)
-        counted = context.counted(self.usage, lambda: written_by_gpt(self._size, self._pieces, self._calls))
-        event = encode(delta_event(context, ending, delta_usage(context, counted)))
-        out.append(b"event: message_delta\ndata: " + event + b"\n\n")
-        out.append(b'event: message_stop\ndata: {"type":"message_stop"}\n\n')
+        writer.end(ending, context.counted(self.usage, lambda: written_by_gpt(writer.size, writer.pieces, self._calls)))
         self._closed = True
 
-    def _failed(self, data: bytes, out: list[bytes]) -> None:
-        value = decode_any(data)
-        response = value.get("response")
-        error = (response.get("error") if isinstance(response, dict) else None) or value.get("error") or value
-        out.append(b"event: error\ndata: " + event_error(error, self._context.request_id) + b"\n\n")
-        self._closed = True
+    def _broken(self, error: Any) -> None:
+        self._writer.error(event_error(error, self._context.request_id))
 
-    def _whole(self, item: _Item, whole: dict[str, Any], out: list[bytes]) -> None:
+    def _whole(self, item: _Item, whole: dict[str, Any]) -> None:
         """An item is whole; what of it has not come in pieces comes now."""
         if not item.said and (text := whole_text(whole)):
             self._refusal += text_in(whole)[1] if item.kind == TEXT else ""
-            self._put(item, text, out)
+            self._put(item, text)
         item.whole = whole
-        self._advance(out)
+        self._advance()
 
     # What goes.
 
-    def _start(self, response: dict[str, Any], out: list[bytes]) -> None:
+    def _start(self, response: dict[str, Any]) -> None:
         self._started = True
         self._id = response.get("id") or self._id
-        context = self._context
-        # Counts come at the end, and some clients read these alone: they get an estimate.
-        usage = whole_usage(context, Usage(context.estimated_input(), 0))
-        started = message(context, self._id, response.get("model") or context.model, [], usage)
-        out.append(b"event: message_start\ndata: " + encode({"type": "message_start", "message": started}) + b"\n\n")
+        self._writer.begin(self._id, response.get("model"))
 
-    def _item(self, index: int, item: dict[str, Any], out: list[bytes]) -> _Item | None:
+    def _item(self, index: int, item: dict[str, Any]) -> _Item | None:
         """A new item; None for one of a kind that means nothing here."""
         if not self._started:
-            self._start({}, out)
+            self._start({})
         kind = KINDS.get(str(item.get("type")))
         if kind is None:
             if item.get("type") not in KNOWN:
@@ -218,75 +173,71 @@ class StreamTranslator(ResponsesReader):
         self._left.append(made)
         return made
 
-    def _known(self, index: int, kind: str, out: list[bytes]) -> _Item:
+    def _known(self, index: int, kind: str) -> _Item:
         """The item at `index`; a server may leave out that it begins."""
         item = self._items.get(index)
         if item is None:
             if not self._started:
-                self._start({}, out)
+                self._start({})
             item = self._items[index] = _Item(kind, STARTS[kind])
             self._left.append(item)
         return item
 
-    def _put(self, item: _Item, text: str, out: list[bytes]) -> None:
+    def _put(self, item: _Item, text: str) -> None:
         if not text or item.whole is not None:
             return
         item.said.append(text)
         if item is self._left[0]:
-            self._send(item, text, out)
+            self._send(item, text)
         else:
             item.waiting.append(text)
 
-    def _send(self, item: _Item, text: str, out: list[bytes]) -> None:
+    def _send(self, item: _Item, text: str) -> None:
         if not item.begun:
-            self._open(item, item.start, out)
-        data = _text(text)
-        self._pieces += 1
-        self._size += len(data) - 2
-        out.append(DELTA % (self._index, self._deltas[item.kind] % data))
+            self._open(item, item.start)
+        self._writer.send(item.kind, text)
 
-    def _open(self, item: _Item, start: bytes, out: list[bytes]) -> None:
+    def _open(self, item: _Item, start: bytes) -> None:
         item.begun = True
-        self._index += 1
-        out.append(START % (self._index, start))
+        self._writer.open(start)
 
-    def _advance(self, out: list[bytes], *, last: bool = False) -> None:
+    def _advance(self, *, last: bool = False) -> None:
         """Close what is whole, and go on with what is next; at the end all is."""
         while self._left:
             item = self._left[0]
             if item.waiting:
                 text = "".join(item.waiting)
                 item.waiting = []
-                self._send(item, text, out)
+                self._send(item, text)
             if item.kind == CALL and not item.begun:
-                self._open(item, item.start, out)
+                self._open(item, item.start)
             if item.whole is None and not last:
                 return
-            self._close(item, out)
+            self._close(item)
             self._left.popleft()
 
-    def _close(self, item: _Item, out: list[bytes]) -> None:
+    def _close(self, item: _Item) -> None:
         if item.kind == THOUGHT:
             sealed = sealed_thought(item.whole or {}, self._context.seal)
             if item.begun:
-                out.append(DELTA % (self._index, SIGNATURE % _text(sealed)))
+                self._writer.sign(sealed)
             elif sealed:
-                self._open(item, encode(redacted_block(sealed)), out)
+                self._open(item, encode(redacted_block(sealed)))
         elif item.kind == CALL and arguments_object("".join(item.said)) is None:
             self._context.warnings.add("arguments")  # cut off, as the stop reason will say
         if item.begun:
-            out.append(STOP % self._index)
+            self._writer.close()
 
-    def _take_rest(self, response: dict[str, Any], out: list[bytes]) -> None:
+    def _take_rest(self, response: dict[str, Any]) -> None:
         """What a server says in its last event alone."""
         output, silent = response.get("output"), not self._items
         for index, whole in enumerate(output if isinstance(output, list) else ()):
             item = self._items.get(index)
             if not isinstance(whole, dict) or (item is None and not silent):
                 continue
-            item = item or self._item(index, whole, out)
+            item = item or self._item(index, whole)
             if item is not None and item.whole is None:
-                self._whole(item, whole, out)
+                self._whole(item, whole)
 
 
 def whole_text(item: dict[str, Any]) -> str:
@@ -300,20 +251,3 @@ def whole_text(item: dict[str, Any]) -> str:
     if kind == "custom_tool_call":
         text = encode({"input": item.get("input")}).decode()
     return text if isinstance(text, str) else ""
-
-
-StreamTranslator.STEPS = {
-    b"response.created": StreamTranslator._begin,
-    b"response.in_progress": StreamTranslator._begin,
-    b"response.output_item.added": StreamTranslator._added,
-    b"response.output_text.delta": StreamTranslator._said,
-    b"response.refusal.delta": StreamTranslator._refused,
-    b"response.reasoning_summary_text.delta": StreamTranslator._thought,
-    b"response.reasoning_text.delta": StreamTranslator._thought,
-    b"response.function_call_arguments.delta": StreamTranslator._arguments,
-    b"response.output_item.done": StreamTranslator._done,
-    b"response.completed": StreamTranslator._end,
-    b"response.incomplete": StreamTranslator._end,
-    b"response.failed": StreamTranslator._failed,
-    b"error": StreamTranslator._failed,
-}

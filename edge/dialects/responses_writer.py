@@ -304,7 +304,7 @@ class ResponseWriter:
         response["error"] = {"code": code if code in ERRORS else ERROR, "message": message}
         self._event("response.failed", response=response)
 
-    def failure(self, error: EdgeError) -> bytes:
+    def failure(self, error: EdgeError, request_id: str) -> bytes:
         """An error of our own as the last events of one client, while others go on. What came before is not told again:
         where an answer is looked through for personal data, this is not.
         """

@@ -428,13 +428,3 @@ def openai_usage(usage: Usage, *, estimated: bool = False) -> dict[str, Any]:
         "completion_tokens_details": {"reasoning_tokens": max(0, usage.reasoning)},
     }
     return {**counts, "estimated": True} if estimated else counts
-
-
-class Reader:
-    """A translator of streams that reads each event: none is known to be as the one before."""
-
-    __slots__ = ()
-    latest: ClassVar[str] = ""
-
-    def again(self, text: str) -> bytes:
-        raise NotImplementedError
