@@ -12,6 +12,7 @@ KINDS = {
     ".html": b"text/html; charset=utf-8",
     ".css": b"text/css; charset=utf-8",
     ".js": b"text/javascript; charset=utf-8",
+    ".svg": b"image/svg+xml",
     ".txt": b"text/plain; charset=utf-8",
 }
 PAGE = "admin.html"

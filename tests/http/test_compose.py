@@ -48,7 +48,7 @@ def nodes(prepared, tmp_path_factory) -> Iterator[list[str]]:
         port = free_port(bus=True)
         conf = (folder / "redis/redis.conf").read_text()
         (place / "mine.conf").write_text(
-            conf.replace("port 6379", f"port {port}\nbind 127.0.0.1").replace("/data", str(place))
+            conf.replace("port 6379", f"port {port}\nbind 127.0.0.1").replace("/data", f'"{place}"')
         )
         env = {
             "CONF": str(place / "mine.conf"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -14,7 +15,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.harness import Edge, providers, running
+from tests.harness import Edge, free_port, providers, running
 
 selenium = pytest.importorskip("selenium", reason="selenium is not here (pip: selenium)")
 
@@ -327,3 +328,65 @@ def test_the_page_is_small_and_loads_nothing_from_elsewhere(edge):
     for path in ("/admin/api/state", "/admin/api/live"):
         assert httpx2.get(edge.url + path).status_code == 401
         assert httpx2.get(edge.url + path, headers={"x-api-key": CLIENT}).status_code == 403
+
+
+def counted(url: str, name: str, **labels: str) -> float:
+    """The sum of a metric's samples that have these labels, as /metrics tells them."""
+    lines = re.findall(rf"^{name}(?:{{(.*)}})? (\S+)$", httpx2.get(f"{url}/metrics").text, re.MULTILINE)
+    return sum(
+        float(value) for said, value in lines if all(f'{key}="{worth}"' in said for key, worth in labels.items())
+    )
+
+
+def test_its_figures_are_those_of_the_metrics_and_go_on_with_an_edge_that_is_started_anew(simulator, browse, tmp_path):
+    port = str(free_port())
+    told = {
+        "server": {"workers": 2},
+        "providers": providers(simulator.url, prices={"*": {"input": 2.0, "output": 10.0}}),
+        "cache": {"mode": "all"},
+    }
+
+    def ask(edge, number: int) -> None:
+        said = [{"role": "user", "content": f"{number}"}]
+        for model, asked in (("gpt-4o", said), ("sim-words-9", said), ("sim-400", said)):
+            httpx2.post(f"{edge.url}/v1/chat/completions", json={"model": model, "messages": asked})
+
+    def shown(driver, edge) -> bool:
+        """A cost has more digits in the metrics, and what is counted while the page is asked for is seen a second later."""
+        url = edge.url
+        spent, saved = (f"${counted(url, name):.6f}" for name in ("edge_cost_usd_total", "edge_saved_cost_usd_total"))
+        hits, lookups = (
+            counted(url, "edge_cache_requests_total", tier="memory", **more) for more in ({"result": "hit"}, {})
+        )
+        tokens = sum(counted(url, "edge_tokens_total", type=each) for each in ("input", "output"))
+        wanted = {
+            "requests": counted(url, "edge_requests_total"),
+            "tokens": tokens,
+            "spent": spent,
+            "saved": saved if counted(url, "edge_saved_cost_usd_total") else "$0",
+            "hits": f"{100 * hits / lookups:.1f} %",
+        }
+        found = {name: text(driver, f"tile-{name}") for name in wanted}
+        return found == {name: f"{each:.0f}" if isinstance(each, float) else each for name, each in wanted.items()}
+
+    first = Edge(tmp_path, told, "--port", port)
+    try:
+        for number in (1, 2, 3, 1, 2, 3):
+            ask(first, number)
+        driver = browse(SIZES["desktop"])
+        driver.get(f"{first.url}/admin")
+        until(driver, lambda _: shown(driver, first))
+        assert counted(first.url, "edge_requests_total") == 18  # the page itself asks for nothing that is not there
+        assert counted(first.url, "edge_saved_cost_usd_total") > 0
+    finally:
+        first.process.stop()
+    until(driver, lambda _: "connection lost" in text(driver, "status"))
+    second = Edge(tmp_path, told, "--port", port)
+    with running(second):
+        ask(second, 1)
+        until(driver, lambda _: text(driver, "status") == "live" and text(driver, "tile-requests") == "3")
+        until(driver, lambda _: shown(driver, second))
+        # That nobody listened in between is no error of the page.
+        missing = [line["message"] for line in driver.get_log("browser") if line["level"] == "SEVERE"]
+        assert all("net::ERR_" in line and "/admin/api/" in line for line in missing), missing
+        driver.get("about:blank")

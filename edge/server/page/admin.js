@@ -2,6 +2,7 @@
 "use strict";
 (() => {
   const KEPT = 300; // seconds in the charts
+  const SILENT_MS = 15000; // an edge says something every second; one that does not is gone
   const byId = (id) => document.getElementById(id);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   let key = "";
@@ -87,9 +88,11 @@
   ];
   const STROKES = { light: ["#0b57c2", "#b01e25", "#825100"], dark: ["#8ab4f8", "#ff8f8f", "#f0bd65"] };
 
-  const note = (now, before) => {
+  const note = (now, was) => {
+    // An edge that has been started anew counts from nothing.
+    const before = sum(now.requests) < sum(was.requests) ? { at: was.at } : was;
     const over = Math.max(now.at - before.at, 0.001);
-    const rate = (name, pick) => Math.max(0, sum(now[name], pick) - sum(before[name], pick)) / over;
+    const rate = (name, pick) => Math.max(0, sum(now[name], pick) - sum(before[name] || [], pick)) / over;
     const failed = (row) => row[2] >= "500";
     const point = {
       at: now.at,
@@ -288,7 +291,9 @@
 
   const draw = (state) => {
     const now = { ...state, ...state.figures, ...state.figures.tables, ...state.figures.histograms };
-    if (!last) { last = now; byId("build").textContent = now.version + ", " + now.build; }
+    const build = now.version + ", " + now.build;
+    if (byId("build").textContent !== build) byId("build").textContent = build; // another after an upgrade
+    last = last || now;
     if (now.at > last.at || !series.at.length) {
       const point = note(now, last);
       last = now;
@@ -308,6 +313,10 @@
   // Talking to the edge.
   const ask = (path, options = {}) => fetch(path, { cache: "no-store", credentials: "omit", ...options, headers: { ...(options.headers || {}), ...(key ? { authorization: "Bearer " + key } : {}) } });
   const say = (said, kind) => { const status = byId("status"); if (status.textContent !== said) status.textContent = said; status.className = kind || ""; };
+  const soon = (told) => new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error("silent")), SILENT_MS);
+    told.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
   const follow = async () => {
     stop = new AbortController();
     const answer = await ask("/admin/api/live", { signal: stop.signal });
@@ -323,7 +332,7 @@
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     let held = "";
     for (;;) {
-      const { done, value } = await reader.read();
+      const { done, value } = await soon(reader.read());
       if (done) return;
       held += value;
       const events = held.split("\n\n");
@@ -357,6 +366,7 @@
         if (error.refused) { forget(); login(error.refused); return; }
         if (error.name === "AbortError") return;
       }
+      stop.abort(); // what is silent is not heard any more
       say("connection lost, trying again", "lost");
       await new Promise((over) => setTimeout(over, 1000));
     }
