@@ -5,7 +5,7 @@ Each recogniser is given the stop at which the pass stands; it sets the reader's
 
 from __future__ import annotations
 
-from edge._fast.scan_tables import FILE_ENDINGS
+from edge._fast.scan_tables import FILE_ENDINGS, HOST_ENDINGS
 
 try:
     import cython
@@ -82,6 +82,8 @@ def email(r: Reader, at: cython.Py_ssize_t) -> cython.bint:
     label: cython.Py_ssize_t = q
     top: cython.Py_ssize_t = 0
     end: cython.Py_ssize_t = 0
+    top_before: cython.Py_ssize_t = 0
+    end_before: cython.Py_ssize_t = 0
     numbers: cython.Py_ssize_t = 0
     letters: cython.bint = True
     digits: cython.bint = True
@@ -104,6 +106,8 @@ def email(r: Reader, at: cython.Py_ssize_t) -> cython.bint:
             continue
         # The label ends here, or at least what of it can be a top-level domain does.
         if label > at + 1 and q - label >= 2 and (letters or r.data[label : label + 4].lower() == b"xn--"):
+            if top != label:
+                end_before, top_before = end, top
             end, top = q, label
         if q == label or q - label > 63:
             break
@@ -116,7 +120,10 @@ def email(r: Reader, at: cython.Py_ssize_t) -> cython.bint:
         else:
             break
         q += 1
-    if not end or numbers > 1 or r.data[top:end].lower() in FILE_ENDINGS:
+    if end and r.data[top:end].lower() in FILE_ENDINGS:
+        # The file may be named by an address.
+        end = end_before if r.data[top_before:end_before].lower() in HOST_ENDINGS else 0
+    if not end or numbers > 1:
         return False
     r.start, r.end = start, end
     return True

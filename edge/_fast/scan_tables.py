@@ -13,6 +13,7 @@ __all__ = [
     "EMAIL",
     "FILE_ENDINGS",
     "HEX",
+    "HOST_ENDINGS",
     "IBAN",
     "IBANS",
     "IP",
@@ -191,6 +192,12 @@ FILE_ENDINGS = frozenset(
     b"jar exe dll dylib lock log map bak tmp conf cfg ini patch diff".split()
 )
 """What follows the last dot of ``icon@2x.png`` and ``vue@3.4.min.js``: no top-level domain (IANA's root zone)."""
+
+HOST_ENDINGS = frozenset(
+    b"com org net edu gov mil info biz eu de uk fr it es nl ch at be se no dk fi pl cz pt ie ru ua cn jp kr in br au "
+    b"nz ca us mx ar za".split()
+)
+"""What stands before it in ``jane@example.org.pdf``, where it is one of these: the larger of IANA's domains."""
 
 PREFIXES: dict[int, list[tuple[bytes, int, int, bool]]] = {}
 """Secrets by the last two bytes of what they begin with: that prefix, how many bytes follow at least, of which class,

@@ -17,6 +17,7 @@ import msgspec
 from edge._fast import StreamScanner
 from edge.errors import PiiBlocked
 from edge.guard.custom import Pieces
+from edge.guard.disguise import Seen
 from edge.guard.events import Delta, Events, Filter, deltas_of
 from edge.guard.pii import SECRET, Redacted, looked_through, may_be_in
 from edge.guard.policy import Policy
@@ -159,8 +160,8 @@ class _Watched(Filter):
         self._characters = getincrementaldecoder("utf-8")()
         self._before = -1
 
-    def _begin(self, mask: int) -> StreamScanner:
-        return StreamScanner(mask, code=True)
+    def _begin(self, mask: int) -> Seen:
+        return Seen(StreamScanner(mask, code=True))
 
     def take(self, piece: str, last: bool) -> str:
         made = self._made(piece, last)
@@ -240,8 +241,8 @@ class _InJson(_Watched):
         self._seen = _Quotes()
         self._passed = _Quotes()
 
-    def _begin(self, mask: int) -> StreamScanner:
-        return StreamScanner(mask, json=True)
+    def _begin(self, mask: int) -> Seen:
+        return Seen(StreamScanner(mask, json=True))
 
     def _made(self, piece: str, last: bool) -> str:
         text = self._cut + piece

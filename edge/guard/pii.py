@@ -16,6 +16,7 @@ import msgspec
 from edge._fast import KINDS, JSONError, JSONScanner, StreamScanner, may_have, scan_ranges
 from edge.errors import EdgeError, PiiBlocked
 from edge.guard.custom import Customs, Pieces
+from edge.guard.disguise import Plain, Seen, is_disguised
 from edge.guard.leaves import END, JSON, KEY, NUMBER, PAUSE, PIECE, TEXT, Leaf, Leaves
 from edge.guard.policy import Policy
 from edge.slices import Steps, finished
@@ -118,9 +119,11 @@ def looked_through(policy: Policy, body: bytes) -> Steps[Redacted]:
 
 def may_be_in(body: bytes, policy: Policy) -> bool:
     """Whether there may be anything in JSON. Most has nothing, and one pass over the whole says so, if it is short and
-    has no escapes that could hide it.
+    has no escapes or disguises that could hide it.
     """
-    return policy.customs is not None or len(body) > PIECE or _hides(body, 0, len(body)) or may_have(body, policy.mask)
+    if policy.customs is not None or len(body) > PIECE or _hides(body, 0, len(body)) or is_disguised(body):
+        return True
+    return may_have(body, policy.mask)
 
 
 class Edited:
@@ -201,7 +204,12 @@ def _stands(body: bytes, leaf: Leaf, customs: Customs | None) -> bool:
     if leaf.what == NUMBER:
         found = customs.find(body[start:end].decode()) if customs is not None else []
         return not found or found[0][:2] != (0, end - start)
-    return customs is None and not _in_parts(body, leaf) and not _hides(body, start, end)
+    return (
+        customs is None
+        and not _in_parts(body, leaf)
+        and not _hides(body, start, end)
+        and not is_disguised(body[start:end])
+    )
 
 
 def _hides(body: bytes, start: int, end: int) -> bool:
@@ -256,7 +264,7 @@ def _text(body: bytes, start: int, end: int) -> str:
 
 
 def _escaped(made: Redacted, body: bytes, leaf: Leaf) -> Steps[bytes | None]:
-    """Of a string with escapes that could hide something."""
+    """Of a string with escapes or disguises that could hide something."""
     meant = _text(body, leaf.cuts[0], leaf.cuts[-1])
     customs = made.policy.customs
     told = meant if customs is None else customs.put_out(meant, made.custom)
@@ -264,11 +272,16 @@ def _escaped(made: Redacted, body: bytes, leaf: Leaf) -> Steps[bytes | None]:
     key = body[leaf.key_start : leaf.key_end]
     size = len(key)
     edited = Edited(text)
-    spans = scan_ranges(key + text, [(size, size + len(text), 0, size)], made.policy.mask, code=True)
-    for found, (start, end, kind) in enumerate(spans, 1):
-        new = made.stand_in(kind, text[start - size : end - size].decode())
+    plain = Plain(text) if is_disguised(text) else None
+    seen = text if plain is None else plain.text
+    spans = scan_ranges(key + seen, [(size, size + len(seen), 0, size)], made.policy.mask, code=True)
+    for found, (begin, stop, kind) in enumerate(spans, 1):
+        start, end = begin - size, stop - size
+        if plain is not None:
+            start, end = plain.begin(start), plain.end(end)
+        new = made.stand_in(kind, text[start:end].decode())
         if new is not None:
-            edited.replace(start - size, end - size, new.encode())
+            edited.replace(start, end, new.encode())
         if found % AT_A_TIME == 0:
             yield
     changed = edited.whole()
@@ -339,7 +352,7 @@ def _quoted(text: bytes) -> Steps[bytes]:
 def _long(made: Redacted, key: bytes, parts: list[bytes], *, quoted: bool = True) -> Steps[bytes | None]:
     """Of a text that is looked at a piece at a time, as it stands in a JSON string if it is to be `quoted`."""
     counted = made.told
-    scanner = StreamScanner(made.policy.mask, code=True, key=key)
+    scanner = Seen(StreamScanner(made.policy.mask, code=True, key=key))
     if made.policy.customs is not None:
         parts = yield from _put_out(made, made.policy.customs, parts)
     characters = getincrementaldecoder("utf-8")("surrogateescape")

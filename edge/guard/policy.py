@@ -15,7 +15,7 @@ from edge.guard.custom import Custom, Customs, customs_of
 
 __all__ = ["PSEUDONYM", "Policies", "Policy", "mode_for"]
 
-VERSION = b"2"
+VERSION = b"3"
 """Of what is found and of what stands for it: answers to what another version made of a request are another's."""
 LAXEST: tuple[config.PiiMode, ...] = ("off", "detect", "pseudonymize", "mask", "block")
 ALPHABET = "BCDFGHJKLMNPQRSTVWXZ"
