@@ -14,7 +14,7 @@ from functools import partial
 from benchmarks.load import CHAT, FOUR_HEADERS, wrk
 from benchmarks.process import LOAD_CORE, Server, pin, wait_for_quiet
 from benchmarks.subjects import CHAT_PATH, Edge, Redis, Simulator
-from benchmarks.table import Report, in_turns
+from benchmarks.table import TURNS, Report, in_turns
 from benchmarks.yardsticks import Nginx
 
 __all__ = ["cache_section"]
@@ -73,8 +73,9 @@ def memory(report: Report, seconds: float) -> None:
 
 def redis(report: Report, seconds: float) -> None:
     """Hits in Redis at a steady rate; memory keeps nothing."""
+    title = f"Hits in Redis on loopback, {RATE:,} a second over 32 connections, {PROMPTS} prompts"
     report.section(
-        f"Hits in Redis on loopback, {RATE:,} a second over 32 connections, {PROMPTS} prompts",
+        f"{title}; of {TURNS} turns the one with the median p99",
         "| | asked | failed | p50 ms | p99 ms | p99.9 ms |\n|---|---|---|---|---|---|",
     )
     chat = json.loads(CHAT)
@@ -87,20 +88,29 @@ def redis(report: Report, seconds: float) -> None:
         nginx = started(stack, Nginx, upstream.url)
         job = {"url": edge.url + CHAT_PATH, "bodies": bodies, "connections": 32}
         run("steady", {**job, "rate": 200, "seconds": 2 * PROMPTS / 200})
-        job |= {"rate": RATE, "seconds": max(3.0, seconds)}
+        job |= {"rate": RATE, "seconds": max(1.0, seconds / 2)}
         before = ledger(upstream)
         rows = []
         # What the machine and the load are capable of is in the first row.
-        for subject, url in (("nginx, `return 200`", f"{nginx.url}/canned"), ("edge", job["url"])):
-            wait_for_quiet()
-            found = run("steady", {**job, "url": url})
+        subjects = (("nginx, `return 200`", f"{nginx.url}/canned"), ("edge", job["url"]))
+        turns = [[steady({**job, "url": url}) for _, url in subjects] for _ in range(TURNS)]
+        for place, (subject, _) in enumerate(subjects):
+            # What the machine does to one turn is in its p99, and in no other's.
+            found = sorted([turn[place] for turn in turns], key=lambda each: each["ms"][1])[TURNS // 2]
             p50, p99, p999 = found["ms"]
             rows.append(f"| {subject} | {found['asked']:,} | {found['failed']} | {p50:.2f} | {p99:.2f} | {p999:.2f} |")
+        failed = sum(turn[1]["failed"] for turn in turns)
         asked_for = ledger(upstream) - before
     report.say("\n".join(rows))
     report.target("hits in Redis, asked of the upstream instead", 0, asked_for, "")
+    report.target("hits in Redis, failed", 0, failed, "")
     report.target("hit in Redis, p50", 0.5, p50, "ms")
     report.target("hit in Redis, p99", 1.0, p99, "ms")
+
+
+def steady(job: dict) -> dict:
+    wait_for_quiet()
+    return run("steady", job)
 
 
 def crowds(report: Report) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from statistics import median
 from typing import NamedTuple
 
 from benchmarks.load import Load
 from benchmarks.process import DISTURBED
 
-__all__ = ["Beside", "Report", "in_turns", "mark"]
+__all__ = ["TURNS", "Beside", "Report", "added_in_turns", "in_turns", "mark"]
 
 TURNS = 7
 """How often what is compared takes its turn: a machine that slows down for a while does so for all of a turn."""
@@ -87,3 +88,18 @@ def in_turns(report: Report, seconds: float, *measured: tuple[str, Callable[...,
         report.row(name, turn[place], turn[0] if place else None)
         found.append(Beside(turn[place], turn[place].cpu_us / turn[0].cpu_us))
     return found
+
+
+def added_in_turns(
+    report: Report, seconds: float, plain: tuple[str, Callable[..., Load]], ours: tuple[str, Callable[..., Load]]
+) -> tuple[float, float]:
+    """Measure the two one after the other, for half of `seconds` each and `TURNS` times: the milliseconds that ours
+    takes longer, p50 and p99, each the median of the turns. What the machine does to one turn is in its p99, and in no
+    other's. The rows are those of the turn in which the p99 was that much longer.
+    """
+    turns = [[measure(seconds=max(1.0, seconds / 2)) for _, measure in (plain, ours)] for _ in range(TURNS)]
+    turns.sort(key=lambda turn: turn[1].p99_ms - turn[0].p99_ms)
+    middle = turns[TURNS // 2]
+    for (name, _), load in zip((plain, ours), middle, strict=True):
+        report.row(name, load)
+    return median(each.p50_ms - base.p50_ms for base, each in turns), middle[1].p99_ms - middle[0].p99_ms

@@ -17,7 +17,7 @@ from benchmarks import guard, instructions, redaction
 from benchmarks.load import Load
 from benchmarks.lockstep import CHAT_ANSWER, Asked, Upstream, ask, post
 from benchmarks.streams import Found, Reader
-from benchmarks.table import TURNS, Report, in_turns
+from benchmarks.table import TURNS, Report, added_in_turns, in_turns
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
@@ -147,6 +147,28 @@ def test_what_is_compared_takes_turns_and_each_has_the_row_of_its_median_turn(ca
     # 1.5, 1.8, 9.0, 1.6, 1.4, 1.6, 1.8: a machine that was slow for a turn makes no difference.
     assert ours.ratio == 1.6
     assert "| 1.6 |" in capsys.readouterr().out
+
+
+def test_what_is_added_to_latencies_is_the_median_of_turns(capsys):
+    # One turn in which the machine stood still, and one in which it did while nothing was in front of the upstream.
+    direct = iter([(5.0, 6.0), (5.0, 6.0), (5.1, 6.1), (5.0, 30.0), (5.0, 6.0), (5.0, 6.3), (5.0, 6.0)])
+    edge = iter([(5.2, 7.0), (5.2, 70.0), (5.3, 7.3), (5.1, 7.0), (5.4, 6.9), (5.2, 7.1), (5.2, 6.8)])
+    asked = []
+
+    def measure(name, turns):
+        def measured(seconds):
+            p50_ms, p99_ms = next(turns)
+            asked.append((name, seconds))
+            return Load(100, 2.0, 10.0, p50_ms, p99_ms, p99_ms, 0, 1, 0.5, 0.0)
+
+        return measured
+
+    p50_ms, p99_ms = added_in_turns(Report(), 6, ("direct", measure("direct", direct)), ("edge", measure("edge", edge)))
+    assert asked == [("direct", 3.0), ("edge", 3.0)] * TURNS
+    assert (p50_ms, p99_ms) == (pytest.approx(0.2), pytest.approx(0.9))
+    out = capsys.readouterr().out
+    assert "| 5.00 | 6.00 |" in out
+    assert "| 5.40 | 6.90 |" in out
 
 
 @pytest.mark.parametrize("benchmark", [guard, redaction])
