@@ -14,11 +14,13 @@ except ImportError:
 
 if cython.compiled:
     from cython.cimports.edge._fast._measure_c import Measure
+    from cython.cimports.edge._fast._walk_key import is_key
 
     from edge._fast._json_strings_c import JSONError
 else:
     from edge._fast._json_strings import JSONError
     from edge._fast._measure import Measure
+    from edge._fast._walk import is_key
 
 __all__ = ["UsualRequest"]
 
@@ -68,18 +70,18 @@ class UsualRequest(Measure):  # type: ignore[misc]
             if not self._key():
                 return False
             if (
-                self._is(b"messages")
-                or self._is(b"input")
-                or self._is(b"prompt")
-                or self._is(b"instructions")
-                or self._is(b"query")
-                or self._is(b"documents")
+                is_key(self, b"messages")
+                or is_key(self, b"input")
+                or is_key(self, b"prompt")
+                or is_key(self, b"instructions")
+                or is_key(self, b"query")
+                or is_key(self, b"documents")
             ):
                 good = self._content(0)
-            elif self._is(b"tools") or self._is(b"functions"):
+            elif is_key(self, b"tools") or is_key(self, b"functions"):
                 # Where both are given, one of them counts, which a decoder finds out.
                 good = self._first(_TOOLS) and self._described()
-            elif self._is(b"response_format") or self._is(b"text"):
+            elif is_key(self, b"response_format") or is_key(self, b"text"):
                 good = self._null()
             else:
                 good = self._skip()
@@ -133,20 +135,20 @@ class UsualRequest(Measure):  # type: ignore[misc]
             if not self._key():
                 return False
             if (
-                self._is(b"content")
-                or self._is(b"text")
-                or self._is(b"arguments")
-                or self._is(b"name")
-                or self._is(b"output")
-                or self._is(b"function")
-                or self._is(b"tool_calls")
-                or self._is(b"refusal")
+                is_key(self, b"content")
+                or is_key(self, b"text")
+                or is_key(self, b"arguments")
+                or is_key(self, b"name")
+                or is_key(self, b"output")
+                or is_key(self, b"function")
+                or is_key(self, b"tool_calls")
+                or is_key(self, b"refusal")
             ):
                 good = self._content(depth + 1)
-            elif self._is(b"type"):
+            elif is_key(self, b"type"):
                 good = self._kind()
                 counts = counts or self._calls
-            elif self._is(b"role"):
+            elif is_key(self, b"role"):
                 counts = True
                 good = self._skip()
             else:

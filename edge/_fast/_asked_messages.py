@@ -12,11 +12,13 @@ except ImportError:
 
 if cython.compiled:
     from cython.cimports.edge._fast._measure_c import Measure
+    from cython.cimports.edge._fast._walk_key import is_key
 
     from edge._fast._json_strings_c import JSONError
 else:
     from edge._fast._json_strings import JSONError
     from edge._fast._measure import Measure
+    from edge._fast._walk import is_key
 
 __all__ = ["UsualMessages"]
 
@@ -68,20 +70,20 @@ class UsualMessages(Measure):  # type: ignore[misc]
         while True:
             if not self._key():
                 return False
-            if self._is(b"messages"):
+            if is_key(self, b"messages"):
                 good = self._messages()
-            elif self._is(b"system"):
+            elif is_key(self, b"system"):
                 good = self._system()
-            elif self._is(b"tools"):
+            elif is_key(self, b"tools"):
                 good = self._first(_TOOLS) and self._described()
-            elif self._is(b"model"):
+            elif is_key(self, b"model"):
                 if not self._text():
                     return False
                 self.model = self._said
                 good = True
-            elif self._is(b"thinking"):
+            elif is_key(self, b"thinking"):
                 good = self._thinking()
-            elif self._is(b"output_config"):
+            elif is_key(self, b"output_config"):
                 good = self._null()
             else:
                 good = self._skip()
@@ -110,7 +112,7 @@ class UsualMessages(Measure):  # type: ignore[misc]
             while True:
                 if not self._key():
                     return False
-                if not (self._blocks(0, False) if self._is(b"content") else self._skip()):
+                if not (self._blocks(0, False) if is_key(self, b"content") else self._skip()):
                     return False
                 c = self._more(0x7D)
                 if c < 0:
@@ -170,29 +172,29 @@ class UsualMessages(Measure):  # type: ignore[misc]
         while True:
             if not self._key():
                 return False
-            if self._is(b"type"):
+            if is_key(self, b"type"):
                 if not self._text():
                     return False
                 kind = self._said
                 good = True
-            elif self._is(b"text"):
+            elif is_key(self, b"text"):
                 said = self._bytes(leads)
                 dropped = leads and self._dropped
                 good = said >= 0
-            elif self._is(b"thinking"):
+            elif is_key(self, b"thinking"):
                 thought = self._bytes(False)
                 good = thought >= 0
-            elif self._is(b"data"):
+            elif is_key(self, b"data"):
                 data = self._bytes(False)
                 good = data >= 0
-            elif self._is(b"content"):
+            elif is_key(self, b"content"):
                 inner = True
                 good = self._blocks(depth + 1, False)
-            elif self._is(b"input"):
+            elif is_key(self, b"input"):
                 good = self._compact()
                 given = self.schemas - schemas
                 self.schemas = schemas
-            elif self._is(b"name"):
+            elif is_key(self, b"name"):
                 if not self._text():
                     return False
                 named = len(self._said)
@@ -277,7 +279,7 @@ class UsualMessages(Measure):  # type: ignore[misc]
         while True:
             if not self._key():
                 return False
-            if self._is(b"type"):
+            if is_key(self, b"type"):
                 if not self._text():
                     return False
                 self.thinks = self._said in _THINKS

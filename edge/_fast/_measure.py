@@ -11,7 +11,7 @@ if cython.compiled:
     from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
     from cython.cimports.edge._fast._json_strings_c import hex4
     from cython.cimports.edge._fast._walk_c import Walk
-    from cython.cimports.libc.string import memchr, memcmp
+    from cython.cimports.libc.string import memchr
 else:
     from edge._fast._json_strings import hex4
     from edge._fast._walk import Walk
@@ -27,17 +27,6 @@ class Measure(Walk):  # type: ignore[misc]
     ``schemas`` how many bytes their JSON has without spaces. What returns whether it is so says no to what a decoder
     has to look at.
     """
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def _is(self, name: bytes) -> cython.bint:
-        """Whether that is the key at which one is. Most are told by their length."""
-        if cython.compiled:
-            size: cython.Py_ssize_t = self._key_end - self._key_at
-            if PyBytes_GET_SIZE(name) != size:
-                return False
-            return memcmp(self._data + self._key_at, PyBytes_AS_STRING(name), size) == 0
-        return self._data[self._key_at : self._key_end] == name
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

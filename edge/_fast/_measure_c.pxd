@@ -4,7 +4,6 @@ from edge._fast._walk_c cimport Walk
 cdef class Measure(Walk):
     cdef readonly long long text, messages, tools, schemas
 
-    cdef bint _is(self, bytes name) except -1
     cdef bint _measure(self) except -1
     cdef Py_ssize_t _saved(self, Py_ssize_t start, Py_ssize_t end) except -2
     cdef Py_ssize_t _escape(self, Py_ssize_t start, Py_ssize_t end) except -2

@@ -16,16 +16,15 @@ except ImportError:
     from edge._fast import _cython as cython
 
 if cython.compiled:
-    from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
     from cython.cimports.edge._fast._skeleton_c import Skeleton
     from cython.cimports.edge._fast._walk_c import Walk
-    from cython.cimports.libc.string import memcmp
+    from cython.cimports.edge._fast._walk_key import is_key
 
     from edge._fast._json_strings_c import JSONError
 else:
     from edge._fast._json_strings import JSONError
     from edge._fast._skeleton import Skeleton
-    from edge._fast._walk import Walk
+    from edge._fast._walk import Walk, is_key
 
 __all__ = ["UsualAnswer"]
 
@@ -56,19 +55,6 @@ _KEPT = cython.declare(cython.int, 4)
 """So many skeletons are tried of each form."""
 _WALKS = cython.declare(cython.int, 16)
 """Where there are as many, so many answers are walked over until one is kept in place of another."""
-
-
-@cython.cfunc
-@cython.inline
-@cython.exceptval(check=False)
-def _is(walk: Walk, name: bytes) -> cython.bint:
-    """Whether that is the key at which one is. Most are told by their length."""
-    if cython.compiled:
-        size: cython.Py_ssize_t = walk._key_end - walk._key_at
-        if PyBytes_GET_SIZE(name) != size:
-            return False
-        return memcmp(walk._data + walk._key_at, PyBytes_AS_STRING(name), size) == 0
-    return walk._data[walk._key_at : walk._key_end] == name
 
 
 @cython.final
@@ -166,21 +152,21 @@ class UsualAnswer(Walk):  # type: ignore[misc]
         while True:
             if not self._key():
                 return False
-            if _is(self, b"usage"):
+            if is_key(self, b"usage"):
                 good = self._first(1) and self._usage(form)
             elif (
-                (_is(self, b"choices") and form <= _COMPLETION)
-                or (_is(self, b"data") and form == _EMBEDDINGS)
-                or (_is(self, b"content") and form == _MESSAGE)
-                or (_is(self, b"output") and form == _RESPONSE)
+                (is_key(self, b"choices") and form <= _COMPLETION)
+                or (is_key(self, b"data") and form == _EMBEDDINGS)
+                or (is_key(self, b"content") and form == _MESSAGE)
+                or (is_key(self, b"output") and form == _RESPONSE)
             ):
                 good = answered = self._answers(form)
-            elif _is(self, b"status") and form == _RESPONSE:
+            elif is_key(self, b"status") and form == _RESPONSE:
                 good = self._word() and self._said == "completed"
-            elif _is(self, b"service_tier") and form != _MESSAGE:
+            elif is_key(self, b"service_tier") and form != _MESSAGE:
                 good = self._first(2) and self._word()
                 self.tier = self._said
-            elif _is(self, b"tool_usage") or _is(self, b"output") or _is(self, b"message"):
+            elif is_key(self, b"tool_usage") or is_key(self, b"output") or is_key(self, b"message"):
                 good = self._null()  # what a decoder would look into
             else:
                 good = self._skip()
@@ -226,7 +212,7 @@ class UsualAnswer(Walk):  # type: ignore[misc]
         while True:
             if not self._key():
                 return False
-            if _is(self, name):
+            if is_key(self, name):
                 if self._next() != (0x22 if text else 0x7B):
                     return False
                 has = True
@@ -244,9 +230,9 @@ class UsualAnswer(Walk):  # type: ignore[misc]
         c: cython.int
         self._at += 1
         while True:
-            if not self._key() or _is(self, b"action"):
+            if not self._key() or is_key(self, b"action"):
                 return False
-            if _is(self, b"type"):
+            if is_key(self, b"type"):
                 if not self._word() or not (
                     self._said == "message" or self._said == "reasoning" or self._said == "function_call"
                 ):
@@ -285,13 +271,13 @@ class UsualAnswer(Walk):  # type: ignore[misc]
     @cython.exceptval(-1, check=False)
     def _field(self) -> cython.bint:
         """One of OpenAI's usage. Two spellings of one thing are not usual."""
-        if _is(self, b"prompt_tokens") or _is(self, b"input_tokens"):
+        if is_key(self, b"prompt_tokens") or is_key(self, b"input_tokens"):
             return self._count(_INPUT) and self._first(4)
-        if _is(self, b"completion_tokens") or _is(self, b"output_tokens"):
+        if is_key(self, b"completion_tokens") or is_key(self, b"output_tokens"):
             return self._count(_OUTPUT) and self._first(8)
-        if _is(self, b"prompt_tokens_details") or _is(self, b"input_tokens_details"):
+        if is_key(self, b"prompt_tokens_details") or is_key(self, b"input_tokens_details"):
             return self._first(16) and self._details(_OF_INPUT)
-        if _is(self, b"completion_tokens_details") or _is(self, b"output_tokens_details"):
+        if is_key(self, b"completion_tokens_details") or is_key(self, b"output_tokens_details"):
             return self._first(32) and self._details(_OF_OUTPUT)
         return self._skip()
 
@@ -310,13 +296,13 @@ class UsualAnswer(Walk):  # type: ignore[misc]
                 return False
             if of <= _OF_OUTPUT:
                 good = self._detail(of == _OF_INPUT)
-            elif of == _OF_CREATION and _is(self, b"ephemeral_1h_input_tokens"):
+            elif of == _OF_CREATION and is_key(self, b"ephemeral_1h_input_tokens"):
                 good = self._count(_LONGER)
                 self.counts[_LONGER] = max(0, self.counts[_LONGER])
-            elif of == _OF_CREATION and _is(self, b"ephemeral_5m_input_tokens"):
+            elif of == _OF_CREATION and is_key(self, b"ephemeral_5m_input_tokens"):
                 good = self._count(_SHORTER)
                 self.counts[_SHORTER] = max(0, self.counts[_SHORTER])
-            elif of == _OF_THINKING and _is(self, b"thinking_tokens"):
+            elif of == _OF_THINKING and is_key(self, b"thinking_tokens"):
                 good = self._count(_REASONING)
             else:
                 good = self._skip()
@@ -330,17 +316,17 @@ class UsualAnswer(Walk):  # type: ignore[misc]
     @cython.exceptval(-1, check=False)
     def _detail(self, of_input: cython.bint) -> cython.bint:
         """One of OpenAI's, of which each is there for both counts, if it means something for one alone."""
-        if _is(self, b"cached_tokens"):
+        if is_key(self, b"cached_tokens"):
             return self._count(_CACHED if of_input else _UNHEARD)
-        if _is(self, b"cache_write_tokens"):
+        if is_key(self, b"cache_write_tokens"):
             return self._count(_WRITTEN if of_input else _UNHEARD)
-        if _is(self, b"reasoning_tokens"):
+        if is_key(self, b"reasoning_tokens"):
             return self._count(_UNHEARD if of_input else _REASONING)
-        if _is(self, b"audio_tokens"):
+        if is_key(self, b"audio_tokens"):
             return self._count(_AUDIO_INPUT if of_input else _AUDIO_OUTPUT)
-        if _is(self, b"image_tokens"):
+        if is_key(self, b"image_tokens"):
             return self._count(_IMAGE_INPUT if of_input else _IMAGE_OUTPUT)
-        if _is(self, b"cache_write_tokens_details"):
+        if is_key(self, b"cache_write_tokens_details"):
             return self._null()
         return self._skip()
 
@@ -349,28 +335,28 @@ class UsualAnswer(Walk):  # type: ignore[misc]
     def _message_field(self) -> cython.bint:
         """One of Anthropic's usage."""
         good: cython.bint
-        if _is(self, b"input_tokens"):
+        if is_key(self, b"input_tokens"):
             return self._count(_INPUT)
-        if _is(self, b"output_tokens"):
+        if is_key(self, b"output_tokens"):
             return self._count(_OUTPUT)
-        if _is(self, b"cache_read_input_tokens"):
+        if is_key(self, b"cache_read_input_tokens"):
             return self._count(_CACHED)
-        if _is(self, b"cache_creation_input_tokens"):
+        if is_key(self, b"cache_creation_input_tokens"):
             return self._count(_WRITTEN)
-        if _is(self, b"cache_creation"):
+        if is_key(self, b"cache_creation"):
             return self._first(4) and self._details(_OF_CREATION)
-        if _is(self, b"output_tokens_details"):
+        if is_key(self, b"output_tokens_details"):
             return self._first(8) and self._details(_OF_THINKING)
-        if _is(self, b"service_tier"):
+        if is_key(self, b"service_tier"):
             good = self._word()
             self.tier = self._said
-        elif _is(self, b"speed"):
+        elif is_key(self, b"speed"):
             good = self._word()
             self.speed = self._said
-        elif _is(self, b"inference_geo"):
+        elif is_key(self, b"inference_geo"):
             good = self._word()
             self.geo = self._said
-        elif _is(self, b"server_tool_use") or _is(self, b"iterations"):
+        elif is_key(self, b"server_tool_use") or is_key(self, b"iterations"):
             return self._null()
         else:
             return self._skip()

@@ -68,6 +68,13 @@ def _plain(data: cython.p_const_uchar, start: cython.Py_ssize_t, size: cython.Py
     return i if i < size and data[i] == 0x22 else -1
 
 
+if not cython.compiled:
+
+    def is_key(walk: Walk, name: bytes) -> bool:
+        """Whether that is the key at which a walk is; compiled, it is in `_walk_key.pxd`."""
+        return walk._data[walk._key_at : walk._key_end] == name
+
+
 @cython.cclass
 class Walk:
     """Where one is in a text. What returns whether it is so is nowhere in particular where it is not. ``counts`` are
@@ -212,7 +219,11 @@ class Walk:
     def _count(self, place: cython.int) -> cython.bint:
         """A count, or null (-1), which is kept at its place; whether it is one of these."""
         c: cython.int = self._next()
+        gap: cython.int
         if c == 0x6E:
+            for gap in range(min(self._gaps, _MOST_GAPS)):
+                if self._kinds[gap] == place:
+                    return False  # a number, then null: of another number there, the skeleton would not know that
             self.counts[place] = -1
             return self._literal(b"null")
         i: cython.Py_ssize_t = self._at

@@ -254,6 +254,16 @@ def test_an_answer_that_is_like_one_before_is_read_as_if_it_were_the_first(api, 
     assert check(api, body)
 
 
+@pytest.mark.parametrize("api", ["chat", "messages", "responses"])
+@pytest.mark.parametrize("twice", [("5", "null"), ("null", "5"), ("5", "7")])
+def test_a_count_that_is_told_twice_is_the_last_of_the_next_answer_too(api, twice):
+    name = "prompt_tokens" if api == "chat" else "input_tokens"
+    body, told = json.dumps(EXAMPLES[api]), f'"{name}": 17'
+    assert told in body
+    for first, last in (twice, [each.replace("5", "6") for each in twice]):
+        check(api, body.replace(told, f'"{name}": {first}, "{name}": {last}').encode())
+
+
 def test_an_answer_that_is_like_one_before_is_not_walked_over(monkeypatch):
     answer, chat = load("usual", "pure").UsualAnswer(), json.dumps(CHAT).encode()
     assert answer.read(chat, answer_forms.CHAT)
