@@ -1,5 +1,5 @@
-"""Responses that are kept in Redis, so that a conversation goes on by ``previous_response_id`` where its provider keeps
-nothing: Anthropic's API, chat completions.
+"""What is kept in Redis, so that a conversation goes on where its provider keeps nothing: Anthropic's API, chat
+completions. Here it is responses, which the next request names as ``previous_response_id``.
 
 Each is kept with all of the conversation before it, so going on takes one look, and none is lost with another. Places
 tell nothing, what is kept is encrypted, and both are bound to the tenant (`edge.strongbox`). Trouble with Redis is an
@@ -12,31 +12,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from edge.call import Call
 from edge.clock import perf_counter
 from edge.config import Redis
-from edge.dialects.kept_response import OURS, KeptResponse
-from edge.errors import UNREADABLE, EdgeError, InvalidRequest, Overloaded, RequestTooLarge
-from edge.guard.validate import Reading
+from edge.errors import UNREADABLE, EdgeError, Overloaded
 from edge.hooks import Meter
 from edge.redis.pipe import Command, RedisUnavailable, pack
 from edge.redis.resp import Reply
 from edge.slices import LARGE, Slices, Steps, Work, finished
 from edge.strongbox import Strongbox, strongbox_of
 from edge.upstreams.desk import Buffers
-from edge.upstreams.ties import keeps_nothing
 
 if TYPE_CHECKING:
     from edge.redis.client import RedisClient
 
 __all__ = ["Conversations", "Deleting", "Kept", "Looking", "tenant_of"]
 
-GOES_ON = ("responses", "compact", "input_tokens")
-"""APIs whose requests may go on with a response."""
+KIND = b"response"
 AGAIN_S = (0.1, 0.4)
 """One that was just made may still be on its way to Redis, from another worker: it is looked for again after these."""
 GONE = b"-"
@@ -50,7 +46,6 @@ return 0"""
 COPIES = 2
 """Of what is kept, as long as it is on its way: as it is, and as it is hidden."""
 UNREAD = "What this request goes on with cannot be read at the moment; ask again."
-TOO_LONG = "With what it goes on with, the request is larger than {} bytes."
 
 
 class Kept(msgspec.Struct):
@@ -60,16 +55,8 @@ class Kept(msgspec.Struct):
     response: msgspec.Raw
 
 
-class _Output(msgspec.Struct):
-    output: msgspec.Raw
-
-
-_encode = msgspec.json.Encoder().encode
 _kept = msgspec.json.Decoder(Kept).decode
-_output = msgspec.json.Decoder(_Output).decode
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-Then = Callable[[Reading, bool, "Exception | None"], None]
-"""`edge.gateway.Gateway._read_large` of a call."""
+Replied = Callable[[Reply, RedisUnavailable | None], None]
 Told = Callable[["Kept | None", "EdgeError | None"], None]
 """Is told what is kept, None for nothing; or why that is not known."""
 
@@ -77,7 +64,7 @@ Told = Callable[["Kept | None", "EdgeError | None"], None]
 class _Ask(Command):
     __slots__ = ("_told",)
 
-    def __init__(self, data: bytes, use: str, told: Callable[[Reply, RedisUnavailable | None], None]) -> None:
+    def __init__(self, data: bytes, use: str, told: Replied) -> None:
         super().__init__(data, use)
         self._told = told
 
@@ -103,31 +90,8 @@ class Conversations:
         self._client = client
         self._prefix = settings.prefix.encode() if settings is not None else b""
 
-    # A request.
-
-    def begin(self, call: Call, slices: Slices, then: Then) -> bool:
-        """See to what a request goes on with, and to whether what comes of it is kept. True where it goes on with
-        something that is kept here: `then` is told what it says with all of that, which has been read in `slices`, or
-        why that cannot be. False where there is nothing to wait for.
-        """
-        if call.head.route.api not in GOES_ON:
-            return False
-        previous = previous_in(call)
-        if not previous:
-            if not is_to_be_kept(call):
-                call.keep = None
-            elif call.keep is None:
-                call.keep = KeptResponse()
-            return False
-        call.errand = Looking(self, call, previous, partial(go_on, self, call, previous, slices, then))
-        return True
-
-    def keep(self, call: Call) -> None:
-        """Keep what has come of a call, if that is complete."""
-        keep = call.keep
-        if keep is None or not keep.whole:
-            return
-        record = _encode(Kept(msgspec.Raw(items_of(call)), msgspec.Raw(keep.whole)))
+    def put(self, call: Call, named: str, record: bytes) -> None:
+        """Keep what has come of a call, under the name that its client knows it by."""
         if len(record) > call.state.settings.responses.max_bytes:
             self.count("put", "too_large")
             return
@@ -136,7 +100,7 @@ class Conversations:
             self.count("put", "overloaded")
             return
         box = strongbox_of(call.state.salt)
-        place = box.place(tenant_of(call), keep.id)
+        place = box.place(tenant_of(call), named)
         hidden = partial(self._hidden, place, call.state.settings.responses.ttl_s, size)
         work = Work(box.close(place, record))
         if len(record) <= LARGE:
@@ -151,8 +115,9 @@ class Conversations:
             self._was_put(size, "error")
             return
         # Where there is something already, it was deleted in the meantime: no id is used twice.
-        data = pack(b"SET", self._key(place), work.result, b"PX", max(1, int(ttl_s * 1000)), b"NX")
-        if not self._send(_Ask(data, "write", partial(self._told, size)), place):
+        key = self.key(KIND, place)
+        data = pack(b"SET", key, work.result, b"PX", max(1, int(ttl_s * 1000)), b"NX")
+        if self.send(data, "write", key, partial(self._told, size)) is None:
             self._was_put(size, "unavailable")
 
     def _told(self, size: int, reply: Reply, trouble: RedisUnavailable | None) -> None:
@@ -165,18 +130,20 @@ class Conversations:
 
     # What is asked of Redis.
 
-    def get(self, place: bytes, told: Callable[[Reply, RedisUnavailable | None], None]) -> Command | None:
-        """None where nobody can be asked now, and nothing is told."""
-        command = _Ask(pack(b"GET", self._key(place)), "read", told)
-        return command if self._send(command, place) else None
+    def send(self, data: bytes, use: str, key: bytes, told: Replied) -> Command | None:
+        """Ask for something about a key. None where nobody can be asked now, and nothing is told."""
+        command = _Ask(data, use, told)
+        return command if self._client is not None and not self._client.send(command, key) else None
 
-    def delete(
-        self, place: bytes, told: Callable[[Reply, RedisUnavailable | None], None], *, last: bool
-    ) -> Command | None:
-        """The same. The reply is how many there were; `last`: where there was none, none is put there any more."""
-        gone_ms = int(GONE_S * 1000) if last else 0
-        command = _Ask(pack(b"EVAL", DELETE, 1, self._key(place), gone_ms), "write", told)
-        return command if self._send(command, place) else None
+    def get(self, place: bytes, told: Replied) -> Command | None:
+        """What is kept there."""
+        key = self.key(KIND, place)
+        return self.send(pack(b"GET", key), "read", key, told)
+
+    def delete(self, place: bytes, told: Replied, *, last: bool) -> Command | None:
+        """The reply is how many there were; `last`: where there was none, none is put there any more."""
+        gone_ms, key = int(GONE_S * 1000) if last else 0, self.key(KIND, place)
+        return self.send(pack(b"EVAL", DELETE, 1, key, gone_ms), "write", key, told)
 
     def hold(self, call: Call, size: int) -> None:
         """So many bytes more for a call. Raises Overloaded."""
@@ -193,11 +160,9 @@ class Conversations:
     def count(self, operation: str, result: str) -> None:
         self._meter.count("edge_kept_responses_total", operation, result)
 
-    def _key(self, place: bytes) -> bytes:
-        return b"%b:response:%b" % (self._prefix, place)
-
-    def _send(self, command: Command, place: bytes) -> bool:
-        return self._client is not None and not self._client.send(command, self._key(place))
+    def key(self, kind: bytes, place: bytes) -> bytes:
+        """The name of what is kept of a kind at a place."""
+        return b"%b:%b:%b" % (self._prefix, kind, place)
 
 
 class Look:
@@ -236,11 +201,15 @@ class Look:
         self._command = None
         if self._over:
             return
-        if trouble is None and not reply and self._looks < len(AGAIN_S):
+        if trouble is None and self._looks < len(AGAIN_S) and self._unsure(reply):
             self._timer = asyncio.get_running_loop().call_later(AGAIN_S[self._looks], self._look)
             self._looks += 1
         else:
             self._found(reply, trouble)
+
+    def _unsure(self, reply: Reply) -> bool:
+        """Whether it may be another a little later."""
+        return not reply
 
     def _found(self, reply: Reply, trouble: RedisUnavailable | None) -> None:
         raise NotImplementedError
@@ -307,87 +276,6 @@ class Deleting(Look):
             self._told(reply if known and isinstance(reply, int) else None)
 
 
-def go_on(
-    store: Conversations,
-    call: Call,
-    previous: str,
-    slices: Slices,
-    then: Then,
-    kept: Kept | None,
-    error: EdgeError | None,
-) -> None:
-    """With what was found of a request's previous response. That was said under another key's policy, or another
-    model's: where this one's does something about personal data, the request is looked through once more, as its client
-    has sent it and with all that it goes on with.
-    """
-    policy = call.grant.pii
-    seen = policy is None or policy.mode == "detect"
-    if error is None and kept is None:
-        error = InvalidRequest(
-            f"Previous response with id '{previous}' not found.",
-            param="previous_response_id",
-            code="previous_response_not_found",
-        )
-    body = b"" if kept is None else whole_request(call.payload.body if seen else call.body, kept)
-    if len(body) > call.state.max_body_bytes:
-        error = RequestTooLarge(TOO_LONG.format(call.state.max_body_bytes))
-    elif body:
-        try:
-            store.hold(call, len(body))
-        except Overloaded as full:
-            error = full
-    reading = Reading(body)
-    if error is not None:
-        then(reading, True, error)
-        return
-    if is_to_be_kept(call):
-        call.keep = KeptResponse(previous)
-    call.errand = reading.in_slices(slices, partial(then, reading, seen), digest=False)
-
-
 def tenant_of(call: Call) -> str:
     """Whose it is: the tenant's, or the key's where that has none."""
     return call.key.tenant or call.key.id
-
-
-def previous_in(call: Call) -> str:
-    """The id of what a request goes on with, if that is kept here; "" for another, or none."""
-    span = call.payload.span(b"previous_response_id")
-    if span is None:
-        return ""
-    named = call.payload.body[span[0] + 1 : span[1] - 1].decode("latin-1")
-    return named if OURS.fullmatch(named) else ""
-
-
-def is_to_be_kept(call: Call) -> bool:
-    """Whether what comes of it is kept here: as OpenAI keeps it, unless the client wants that not, where no provider
-    does. What a policy has another person be shown than was said is kept by nobody.
-    """
-    payload, watched = call.payload, call.grant.answers
-    if call.head.route.api != "responses" or payload.says(b"store", b"false") or payload.says(b"background", b"true"):
-        return False
-    shown = call.reply.restorer is None and (watched is None or watched.mode == "detect")
-    return shown and keeps_nothing(call)
-
-
-def items_of(call: Call) -> bytes:
-    """The input of a request as the JSON of a list of items."""
-    span = call.payload.span(b"input") or (0, 0)
-    given = call.payload.body[span[0] : span[1]]
-    if not given.startswith(b'"'):
-        return given if given.startswith(b"[") else b"[]"
-    return b'[{"type":"message","role":"user","content":[{"type":"input_text","text":%b}]}]' % given
-
-
-def whole_request(body: bytes, kept: Kept) -> bytes:
-    """A request with all that it goes on with, which so goes on with nothing."""
-    fields: dict[str, Any] = _fields(body)
-    fields.pop("previous_response_id")
-    given = bytes(fields.get("input", b"[]"))
-    if given.startswith(b'"'):
-        given = b'[{"role":"user","content":%b}]' % given
-    if given.startswith(b"["):  # else it is refused for what it is
-        parts = [bytes(kept.items), bytes(_output(kept.response).output), given]
-        listed = [inner for part in parts if (inner := part.strip()[1:-1].strip())]
-        fields["input"] = msgspec.Raw(b"[%b]" % b",".join(listed))
-    return _encode(fields)

@@ -19,9 +19,11 @@ from edge.cache.answers import Answers
 from edge.cache.policy import Lookup, caches_for
 from edge.call import Call
 from edge.clock import perf_counter
+from edge.conversation_answers import answer_here
 from edge.conversations import Conversations
 from edge.dispatch import Dispatch
 from edge.errors import ClientClosedRequest, EdgeError, InternalError, Overloaded, RouteNotAllowed
+from edge.going_on import begin, keep
 from edge.grant import Grant
 from edge.guard.auth import refuse_model
 from edge.guard.counts import Counts
@@ -39,7 +41,6 @@ from edge.hooks import Hooks, Meter, RequestRecord
 from edge.inquiry import Asker, Inquiry
 from edge.intake import Intake
 from edge.joining import Joining, Table
-from edge.kept_answers import answer_kept
 from edge.ledger import BYPASS, MEMORY, MISS
 from edge.money.accounting import Accounts
 from edge.own_answers import Listing
@@ -350,7 +351,7 @@ class Gateway(Asker):
         if call.reply.over():
             self._over(call, None)
             return
-        if call.state.keeps and self._conversations.begin(call, self._slices, partial(self._read_large, call)):
+        if call.state.keeps and begin(self._conversations, call, self._slices, partial(self._read_large, call)):
             return
         reservation = call.reservation
         try:
@@ -374,13 +375,12 @@ class Gateway(Asker):
             self._ask(call)
 
     def _ask(self, call: Call) -> None:
-        route = call.head.route
         try:
-            if route.lists:
+            if call.head.route.lists:
                 listing = call.errand = Listing(call, self)
                 listing.start()
             elif not call.grant.upstreams:
-                answer_kept(call, self._conversations, self)
+                answer_here(call, self._conversations, self)
             elif call.lookup is not None:
                 joining = call.errand = Joining(self._table, call, call.lookup, self)
                 joining.start()
@@ -435,7 +435,7 @@ class Gateway(Asker):
         if call.form is not None:
             call.form.close()
         if call.keep is not None:
-            self._conversations.keep(call)
+            keep(self._conversations, call)
         self._buffers.let_go(call, 0)
         if call.admitted:
             self._in_flight -= 1

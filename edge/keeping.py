@@ -20,9 +20,11 @@ from edge.payload import Payload
 if TYPE_CHECKING:
     from edge.upstreams.provider import Provider
 
-__all__ = ["check_whole", "keepers_of"]
+__all__ = ["CONVERSATIONS", "PROVIDER", "check_whole", "keepers_of"]
 
 PROVIDER = b"x-edge-provider"
+CONVERSATIONS = "/v1/conversations"
+"""Where conversations are made."""
 BATCHES = ("/v1/batches", "/v1/messages/batches")
 """Where requests are made of what is sent."""
 MAX_LOOKED_AT = 4 << 20

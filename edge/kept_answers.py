@@ -14,7 +14,7 @@ from edge.errors import EdgeError, InvalidRequest, Overloaded
 from edge.inquiry import Asker
 from edge.reply_fields import JSON_TYPE
 
-__all__ = ["answer_kept"]
+__all__ = ["UNDONE", "answer_kept", "page_of", "shown"]
 
 CANCEL = "/v1/responses/{id}/cancel"
 ITEMS = "/v1/responses/{id}/input_items"
@@ -47,7 +47,7 @@ def _told(call: Call, asker: Asker, kept: Kept | None, error: EdgeError | None) 
         error = not_found(call)
     if kept is not None:
         try:
-            body = bytes(kept.response) if call.head.route.endpoint != ITEMS else page_of(kept, call.head.query)
+            body = bytes(kept.response) if call.head.route.endpoint != ITEMS else input_page(kept, call.head.query)
             call.answer(200, [JSON_TYPE], body)
         except InvalidRequest as wrong:
             error = wrong
@@ -69,32 +69,33 @@ def not_found(call: Call) -> InvalidRequest:
     return InvalidRequest(f"Response with id '{call.head.argument}' not found.", status=404, param="response_id")
 
 
-def page_of(kept: Kept, query: bytes) -> bytes:
-    """A page of the input's items, the latest first unless ``order=asc``. Those that have no id get one that tells
-    their place. Raises InvalidRequest.
-    """
+def input_page(kept: Kept, query: bytes) -> bytes:
+    """A page of the input's items. Those that have no id get one that tells their place. Raises InvalidRequest."""
+    numbered = enumerate(_decode(kept.items))
+    return page_of([shown({"id": f"item_{number}", **item}) for number, item in numbered], query)
+
+
+def page_of(items: list[dict[str, Any]], query: bytes) -> bytes:
+    """A page of items, the latest first unless ``order=asc``. Raises InvalidRequest."""
     asked = {name: values[-1] for name, values in parse_qs(query.decode("latin-1")).items()}
     order, limit = asked.get("order", "desc"), asked.get("limit", str(USUAL_ITEMS))
     if order not in ("asc", "desc"):
         raise InvalidRequest("The parameter 'order' is one of asc and desc.", param="order")
     if not limit.isdecimal() or not 1 <= len(limit) <= 3 or not 1 <= int(limit) <= MOST_ITEMS:
         raise InvalidRequest(f"The parameter 'limit' must be from 1 to {MOST_ITEMS}.", param="limit")
-    items = [shown(item, number) for number, item in enumerate(_decode(kept.items))]
-    if order == "desc":
-        items.reverse()
+    listed = items if order == "asc" else list(reversed(items))
     if "after" in asked:
-        ids = [item["id"] for item in items]
-        items = items[ids.index(asked["after"]) + 1 :] if asked["after"] in ids else []
-    page = items[: int(limit)]
+        ids = [item["id"] for item in listed]
+        listed = listed[ids.index(asked["after"]) + 1 :] if asked["after"] in ids else []
+    page = listed[: int(limit)]
     ends = [page[0]["id"], page[-1]["id"]] if page else [None, None]
-    more = len(items) > len(page)
+    more = len(listed) > len(page)
     return _encode({"object": "list", "data": page, "first_id": ends[0], "last_id": ends[1], "has_more": more})
 
 
-def shown(item: dict[str, Any], number: int) -> dict[str, Any]:
-    """An item as OpenAI shows it: https://platform.openai.com/docs/api-reference/responses/input-items."""
+def shown(item: dict[str, Any]) -> dict[str, Any]:
+    """An item that has an id as OpenAI shows it: https://platform.openai.com/docs/api-reference/responses/input-items."""
     made = {"type": "message", "status": "completed", **item}
-    made.setdefault("id", f"item_{number}")
     if made["type"] == "message" and isinstance(made.get("content"), str):
         kind = "output_text" if made.get("role") == "assistant" else "input_text"
         part = {"type": kind, "text": made["content"]}

@@ -10,7 +10,7 @@ from hashlib import blake2b
 from edge import config
 from edge.cache.key import identity, owner_of
 from edge.cache.policy import mode_for
-from edge.dialects.kept_response import OURS
+from edge.dialects.kept_response import OUR_CONVERSATION, OURS
 from edge.errors import ModelNotFound, PiiBlocked
 from edge.grant import Grant
 from edge.guard.auth import NOBODY, Auth, Key
@@ -21,7 +21,7 @@ from edge.guard.shape import few
 from edge.guard.tokens import Tokens
 from edge.head import Head
 from edge.hooks import Usage
-from edge.keeping import check_whole, keepers_of
+from edge.keeping import CONVERSATIONS, PROVIDER, check_whole, keepers_of
 from edge.money.pricing import ModelPrice
 from edge.payload import Payload
 from edge.routes import Route
@@ -144,15 +144,15 @@ class State(Terms):
         """What `key` gets of what accounts keep; no upstreams where it is kept here. Raises what `keepers_of`,
         `check_whole` and `refuse_unshown` do.
         """
-        if self.keeps and OURS.fullmatch(head.argument):
+        own = [] if key.pii is None else [key.pii]
+        if self.keeps and is_ours(head):
             if head.method == "GET":
-                refuse_unshown(None if key.pii is None else self._policies.response([key.pii]))
-            return Grant("", MODEL_OTHER, ())
+                refuse_unshown(self._policies.response(own) if own else None)
+            return Grant("", MODEL_OTHER, (), pii=self._policies.request(own) if payload.body else None)
         keepers = keepers_of(self.router.providers, head)
         if not head.argument:
             limited = bool(quotas_of(self.settings, key, ""))
             check_whole(key, head, payload, keepers[0], limited=limited, several=self.auth.several)
-        own = [] if key.pii is None else [key.pii]
         policy = self._policies.request(own) if payload.body else None
         if head.boundary:
             refuse_unread(policy)
@@ -185,6 +185,14 @@ class State(Terms):
     @property
     def providers(self) -> dict[str, Provider]:
         return self.router.providers
+
+
+def is_ours(head: Head) -> bool:
+    """Whether a request is about what is kept here, or is to be: a conversation for which no provider is named."""
+    if head.route.endpoint == CONVERSATIONS:
+        return not (head.provider or PROVIDER in head.index)
+    named = head.argument.partition("/")[0]
+    return OURS.fullmatch(named) is not None or OUR_CONVERSATION.fullmatch(named) is not None
 
 
 def refuse_unread(policy: Policy | None) -> None:

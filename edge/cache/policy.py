@@ -58,9 +58,9 @@ class Lookup:
 
 
 def caches_for(call: Call) -> bool:
-    """Whether the caches may have a part in a request of its kind."""
+    """Whether the caches may have a part in a request of its kind: in none whose answer is kept for its client."""
     route = call.head.route
-    return call.state.caches and route.api in CACHEABLE
+    return call.state.caches and route.api in CACHEABLE and call.keep is None
 
 
 def mode_for(settings: CacheMode, *overrides: CacheMode | None) -> CacheMode:

@@ -152,6 +152,7 @@ class ResponseWriter:
         """
         echo = {name: msgspec.Raw(encode(value)) for name, value in self._context.echo.items()}
         keep = self._context.keep
+        belongs = {"conversation": {"id": keep.conversation}} if keep is not None and keep.conversation else {}
         return {
             "id": response_id(self._base) if keep is None else keep.id,
             "object": "response",
@@ -165,7 +166,8 @@ class ResponseWriter:
             "model": self._model,
             "output": [],
             "previous_response_id": None if keep is None else keep.previous,
-            "store": keep is not None,
+            **belongs,
+            "store": keep is not None and keep.stored,
             "usage": None,
             "user": None,
             "metadata": {},

@@ -197,8 +197,9 @@ FAMILIES = (
     Family(
         COUNTER,
         "edge_kept_responses_total",
-        "What was done with responses that are kept here for providers that keep none, by operation (put, get, delete) "
-        "and result: ok, miss, unavailable (Redis), too_large, overloaded, deleted (on its way), unsound, error.",
+        "What was done with responses and conversations that are kept here for providers that keep none, by operation "
+        "(put, get, delete; turn and change of a conversation) and result: ok, miss, unavailable (Redis), too_large, "
+        "overloaded, deleted (on its way), taken (the turn), unsound, error.",
         ("operation", "result"),
     ),
     Family(

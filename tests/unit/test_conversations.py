@@ -10,20 +10,13 @@ import pytest
 
 from edge.config import Config
 from edge.config.rules import problems
-from edge.conversations import (
-    AGAIN_S,
-    COPIES,
-    Conversations,
-    Deleting,
-    Kept,
-    items_of,
-    previous_in,
-    whole_request,
-)
+from edge.conversations import AGAIN_S, COPIES, Conversations, Deleting, Kept
 from edge.dialects.kept_response import OURS, KeptResponse
 from edge.errors import InvalidRequest, Overloaded
+from edge.going_on import begin, items_of, previous_in, said_in, whole_request
+from edge.going_on import keep as keep_what_came
 from edge.guard.auth import Key
-from edge.kept_answers import page_of
+from edge.kept_answers import input_page
 from edge.redis.pipe import RedisUnavailable
 from edge.slices import LARGE, Slices
 from edge.upstreams.desk import Buffers
@@ -97,7 +90,7 @@ def told_of(client, body, tenant="acme"):
         store = stored(client)
         done = asyncio.get_running_loop().create_future()
         call = made(body, tenant)
-        waits = store.begin(call, Slices(), lambda reading, seen, error: done.set_result((reading.body, error)))
+        waits = begin(store, call, Slices(), lambda reading, seen, error: done.set_result((reading.body, error)))
         assert waits
         body_now, error = await done
         return body_now, error
@@ -116,7 +109,7 @@ def keep(client, items, output, name=ID, tenant="acme"):
         call = made({"model": "m", "input": items}, tenant)
         call.keep = KeptResponse()
         call.keep.id, call.keep.whole = name, json.dumps({"id": name, "output": output}).encode()
-        stored(client).keep(call)
+        keep_what_came(stored(client), call)
         await asyncio.sleep(0.01)
 
     asyncio.run(run())
@@ -163,7 +156,7 @@ def test_a_request_is_made_whole_of_the_input_the_output_and_its_own(given):
     body = {"model": "m", "previous_response_id": ID, "tools": [{"a": 1.50}]} | (
         {} if given is None else {"input": given}
     )
-    whole = json.loads(whole_request(json.dumps(body).encode(), kept))
+    whole = json.loads(whole_request(json.dumps(body).encode(), "previous_response_id", said_in(kept)))
     own = [{"role": "user", "content": "two"}] if given else []
     assert whole == {
         "model": "m",
@@ -230,7 +223,7 @@ def test_one_that_is_deleted_while_it_is_on_its_way_is_not_kept(text):
     async def run():
         client = Client(late=1)  # the first look finds nothing yet
         store = stored(client)
-        store.keep(finished_call(text))
+        keep_what_came(store, finished_call(text))
         assert await deleted(store) == 1
         assert client.kept == {}
         assert await deleted(store) == 0
@@ -244,7 +237,7 @@ def test_one_that_comes_after_it_was_deleted_is_kept_nowhere():
         store = stored(client)
         store._meter = counts
         assert await deleted(store) == 0
-        store.keep(finished_call())
+        keep_what_came(store, finished_call())
         await asyncio.sleep(0.01)
         assert counts.told == [("delete", "miss"), ("put", "deleted")]
         assert list(client.kept.values()) == [b"-"]
@@ -282,7 +275,7 @@ def test_what_is_on_its_way_is_counted_among_what_is_held_until_it_is_there(trou
         buffers, held = Buffers(), []
         client = Client(**trouble)
         store = stored(client, buffers)
-        store.keep(finished_call(text))
+        keep_what_came(store, finished_call(text))
         if not trouble.get("reason") or len(text) > LARGE:
             assert buffers.held >= COPIES * len(text)
         async with asyncio.timeout(10):
@@ -299,7 +292,7 @@ def test_what_would_be_too_much_is_not_kept():
         store = stored(Client(), buffers)
         store._meter = counts
         assert buffers.lend(call.state.max_buffered_bytes, call.state.max_buffered_bytes)
-        store.keep(call)
+        keep_what_came(store, call)
         assert counts.told == [("put", "overloaded")]
         assert buffers.held == call.state.max_buffered_bytes
 
@@ -310,7 +303,7 @@ def test_what_a_request_goes_on_with_is_counted_among_what_is_held_for_it():
     async def run():
         client, buffers = Client(), Buffers()
         store = stored(client, buffers)
-        store.keep(finished_call("x" * 10_000))
+        keep_what_came(store, finished_call("x" * 10_000))
         await asyncio.sleep(0.01)
         held = []
         for full in (False, True):
@@ -319,7 +312,7 @@ def test_what_a_request_goes_on_with_is_counted_among_what_is_held_for_it():
                 assert buffers.lend(limit - buffers.held - 1, limit)
             done = asyncio.get_running_loop().create_future()
             call = made({"model": "m", "input": "two", "previous_response_id": ID})
-            store.begin(call, Slices(), lambda _, __, error, done=done: done.set_result(error))
+            begin(store, call, Slices(), lambda _, __, error, done=done: done.set_result(error))
             error = await done
             held.append(call.buffered)
             assert isinstance(error, Overloaded) == full
@@ -349,7 +342,7 @@ ITEMS = Kept(items=msgspec_raw([{"role": "user", "content": str(n)} for n in ran
     ],
 )
 def test_items_come_by_pages(query, shown, more):
-    page = json.loads(page_of(ITEMS, query))
+    page = json.loads(input_page(ITEMS, query))
     assert "".join(item["content"][0]["text"] for item in page["data"]) == shown
     assert page["has_more"] is more
     assert page["last_id"] == (page["data"][-1]["id"] if shown else None)
@@ -358,4 +351,4 @@ def test_items_come_by_pages(query, shown, more):
 @pytest.mark.parametrize("query", [b"order=up", b"limit=0", b"limit=101", b"limit=x", b"limit=1000000"])
 def test_a_page_that_cannot_be_is_refused(query):
     with pytest.raises(InvalidRequest):
-        page_of(ITEMS, query)
+        input_page(ITEMS, query)

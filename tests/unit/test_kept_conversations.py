@@ -1,0 +1,365 @@
+"""A conversation that is kept here is changed by one at a time, and loses nothing that was said."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import msgspec
+import pytest
+
+from edge.conversations import AGAIN_S, Conversations
+from edge.dialects.kept_response import OUR_CONVERSATION, KeptResponse, conversation_id
+from edge.errors import InvalidRequest, Overloaded, RequestTooLarge
+from edge.going_on import append, conversation_in, keep, new_id
+from edge.guard.auth import Key
+from edge.kept_conversations import (
+    MOST_TIMES,
+    PUT,
+    RELEASE,
+    TAKE,
+    Change,
+    Conversation,
+    Turn,
+    place_of,
+)
+from edge.redis.pipe import RedisUnavailable
+from edge.upstreams.desk import Buffers
+from tests.unit.calls import asked
+from tests.unit.test_conversations import Counts, words_of
+
+ID = "conv_edge" + "0123456789abcdef" * 2
+
+
+class Client:
+    """In place of the client of Redis: hashes, and what the scripts do with them. ``now`` is its clock, in ms;
+    ``before_put`` is called before each of these.
+    """
+
+    def __init__(self, trouble=""):
+        self.kept, self.now, self.trouble, self.before_put, self.scripts = {}, 1000, trouble, lambda: None, []
+
+    def send(self, command, key):
+        if self.trouble == "unready":
+            return self.trouble
+        asyncio.get_running_loop().call_soon(self._reply, command, words_of(command.data))
+        return ""
+
+    def _reply(self, command, words):
+        reply = self._done(words)
+        if command.live:
+            command.failed(RedisUnavailable("timeout")) if self.trouble else command.replied(reply)
+
+    def _done(self, words):
+        if words[0] == b"HGET":
+            return self.kept.get(words[1], {}).get("v")
+        script, key, more = words[1], words[3], words[4:]
+        self.scripts.append(script)
+        if script == PUT:
+            self.before_put()
+        there = self.kept.get(key, {})
+        if script == TAKE:
+            if not there or there.get("until", 0) > self.now:
+                return b"!" if there else None
+            there |= {"turn": more[0], "until": self.now + int(more[1])}
+            return there["v"]
+        if script == RELEASE:
+            return 2 if self._release(there, more[0]) else 0
+        assert script == PUT
+        if more[0] and (not there or there["v"][:16] != more[0]):
+            return 0 if there else -1
+        self.kept.setdefault(key, {})["v"] = more[1]
+        self._release(self.kept[key], more[3])
+        return 1
+
+    @staticmethod
+    def _release(there, number):
+        if there.get("turn") != number:
+            return False
+        del there["turn"], there["until"]
+        return True
+
+
+def made(body=None, tenant="acme"):
+    call = asked(body or {"model": "m", "input": "x", "conversation": ID}, "/v1/responses")
+    call.key = Key("k", tenant, None, False)
+    return call
+
+
+def stored(client):
+    store = Conversations(Counts(), Buffers())
+    store._client, store._prefix = client, b"edge"
+    return store
+
+
+async def done(begin):
+    """What was told to who waits for it."""
+    future = asyncio.get_running_loop().create_future()
+    begin(lambda *told: future.set_result(told))
+    async with asyncio.timeout(10):
+        return await future
+
+
+async def new(store, *said, tenant="acme"):
+    conversation = Conversation(1, {}, [])
+    append([item(text) for text in said], conversation)
+    found, error = await done(
+        lambda told: Change(store, place_of(made(tenant=tenant), ID), nothing, told).make(conversation)
+    )
+    assert error is None
+    return found
+
+
+def item(text):
+    return msgspec.Raw(json.dumps({"role": "user", "content": text}).encode())
+
+
+def nothing(conversation):
+    return False
+
+
+def adding(*said):
+    return lambda conversation: append([item(text) for text in said], conversation)
+
+
+async def change(store, step, number=b"", tenant="acme"):
+    return await done(lambda told: Change(store, place_of(made(tenant=tenant), ID), step, told, number).start())
+
+
+async def said_in(store, tenant="acme"):
+    found, error = await change(store, nothing, tenant=tenant)
+    return [json.loads(bytes(each.said))["content"] for each in found.items] if error is None else error.status
+
+
+async def turn(store, tenant="acme"):
+    """The number of a turn, and what was told at its beginning."""
+    made_turn = []
+    found, error = await done(lambda told: made_turn.append(Turn(store, made(tenant=tenant), ID, told)))
+    return made_turn[0].number, found, error
+
+
+def test_ids_are_told_from_those_of_vendors():
+    assert OUR_CONVERSATION.fullmatch(conversation_id())
+    for given, found in (
+        (ID, ID),
+        ({"id": ID}, ID),
+        ({"id": 5}, ""),
+        ("conv_1", ""),
+        (None, ""),
+        ([ID], ""),
+        ("", ""),
+    ):
+        assert conversation_in(made({"model": "m", "input": "x", "conversation": given})) == found
+
+
+def test_it_is_its_tenants_alone():
+    async def run():
+        store = stored(Client())
+        await new(store, "one")
+        assert await said_in(store) == ["one"]
+        assert await said_in(store, "other") == 404
+        assert (await turn(store, "other"))[2].status == 404
+
+    asyncio.run(run())
+
+
+def test_what_another_has_added_meanwhile_is_not_lost():
+    async def run():
+        client = Client()
+        store = stored(client)
+        await new(store, "one")
+        both = await asyncio.gather(change(store, adding("two")), change(store, adding("three")))
+        assert [error for _, error in both] == [None, None]
+        said = await said_in(store)
+        assert (said[0], sorted(said[1:])) == ("one", ["three", "two"])
+        assert client.scripts.count(PUT) == 4  # the first one, and one of two that had to be done again
+
+    asyncio.run(run())
+
+
+def test_who_never_finds_it_as_it_was_is_told_to_ask_again():
+    async def run():
+        client = Client()
+        store = stored(client)
+        await new(store, "one")
+        (key,) = client.kept
+        sound = client.kept[key]["v"]
+
+        def meanwhile():
+            client.kept[key]["v"] = b"x" * 64
+            asyncio.get_running_loop().call_soon(client.kept[key].update, {"v": sound})
+
+        client.before_put = meanwhile
+        found, error = await change(store, adding("two"))
+        assert found is None
+        assert isinstance(error, Overloaded)
+        assert client.scripts.count(PUT) == 1 + MOST_TIMES
+        assert store.buffers.held == 0
+
+    asyncio.run(run())
+
+
+def test_what_was_put_in_its_place_by_who_knows_no_secret_is_not_believed():
+    async def run():
+        client = Client()
+        store = stored(client)
+        await new(store, "one")
+        (key,) = client.kept
+        client.kept[key]["v"] = b"x" * 64
+        assert await said_in(store) == 404
+        assert (await turn(store))[2].status == 404
+
+    asyncio.run(run())
+
+
+def test_one_that_was_deleted_meanwhile_is_not_made_again():
+    async def run():
+        client = Client()
+        store = stored(client)
+        await new(store, "one")
+        client.before_put = client.kept.clear
+        _, error = await change(store, adding("two"))
+        assert error.status == 404
+        assert client.kept == {}
+
+    asyncio.run(run())
+
+
+def test_a_turn_is_one_responses_until_what_was_said_is_put_down():
+    async def run():
+        store = stored(Client())
+        await new(store, "one")
+        number, found, error = await turn(store)
+        assert (len(found.items), error) == (1, None)
+        _, found, error = await turn(store)
+        assert found is None
+        assert (error.status, error.code, error.param) == (400, "conversation_locked", "conversation")
+        await change(store, adding("two"), number)
+        assert len((await turn(store))[1].items) == 2
+
+    asyncio.run(run())
+
+
+def test_who_comes_as_a_turn_ends_waits_for_what_was_said():
+    async def run():
+        store = stored(Client())
+        await new(store, "one")
+        number, _, _ = await turn(store)
+        waiting = asyncio.ensure_future(turn(store))
+        await asyncio.sleep(AGAIN_S[0] / 2)
+        await change(store, adding("two"), number)
+        _, found, error = await waiting
+        assert (error, len(found.items)) == (None, 2)
+
+    asyncio.run(run())
+
+
+def test_a_turn_that_nobody_ended_is_over_after_its_time_and_what_comes_of_it_is_put_behind():
+    async def run():
+        client = Client()
+        store = stored(client)
+        await new(store, "one")
+        first, _, _ = await turn(store)
+        client.now += int(made().state.resilience.total_s * 1000) + 61_000
+        second, _, error = await turn(store)
+        assert error is None
+        await change(store, adding("late"), first)
+        assert (await turn(store))[2].code == "conversation_locked"  # the second one's still
+        await change(store, adding("second"), second)
+        assert await said_in(store) == ["one", "late", "second"]
+
+    asyncio.run(run())
+
+
+def test_a_turn_that_is_cancelled_is_nobodys():
+    async def run():
+        client = Client()
+        store = stored(client)
+        await new(store, "one")
+        errand = Turn(store, made(), ID, lambda *_: pytest.fail("nobody waits"))
+        await asyncio.sleep(0)  # it is asked for
+        errand.cancel()
+        await asyncio.sleep(0.01)
+        assert (await turn(store))[2] is None
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("status", ["completed", "incomplete", "failed", "in_progress"])
+def test_what_is_complete_is_put_down_and_any_other_end_leaves_it_as_it_was(status):
+    async def run():
+        store = stored(Client())
+        await new(store, "one")
+        number, _, _ = await turn(store)
+        call = made({"model": "m", "input": [{"role": "user", "content": word} for word in ("one", "two")]})
+        call.keep = KeptResponse(conversation=ID, turn=number, stored=False)
+        call.keep.before = 1
+        answer = {"id": "resp_1", "status": status, "output": [{"type": "message", "id": "msg_1", "content": "three"}]}
+        call.keep.whole = json.dumps(answer).encode()
+        keep(store, call)
+        await asyncio.sleep(0.01)
+        whole = status in ("completed", "incomplete")
+        assert await said_in(store) == (["one", "two", "three"] if whole else ["one"])
+        assert (await turn(store))[2] is None
+        assert len(store._client.kept) == 1  # `store: false`: the response itself is not kept
+
+    asyncio.run(run())
+
+
+def test_what_would_be_too_large_ends_the_turn_and_changes_nothing():
+    async def run():
+        store = stored(Client())
+        await new(store, "one")
+        number, _, _ = await turn(store)
+        held = store.buffers.held
+        _, error = await change(store, adding("x" * (1 << 20)), number)
+        assert isinstance(error, RequestTooLarge)
+        assert store.buffers.held == held
+        assert await said_in(store) == ["one"]
+        assert (await turn(store))[2] is None
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("trouble", ["unready", "broken"])
+def test_trouble_with_redis_is_an_error(trouble):
+    async def run():
+        store = stored(Client(trouble))
+        for found, error in (
+            await change(store, nothing),
+            (await turn(store))[1:],
+            await done(lambda told: Change(store, place_of(made(), ID), nothing, told).make(Conversation(1, {}, []))),
+        ):
+            assert found is None
+            assert isinstance(error, Overloaded)
+        assert store.buffers.held == 0
+
+    asyncio.run(run())
+
+
+def test_what_a_step_refuses_is_told_and_changes_nothing():
+    def refuse(conversation):
+        conversation.items.clear()
+        raise InvalidRequest("No.")
+
+    async def run():
+        store = stored(Client())
+        await new(store, "one")
+        _, error = await change(store, refuse)
+        assert error.message == "No."
+        assert await said_in(store) == ["one"]
+
+    asyncio.run(run())
+
+
+def test_an_item_has_its_own_id_unless_another_has_it():
+    known = {"msg_1"}
+    assert new_id(msgspec.Raw(b'{"id":"msg_2","type":"message"}'), known) == "msg_2"
+    for said, prefix in (
+        (b'{"id":"msg_1","type":"message"}', "msg_edge"),
+        (b'{"role":"user"}', "msg_edge"),
+        (b'{"id":null,"type":"function_call"}', "fc_edge"),
+        (b'{"id":5,"type":"reasoning"}', "rs_edge"),
+        (b'{"type":"function_call_output"}', "item_edge"),
+    ):
+        assert new_id(msgspec.Raw(said), known).startswith(prefix)
