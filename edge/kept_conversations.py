@@ -19,7 +19,7 @@ import msgspec
 
 from edge.call import Call
 from edge.clock import perf_counter
-from edge.conversations import COPIES, UNREAD, Conversations, Look, tenant_of
+from edge.conversations import AGAIN_S, COPIES, UNREAD, Conversations, Look, tenant_of
 from edge.errors import UNREADABLE, EdgeError, InvalidRequest, Overloaded, RequestTooLarge
 from edge.redis.pipe import Command, RedisUnavailable, pack
 from edge.redis.resp import Reply
@@ -39,6 +39,13 @@ if there[2] and tonumber(there[2]) > now then return '!' end
 redis.call('HSET', KEYS[1], 'turn', ARGV[1], 'until', now + ARGV[2])
 return there[1]"""
 """Somebody's turn begins, for so many milliseconds at most."""
+READ = b"""
+local there = redis.call('HMGET', KEYS[1], 'v', 'until')
+if not there[1] then return false end
+local time = redis.call('TIME')
+local taken = there[2] and tonumber(there[2]) > time[1] * 1000 + math.floor(time[2] / 1000)
+return (taken and '!' or '-') .. there[1]"""
+"""What was said, behind `TAKEN` while somebody has a turn."""
 RELEASE = b"""
 if redis.call('HGET', KEYS[1], 'turn') ~= ARGV[1] then return 0 end
 return redis.call('HDEL', KEYS[1], 'turn', 'until')"""
@@ -177,7 +184,8 @@ def delete(store: Conversations, at: Place, told: Callable[[int | None], None]) 
 
 class Change:
     """A conversation is read, and put back where `change` says that it has changed it, which may raise InvalidRequest.
-    With that, the turn of that `number` is over. `told` is told how it is now, unless it is cancelled before.
+    With that, the turn of that `number` is over; who has none waits a moment for who has, since a client that was told
+    of its response expects what was said in it. `told` is told how it is now, unless it is cancelled before.
     """
 
     def __init__(
@@ -186,6 +194,8 @@ class Change:
         self._store, self._at, self._change, self._told, self._number = store, at, change, told, number
         self._key = store.key(KIND, at.place)
         self._left, self._lent, self._over = MOST_TIMES, 0, False
+        self._looks = len(AGAIN_S) if number else 0
+        self._timer: asyncio.TimerHandle | None = None
         self._found: Conversation | None = None
         self._tag = b""
         self._command: Command | None = None
@@ -193,7 +203,8 @@ class Change:
 
     def start(self) -> None:
         """Tells nothing before this has returned."""
-        self._send(pack(b"HGET", self._key, b"v"), "read", self._read)
+        self._timer = None
+        self._send(pack(b"EVAL", READ, 1, self._key), "read", self._read)
 
     def make(self, made: Conversation) -> None:
         """Put a new one there, at a place of its own. May tell at once."""
@@ -202,6 +213,8 @@ class Change:
 
     def cancel(self) -> None:
         self._over = True
+        if self._timer is not None:
+            self._timer.cancel()
         if self._command is not None:
             self._command.cancel()
         self._let_go()
@@ -219,11 +232,15 @@ class Change:
             self._end("unavailable", Overloaded(UNREAD))
         elif not isinstance(reply, bytes):
             self._end("miss", no_conversation(self._at.named))
+        elif reply.startswith(TAKEN) and self._looks < len(AGAIN_S):
+            self._timer = asyncio.get_running_loop().call_later(AGAIN_S[self._looks], self.start)
+            self._looks += 1
         elif not self._lend(2 * COPIES * len(reply)):
             self._end("overloaded", Overloaded(UNREAD))
         else:
-            self._tag = reply[:TAG]
-            self._store.work(self._at.box.open(self._at.place, reply), self._opened, len(reply))
+            hidden = reply[1:]
+            self._tag = hidden[:TAG]
+            self._store.work(self._at.box.open(self._at.place, hidden), self._opened, len(hidden))
 
     def _opened(self, text: bytes | None) -> None:
         if self._over:

@@ -197,9 +197,8 @@ FAMILIES = (
     Family(
         COUNTER,
         "edge_kept_responses_total",
-        "What was done with responses and conversations that are kept here for providers that keep none, by operation "
-        "(put, get, delete; turn and change of a conversation) and result: ok, miss, unavailable (Redis), too_large, "
-        "overloaded, deleted (on its way), taken (the turn), unsound, error.",
+        "What was done with what is kept here for providers that keep nothing, by operation (put, get, delete, turn, "
+        "change) and result: ok, miss, unavailable (Redis), too_large, overloaded, deleted, taken, unsound, error.",
         ("operation", "result"),
     ),
     Family(

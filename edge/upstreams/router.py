@@ -26,6 +26,8 @@ MAX_COMPARED = 100
 MAX_NAME = 64
 PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F))
 """A model's name as a header value: what is not among these is percent-encoded as in a URL."""
+BY_POST = " Ask for it by POST /v1/responses: a client that may do either has a setting for it."
+"""What is left to who asks over a WebSocket for a model whose provider speaks another API."""
 
 
 class Upstream(Source):
@@ -139,7 +141,7 @@ class Router:
             dialects = " and ".join(sorted({upstream.provider.dialect for upstream in found.upstreams}))
             raise UnsupportedRoute(
                 f"The model '{name}' is served by a provider of the {dialects} dialect, "
-                f"which cannot be reached through {route.endpoint}.",
+                f"which cannot be reached through {route.endpoint}.{BY_POST if route.api == 'socket' else ''}",
                 status=400,
                 param="model",
             )

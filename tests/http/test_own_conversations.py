@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import openai
 import pytest
 
-from tests.harness import Edge, running, until
+from tests.harness import Edge, clean_environment, running, until
 from tests.http.test_conversations import KEYS, MODEL, SECRET, ai, closed, configured, counted, edges, redis  # noqa: F401
-from tests.http.test_responses import MODELS, TOOLS
+from tests.http.test_responses import CLIENTS, MODELS, TOOLS, python_of
 from tests.redis_servers import RedisServer, need_redis, stopping
 
 HELLO = {"type": "message", "role": "user", "content": "My name is Ada."}
@@ -234,6 +235,16 @@ def test_tokens_of_a_conversation_are_counted_and_its_turn_is_nobodys(edges):  #
         client.responses.input_tokens.count(model=MODELS[0], input="x", conversation=made.id).input_tokens > alone + 300
     )
     assert client.responses.create(model=MODELS[0], input="x", conversation=made.id).output_text
+
+
+@MODEL
+def test_openai_agents_do_what_their_users_do(edges, model):  # noqa: F811
+    """One that finds a conversation taken asks again by itself."""
+    command = [python_of("agents"), str(CLIENTS / "agents_session.py"), edges[1].url, model, KEYS["a"][0]]
+    got = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=120)
+    assert got.returncode == 0, got.stderr
+    results = json.loads(got.stdout.splitlines()[-1])
+    assert set(results.values()) == {"ok"}, results
 
 
 def test_redis_has_nothing_of_it_to_read(edges, redis):  # noqa: F811

@@ -185,12 +185,13 @@ name = "edge"
 base_url = "{url}/v1"
 wire_api = "responses"
 env_key = "EDGE_KEY"
+supports_websockets = {sockets}
 request_max_retries = 0
 stream_max_retries = 0
 """
 
 
-def codex(url, model, folder, search="disabled"):
+def codex(url, model, folder, search="disabled", *, sockets=False):
     """The lines that a headless Codex prints, and what it ends with."""
     program = Path(os.environ.get("EDGE_CLIENTS") or "/nowhere") / "codex" / "node_modules" / ".bin" / "codex"
     if not program.exists() or shutil.which("node") is None:
@@ -198,7 +199,7 @@ def codex(url, model, folder, search="disabled"):
     home, place = folder / "home", folder / "place"
     for each in (home, place):
         each.mkdir()
-    (home / "config.toml").write_text(CODEX.format(model=model, search=search, url=url))
+    (home / "config.toml").write_text(CODEX.format(model=model, search=search, url=url, sockets=str(sockets).lower()))
     options = ["--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "-C", str(place)]
     got = subprocess.run(
         [str(program), "exec", *options, "Say hello."],
@@ -212,11 +213,17 @@ def codex(url, model, folder, search="disabled"):
 
 
 @pytest.mark.parametrize(
-    ("model", "search"), [(MODELS[0], "live"), (MODELS[1], "disabled"), ("gpt-9-of-tomorrow", "live")]
+    ("model", "search", "sockets"),
+    [
+        (MODELS[0], "live", False),
+        (MODELS[1], "disabled", False),
+        ("gpt-9-of-tomorrow", "live", False),
+        ("gpt-9-of-tomorrow", "live", True),
+    ],
 )
-def test_codex_runs_what_the_model_asks_for_and_tells_it(edge, simulator, tmp_path, model, search):
+def test_codex_runs_what_the_model_asks_for_and_tells_it(edge, simulator, tmp_path, model, search, sockets):
     since = simulator.count()
-    lines, code = codex(edge.url, model, tmp_path, search)
+    lines, code = codex(edge.url, model, tmp_path, search, sockets=sockets)
     assert code == 0, lines
     items = [line["item"] for line in lines if line["type"] == "item.completed"]
     (ran,) = [item for item in items if item["type"] == "command_execution"]
@@ -224,11 +231,19 @@ def test_codex_runs_what_the_model_asks_for_and_tells_it(edge, simulator, tmp_pa
     assert [item for item in items if item["type"] == "agent_message"][-1]["text"]
     assert lines[-1]["type"] == "turn.completed"
     assert lines[-1]["usage"]["input_tokens"] > 1000
-    asked = [entry for entry in simulator.ledger(since) if entry["method"] == "POST"]
-    assert len(asked) == 2
+    asked = [entry for entry in simulator.ledger(since) if entry["path"] != "/v1/models"]
+    assert [(entry["method"], entry["status"]) for entry in asked] == [("GET", 101) if sockets else ("POST", 200)] * 2
     assert "simulated" in asked[1]["body"]
     kinds = [f"{line['type']} {line.get('item', {}).get('type', '')}".strip() for line in lines]
     print(f"\n{model}: {', '.join(kinds)}")
+
+
+def test_codex_is_told_that_a_model_of_another_api_has_no_websocket(edge, tmp_path):
+    lines, code = codex(edge.url, MODELS[0], tmp_path, sockets=True)
+    assert code != 0
+    message = lines[-1]["error"]["message"]
+    assert "unsupported_route" in message
+    assert "POST" in message
 
 
 def test_codex_shows_why_a_request_was_refused(edge, tmp_path):

@@ -16,6 +16,7 @@ from edge.guard.auth import Key
 from edge.kept_conversations import (
     MOST_TIMES,
     PUT,
+    READ,
     RELEASE,
     TAKE,
     Change,
@@ -51,8 +52,6 @@ class Client:
             command.failed(RedisUnavailable("timeout")) if self.trouble else command.replied(reply)
 
     def _done(self, words):
-        if words[0] == b"HGET":
-            return self.kept.get(words[1], {}).get("v")
         script, key, more = words[1], words[3], words[4:]
         self.scripts.append(script)
         if script == PUT:
@@ -63,6 +62,8 @@ class Client:
                 return b"!" if there else None
             there |= {"turn": more[0], "until": self.now + int(more[1])}
             return there["v"]
+        if script == READ:
+            return (b"!" if there.get("until", 0) > self.now else b"-") + there["v"] if there else None
         if script == RELEASE:
             return 2 if self._release(there, more[0]) else 0
         assert script == PUT
@@ -250,6 +251,21 @@ def test_who_comes_as_a_turn_ends_waits_for_what_was_said():
         await change(store, adding("two"), number)
         _, found, error = await waiting
         assert (error, len(found.items)) == (None, 2)
+
+    asyncio.run(run())
+
+
+def test_who_asks_for_the_items_as_a_turn_ends_is_shown_what_was_said_in_it_and_nobody_waits_for_long():
+    async def run():
+        store = stored(Client())
+        await new(store, "one")
+        number, _, _ = await turn(store)
+        reading = asyncio.ensure_future(said_in(store))
+        await asyncio.sleep(AGAIN_S[0] / 2)
+        await change(store, adding("two"), number)
+        assert await reading == ["one", "two"]
+        await turn(store)
+        assert await said_in(store) == ["one", "two"]
 
     asyncio.run(run())
 
