@@ -10,11 +10,9 @@ before; it ends with 1 if one has failed. With the defaults that takes about thr
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 import re
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -25,6 +23,7 @@ from pathlib import Path
 
 from benchmarks.results import LONG, RESULTS, commit, keep_long_runs, long_runs, machine
 from edge._fast import COMPILED
+from tests.output import follow
 
 __all__ = ["Found", "Run", "main", "runs", "written"]
 
@@ -90,25 +89,17 @@ def runs(requests: int, seconds: float, bench: str, pythons: list[str]) -> tuple
 def carried_out(run: Run) -> Found:
     print(f"== {run.name}: python {' '.join(run.arguments)}", flush=True)
     begun = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, *run.arguments],
-        cwd=ROOT,
-        env={**os.environ, **run.environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+    output: list[str] = []
+    code, _ = follow((sys.executable, *run.arguments), ROOT, run.environment, output.append)
     took = time.monotonic() - begun
-    lines = run.said(done.stdout)
-    print("\n".join(done.stdout.splitlines()[-SHOWN:] if done.returncode else lines), flush=True)
-    return Found(run, done.returncode, took, lines)
+    lines = run.said("".join(output))
+    print("".join(output[-SHOWN:]) if code else "\n".join(lines), flush=True)
+    return Found(run, code, took, lines)
 
 
 def written(found: list[Found], before: str = "") -> list[str]:
     """The section of the results. What `before`, the section until now, has of runs that are not in `found` stays: each
-    row says itself when it was found, and of which tree.
+    row says itself when it was found, of which tree, and on what machine.
     """
     section = partial(re.findall, string=before, flags=re.MULTILINE)
     rows = {name: row for row, name in section(r"^(\| (\w+) \|.*)$") if name in ORDER}
@@ -121,20 +112,23 @@ def written(found: list[Found], before: str = "") -> list[str]:
         else:
             said = "; ".join(each.lines).replace("|", "/") or ("see above" if not each.code else "")
             code = "**failed**" if each.code else "passed"
-            rows[each.run.name] = (
-                f"| {each.run.name} | {code} | {each.seconds:.0f} | {commit()}, {date.today()} | {said} |"
-            )
+            rows[each.run.name] = f"| {each.run.name} | {code} | {each.seconds:.0f} | {where()} | {said} |"
     return [
         LONG,
         "",
-        f"By `make proof`, or a part of it; {machine()};",
-        f"Python {platform.python_version()}, {'compiled' if COMPILED else 'pure'} build.",
+        "By `make proof`, or a part of it.",
         "",
-        "| run | | seconds | tree | what it found |",
+        "| run | | seconds | tree and machine | what it found |",
         "|---|---|---|---|---|",
         *(rows[name] for name in ORDER if name in rows),
         *(f"\n{COUNTED}{title}\n\n{table.rstrip()}" for title, table in tables.items()),
     ]
+
+
+def where() -> str:
+    """What is measured, when, and on what."""
+    build = "compiled" if COMPILED else "pure"
+    return f"{commit()}, {date.today()}; {machine()}; Python {platform.python_version()}, {build} build"
 
 
 def main(arguments: list[str]) -> int:

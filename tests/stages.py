@@ -21,15 +21,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edge._fast import COMPILED
+from tests.output import RUNNING, end, follow
 
 ROOT = Path(__file__).parents[1]
 LOGS = ROOT / "build/tests"
@@ -37,10 +36,6 @@ SHOWN = 150
 """Lines of a failed stage that are printed."""
 COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped)\b")
 PROGRESS = re.compile(r"\[ *(\d+)%\]")
-CLOSING_S = 10
-"""What the rest of a stage's output may take once its processes are gone."""
-RUNNING: set[subprocess.Popen[str]] = set()
-"""The processes of the stages that are under way, each at the head of a group of its own."""
 # A file to each worker, and those with processes first, not those with the most tests.
 FILES = ("--dist", "loadfile", "--no-loadscope-reorder")
 # Tests of running edges wait for clocks and other processes, so more of them run at a time than there are cores; beside
@@ -153,61 +148,34 @@ def together(plan: tuple[Stage, ...]) -> Iterator[list[Stage]]:
         yield group
 
 
-def end(process: subprocess.Popen[str]) -> None:
-    """Kill a stage's process with all that it has started and not stopped, which would hold its output open."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
 def run(stage: Stage) -> Result:
     """Run one stage; print how far it is at each tenth, and how it ended."""
     print(f"== {stage.name}: python {' '.join(stage.arguments)}", flush=True)
     log = LOGS / f"{stage.name.replace(' ', '-')}.log"
     begun = time.monotonic()
     lines: list[str] = []
-    process = subprocess.Popen(
-        [sys.executable, *stage.arguments],
-        cwd=ROOT,
-        env={**os.environ, **stage.environment},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        process_group=0,
-    )
-    RUNNING.add(process)
+    told = 0
+    with log.open("w", buffering=1) as kept:
 
-    def follow() -> None:
-        told = 0
-        assert process.stdout is not None
-        with process.stdout, log.open("w", buffering=1) as kept:
-            for line in process.stdout:
-                kept.write(line)
-                lines.append(line.rstrip("\n"))
-                step = PROGRESS.search(line)
-                if step and int(step[1]) // 10 > told:
-                    told = int(step[1]) // 10
-                    print(f"   {stage.name}: {step[1]} % after {time.monotonic() - begun:.0f} s", flush=True)
+        def heard(line: str) -> None:
+            nonlocal told
+            kept.write(line)
+            lines.append(line.rstrip("\n"))
+            step = PROGRESS.search(line)
+            if step and int(step[1]) // 10 > told:
+                told = int(step[1]) // 10
+                print(f"   {stage.name}: {step[1]} % after {time.monotonic() - begun:.0f} s", flush=True)
 
-    follower = threading.Thread(target=follow, daemon=True)
-    follower.start()
-    hung = ""
-    try:
-        process.wait(stage.within_s)
-    except subprocess.TimeoutExpired:
-        hung = f"-- {stage.name} has hung: it was killed after {stage.within_s:.0f} s"
-    end(process)
-    process.wait()
-    follower.join(CLOSING_S)
-    RUNNING.discard(process)
-    result = Result(process.returncode, time.monotonic() - begun)
+        command = (sys.executable, *stage.arguments)
+        code, hung = follow(command, ROOT, stage.environment, heard, stage.within_s)
+    result = Result(code, time.monotonic() - begun)
     for number, word in COUNT.findall(next((line for line in reversed(lines) if COUNT.search(line)), "")):
         kind = "failed" if word.startswith("error") else word
         setattr(result, kind, getattr(result, kind) + int(number))
     if result.code:
         print("\n".join(lines[-SHOWN:]))
-        print(hung, end="\n" * bool(hung))
+        if hung:
+            print(f"-- {stage.name} has hung: it was killed after {stage.within_s:.0f} s")
         print(f"-- the whole output is in {log.relative_to(ROOT)}")
     else:
         print("\n".join(line for line in lines if line.startswith("SKIPPED")), end="\n" * (result.skipped > 0))

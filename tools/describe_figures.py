@@ -220,7 +220,7 @@ BLOCKS: dict[str, Callable[[Results], str]] = {
     "peers-streams": where_measured(
         "Other gateways, streams", whole("Other gateways, streams", CPU, RATIO, RATE, P50, P99, RSS)
     ),
-    "long": where_measured("Long runs", whole("Long runs", "", "seconds", "tree", "what it found")),
+    "long": where_measured("Long runs", whole("Long runs", "", "seconds", "tree and machine", "what it found")),
     "redis": whole("Hits in Redis on loopback", "asked", "failed", P50, P99),
 }
 

@@ -82,6 +82,17 @@ def test_a_part_of_the_long_runs_renews_its_own_rows():
     assert "\n".join(written([], text + "\n")) == text
 
 
+def test_each_part_says_itself_what_machine_it_ran_on(monkeypatch):
+    _, r1, r13, *_ = runs(1, 1, "", [])
+    monkeypatch.setattr(proof, "machine", lambda: "2 cores of one, Linux")
+    section = "\n".join(written([Found(r1, 0, 1, ["N=5"]), Found(r13, 0, 1, ["flat"])])) + "\n"
+    monkeypatch.setattr(proof, "machine", lambda: "8 cores of another, Linux")
+    rows = [line for line in written([Found(r13, 0, 1, ["flat"])], section) if line.startswith("| R")]
+    assert (
+        ["2 cores of one" in row for row in rows] == ["8 cores of another" not in row for row in rows] == [True, False]
+    )
+
+
 def test_a_run_that_fails_is_told_and_the_others_run_all_the_same(tmp_path, monkeypatch, capsys):
     failing = proof.Run("R1", ("-c", "print('R1: bad'); raise SystemExit(3)"), proof.line_of("R1"))
     fine = proof.Run(
