@@ -43,6 +43,8 @@ FILES = ("--dist", "loadfile", "--no-loadscope-reorder")
 AT_ONCE = 6
 LIVE_TESTS = ("--ignore", "tests/unit", "--ignore", "tests/fuzz")
 UNIT_TESTS = ("tests/unit", "tests/fuzz")
+# What runs on both builds by itself, or has nothing to do with them, runs once.
+OF_EITHER = "not alone and not pure and not compiled and not once"
 PAIRS = ("-n", "2", "--dist", "load", "--maxschedchunk", "1")
 LIVE = ("tests/http/test_fronts.py", "tests/http/test_passthrough.py")
 PYTEST = ("-m", "pytest", "-q", "--tb=short", "--durations=40")
@@ -106,10 +108,9 @@ def _stages(plan: str, live: int, pytest: tuple[str, ...]) -> tuple[Stage, ...]:
             Stage("live", (*pytest, "-n", str(live), *FILES, *LIVE_TESTS, "-m", "not alone and not pairs")),
             Stage("units", (*pytest, "-n", "2", *FILES, *UNIT_TESTS)),
             Stage("in pairs", (*pytest, *PAIRS, "-m", "pairs", *named("pairs"))),
-            # What runs on both builds by itself has done so already.
             Stage(
                 "pure build",
-                (*pytest, "-n", "2", *FILES, "-m", "not alone and not pure and not compiled", *UNIT_TESTS, *LIVE),
+                (*pytest, "-n", "2", *FILES, "-m", OF_EITHER, *UNIT_TESTS, *LIVE),
                 pure,
                 uncompiled,
             ),

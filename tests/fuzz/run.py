@@ -2,9 +2,9 @@
 WebSockets, guided by coverage.
 
 Atheris follows the pure build's branches; each input goes through the compiled build as well, and both have to agree
-(targets.py). Prints how many inputs were tried, and ends with 1 on a finding, whose input is then in the corpus, where
-test_corpus.py sees it until it is mended. New inputs that reach something new stay in build/fuzz; ``--keep`` moves the
-fewest of them that reach all of it into the corpus.
+(targets.py). As many targets are fuzzed at a time as there are cores. Prints how many inputs were tried, and ends with
+1 on a finding, whose input is then in the corpus, where test_corpus.py sees it until it is mended. New inputs that reach
+something new stay in build/fuzz; ``--keep`` moves the fewest of them that reach all of it into the corpus.
 
 ``--sanitized`` runs on the build of tests/sanitize.py, where the sanitizer's library takes the place of what follows
 branches: it goes on at random from what other runs have led to.
@@ -19,6 +19,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests import sanitize
@@ -125,13 +126,15 @@ def main() -> None:
         )
     if arguments.sanitized:
         sanitize.build()
-    good = True
+    names = []
     for name in arguments.targets or NAMES:
-        if not followed(name):
+        if followed(name):
+            names.append(name)
+        else:
             print(f"{name}: SKIPPED, there is no such module")
-            continue
-        good = fuzz(name, arguments) and good
-    sys.exit(0 if good else 1)
+    with ThreadPoolExecutor(os.cpu_count()) as executor:
+        found_nothing = list(executor.map(lambda name: fuzz(name, arguments), names))
+    sys.exit(0 if all(found_nothing) else 1)
 
 
 if __name__ == "__main__":

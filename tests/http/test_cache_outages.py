@@ -19,8 +19,6 @@ from tests.cached_edge import KEYS, cached, metric, said, wait_for_redis
 from tests.harness import Edge, running
 from tests.redis_harness import RedisCluster, RedisServer, stopping
 
-pytestmark = pytest.mark.alone
-
 TIMEOUT_S = 0.05
 TOLERANCE_S = 0.25
 """The machine of the tests runs other things too: as for the other clocks."""
@@ -76,7 +74,7 @@ def percentile(rows: list[tuple[int, Answer]], share: float) -> float:
 @contextmanager
 def served(tmp_path, url: str, settings: dict | None) -> Iterator[Edge]:
     """An edge of two workers without memory, on the Redis of `settings`."""
-    edge = Edge(tmp_path, cached(url, settings, memory=NO_MEMORY, workers=2), forked=False)
+    edge = Edge(tmp_path, cached(url, settings, memory=NO_MEMORY, workers=2))
     with running(edge):
         if settings is not None:
             wait_for_redis(edge, 2)
@@ -105,6 +103,7 @@ async def failed_over(cluster: RedisCluster, victim: RedisServer) -> float:
         await asyncio.sleep(0.05)
 
 
+@pytest.mark.alone
 def test_r5_a_primary_is_killed(simulator, tmp_path, stalls):
     cluster = RedisCluster(tmp_path, 3, 1)
 
@@ -143,6 +142,7 @@ def test_r5_a_primary_is_killed(simulator, tmp_path, stalls):
         uvloop.run(main(edge))
 
 
+@pytest.mark.alone
 def test_r6_all_are_frozen(simulator, tmp_path, stalls):
     cluster = RedisCluster(tmp_path, 3, 0)
     frozen_s = 8.0
@@ -234,6 +234,7 @@ def flipped(value: bytes, bit: int) -> bytes:
     return bytes(changed)
 
 
+@pytest.mark.pairs
 def test_r7_a_hostile_server(simulator, tmp_path, stalls):
     server = RedisServer(tmp_path)
     asked, wrong, slowest = 0, [], 0.0
@@ -267,6 +268,7 @@ def test_r7_a_hostile_server(simulator, tmp_path, stalls):
     assert slowest <= 2 * TIMEOUT_S + TOLERANCE_S + stalls.granted_s
 
 
+@pytest.mark.pairs
 def test_r7_redirections_in_circles(simulator, tmp_path, stalls):
     """Each of two real servers says that the other has the slot."""
     cluster = RedisCluster(tmp_path, 3, 0)

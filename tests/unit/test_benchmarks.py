@@ -19,6 +19,8 @@ from benchmarks.lockstep import CHAT_ANSWER, Asked, Upstream, ask, post
 from benchmarks.streams import Found, Reader
 from benchmarks.table import TURNS, Report, added_in_turns, in_turns
 
+pytestmark = pytest.mark.once
+
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
 

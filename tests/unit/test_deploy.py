@@ -18,6 +18,8 @@ from tests.unit.alert_cases import CASES
 from tests.unit.metric_values import values_of
 from tests.unit.promql import named
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 RULES = [DEPLOY / "prometheus" / name for name in ("recording.yml", "alerts.yml")]

@@ -13,6 +13,8 @@ import yaml
 
 from edge.config.file import parse
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "compose"
 COMPOSE = yaml.safe_load((FOLDER / "compose.yml").read_text())

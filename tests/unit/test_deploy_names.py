@@ -20,6 +20,8 @@ from edge.cli import main
 from edge.config import Config
 from edge.routes import RESERVED
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 FILES = sorted(

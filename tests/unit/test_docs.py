@@ -9,6 +9,8 @@ import re
 import runpy
 from pathlib import Path
 
+import pytest
+
 from edge import errors
 from edge.config.schema import json_schema
 from edge.dialects.openai import error_body
@@ -20,6 +22,8 @@ from edge.simulator import plan
 from edge.telemetry import Fanout
 from edge.telemetry.families import DROPPED, FAMILIES
 from edge.telemetry.logs import Logs
+
+pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).parents[2]
 NAME = re.compile(r"[a-z][a-z0-9]*((-[a-z0-9]+)+-?|-)")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 PACKAGE = Path(__file__).parents[2] / "edge"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 CALLED = {"eval", "exec", "compile", "__import__", "breakpoint"}

@@ -15,7 +15,10 @@ import pytest
 from tests.forked import AT_START, Forked, Zygote, can_be_forked
 from tests.harness import Process, clean_environment, until
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are held by descriptors, as Linux has them")
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(sys.platform != "linux", reason="processes are held by descriptors, as Linux has them"),
+]
 
 MIRROR = (sys.executable, "-m", "tests.mirror")
 EDGE = (sys.executable, "-m", "edge")

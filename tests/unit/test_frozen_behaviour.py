@@ -15,6 +15,8 @@ from tests.replay.compare import Intended, differences, read_intended, read_play
 from tests.replay.corpus.bodies import faulty_model
 from tests.replay.setups import PAIRED, RESTING, SETUPS, understood
 
+pytestmark = pytest.mark.once
+
 TESTS = Path(__file__).parents[1]
 LINE = '{"request_id":"%s","status":200,"duration_ms":%s,"cost_usd":0.00009,"timestamp":"2026-11-23T09:00:00.1Z"}'
 

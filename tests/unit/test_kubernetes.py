@@ -21,6 +21,8 @@ from edge.config.file import parse
 from edge.routes import RESERVED
 from edge.telemetry.families import FAMILIES
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
 CHART = FOLDER / "chart"

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 EXTRAS = ("http2", "jwt", "pii")
 LOCKS = {name: (ROOT / "requirements" / f"{name}.txt").read_text() for name in ("image", "build", "ci")}

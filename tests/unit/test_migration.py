@@ -20,6 +20,8 @@ from edge.config.file import ConfigError, read
 from edge.migration.litellm import Imported, import_litellm
 from edge.migration.source import SourceError
 
+pytestmark = pytest.mark.once
+
 MASTER = "sk-master-canary-1234"
 BALANCED = """
 model_list:

@@ -9,6 +9,8 @@ from edge.cli import main
 from edge.config.file import read
 from edge.migration.environment import import_environment
 
+pytestmark = pytest.mark.once
+
 
 def test_the_environment_makes_a_provider_of_each_vendor_whose_key_it_has(tmp_path):
     environ = {"OPENAI_API_KEY": "sk-canary", "GROQ_API_KEY": "gsk-canary", "ANTHROPIC_API_KEY": " "}

@@ -15,6 +15,8 @@ import pytest
 from tests import ports
 from tests.ports import free_port
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -17,6 +17,8 @@ from benchmarks.proof import Found, runs, written
 from benchmarks.results import LONG, keep_long_runs, keep_measured, long_runs
 from tools import describe_figures
 
+pytestmark = pytest.mark.once
+
 TABLE = "CPython 3.99, compiled build, nginx 1: instructions per request or event\n\n| | instructions |\n|---|---|\n| a | 1 |\n"
 
 

@@ -16,6 +16,8 @@ import yaml
 from edge.cli import main
 from edge.config.file import read
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 TOLD_COMMANDS = [*PAGES, *(ROOT / "docs/recipes").glob("*.md"), ROOT / "SECURITY.md", ROOT / "deploy/README.md"]

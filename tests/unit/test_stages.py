@@ -15,6 +15,8 @@ import pytest
 from tests.harness import until
 from tests.stages import BOUNDED, FILES, LENGTHS, PYTEST, ROOT, TEST_S, UNIT_TESTS, Stage, named, run, stages, together
 
+pytestmark = pytest.mark.once
+
 CHECK = {stage.name: stage.arguments[2:] for stage in stages("check")}
 TEST = {stage.name: stage.arguments[2:] for stage in stages("test")}
 

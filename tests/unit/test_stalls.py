@@ -11,6 +11,8 @@ import pytest
 
 from tests.stalls import Stalls
 
+pytestmark = pytest.mark.once
+
 COMPUTES = "import time; ends = time.monotonic() + 1\nwhile time.monotonic() < ends: pass"
 
 

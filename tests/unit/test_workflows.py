@@ -14,6 +14,8 @@ import yaml
 
 from edge import __version__
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 GITHUB = ROOT / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
