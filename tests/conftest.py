@@ -78,6 +78,12 @@ def shortened(text: str) -> str:
     return "\n".join([*lines[:half], f"... {len(lines) - 2 * half} lines left out ...", *lines[-half:]])
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """A file goes to one process as a whole: those that take longest begin first, so that none is left when others are done."""
+    items.sort(key=lambda item: item.get_closest_marker("early") is None)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport():
     """A failure tells its cause first and last; an edge's whole log between would bury it."""

@@ -160,7 +160,10 @@ async def remote(url: str, *, wait: bool = True, **settings: Any) -> AsyncIterat
         await cache.close()
         await client.close()
     ends = time.monotonic() + WAIT_S
-    while not (asyncio.all_tasks() <= tasks and open_sockets() <= sockets) and time.monotonic() < ends:
+    while (
+        not (asyncio.all_tasks() <= tasks and open_sockets() <= sockets)
+        or any(node.connections for node in client.nodes)
+    ) and time.monotonic() < ends:
         await asyncio.sleep(0.01)
     assert asyncio.all_tasks() <= tasks
     assert open_sockets() <= sockets

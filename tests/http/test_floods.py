@@ -15,6 +15,8 @@ from tests.flood import allow_files, flood, post, run
 from tests.harness import Edge, providers, running
 from tests.http.test_lifecycle import children
 
+pytestmark = pytest.mark.early
+
 SAID = [{"role": "user", "content": "hi"}]
 CHAT = post("/v1/chat/completions", {"model": "gpt-4o", "messages": SAID})
 HEALTH = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"

@@ -24,10 +24,13 @@ from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("chromium") and shutil.which("chromedriver")),
-    reason="chromium is not here (Debian: chromium, chromium-driver)",
-)
+pytestmark = [
+    pytest.mark.early,
+    pytest.mark.skipif(
+        not (shutil.which("chromium") and shutil.which("chromedriver")),
+        reason="chromium is not here (Debian: chromium, chromium-driver)",
+    ),
+]
 ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "build/page"
 AXE = ROOT / "build/axe"

@@ -9,6 +9,8 @@ import pytest
 
 from tests.recipes import recipes
 
+pytestmark = pytest.mark.early
+
 # The environment in which each is followed.
 PROGRAMS = {
     "sdks": {

@@ -9,6 +9,8 @@ import pytest
 
 from tests.recipes import RESULT, Kitchen, recipes
 
+pytestmark = pytest.mark.early
+
 AGENTS = {
     "Claude Code": ("claude", {"DISABLE_AUTOUPDATER": "1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1"}),
     "Codex": ("codex", {}),
