@@ -20,10 +20,10 @@ cdef class Group:
     cdef readonly list weights
     cdef readonly tuple upstreams, members, gates
     cdef readonly Picker balancer
-    cdef object _priced
+    cdef long long _priced
     cdef dict _prices
 
-    cpdef reprice(self, object size)
+    cpdef reprice(self, long long size)
 
 
 @cython.final
@@ -81,7 +81,7 @@ cdef class Candidates:
     cdef Py_ssize_t _pick(self, Choice choice, double now, unsigned long long barred) except -2
     cpdef int tie(self) except -2
     cpdef unsigned long long prefix(self) except? 0
-    cpdef object tokens(self)
+    cpdef long long tokens(self) except? -1
     cdef unsigned long long _barred(self, Choice choice) except? 0
     @cython.locals(tried=cython.ulonglong, other=Choice, place=Py_ssize_t, n=int)
     cdef unsigned long long _tried(self, Choice choice) except? 0

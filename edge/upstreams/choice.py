@@ -63,16 +63,16 @@ class Group:
 
 class Choice:
     """A group, and in ``mask`` a bit for each of its upstreams that may be asked, the lowest for the first. ``heeds``:
-    its strategy goes by what the request says.
+    there are several, and its strategy goes by what the request says.
     """
 
     def __init__(self, group: Group, mask: int = BITS) -> None:
         self.group = group
         self.members = group.members
         self.strategy = group.strategy
-        self.heeds = group.strategy in ("affinity", "cost")
         self.gates = group.gates
         self.mask = mask & (BITS >> (64 - len(group.upstreams)))  # not 1 << n, which is C's int where this is compiled
+        self.heeds = (self.mask & (self.mask - 1)) != 0 and group.strategy in ("affinity", "cost")
         self._balancer = group.balancer
         self._barred = BITS & ~self.mask
 

@@ -10,6 +10,7 @@ from xxhash import xxh3_64
 from edge._fast import first_turn_end
 from edge.hooks import Usage
 from edge.inquiry import Inquiry
+from edge.memo import keep
 from edge.payload import Payload
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ ANSWER = 512
 """Tokens: an answer is taken to have as many, or as many as the request allows."""
 KEPT_BITS = 4
 MILLION = 1 << 20
+KEYED: dict[tuple[bytes, bytes], int] = {}
 
 
 def prefix_of(inquiry: Inquiry) -> int:
@@ -60,7 +62,11 @@ def prefix_of(inquiry: Inquiry) -> int:
 
 
 def keyed(digest: bytes, salt: bytes) -> int:
-    return int.from_bytes(blake2b(digest, digest_size=8, key=salt).digest(), "big")
+    """The same for all requests of a conversation, so it is found once for most of them."""
+    known = KEYED.get((salt, digest))
+    if known is not None:
+        return known
+    return keep(KEYED, (salt, digest), int.from_bytes(blake2b(digest, digest_size=8, key=salt).digest(), "big"))
 
 
 def size_of(inquiry: Inquiry) -> int:
@@ -89,10 +95,15 @@ def price_of(price: ModelPrice | None, size: int) -> float:
 def number_of(payload: Payload, name: bytes, otherwise: int = ANSWER) -> int:
     """The number at the top of a body, `otherwise` where it says none."""
     span = payload.span(name)
-    text = payload.body[span[0] : span[1]] if span is not None else b""
+    if span is None:
+        return otherwise
+    text = payload.body[span[0] : span[1]]
     return int(text) if text.isdigit() and len(text) < 10 else otherwise
 
 
 def rounded(number: int) -> int:
-    shift = max(0, number.bit_length() - KEPT_BITS)
+    """All bits of it below its first `KEPT_BITS` are 0."""
+    shift = 0
+    while number >> shift >> KEPT_BITS:
+        shift += 1
     return number >> shift << shift

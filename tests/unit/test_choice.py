@@ -13,7 +13,7 @@ from edge.money.pricing import ModelPrice
 from edge.routes import match
 from edge.state import State
 from edge.upstreams.choice import Candidates, Choice, Group
-from edge.upstreams.likeness import prefix_of, price_of, size_of
+from edge.upstreams.likeness import prefix_of, price_of, size_for, size_of
 from edge.upstreams.request import UpstreamRequest
 from edge.upstreams.retry import AttemptFailed, conclude
 from edge.upstreams.tried import Tried
@@ -193,3 +193,20 @@ def test_costs_are_those_of_the_requests_size(tokens, best):
 def test_an_alias_has_as_many_upstreams_as_it_names(size):
     (upstream,) = state().grant(ANYONE, "last", CHAT).upstreams
     assert Choice(Group("many", (upstream,) * size)).mask == (1 << size) - 1
+
+
+@pytest.mark.parametrize("strategy", ["affinity", "cost"])
+def test_what_the_request_says_is_looked_for_where_there_is_a_choice(strategy):
+    group = Group("smart", state().router.aliases["smart"].upstreams, strategy)
+    assert Choice(group).heeds
+    assert Choice(group, 0b101).heeds
+    assert [Choice(group, mask).heeds for mask in (0b010, 0b100, 0)] == [False, False, False]
+
+
+def test_requests_of_about_one_size_are_alike():
+    for tokens in [*range(200), 1000, 9_999, 10**6]:
+        told, answer = divmod(size_for(4 * tokens, 0), 1 << 20)
+        assert tokens * 7 / 8 < told <= tokens or told == tokens == 0
+        assert answer == 512, "nothing is said of it"
+    assert {size_for(4 * tokens, 100) for tokens in range(1024, 1152)} == {1024 << 20 | 96}
+    assert size_for(4, 10**12) == 1 << 20 | 512
