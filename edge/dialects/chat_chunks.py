@@ -47,19 +47,22 @@ class ChunkWriter:
             self._begin()
         self._out.append(self._delta + delta + self._tail)
 
-    def end(self, finish: str, usage: Callable[[], Usage], native: str = "") -> None:
-        """Why it ended, in the provider's own word too if that is `native`; what it used, if that is asked for."""
+    def end(self, finish: str, usage: Callable[[], Usage], native: str = "", tier: str = "") -> None:
+        """Why it ended, in the provider's own word too if that is `native`; what it used, if that is asked for; `tier`
+        is the one that served it, if that is known.
+        """
         if not self.begun:
             self._begin()
         tail = self._tail.replace(b'"finish_reason":null', b'"finish_reason":"' + finish.encode() + b'"', 1)
         if native:
             tail = tail.replace(b"}]", b',"native_finish_reason":"' + native.encode() + b'"}]', 1)
         out = self._out
-        out.append(self._delta + b"{}" + tail)
+        served = b',"service_tier":"' + tier.encode() + b'"' if tier else b""
+        out.append(self._delta + b"{}" + tail[:-3] + served + tail[-3:])
         if self._context.include_usage:
             used = usage()
             counts = encode(openai_usage(used, estimated=self._context.told is not None))
-            out.append(self._head() + b'"choices":[],"usage":' + counts + b"}\n\n")
+            out.append(self._head() + b'"choices":[],"usage":' + counts + served + b"}\n\n")
         out.append(b"data: [DONE]\n\n")
 
     def error(self, error: dict[str, Any]) -> None:

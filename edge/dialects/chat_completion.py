@@ -12,7 +12,10 @@ from typing import Any
 from edge.dialects.translation import Context, openai_usage
 from edge.hooks import Usage
 
-__all__ = ["Said", "completion"]
+__all__ = ["TIERS", "Said", "completion"]
+
+TIERS = frozenset(("auto", "default", "flex", "scale", "priority", "fast"))
+"""What ``service_tier`` may be: Responses have more."""
 
 
 @dataclass(slots=True)

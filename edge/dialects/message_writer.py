@@ -52,12 +52,14 @@ class MessageWriter:
         self._out.clear()
         return out
 
-    def begin(self, given_id: str, model: str | None, usage: Usage | None = None) -> None:
-        """`usage` is what is counted already. Counts come at the end, and some clients read these alone: they get an
-        estimate.
+    def begin(self, given_id: str, model: str | None, usage: Usage | None = None, *, tier: str = "") -> None:
+        """`usage` is what is counted already, `tier` the one that serves. Counts come at the end, and some clients read
+        these alone: they get an estimate.
         """
         context = self._context
-        begun = usage if usage is not None and usage.input > 0 else Usage(context.estimated_input(), 0)
+        begun = usage
+        if begun is None or begun.input <= 0:
+            begun = Usage(context.estimated_input(), 0, service_tier=tier)
         started = message(context, given_id, model or context.model, [], whole_usage(context, begun))
         data = encode({"type": "message_start", "message": started})
         self._out.append(b"event: message_start\ndata: " + data + b"\n\n")

@@ -45,6 +45,7 @@ class _Call(msgspec.Struct):
     index: int | None = None
     id: str | None = None
     function: _Function | None = None
+    custom: Any = None
 
 
 class _Delta(msgspec.Struct):
@@ -66,6 +67,7 @@ class _Choice(msgspec.Struct):
 class Chunk(msgspec.Struct):
     id: str | None = None
     model: str | None = None
+    service_tier: str | None = None
     choices: list[_Choice] | None = None
     usage: Any = None
     error: Any = None
@@ -241,6 +243,9 @@ class ChunkTranslator(StreamReader):
         if delta.refusal:
             self._refused(delta.refusal)
         for call in delta.tool_calls or ():
+            if call.custom is not None:
+                self._context.warnings.add("tool_call")  # of a kind that no request has named
+                continue
             self._call(self._lane_of(call), call.id, call.function)
         if delta.function_call is not None:
             self._call(self._lane_of(_Call(index=0)), None, delta.function_call)

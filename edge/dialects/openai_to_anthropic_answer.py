@@ -26,6 +26,7 @@ from edge.dialects.translation import (
 from edge.errors import UpstreamBadResponse
 
 __all__ = [
+    "calls_in",
     "event_error",
     "invented_id",
     "stopped",
@@ -66,9 +67,7 @@ def _message(answer: dict[str, Any], body: bytes, context: Context) -> bytes:
     refusal = refusal if isinstance(refusal, str) else ""
     if text := text_of(message.get("content")) + refusal:
         content.append(text_block(text))
-    calls = list(message.get("tool_calls") or ())
-    if not calls and isinstance(message.get("function_call"), dict):
-        calls = [{"function": message["function_call"]}]
+    calls = calls_in(message, context)
     for number, call in enumerate(calls):
         function = call.get("function") or {}
         arguments = arguments_object(function.get("arguments"))
@@ -82,6 +81,17 @@ def _message(answer: dict[str, Any], body: bytes, context: Context) -> bytes:
     ending = stopped(choice.get("finish_reason"), context, calls=bool(calls), refusal=refusal)
     model = answer.get("model") or context.model
     return encode(made_message(context, message_id, model, content, whole_usage(context, usage), ending))
+
+
+def calls_in(message: dict[str, Any], context: Context) -> list[dict[str, Any]]:
+    """The calls of functions in a message of chat completions, that of old too; no request has named other tools."""
+    calls = list(message.get("tool_calls") or ())
+    if not calls and isinstance(message.get("function_call"), dict):
+        calls = [{"function": message["function_call"]}]
+    kept = [call for call in calls if call.get("custom") is None]
+    if len(kept) < len(calls):
+        context.warnings.add("tool_call")
+    return kept
 
 
 def stopped(finish: Any, context: Context, *, calls: bool, refusal: str) -> dict[str, Any]:

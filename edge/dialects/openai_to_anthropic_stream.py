@@ -33,7 +33,7 @@ class StreamTranslator(ChunkTranslator):
         self._refusal = ""
 
     def _start(self, chunk: Chunk) -> None:
-        self._writer.begin(self._id, chunk.model, self.usage)
+        self._writer.begin(self._id, chunk.model, self.usage, tier=chunk.service_tier or "")
 
     def _refused(self, text: str) -> None:
         self._refusal += text

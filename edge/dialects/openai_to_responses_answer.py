@@ -9,7 +9,7 @@ from typing import Any
 
 from edge.dialects import openai
 from edge.dialects.estimate import estimate_answer
-from edge.dialects.openai_to_anthropic_answer import invented_id, text_of
+from edge.dialects.openai_to_anthropic_answer import calls_in, invented_id, text_of
 from edge.dialects.responses_fields import renamed
 from edge.dialects.responses_items import INCOMPLETE
 from edge.dialects.responses_writer import ResponseWriter
@@ -43,10 +43,7 @@ def _response(answer: dict[str, Any], body: bytes, context: Context, now: int) -
     writer.annotate(cited(message.get("annotations")))
     refusal = message.get("refusal")
     writer.refusal(refusal if isinstance(refusal, str) else "")
-    calls = message.get("tool_calls") or ()
-    if not calls and isinstance(message.get("function_call"), dict):
-        calls = ({"function": message["function_call"]},)
-    for number, call in enumerate(calls):
+    for number, call in enumerate(calls_in(message, context)):
         function = call.get("function") or {}
         call_id = call.get("id") or invented_id(answer.get("id") or context.request_id, number)
         writer.call(call_id, function.get("name") or "")

@@ -26,7 +26,10 @@ QUIET = frozenset(
         *(b"response.queued", b"response.content_part.added", b"response.content_part.done", b"keepalive"),
         *(b"response.output_text.done", b"response.refusal.done", b"response.output_text.annotation.added"),
         *(b"response.reasoning_summary_text.done", b"response.reasoning_summary_part.done"),
-        *(b"response.reasoning_text.done", b"response.compaction.compacting"),
+        *(b"response.reasoning_text.done", b"response.compaction.compacting", b"response.reasoning_summary_part.added"),
+        *(b"response.function_call_arguments.done", b"response.custom_tool_call_input.delta"),
+        *(b"response.custom_tool_call_input.done", b"response.web_search_call.in_progress"),
+        *(b"response.web_search_call.searching", b"response.web_search_call.completed"),
     )
 )
 """Events that say nothing that others do not."""

@@ -152,7 +152,8 @@ class StreamTranslator(ResponsesReader):
     def _start(self, response: dict[str, Any]) -> None:
         self._started = True
         self._id = response.get("id") or self._id
-        self._writer.begin(self._id, response.get("model"))
+        tier = response.get("service_tier")
+        self._writer.begin(self._id, response.get("model"), tier=tier if isinstance(tier, str) else "")
 
     def _item(self, index: int, item: dict[str, Any]) -> _Item | None:
         """A new item; None for one of a kind that means nothing here."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge.dialects.anthropic_to_openai_messages import with_system_first
+from edge.dialects.chat_completion import TIERS
 from edge.dialects.models import LEVELS, effort_for
 from edge.dialects.refusals import openai_array, openai_choice, openai_number
 from edge.dialects.responses_fields import RenamedDropped, chat_choice, chat_fields, echo_of, input_items
@@ -22,8 +23,6 @@ __all__ = ["Request"]
 
 OWN = ("safety_identifier", "service_tier", "prompt_cache_key", "prompt_cache_retention", "moderation", "verbosity")
 """Fields of chat completions that OpenAI has, and servers like it do not."""
-SERVICE_TIERS = ("auto", "default", "flex", "scale", "priority", "fast")
-"""Those of chat completions: Responses have more."""
 
 
 class Request(Translation):
@@ -134,7 +133,7 @@ class Request(Translation):
         for name in OWN:
             if name not in chat:
                 continue
-            if facts.openai and (name != "service_tier" or chat[name] in SERVICE_TIERS):
+            if facts.openai and (name != "service_tier" or chat[name] in TIERS):
                 result[name] = chat[name]
             elif (name, chat[name]) not in (("verbosity", "medium"), ("service_tier", "auto")):
                 self.dropped.add(name)

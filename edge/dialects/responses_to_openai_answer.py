@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge.dialects import openai
-from edge.dialects.chat_completion import Said, completion
+from edge.dialects.chat_completion import TIERS, Said, completion
 from edge.dialects.estimate import estimate_answer
 from edge.dialects.responses_output import KNOWN, PARAGRAPH, finish_of, sealed_thought, text_in, thought_in
 from edge.dialects.translation import (
@@ -21,8 +21,8 @@ from edge.dialects.translation import (
 )
 from edge.errors import UpstreamBadResponse
 
-__all__ = ["annotation", "call_of", "finish_reason", "renamed_error", "thinking_block", "translate_answer"]
-__all__ += ["translate_error"]
+__all__ = ["annotation", "call_of", "finish_reason", "renamed_error", "thinking_block", "tier_of"]
+__all__ += ["translate_answer", "translate_error"]
 
 PARAMS = {
     "max_output_tokens": "max_completion_tokens",
@@ -81,9 +81,15 @@ def _completion(response: dict[str, Any], body: bytes, context: Context, now: in
     finish = finish_reason(response, context, calls=bool(calls))
     usage = context.counted(openai.usage_of(body), lambda: estimate_answer(body))
     made = completion(response, said, finish, usage, context, now)
-    if response.get("service_tier") is not None:
-        made["service_tier"] = response["service_tier"]
+    if tier := tier_of(response):
+        made["service_tier"] = tier
     return encode(made)
+
+
+def tier_of(response: dict[str, Any]) -> str:
+    """The ``service_tier`` of a response, "" if it has none that chat completions know."""
+    tier = response.get("service_tier")
+    return tier if isinstance(tier, str) and tier in TIERS else ""
 
 
 def led_to(output: list[dict[str, Any]], number: int) -> str:

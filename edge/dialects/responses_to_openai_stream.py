@@ -29,7 +29,14 @@ from edge.dialects.estimate import written_by_gpt
 from edge.dialects.responses import usage_of
 from edge.dialects.responses_output import KNOWN, PARAGRAPH, text_in, thought_in
 from edge.dialects.responses_reader import ResponsesReader, decode_part, decode_whole
-from edge.dialects.responses_to_openai_answer import annotation, call_of, finish_reason, renamed_error, thinking_block
+from edge.dialects.responses_to_openai_answer import (
+    annotation,
+    call_of,
+    finish_reason,
+    renamed_error,
+    thinking_block,
+    tier_of,
+)
 from edge.dialects.translation import Context
 from edge.hooks import Usage
 
@@ -146,7 +153,8 @@ class StreamTranslator(ResponsesReader):
                     self._whole(item, whole)
         self._tell_thoughts("")
         self._count(usage_of(data))
-        self._writer.end(finish_reason(response, self._context, calls=self._calls > 0), self._used)
+        finish = finish_reason(response, self._context, calls=self._calls > 0)
+        self._writer.end(finish, self._used, tier=tier_of(response))
         self._closed = True
 
     def _used(self) -> Usage:

@@ -341,6 +341,7 @@ class ResponseWriter:
         return {"item_id": item.id, "output_index": item.place, **place}
 
     def _begin(self, kind: str, prefix: str) -> _Open:
+        self.begin(None, None)  # a server may leave out that it begins
         place = len(self._items)
         item = self._open = _Open(kind, place, item_id(prefix, self._base, place))
         return item

@@ -9,9 +9,10 @@ import pytest
 from edge.dialects.translation import Context
 from edge.dialects.translators import TRANSLATORS
 from edge.errors import MissingParameter
-from tests.unit.responding import asked
+from tests.unit.responding import asked, called, said, thought
+from tests.unit.responding import streamed as responses_stream
 from tests.unit.responses_back import context, sent, streamed, whole
-from tests.unit.translating import CUSTOM, NOW, TOOL, USER, call, chat, messages, sse
+from tests.unit.translating import CUSTOM, NOW, TOOL, USER, call, chat, events_of, messages, sse
 
 MARK = {"type": "ephemeral", "ttl": "1h"}
 BREAK = {"mode": "explicit", "ttl": "12h"}
@@ -194,3 +195,68 @@ def test_a_call_of_old_is_an_item_in_whole_answers_as_in_streams():
     assert streamed("chat", sse(*chunks, "[DONE]"), context())["output"] == [item]
     message = json.loads(TRANSLATORS["messages", "chat"].answer(json.dumps(answer).encode(), Context(), NOW))
     assert message["content"][0]["input"] == {"a": 1}
+
+
+@pytest.mark.parametrize("client", ["messages", "chat"])
+def test_a_sound_stream_of_responses_has_nothing_that_could_not_be_interpreted(client):
+    search = {
+        "id": "ws_1",
+        "type": "web_search_call",
+        "status": "completed",
+        "action": {"type": "search", "query": "q"},
+    }
+    output = [thought(1, "Let me|see"), search, said("text"), called(2)]
+    made = Context(input_tokens=1)
+    stream = TRANSLATORS[client, "responses"].stream(made, NOW)
+    stream.feed([event for event in events_of(responses_stream(*output)) if b"searching" not in event[1]])
+    for state in ("in_progress", "searching", "completed"):
+        event = {"type": f"response.web_search_call.{state}", "output_index": 1, "item_id": "ws_1"}
+        stream.feed([(event["type"].encode(), json.dumps(event).encode())])
+    assert made.warnings == set()
+    named = (b"response.function_call_arguments.done", b"response.reasoning_summary_part.added")
+    events = [(name, json.dumps({"type": name.decode(), "output_index": 1}).encode()) for name in named]
+    TRANSLATORS[client, "responses"].stream(made, NOW).feed(events)
+    assert made.warnings == set()
+
+
+def test_a_response_begins_with_its_first_events_where_a_message_does_not():
+    events = [
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a"}},
+        {"type": "content_block_stop", "index": 0},
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": "end_turn"},
+            "usage": {"input_tokens": 1, "output_tokens": 1},
+        },
+        {"type": "message_stop"},
+    ]
+    assert streamed("messages", sse(*events))["output"][0]["content"][0]["text"] == "a"
+
+
+def test_the_tier_that_served_is_told_by_the_last_chunks():
+    made = Context(include_usage=True, input_tokens=1)
+    stream = responses_stream(said("a"), service_tier="priority")
+    out = TRANSLATORS["chat", "responses"].stream(made, NOW).feed(events_of(stream))
+    chunks = [json.loads(data) for _, data in events_of(out)[:-1]]
+    assert [chunk.get("service_tier") for chunk in chunks[-3:]] == [None, "priority", "priority"]
+
+
+@pytest.mark.parametrize("client", ["messages", "responses"])
+def test_a_call_of_a_tool_that_nobody_has_named_is_no_call_without_a_name(client):
+    custom = {"id": "c1", "type": "custom", "custom": {"name": "x", "input": "y"}}
+    message = {"role": "assistant", "content": "a", "tool_calls": [custom]}
+    answer = {"id": "c", "model": "m", "choices": [{"index": 0, "finish_reason": "stop", "message": message}]}
+    made = context()
+    told = json.loads(TRANSLATORS[client, "chat"].answer(json.dumps(answer).encode(), made, NOW))
+    assert len(told["content" if client == "messages" else "output"]) == 1
+    assert "tool_call" in made.warnings
+    made = context(input_tokens=1)
+    delta = {"content": "a", "tool_calls": [{"index": 0, **custom}]}
+    events = sse(
+        {"choices": [{"index": 0, "delta": delta}]}, {"choices": [{"index": 0, "finish_reason": "stop"}]}, "[DONE]"
+    )
+    out = TRANSLATORS[client, "chat"].stream(made, NOW).feed(events_of(events))
+    assert b'"tool_use"' not in out
+    assert b"function_call" not in out
+    assert "tool_call" in made.warnings

@@ -187,7 +187,8 @@ def completion_of(stream: bytes) -> dict[str, Any]:
     result = {**fields, "object": "chat.completion", "choices": [{**finish, "message": message}]}
     if chunks[-1].get("usage"):
         result["usage"] = chunks[-1]["usage"]
-    return result
+    tiers = [chunk["service_tier"] for chunk in chunks if chunk.get("service_tier")]
+    return {**result, "service_tier": tiers[-1]} if tiers else result
 
 
 def given(value: dict[str, Any]) -> dict[str, Any]:
