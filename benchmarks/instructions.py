@@ -44,7 +44,7 @@ __all__ = ["main"]
 LANDED = Path(__file__).with_suffix(".json")
 HEADROOM = 1.15
 """A ceiling is the landed figure times this."""
-CHECKED = ("forward", "401", "hit", "event")
+CHECKED = ("forward", "quotas", "401", "hit", "event")
 """The rows with ceilings."""
 CONNECTIONS = 8
 STREAMS = 4

@@ -14,9 +14,12 @@ except ImportError:
 if cython.compiled:
     from cython.cimports.cpython.time import perf_counter as machine_time
     from cython.cimports.cpython.time import time as machine_wall
+    from cython.cimports.edge._fast._ticks import TICKS, ticks
 else:
     from time import perf_counter as machine_time
     from time import time as machine_wall
+
+    TICKS, ticks = False, machine_time
 
 __all__ = ["perf_counter", "wall"]
 
@@ -26,7 +29,9 @@ reading: Callable[[], float] | None = None
 
 def perf_counter() -> float:
     """Seconds since some moment, which never go back."""
-    return machine_time() if reading is None else reading()
+    if reading is not None:
+        return reading()
+    return float(ticks() if TICKS else machine_time())
 
 
 def wall() -> float:

@@ -50,5 +50,5 @@ cpdef bint serve_flight(Call call, Flight flight) except -1
 )
 cdef bytes fields_of(Call call, bytes given, list headers, Py_ssize_t size, bint answered=*)
 cpdef long long seconds(double span)
-@cython.locals(lease=Lease, reservation=Reservation, kinds=int, ours=frozenset)
+@cython.locals(lease=Lease, reservation=Reservation, kinds=int, ours=frozenset, anthropic=bint)
 cdef with_limits(Call call, CompiledLines to, str dialect, list headers)

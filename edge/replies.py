@@ -296,11 +296,12 @@ def with_limits(call: Call, to: Lines, dialect: Dialect, headers: Headers) -> No
         kinds = lease.kinds()
     if reservation is not None:
         kinds |= reservation.kinds()
-    ours = names_of(kinds, dialect)
+    anthropic = dialect == "anthropic"
+    ours = names_of(kinds, anthropic)
     for name, value in headers:
         if name not in ours:
             to.field(name, value)
     if lease is not None:
-        lease.write(to, dialect)
+        lease.write(to, anthropic)
     if reservation is not None:
-        reservation.write(to, dialect)
+        reservation.write(to, anthropic)

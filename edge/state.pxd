@@ -12,6 +12,8 @@ cdef class State(Terms):
     cdef readonly Auth auth
     cdef readonly bytes salt
     cdef readonly Py_ssize_t granted
+    cdef str _rights, _endpoint, _model
+    cdef Grant _latest
 
     @cython.locals(endpoints=dict, models=dict, found=Grant)
     cpdef Grant grant(self, Key key, str model, Route route)

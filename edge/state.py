@@ -79,13 +79,21 @@ class State(Terms):
         )
         self.grants: dict[str, dict[str, dict[str, Grant]]] = {}
         self.granted = 0
+        # Most ask for what was asked for before, which is seen at once.
+        self._rights = self._endpoint = self._model = ""
+        self._latest: Grant = None  # type: ignore[assignment]
 
     def grant(self, key: Key, model: str, route: Route) -> Grant:
         """What `key` gets for a name. Raises ModelNotFound, UnsupportedRoute."""
+        if self._model is model and self._rights is key.rights and self._endpoint is route.endpoint:
+            return self._latest
         endpoints = self.grants.get(key.rights)
         models = endpoints.get(route.endpoint) if endpoints is not None else None
         found = models.get(model) if models is not None else None
-        return self._keep(self._grant(key, model, route), key, model, route) if found is None else found
+        if found is None:
+            found = self._keep(self._grant(key, model, route), key, model, route)
+        self._rights, self._endpoint, self._model, self._latest = key.rights, route.endpoint, model, found
+        return found
 
     def _keep(self, grant: Grant, key: Key, model: str, route: Route) -> Grant:
         """Clients choose what is asked for, so who would be one too many finds nothing there."""

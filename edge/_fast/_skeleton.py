@@ -20,7 +20,7 @@ if cython.compiled:
     from cython.cimports.cpython.bytes import PyBytes_AS_STRING
     from cython.cimports.edge._fast._bytes import plain_run
     from cython.cimports.edge._fast._json_strings_c import text_end
-    from cython.cimports.libc.string import memcmp
+    from cython.cimports.edge._fast._same import same
 else:
     from edge._fast._json_strings import text_end
 
@@ -47,7 +47,7 @@ def _same(
 ) -> cython.bint:
     """Whether `size` bytes at `at` are those at `start` of what is the same in all."""
     if cython.compiled:
-        return memcmp(data + at, fixed + start, size) == 0
+        return same(data + at, fixed + start, size)
     return data[at : at + size] == fixed[start : start + size]
 
 

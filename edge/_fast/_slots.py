@@ -30,6 +30,7 @@ except ImportError:
 if cython.compiled:
     from cython.cimports.cpython.memoryview import PyMemoryView_GET_BUFFER
     from cython.cimports.edge._fast._atomics import fence, load_acquire, store_release
+    from cython.cimports.edge._fast._buckets import below
 
 __all__ = [
     "COUNTER",
@@ -358,12 +359,7 @@ class Histogram(Series):
         if not 0.0 <= value <= 1e15:
             return None
         if cython.compiled:
-            bucket: cython.Py_ssize_t = 0
-            i: cython.Py_ssize_t
-            # No branch to mispredict: cheaper than a binary search for so few bounds.
-            for i in range(self._count):
-                bucket += self._bounds[i] < value
-            self._buckets[bucket] += 1.0
+            self._buckets[below(self._bounds, self._count, value)] += 1.0
             self._buckets[self._count + 1] += value
         else:
             self._numbers[self._at + bisect_left(self._limits, value)] += 1.0

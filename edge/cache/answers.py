@@ -135,7 +135,7 @@ class Answers:
         and the call has its payload and its plan.
         """
         head, key = call.head, call.key
-        if head.form is None or len(body) > MAX_EXACT or not caches_for(call):
+        if not caches_for(call) or head.form is None or len(body) > MAX_EXACT:
             return False
         plan = self._plans.find((head, key.rights, len(body), body), call.state)
         if plan is None or plan.payload is None:

@@ -12,10 +12,10 @@ cdef class LimitFields:
     cdef bytes _openai, _openai_reset, _anthropic, _anthropic_reset, _text
     cdef long long _moment
 
-    cpdef begin(self, CompiledLines to, str dialect)
+    cpdef begin(self, CompiledLines to, bint anthropic)
     @cython.locals(moment=double)
-    cpdef end(self, CompiledLines to, str dialect, long long seconds, double now)
+    cpdef end(self, CompiledLines to, bint anthropic, long long seconds, double now)
 
 
-cpdef frozenset names_of(int kinds, str dialect)
+cpdef frozenset names_of(int kinds, bint anthropic)
 cpdef write_dollars(CompiledLines to, long long amount)

@@ -39,13 +39,13 @@ class LimitFields:
         self._moment = 0
         self._text = b""
 
-    def begin(self, to: Lines, dialect: str) -> None:
-        """The limit, and the name of what is left."""
-        to.add(self._anthropic if dialect == "anthropic" else self._openai)
+    def begin(self, to: Lines, anthropic: bool) -> None:
+        """The limit, and the name of what is left, in Anthropic's words or in OpenAI's."""
+        to.add(self._anthropic if anthropic else self._openai)
 
-    def end(self, to: Lines, dialect: str, seconds: int, now: float) -> None:
+    def end(self, to: Lines, anthropic: bool, seconds: int, now: float) -> None:
         """It is full again in so many whole seconds from `now`, which is by the wall clock."""
-        if dialect != "anthropic":
+        if not anthropic:
             to.add(self._openai_reset)
             to.whole(seconds)
             to.add(b"s\r\n")
@@ -64,9 +64,9 @@ def lines_until(limits: bytes, limit: bytes, remaining: bytes) -> bytes:
     return limits + b": " + limit + LINE + remaining + b": "
 
 
-def names_of(kinds: int, dialect: str) -> frozenset[bytes]:
+def names_of(kinds: int, anthropic: bool) -> frozenset[bytes]:
     """Of all fields that tell of limits of these kinds."""
-    return (ANTHROPIC if dialect == "anthropic" else OPENAI)[kinds]
+    return (ANTHROPIC if anthropic else OPENAI)[kinds]
 
 
 OPENAI = tuple(

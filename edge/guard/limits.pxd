@@ -47,4 +47,4 @@ cdef class Lease:
     cpdef end(self)
     cpdef int kinds(self) except -1
     @cython.locals(marks=Marks, table=CompiledLimits, ahead_ns=cython.longlong)
-    cpdef write(self, CompiledLines to, str dialect)
+    cpdef write(self, CompiledLines to, bint anthropic)

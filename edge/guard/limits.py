@@ -151,12 +151,12 @@ class Lease:
         """Which limits `write` tells of, as bits of `edge.guard.limit_fields`."""
         return REQUESTS if self._marks.limit >= 0 else 0
 
-    def write(self, to: Lines, dialect: str) -> None:
-        """What is left to the key, in the words of a dialect; nothing for one without such a limit."""
+    def write(self, to: Lines, anthropic: bool) -> None:
+        """What is left to the key, in Anthropic's words or in OpenAI's; nothing for one without such a limit."""
         marks, table = self._marks, self._limits.table
         if marks.limit < 0:
             return
         ahead_ns = table.ahead(marks.requests, monotonic_ns())
-        marks.fields.begin(to, dialect)
+        marks.fields.begin(to, anthropic)
         to.whole(table.left(marks.interval_ns, marks.limit, ahead_ns))
-        marks.fields.end(to, dialect, (ahead_ns + SECOND_NS - 1) // SECOND_NS, wall())
+        marks.fields.end(to, anthropic, (ahead_ns + SECOND_NS - 1) // SECOND_NS, wall())

@@ -10,6 +10,7 @@ from edge.hooks cimport Usage
 cdef long long SECOND_NS, MOST, LIMITLESS, DAY_S
 cdef int NEW, ASKED, HELD, ENDED, TOKENS, USD, ADMITTED
 cdef Quota NO_QUOTA
+cdef Usage NO_TOKENS
 cdef bytes MAY_FOLLOW
 
 
@@ -20,6 +21,8 @@ cdef class Part:
     cdef public unsigned long long mark
     cdef public object taken
     cdef public bint held
+
+    cpdef begin(self, Quota quota)
 
 
 @cython.final
@@ -76,7 +79,9 @@ cdef class Reservation:
         wall=double, left=cython.longlong, full_ns=cython.longlong, rest=cython.longlong, least_part=double,
         poorest_part=double, part=double, ahead=cython.longlong, each=cython.longlong, mark=cython.ulonglong,
     )
-    cpdef write(self, CompiledLines to, str dialect)
+    cpdef write(self, CompiledLines to, bint anthropic)
 
 
+@cython.locals(usage=Usage)
+cdef Usage bare(long long input_tokens, long long output_tokens)
 cpdef long long tokens_of(Usage usage) except? -1

@@ -40,6 +40,7 @@ provider has counted."""
 MOST_TOKENS = 1 << 40
 """The same of tokens."""
 LIMITLESS = 1 << 60
+NO_TOKENS = Usage()
 NO_QUOTA = Quota("", "", 0, -1, "day")
 
 # The states, and the events by which one follows the other.
@@ -59,6 +60,10 @@ class Part:
     """
 
     def __init__(self, quota: Quota) -> None:
+        self.begin(quota)
+
+    def begin(self, quota: Quota) -> None:
+        """As it is made: nothing is reserved."""
         self.quota = quota
         self.tokens = 0
         self.until_ns = 0
@@ -95,13 +100,14 @@ class Reservation:
         """
         counts, quotas = self._counts, self._quotas
         if quotas.budgeted and quotas.price is not None:
-            self._cost = min(quotas.price.cost(Usage(input_tokens, output_tokens)), MOST)
+            self._cost = min(quotas.price.cost(bare(input_tokens, output_tokens)), MOST)
         self._least, self._output = input_tokens, output_tokens
         self._tokens = min(input_tokens + output_tokens, MOST_TOKENS)
         shared = counts.shared
         if shared is None:
             for quota in quotas.all:
-                part = Part(quota)
+                part = Part.__new__(Part)
+                part.begin(quota)
                 self._parts.append(part)
                 self._count(part, 1)
                 if self._refusal is not None:
@@ -365,8 +371,10 @@ class Reservation:
                 found |= USD
         return found
 
-    def write(self, to: Lines, dialect: str) -> None:
-        """What is left, in the words of a dialect: of the quota that has the least left, as a part of what it may."""
+    def write(self, to: Lines, anthropic: bool) -> None:
+        """What is left, in Anthropic's words or in OpenAI's: of the quota that has the least left, as a part of what it
+        may.
+        """
         counts, scarcest, poorest = self._counts, NO_QUOTA, NO_QUOTA
         today, now, wall = counts.today(), counts.now_ns(), counts.wall()
         left = full_ns = rest = 0
@@ -391,13 +399,20 @@ class Reservation:
                 if poorest is NO_QUOTA or part < poorest_part:
                     poorest_part, poorest, rest = part, quota, each
         if scarcest is not NO_QUOTA:
-            scarcest.tokens_fields.begin(to, dialect)
+            scarcest.tokens_fields.begin(to, anthropic)
             to.whole(left)
-            scarcest.tokens_fields.end(to, dialect, (full_ns + SECOND_NS - 1) // SECOND_NS, wall)
+            scarcest.tokens_fields.end(to, anthropic, (full_ns + SECOND_NS - 1) // SECOND_NS, wall)
         if poorest is not NO_QUOTA:
-            poorest.money_fields.begin(to, dialect)
+            poorest.money_fields.begin(to, anthropic)
             write_dollars(to, rest)
-            poorest.money_fields.end(to, dialect, max(1, poorest.ends(today) * DAY_S - int(wall)), wall)
+            poorest.money_fields.end(to, anthropic, max(1, poorest.ends(today) * DAY_S - int(wall)), wall)
+
+
+def bare(input_tokens: int, output_tokens: int) -> Usage:
+    """So many tokens and nothing else."""
+    usage = NO_TOKENS.bare()
+    usage.input, usage.output = input_tokens, output_tokens
+    return usage
 
 
 def reserve(inquiry: Inquiry, told: Told) -> None:

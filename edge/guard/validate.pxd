@@ -10,6 +10,8 @@ from edge.routes cimport Route
 from edge.terms cimport Terms
 
 
+cdef Py_ssize_t LARGE
+
 
 cdef class Reading:
     cdef readonly bytes body

@@ -12,6 +12,9 @@ from edge.money.pricing cimport ModelPrice
 from edge.routes cimport Route
 
 
+cdef double _PICO
+
+
 @cython.final
 cdef class Book:
     cdef object _bind
@@ -20,6 +23,7 @@ cdef class Book:
     cdef list _series
 
     cpdef enter(self, Usage usage, object cost)
+    cdef double _dollars(self, long long picos)
     @cython.locals(series=CompiledSeries)
     cdef _add(self, int number, double amount)
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 from edge._fast import Series
 from edge.dialects.estimate import estimate_answer
 from edge.errors import ClientClosedRequest, ShuttingDown
-from edge.hooks import COUNTS, Meter, Usage
+from edge.hooks import COUNTS, MAX_COUNT, Meter, Usage
 from edge.inquiry import Books, Inquiry
 from edge.memo import keep
 from edge.money.pricing import PICO
@@ -39,6 +39,7 @@ WITHOUT_OUTPUT = ("/embeddings", "/rerank")
 KINDS = COUNTS[:-1]
 """The metrics' names of tokens: searches of the web are none."""
 COST = len(KINDS)
+_PICO = float(PICO)
 CHARGED = ("edge_tokens_total", "edge_cost_usd_total")
 SAVED = ("edge_saved_tokens_total", "edge_saved_cost_usd_total")
 
@@ -98,7 +99,11 @@ class Book:
         if usage.image_output > 0:
             self._add(9, usage.image_output)
         if cost >= 0:
-            self._add(COST, cost / PICO)
+            self._add(COST, cost / PICO if cost > MAX_COUNT else self._dollars(cost))
+
+    def _dollars(self, picos: int) -> float:
+        """Of a cost that a float can tell from the next, so that it is divided as one."""
+        return picos / _PICO
 
     def _add(self, number: int, amount: float) -> None:
         series = self._series[number]

@@ -5,6 +5,9 @@ cimport cython
 from edge.hooks cimport Usage
 
 
+cdef long long MUCH
+
+
 @cython.final
 cdef class ModelPrice:
     cdef readonly str id, vendor
@@ -12,6 +15,7 @@ cdef class ModelPrice:
     cdef readonly object audio_input, audio_output, image_input, image_output
     cdef readonly object request, web_search, context_window
     cdef readonly dict factors
+    cdef long long _input, _output
     cdef str _tier, _speed, _geo
     cdef object _factor
 
@@ -19,7 +23,7 @@ cdef class ModelPrice:
     @cython.locals(
         fresh=cython.longlong, read=cython.longlong, written=cython.longlong, output=cython.longlong,
         size=cython.longlong, long=cython.longlong, heard=cython.longlong, seen=cython.longlong,
-        spoken=cython.longlong, drawn=cython.longlong,
+        spoken=cython.longlong, drawn=cython.longlong, apart=cython.longlong,
     )
     cpdef object tokens(self, Usage usage)
     cpdef object at_terms(self, object cost, Usage usage)
@@ -27,4 +31,5 @@ cdef class ModelPrice:
 
 
 cpdef Usage without(Usage usage, Usage part)
+cdef long long steady(object rate) except? -1
 cpdef object at(object rate, long long input_tokens, object otherwise)

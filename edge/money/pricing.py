@@ -24,6 +24,8 @@ from edge.money.price_rules import factor_of
 __all__ = ["PICO", "ModelPrice", "Prices", "load_prices", "own_price", "spells"]
 
 PICO = 1_000_000_000_000
+MUCH = 1 << 31
+"""Two of these multiplied stay below half of what 64 bits hold."""
 PER_MILLION = 1_000_000
 """A rate of 1 USD per million tokens, in 1e-12 USD per token."""
 DATA = Path(config.__file__).parents[1] / "money" / "data" / "prices.json"
@@ -98,6 +100,7 @@ class ModelPrice:
         self.context_window = context_window
         self.vendor = vendor
         self.factors = factors
+        self._input, self._output = steady(input), steady(output)
         # Of the terms that were asked for last, and nearly always are again.
         self._tier = self._speed = self._geo = ""
         self._factor: Fraction | None = None
@@ -126,6 +129,10 @@ class ModelPrice:
         """
         fresh, read, written = max(0, usage.input), max(0, usage.cache_read), max(0, usage.cache_write)
         output, size = max(0, usage.output), fresh + read + written
+        # Of most answers nothing is priced apart.
+        apart = read or written or usage.audio_input or usage.image_input or usage.audio_output or usage.image_output
+        if not apart and self._input >= 0 and self._output >= 0 and fresh < MUCH and output < MUCH:
+            return fresh * self._input + output * self._output
         input_rate = at(self.input, size, 0)
         output_rate = at(self.output, size, 0)
         cost = fresh * input_rate + output * output_rate
@@ -260,6 +267,13 @@ def own_price(settings: config.Price, vendor: str, model: str) -> ModelPrice:
 def picos(dollars: float | None) -> int | None:
     """USD per million as whole 1e-12 USD for each: `edge.config` has seen to it that they are whole."""
     return None if dollars is None else int(Decimal(str(dollars)) * PER_MILLION)
+
+
+def steady(rate: Rate | None) -> int:
+    """A rate that is the same for requests of any size, 0 where there is none; -1 for another, and above `MUCH`."""
+    if rate is None:
+        return 0
+    return rate if isinstance(rate, int) and 0 <= rate < MUCH else -1
 
 
 def at(rate: Rate | None, input_tokens: int, otherwise: int) -> int:

@@ -22,8 +22,10 @@ cdef Clock CLOCK
 
 cdef class RequestLine(Recorder):
     cdef LineWriter _writer
-    cdef bytes _endpoint, _key, _asked, _end
+    cdef bytes _endpoint, _key, _asked, _end, _middle
+    cdef str _peer
 
     cpdef done(self, RequestRecord record)
     @cython.locals(usage=Usage, most=Py_ssize_t)
     cpdef write(self, RequestRecord record, CompiledLines lines)
+    cdef _who(self, str peer, CompiledLines lines)

@@ -66,10 +66,15 @@ class RequestLine(Recorder):
             "kind": kind,
         }
         end = {"cache": record.cache, "event": "request", "level": level, "timestamp": " "}
-        self._endpoint = fields_of({"endpoint": record.endpoint}) + b',"status":%d,"duration_ms":' % record.status
+        self._endpoint = (
+            b'"' + fields_of({"endpoint": record.endpoint}) + b',"status":%d,"duration_ms":' % record.status
+        )
         self._key = fields_of({"key": record.key_id, "tenant": record.tenant})
         self._asked = fields_of(asked)
         self._end = fields_of(end)[: -len(' "')]
+        # Where the same client asks again, one piece.
+        self._peer = ""
+        self._middle = self._key + self._asked
 
     def done(self, record: RequestRecord) -> None:
         writer = self._writer
@@ -81,11 +86,9 @@ class RequestLine(Recorder):
         """The line, but for its end."""
         lines.add(b'{"request_id":"')
         lines.text(record.request_id)
-        lines.add(b'"')
         if record.trace_id:
-            lines.add(b',"trace_id":"')
+            lines.add(b'","trace_id":"')
             lines.text(record.trace_id)
-            lines.add(b'"')
         lines.add(self._endpoint)
         lines.hundredths(record.duration_s * 1000)
         lines.add(b',"overhead_ms":')
@@ -100,12 +103,7 @@ class RequestLine(Recorder):
         lines.whole(record.request_bytes)
         lines.add(b',"response_bytes":')
         lines.whole(record.response_bytes)
-        lines.add(self._key)
-        if record.peer:
-            lines.add(b',"peer":"')
-            lines.text(record.peer)
-            lines.add(b'"')
-        lines.add(self._asked)
+        self._who(record.peer, lines)
         usage = record.usage
         if usage is not None:
             lines.add(b',"input_tokens":')
@@ -138,6 +136,21 @@ class RequestLine(Recorder):
         most = MAX_LINE
         if lines.unended() > most:
             lines.add(shortened(lines.back()))
+
+    def _who(self, peer: str, lines: Lines) -> None:
+        """Who has asked for what."""
+        if peer == self._peer:
+            if not self._middle:
+                self._middle = self._key + fields_of({"peer": peer}) + self._asked
+            lines.add(self._middle)
+            return
+        self._peer, self._middle = peer, b""
+        lines.add(self._key)
+        if peer:
+            lines.add(b',"peer":"')
+            lines.text(peer)
+            lines.add(b'"')
+        lines.add(self._asked)
 
 
 def fields_of(values: Mapping[str, object]) -> bytes:

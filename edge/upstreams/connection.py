@@ -13,12 +13,22 @@ from typing import Any
 
 import httptools
 
-from edge._fast import JOINER, AnswerReader, FieldCollector, FieldLimitError, Fields, ResponseHead
+from edge._fast import JOINER, AnswerReader, FieldCollector, FieldLimitError, ResponseHead
 from edge.errors import EdgeError, Headers, InternalError, UpstreamBadResponse, UpstreamStreamBroken
 from edge.upload import Taker
 from edge.upstreams.receiver import Receiver, Transport
 from edge.upstreams.request import UpstreamRequest
 from edge.upstreams.wire import GZIP_BEGINS, Inflater, inflater_for, unlabelled
+
+try:
+    import cython
+except ImportError:
+    from edge._fast import _cython as cython
+
+if cython.compiled:
+    from cython.cimports.edge._fast._fields_c import Fields
+else:
+    from edge._fast import Fields
 
 __all__ = ["Connection", "Owner", "Sending"]
 
@@ -312,7 +322,7 @@ class Sending:
         self.keeps_alive = False
         self.parts: list[bytes] = []
         self._status = 0
-        self._fields: Fields = None  # type: ignore[assignment]
+        self._fields: Fields = None
         self._untold = False
         self._inflater: Inflater | None = None
         self._begun = False

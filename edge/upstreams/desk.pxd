@@ -34,15 +34,15 @@ cdef class Desk:
     cdef readonly Buffers buffers
     cdef readonly Sweep sweep
     cdef dict _asked, _streamed, _routed
-    cdef str _provider, _label
+    cdef str _provider, _label, _strategy, _picked
     cdef int _status
-    cdef CompiledSeries _latest
+    cdef CompiledSeries _latest, _decided, _took
 
     @cython.locals(payload=Payload, call=Call, deadline=Deadline)
     cpdef Deadline deadline(self, Inquiry inquiry, Timed whose, int upstreams)
     @cython.locals(ledger=Ledger)
     cpdef over(self, Inquiry inquiry, Tried tried, object error)
-    @cython.locals(strategy=str, upstream=Source)
+    @cython.locals(strategy=str, upstream=Source, took_s=double, name=str)
     cpdef routed(self, Candidates candidates, double since)
     @cython.locals(provider=str, status=int)
     cpdef asked(self, Tried tried, str label, object error)

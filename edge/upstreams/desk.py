@@ -81,6 +81,9 @@ class Desk:
         self._streamed: dict[tuple[str, str], tuple[Series, Series]] = {}
         self._routed: dict[tuple[str, str], tuple[Series, Series]] = {}
         # Most requests are counted as the one before, which is seen at once.
+        self._strategy = self._picked = ""
+        self._decided: Series = None  # type: ignore[assignment]
+        self._took: Series = None  # type: ignore[assignment]
         self._provider = self._label = ""
         self._status = -1
         self._latest: Series = None  # type: ignore[assignment]
@@ -122,16 +125,17 @@ class Desk:
         strategy, upstream = candidates.strategy, candidates.upstream
         if not strategy or upstream is None:
             return
-        took_s = perf_counter() - since
-        key = (strategy, upstream.name)
-        found = self._routed.get(key)
-        if found is None:
-            bind = self.meter.bind
-            adds = bind("edge_routing_decisions_total", *key), bind("edge_routing_duration_seconds", strategy)
-            found = keep(self._routed, key, adds)
-        decided, took = found
-        decided.tell(1.0)
-        took.tell(took_s)
+        took_s, name = perf_counter() - since, upstream.name
+        if self._strategy is not strategy or self._picked is not name:
+            key = (strategy, name)
+            found = self._routed.get(key)
+            if found is None:
+                bind = self.meter.bind
+                adds = bind("edge_routing_decisions_total", *key), bind("edge_routing_duration_seconds", strategy)
+                found = keep(self._routed, key, adds)
+            self._strategy, self._picked, (self._decided, self._took) = strategy, name, found
+        self._decided.tell(1.0)
+        self._took.tell(took_s)
 
     def asked(self, tried: Tried, label: str, error: Exception | None) -> None:
         """Count a request to a provider for a model of this label, which ended with `error`, if with one."""

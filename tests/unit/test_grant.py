@@ -134,6 +134,14 @@ def test_grants_are_made_once_and_bounded():
     assert again.choices[0].group is first.choices[0].group
 
 
+def test_who_asks_in_turns_gets_its_own_grant():
+    made = state()
+    asked = [(name, route) for name in ("smart", "b/two", "gpt-1") for route in (CHAT, match(b"/v1/messages").route)]
+    first = {each: made.grant(ANYONE, *each) for each in asked}
+    for each in [*asked, *asked[::-1], *[each for each in asked for _ in range(2)]]:
+        assert made.grant(ANYONE, *each) is first[each]
+
+
 def test_a_grant_is_its_snapshots_and_cannot_be_changed():
     old = state()
     grant = old.grant(ANYONE, "smart", CHAT)

@@ -15,9 +15,9 @@ NOON = 1_796_040_000.0
 
 def written(fields, dialect, left=5, seconds=30, now=NOON):
     lines = Lines()
-    fields.begin(lines, dialect)
+    fields.begin(lines, dialect == "anthropic")
     lines.whole(left)
-    fields.end(lines, dialect, seconds, now)
+    fields.end(lines, dialect == "anthropic", seconds, now)
     return pairs_of(lines.back())
 
 
@@ -45,10 +45,12 @@ def test_anthropic_has_the_moment_as_it_is_translated_from_openai():
 
 def test_what_a_provider_says_of_these_limits_is_known_by_its_names():
     for dialect in ("openai", "anthropic"):
-        assert names_of(0, dialect) == frozenset()
+        assert names_of(0, dialect == "anthropic") == frozenset()
         for kind in (REQUESTS, TOKENS, USD):
-            assert names_of(kind, dialect) == {name for name, _ in written(LimitFields(kind, b"1"), dialect)}
-        assert len(names_of(REQUESTS | TOKENS | USD, dialect)) == 9
+            assert names_of(kind, dialect == "anthropic") == {
+                name for name, _ in written(LimitFields(kind, b"1"), dialect)
+            }
+        assert len(names_of(REQUESTS | TOKENS | USD, dialect == "anthropic")) == 9
 
 
 def test_money_is_written_to_the_millionth_and_rounded_down():

@@ -8,6 +8,8 @@ from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge import config
 from edge.config.file import ConfigError, parse
@@ -25,6 +27,19 @@ def test_a_cost_counts_each_token_once():
     usage = Usage(input=1000, output=100, cache_read=2000, cache_write=400, reasoning=50)
     assert price.cost(usage) == 1000 * 3_000_000 + 100 * 15_000_000 + 2000 * 300_000 + 400 * 3_750_000
     assert price.cost(Usage()) == 0
+
+
+COUNTS = st.integers(-1, 300) | st.sampled_from((0, 0, 1 << 31, (1 << 31) - 1, 1 << 53))
+RATES = st.none() | st.integers(0, 64_000_000) | st.sampled_from((0, (1 << 31) - 1, 1 << 31, 1 << 40))
+
+
+@given(st.lists(COUNTS, min_size=11, max_size=11), st.lists(RATES, min_size=9, max_size=9))
+def test_a_rate_that_is_the_same_for_all_sizes_costs_the_same_however_it_is_written(counts, rates):
+    usage = Usage(*counts[:5], *[max(0, count) for count in counts[5:]])
+    plain, listed = ModelPrice("m", *rates), ModelPrice("m", *[None if rate is None else [rate] for rate in rates])
+    assert plain.cost(usage) == listed.cost(usage)
+    few = Usage(*counts[:2])
+    assert plain.cost(few) == max(0, few.input) * (rates[0] or 0) + max(0, few.output) * (rates[1] or 0)
 
 
 def test_without_a_rate_cached_tokens_cost_as_input():

@@ -192,6 +192,19 @@ def test_what_is_wrong_is_refused(slots_module):
         m.Histogram(slots, m.Slots.size(2, 1 << 16) // 8 - 4, BOUNDS)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 8, 15, 16, 31, 32])
+def test_a_value_is_in_the_bucket_of_the_first_bound_that_is_not_below_it(slots_module, count):
+    slots, new = made(slots_module)
+    bounds = tuple([0.5 * (n + 1) for n in range(count)])
+    new.define(9, slots_module.HISTOGRAM, bounds)
+    told = [0.0, *bounds, *[bound + 0.1 for bound in bounds], *[math.nextafter(bound, 0) for bound in bounds], 1e15]
+    histogram, expected = new.histogram(9, b""), [0.0] * (count + 1)
+    for value in told:
+        histogram.tell(value)
+        expected[bisect.bisect_left(bounds, value)] += 1
+    assert values(slots)[9, b""][:-1] == expected
+
+
 def work(module, slots, region, number, turn) -> None:
     """In a child: count until killed, with labels that others have and labels of its own."""
     new = writer(module, slots, region)

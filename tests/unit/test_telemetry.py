@@ -371,6 +371,19 @@ def test_a_line_tells_who_asked_for_what_and_who_answered():
     assert 'provider="openai"' not in metrics.render().decode()
 
 
+def test_each_line_has_its_own_client_whoever_asked_before():
+    out = io.StringIO()
+    fanout = Fanout(Logs("info", "json", out))
+    peers = ["", "10.0.0.7", "10.0.0.7", "10.0.0.7", "10.0.0.8", "10.0.0.8", "10.0.0.7", "", "", "fe80::1", "10.0.0.7"]
+    for peer in peers:
+        fanout.request_done(changed(OK, peer=peer))
+    lines = [json.loads(each) for each in out.getvalue().splitlines()]
+    assert [each.get("peer", "") for each in lines] == peers
+    assert len({tuple(name for name in each if name != "peer") for each in lines}) == 1
+    told = [list(each) for each in lines if "peer" in each]
+    assert {names[names.index("peer") - 1] for names in told} == {"tenant"}
+
+
 def test_a_share_of_what_went_well_has_lines_and_all_that_did_not():
     out = io.StringIO()
     hooks = Fanout(Logs("info", "json", out, sample=0.25))
