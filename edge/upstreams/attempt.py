@@ -31,8 +31,8 @@ from edge.upstreams.retry import (
     is_for_nobody,
     is_kept,
     is_stream,
+    refusing,
     returned_headers,
-    without_retry,
 )
 from edge.upstreams.tried import Tried
 from edge.upstreams.wire import Wire
@@ -282,7 +282,7 @@ class Attempt(Receiver):
         self._deadline.stop()
         desk.accounts.settle(inquiry, self._tried, None, body if status == 200 else None)
         headers = self._crossing().headers(returned_headers(self._fields))
-        inquiry.answer(status, without_retry(headers) if self._tried.spent else headers, body)
+        inquiry.answer(status, headers if status < 400 else refusing(inquiry, self._tried, headers), body)
         self._pass(failure)
 
     # A stream.
@@ -301,7 +301,7 @@ class Attempt(Receiver):
             self._outcome.wins(self._tried)
             status, body = crossing.early_error()
             headers = [JSON_TYPE, *(pair for pair in headers if pair[0] != b"content-type")]
-            inquiry.answer(status, without_retry(headers) if self._tried.spent else headers, body)
+            inquiry.answer(status, refusing(inquiry, self._tried, headers), body)
             self._pass(failure_of(said, stream.error_data))
             return
         self._outcome.wins(self._tried)

@@ -8,6 +8,7 @@ keeps (a stored response, a background job) asked for elsewhere, unless that pro
 from __future__ import annotations
 
 import re
+from math import ceil
 from typing import Annotated
 
 import msgspec
@@ -30,6 +31,7 @@ from edge.errors import (
     UpstreamCredentials,
     UpstreamStreamBroken,
     UpstreamTimeout,
+    wait_headers,
 )
 from edge.hooks import FailedAttempt
 from edge.inquiry import Inquiry
@@ -58,11 +60,11 @@ __all__ = [
     "may_go_on",
     "may_hedge",
     "refusal",
+    "refusing",
     "returned_headers",
     "said_of",
     "told",
     "unavailable",
-    "without_retry",
 ]
 
 CREDENTIALS = frozenset([status for status, rule in RULES.items() if rule.key and not rule.again])
@@ -81,6 +83,8 @@ WAIT = re.compile(rb"\d{1,9}(\.\d{1,9})?|[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4
 """What may be said of a time to wait: seconds, or the date of RFC 9110, section 5.6.7. NaN is for no client to compute
 with.
 """
+SOONER_S = 1.0
+"""What a provider says of when to ask it next is left as it is, unless another one may be asked so much sooner."""
 RETURNED_PREFIXES = (b"retry-after", b"x-ratelimit-", b"anthropic-ratelimit-")
 UPSTREAM_IDS = (b"x-request-id", b"request-id")
 THEIR_ID = b"x-edge-upstream-request-id"
@@ -407,6 +411,22 @@ def returned_headers(fields: Fields) -> Headers:
     made = Returned(headers)
     known.insert(0, made)
     return made.of(headers)
+
+
+def refusing(inquiry: Inquiry, tried: Tried, headers: Headers) -> Headers:
+    """The headers of a failure that a provider has answered with, as a client gets them: when to ask next, which is
+    when the first upstream may be asked again, and whether it is to try again by itself.
+    """
+    headers = without_retry(headers) if tried.spent else headers
+    if not tried.asked_s:
+        return headers
+    now = perf_counter()
+    soonest = min([upstream.provider.resting(upstream.model, now)[0] for upstream in inquiry.grant.upstreams])
+    says = any(name.startswith(b"retry-after") for name, _ in headers)
+    if not soonest or (says and soonest > tried.asked_s - SOONER_S):
+        return headers
+    rest = [pair for pair in headers if not pair[0].startswith(b"retry-after")]
+    return [*rest, *wait_headers(ceil(soonest * 1000))]
 
 
 def without_retry(headers: Headers) -> Headers:

@@ -33,6 +33,7 @@ def upstream():
 def edge(upstream, front, tmp_path_factory):
     config = {
         "providers": {"p": {"dialect": "openai", "base_url": f"{upstream.url}/v1"}},
+        "models": {"two": {"strategy": "failover", "upstreams": [{"to": "p/first"}, {"to": "p/second"}]}},
         "resilience": {"breaker": {"failures": 1_000_000}},
     }
     made = Edge(tmp_path_factory.mktemp("edge"), config, front=front)
@@ -67,6 +68,24 @@ def test_a_long_one_is_the_clients(edge, upstream):
     got = ask(edge, "long")
     assert (got.status_code, got.headers["retry-after"], got.headers["x-edge-attempts"]) == (429, "7", "1")
     assert got.content == DOWN
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_a_provider_says_of_its_quota_alone_is_when_the_client_is_to_ask_again(edge, upstream, stream):
+    upstream.replies[:] = [answer(DOWN, 429, x_ratelimit_remaining_requests="0", x_ratelimit_reset_requests="1m30s")]
+    got = ask(edge, f"quota-{stream}", stream=stream)
+    assert (got.status_code, got.headers["retry-after"], got.content) == (429, "90", DOWN)
+    assert 80_000 < int(got.headers["retry-after-ms"]) <= 90_000
+
+
+def test_where_all_rest_the_client_is_told_of_the_soonest(edge, upstream):
+    upstream.replies[:] = [answer(DOWN, 429, retry_after="9"), answer(DOWN, 429, retry_after="70")]
+    got = ask(edge, "two")
+    assert (got.status_code, got.headers["x-edge-attempts"]) == (429, "2")
+    assert 1 <= int(got.headers["retry-after"]) <= 9
+    again = ask(edge, "two")
+    assert (again.status_code, again.json()["error"]["code"]) == (429, "upstream_rate_limited")
+    assert int(again.headers["retry-after"]) <= int(got.headers["retry-after"])
 
 
 def test_once_the_retries_are_spent_the_client_makes_none(edge, upstream):
