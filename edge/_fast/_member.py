@@ -7,7 +7,8 @@ seen. Use from one thread, as an event loop does.
 The breaker (Nygard, Release It!, 2007) opens after `failures` failures in a row. What was begun before it opened says
 nothing of the upstream now and is not heard, hence the generation. Half open, it lets `probes` requests at a time
 through. An answer's first content closes it, since a stream may take minutes to end; but the open time, doubled each
-time it opens up to `max_open_s`, falls back only when a whole answer has come.
+time it opens up to `max_open_s`, falls back only when a whole answer has come. What is let through in panic, while it
+is open, closes it too, or says nothing new: it opens once in its time, however often it is asked before.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ TRANSITIONS = {
     ("closed", "neutral"): "closed",
     ("closed", "cancel"): "closed",
     ("open", "begin"): "half_open",
-    ("open", "content"): "open",
-    ("open", "success"): "open",
+    ("open", "content"): "closed",
+    ("open", "success"): "closed",
     ("open", "failure"): "open",
     ("open", "trip"): "open",
     ("open", "neutral"): "open",
@@ -54,7 +55,8 @@ TRANSITIONS = {
     ("half_open", "cancel"): "half_open",
 }
 """The breaker. `begin` is a request that was let through (in the open state: once its time is over), `content` an
-answer's first content, `trip` the failure in a row that is one too many; a 429 and a client's own 4xx are `neutral`."""
+answer's first content (in the open state: of what was let through in panic), `trip` the failure in a row that is one
+too many; a 429 and a client's own 4xx are `neutral`."""
 
 # Declared, so that it is no name of the module: an attempt that is dropped as the interpreter ends would not find it.
 _NEXT = cython.declare(tuple, tuple([STATES.index(TRANSITIONS[state, event]) for state in STATES for event in EVENTS]))
@@ -150,7 +152,8 @@ class Member:
         attempt._at = _tick(self, now)
         if attempt._probe:
             self._probing += 1
-            _move(self, _BEGIN, now)
+            if self._ready <= now:
+                _move(self, _BEGIN, now)
         attempt._generation = self._generation
         self._in_flight += 1
         return attempt

@@ -19,6 +19,8 @@ EVENTS = ("begin", "content", "success", "failure", "trip", "neutral", "cancel")
 MOVES = {
     ("closed", "trip"): "open",
     ("open", "begin"): "half_open",
+    ("open", "content"): "closed",
+    ("open", "success"): "closed",
     ("half_open", "content"): "closed",
     ("half_open", "success"): "closed",
     ("half_open", "failure"): "open",
@@ -65,6 +67,8 @@ def test_a_member_does_what_the_table_says(member_module, state, event):
         for each in [member.begin(now) for _ in range(2)]:
             each.failed(now)
         now = 9.0
+    if state == "open" and event != "begin":
+        attempt = member.begin(now, True)
     if state == "half_open":
         now = 10.0
         attempt = member.begin(now)
@@ -95,6 +99,16 @@ def test_of_a_thousand_at_the_half_open_instant_only_the_probes_pass(member_modu
     let_through.pop().finished(12.0)
     assert member.state == "closed"
     assert all(member.begin(12.0) for _ in range(1000))
+
+
+def test_it_opens_once_in_its_time_however_often_it_is_asked_in_panic(member_module):
+    member = opened(member_module)
+    for now in (1.0, 5.0, 9.0):
+        member.begin(now, True).failed(now)
+    member.begin(10.0).failed(10.0)
+    assert (member.opened, member.retry_after(10.0)) == (2, 20.0)
+    member.begin(11.0, True).first_content(12.0)
+    assert member.state == "closed"
 
 
 def test_failures_in_a_row_open_it_and_others_between_do_not(member_module):
