@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from edge.telemetry.trace_file import Began, Traced, Try
+from edge.telemetry.trace_file import FORMAT, SECOND_NS, Began, Traced, Try
 
-__all__ = ["Answer", "Line", "Recorded", "read_trace"]
+__all__ = ["Answer", "Line", "Recorded", "boots", "read_trace"]
 
 Line = Began | Traced
+OLD = "line {} was written in the first format, whose times are not exact: format {} is read here, so record anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +36,16 @@ class Answer:
 
     @classmethod
     def of(cls, told: Try) -> Answer:
-        seconds = max(0.0, told.ended_s - told.begun_s)
-        content = max(0.0, told.content_s - told.begun_s) if told.content_s else 0.0
-        refused = max(0.0, told.refused_s - told.begun_s) if told.refused_s else 0.0
+        ends = (told.ended_ns, told.content_ns, told.refused_ns)
+        seconds, content, refused = [max(0, end - told.begun_ns) / SECOND_NS if end else 0.0 for end in ends]
         said = told.health, told.after_s, told.asked_s, told.error, told.kind, told.turned
         return cls(told.status, seconds, content, refused, *said)
 
 
 def read_trace(data: bytes) -> list[Line]:
-    """The lines of a trace. One that is cut off at the end is left out; raises ValueError for one that is none."""
+    """The lines of a trace. One that is cut off at the end is left out; raises ValueError for one that is none, or that
+    was written in another format.
+    """
     seen: Counter[str] = Counter()
     decoder = msgspec.json.Decoder(Line)
     found: list[Line] = []
@@ -52,9 +54,13 @@ def read_trace(data: bytes) -> list[Line]:
         try:
             read = decoder.decode(line)
         except msgspec.DecodeError:
+            if is_old(line):
+                raise ValueError(OLD.format(number, FORMAT)) from None
             if number < len(lines):
                 raise ValueError(f"line {number} is none of a trace") from None
             break
+        if isinstance(read, Began) and read.format != FORMAT:
+            raise ValueError(f"line {number} says that the trace is of format {read.format}: {FORMAT} is read here")
         if not isinstance(read, Began):
             # Clients may give several requests one id.
             before = seen[read.id]
@@ -62,6 +68,29 @@ def read_trace(data: bytes) -> list[Line]:
             if before:
                 read = msgspec.structs.replace(read, id=f"{read.id}#{before}")
         found.append(read)
+    return found
+
+
+def is_old(line: bytes) -> bool:
+    """Whether a line is one of format 1, which had its time in seconds and no number."""
+    try:
+        read = msgspec.json.decode(line)
+    except msgspec.DecodeError:
+        return False
+    return isinstance(read, dict) and read.get("event") in ("began", "request") and "at" in read
+
+
+def boots(lines: Iterable[Line]) -> list[list[Line]]:
+    """The lines between two starts of the machine, whose clock begins anew then."""
+    found: list[list[Line]] = [[]]
+    latest: dict[int, int] = {}
+    for line in lines:
+        now = line.clock_ns if isinstance(line, Began) else line.at_ns
+        if isinstance(line, Began) and now < latest.get(line.worker, now):
+            found.append([])
+            latest = {}
+        latest[line.worker] = max(now, latest.get(line.worker, now))
+        found[-1].append(line)
     return found
 
 

@@ -19,7 +19,7 @@ from edge.head import Head
 from edge.inquiry import UNREAD, Inquiry
 from edge.routes import Dialect, Match
 from edge.state import State
-from edge.telemetry.trace_file import Traced
+from edge.telemetry.trace_file import SECOND_NS, Traced, reading_of
 from edge.trace import Answer, Recorded
 from edge.upstreams.again import BACKOFF_S, MAX_BACKOFF_S, delay_s
 from edge.upstreams.budget import RetryBudget
@@ -104,8 +104,6 @@ class Asking:
         self._keys = self._retries = 0
         self._turns = (LENGTH if grant.context_length else 0) | (POLICY if grant.content_policy else 0)
         self._waiting = 0
-        self._at = self._clock.now
-        """When the request came."""
 
     def start(self) -> None:
         if self._candidates.next(self._clock.now, True):
@@ -160,16 +158,18 @@ class Asking:
         name = upstream.names[0]
         answer = self._providers.ask(self.line.id, name, self._times[name])
         self._times[name] += 1
-        ends, begun = now + answer.seconds, now
+        ends, content = now + answer.seconds, now + answer.content_s
+        headed = now + (answer.refused_s or answer.content_s or answer.seconds)
         told = self.line.tries[self.attempts - 1] if self.attempts <= len(self.line.tries) else None
         if told is not None and f"{told.provider}/{told.model}" == name and Answer.of(told) == answer:
-            # Times of the trace, not sums that differ from them in the last digits.
-            ends, begun = self._at + told.ended_s, self._at + told.begun_s
-        headed = min(begun + (answer.refused_s or answer.content_s or answer.seconds), ends)
+            # The moments of the trace, not sums that differ from them in the last digits.
+            at_ns = self.line.at_ns
+            ends, content = reading_of(at_ns + told.ended_ns), reading_of(at_ns + told.content_ns)
+            headed = reading_of(at_ns + (told.refused_ns or told.content_ns or told.ended_ns))
         if answer.status:
-            self._clock.call_at(headed, partial(self._head, tried, answer))
+            self._clock.call_at(min(headed, ends), partial(self._head, tried, answer))
         if answer.content_s:
-            self._clock.call_at(min(begun + answer.content_s, ends), partial(self._content, tried))
+            self._clock.call_at(min(content, ends), partial(self._content, tried))
         self._clock.call_at(ends, partial(self._end, tried, answer))
 
     def _content(self, tried: Tried) -> None:
@@ -228,7 +228,7 @@ class Asking:
             self._decide(tried, answer.status)
         if refused or tried.delay < 0.0:
             return False
-        self._clock.call_at(now + self._recorded_delay(tried.delay), partial(self._rested, tried))
+        self._clock.call_at(self._rest_ends(now, tried.delay), partial(self._rested, tried))
         return True
 
     def _again(self, tried: Tried, account: Account | None) -> bool:
@@ -245,12 +245,14 @@ class Asking:
             tried.delay = rest + self._dice.uniform(0.0, min(BACKOFF_S * 2**self._retries, MAX_BACKOFF_S))
             self._retries += 1
 
-    def _recorded_delay(self, delay: float) -> float:
-        """What was waited before the next attempt, if there was such a wait."""
+    def _rest_ends(self, now: float, delay: float) -> float:
+        """When the next attempt was made, if there was such a wait; else after the `delay`."""
         tries = self.line.tries
-        if self.attempts <= len(tries) and tries[self.attempts - 1].rested_s:
-            return tries[self.attempts - 1].rested_s - tries[self.attempts - 1].ended_s
-        return delay
+        told = tries[self.attempts - 1] if self.attempts <= len(tries) else None
+        if told is None or not told.rested_ns:
+            return now + delay
+        ended, rested = self.line.at_ns + told.ended_ns, self.line.at_ns + told.rested_ns
+        return reading_of(rested) if now == reading_of(ended) else now + (rested - ended) / SECOND_NS
 
     def _rested(self, tried: Tried) -> None:
         if self._again(tried, None) or (self._candidates.full is None and self._candidates.next(self._clock.now, True)):
@@ -260,10 +262,12 @@ class Asking:
 
 
 def waits(dialect: Dialect, status: int, seconds: float) -> Fields:
-    """The headers by which a provider asks to be left alone for so many seconds."""
+    """The headers by which a provider asks to be left alone for so many seconds: those of `edge.upstreams.waits`, to
+    the nanosecond.
+    """
     if not seconds:
         return Fields([])
     if status >= 400:
-        return Fields([(b"retry-after-ms", b"%.3f" % (seconds * 1000))])
+        return Fields([(b"retry-after", b"%.9f" % seconds)])
     remaining, reset = BY_DIALECT[dialect][0]
-    return Fields([(remaining, b"0"), (reset, b"%.3f" % seconds)])
+    return Fields([(remaining, b"0"), (reset, b"%.9f" % seconds)])

@@ -26,15 +26,15 @@ from edge.hooks import Usage
 from edge.money.pricing import PICO
 from edge.routes import ON_REQUEST, match
 from edge.state import State, build_state
-from edge.telemetry.trace_file import Began, Traced
-from edge.trace import Line, Recorded
+from edge.telemetry.trace_file import SECOND_NS, Began, Traced, reading_of
+from edge.trace import Line, Recorded, boots
 from edge.upstreams.budget import RetryBudget
 from edge.virtual import Asking, Clock, Virtual
 
 __all__ = ["Outcome", "recorded", "replay", "table"]
 
 CELLS = 1 << 12
-MINUTE_NS, SECOND_NS = 60_000_000_000, 1_000_000_000
+MINUTE_NS = 60 * SECOND_NS
 HIT_S = 0.001
 """What an answer from memory takes."""
 Form = tuple[bool, bool]
@@ -137,9 +137,11 @@ class Worker:
 
 
 class Replay:
-    """One run of a trace under a configuration."""
+    """One run under a configuration, of a trace from one start of the machine to the next."""
 
-    def __init__(self, lines: list[Line], settings: config.Config, seed: int) -> None:
+    def __init__(
+        self, lines: list[Line], settings: config.Config, seed: int, providers: Recorded, tally: Tally
+    ) -> None:
         self._settings = settings
         self._requests = [line for line in lines if isinstance(line, Traced)]
         self._runs: dict[str, tuple[int, int]] = {}
@@ -151,18 +153,17 @@ class Replay:
             else:
                 self._runs[line.id] = line.worker, seeds.get(line.worker, seed)
         self._clock = Clock()
-        self._virtual = Virtual(self._clock, Recorded(lines, seed), random.Random(seed), self._over)
+        self._virtual = Virtual(self._clock, providers, random.Random(seed), self._over)
         self._workers: dict[tuple[int, int], Worker] = {}
         self._keys: dict[str, Key | None] = {}
         most = max([1, *(line.worker for line in self._requests)])
         self._limits = Limits(bytearray(Limits.size(CELLS, most) + 16), CELLS, most)
-        self._tally = Tally()
+        self._tally = tally
 
-    def run(self) -> Outcome:
+    def run(self) -> None:
         for line in self._requests:
-            self._clock.call_at(line.at, partial(self._arrive, line))
+            self._clock.call_at(reading_of(line.at_ns), partial(self._arrive, line))
         self._clock.run()
-        return self._tally.outcome(len(self._requests))
 
     def _worker(self, line: Traced) -> Worker:
         run = self._runs[line.id]
@@ -183,7 +184,7 @@ class Replay:
         if key is None:
             self._end(line, now, 401)
             return
-        if not self._admits(line, key, now):
+        if not self._admits(line, key):
             self._end(line, now, 429)
             return
         found = match(line.endpoint.encode())
@@ -217,9 +218,9 @@ class Replay:
                 return
             running.form = form
             worker.flights[(running.digest, *form)] = running
-        self._clock.call_at(line.at + line.asked_s, running.start)
+        self._clock.call_at(reading_of(line.at_ns + line.asked_ns), running.start)
 
-    def _admits(self, line: Traced, key: Key, now: float) -> bool:
+    def _admits(self, line: Traced, key: Key) -> bool:
         """Take of the key's limits."""
         if key.concurrency is not None:
             mark = xxh3_64_intdigest(b"concurrency:" + key.id.encode())
@@ -228,7 +229,7 @@ class Replay:
         if key.requests_per_minute is not None:
             mark = xxh3_64_intdigest(b"requests:" + key.id.encode())
             interval = max(1, MINUTE_NS // key.requests_per_minute)
-            if self._limits.take(mark, interval, key.requests_per_minute, 1, int(now * SECOND_NS)):
+            if self._limits.take(mark, interval, key.requests_per_minute, 1, line.at_ns):
                 self._leave(line, key)
                 return False
         return True
@@ -268,7 +269,7 @@ class Replay:
         elif status != 200:
             tally.failed += 1
         else:
-            tally.durations.append(now - line.at)
+            tally.durations.append(now - reading_of(line.at_ns))
         tally.compared += 1
         if status != 200 or line.status != 200:
             tally.same += status == line.status
@@ -286,7 +287,10 @@ def form_of(line: Traced, api: str) -> Form:
 
 def replay(lines: list[Line], settings: config.Config, seed: int = 1) -> Outcome:
     """What a trace comes to under a configuration. Raises OSError as `edge.state.build_state`."""
-    return Replay(lines, settings, seed).run()
+    tally, providers = Tally(), Recorded(lines, seed)
+    for part in boots(lines):
+        Replay(part, settings, seed, providers, tally).run()
+    return tally.outcome(sum(isinstance(line, Traced) for line in lines))
 
 
 def percentile(ordered: list[float], part: float) -> float:

@@ -27,24 +27,31 @@ from edge.upstreams.likeness import number_of, prefix_of
 from edge.upstreams.ties import tie_of
 from edge.upstreams.tried import Tried
 
-__all__ = ["Began", "RotatedFile", "TraceFile", "Traced", "Try"]
+__all__ = ["FORMAT", "SECOND_NS", "Began", "RotatedFile", "TraceFile", "Traced", "Try", "nanoseconds", "reading_of"]
 
+FORMAT = 2
+"""Of the lines. Those of 1 had their times in seconds of the wall clock, which are not as exact as decisions are."""
 LIMITS = (b"max_completion_tokens", b"max_tokens", b"max_output_tokens")
+SECOND_NS = 1_000_000_000
 _encode = msgspec.json.Encoder().encode
 
 
 class Began(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="began"):
-    """A worker began at ``at``, in seconds of the wall clock. ``seed`` is that of the dice that pick upstreams."""
+    """A worker began at ``at``, in seconds of the wall clock, when its machine's clock (``perf_counter``) stood at
+    ``clock_ns``. ``seed`` is that of the dice that pick upstreams; ``format`` is `FORMAT`.
+    """
 
+    format: int
     at: float
+    clock_ns: int
     worker: int
     seed: int
 
 
 class Try(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One request to a provider. In seconds from the request's ``at``: ``begun_s``, when the upstream was picked,
-    ``content_s``, a stream's first content, ``refused_s``, the head of an answer of 400 or above, ``ended_s``, and
-    ``rested_s``, when the time had come to ask the same upstream again.
+    """One request to a provider. In nanoseconds from the request's ``at_ns``: ``begun_ns``, when the upstream was
+    picked, ``content_ns``, a stream's first content, ``refused_ns``, the head of an answer of 400 or above,
+    ``ended_ns``, and ``rested_ns``, when the time had come to ask the same upstream again; 0 for never.
     ``health``, ``after_s`` (its ``seconds``), ``asked_s`` and ``turned`` are as in `edge.upstreams.tried.Tried`.
     """
 
@@ -54,20 +61,21 @@ class Try(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: str = ""
     kind: str = ""
     health: str = ""
-    begun_s: float = 0.0
-    content_s: float = 0.0
-    refused_s: float = 0.0
-    ended_s: float = 0.0
-    rested_s: float = 0.0
+    begun_ns: int = 0
+    content_ns: int = 0
+    refused_ns: int = 0
+    ended_ns: int = 0
+    rested_ns: int = 0
     after_s: float = -1.0
     asked_s: float = 0.0
     turned: int = 0
 
 
 class Traced(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event", tag="request"):
-    """A finished request. ``at`` is when the end of its head had come, in seconds of the wall clock, ``duration_s`` and
-    the like count from there, ``asked_s`` to when an upstream was to be picked; ``first_content_s`` is 0.0 where
-    nothing was relayed.
+    """A finished request. ``at_ns`` is when the end of its head had come, in nanoseconds of the machine's clock, as the
+    worker read it: so whoever decides the same again does so at the very same moments. ``asked_ns`` counts from there
+    to when an upstream was to be picked, 0 for never, ``duration_s`` and the like to the end; ``first_content_s`` is
+    0.0 where nothing was relayed.
 
     ``body`` is a digest of the body, ``prefix`` of what a conversation has in common, both keyed with `State.salt` and
     "" where personal data was not put out of them, ``size`` the body's bytes; ``cache_key``, keyed as well, is "" where
@@ -76,7 +84,7 @@ class Traced(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
     others are as in `edge.hooks.RequestRecord`.
     """
 
-    at: float
+    at_ns: int
     id: str
     worker: int
     endpoint: str
@@ -107,7 +115,7 @@ class Traced(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
     duration_s: float = 0.0
     upstream_s: float = 0.0
     first_content_s: float = 0.0
-    asked_s: float = 0.0
+    asked_ns: int = 0
     tie: int = 0
     tries: list[Try] = []
 
@@ -157,15 +165,14 @@ class TraceFile:
     def __init__(self, settings: config.Telemetry, worker: int, seed: int, tell: Callable[[int], object]) -> None:
         """`settings` name a file; `seed` is that of `edge.state.build_state`."""
         self._began = worker, seed
-        # One difference of the clocks for all lines: so their order is that of what happened.
-        self._since = time() - perf_counter()
         self._writer = LineWriter(RotatedFile(settings.trace_file or "", settings.trace_max_bytes), tell)
 
     def start(self) -> None:
         """From here on, lines are written by a thread."""
         self._writer.start()
         worker, seed = self._began
-        self._writer.put(_encode(Began(at=time(), worker=worker, seed=seed)))
+        clock_ns = nanoseconds(perf_counter())
+        self._writer.put(_encode(Began(format=FORMAT, at=time(), clock_ns=clock_ns, worker=worker, seed=seed)))
 
     def stop(self) -> None:
         """Write what is queued."""
@@ -176,9 +183,10 @@ class TraceFile:
         usage, payload, lookup, salt = record.usage, call.payload, call.lookup, call.state.salt
         # A body is told of as it was sent on: not one that has not been looked through, or that was blocked for what is
         # in it.
+        at_ns = nanoseconds(call.received_at)
         sent = bool(payload.body) and call.unseen is None and record.error_code != PiiBlocked.code
         traced = Traced(
-            at=self._since + call.received_at,
+            at_ns=at_ns,
             id=record.request_id,
             worker=self._began[0],
             endpoint=record.endpoint,
@@ -209,9 +217,9 @@ class TraceFile:
             duration_s=round(record.duration_s, 6),
             upstream_s=round(record.upstream_s, 6),
             first_content_s=round(record.time_to_first_content_s, 6),
-            asked_s=round(call.ledger.asked_at - call.received_at, 7) if call.ledger.asked_at else 0.0,
+            asked_ns=since(call.ledger.asked_at, at_ns),
             tie=tie_of(call) if sent else 0,
-            tries=[told(tried, call.received_at) for tried in call.ledger.tries],
+            tries=[told(tried, at_ns) for tried in call.ledger.tries],
         )
         self._writer.put(_encode(traced))
 
@@ -221,8 +229,24 @@ def keyed(digest: bytes, salt: bytes) -> str:
     return blake2b(digest, digest_size=16, key=salt).hexdigest()
 
 
-def told(tried: Tried, at: float) -> Try:
-    """An attempt of a request that came `at`."""
+def nanoseconds(reading: float) -> int:
+    """A reading of ``perf_counter`` in nanoseconds: `reading_of` gives it back, bit for bit."""
+    above, below = reading.as_integer_ratio()
+    return (2 * above * SECOND_NS + below) // (2 * below)
+
+
+def reading_of(nanoseconds: int) -> float:
+    """As ``perf_counter`` makes it of the machine's nanoseconds."""
+    return nanoseconds / SECOND_NS
+
+
+def since(reading: float, at_ns: int) -> int:
+    """The nanoseconds to a reading; 0 for one that is none."""
+    return nanoseconds(reading) - at_ns if reading else 0
+
+
+def told(tried: Tried, at_ns: int) -> Try:
+    """An attempt of a request that came at `at_ns`."""
     return Try(
         provider=tried.provider.name,
         model=readable(tried.upstream.model),
@@ -230,12 +254,12 @@ def told(tried: Tried, at: float) -> Try:
         error=tried.code,
         kind=tried.kind,
         health=tried.health,
-        begun_s=round(tried.begun - at, 7),
-        content_s=round(tried.content_at - at, 7) if tried.content_at else 0.0,
-        refused_s=round(tried.refused_at - at, 7) if tried.refused_at else 0.0,
-        ended_s=round(tried.ended - at, 7),
-        rested_s=round(tried.rested_at - at, 7) if tried.rested_at else 0.0,
-        after_s=round(tried.seconds, 7),
-        asked_s=round(tried.asked_s, 6),
+        begun_ns=since(tried.begun, at_ns),
+        content_ns=since(tried.content_at, at_ns),
+        refused_ns=since(tried.refused_at, at_ns),
+        ended_ns=since(tried.ended, at_ns),
+        rested_ns=since(tried.rested_at, at_ns),
+        after_s=tried.seconds,
+        asked_s=tried.asked_s,
         turned=tried.turned,
     )

@@ -40,6 +40,8 @@ KIND_OF = {
     for name in names
 }
 
+DIGITS = 9
+"""Of a number of seconds, as `NUMBER` has them: what was asked for once can be asked for again as it was."""
 NUMBER = re.compile(rb"\d{1,15}(?:\.\d{1,9})?")
 DURATION = re.compile(
     rb"(?=.)(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m(?!s))?(?:(\d{1,9}(?:\.\d{1,9})?)s)?(?:(\d{1,9}(?:\.\d{1,9})?)ms)?"
@@ -71,7 +73,7 @@ def asked_s(fields: Fields, now: float) -> float:
     """
     ms = (fields.get(b"retry-after-ms") or b"").strip()
     if NUMBER.fullmatch(ms):
-        return min(float(ms) / 1000, MAX_WAIT_S)
+        return min(round(float(ms) / 1000, DIGITS), MAX_WAIT_S)
     after = span_s(fields.get(b"retry-after") or b"", now)
     return -1.0 if after is None else min(after, MAX_WAIT_S)
 
@@ -98,21 +100,22 @@ def remaining(fields: Fields) -> dict[str, float]:
 
 
 def span_s(text: bytes, now: float) -> float | None:
-    """The seconds from `now` to what a header says, not below 0; None for what says nothing."""
+    """The seconds from `now` to what a header says, to the nanosecond and not below 0; None for what says nothing."""
     text = text.strip()
     if NUMBER.fullmatch(text):
         number = float(text)
         if number >= EPOCH_MS:
             number /= 1000
-        return max(number - now, 0.0) if number >= EPOCH_S else number
+        return round(max(number - now, 0.0), DIGITS) if number >= EPOCH_S else number
     found = DURATION.fullmatch(text)
     if found is not None:
-        return sum(float(part) * unit for part, unit in zip(found.groups(), UNITS_S, strict=True) if part)
+        parts = zip(found.groups(), UNITS_S, strict=True)
+        return round(sum(float(part) * unit for part, unit in parts if part), DIGITS)
     try:
         word = text.decode("ascii")
         at = datetime.fromisoformat(word) if word[4:5] == "-" else parsedate_to_datetime(word)
         if at.tzinfo is None:
             at = at.replace(tzinfo=UTC)
-        return max(at.timestamp() - now, 0.0)
+        return round(max(at.timestamp() - now, 0.0), DIGITS)
     except (ValueError, OverflowError):  # UnicodeDecodeError is a ValueError
         return None

@@ -8,6 +8,7 @@ import time
 import httpx2
 import xxhash
 
+from edge.telemetry.trace_file import FORMAT
 from tests.harness import Edge, providers, running, until
 
 CANARY = "canary-7f3a"
@@ -40,7 +41,7 @@ def test_each_request_has_a_line_of_its_shape_time_and_outcome(simulator, front,
         until(lambda: sum(line["event"] == "request" for line in written(path)) >= 5)
     found = written(path)
     assert CANARY not in path.read_text()
-    requests = sorted([line for line in found if line["event"] == "request"], key=lambda line: line["at"])
+    requests = sorted([line for line in found if line["event"] == "request"], key=lambda line: line["at_ns"])
     first, second, both, stream, refused = requests
     assert (first["status"], first["outcome"], first["model"], first["provider"]) == (200, "ok", "gpt-4o", "openai")
     assert (first["cache"], second["cache"]) == ("miss", "memory")
@@ -52,12 +53,17 @@ def test_each_request_has_a_line_of_its_shape_time_and_outcome(simulator, front,
     failed, answered = both["tries"]
     assert (failed["model"], failed["status"], failed["health"]) == ("sim-500", 500, "failed")
     assert (answered["model"], answered["status"], answered["health"]) == ("gpt-4o", 200, "ok")
-    assert failed["begun_s"] < failed["refused_s"] <= failed["ended_s"] <= answered["begun_s"] < answered["ended_s"]
+    assert 0 < failed["begun_ns"] < failed["refused_ns"] <= failed["ended_ns"]
+    assert failed["ended_ns"] <= answered["begun_ns"] < answered["ended_ns"]
     assert (len(first["tries"]), "tries" in second, len(stream["tries"])) == (1, False, 1)
     assert stream["stream"] is True
     assert 0 < stream["first_content_s"] <= stream["duration_s"]
     assert (refused["status"], "provider" in refused) == (400, False)
-    assert all(began - 1 < line["at"] < time.time() + 1 for line in found)
+    starts = {line["worker"]: line for line in found if line["event"] == "began"}
+    assert {(line["format"], began - 60 < line["at"] < time.time() + 1) for line in starts.values()} == {(FORMAT, True)}
+    for line in requests:
+        start = starts[line["worker"]]
+        assert began - 1 < start["at"] + (line["at_ns"] - start["clock_ns"]) / 1e9 < time.time() + 1
 
 
 def test_a_file_that_cannot_be_written_costs_lines_and_nothing_else(simulator, tmp_path):

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import settings as settings_of
+from hypothesis import strategies as st
 
 from edge import config
-from edge.telemetry.trace_file import Began, Traced, Try
-from edge.trace import read_trace
+from edge._fast import Fields
+from edge.telemetry.trace_file import FORMAT, SECOND_NS, Began, Traced, Try, nanoseconds, reading_of
+from edge.trace import boots, read_trace
+from edge.upstreams.cooling import Cooling
+from edge.upstreams.provider import EARLY_S
+from edge.upstreams.waits import asked_s, exhausted_s
+from edge.virtual import waits
 from edge.whatif import recorded, replay, table
 
 LOCAL = "http://127.0.0.1:1/v1"
@@ -25,6 +33,14 @@ def settings(*models: str, strategy="failover", **more) -> config.Config:
     )
 
 
+def ns(seconds: float) -> int:
+    return round(seconds * SECOND_NS)
+
+
+def began(worker=1, clock_ns=0, at=0.0, seed=7) -> Began:
+    return Began(format=FORMAT, at=at, clock_ns=clock_ns, worker=worker, seed=seed)
+
+
 def line(number: int, at: float, **fields) -> Traced:
     told = {"model": "m", "alias": "m", "size": 400, "body": f"{number:032x}", "provider": "a", "upstream_model": "one"}
     told |= {"attempts": 1, "input_tokens": 100, "output_tokens": 50, "duration_s": 1.0, "upstream_s": 1.0}
@@ -32,12 +48,12 @@ def line(number: int, at: float, **fields) -> Traced:
     told |= fields
     if told["attempts"] and "tries" not in fields:
         asked = {"provider": told["provider"], "model": told["upstream_model"], "status": told["status"]}
-        told["tries"] = [Try(**asked, health="ok", ended_s=told["upstream_s"])]
-    return Traced(at=at, **told)
+        told["tries"] = [Try(**asked, health="ok", ended_ns=ns(told["upstream_s"]))]
+    return Traced(at_ns=ns(at), **told)
 
 
 def trace(*lines) -> list:
-    encoded = b"".join(msgspec.json.encode(each) + b"\n" for each in (Began(at=0.0, worker=1, seed=7), *lines))
+    encoded = b"".join(msgspec.json.encode(each) + b"\n" for each in (began(), *lines))
     return read_trace(encoded)
 
 
@@ -153,8 +169,8 @@ def test_a_breaker_opens_for_an_upstream_that_fails_and_attempts_are_saved():
     lines = []
     for n in range(50):
         tries = [
-            Try(provider="a", model="one", status=503, health="failed", ended_s=0.2),
-            Try(provider="a", model="two", status=200, health="ok", begun_s=0.2, ended_s=1.0),
+            Try(provider="a", model="one", status=503, health="failed", ended_ns=ns(0.2)),
+            Try(provider="a", model="two", status=200, health="ok", begun_ns=ns(0.2), ended_ns=ns(1.0)),
         ]
         lines.append(line(n, float(n), upstream_model="two", attempts=2, tries=tries))
     patient = config.Resilience(breaker=config.Breaker(failures=5, open_s=1000.0, max_open_s=1000.0))
@@ -168,6 +184,95 @@ def test_what_was_refused_before_it_was_read_stays_refused():
     lines = trace(line(1, 1.0, provider="", upstream_model="", attempts=0, status=400, outcome="error", model=""))
     found = replay(lines, settings())
     assert (found.failed, found.same, found.attempts) == (1, 1, 0)
+
+
+@given(st.integers(0, 400 * 86_400 * SECOND_NS))
+@settings_of(max_examples=500)
+def test_a_moment_comes_back_from_the_file_bit_for_bit(moment):
+    """For whatever the machine's clock has said, a year after its start too."""
+    reading = reading_of(moment)
+    told = line(1, 0.0, asked_ns=nanoseconds(reading))
+    (read,) = read_trace(msgspec.json.encode(told) + b"\n")
+    assert reading_of(read.asked_ns) == reading
+
+
+@given(
+    began_ns=st.integers(0, 100 * 86_400 * SECOND_NS),
+    took_ns=st.integers(1, 2 * SECOND_NS),
+    wait_ms=st.integers(20, 5_000),
+    off_ns=st.integers(-2, 2),
+)
+@settings_of(max_examples=300, deadline=None)
+def test_who_comes_at_the_very_moment_a_rest_ends_is_decided_for_as_the_worker_did(began_ns, took_ns, wait_ms, off_ns):
+    """By the readings of the clock themselves: a digit more or less would be another decision."""
+    wait = wait_ms / 1000
+    refused = reading_of(began_ns + took_ns)
+    cooling = Cooling()
+    cooling.rest("one", refused + wait - EARLY_S, 429, refused)
+    ends_ns = nanoseconds(refused + wait - EARLY_S)
+    came_ns = max(ends_ns + off_ns, began_ns + took_ns + 1)
+    rests = cooling.resting("one", reading_of(came_ns))[0] > 0.0
+    failed = Try(
+        provider="a", model="one", status=429, kind="provider_error", health="neutral", ended_ns=took_ns,
+        refused_ns=took_ns, asked_s=wait,
+    )  # fmt: skip
+    first = line(1, 0.0, tries=[failed], status=429)
+    second = line(2, 0.0, status=429 if rests else 200, attempts=0 if rests else 1)
+    lines = trace(
+        msgspec.structs.replace(first, at_ns=began_ns, duration_s=took_ns / SECOND_NS),
+        msgspec.structs.replace(second, at_ns=came_ns),
+    )
+    once = settings(resilience=config.Resilience(retries=0))
+    found = replay(lines, once)
+    assert (found.same, found.compared, found.attempts) == (2, 2, 1 if rests else 2)
+
+
+@given(ahead=st.floats(0.001, 299.0), now=st.floats(1.7e9, 1.9e9), status=st.sampled_from([429, 503, 200]))
+@settings_of(max_examples=500)
+def test_what_a_provider_asked_for_is_asked_for_again_to_the_bit(ahead, now, status):
+    """Where it named a time, of which the seconds until then have any digits."""
+    named = b"%.6f" % (now + ahead)
+    once = asked_s(Fields([(b"retry-after", named)]), now) if status >= 400 else exhausted_s(used_up(named), now)
+    again = waits("openai", status, once)
+    assert (asked_s(again, 0.0) if status >= 400 else exhausted_s(again, 0.0)) == once
+
+
+def used_up(reset: bytes) -> Fields:
+    return Fields([(b"x-ratelimit-remaining-requests", b"0"), (b"x-ratelimit-reset-requests", reset)])
+
+
+def test_a_trace_of_the_first_format_is_refused_with_the_way_out():
+    for old in (
+        b'{"event":"began","at":1.5,"worker":1,"seed":7}\n',
+        b'{"event":"request","at":1.5,"id":"a","worker":1,"endpoint":"/v1/x","status":200,"outcome":"ok"}\n',
+    ):
+        with pytest.raises(ValueError, match=r"line 1 was written in the first format.*record anew"):
+            read_trace(old)
+        with pytest.raises(ValueError, match="line 2 was written in the first format"):
+            read_trace(msgspec.json.encode(began()) + b"\n" + old)
+    later = msgspec.json.encode(msgspec.structs.replace(began(), format=FORMAT + 1))
+    with pytest.raises(ValueError, match=f"format {FORMAT + 1}"):
+        read_trace(later + b"\n")
+
+
+def test_after_the_machine_was_started_anew_its_clock_is_another():
+    lines = trace(
+        line(1, 500.0),
+        began(2, ns(1.0)),
+        line(2, 501.0, worker=2),
+        began(1, ns(3.0)),  # from here on
+        line(3, 4.0),
+        began(2, ns(2.9)),
+        line(4, 5.0, worker=2),
+        began(2, ns(6.0)),  # only the worker
+    )
+    assert [[each.id for each in part if isinstance(each, Traced)] for part in boots(lines)] == [
+        ["r1", "r2"],
+        ["r3", "r4"],
+    ]
+    found = replay(lines, settings())
+    assert (found.requests, found.same, found.compared) == (4, 4, 4)
+    assert found.p99_s == pytest.approx(1.0)
 
 
 def test_people_read_it_side_by_side():
