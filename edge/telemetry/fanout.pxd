@@ -3,13 +3,17 @@ cimport cython
 from edge.hooks cimport Hooks, Recorder, RequestRecord
 
 
+@cython.final
+cdef class Latest:
+    cdef RequestRecord record
+    cdef tuple told
+
+
 cdef class Fanout(Hooks):
     cdef tuple _observers
-    cdef dict _kinds
-    cdef RequestRecord _latest
-    cdef tuple _told
+    cdef dict _kinds, _latest
 
-    @cython.locals(latest=RequestRecord)
+    @cython.locals(latest=Latest, told=tuple)
     cpdef request_done(self, RequestRecord record)
     cpdef attempt_failed(self, object attempt)
 

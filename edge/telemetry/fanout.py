@@ -9,6 +9,16 @@ __all__ = ["Fanout"]
 
 KINDS = 1024
 """Kinds of requests that are remembered: clients choose the names in them."""
+MODELS = 64
+"""Models of which the latest request is remembered: as many as an alias may have."""
+
+
+class Latest:
+    """A request, and who was told of it."""
+
+    def __init__(self, record: RequestRecord, told: tuple[Recorder, ...]) -> None:
+        self.record = record
+        self.told = told
 
 
 class Fanout(Hooks):
@@ -17,18 +27,18 @@ class Fanout(Hooks):
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
         self._kinds: dict[tuple[object, ...], tuple[Recorder, ...]] = {}
-        # Most are of the kind of the one before, which is seen at once.
-        self._latest: RequestRecord | None = None
-        self._told: tuple[Recorder, ...] = ()
+        # Most are of the kind of the one before that the same model has answered, which is seen at once.
+        self._latest: dict[str, Latest] = {}
 
     def request_done(self, record: RequestRecord) -> None:
-        latest = self._latest
-        if latest is None or not latest.alike(record):
+        latest = self._latest.get(record.upstream_model)
+        if latest is None or not latest.record.alike(record):
             kind = record.kind()
-            recorders = self._kinds.get(kind)
-            self._told = keep(self._kinds, kind, self._recorders(record), KINDS) if recorders is None else recorders
-        self._latest = record
-        for recorder in self._told:
+            told = self._kinds.get(kind)
+            if told is None:
+                told = keep(self._kinds, kind, self._recorders(record), KINDS)
+            latest = keep(self._latest, record.upstream_model, Latest(record, told), MODELS)
+        for recorder in latest.told:
             tell(recorder, record)
 
     def _recorders(self, record: RequestRecord) -> tuple[Recorder, ...]:

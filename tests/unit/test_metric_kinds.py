@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import re
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from edge._fast import COUNTER, HISTOGRAM
-from edge.hooks import FailedAttempt, Usage
+from edge.hooks import FailedAttempt, Recorder, Usage
 from edge.telemetry import Fanout
 from edge.telemetry.families import DROPPED, FAMILIES
 from edge.telemetry.genai import vendor
@@ -197,3 +198,37 @@ def test_the_supervisor_tells_what_it_alone_knows_and_keeps_what_the_program_bef
     assert named(found, "edge_worker_restarts_total") == {'{reason="signal"}': 2, '{reason="stalled"}': 1}
     assert found["edge_config_last_reload_successful"] == 1
     assert found["edge_config_last_reload_success_timestamp_seconds"] >= since
+
+
+class Kept(Recorder):
+    """Of requests of one kind."""
+
+    def __init__(self, model, status):
+        self.kind, self.seen = (model, status), []
+
+    def done(self, record):
+        self.seen.append((record.upstream_model, record.status))
+
+
+class Watching:
+    def __init__(self):
+        self.found = []
+
+    def recorder(self, record):
+        self.found.append(Kept(record.upstream_model, record.status))
+        return self.found[-1]
+
+    def attempt_failed(self, attempt):
+        pass
+
+
+@pytest.mark.parametrize("models", [1, 3, 100])
+def test_each_request_is_told_to_who_observes_its_kind_and_that_is_found_once_whatever_comes_between(models):
+    watching, dice, count = Watching(), random.Random(models), 2000
+    hooks = Fanout(watching)
+    for _ in range(count):
+        status = dice.choice([200, 200, 200, 500])
+        hooks.request_done(changed(OK, upstream_model=f"m-{dice.randrange(models)}", status=status))
+    assert len({each.kind for each in watching.found}) == len(watching.found) > models
+    assert sum(len(each.seen) for each in watching.found) == count
+    assert all(set(each.seen) == {each.kind} for each in watching.found)
