@@ -6,7 +6,7 @@ from typing import Any
 
 from edge.dialects.provider_state import refuse_state
 from edge.dialects.refusals import openai_array, openai_integer
-from edge.dialects.translation import Dropped, Translation, wants_stream
+from edge.dialects.translation import Dropped, Translation, invalid, wants_stream
 
 __all__ = [
     "CALLED",
@@ -16,6 +16,7 @@ __all__ = [
     "NEUTRAL",
     "SCHEMA_FIELDS",
     "ChatRequest",
+    "answered_call",
     "note_tool",
 ]
 
@@ -47,6 +48,18 @@ def note_tool(tool: dict[str, Any], described: dict[str, Any], dropped: Dropped,
         return
     dropped.beside("tools", tool, TOOL_FIELDS)
     dropped.beside(f"tools.{tool.get('type') or 'function'}", described, FUNCTION_FIELDS)
+
+
+def answered_call(message: dict[str, Any], by_name: dict[str, str], at: str) -> str:
+    """The id of the call that a message has the result of; `by_name` are those of functions of old. Raises
+    InvalidValue.
+    """
+    call = message.get("tool_call_id")
+    if message["role"] == "function":
+        call = by_name.get(str(message.get("name")))
+    if not isinstance(call, str) or not call:
+        raise invalid(f"'{at}' must name the call it is the result of.", f"{at}.tool_call_id")
+    return call
 
 
 class ChatRequest(Translation):

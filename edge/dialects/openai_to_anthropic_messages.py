@@ -17,7 +17,7 @@ from __future__ import annotations
 from base64 import b64decode
 from typing import Any
 
-from edge.dialects.chat_request import CALL_FIELDS, CALLED, FILE_FIELDS, IMAGE_FIELDS
+from edge.dialects.chat_request import CALL_FIELDS, CALLED, FILE_FIELDS, IMAGE_FIELDS, answered_call
 from edge.dialects.refusals import missing, openai_choice, openai_type
 from edge.dialects.thinking import is_signed
 from edge.dialects.translation import Dropped, ToolNames, anthropic_id, arguments_object, invalid, short_name
@@ -196,11 +196,7 @@ class Conversation:
         self._results, self._rest, self._instructed, self._quiet = [], [], 0, False
 
     def _result(self, message: dict[str, Any], at: str) -> None:
-        call = message.get("tool_call_id")
-        if message["role"] == "function":
-            call = self._calls.get(str(message.get("name")))
-        if not isinstance(call, str) or not call:
-            raise invalid(f"'{at}' must name the call it is the result of.", f"{at}.tool_call_id")
+        call = answered_call(message, self._calls, at)
         content = message.get("content")
         result: dict[str, Any] = {"type": "tool_result", "tool_use_id": anthropic_id(call)}
         if isinstance(content, list):

@@ -21,6 +21,7 @@ from edge.dialects.chat_request import (
     IMAGE_FIELDS,
     NEUTRAL,
     ChatRequest,
+    answered_call,
     note_tool,
 )
 from edge.dialects.models import LEVELS, effort_for
@@ -339,11 +340,7 @@ class Conversation:
         return {"type": "function_call", "call_id": call_id, "name": name, "arguments": text or "{}"}
 
     def _output(self, message: dict[str, Any], at: str) -> None:
-        call = message.get("tool_call_id")
-        if message["role"] == "function":
-            call = self._calls.get(str(message.get("name")))
-        if not isinstance(call, str) or not call:
-            raise invalid(f"'{at}' must name the call it is the result of.", f"{at}.tool_call_id")
+        call = answered_call(message, self._calls, at)
         content = message.get("content")
         output = "" if content is None else self._content(content, at)
         call = short_id(call)

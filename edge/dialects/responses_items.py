@@ -78,8 +78,8 @@ def item_id(kind: str, base: str, number: int) -> str:
     return f"{kind}_{base}_{number}"
 
 
-def output_text(text: str, annotations: list[dict[str, Any]] | None = None) -> dict[str, Any]:
-    return {"type": "output_text", "annotations": annotations or [], "logprobs": [], "text": text}
+def output_text(text: str) -> dict[str, Any]:
+    return {"type": "output_text", "annotations": [], "logprobs": [], "text": text}
 
 
 def refusal_part(refusal: str) -> dict[str, Any]:

@@ -71,10 +71,10 @@ def text_in(item: dict[str, Any]) -> tuple[str, str]:
     return "".join(texts), "".join(refusals)
 
 
-def finish_of(response: dict[str, Any], *, calls: bool, refused: bool = False) -> str | None:
+def finish_of(response: dict[str, Any], *, calls: bool) -> str | None:
     """The ``finish_reason`` that says how a response ended; None for an end that nobody knows."""
     if response.get("status") == "incomplete":
         details = response.get("incomplete_details")
         reason = details.get("reason") if isinstance(details, dict) else None
         return FINISH.get(reason) if isinstance(reason, str) else None
-    return "tool_calls" if calls else "content_filter" if refused else "stop"
+    return "tool_calls" if calls else "stop"

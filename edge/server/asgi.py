@@ -94,7 +94,7 @@ class EdgeApplication:
             if found is not None:
                 await self._serve(AsgiCall(self, found, scope, send), receive)
                 return
-            if not is_public(path) and not await self._admits(AsgiCall(self, Match(UNKNOWN, "openai"), scope, send)):
+            if path not in PUBLIC and not await self._admits(AsgiCall(self, Match(UNKNOWN, "openai"), scope, send)):
                 return
         await self._pages(scope, receive, safely(send))
 
@@ -317,7 +317,3 @@ class EdgeApplication:
             self._trace.stop()
         self._tracing.stop()
         self.logs.stop()
-
-
-def is_public(path: bytes) -> bool:
-    return path in PUBLIC

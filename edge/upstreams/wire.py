@@ -115,15 +115,14 @@ def unlabelled(fields: Fields) -> Inflater | None:
 class Inflater:
     """Decompresses an answer that came compressed although ``accept-encoding: identity`` was asked for.
 
-    Bounded: at most `limit` bytes come out of one call, and what a bomb would give beyond that is an error.
+    Bounded: at most `MAX_BLOCK` bytes come out of one call, and what a bomb would give beyond that is an error.
     """
 
-    def __init__(self, codings: list[bytes], limit: int = MAX_BLOCK) -> None:
+    def __init__(self, codings: list[bytes]) -> None:
         """`codings` in the order in which they were applied. Raises UpstreamBadResponse."""
         if len(codings) > MAX_CODINGS or not ANSWERED.issuperset(codings):
             raise UpstreamBadResponse("The provider's answer has a content encoding that was not asked for.")
         self._layers = [Layer(coding) for coding in reversed(codings)]
-        self._limit = limit
 
     def feed(self, data: bytes) -> bytes:
         """Raises UpstreamBadResponse."""
@@ -132,7 +131,7 @@ class Inflater:
             try:
                 for piece in layer.pieces(data):
                     out += piece
-                    if len(out) > self._limit:
+                    if len(out) > MAX_BLOCK:
                         raise UpstreamBadResponse("The provider's answer is too large once decompressed.")
             except CodingError as error:
                 raise UpstreamBadResponse(f"The provider's answer {error}.") from None
