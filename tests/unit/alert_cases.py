@@ -91,10 +91,21 @@ CASES = {
     "EdgeWorkerRestartLoop": Case({RESTARTS: FEW}, {RESTARTS: "0x35 1x25"}),
     "EdgeWorkersMissing": Case({STARTING: "0x30 1x30", READY: "3x60"}, {STARTING: "0x39 1x1 0x20", READY: "3x60"}),
     "EdgeReloadFailed": Case({RELOADED: "1x30 0x30"}, {RELOADED: "1x60"}),
-    "EdgeUnpricedRequests": Case({UNPRICED: FEW}, {UNPRICED: "7x60"}),
+    "EdgeUnpricedRequests": Case({UNPRICED: "0+1x120"}, {UNPRICED: "7x120"}, 100),
     "EdgeUnknownErrors": Case({INTERNAL: "0x35 1x25"}, {INTERNAL: "1x60", WRONG: FEW}),
     "EdgeAuthFailuresHigh": Case({AUTH: "0+120x60"}, {AUTH: "0+30x60"}),
     "EdgeSheddingLoad": Case({SHED: FEW}, {SHED: "5x60"}),
     "EdgeDescriptorsShort": Case({FILES: "900x60", MOST: "1000x60"}, {FILES: "700x60", MOST: "1000x60"}),
     "EdgeTelemetryDropped": Case({SPANS: "0x35 9x25", LINES: "9x60"}, {LINES: "9x60", SERIES: "2x60", SPANS: "4x60"}),
 }
+
+BEGUN = "_x35 3x25"
+"""A series is there from the day something tells it, so what is counted at once is no increase."""
+BEGINNING = {
+    "EdgeProviderRefusesKeys": (REFUSED,),
+    "EdgeRetryBudgetExhausted": (BUDGET,),
+    "EdgeUnpricedRequests": (UNPRICED,),
+    "EdgeUnknownErrors": (INTERNAL,),
+    "EdgeTelemetryDropped": (LINES, SPANS),
+}
+"""Alerts for which one event is enough, and the counters of each."""

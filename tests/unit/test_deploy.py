@@ -14,7 +14,7 @@ import yaml
 
 from edge._fast import HISTOGRAM
 from edge.telemetry.families import DROPPED, FAMILIES
-from tests.unit.alert_cases import CASES
+from tests.unit.alert_cases import BEGINNING, BEGUN, CASES
 from tests.unit.metric_values import values_of
 from tests.unit.promql import named
 
@@ -137,9 +137,15 @@ def case(alert: str, series: dict[str, str], minutes: int, firing: int) -> dict:
 def test_an_alert_fires_and_stays_silent(alert, tmp_path):
     fires, silent, minutes = CASES[alert]
     cases = [case(alert, fires, minutes, 1), case(alert, silent, minutes, 0)]
+    cases += [case(alert, {series: BEGUN}, 43, 1) for series in BEGINNING.get(alert, ())]
     told = {"rule_files": [str(path) for path in RULES], "evaluation_interval": "1m", "tests": cases}
     (tmp_path / "test.yml").write_text(yaml.safe_dump(told))
     promtool("test", "rules", str(tmp_path / "test.yml"))
+
+
+def test_who_is_to_be_told_of_one_event_is_told_of_the_first():
+    once = {alert for alert, told in rules("alert").items() if re.search(r"increase\([^()]*\)+ > 0", told)}
+    assert once == set(BEGINNING)
 
 
 @NEEDS_PROMTOOL
@@ -157,6 +163,6 @@ def test_promtool_takes_the_configuration():
 
 
 def promtool(*arguments: str) -> str:
-    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
