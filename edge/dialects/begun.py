@@ -13,6 +13,7 @@ import msgspec
 
 from edge._fast import SSEDecoder
 from edge.dialects.anthropic import MessagesStream
+from edge.dialects.kept_response import KeptResponse
 from edge.dialects.openai import ChatStream, error_of
 from edge.dialects.responses_writer import ResponseWriter
 from edge.dialects.stream import heartbeat, type_of
@@ -136,6 +137,9 @@ class Begun:
     @property
     def stopped(self) -> bool:
         return self._stop is not None
+
+    def keeps(self, kept: KeptResponse | None) -> None:
+        """Once it is whole, it is kept here as this, None for nothing: what no API but Responses knows."""
 
     def take(self, name: bytes, data: bytes) -> str:
         """What of text the next event of another answer brings. Raises UpstreamBadResponse for what is no text, and
@@ -325,6 +329,9 @@ class _BegunResponse(Begun):
         writer = ResponseWriter(Context(), 0, True)
         writer.resume(head, items, message, text, sequence)
         return _BegunResponse(text, writer)
+
+    def keeps(self, kept: KeptResponse | None) -> None:
+        self._writer.keeps(kept)
 
     def take(self, name: bytes, data: bytes) -> str:
         event = _response_event(data)

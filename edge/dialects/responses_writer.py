@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from edge.dialects.kept_response import KeptResponse
 from edge.dialects.responses_items import (
     ECHOED,
     ClientTool,
@@ -145,6 +146,10 @@ class ResponseWriter:
         item.parts.append(output_text(""))
         item.pieces.append(text)
         self._sequence = sequence
+
+    def keeps(self, kept: KeptResponse | None) -> None:
+        """Who is to have it once it is whole."""
+        self._context.keep = kept
 
     def _said(self) -> dict[str, Any]:
         """What the response says of itself, in its order; what it says of its request is encoded once for all events,

@@ -126,6 +126,8 @@ class Rescue:
         self._before = self._inquiry.ledger.usage
         payload, api = self._inquiry.payload, self._inquiry.head.route.api
         self.begun = read_text(api, bytes(self._sent), include_usage=payload.include_usage)
+        if self.begun is not None:
+            self.begun.keeps(self._inquiry.keep)
         self._asks = None if self.begun is None else asked_with(self._inquiry, self.begun, self._before)
         return self._asks is not None
 

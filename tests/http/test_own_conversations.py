@@ -227,6 +227,30 @@ def test_personal_data_are_kept_as_the_key_demands_and_shown_to_no_key_that_may_
     assert ai(edges[0]).responses.create(model=MODELS[0], input="Go on.", conversation=plain.id).output_text
 
 
+@pytest.mark.parametrize("first", ["anthropic", "openai"])
+def test_a_stream_that_another_provider_has_ended_is_kept_whole(simulator, redis, front, tmp_path, first):  # noqa: F811
+    """Also where the one that broke off keeps responses itself."""
+    made = configured(simulator, redis.url())
+    whole = {"to": "anthropic/sim-words-40", "capabilities": {"continue_text": "assistant"}}
+    made["models"] = {"mended": {"upstreams": [{"to": f"{first}/sim-words-60-cut-20"}, whole]}}
+    made["resilience"] = {**made["resilience"], "rescue": "text"}
+    edge = Edge(tmp_path, made, front=front)
+    with running(edge):
+        client = ai(edge)
+        conversation = client.conversations.create()
+        wanted = {"model": "mended", "input": "Tell me.", "conversation": conversation.id, "store": first != "openai"}
+        with client.responses.stream(**wanted) as events:
+            for _ in events:
+                pass
+            got = events.get_final_response()
+        assert len(got.output_text.split()) > 40
+        until(lambda: len(listed(client, conversation.id)) == 2)
+        assert listed(client, conversation.id)[0].content[0].text == got.output_text
+        if first == "anthropic":
+            assert client.responses.retrieve(got.id).output_text == got.output_text
+        edge.process.wait_for(r'"rescued":true')
+
+
 def test_tokens_of_a_conversation_are_counted_and_its_turn_is_nobodys(edges):  # noqa: F811
     client = ai(edges[0])
     made = client.conversations.create(items=[{"role": "user", "content": "word " * 500}])
