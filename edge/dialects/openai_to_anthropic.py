@@ -172,6 +172,8 @@ class Request(ChatRequest):
             choice = {"type": "auto"}
         if choice is None:
             return
+        if choice["type"] == "tool" and all(tool["name"] != choice["name"] for tool in self.result["tools"]):
+            raise invalid(f"'{asked}' names none of the tools.", asked)
         if choice["type"] in ("any", "tool") and not self.facts.forced_tool:
             choice = {"type": "auto"}
             self.dropped.add(asked)
@@ -301,7 +303,7 @@ class Request(ChatRequest):
         if limit is None:
             self.result["max_tokens"] = min(self.result["max_tokens"] + budget, facts.output_limit)
         budget = min(budget, self.result["max_tokens"] * 3 // 4)
-        if budget < MIN_BUDGET or self.conversation.ends_in_unsigned_tool_use():
+        if budget < MIN_BUDGET or self.conversation.goes_on_without_thinking():
             self.dropped.add("reasoning_effort")
             return
         self.result["thinking"] = {"type": "enabled", "budget_tokens": budget}

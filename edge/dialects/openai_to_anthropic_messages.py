@@ -119,12 +119,15 @@ class Conversation:
             del marked["cache_control"]
             self._dropped.add("cache_control")
 
-    def ends_in_unsigned_tool_use(self) -> bool:
-        """Whether the tools now running were called in a turn without thinking: then Anthropic refuses a budget of it.
+    def goes_on_without_thinking(self) -> bool:
+        """Whether the model is to go on with a turn of its own that has no thinking, of which it has said the beginning
+        or in which the tools now running were called: then Anthropic refuses a budget of it.
 
         https://platform.claude.com/docs/en/build-with-claude/extended-thinking#preserving-thinking-blocks
         """
         for message in reversed(self.messages):
+            if message["role"] == "assistant" and message is self.messages[-1]:
+                return True
             if message["role"] == "assistant":
                 first = message["content"][0]["type"]
                 used = any(block["type"] == "tool_use" for block in message["content"])

@@ -119,6 +119,7 @@ class Request(ChatRequest):
         search = request.get("web_search_options")
         if isinstance(search, dict):
             made.setdefault("tools", []).append(search_tool(search))
+        self._choice_is_there("function_call" if context.legacy_functions else "tool_choice")
         if not made.get("tools"):
             made.pop("tool_choice", None)
             made.pop("parallel_tool_calls", None)
@@ -127,6 +128,15 @@ class Request(ChatRequest):
         if self.streams():
             made["stream"] = True
         self.result = responses_fields(made, self.facts, self.dropped, limit)
+
+    def _choice_is_there(self, asked: str) -> None:
+        choice, tools = self.made.get("tool_choice"), self.made.get("tools")
+        if not isinstance(choice, dict) or choice.get("type") not in ("function", "custom") or not tools:
+            return
+        kind, named = choice["type"], choice.get(choice["type"])
+        name = named.get("name") if isinstance(named, dict) else None
+        if all(tool.get("type") != kind or tool[kind]["name"] != name for tool in tools):
+            raise invalid(f"'{asked}' names none of the tools.", asked)
 
     def _effort(self) -> None:
         effort = self.request.get("reasoning_effort")

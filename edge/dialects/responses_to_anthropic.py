@@ -124,19 +124,11 @@ class Request(openai_to_anthropic.Request):
         if chosen is not None:
             self.request["tool_choice"] = chosen
         try:
-            self._choice_is_there(chosen)
+            if not tools and isinstance(chosen, dict) and "function" in chosen:
+                raise invalid("'tool_choice' names none of the tools.", "tool_choice")
             super().end()
         except InvalidRequest as error:
             raise renamed_error(error) from None
         thinking = self.result.get("thinking")
         if thinking is not None and thinking["type"] in ("adaptive", "enabled") and wants_summary(self.asked):
             thinking["display"] = "summarized"
-
-    def _choice_is_there(self, chosen: Any) -> None:
-        function = chosen.get("function") if isinstance(chosen, dict) else None
-        if function is None:
-            return
-        names = self.context.tool_names
-        named = [names.get(tool["name"], tool["name"]) for tool in self.result.get("tools", ())]
-        if function["name"] not in named:
-            raise invalid("'tool_choice' names none of the tools.", "tool_choice")

@@ -241,6 +241,8 @@ class Input:
             arguments = found  # it would be read again
         elif not isinstance(arguments, str):
             arguments = encode(arguments or {}).decode()
+        elif not arguments.strip():
+            arguments = "{}"  # servers refuse a history with anything but JSON there
         function = {"name": name, "arguments": arguments}
         calls = self._assistant(index).setdefault("tool_calls", [])
         calls.append({"id": call, "type": "function", "function": function})
