@@ -39,6 +39,9 @@ LONGEST_REST = 64
 """So many bodies are left alone at a time, at most."""
 
 _KEPT = cython.declare(cython.Py_ssize_t, KEPT)
+# As `Scanned` has them: how many top-level keys it has room for in itself, and how many bytes are kept of each.
+_FEW_TOPS = cython.declare(cython.Py_ssize_t, 16)
+_TOP = cython.declare(cython.Py_ssize_t, 32)
 _LONGEST_REST = cython.declare(cython.Py_ssize_t, LONGEST_REST)
 _known: deque[KnownBodies] = deque()
 """Whose bodies are known, each once for each, in the order in which they were learnt."""
@@ -63,6 +66,14 @@ class Outline(Walk):  # type: ignore[misc]
 
 
 _outline = cython.declare(Outline, Outline())
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _is_escaped(scan: Scanned) -> cython.bint:
+    """Whether the name of a top-level key has escapes: these are found by another way, and rare."""
+    places: list = scan.places
+    return b"\\" in b"".join([scan._body[places[i] : places[i + 1]] for i in range(0, len(places), 4)])
 
 
 @cython.final
@@ -111,8 +122,16 @@ class KnownBody:
         found.values = self._values
         found.repeated = self._repeated
         i: cython.Py_ssize_t
-        for i in range(self._count):
-            found.keep(self._place(4 * i), self._place(4 * i + 1), self._place(4 * i + 2), self._place(4 * i + 3))
+        if cython.compiled:
+            if self._count > _FEW_TOPS:
+                found._tops = PyByteArray_FromStringAndSize(cython.NULL, self._count * _TOP)
+            top: cython.p_longlong = found._top()
+            for i in range(4 * self._count):
+                top[i] = self._place(i)
+            found._count = self._count
+        else:
+            for i in range(0, 4 * self._count, 4):
+                found.keep(self._place(i), self._place(i + 1), self._place(i + 2), self._place(i + 3))
         if self._named >= 0:
             self._name_at = self._place(4 * self._named + 2)
             self._name_end = self._place(4 * self._named + 3)
@@ -198,7 +217,7 @@ class KnownBodies:
         self._left_alone = self._rest
         self._rest = min(_LONGEST_REST, 2 * self._rest + 1)
         skeleton: Skeleton = _outline.of(scan._body)
-        if skeleton is None:
+        if skeleton is None or _is_escaped(scan):
             return None
         if len(self._bodies) >= _KEPT:
             self._bodies.pop()

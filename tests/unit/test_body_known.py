@@ -30,7 +30,7 @@ BODIES = [
     json.dumps(CHAT, separators=(",", ":")).encode(),
     b'{"model":"","messages":[],"n":0,"x":"","y":{"":""}}',
     b' {"a":1,"model" : "m" , "b":{"x":1,"x":2} , "c":[1,"",-1,1.5,1e5,12345678901234567890] }\r\n',
-    rb'{"mod\u0065l":"m","model2":"m\u0061","\n":"\ud83e\udd9c"}',
+    rb'{"mode1":"m","model":"m\u0061","x":{"\n\u0065":"\ud83e\udd9c"},"model2":""}',
     json.dumps({f"key{n}": n for n in range(40)} | {"model": "m"}).encode(),
     b"{}",
 ]
@@ -231,6 +231,11 @@ def test_what_is_large_beside_its_gaps_is_not_kept(build):
     for body in (many, large, {"model": "m", "deep": deep}):
         data = json.dumps(body).encode()
         assert learnt(build, data).find(data) is None
+
+
+def test_a_body_with_an_escape_in_the_name_of_a_key_at_the_top_is_not_kept(build):
+    body = rb'{"model":"m","mod\u0065l2":"n"}'
+    assert learnt(build, body).find(body) is None
 
 
 def test_what_a_body_asked_for_is_told_of_all_like_it(build):
