@@ -130,6 +130,10 @@ def check(path: str, strict: bool, without_secrets: bool) -> None:
         reading = read(path, secrets=not without_secrets)
         if strict and reading.notes:
             raise ConfigError(path, reading.notes)
+        if not without_secrets:
+            from edge.server.files import read_files
+
+            read_files(reading.config)
     except ConfigError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)

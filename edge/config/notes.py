@@ -50,6 +50,16 @@ def notes(config: Config) -> Iterator[Problem]:
     for tenant in config.auth.tenants:
         if tenant not in tenants and not elsewhere:
             yield ("auth", "tenants", tenant), "is the tenant of no key: its limits count nothing"
+    if config.limits.on_redis_loss == "refuse" and config.cache.redis is None:
+        yield ("limits", "on_redis_loss"), "says nothing without 'cache.redis': each machine counts for itself"
+    for alias, model in config.models.items():
+        told = [target.to for target in model.upstreams]
+        for place, to in enumerate(told):
+            if to in told[:place]:
+                yield (
+                    ("models", alias, "upstreams", place, "to"),
+                    "is there already: a weight gives it more of the requests",
+                )
     names = _Names(config)
     for number, key in enumerate(config.auth.keys):
         if key.models == [] and not key.admin:

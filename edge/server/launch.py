@@ -37,16 +37,16 @@ from edge.server.children import ELSEWHERE, Slot, Worker
 from edge.server.compose import Shared, compose, machine_id, tell_notes
 from edge.server.crowd import Crowd, bounds
 from edge.server.descriptors import raise_limit
+from edge.server.files import read_files
 from edge.server.handover import Handover, LeftSlot
 from edge.server.keeper import Keeper, path_of, wanted
 from edge.server.listening import address_of, given_by_systemd, listen, more_of, only_loopback, spread
 from edge.server.memory import share
-from edge.server.reloading import NO_KEYS, Reloading
+from edge.server.reloading import Reloading
 from edge.server.snapshot import read_snapshot
 from edge.server.supervisor import Supervisor, places
 from edge.server.turned_away import TurnedAway
 from edge.server.worker import BEAT, Orders, run_worker
-from edge.state import build_state
 from edge.telemetry.logs import Logs, where
 from edge.telemetry.metrics import LAYOUT as METRICS_LAYOUT
 from edge.telemetry.metrics import shared_slots
@@ -87,13 +87,7 @@ def launch(
         raise StartError("EDGE_FRONT is 'lane' or 'asgi'")
     left = handover.take(os.environ)
     try:
-        context = tls.make_context(server.tls) if server.tls is not None else None
-    except OSError as error:
-        raise StartError(f"server.tls: {error.strerror or error}") from None
-    try:
-        build_state(config, NO_KEYS)
-    except OSError as error:
-        raise StartError(f"a provider's ca_file cannot be read: {error.strerror or error}") from None
+        context = read_files(config)
     except ConfigError as error:
         raise StartError(str(error)) from None
     if config.cache.redis is not None:

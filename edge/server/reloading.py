@@ -10,21 +10,16 @@ import msgspec
 
 from edge.config import Config, Server
 from edge.config.file import ConfigError, Reading, renewed, watched
-from edge.guard.key_table import KeyTable
-from edge.server import tls
 from edge.server.compose import tell_notes
+from edge.server.files import read_files
 from edge.server.memory import open_file
 from edge.server.snapshot import read_snapshot, write_snapshot
 from edge.server.watch import Watch
-from edge.state import build_state
 
-__all__ = ["NO_KEYS", "Reloading"]
+__all__ = ["Reloading"]
 
 NEEDS_RESTART = ("host", "port", "workers", "drain_s", "drain_delay_s")
 """Settings of the server that SIGHUP leaves as they were; SIGUSR2, which begins anew, takes them too."""
-
-NO_KEYS = KeyTable.of([])
-"""For a look at the rest of a configuration."""
 
 
 class Reloading:
@@ -75,9 +70,7 @@ class Reloading:
         try:
             reading = read()
             new = reading.config
-            if new.server.tls is not None:
-                tls.make_context(new.server.tls)
-            build_state(new, NO_KEYS)
+            read_files(new)
         except Exception as error:  # noqa: BLE001 - whatever it is, the old configuration still serves
             errors = error.errors if isinstance(error, ConfigError) else [f"{type(error).__name__} at reading"]
             if isinstance(error, OSError):

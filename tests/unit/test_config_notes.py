@@ -5,10 +5,13 @@ from __future__ import annotations
 import difflib
 
 import pytest
+from click.testing import CliRunner
 
+from edge.cli import main
 from edge.config import notes as config_notes
 from edge.config.file import ConfigError, from_environment, parse, read, resolve
 from edge.redis.url import redis_address
+from edge.server.files import read_files
 
 KEY = "{id: a, digests: ['sha256:" + "a" * 64 + "'], models: %s}"
 KEYED = "auth: {keys: [" + KEY + "]}\n"
@@ -58,6 +61,8 @@ def provider(
         (KEYED % "[]" + LOCAL, "is an empty list: the key may use no model at all"),
         (OWN[:-2] + ", b: {dialect: openai, base_url: 'https://b.example/v1', models: ['gpt-5*']}}\n", "providers.b.models[0]: is shadowed by 'gpt-*' of the provider 'openai'"),
         (LOCAL[:-2] + ", b: {dialect: openai, base_url: 'https://b.example/v1', models: [qwen]}}\n", "is shadowed by 'qwen'"),
+        (LOCAL + "limits: {on_redis_loss: refuse}\n", "limits.on_redis_loss: says nothing without 'cache.redis'"),
+        (LOCAL + "models: {m: {upstreams: [{to: local/a}, {to: local/b}, {to: local/a}]}}\n", "models.m.upstreams[2].to: is there already"),
         (LOCAL.replace("qwen", "smart") + ALIAS % "local/llama-3", "is shadowed by the alias 'smart'"),
     ],
 )  # fmt: skip
@@ -262,3 +267,20 @@ def test_what_an_edge_is_told_when_it_serves_has_an_end(tmp_path):
         .notes[0]
         .startswith("OPENAI_BASE_URL: goes to a public host without TLS")
     )
+
+
+def test_files_that_are_not_there_are_named_all_at_once_as_the_start_would(tmp_path):
+    absent = str(tmp_path / "absent.pem")
+    text = (
+        provider(more=f", ca_file: {absent}")
+        + f"server: {{tls: {{cert: {absent}, key: {absent}, client_ca: {absent}}}}}\n"
+    )
+    path = tmp_path / "edge.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as told:
+        read_files(read(str(path), {}).config)
+    settings = ("server.tls.cert", "server.tls.key", "server.tls.client_ca", "providers.a.ca_file")
+    assert told.value.errors == [f"{each}: '{absent}' cannot be read: No such file or directory" for each in settings]
+    got = CliRunner().invoke(main, ["check", str(path)])
+    assert (got.exit_code, "server.tls.key" in got.output) == (2, True)
+    assert CliRunner().invoke(main, ["check", str(path), "--without-secrets"]).exit_code == 0
