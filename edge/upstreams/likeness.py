@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from xxhash import xxh3_64
+from xxhash import xxh3_64, xxh3_64_digest
 
 from edge._fast import first_turn_end
 from edge.hooks import Usage
@@ -39,34 +39,37 @@ def prefix_of(inquiry: Inquiry) -> int:
     and the messages up to the first turn, of that a block of a provider's cache. 0 where there is nothing of it. Who
     does not know ``State.salt`` cannot try what it may be of.
     """
-    digest = xxh3_64()
     session = inquiry.varying.get(b"x-edge-session")
     if session is not None:
-        digest.update((inquiry.key.tenant or inquiry.key.id).encode() + b"\0")
-        digest.update(session)
-        return keyed(digest.digest(), inquiry.state.salt)
-    payload, found = inquiry.payload, False
+        return keyed([(inquiry.key.tenant or inquiry.key.id).encode() + b"\0", session], inquiry.state.salt)
+    payload = inquiry.payload
     body = payload.body
+    parts: list[bytes | memoryview] = []
     for name in FIXED:
         span = payload.span(name)
         if span is not None:
-            digest.update(memoryview(body)[span[0] : span[1]])
-            found = True
+            parts.append(memoryview(body)[span[0] : span[1]])
     for name in TURNS:
         span = payload.span(name)
         if span is not None:
             start = span[0]
-            digest.update(body[start : first_turn_end(body, start, min(span[1], start + LOOKED_AT), BLOCK)])
-            found = True
-    return keyed(digest.digest(), inquiry.state.salt) if found else 0
+            parts.append(body[start : first_turn_end(body, start, min(span[1], start + LOOKED_AT), BLOCK)])
+    return keyed(parts, inquiry.state.salt) if parts else 0
 
 
-def keyed(digest: bytes, salt: bytes) -> int:
-    """The same for all requests of a conversation, so it is found once for most of them."""
-    known = KEYED.get((salt, digest))
+def keyed(parts: list[bytes | memoryview], salt: bytes) -> int:
+    """A digest of what a conversation's requests have in common, which is found once for most of them."""
+    if len(parts) == 1:  # as nearly always
+        told = xxh3_64_digest(parts[0])
+    else:
+        digest = xxh3_64()
+        for part in parts:
+            digest.update(part)
+        told = digest.digest()
+    known = KEYED.get((salt, told))
     if known is not None:
         return known
-    return keep(KEYED, (salt, digest), int.from_bytes(blake2b(digest, digest_size=8, key=salt).digest(), "big"))
+    return keep(KEYED, (salt, told), int.from_bytes(blake2b(told, digest_size=8, key=salt).digest(), "big"))
 
 
 def size_of(inquiry: Inquiry) -> int:
