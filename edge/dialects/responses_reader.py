@@ -12,7 +12,7 @@ from edge.dialects.stream import heartbeat
 from edge.dialects.stream_reader import EventReader
 from edge.errors import UNREADABLE
 
-__all__ = ["ResponsesReader", "decode_part", "decode_whole"]
+__all__ = ["ResponsesReader", "decode_delta", "decode_part", "decode_whole"]
 
 
 class _Part(msgspec.Struct):
@@ -28,6 +28,17 @@ class _Whole(msgspec.Struct):
     response: dict[str, Any] = {}
 
 
+class _Delta(msgspec.Struct):
+    """Of an event that has more of an item."""
+
+    delta: str = ""
+    output_index: int = 0
+    content_index: int = 0
+    summary_index: int = 0
+    annotation: Any = None
+
+
+decode_delta = msgspec.json.Decoder(_Delta).decode
 decode_part = msgspec.json.Decoder(_Part).decode
 decode_whole = msgspec.json.Decoder(_Whole).decode
 decode_any = msgspec.json.Decoder(dict[str, Any]).decode

@@ -22,31 +22,19 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-import msgspec
-
 from edge.dialects.estimate import written_by_gpt
 from edge.dialects.message import redacted_block, tool_use_block
 from edge.dialects.message_writer import CALL, STARTS, TEXT, THOUGHT, MessageWriter
 from edge.dialects.openai_to_anthropic_answer import event_error, stopped
 from edge.dialects.responses import usage_of
 from edge.dialects.responses_output import KNOWN, PARAGRAPH, finish_of, sealed_thought, text_in, thought_in
-from edge.dialects.responses_reader import ResponsesReader, decode_part, decode_whole
+from edge.dialects.responses_reader import ResponsesReader, decode_delta, decode_part, decode_whole
 from edge.dialects.responses_to_anthropic_answer import called
 from edge.dialects.translation import Context, arguments_object, encode
 
 __all__ = ["StreamTranslator"]
 
 KINDS = {"message": TEXT, "reasoning": THOUGHT, "function_call": CALL, "custom_tool_call": CALL}
-
-
-class _Delta(msgspec.Struct):
-    delta: str = ""
-    output_index: int = 0
-    summary_index: int = 0
-    content_index: int = 0
-
-
-_decode_delta = msgspec.json.Decoder(_Delta).decode
 
 
 class _Item:
@@ -94,15 +82,15 @@ class StreamTranslator(ResponsesReader):
         self._advance()
 
     def _said(self, data: bytes) -> None:
-        event = _decode_delta(data)
+        event = decode_delta(data)
         self._put(self._known(event.output_index, TEXT), event.delta)
 
     def _refused(self, data: bytes) -> None:
-        self._refusal += _decode_delta(data).delta
+        self._refusal += decode_delta(data).delta
         self._said(data)
 
     def _thought(self, data: bytes) -> None:
-        event = _decode_delta(data)
+        event = decode_delta(data)
         item = self._known(event.output_index, THOUGHT)
         text, part = event.delta, event.summary_index or event.content_index
         if text and part != item.part:
@@ -111,7 +99,7 @@ class StreamTranslator(ResponsesReader):
         self._put(item, text)
 
     def _more(self, data: bytes) -> None:
-        event = _decode_delta(data)
+        event = decode_delta(data)
         item = self._items.get(event.output_index)
         if item is not None and item.kind == CALL:
             self._put(item, event.delta)

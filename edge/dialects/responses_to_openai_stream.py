@@ -28,7 +28,7 @@ from edge.dialects.chat_chunks import ChunkWriter
 from edge.dialects.estimate import written_by_gpt
 from edge.dialects.responses import usage_of
 from edge.dialects.responses_output import KNOWN, PARAGRAPH, text_in, thought_in
-from edge.dialects.responses_reader import ResponsesReader, decode_part, decode_whole
+from edge.dialects.responses_reader import ResponsesReader, decode_delta, decode_part, decode_whole
 from edge.dialects.responses_to_openai_answer import (
     annotation,
     call_of,
@@ -47,15 +47,6 @@ KINDS = ("message", "reasoning", *CALLS)
 """Items of which something is told."""
 
 
-class _Delta(msgspec.Struct):
-    delta: str = ""
-    output_index: int = 0
-    content_index: int = 0
-    summary_index: int = 0
-    annotation: Any = None
-
-
-_decode_delta = msgspec.json.Decoder(_Delta).decode
 _text = msgspec.json.Encoder().encode
 
 
@@ -107,29 +98,29 @@ class StreamTranslator(ResponsesReader):
         self._item(part.output_index, part.item)
 
     def _said(self, data: bytes) -> None:
-        event = _decode_delta(data)
+        event = decode_delta(data)
         item = self._known(event.output_index, "message")
         item.starts.setdefault(event.content_index, self._length)
         self._content(item, event.delta)
 
     def _refused(self, data: bytes) -> None:
-        event = _decode_delta(data)
+        event = decode_delta(data)
         self._refusal(self._known(event.output_index, "message"), event.delta)
 
     def _thought(self, data: bytes) -> None:
-        event = _decode_delta(data)
+        event = decode_delta(data)
         self._think(
             self._known(event.output_index, "reasoning"), event.delta, event.summary_index or event.content_index
         )
 
     def _more(self, data: bytes) -> None:
-        event = _decode_delta(data)
+        event = decode_delta(data)
         item = self._items.get(event.output_index)
         if item is not None and item.kind in CALLS:
             self._arguments(item, event.delta)
 
     def _annotated(self, data: bytes) -> None:
-        event = _decode_delta(data)
+        event = decode_delta(data)
         item = self._items.get(event.output_index)
         noted = annotation(event.annotation, item.starts.get(event.content_index, 0) if item is not None else 0)
         if noted is not None:

@@ -14,10 +14,10 @@ from typing import NamedTuple
 from websockets.frames import OP_BINARY, OP_CONT, OP_PONG, OP_TEXT, Close, Frame
 from websockets.protocol import CLOSED, OPEN, Event, Protocol
 
-__all__ = ["ABNORMAL", "AWAY", "BAD_TEXT", "NO_STATUS", "PONG", "SILENT", "TOO_BIG", "TROUBLE"]
+__all__ = ["ABNORMAL", "AWAY", "BAD_TEXT", "NO_STATUS", "PONG", "SILENT", "TROUBLE"]
 __all__ += ["Closed", "Frame", "Message", "Peer", "code_for"]
 
-NORMAL, AWAY, NO_STATUS, ABNORMAL, BAD_TEXT, TOO_BIG, TROUBLE, LATER = 1000, 1001, 1005, 1006, 1007, 1009, 1011, 1013
+NORMAL, AWAY, NO_STATUS, ABNORMAL, BAD_TEXT, TROUBLE, LATER = 1000, 1001, 1005, 1006, 1007, 1011, 1013
 """Codes of RFC 6455, section 7.4.1, and of the registry that it has made (1013: try again later)."""
 MAX_REASON = 123
 PONG = bytes([0x80 | OP_PONG])

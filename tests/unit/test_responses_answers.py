@@ -343,3 +343,11 @@ def test_what_a_model_said_comes_back_to_it_as_it_was(blocks):
     while expected[-1]["type"] in ("thinking", "redacted_thinking"):
         expected.pop()  # nor is one that ends in thoughts
     assert said == expected
+
+
+def test_the_end_of_one_block_leaves_another_open():
+    call = block(1, "tool_use", id="toolu_1", name="get", input={})
+    begun = (START, block(0, "text", text=""), delta(0, "text", text="So"), call, stop(0))
+    pieces = [delta(1, "input_json", partial_json=piece) for piece in ('{"a"', ":1}")]
+    said, called = streamed("messages", sse(*begun, *pieces, stop(1), end("tool_use"), STOP))["output"]
+    assert (said["content"][0]["text"], called["arguments"]) == ("So", '{"a":1}')
