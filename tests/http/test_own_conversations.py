@@ -148,11 +148,18 @@ def taken(client, named):
         return None
 
 
-def test_a_failed_turn_leaves_the_conversation_as_it_was(edges):  # noqa: F811
+@pytest.mark.parametrize("fault", ["400", "500", "inband-3", "cut-4"])
+@pytest.mark.parametrize("provider", ["anthropic", "openai"])
+def test_a_failed_turn_leaves_the_conversation_as_it_was(edges, provider, fault):  # noqa: F811
+    """Also where the provider keeps responses itself."""
     client = ai(edges[0])
     made = client.conversations.create(items=[HELLO])
-    with pytest.raises(openai.APIStatusError):
-        client.responses.create(model="anthropic/sim-400", input="No.", conversation=made.id)
+    asked = {"model": f"{provider}/sim-{fault}", "input": "No.", "conversation": made.id}
+    try:
+        ended = [event.type for event in client.responses.create(**asked, stream=True)][-1]
+    except openai.APIError:
+        ended = "error"
+    assert ended in ("error", "response.failed")
     assert client.responses.create(model=MODELS[0], input="Yes.", conversation=made.id).output_text
     until(lambda: len(listed(client, made.id)) == 3)
 
