@@ -43,7 +43,7 @@ from edge.server.children import (
 from edge.server.handover import Handover, LeftSlot, LeftWorker, execute, rehearse
 from edge.server.memory import open_file
 from edge.server.oversight import Configuration, Watcher
-from edge.server.worker import BEAT, CONFIGURATION, READY, UNREADY, Orders
+from edge.server.worker import BEAT, CONFIGURATION, READY, UNREADY, Orders, beat
 
 __all__ = ["Supervisor", "places"]
 
@@ -328,7 +328,7 @@ class Supervisor:
             slot.start_at = now + TICK_S
             return
         ours, theirs = socket.socketpair()
-        BEAT.pack_into(self._beats, place * BEAT.size, now)
+        beat(self._beats, place, now)
 
         def become_worker() -> int:
             self._leave(slot)
@@ -413,13 +413,13 @@ class Supervisor:
     def _check(self, worker: Worker, now: float) -> None:
         if worker.place == ELSEWHERE:
             return
-        (beat,) = BEAT.unpack_from(self._beats, worker.place * BEAT.size)
+        (told,) = BEAT.unpack_from(self._beats, worker.place * BEAT.size)
         limit = STALL_S if worker.ready else START_S
-        if now - beat <= limit:
+        if now - told <= limit:
             worker.stacks_at = None
         elif worker.stacks_at is None:
             worker.stacks_at = now
-            self._log.error("worker stalled, its stacks follow", worker=worker.pid, silent_s=round(now - beat, 1))
+            self._log.error("worker stalled, its stacks follow", worker=worker.pid, silent_s=round(now - told, 1))
             tell(worker.pid, signal.SIGUSR1)
         elif now - worker.stacks_at >= STACKS_S:
             tell(worker.pid, signal.SIGKILL)

@@ -34,7 +34,7 @@ from edge.server.patience import SWEEP_S
 from edge.server.protocol import EdgeProtocol
 from edge.server.tls import Meeting
 
-__all__ = ["BEAT", "CONFIGURATION", "READY", "UNREADY", "Orders", "run_worker"]
+__all__ = ["BEAT", "CONFIGURATION", "READY", "UNREADY", "Orders", "beat", "run_worker"]
 
 BEAT_S = 0.25
 SWEPT_AT_ONCE = 500
@@ -66,6 +66,14 @@ class Orders:
     place: int
     drain_s: float
     unready: bool
+
+
+def beat(beats: mmap, place: int, now: float) -> None:
+    """Tell that the worker of a place is well. The time is written at once: `Struct.pack_into` clears its place first,
+    and a supervisor that looks in between would see a worker that has been silent since the machine was started.
+    """
+    at = place * BEAT.size
+    beats[at : at + BEAT.size] = BEAT.pack(now)
 
 
 def run_worker(app: EdgeApplication, reload: Reload, orders: Orders, tls: Meeting | None, crowd: Crowd) -> None:
@@ -167,7 +175,7 @@ class _Server(uvicorn.Server):
         return made
 
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
-        BEAT.pack_into(self._orders.beats, self._orders.place * BEAT.size, time.monotonic())
+        beat(self._orders.beats, self._orders.place, time.monotonic())
         app, lost = self._app, self._app.logs.dropped
         app.metrics.level("edge_connections", self._crowd.open)
         if lost > self._lost:
