@@ -13,6 +13,8 @@ import pytest
 
 from tests.wheels import NEWEST, OLDEST, ROOT, ask, build, builder, built, check_contents, environment, interpreters
 
+pytestmark = pytest.mark.early
+
 
 @pytest.mark.parametrize("build_state", ["pure", "compiled"])
 def test_the_wheel_is_whole_and_answers(build_state, tmp_path):

@@ -17,7 +17,11 @@ from tests.harness import Process, clean_environment, until
 
 pytestmark = [
     pytest.mark.once,
+    pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="processes are held by descriptors, as Linux has them"),
+    pytest.mark.skipif(
+        any(name.startswith("COVERAGE_") for name in os.environ), reason="none is forked to count lines"
+    ),
 ]
 
 MIRROR = (sys.executable, "-m", "tests.mirror")
@@ -209,7 +213,7 @@ def test_an_edge_says_the_same(parent):
             each.stdout.close()
 
 
-def test_what_is_read_before_a_program_is_has_it_started():
+def test_what_is_read_before_a_program_is_has_it_started(monkeypatch):
     same = clean_environment(OPENAI_API_KEY="x", EDGE_FRONT="asgi")
     assert can_be_forked((*EDGE, "serve"), same)
     assert can_be_forked((sys.executable, "-m", "edge.simulator"), same)
@@ -217,6 +221,8 @@ def test_what_is_read_before_a_program_is_has_it_started():
     assert not can_be_forked((sys.executable, "-m", "tests.collector"), same)
     for begins in AT_START:
         assert not can_be_forked((*EDGE, "serve"), {**same, f"{begins}_X": "1"})
+    monkeypatch.setenv("COVERAGE_PROCESS_CONFIG", "{}")
+    assert not can_be_forked((*EDGE, "serve"), same)
 
 
 def test_what_is_not_to_be_forked_is_started():
