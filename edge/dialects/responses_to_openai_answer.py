@@ -12,6 +12,7 @@ from edge.dialects import openai
 from edge.dialects.chat_completion import TIERS, Said, completion
 from edge.dialects.estimate import estimate_answer
 from edge.dialects.responses_output import KNOWN, PARAGRAPH, finish_of, sealed_thought, text_in, thought_in
+from edge.dialects.scrubbed import printable
 from edge.dialects.translation import (
     Context,
     decode_answer,
@@ -151,6 +152,11 @@ def renamed_error(error: dict[str, Any]) -> dict[str, Any]:
 
 
 def translate_error(status: int, body: bytes, request_id: str = "") -> tuple[int, bytes]:
-    """An error of OpenAI's is one of its chat completions; what has no envelope passes as it is."""
+    """An error of OpenAI's is one of its chat completions, about the field that its client knows. OpenAI's envelope has
+    no place for `request_id`. What says nothing, or is no error, a proxy's page say, is quoted in brief.
+    """
     error = error_object(body)
-    return status, encode({"error": renamed_error(error)}) if error else body
+    if not isinstance(error.get("message"), str) or not error["message"]:
+        error = {**error, "message": f"The provider answered {status}: {printable(body)}"}
+    fields = renamed_error(error)
+    return status, encode({"error": {**fields, "type": fields["type"] or openai.error_type(status)}})

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from edge.dialects.translators import TRANSLATORS
 from edge.errors import InvalidValue
 from tests.unit.responding import asked
 from tests.unit.responses_back import sent
@@ -109,6 +112,20 @@ def test_what_is_said_between_calls_keeps_its_place_where_there_is_one():
     assert [block["type"] for block in request["messages"][1]["content"]] == ["tool_use", "text", "tool_use"]
     request, _ = chat(messages=said)  # a message has one text, before its calls
     assert request["messages"][1]["content"] == "ab"
+
+
+@pytest.mark.parametrize("way", sorted(TRANSLATORS), ids="-".join)
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html><h1>Bad gateway</h1></html>", b"[1]", b'{"detail":"x"}', b'{"error":{"message":null}}', b"\xff"],
+)
+def test_an_error_that_says_nothing_has_the_envelope_of_its_clients_api(way, body):
+    status, told = TRANSLATORS[way].error(502, body, "r1")
+    answer = json.loads(told)
+    assert status == 502
+    assert answer["error"]["message"].startswith("The provider answered 502: ")
+    assert answer["error"]["type"] == ("api_error" if way[0] == "messages" else "server_error")
+    assert "<h1>" not in answer["error"]["message"]
 
 
 def test_a_failed_result_with_a_picture_says_both():
