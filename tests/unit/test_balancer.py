@@ -446,5 +446,5 @@ class Sides(RuleBasedStateMachine):
         return member.state, member.opened, member.probing, averages, member.retry_after(self.now)
 
 
-Sides.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+Sides.TestCase.settings = settings(max_examples=80, stateful_step_count=40)
 TestBothBuilds = Sides.TestCase

@@ -140,7 +140,7 @@ def test_what_the_scan_refuses_or_reads_otherwise_fits_nothing(build, old, new):
     assert known.find(BODIES[0].replace(old, new, 1)) is None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_whatever_fits_is_what_the_scan_reads(build, data):
     """Any few changes of a body: where it still fits, the scan takes it, and says the same."""
@@ -165,7 +165,7 @@ def test_many_mutations_of_each_body_are_known_only_where_the_scan_says_the_same
     assert fitted > 100
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_texts_of_all_kinds_fit(build, data):
     known = learnt(build, BODIES[0])

@@ -170,7 +170,7 @@ def test_other_values_are_no_answer(value):
     assert decode(value, DIGEST, "a", None, 1500.0) is None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=400), st.booleans())
 def test_arbitrary_bytes_are_no_answer(data, wrapped):
     assert decode(data, DIGEST, "a", None, 1500.0) is None
@@ -178,7 +178,7 @@ def test_arbitrary_bytes_are_no_answer(data, wrapped):
     assert found is None or isinstance(found, Entry)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.binary(max_size=2000),
     st.text(max_size=20),

@@ -80,7 +80,7 @@ def changed(body, path, rng):
 PLACES = [path for path in places(REQUEST) if path and path != ("model",)]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.sampled_from(PLACES), st.integers(0, 1 << 30))
 def test_any_other_value_anywhere_is_another_key(path, seed):
     other = changed(REQUEST, path, random.Random(seed))
@@ -91,7 +91,7 @@ def test_any_other_value_anywhere_is_another_key(path, seed):
     assert found != key(REQUEST)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 1 << 30))
 def test_no_order_of_fields_is(seed):
     assert key(shuffled(REQUEST, random.Random(seed))) == key(REQUEST)

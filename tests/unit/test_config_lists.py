@@ -123,7 +123,7 @@ def texts(draw) -> str:
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(texts())
 def test_a_text_with_lists_is_read_as_it_is_read_whole(text):
     assert everything(text) == whole(text)

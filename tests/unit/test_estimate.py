@@ -140,7 +140,7 @@ def test_each_block_of_a_message_has_an_envelope_of_its_own():
         max_size=8,
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_event_breaks_an_estimate(events):
     for api in ("chat", "completions", "messages", "responses"):
         stream = STREAMS[api]()
@@ -149,7 +149,7 @@ def test_no_event_breaks_an_estimate(events):
 
 
 @given(JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=60))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_body_breaks_an_estimate(body):
     for path in ("/messages", "/chat/completions", "/completions", "/responses", "/embeddings"):
         assert estimate_input(path, body) >= 1

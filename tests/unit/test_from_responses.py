@@ -117,7 +117,7 @@ def numbered(items):
 
 
 @given(ITEMS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_stream_put_together_is_the_whole_answer(items):
     items = numbered(items)
     whole = message(*items)
@@ -130,7 +130,7 @@ def test_a_stream_put_together_is_the_whole_answer(items):
 
 @pytest.mark.slow
 @given(ITEMS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_what_an_answer_said_goes_back_as_it_was(items):
     """Responses to messages and back, and to chat and back: texts, calls and thoughts keep all, and their order."""
     items = [item for item in numbered(items) if item["type"] != "message" or item["content"][0].get("text", "x")]

@@ -179,7 +179,7 @@ VALUES = st.recursive(
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.dictionaries(st.text(max_size=6), VALUES, max_size=5), st.booleans(), st.sampled_from([None, 1, "\t"]))
 def test_whatever_json_writes_is_read(document, escape, indent):
     body = json.dumps(document, ensure_ascii=escape, indent=indent).encode()
@@ -192,7 +192,7 @@ MUTATIONS = st.sampled_from(list(rb'{}[]",:\ue0123456789.-+aft' + b"\x00\n\x80\x
 
 
 @pytest.mark.slow
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.dictionaries(st.sampled_from(["messages", "a", "é"]), VALUES, max_size=3), st.data())
 def test_both_builds_give_the_same_verdict_on_damaged_bodies(document, data):
     body = bytearray(json.dumps(document, ensure_ascii=data.draw(st.booleans())).encode())
@@ -330,7 +330,7 @@ def test_a_key_that_is_repeated_where_it_matters_less_is_told(json_module):
 KEYS = st.lists(st.text(alphabet="ab\u00e9\n\U0001f99c", max_size=3), min_size=1, max_size=30)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(KEYS, st.lists(st.booleans(), min_size=30, max_size=30))
 def test_a_repeated_key_is_found_among_any_others_however_they_are_spelled(keys, escaped):
     spelled = [json.dumps(key, ensure_ascii=escape) for key, escape in zip(keys, escaped, strict=False)]

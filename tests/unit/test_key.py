@@ -295,7 +295,7 @@ VALUES = st.recursive(
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(VALUES)
 def test_a_form_says_all_that_its_value_says_and_both_builds_agree(value):
     form = load("key", "pure").canonical(value)
@@ -304,7 +304,7 @@ def test_a_form_says_all_that_its_value_says_and_both_builds_agree(value):
 
 
 @pytest.mark.parametrize("build", EACH_BUILD)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(VALUES, st.randoms(use_true_random=False))
 def test_the_order_of_keys_does_not_matter(build, value, rng):
     module = load("key", build)
@@ -368,7 +368,7 @@ def changes(value, rng, other):
 
 
 @pytest.mark.parametrize("build", EACH_BUILD)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(VALUES, VALUES, st.randoms(use_true_random=False))
 def test_any_other_change_gives_another_form(build, value, other, rng):
     module = load("key", build)
@@ -377,7 +377,7 @@ def test_any_other_change_gives_another_form(build, value, other, rng):
     assert (module.canonical(changed) == module.canonical(value)) == (plain(changed) == plain(value))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.dictionaries(TEXTS, VALUES, max_size=6), st.lists(st.binary(max_size=200), max_size=4), st.frozensets(TEXTS))
 def test_both_builds_give_one_digest(body, context, without):
     digests = {load("key", build).request_digest(tuple(context), body, without) for build in BUILDS}

@@ -151,7 +151,7 @@ def alike(request):
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(script=sent)
 def test_a_connection_that_knows_heads_does_as_one_that_reads_them(alike, script):
     each = ways(Counting())

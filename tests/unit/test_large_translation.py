@@ -197,14 +197,14 @@ def spellings(request):
     yield json.dumps(request, ensure_ascii=False, indent=1).encode()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(chats())
 def test_any_chat(request):
     for body in spellings(request):
         compare("chat", body, spelled=True)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(talks())
 def test_any_talk(request):
     for body in spellings(request):
@@ -212,7 +212,7 @@ def test_any_talk(request):
         assert estimated(body) == estimate_tokens(body)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(TEXT, TEXT, st.dictionaries(WORDS, TEXT, max_size=2), st.booleans())
 def test_any_answer(text, thought, arguments, counted):
     usage = {"usage": {"prompt_tokens": 3, "completion_tokens": 4}} if counted else {}

@@ -84,7 +84,7 @@ def play(cache, steps):
     return said
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from([0, 1, 5000, 9999, 50_000]), st.integers(-5, 2**70), operations)
 def test_any_operations_keep_the_bounds_and_the_builds_agree(max_bytes, seed, steps):
     pure, compiled = (load("lfu", build).LFUCache(max_bytes, seed=seed) for build in BUILDS)

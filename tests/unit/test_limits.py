@@ -93,7 +93,7 @@ steps = st.tuples(
 
 
 @pytest.mark.parametrize("build", EACH_BUILD)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.dictionaries(keys, st.tuples(st.integers(1, 10**10), st.integers(0, 10))), st.lists(steps, max_size=60))
 def test_any_operations_give_what_the_definition_gives(build, limits, operations):
     limited, model, now = made(load("limits", build)), Model(), START
@@ -348,7 +348,7 @@ def test_a_full_region_refuses_and_counts_and_places_are_used_again(limits_modul
 
 
 @pytest.mark.parametrize("build", EACH_BUILD)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.sampled_from(["acquire", "release", "clear"]), st.integers(1, 3), keys), max_size=60))
 def test_any_acquiring_gives_what_a_counter_gives(build, operations):
     limited = made(load("limits", build), workers=3)

@@ -414,7 +414,7 @@ def test_new_settings_lose_nothing(member_module):
 
 
 @pytest.mark.parametrize("build", EACH_BUILD)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 10), st.sampled_from(["begin", *EVENTS[1:]]), st.floats(0, 50)), max_size=60))
 def test_no_outcome_in_any_order_leaves_it_stuck(build, steps):
     member = load("member", build).Member(failures=2, open_s=10.0, max_open_s=40.0, probes=2)

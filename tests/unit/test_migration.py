@@ -375,7 +375,7 @@ ODD = st.recursive(
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_values_of_any_type_anywhere_are_told_or_carried_but_never_an_accident(data):
     changed = yaml.safe_load(data.draw(st.sampled_from([BALANCED, LOCAL, WILDCARDS])))

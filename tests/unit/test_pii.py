@@ -8,7 +8,7 @@ import time
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge import config
@@ -232,7 +232,6 @@ VALUES = st.recursive(
 )  # fmt: skip
 
 
-@settings(deadline=None)
 @given(value=VALUES, ascii_only=st.booleans())
 def test_nothing_that_was_put_in_gets_through(value, ascii_only):
     for body in (
@@ -420,7 +419,6 @@ ROWS = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(value=ROWS, indent=st.sampled_from([None, 1]))
 def test_a_body_in_which_there_may_be_nothing_has_nothing(value, indent):
     body = json.dumps({"input": value}, indent=indent).encode()

@@ -124,7 +124,7 @@ WORDS = st.sampled_from([*SAID, *SAID, "{", "[", "é", " ", " a ", "\n", ". ", "
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(words=st.lists(WORDS, max_size=8), cuts=st.lists(st.integers(0, 200), max_size=30), data=st.data())
 def test_a_finding_in_any_split_of_any_stream_is_found(dialect, words, cuts, data):
     text = "x " + " ".join(words)

@@ -115,7 +115,7 @@ WORDS = st.sampled_from(
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(words=st.lists(WORDS, max_size=12), cuts=st.lists(st.integers(0, 120), max_size=30), data=st.data())
 def test_in_any_split_of_any_stream_as_in_the_whole(dialect, words, cuts, data):
     text = "x " + "".join(words)
@@ -130,7 +130,6 @@ def test_in_any_split_of_any_stream_as_in_the_whole(dialect, words, cuts, data):
 
 
 @given(text=st.text("EMP-0123 x", max_size=60), cuts=st.lists(st.integers(0, 60), max_size=20))
-@settings(deadline=None)
 def test_a_pattern_in_any_split(text, cuts):
     pytest.importorskip("re2", reason="google-re2 is not installed: no patterns")
     customs = customs_of([EMPLOYEE, PROJECT], {})

@@ -36,7 +36,7 @@ def cut_anywhere(data, stream):
 
 
 @pytest.mark.parametrize("api", ["chat", "completions", "messages", "responses"])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_a_stream_is_replayed_byte_for_byte_in_its_own_chunks(api, data):
     _, written = data.draw(streams(api if api in BODIES else "messages"))
@@ -49,7 +49,7 @@ def test_a_stream_is_replayed_byte_for_byte_in_its_own_chunks(api, data):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("api", ["chat", "completions"])
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_who_did_not_ask_for_usage_gets_all_but_that_event_however_it_was_written(api, data):
     _, written = data.draw(streams(api))
@@ -124,7 +124,7 @@ def test_chunks_that_do_not_fit_their_body_are_no_answer(chunks):
 
 
 @pytest.mark.parametrize("api", ["chat", "completions", "messages"])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data(), include_usage=st.booleans())
 def test_streams_made_of_json_are_events_the_sdks_types_take(api, data, include_usage):
     body = data.draw(BODIES[api])

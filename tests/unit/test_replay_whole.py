@@ -55,7 +55,7 @@ def test_recorded_streams_are_the_answers_that_the_sdks_put_together(recordings,
 
 
 @pytest.mark.parametrize("api", list(SPLITS))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_generated_streams_are_the_answers_they_were_cut_from(api, data):
     body, written = data.draw(streams(api))
@@ -79,7 +79,7 @@ def as_the_sdks_can_read(body):
 
 
 @pytest.mark.parametrize("api", ["chat", "messages"])
-@settings(max_examples=15, deadline=None, phases=GENERATE)
+@settings(max_examples=15, phases=GENERATE)
 @given(data=st.data())
 def test_generated_streams_are_what_the_sdks_put_together(api, data):
     _, written = data.draw(streams(api, plain=True, change=as_the_sdks_can_read))
@@ -88,7 +88,7 @@ def test_generated_streams_are_what_the_sdks_put_together(api, data):
 
 
 @pytest.mark.parametrize("api", [*BODIES])
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_a_stream_made_of_an_answer_is_that_answer(api, data):
     body = data.draw(BODIES[api])
@@ -346,7 +346,7 @@ def collected():
 
 @pytest.mark.usefixtures("collected")
 @pytest.mark.parametrize("api", ["chat", "completions", "messages", "responses", "embeddings", "other"])
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_bytes_raise_an_error(api, data):
     loose = st.recursive(

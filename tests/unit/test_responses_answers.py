@@ -322,7 +322,7 @@ BLOCKS = st.lists(
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(BLOCKS)
 def test_what_a_model_said_comes_back_to_it_as_it_was(blocks):
     """Anthropic's message to a response, whose items are sent with the next turn, and are a message's content again."""

@@ -63,7 +63,7 @@ ITEMS = st.one_of(
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(ITEMS, max_size=8), st.sampled_from([("messages", "claude-opus-4-6"), ("chat", "llama-3")]))
 def test_any_items(items, target):
     try:
@@ -99,7 +99,7 @@ CALLS = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(TEXTS, CALLS)
 def test_what_a_chat_model_said_comes_back_to_it_as_it_was(text, calls):
     """A chat completion to a response, whose items are sent with the next turn, and are a message again."""

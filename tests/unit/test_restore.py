@@ -104,7 +104,7 @@ WORDS = st.sampled_from([A, B, C, "[", "[EMAIL_", "[EMAIL_BCDFGHJKLM", "]", "é"
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("originals", [ORIGINALS, WITH_PEM], ids=["plain", "escaped"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(words=st.lists(WORDS, max_size=8), cuts=st.lists(st.integers(0, 120), max_size=20), data=st.data())
 def test_any_split_of_any_stream_restores_exactly(dialect, originals, words, cuts, data):
     nested = dialect in ("calls", "partial", "function")

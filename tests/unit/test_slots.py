@@ -50,7 +50,7 @@ operations = st.lists(
 
 
 @pytest.mark.parametrize("build", EACH_BUILD)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(operations)
 def test_any_operations_give_what_a_dict_gives(build, steps):
     module = load("slots", build)

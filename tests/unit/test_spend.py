@@ -111,7 +111,7 @@ steps = st.lists(
 
 @pytest.mark.parametrize("build", EACH_BUILD)
 @given(steps)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_it_counts_as_one_who_counts_by_hand(build, steps):
     spend = made(load("spend", build))
     spent, held = {1: 0, 2: 0}, []

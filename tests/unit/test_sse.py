@@ -131,7 +131,7 @@ def test_recorded_streams_are_the_same_however_they_are_split(sse_module, record
     print(f"\n{len(streams)} recorded streams, {splits} splits, bytewise, three line ends: 0 differences")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(
         st.sampled_from([b"data: ", b"data", b":", b"\n", b"\r", b"\r\n", b"event: e", b"x", b"\xef\xbb\xbf", b"id"])

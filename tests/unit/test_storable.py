@@ -210,7 +210,7 @@ def test_no_beginning_of_a_recorded_stream_is_storable(recordings, capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("api", ["chat", "completions", "messages"])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_no_beginning_of_a_generated_stream_is_storable(api, data):
     body, written = data.draw(streams(api))
@@ -235,7 +235,7 @@ def test_recorded_answers_are_storable_if_they_are_complete(recordings):
 
 
 @pytest.mark.parametrize("api", ["chat", "messages", "responses", "embeddings", "count_tokens"])
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(body=st.binary(max_size=60), streamed=st.booleans())
 def test_any_bytes_are_refused_without_an_error(api, body, streamed):
     assert not storable(api, body, streamed)
@@ -248,7 +248,7 @@ def test_a_deep_or_endless_body_is_refused():
 
 
 @pytest.mark.parametrize("api", ["chat", "completions", "messages"])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_generated_answers_are_storable(api, data):
     assert storable(api, json.dumps(data.draw(BODIES[api])).encode(), False)

@@ -77,7 +77,7 @@ def facts(messages):
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(TURNS)
 def test_a_conversation_comes_back_from_anthropics_dialect_with_nothing_lost(turns):
     messages = chat_of(turns)
@@ -99,7 +99,7 @@ def plain(messages):
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(TURNS, st.lists(WORDS, max_size=2))
 def test_a_conversation_comes_back_from_openais_dialect_with_nothing_lost(turns, system):
     start = to_anthropic(json.dumps({"messages": chat_of(turns)}).encode(), "claude-sonnet-4-5")
@@ -119,7 +119,7 @@ BLOCKS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(BLOCKS, st.sampled_from(["end_turn", "max_tokens", "tool_use", "refusal", "stop_sequence"]), st.data())
 def test_any_message_streamed_is_the_message_whole_however_it_is_split(blocks, reason, data):
     events, content = [START], []
@@ -149,7 +149,7 @@ def test_any_message_streamed_is_the_message_whole_however_it_is_split(blocks, r
     assert completion == expected
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(WORDS, max_size=3),
     st.lists(WORDS, max_size=3),

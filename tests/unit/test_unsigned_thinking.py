@@ -102,7 +102,7 @@ BLOCKS = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.lists(BLOCKS, max_size=4), max_size=4), st.sampled_from([None, 1]), st.integers(8, 40))
 def test_any_conversation_loses_exactly_the_unsigned(contents, indent, size):
     messages = [{"role": "assistant", "content": content} for content in contents]

@@ -202,7 +202,7 @@ def test_a_moment_comes_back_from_the_file_bit_for_bit(moment):
     wait_ms=st.integers(20, 5_000),
     off_ns=st.integers(-2, 2),
 )
-@settings_of(max_examples=300, deadline=None)
+@settings_of(max_examples=300)
 def test_who_comes_at_the_very_moment_a_rest_ends_is_decided_for_as_the_worker_does(began_ns, took_ns, wait_ms, off_ns):
     """By the readings of the clock themselves: a digit more or less would be another decision."""
     wait = wait_ms / 1000
