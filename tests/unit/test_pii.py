@@ -391,9 +391,15 @@ HEAVY = {
 @pytest.mark.parametrize("what", HEAVY)
 @pytest.mark.parametrize("mode", ["mask", "pseudonymize"])
 def test_no_step_takes_long(what, mode):
-    """In time of this thread: the machine may be busy."""
+    """In time of this thread, and at best of three: the machine may be busy, and what it does costs this thread time too."""
     body = json.dumps(HEAVY[what]).encode()
-    work = Work(redact(policy(mode), body))
+    longest = min(longest_step(Work(redact(policy(mode), body))) for _ in range(3))
+    print(f"{what}, {mode}, {len(body)} bytes: the longest step took {longest * 1000:.1f} ms")
+    assert longest <= 0.01
+
+
+def longest_step(work: Work) -> float:
+    """In seconds of this thread."""
     longest, ended = 0.0, False
     gc.disable()  # which goes through all that the tests have left
     try:
@@ -403,9 +409,8 @@ def test_no_step_takes_long(what, mode):
             longest = max(longest, time.thread_time() - begun)
     finally:
         gc.enable()
-    print(f"{what}, {mode}, {len(body)} bytes: the longest step took {longest * 1000:.1f} ms")
-    assert longest <= 0.01
     assert work.step()
+    return longest
 
 
 NUMBERS = st.sampled_from([SSN, BARE_PHONE, "4111111111111111", "10.1.2.3", "536-45-9872", "0123456789", "4155550100"])
