@@ -234,8 +234,10 @@ class Request(ChatRequest):
         beyond = is_recursive(schema) or (self.facts.forced_tool and has_maps(schema))
         if self.facts.format and not beyond:
             lost: dict[str, None] = {}
-            schema = told_of(closed(schema, lost), described.get("description"))
+            schema = closed(schema, lost)
             self.result["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
+            if described.get("description"):
+                lost["description"] = None
             for word in lost:
                 self.dropped.add(f"response_format.{word}")
             return False
@@ -357,11 +359,3 @@ class Request(ChatRequest):
             self.dropped.add("stop")
         if kept:
             self.result["stop_sequences"] = kept
-
-
-def told_of(schema: dict[str, Any], description: Any) -> dict[str, Any]:
-    """A schema with the `description` that OpenAI's format has beside it, for which Anthropic's has no other place."""
-    if not isinstance(description, str) or not description or "$ref" in schema:
-        return schema
-    own = schema.get("description")
-    return {**schema, "description": f"{description}\n\n{own}" if isinstance(own, str) and own else description}

@@ -107,14 +107,21 @@ def test_what_tools_and_calls_have_beside_is_named():
     assert asked("chat", messages=said, tools=[tool])[1] == lost
 
 
-def test_the_description_of_a_format_is_told_by_its_schema():
-    schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "description": "Own."}
+def test_the_description_of_a_format_is_named_and_its_schema_is_the_clients():
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "string"}},
+        "required": ["a"],
+        "additionalProperties": False,
+        "description": "Own.",
+    }
     described = {"name": "out", "description": "What is wanted.", "schema": schema, "strict": True}
-    request, _ = messages(response_format={"type": "json_schema", "json_schema": described})
-    assert request["output_config"]["format"]["schema"]["description"] == "What is wanted.\n\nOwn."
-    del schema["description"]
-    request, _ = sent("messages", "claude-sonnet-4-5", text={"format": {"type": "json_schema", **described}})
-    assert request["output_config"]["format"]["schema"]["description"] == "What is wanted."
+    request, context = messages(response_format={"type": "json_schema", "json_schema": described})
+    assert request["output_config"]["format"] == {"type": "json_schema", "schema": schema}
+    assert context.dropped == ("response_format.description",)
+    request, context = sent("messages", "claude-sonnet-4-5", text={"format": {"type": "json_schema", **described}})
+    assert request["output_config"]["format"] == {"type": "json_schema", "schema": schema}
+    assert context.dropped == ("text.format.description",)
 
 
 @pytest.mark.parametrize("field", ["name", "schema"])
