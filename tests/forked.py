@@ -13,6 +13,7 @@ import sys
 import threading
 from contextlib import suppress
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ class Zygote:
         self._connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         self._one_at_a_time = threading.Lock()
+        self._numbers = count()
         with theirs:
             # Streams of the kind that those have whom it forks, which keep their buffers.
             self.process = subprocess.Popen(
@@ -61,14 +63,16 @@ class Zygote:
         """Its reply: the number of the process that it has forked with these streams, or a status as `os.waitpid` has it.
         Raises RuntimeError if it is gone.
         """
-        message = json.dumps(request).encode()
-        reply = b""
         with self._one_at_a_time, suppress(ConnectionError):
+            number = next(self._numbers)
+            message = json.dumps({**request, "number": number}).encode()
             socket.send_fds(self._connection, [message], streams)
-            reply = self._connection.recv(64)
-        if not reply:
-            raise RuntimeError(f"the zygote {self.process.pid} is gone, so nobody knows of what it has forked")
-        return int(reply)
+            while reply := self._connection.recv(64):
+                answered, value = map(int, reply.split())
+                # Another is that of a test that was interrupted, by its bound, while it waited here.
+                if answered == number:
+                    return value
+        raise RuntimeError(f"the zygote {self.process.pid} is gone, so nobody knows of what it has forked")
 
     def end(self) -> None:
         self._connection.close()

@@ -6,8 +6,9 @@ its own. What a process reads before its program begins cannot be given to one t
 start that has that otherwise. What a module draws at random when it is imported is the same in all that is forked here
 (`edge.state.FALLBACK`, the salt of an edge without any key).
 
-It has no thread, and it answers one request after the other: it holds whom it has forked until it is asked how they
-ended, so no number of a process becomes another's before. When the connection ends, it ends; the others go on.
+It has no thread, and it answers one request after the other, each reply with the number of its request. It holds whom it
+has forked until it is asked how they ended, so no number of a process becomes another's before. When the connection ends,
+it ends; the others go on.
 """
 
 from __future__ import annotations
@@ -60,21 +61,26 @@ def main() -> None:
     connection = socket.socket(fileno=int(sys.argv[1]))
     prepare()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal; how those ended is still to be asked
+    ended: dict[int, int] = {}  # by process: who asked may have been interrupted, and asks again
     while True:
         request, streams, _, _ = socket.recv_fds(connection, MOST, 3)
         if not request:
             return
         asked = json.loads(request)
         if "ended" in asked:
-            reply = os.waitpid(asked["ended"], 0)[1]
+            pid = asked["ended"]
+            if pid not in ended:
+                ended[pid] = os.waitpid(pid, 0)[1]
+            reply = ended[pid]
         else:
             reply = os.fork()
             if not reply:
                 connection.close()
                 become(asked, streams)
+            ended.pop(reply, None)
             for stream in streams:
                 os.close(stream)
-        connection.send(b"%d" % reply)
+        connection.send(b"%d %d" % (asked["number"], reply))
 
 
 if __name__ == "__main__":

@@ -164,6 +164,42 @@ def test_many_threads_start_and_wait_at_the_same_time(parent):
     assert sorted(codes) == sorted((code, code) for code in range(6) for _ in range(3))
 
 
+def test_who_is_interrupted_while_it_asks_leaves_no_reply_to_the_next():
+    """As a test is that has reached its bound: it fails, and the tests behind it go on."""
+    parent = Zygote()
+
+    def interrupted(ask) -> None:
+        def late(*_) -> None:
+            raise TimeoutError
+
+        before = signal.signal(signal.SIGALRM, late)
+        parent.process.send_signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(TimeoutError):
+                signal.setitimer(signal.ITIMER_REAL, 0.1)
+                ask()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+            parent.process.send_signal(signal.SIGCONT)
+
+    def leaving(code: int) -> Forked:
+        return Forked((*MIRROR, "leave", str(code)), clean_environment(), None, parent)
+
+    first = leaving(3)
+    assert first.stdout.read() == "left\n"
+    until(lambda: Path(f"/proc/{first.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
+    interrupted(first.poll)
+    interrupted(lambda: leaving(4))
+    second = leaving(5)
+    assert (first.wait(30), second.wait(30)) == (3, 5)
+    for each in (first, second):
+        each.stdin.close()
+        each.stdout.close()
+    parent.end()
+    assert parent.process.returncode == 0
+
+
 def test_where_the_zygote_is_gone_those_that_it_forked_go_on_and_who_asks_is_told():
     parent = Zygote()
     forked = Forked((*MIRROR, "wait"), clean_environment(), None, parent)
