@@ -24,9 +24,12 @@ LIKE_ASCII = "\uff0b\uff0d\uff0e\uff10-\uff19\uff20-\uff3a\uff3f\uff41-\uff5a\uf
 """Of full width, small, or mathematical: what NFKC makes ASCII of."""
 SPACES, DASHES = "\u1680\u2000-\u200a\u202f\u205f\u3000", "\u2014\u2015\u2212\ufe58\ufe63"
 """Within a number. The no-break space, and dashes from U+2010 to U+2013, are known to the scanner."""
-AT = "(?<=[A-Za-z0-9])(?:%40|&#64;|&#[xX]40;|&commat;)"
-DISGUISE = re.compile(rf"[{UNSEEN}{LIKE_ASCII}\uff61]|(?![0-9])\d|(?<=[\d)])[{SPACES}{DASHES}]|{AT}")
-IN_ASCII = re.compile(AT.encode())
+AT = "(?:%40|&#64;|&#[xX]40;|&commat;)"
+DISGUISE = re.compile(
+    rf"[{UNSEEN}{LIKE_ASCII}\uff61]|(?![0-9])\d|(?<=[\d){UNSEEN}])[{SPACES}{DASHES}]"
+    rf"|(?<=[A-Za-z\d{UNSEEN}{LIKE_ASCII}]){AT}"
+)
+IN_ASCII = re.compile(b"(?<=[A-Za-z0-9])" + AT.encode())
 OPEN = re.compile(rb"(?:%4?|&[#a-zA-Z0-9]{0,6})\Z")
 """The beginning of an ``@`` that is written in ASCII."""
 _unseen = re.compile(f"[{UNSEEN}]")
@@ -88,10 +91,13 @@ class Plain:
             parts += (between, plain)
             ends = self._size
             self._size += len(match[0].encode())
+            at = end
+            if size == self._at[-1]:  # a run of what nobody sees is one place, however long it is
+                self._begins[-1] = self._size
+                continue
             self._at.append(size)
             self._begins.append(self._size)
             self._ends.append(self._size if plain else ends)
-            at = end
         rest = told[at:].encode("utf-8", "surrogateescape")
         self._size += len(rest)
         self._before = told[-1:]
@@ -127,7 +133,8 @@ class Seen:
         self._plain = Plain()
         self._told = self._written = 0
         self._last = -1
-        self._kept = self._open = b""
+        self._kept = bytearray()  # of which little may go at a time, and which may grow while nothing goes
+        self._open = b""
 
     def feed(self, text: bytes) -> list[tuple[bytes, int]]:
         return self._take(self._open + text, last=False)
@@ -137,7 +144,7 @@ class Seen:
         pieces = self._take(self._open, last=True)
         pieces += self._pieces(self._scanner.flush())
         if self._kept:  # what nobody sees, behind the last that is seen
-            pieces.append((self._kept, -1))
+            pieces.append((bytes(self._kept), -1))
         self._begin()
         return pieces
 
@@ -162,8 +169,9 @@ class Seen:
     def _tell(self, to: int, kind: int, pieces: list[tuple[bytes, int]]) -> None:
         size = to - self._written
         if size:
-            pieces.append((self._kept[:size], kind))
-            self._kept, self._written = self._kept[size:], to
+            pieces.append((bytes(self._kept[:size]), kind))
+            del self._kept[:size]
+            self._written = to
 
 
 def _whole(text: bytes) -> int:

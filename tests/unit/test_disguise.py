@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import example, given, settings
@@ -23,10 +24,14 @@ FOUND = {
     "jane.doe&#64;example.org": "email",
     "jane.doe&commat;example.org": "email",
     "jane.doe\u200b@exam\u200dple.org": "email",
+    "jane.doe\u200b%40example.org": "email",
+    "ｊａｎｅ%40example.org": "email",
+    "jan٤&#64;example.org": "email",
     "jane@exa\u00admple.org": "email",
     "４１１１ １１１１ １１１１ １１１１": "card",
     "4111\u200b1111\u200b1111\u200b1111": "card",
     "4111\u20091111\u20091111\u20091111": "card",
+    "4111\u200b\u20091111\u200b\u20091111\u200b\u20091111": "card",
     "4111\u22121111\u22121111\u22121111": "card",
     "٤١١١١١١١١١١١١١١١": "card",
     "४१११ ११११ ११११ ११११": "card",
@@ -122,6 +127,20 @@ def test_it_is_put_out_of_a_stream(size):
     told += watch.feed(b"data: [DONE]\n\n") + watch.end()
     lines = [json.loads(line[6:]) for line in told.splitlines() if line.startswith(b"data: {")]
     assert "".join(line["choices"][0]["delta"]["content"] for line in lines) == "write to [EMAIL], or call [CARD]."
+
+
+def test_what_nobody_sees_takes_no_more_memory_than_it_has_bytes():
+    """Of a body that has nothing else, as many as a body may have."""
+    text, times = "\u200b".encode() * 1000, 100
+    scanner = Seen(StreamScanner(code=True))
+    tracemalloc.start()
+    try:
+        told = [piece for _ in range(times) for piece in scanner.feed(text)] + scanner.flush()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert b"".join(piece for piece, _ in told) == text * times
+    assert peak < 4 * times * len(text)
 
 
 @pytest.mark.parametrize(
