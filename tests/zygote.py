@@ -3,8 +3,9 @@ for each start that it is asked for. To import is most of what a start costs, an
 
 What it forks calls the entry point that ``python -m`` calls, with arguments, environment, folder and standard streams of
 its own. What a process reads before its program begins cannot be given to one that runs, so `tests.forked` asks for no
-start that has that otherwise. What a module draws at random when it is imported is the same in all that is forked here
-(`edge.state.FALLBACK`, the salt of an edge without any key).
+start that has that otherwise. Limits of the system and the mask of files are those that the tests had when this process was
+started. What a module draws at random when it is imported is the same in all that is forked here (`edge.state.FALLBACK`, the
+salt of an edge without any key), and so are Python's hashes of texts.
 
 It has no thread, and it answers one request after the other, each reply with the number of its request. It holds whom it
 has forked until it is asked how they ended, so no number of a process becomes another's before. When the connection ends,
