@@ -16,12 +16,12 @@ from edge.call import Call
 from edge.conversations import Conversations
 from edge.dialects.kept_response import conversation_id
 from edge.dialects.refusals import missing, openai_array, openai_type, refused
-from edge.errors import UNREADABLE, EdgeError, InvalidRequest, Overloaded
+from edge.errors import UNREADABLE, EdgeError, InvalidRequest, Overloaded, RequestTooLarge
 from edge.going_on import append, now
 from edge.inquiry import Asker
 from edge.keeping import CONVERSATIONS
 from edge.kept_answers import UNDONE, answer_kept, page_of, shown
-from edge.kept_conversations import Change, Conversation, Item, delete, no_conversation, place_of
+from edge.kept_conversations import TOO_LARGE, Change, Conversation, Item, delete, no_conversation, place_of
 from edge.reply_fields import JSON_TYPE
 
 __all__ = ["answer_here"]
@@ -81,6 +81,10 @@ def answer_conversation(call: Call, store: Conversations, asker: Asker) -> None:
             return
         elif method == "POST":
             step = partial(name, metadata_in(fields_of(call), required=True))
+    except RequestTooLarge as error:
+        store.count("change", "too_large")
+        asker.fetched(call, error)
+        return
     except InvalidRequest as error:
         asker.fetched(call, error)
         return
@@ -162,12 +166,15 @@ def one(item: str, conversation: Conversation) -> bytes:
 
 
 def page(query: bytes, conversation: Conversation) -> bytes:
-    return page_of([whole(item) for item in conversation.items], query)
+    return page_in(conversation.items, query)
 
 
 def latest(number: int, conversation: Conversation) -> bytes:
-    added = [whole(item) for item in conversation.items[len(conversation.items) - number :]]
-    return page_of(added, b"order=asc&limit=100")
+    return page_in(conversation.items[len(conversation.items) - number :], b"order=asc&limit=100")
+
+
+def page_in(items: list[Item], query: bytes) -> bytes:
+    return page_of([item.id for item in items], lambda number: whole(items[number]), query)
 
 
 def whole(item: Item) -> dict[str, Any]:
@@ -178,9 +185,12 @@ def whole(item: Item) -> dict[str, Any]:
 
 
 def fields_of(call: Call) -> dict[str, Any]:
-    """Raises InvalidRequest."""
+    """Raises InvalidRequest, and RequestTooLarge for what is not even decoded."""
+    body, most = call.payload.body, call.state.settings.responses.max_bytes
+    if len(body) > most:
+        raise RequestTooLarge(TOO_LARGE.format(most))
     try:
-        return _decode(call.payload.body) if call.payload.body else {}
+        return _decode(body) if body else {}
     except UNREADABLE:
         raise InvalidRequest("The body must be a JSON object.") from None
 

@@ -72,6 +72,7 @@ _typed = msgspec.json.Decoder(_Typed).decode
 _listed = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _any = msgspec.json.Decoder().decode
+_items = msgspec.json.Decoder(list[dict[str, Any]]).decode
 
 
 def begin(store: Conversations, call: Call, slices: Slices, then: Then) -> bool:
@@ -199,14 +200,18 @@ def keep(store: Conversations, call: Call) -> None:
 
 
 def turn_of(call: Call, kept: KeptResponse) -> list[msgspec.Raw] | None:
-    """What was said in a turn, by either side; None where that did not come to its end."""
+    """What was said in a turn, by either side; None where that did not come to its end, or where a provider has taken,
+    or given, what is no item: nobody could go on with that, or be shown it.
+    """
     try:
         made = _response(kept.whole) if kept.whole else own_response(call)
         if made is None or made.status not in WHOLE:
             return None
-        return [*_listed(items_of(call))[kept.before :], *made.output]
+        said = [*_listed(items_of(call))[kept.before :], *made.output]
+        _items(_encode(said))
     except UNREADABLE:
         return None
+    return said
 
 
 def own_response(call: Call) -> _Response | None:
@@ -304,8 +309,10 @@ def whole_request(body: bytes, field: str, said: bytes) -> bytes:
     """A request with all that was `said` before, which so goes on with nothing by that `field`."""
     fields: dict[str, Any] = _fields(body)
     fields.pop(field)
-    given = bytes(fields.get("input", b"[]"))
-    if given.startswith(b'"'):
+    given = bytes(fields.get("input", b"null"))
+    if given == b"null":
+        given = b"[]"
+    elif given.startswith(b'"'):
         given = b'[{"role":"user","content":%b}]' % given
     if given.startswith(b"["):  # else it is refused for what it is
         listed = [inner for part in (said, given.strip()[1:-1].strip()) if (inner := part)]

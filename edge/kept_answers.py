@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
@@ -71,23 +72,25 @@ def not_found(call: Call) -> InvalidRequest:
 
 def input_page(kept: Kept, query: bytes) -> bytes:
     """A page of the input's items. Those that have no id get one that tells their place. Raises InvalidRequest."""
-    numbered = enumerate(_decode(kept.items))
-    return page_of([shown({"id": f"item_{number}", **item}) for number, item in numbered], query)
+    items = [{"id": f"item_{number}", **item} for number, item in enumerate(_decode(kept.items))]
+    return page_of([item["id"] for item in items], lambda number: shown(items[number]), query)
 
 
-def page_of(items: list[dict[str, Any]], query: bytes) -> bytes:
-    """A page of items, the latest first unless ``order=asc``. Raises InvalidRequest."""
+def page_of(ids: Sequence[Any], item: Callable[[int], dict[str, Any]], query: bytes) -> bytes:
+    """A page of the items that have these `ids`, the latest first unless ``order=asc``; `item` is asked for those that
+    are on it, by their number. Raises InvalidRequest.
+    """
     asked = {name: values[-1] for name, values in parse_qs(query.decode("latin-1")).items()}
     order, limit = asked.get("order", "desc"), asked.get("limit", str(USUAL_ITEMS))
     if order not in ("asc", "desc"):
         raise InvalidRequest("The parameter 'order' is one of asc and desc.", param="order")
     if not limit.isdecimal() or not 1 <= len(limit) <= 3 or not 1 <= int(limit) <= MOST_ITEMS:
         raise InvalidRequest(f"The parameter 'limit' must be from 1 to {MOST_ITEMS}.", param="limit")
-    listed = items if order == "asc" else list(reversed(items))
+    listed = range(len(ids)) if order == "asc" else range(len(ids) - 1, -1, -1)
     if "after" in asked:
-        ids = [item["id"] for item in listed]
-        listed = listed[ids.index(asked["after"]) + 1 :] if asked["after"] in ids else []
-    page = listed[: int(limit)]
+        behind = next((place for place, number in enumerate(listed, 1) if ids[number] == asked["after"]), len(listed))
+        listed = listed[behind:]
+    page = [item(number) for number in listed[: int(limit)]]
     ends = [page[0]["id"], page[-1]["id"]] if page else [None, None]
     more = len(listed) > len(page)
     return _encode({"object": "list", "data": page, "first_id": ends[0], "last_id": ends[1], "has_more": more})

@@ -26,7 +26,8 @@ from edge.redis.resp import Reply
 from edge.state import HELD_S
 from edge.strongbox import TAG, Strongbox, strongbox_of
 
-__all__ = ["Change", "Conversation", "Item", "Place", "Turn", "delete", "no_conversation", "place_of", "release"]
+__all__ = ["TOO_LARGE", "Change", "Conversation", "Item", "Place", "Turn", "delete", "no_conversation", "place_of"]
+__all__ += ["release"]
 
 KIND = b"conversation"
 TAKEN = b"!"

@@ -165,6 +165,12 @@ def test_a_request_is_made_whole_of_the_input_the_output_and_its_own(given):
     }
 
 
+def test_an_input_of_null_is_none_and_takes_nothing_of_what_was_said_before_away():
+    body = {"model": "m", "previous_response_id": ID, "input": None}
+    whole = json.loads(whole_request(json.dumps(body).encode(), "previous_response_id", b'{"type":"message"}'))
+    assert whole == {"model": "m", "input": [{"type": "message"}]}
+
+
 def msgspec_raw(value):
     return msgspec.Raw(json.dumps(value).encode())
 

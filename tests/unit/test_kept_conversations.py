@@ -322,6 +322,31 @@ def test_what_is_complete_is_put_down_and_any_other_end_leaves_it_as_it_was(stat
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    ("taken", "given"),
+    [("x", b'{"type":"message"}'), ({}, b'"x"'), ({}, b"null"), ({}, b'{"text":"\\ud800 "}'), ({}, b"[" * 9999)],
+)
+def test_what_is_no_item_is_not_put_down_and_ends_the_turn(taken, given):
+    """A provider that keeps responses itself may take, and give, anything."""
+
+    async def run():
+        store = stored(Client())
+        await new(store, "one")
+        number, _, _ = await turn(store)
+        held = store.buffers.held
+        call = made({"model": "m", "input": [{"role": "user", "content": "one"}, taken]})
+        call.keep = KeptResponse(conversation=ID, turn=number, stored=False)
+        call.keep.before = 1
+        call.keep.whole = b'{"id":"resp_1","status":"completed","output":[%b]}' % given
+        keep(store, call)
+        await asyncio.sleep(0.01)
+        assert store.buffers.held == held
+        assert await said_in(store) == ["one"]
+        assert (await turn(store))[2] is None
+
+    asyncio.run(run())
+
+
 def test_what_would_be_too_large_ends_the_turn_and_changes_nothing():
     async def run():
         store = stored(Client())

@@ -1,0 +1,47 @@
+"""What is asked of a conversation that is kept here takes no longer than what is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from edge import conversation_answers
+from edge.conversation_answers import answer_conversation, page
+from edge.going_on import append
+from edge.kept_conversations import Conversation
+from tests.unit.calls import asked
+from tests.unit.test_kept_conversations import ID, Client, item, stored
+
+
+class Asker:
+    def __init__(self):
+        self.error = None
+
+    def fetched(self, inquiry, error):
+        self.error = error
+
+
+def test_what_is_on_another_page_is_not_looked_at(monkeypatch):
+    conversation, looked = Conversation(1, {}, []), []
+    append([item(str(number)) for number in range(50)], conversation)
+    whole = conversation_answers.whole
+    monkeypatch.setattr(conversation_answers, "whole", lambda each: looked.append(each.id) or whole(each))
+    found = json.loads(page(b"limit=2&after=" + conversation.items[7].id.encode(), conversation))
+    assert [each["content"][0]["text"] for each in found["data"]] == ["6", "5"]
+    assert looked == [each["id"] for each in found["data"]]
+    assert found["has_more"]
+
+
+@pytest.mark.parametrize("path", ["/v1/conversations", f"/v1/conversations/{ID}/items"])
+def test_a_body_that_is_larger_than_a_conversation_may_be_is_not_decoded(path, monkeypatch):
+    async def run():
+        monkeypatch.setattr(conversation_answers, "_decode", lambda _: pytest.fail("it was decoded"))
+        call, asker = asked({"items": [{"role": "user", "content": "x" * (1 << 20)}]}, path), Asker()
+        store = stored(Client())
+        answer_conversation(call, store, asker)
+        assert asker.error.code == "request_too_large"
+        assert store._meter.told == [("change", "too_large")]
+
+    asyncio.run(run())
