@@ -22,6 +22,10 @@ AT_START = ("EDGE_PURE_PYTHON", "GLIBC_", "LANG", "LC_", "LD_", "MALLOC_", "OPEN
 """How variables begin that are read before the program is, or once, when something is imported."""
 
 
+OURS = dict(os.environ)
+"""What the zygote is started with: no test has changed anything of it yet."""
+
+
 def fixed(environment: dict[str, str]) -> dict[str, str]:
     """What of it cannot be given to a process that runs."""
     return {name: value for name, value in environment.items() if name.startswith(AT_START)}
@@ -35,7 +39,7 @@ def can_be_forked(command: tuple[str, ...], environment: dict[str, str]) -> bool
         sys.platform == "linux"
         and command[:2] == (sys.executable, "-m")
         and command[2] in MODULES
-        and fixed(environment) == fixed(dict(os.environ))
+        and fixed(environment) == fixed(OURS)
         and not any(name.startswith("COVERAGE_") for name in os.environ)
     )
 
@@ -55,6 +59,7 @@ class Zygote:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 cwd=Path(__file__).parents[1],
+                env=OURS,
                 pass_fds=[theirs.fileno()],
             )
         atexit.register(self.end)

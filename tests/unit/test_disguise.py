@@ -6,7 +6,7 @@ import json
 import tracemalloc
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge import config
@@ -83,7 +83,6 @@ def test_what_only_looks_like_a_disguise_is_left_as_it_is(text):
 
 @given(st.lists(st.sampled_from([*FOUND, *NOTHING, " ", "a", "%", "&", "\u200b", "1", "\n"])), st.data())
 @example(["\u200b", "jane.doe＠example.org", "\u200b"], None)
-@settings(deadline=None)
 def test_however_a_text_is_cut_the_same_is_found_and_its_pieces_are_the_text(parts, data):
     text = "".join(parts).encode()
     at = sorted(data.draw(st.lists(st.integers(0, len(text))))) if data is not None else list(range(len(text)))

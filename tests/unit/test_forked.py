@@ -261,6 +261,19 @@ def test_what_is_read_before_a_program_is_has_it_started(monkeypatch):
     assert not can_be_forked((*EDGE, "serve"), same)
 
 
+def test_what_a_test_changes_in_its_own_environment_is_neither_the_zygotes_nor_lost(monkeypatch):
+    assert can_be_forked((*EDGE, "serve"), clean_environment())
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "7")
+    assert not can_be_forked((*EDGE, "serve"), clean_environment())
+    parent = Zygote()
+    environ = Path(f"/proc/{parent.process.pid}/environ")
+    until(environ.read_text)  # nothing is in it for a moment after a program has begun
+    environ = environ.read_text()
+    parent.end()
+    assert "PATH=" in environ
+    assert "MALLOC_ARENA_MAX" not in environ
+
+
 def test_what_is_not_to_be_forked_is_started():
     for forked in (True, False):
         process = Process(*EDGE, "version", forked=forked)

@@ -64,7 +64,7 @@ def thoroughly(steps):
 @given(value=st.dictionaries(st.sampled_from(KEYS), JSON, max_size=4), tight=st.booleans())
 @example(value={"metadata": {"metadata": "x[::/"}, "input": "2001:db8::"}, tight=True)
 @example(value={"messages": ["12x["], "input": "::1 x"}, tight=True)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_a_request_that_the_look_leaves_alone_has_nothing(value, tight):
     body = json.dumps(value, ensure_ascii=False, separators=(",", ":") if tight else None).encode()
     assert pii.redact_now(POLICY, body).told == thoroughly(pii.redact(POLICY, body))
@@ -74,14 +74,13 @@ def test_a_request_that_the_look_leaves_alone_has_nothing(value, tight):
 @example(text="\\d@x.com")
 @example(text="\\::2:3:4:5:6:7:8")
 @example(text="\\4111111111111111")
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_an_answer_that_is_no_json_and_that_the_look_leaves_alone_has_nothing(text):
     body = text.encode()
     assert finished(pii.looked_through(POLICY, body)).told == thoroughly(pii.looked_through(POLICY, body))
 
 
 @given(value=JSON)
-@settings(deadline=None)
 def test_an_answer_of_json_that_the_look_leaves_alone_has_nothing(value):
     body = json.dumps({"choices": value}).encode()
     assert finished(pii.looked_through(POLICY, body)).told == thoroughly(pii.looked_through(POLICY, body))
