@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from edge._fast import SSEDecoder
 from edge.call import Call
 from edge.conversations import Conversations, Kept, Looking
 from edge.dialects.kept_response import OUR_CONVERSATION, OURS, KeptResponse
@@ -219,10 +220,20 @@ def own_response(call: Call) -> _Response | None:
     for tried in reversed(call.ledger.tries):
         crossing = tried.crossing
         if tried.health == "ok" and crossing is not None and not crossing.translates:
-            if crossing.stream is not None:
-                return _terminal(crossing.stream.closing).response
-            return _response(crossing.answered)
+            return told_whole(call) if crossing.stream is None else _terminal(crossing.stream.closing).response
     return None
+
+
+def told_whole(call: Call) -> _Response | None:
+    """A whole answer, as the client was told it: as it came, or as events where it had been told that a stream would.
+    What a large one is judged by is without its long values.
+    """
+    told = call.reply.latest
+    try:
+        return _response(told)
+    except UNREADABLE:
+        events = SSEDecoder().feed(told)
+        return _terminal(events[-1][1]).response if events else None
 
 
 def append(items: list[msgspec.Raw], conversation: Conversation) -> bool:

@@ -10,6 +10,7 @@ import httpx2
 import openai
 import pytest
 
+from edge.slices import LARGE
 from tests.harness import Edge, clean_environment, running, until
 from tests.http.test_conversations import KEYS, MODEL, SECRET, ai, closed, configured, counted, edges, redis  # noqa: F401
 from tests.http.test_responses import CLIENTS, MODELS, TOOLS, python_of
@@ -123,6 +124,15 @@ def test_a_model_whose_provider_keeps_responses_has_its_turn_too(edges, simulato
     assert [item.get("content") for item in body["input"]] == ["My name is Ada.", "Who am I?"]
     assert client.responses.create(model=MODELS[0], input="And?", conversation=made.id).output_text
     until(lambda: len(listed(client, made.id)) == 5)
+
+
+def test_a_large_answer_of_a_provider_that_keeps_responses_is_kept_whole(edges):  # noqa: F811
+    client = ai(edges[0])
+    made = client.conversations.create(items=[HELLO])
+    got = client.responses.create(model="openai/sim-words-60000", input="All of it.", conversation=made.id)
+    assert len(got.output_text) > LARGE
+    until(lambda: len(listed(client, made.id)) == 3)
+    assert listed(client, made.id)[0].content[0].text == got.output_text
 
 
 def test_two_responses_at_a_time_are_one_and_a_word_to_ask_again(edges, simulator):  # noqa: F811

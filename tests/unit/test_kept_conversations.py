@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -25,6 +26,7 @@ from edge.kept_conversations import (
     place_of,
 )
 from edge.redis.pipe import RedisUnavailable
+from edge.reply_fields import JSON_TYPE
 from edge.upstreams.desk import Buffers
 from tests.unit.calls import asked
 from tests.unit.test_conversations import Counts, words_of
@@ -318,6 +320,40 @@ def test_what_is_complete_is_put_down_and_any_other_end_leaves_it_as_it_was(stat
         assert await said_in(store) == (["one", "two", "three"] if whole else ["one"])
         assert (await turn(store))[2] is None
         assert len(store._client.kept) == 1  # `store: false`: the response itself is not kept
+
+    asyncio.run(run())
+
+
+ANSWER = b'{"status":"completed","output":[{"type":"message","id":"m","content":"two"}]}'
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        (ANSWER, ["one", "two"]),
+        (b'event: a\ndata: {}\n\nevent: response.completed\ndata: {"response":%b}\n\n' % ANSWER, ["one", "two"]),
+        (b'event: error\ndata: {"type":"error"}\n\n', ["one"]),
+        (b'{"error":{"message":"No."}}', ["one"]),
+    ],
+    ids=["whole", "as events", "an error in events", "an error"],
+)
+def test_an_answer_of_a_provider_that_keeps_responses_is_put_down_as_its_client_was_told_it(told, kept):
+    """What the answer was judged by may have been without its long values."""
+
+    async def run():
+        store = stored(Client())
+        await new(store, "one")
+        number, _, _ = await turn(store)
+        call = made({"model": "m", "input": [{"role": "user", "content": "one"}]})
+        call.keep = KeptResponse(conversation=ID, turn=number, stored=False)
+        call.keep.before = 1
+        judged = SimpleNamespace(translates=False, stream=None, answered=b'{"status":"completed","output":[{"a":1}]}')
+        call.ledger.tries.append(SimpleNamespace(health="ok", crossing=judged))
+        call.answer(200, [JSON_TYPE], told)
+        keep(store, call)
+        await asyncio.sleep(0.01)
+        assert await said_in(store) == kept
+        assert (await turn(store))[2] is None
 
     asyncio.run(run())
 
