@@ -23,7 +23,7 @@ from pathlib import Path
 
 from benchmarks.results import LONG, RESULTS, commit, keep_long_runs, long_runs, machine
 from edge._fast import COMPILED
-from tests.output import follow
+from tests.output import follow, heeding_termination
 
 __all__ = ["Found", "Run", "main", "runs", "written"]
 
@@ -146,7 +146,8 @@ def main(arguments: list[str]) -> int:
     names = {run.name.split()[0] for run in plan}
     if unknown := [name for name in options.only if name not in names]:
         parser.error(f"there is no run {unknown[0]}: choose from {', '.join(sorted(names))}")
-    found = [carried_out(run) for run in plan if not options.only or run.name.split()[0] in options.only]
+    with heeding_termination():
+        found = [carried_out(run) for run in plan if not options.only or run.name.split()[0] in options.only]
     keep_long_runs(written(found, long_runs(options.out)), options.out)
     print(f"wrote {options.out}")
     return int(any(each.code for each in found))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 CLOSING_S = 10
@@ -58,6 +59,16 @@ def follow(
         hearing.join(CLOSING_S)
         RUNNING.discard(process)
     return process.returncode, hung
+
+
+@contextmanager
+def heeding_termination() -> Iterator[None]:
+    """SIGTERM is an exception in the main thread, so that who follows a process ends it: of itself it would go on."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def end(process: subprocess.Popen[str]) -> None:

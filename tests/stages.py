@@ -18,7 +18,6 @@ import importlib.util
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -28,7 +27,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edge._fast import COMPILED
-from tests.output import RUNNING, end, follow
+from tests.output import RUNNING, end, follow, heeding_termination
 
 ROOT = Path(__file__).parents[1]
 LOGS = ROOT / "build/tests"
@@ -196,9 +195,8 @@ def main() -> int:
     if options.plan == "test":
         collect()
     results: dict[str, Result] = {}
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     for group in together(stages(options.plan, options.live)):
-        with ThreadPoolExecutor(len(group)) as executor:
+        with heeding_termination(), ThreadPoolExecutor(len(group)) as executor:
             try:
                 results |= zip((stage.name for stage in group), executor.map(run, group), strict=True)
             except BaseException:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,7 @@ if sys.platform != "linux":
 from benchmarks import proof
 from benchmarks.proof import Found, runs, written
 from benchmarks.results import LONG, keep_long_runs, keep_measured, long_runs
+from tests.harness import until
 from tools import describe_figures
 
 pytestmark = pytest.mark.once
@@ -110,6 +113,26 @@ def test_a_run_that_fails_is_told_and_the_others_run_all_the_same(tmp_path, monk
     with pytest.raises(SystemExit):
         proof.main(["--only", "R2", "--out", str(out)])
     assert "there is no run R2" in capsys.readouterr().err
+
+
+ENDED = """
+import sys
+from benchmarks import proof
+said = "import os, sys, time; open(sys.argv[1], 'w').write(f'{os.getpid()} '); time.sleep(600)"
+proof.runs = lambda *_: (proof.Run("R1", ("-c", said, sys.argv[1]), proof.line_of("R1")),)
+proof.main(["--out", sys.argv[2]])
+"""
+
+
+def test_who_ends_it_ends_the_run_that_is_under_way(tmp_path):
+    told = tmp_path / "told"
+    command = [sys.executable, "-c", ENDED, str(told), str(tmp_path / "RESULTS.md")]
+    process = subprocess.Popen(command, cwd=proof.ROOT, stdout=subprocess.DEVNULL)
+    until(lambda: told.exists() and told.read_text().endswith(" "))
+    process.terminate()
+    assert process.wait(60) == 128 + signal.SIGTERM
+    assert not Path(f"/proc/{told.read_text().strip()}").exists()
+    assert not (tmp_path / "RESULTS.md").exists()
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not here")
