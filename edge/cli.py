@@ -51,7 +51,9 @@ ANNOUNCED = "[edge demo: a simulator answers, no model]"
 
 
 def listen_options(command: click.decorators.FC) -> click.decorators.FC:
-    command = click.option("--workers", type=click.IntRange(1, 256), help="Instead of server.workers.")(command)
+    command = click.option(
+        "--workers", type=click.IntRange(1, 256), help="Number of workers instead of server.workers."
+    )(command)
     command = click.option("--host", help="Address to listen on instead of server.host.")(command)
     return click.option("--port", type=click.IntRange(0, 65535), help="Port instead of server.port.")(command)
 
@@ -117,9 +119,9 @@ def demo(host: str | None, port: int | None, workers: int | None) -> None:
 
 @main.command()
 @click.argument("path")
-@click.option("--strict", is_flag=True, help="Take notes, of what is allowed and hardly meant, for errors.")
+@click.option("--strict", is_flag=True, help="Treat notes as errors: what is allowed but hardly meant.")
 @click.option(
-    "--without-secrets", is_flag=True, help="Where the secrets are not: variables and files of them may miss."
+    "--without-secrets", is_flag=True, help="Check where the secrets are not: their variables and files may be missing."
 )
 def check(path: str, strict: bool, without_secrets: bool) -> None:
     """Read a configuration file; print every error, or what it resolves to, with notes on what is hardly meant.
@@ -156,10 +158,10 @@ def check(path: str, strict: bool, without_secrets: bool) -> None:
 
 @main.command()
 @click.argument("file", type=click.File("rb"))
-@click.option("-c", "--config", "path", help="Configuration to go by; else EDGE_CONFIG, else the keys.")
-@click.option("--key", "key_id", help="The id of the key that asks; else one that may use everything.")
-@click.option("--path", "endpoint", help="Where the request is posted; else what its fields are those of.")
-@click.option("--json", "as_json", is_flag=True, help="The same as /admin/api/explain has it.")
+@click.option("-c", "--config", "path", help="Configuration to use; else EDGE_CONFIG, else the keys.")
+@click.option("--key", "key_id", help="The id of the key that asks; by default one that may use everything.")
+@click.option("--path", "endpoint", help="Path the request is posted to; by default the one its fields belong to.")
+@click.option("--json", "as_json", is_flag=True, help="Print what /admin/api/explain answers.")
 def explain(file: BinaryIO, path: str | None, key_id: str | None, endpoint: str | None, as_json: bool) -> None:
     """Tell what would become of the request whose body is in FILE ('-' for the standard input), without sending it.
 
@@ -189,11 +191,13 @@ def explain(file: BinaryIO, path: str | None, key_id: str | None, endpoint: str 
 
 @main.command()
 @click.argument("trace", type=click.File("rb"))
-@click.option("-c", "--config", "paths", multiple=True, required=True, help="A configuration to go by; several.")
-@click.option("--seed", default=1, show_default=True, help="Of what is drawn where the trace says nothing.")
-@click.option("--json", "as_json", is_flag=True, help="The same as one object.")
+@click.option(
+    "-c", "--config", "paths", multiple=True, required=True, help="A configuration to replay under; can be repeated."
+)
+@click.option("--seed", default=1, show_default=True, help="Seed of what is drawn where the trace says nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def replay(trace: BinaryIO, paths: tuple[str, ...], seed: int, as_json: bool) -> None:
-    """Tell what the requests of TRACE, a telemetry.trace_file, would have come to under other configurations.
+    """Tell what would have become of the requests in TRACE, a telemetry.trace_file, under other configurations.
 
     They go at their times through the real routing, limits, breakers and cache, on a virtual clock; nothing is sent.
     """
@@ -235,7 +239,7 @@ def schema() -> None:
 
 @main.command()
 @click.option(
-    "-c", "--config", "path", help="Configuration whose providers to look at; else EDGE_CONFIG, else the keys."
+    "-c", "--config", "path", help="Configuration whose providers are looked at; else EDGE_CONFIG, else the keys."
 )
 @click.option(
     "--reach",

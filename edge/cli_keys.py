@@ -28,7 +28,7 @@ def file_options(command: click.decorators.FC) -> click.decorators.FC:
     command = click.option("-c", "--config", "path", help="Configuration that names the file; else EDGE_CONFIG.")(
         command
     )
-    return click.option("--file", help="The keys' file, whatever a configuration says.")(command)
+    return click.option("--file", help="The file of keys, whatever a configuration names.")(command)
 
 
 def auth_of(path: str | None) -> Auth | None:
@@ -72,17 +72,20 @@ def done(error: Exception, file: str) -> click.ClickException:
 @key.command("new")
 @click.argument("key_id", metavar="ID")
 @file_options
-@click.option("--tenant", help="Who it belongs to; else the id.")
-@click.option("--models", multiple=True, help="A pattern of models it may use; several.")
-@click.option("--route", "routes", multiple=True, help="A route it may use, such as chat/completions; several.")
+@click.option("--tenant", help="The tenant it belongs to; by default its id.")
+@click.option("--models", multiple=True, help="A pattern of models it may use; can be repeated.")
+@click.option("--route", "routes", multiple=True, help="A route it may use, such as chat/completions; can be repeated.")
 @click.option(
-    "--certificate", "certificates", multiple=True, help="A name in certificates that is the key too; several."
+    "--certificate",
+    "certificates",
+    multiple=True,
+    help="A name in client certificates that stands for the key; can be repeated.",
 )
-@click.option("--not-before", help="When it begins to hold: 2027-01-31T18:00:00Z, or in 90d, 12h, 30m, 45s.")
-@click.option("--expires", help="When it holds no more, in the same words.")
-@click.option("--requests-per-minute", type=int)
-@click.option("--concurrency", type=int)
-@click.option("--admin", is_flag=True, help="It may read metrics and administer.")
+@click.option("--not-before", help="When it becomes valid: 2027-01-31T18:00:00Z, or in 90d, 12h, 30m, 45s.")
+@click.option("--expires", help="When it expires, written the same way.")
+@click.option("--requests-per-minute", type=int, help="Requests it may make in a minute.")
+@click.option("--concurrency", type=int, help="Requests it may have under way at a time.")
+@click.option("--admin", is_flag=True, help="Let it read metrics and administer the edge.")
 def new(
     key_id: str,
     file: str | None,
@@ -146,9 +149,9 @@ def rotate(key_id: str, file: str | None, path: str | None) -> None:
 @key.command("revoke")
 @click.argument("key_id", metavar="ID")
 @file_options
-@click.option("--old", is_flag=True, help="Of a key that was rotated, the one before alone.")
+@click.option("--old", is_flag=True, help="Revoke only what the key was before it was rotated.")
 def revoke(key_id: str, file: str | None, path: str | None, old: bool) -> None:
-    """Let a key hold no more. Answers that are under way go on to their end."""
+    """Revoke a key. Answers that are under way are finished."""
     target = needed(file, path)
     try:
         gone = keys.revoke(target, key_id, old=old)
@@ -159,7 +162,7 @@ def revoke(key_id: str, file: str | None, path: str | None, old: bool) -> None:
 
 @key.command("list")
 @file_options
-@click.option("--json", "as_json", is_flag=True, help="A line of JSON for each.")
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each.")
 def list_(file: str | None, path: str | None, as_json: bool) -> None:
     """Show the keys of the file: who they belong to, whether they hold, and how their digests begin."""
     target = needed(file, path)

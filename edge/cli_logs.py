@@ -15,13 +15,16 @@ __all__ = ["logs"]
 
 
 @click.command()
-@click.option("-f", "--follow", is_flag=True, help="Go on with those that end from now on.")
-@click.option("--last", type=click.IntRange(0, 1000), help="So many of the latest; 20, and none with --follow.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing requests as they end.")
+@click.option("--last", type=click.IntRange(0, 1000), help="How many of the latest; by default 20, with --follow none.")
 @click.option("--tenant", help="Only this tenant's.")
-@click.option("--model", help="Only of this model: as clients name it, as the provider does, or provider/model.")
+@click.option("--model", help="Only this model's: as clients name it, as the provider does, or provider/model.")
 @click.option("--status", help="Only with this status: 429, 5xx, or several with commas between.")
 @click.option(
-    "--json", "as_json", is_flag=True, help="As JSON, a line each, which is the default where no terminal is."
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print a line of JSON for each, the default where the output is no terminal.",
 )
 @url_option
 @authority_option

@@ -26,7 +26,10 @@ def prices(context: click.Context) -> None:
 
 @prices.command()
 @click.option(
-    "--to", "path", type=click.Path(dir_okay=False, path_type=Path), help="Another file than the installed one."
+    "--to",
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file to write instead of the installed one.",
 )
 def update(path: Path | None) -> None:
     """Make the price list anew from the package genai-prices, whose version decides how new it is.

@@ -28,13 +28,13 @@ key_option = click.option(
     "--key", "token", envvar="EDGE_ADMIN_KEY", help="A key with 'admin: true'; else EDGE_ADMIN_KEY."
 )
 authority_option = click.option(
-    "--ca-file", help="Who has signed the edge's certificate, which is made out to the host of the URL."
+    "--ca-file", help="A file with the authority that signed the edge's certificate, which has to name the URL's host."
 )
 
 
 @click.command()
 @url_option
-@click.option("--live", is_flag=True, help="Only whether it answers: one that drains does too.")
+@click.option("--live", is_flag=True, help="Check only that it answers, which an edge that drains does, too.")
 @authority_option
 @click.option("--timeout", "timeout_s", default=2.0, show_default=True, help="Seconds to wait for the answer.")
 def health(url: str, live: bool, ca_file: str | None, timeout_s: float) -> None:
@@ -86,9 +86,11 @@ def cache_clear(url: str, ca_file: str | None, token: str | None) -> None:
 @url_option
 @authority_option
 @key_option
-@click.option("--days", default=1, show_default=True, help="So many days, today among them.")
-@click.option("--by", default="key,tenant,model", show_default=True, help="Of day, key, tenant and model.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--days", default=1, show_default=True, help="How many days, today included.")
+@click.option(
+    "--by", default="key,tenant,model", show_default=True, help="What to group by: any of day, key, tenant and model."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def usage(url: str, ca_file: str | None, token: str | None, days: int, by: str, as_json: bool) -> None:
     """Tell what was used and spent, and what is left of the limits."""
     query = urlencode({"days": days, "by": by})

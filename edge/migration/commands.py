@@ -20,12 +20,12 @@ def migrate() -> None:
     """Make a configuration from another program's, or from the environment."""
 
 
-OUT = click.option("-o", "--out", help="The file to write, which must not be there yet; else the standard output.")
+OUT = click.option("-o", "--out", help="The file to write, which must not exist yet; by default the standard output.")
 
 
 @migrate.command("litellm")
 @click.argument("path", metavar="FILE")
-@click.option("--keys", help="Its virtual keys: what /key/list?return_full_object=true answers, as a file.")
+@click.option("--keys", help="A file with its virtual keys: what /key/list?return_full_object=true answers.")
 @OUT
 def litellm(path: str, keys: str | None, out: str | None) -> None:
     """Make a configuration from FILE, a config.yaml of LiteLLM.
