@@ -26,8 +26,8 @@ from edge.redis.resp import Reply
 from edge.state import HELD_S
 from edge.strongbox import TAG, Strongbox, strongbox_of
 
-__all__ = ["TOO_LARGE", "Change", "Conversation", "Item", "Place", "Turn", "delete", "no_conversation", "place_of"]
-__all__ += ["release"]
+__all__ = ["TOO_LARGE", "Change", "Conversation", "Item", "Place", "Turn", "delete", "is_sent", "no_conversation"]
+__all__ += ["place_of", "release"]
 
 KIND = b"conversation"
 TAKEN = b"!"
@@ -64,6 +64,7 @@ return 1"""
 MOST_TIMES = 32
 """A change is tried so often: of those who change a conversation at a time, one is through with each."""
 TOO_LARGE = "With this, the conversation is larger than the {} bytes that are kept of one ('responses.max_bytes')."
+UNSURE = "Whether the conversation was changed is not known: look at it before you ask again."
 LOCKED = "Another process is currently operating on this conversation. Please retry in a few seconds."
 
 
@@ -280,7 +281,10 @@ class Change:
         if self._over:
             return
         self._left -= 1
-        if trouble is not None or (reply == 0 and not self._left):
+        if trouble is not None and self._tag and is_sent(trouble):
+            # An SDK would ask again by itself, and items would be there twice.
+            self._end("unavailable", Overloaded(UNSURE, headers=[(b"x-should-retry", b"false")]))
+        elif trouble is not None or (reply == 0 and not self._left):
             self._end("unavailable", Overloaded(UNREAD))
         elif reply == 0:
             self._let_go()
@@ -304,6 +308,11 @@ class Change:
         if error is not None and self._number:
             release(self._store, self._at, self._number)
         self._told(self._found if error is None else None, error)
+
+
+def is_sent(trouble: RedisUnavailable) -> bool:
+    """Whether a command that was not answered may have been carried out."""
+    return trouble.reason == "timeout" or (trouble.reason == "error" and not trouble.code)
 
 
 def read(text: bytes | None) -> Conversation | None:

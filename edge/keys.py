@@ -63,6 +63,7 @@ def issue(path: str, key_id: str, settings: dict[str, Any], configured: Sequence
         for name in settings.get("certificates", ()):
             if normal(name) in taken:
                 raise KeysError(f"'{name}' is a key already")
+            taken.add(normal(name))
         keys.append(msgspec.convert({"id": key_id, "digests": [digest], **settings}, config.Key))
     return token
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from types import SimpleNamespace
 
 import msgspec
 import pytest
 
 from edge.conversations import AGAIN_S, Conversations
-from edge.dialects.kept_response import OUR_CONVERSATION, KeptResponse, conversation_id
+from edge.dialects.kept_response import OUR_CONVERSATION, conversation_id
 from edge.errors import InvalidRequest, Overloaded, RequestTooLarge
-from edge.going_on import append, conversation_in, keep, new_id
+from edge.going_on import append, conversation_in, new_id
 from edge.guard.auth import Key
 from edge.kept_conversations import (
     MOST_TIMES,
@@ -23,10 +22,10 @@ from edge.kept_conversations import (
     Change,
     Conversation,
     Turn,
+    is_sent,
     place_of,
 )
 from edge.redis.pipe import RedisUnavailable
-from edge.reply_fields import JSON_TYPE
 from edge.upstreams.desk import Buffers
 from tests.unit.calls import asked
 from tests.unit.test_conversations import Counts, words_of
@@ -303,86 +302,6 @@ def test_a_turn_that_is_cancelled_is_nobodys():
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("status", ["completed", "incomplete", "failed", "in_progress"])
-def test_what_is_complete_is_put_down_and_any_other_end_leaves_it_as_it_was(status):
-    async def run():
-        store = stored(Client())
-        await new(store, "one")
-        number, _, _ = await turn(store)
-        call = made({"model": "m", "input": [{"role": "user", "content": word} for word in ("one", "two")]})
-        call.keep = KeptResponse(conversation=ID, turn=number, stored=False)
-        call.keep.before = 1
-        answer = {"id": "resp_1", "status": status, "output": [{"type": "message", "id": "msg_1", "content": "three"}]}
-        call.keep.whole = json.dumps(answer).encode()
-        keep(store, call)
-        await asyncio.sleep(0.01)
-        whole = status in ("completed", "incomplete")
-        assert await said_in(store) == (["one", "two", "three"] if whole else ["one"])
-        assert (await turn(store))[2] is None
-        assert len(store._client.kept) == 1  # `store: false`: the response itself is not kept
-
-    asyncio.run(run())
-
-
-ANSWER = b'{"status":"completed","output":[{"type":"message","id":"m","content":"two"}]}'
-
-
-@pytest.mark.parametrize(
-    ("told", "kept"),
-    [
-        (ANSWER, ["one", "two"]),
-        (b'event: a\ndata: {}\n\nevent: response.completed\ndata: {"response":%b}\n\n' % ANSWER, ["one", "two"]),
-        (b'event: error\ndata: {"type":"error"}\n\n', ["one"]),
-        (b'{"error":{"message":"No."}}', ["one"]),
-    ],
-    ids=["whole", "as events", "an error in events", "an error"],
-)
-def test_an_answer_of_a_provider_that_keeps_responses_is_put_down_as_its_client_was_told_it(told, kept):
-    """What the answer was judged by may have been without its long values."""
-
-    async def run():
-        store = stored(Client())
-        await new(store, "one")
-        number, _, _ = await turn(store)
-        call = made({"model": "m", "input": [{"role": "user", "content": "one"}]})
-        call.keep = KeptResponse(conversation=ID, turn=number, stored=False)
-        call.keep.before = 1
-        judged = SimpleNamespace(translates=False, stream=None, answered=b'{"status":"completed","output":[{"a":1}]}')
-        call.ledger.tries.append(SimpleNamespace(health="ok", crossing=judged))
-        call.answer(200, [JSON_TYPE], told)
-        keep(store, call)
-        await asyncio.sleep(0.01)
-        assert await said_in(store) == kept
-        assert (await turn(store))[2] is None
-
-    asyncio.run(run())
-
-
-@pytest.mark.parametrize(
-    ("taken", "given"),
-    [("x", b'{"type":"message"}'), ({}, b'"x"'), ({}, b"null"), ({}, b'{"text":"\\ud800 "}'), ({}, b"[" * 9999)],
-)
-def test_what_is_no_item_is_not_put_down_and_ends_the_turn(taken, given):
-    """A provider that keeps responses itself may take, and give, anything."""
-
-    async def run():
-        store = stored(Client())
-        await new(store, "one")
-        number, _, _ = await turn(store)
-        held = store.buffers.held
-        call = made({"model": "m", "input": [{"role": "user", "content": "one"}, taken]})
-        call.keep = KeptResponse(conversation=ID, turn=number, stored=False)
-        call.keep.before = 1
-        call.keep.whole = b'{"id":"resp_1","status":"completed","output":[%b]}' % given
-        keep(store, call)
-        await asyncio.sleep(0.01)
-        assert store.buffers.held == held
-        assert await said_in(store) == ["one"]
-        assert (await turn(store))[2] is None
-
-    asyncio.run(run())
-
-
 def test_what_would_be_too_large_ends_the_turn_and_changes_nothing():
     async def run():
         store = stored(Client())
@@ -412,6 +331,36 @@ def test_trouble_with_redis_is_an_error(trouble):
         assert store.buffers.held == 0
 
     asyncio.run(run())
+
+
+def test_a_change_that_may_have_been_made_is_not_asked_for_again_by_an_sdk():
+    async def run():
+        client = Client()
+        store = stored(client)
+        await new(store, "one")
+        client.before_put = lambda: setattr(client, "trouble", "lost")
+        _, error = await change(store, adding("two"))
+        assert (error.status, error.headers) == (503, [(b"x-should-retry", b"false")])
+        client.trouble = ""
+        assert await said_in(store) == ["one", "two"]
+
+        def unready(conversation):
+            client.trouble = "unready"
+            return True
+
+        _, error = await change(store, unready)
+        assert error.headers == [(b"retry-after", b"1")]
+        assert store.buffers.held == 0
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("reason", "code", "sent"),
+    [("timeout", "", True), ("error", "", True), ("error", "OOM", False), ("unready", "", False), ("busy", "", False)],
+)
+def test_what_was_refused_or_never_asked_was_not_done(reason, code, sent):
+    assert is_sent(RedisUnavailable(reason, code)) is sent
 
 
 def test_what_a_step_refuses_is_told_and_changes_nothing():

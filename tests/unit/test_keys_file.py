@@ -118,6 +118,8 @@ def test_what_the_configuration_itself_has_is_not_issued_again(path):
     keys.issue(path, "b", {"certificates": ["DNS:two.example"]}, own)
     with pytest.raises(keys.KeysError, match="is a key already"):
         keys.issue(path, "c", {"certificates": ["DNS:two.example"]}, own)
+    with pytest.raises(keys.KeysError, match="is a key already"):
+        keys.issue(path, "c", {"certificates": ["DNS:three.example", "DNS:Three.example"]}, own)
     assert [key.id for key in keys.read(path)] == ["b"]
 
 
