@@ -98,7 +98,7 @@ def served(busy, front, tmp_path):
             yield ask
 
 
-def test_the_queue_goes_by_priority_and_the_lowest_makes_room(served, busy):
+def test_the_queue_goes_by_priority_and_the_lowest_makes_room(served, busy, stalls):
     first = [served(name) for name in ("1", "2")]
     until(lambda: len(busy.names) == 2)
     waits = served("waits")
@@ -107,7 +107,7 @@ def test_the_queue_goes_by_priority_and_the_lowest_makes_room(served, busy):
     until(lambda: served.waiting() == 2)
     begun = time.monotonic()
     refused = served("refused").result()
-    assert time.monotonic() - begun < 5  # at once, not after max_wait_s
+    assert time.monotonic() - begun < 5 + stalls.granted_s  # at once, not after max_wait_s
     higher = served("higher", HIGH)
     shed = goes.result()
     for answer_ in (refused, shed):
@@ -144,14 +144,14 @@ def test_who_waits_for_too_long_gets_a_503_and_its_place_in_the_queue_is_free(se
     assert busy.names == ["0", "1", "again"] or busy.names == ["1", "0", "again"]
 
 
-def test_who_waits_does_so_for_no_longer_than_its_client_says(served, busy):
+def test_who_waits_does_so_for_no_longer_than_its_client_says(served, busy, stalls):
     asked = [served(str(number)) for number in range(2)]
     until(lambda: len(busy.names) == 2)
     begun = time.monotonic()
     late = served("late", **{"x-edge-timeout-ms": "400"}).result()
     took = time.monotonic() - begun
     assert (late.status_code, late.json()["error"]["code"]) == (504, "timeout")
-    assert took < 8  # and not max_wait_s, which is 10
+    assert took < 8 + stalls.granted_s  # and not max_wait_s, which is 10
     busy.let_go(2)
     assert [each.result().status_code for each in asked] == [200, 200]
     assert len(busy.names) == 2
