@@ -21,6 +21,7 @@ from edge.dialects.kept_response import OUR_CONVERSATION, OURS, KeptResponse
 from edge.errors import UNREADABLE, EdgeError, InvalidRequest, PiiBlocked, RequestTooLarge, UnsupportedParameter
 from edge.guard.validate import Reading
 from edge.kept_conversations import Change, Conversation, Item, Turn, place_of, release
+from edge.routes import ID
 from edge.slices import Slices
 from edge.upstreams.ties import keeps_nothing
 
@@ -131,6 +132,8 @@ def go_on_in(
 ) -> None:
     """With what was said in a request's conversation."""
     said = b"" if found is None else b",".join([bytes(item.said) for item in found.items])
+    if isinstance(error, InvalidRequest):
+        error.param = "conversation"  # by which it was named
     if found is not None and call.keep is not None:
         call.keep.before = len(found.items)
     become(store, call, slices, then, "conversation", said, error)
@@ -247,9 +250,9 @@ def append(items: list[msgspec.Raw], conversation: Conversation) -> bool:
 
 
 def new_id(said: msgspec.Raw, known: set[str]) -> str:
-    """The id of an item: its own, if that is none of another's."""
+    """The id of an item: its own, if that is none of another's, and can be asked for."""
     typed = _typed(said)
-    if isinstance(typed.id, str) and typed.id and typed.id not in known:
+    if isinstance(typed.id, str) and ID.fullmatch(typed.id) and typed.id not in known:
         return typed.id
     kind = typed.type if isinstance(typed.type, str) else "message"
     return f"{PREFIXES.get(kind, 'item')}_edge{os.urandom(16).hex()}"

@@ -181,7 +181,10 @@ def delete(store: Conversations, at: Place, told: Callable[[int | None], None]) 
         told(reply if known and isinstance(reply, int) else None)
 
     key = store.key(KIND, at.place)
-    return store.send(pack(b"DEL", key), "write", key, replied)
+    command = store.send(pack(b"DEL", key), "write", key, replied)
+    if command is None:
+        store.count("delete", "unavailable")
+    return command
 
 
 class Change:

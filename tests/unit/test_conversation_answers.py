@@ -9,10 +9,11 @@ import pytest
 
 from edge import conversation_answers
 from edge.conversation_answers import answer_conversation, page
-from edge.going_on import append
-from edge.kept_conversations import Conversation
+from edge.going_on import append, begin
+from edge.kept_conversations import Conversation, delete, place_of
+from edge.slices import Slices
 from tests.unit.calls import asked
-from tests.unit.test_kept_conversations import ID, Client, item, stored
+from tests.unit.test_kept_conversations import ID, Client, item, made, stored
 
 
 class Asker:
@@ -43,5 +44,28 @@ def test_a_body_that_is_larger_than_a_conversation_may_be_is_not_decoded(path, m
         answer_conversation(call, store, asker)
         assert asker.error.code == "request_too_large"
         assert store._meter.told == [("change", "too_large")]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("trouble", "count"), [("unready", 1), ("lost", 1), ("", 0)])
+def test_a_deletion_of_which_nothing_is_known_is_counted_as_such(trouble, count):
+    async def run():
+        store, told = stored(Client(trouble)), []
+        assert (delete(store, place_of(made(), ID), told.append) is None) is (trouble == "unready")
+        await asyncio.sleep(0.01)
+        assert store._meter.told.count(("delete", "unavailable")) == count
+        assert told == {"unready": [], "lost": [None], "": [0]}[trouble]
+
+    asyncio.run(run())
+
+
+def test_a_count_of_tokens_with_a_conversation_that_is_not_there_names_the_field():
+    async def run():
+        told = asyncio.get_running_loop().create_future()
+        call = asked({"model": "m", "input": "x", "conversation": ID}, "/v1/responses/input_tokens")
+        assert begin(stored(Client()), call, Slices(), lambda _reading, _seen, error: told.set_result(error))
+        error = await told
+        assert (error.status, error.param) == (404, "conversation")
 
     asyncio.run(run())

@@ -53,6 +53,8 @@ class Client:
             command.failed(RedisUnavailable("timeout")) if self.trouble else command.replied(reply)
 
     def _done(self, words):
+        if words[0] == b"DEL":
+            return int(self.kept.pop(words[1], None) is not None)
         script, key, more = words[1], words[3], words[4:]
         self.scripts.append(script)
         if script == PUT:
@@ -383,6 +385,7 @@ def test_an_item_has_its_own_id_unless_another_has_it():
     assert new_id(msgspec.Raw(b'{"id":"msg_2","type":"message"}'), known) == "msg_2"
     for said, prefix in (
         (b'{"id":"msg_1","type":"message"}', "msg_edge"),
+        (b'{"id":"a/b","type":"message"}', "msg_edge"),  # no path to an item has a slash in its id
         (b'{"role":"user"}', "msg_edge"),
         (b'{"id":null,"type":"function_call"}', "fc_edge"),
         (b'{"id":5,"type":"reasoning"}', "rs_edge"),
