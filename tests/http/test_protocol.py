@@ -40,7 +40,7 @@ def answer(client) -> tuple[int, dict, bytes]:
 
 
 def ends(client) -> bool:
-    client.sock.settimeout(3)
+    client.sock.settimeout(10)
     return client.sock.recv(1000) == b""
 
 

@@ -172,7 +172,7 @@ def test_an_upgrade_takes_other_numbers_of_workers(edge):
         assert time.monotonic() < deadline + 30, edge.process.output
         time.sleep(0.05)
     for _ in range(20):  # no socket is left that nobody accepts from
-        assert httpx2.get(f"http://127.0.0.1:{old_port}/health", timeout=5).status_code == 200
+        assert httpx2.get(f"http://127.0.0.1:{old_port}/health", timeout=30).status_code == 200
 
 
 def test_before_the_end_readiness_goes_and_the_listener_later(simulator, tmp_path):
