@@ -219,11 +219,18 @@ def turn_of(call: Call, kept: KeptResponse) -> list[msgspec.Raw] | None:
 
 
 def own_response(call: Call) -> _Response | None:
-    """What a provider has answered that keeps responses itself; None where it has not, or has failed."""
+    """What a provider has answered that keeps responses itself; None where it has not, or has failed. A client may have
+    left as soon as it was told the end of a stream.
+    """
     for tried in reversed(call.ledger.tries):
         crossing = tried.crossing
-        if tried.health == "ok" and crossing is not None and not crossing.translates:
-            return told_whole(call) if crossing.stream is None else _terminal(crossing.stream.closing).response
+        if crossing is None or crossing.translates:
+            continue
+        stream = crossing.stream
+        if stream is not None and stream.finished and tried.content_at:
+            return _terminal(stream.closing).response
+        if stream is None and tried.health == "ok":
+            return told_whole(call)
     return None
 
 

@@ -92,3 +92,33 @@ def test_what_is_no_item_is_not_put_down_and_ends_the_turn(taken, given):
         assert (await turn(store))[2] is None
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("closing", "content_at", "kept"),
+    [
+        (b'{"response":%b}' % ANSWER, 1.0, ["one", "two"]),
+        (b"", 1.0, ["one"]),
+        (b'{"response":%b}' % ANSWER, 0.0, ["one"]),
+    ],
+    ids=["told its end", "before its end", "another was told"],
+)
+def test_a_client_that_leaves_once_it_was_told_the_end_of_a_stream_has_had_its_turn(closing, content_at, kept):
+    """Codex closes its connection at the last event, though the provider's stream may still end behind that."""
+
+    async def run():
+        store = stored(Client())
+        await new(store, "one")
+        number, _, _ = await turn(store)
+        call = made({"model": "m", "input": [{"role": "user", "content": "one"}]})
+        call.keep = KeptResponse(conversation=ID, turn=number, stored=False)
+        call.keep.before = 1
+        stream = SimpleNamespace(finished=bool(closing), closing=closing)
+        crossing = SimpleNamespace(translates=False, stream=stream)
+        call.ledger.tries.append(SimpleNamespace(health="none", content_at=content_at, crossing=crossing))
+        keep(store, call)
+        await asyncio.sleep(0.01)
+        assert await said_in(store) == kept
+        assert (await turn(store))[2] is None
+
+    asyncio.run(run())
