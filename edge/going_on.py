@@ -74,7 +74,7 @@ _typed = msgspec.json.Decoder(_Typed).decode
 _listed = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _any = msgspec.json.Decoder().decode
-_items = msgspec.json.Decoder(list[dict[str, Any]]).decode
+_items = msgspec.json.Decoder(list[_Typed]).decode
 
 
 def begin(store: Conversations, call: Call, slices: Slices, then: Then) -> bool:
@@ -212,7 +212,7 @@ def turn_of(call: Call, kept: KeptResponse) -> list[msgspec.Raw] | None:
         if made is None or made.status not in WHOLE:
             return None
         said = [*_listed(items_of(call))[kept.before :], *made.output]
-        _items(_encode(said))
+        _items(_encode(said).decode())  # without the long values, of which one may be a picture
     except UNREADABLE:
         return None
     return said

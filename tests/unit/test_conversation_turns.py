@@ -71,7 +71,14 @@ def test_an_answer_of_a_provider_that_keeps_responses_is_put_down_as_its_client_
 
 @pytest.mark.parametrize(
     ("taken", "given"),
-    [("x", b'{"type":"message"}'), ({}, b'"x"'), ({}, b"null"), ({}, b'{"text":"\\ud800 "}'), ({}, b"[" * 9999)],
+    [
+        ("x", b'{"type":"message"}'),
+        ({}, b'"x"'),
+        ({}, b"null"),
+        ({}, b'{"text":"\\ud800 "}'),
+        ({}, b'{"text":"\xff"}'),
+        ({}, b"[" * 9999),
+    ],
 )
 def test_what_is_no_item_is_not_put_down_and_ends_the_turn(taken, given):
     """A provider that keeps responses itself may take, and give, anything."""
