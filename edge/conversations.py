@@ -43,6 +43,8 @@ DELETE = b"""
 if redis.call('STRLEN', KEYS[1]) > 1 then return redis.call('DEL', KEYS[1]) end
 if ARGV[1] ~= '0' then redis.call('SET', KEYS[1], '-', 'PX', ARGV[1]) end
 return 0"""
+MOST_LOOKS, LOOK_S = 200, 0.005
+"""How often an end looks whether anything is still under way, and how many seconds are between two looks."""
 COPIES = 2
 """Of what is kept, as long as it is on its way: as it is, and as it is hidden."""
 UNREAD = "What this request goes on with cannot be read at the moment; ask again."
@@ -62,17 +64,24 @@ Told = Callable[["Kept | None", "EdgeError | None"], None]
 
 
 class _Ask(Command):
-    __slots__ = ("_told",)
+    """One of those that are `asked`, until it is over."""
 
-    def __init__(self, data: bytes, use: str, told: Replied) -> None:
+    __slots__ = ("_asked", "_told")
+
+    def __init__(self, data: bytes, use: str, told: Replied, asked: set[Command]) -> None:
         super().__init__(data, use)
         self._told = told
+        self._asked = asked
 
     def replied(self, reply: Reply) -> None:
         self._told(reply, None)
 
     def failed(self, trouble: RedisUnavailable) -> None:
         self._told(None, trouble)
+
+    def end(self) -> None:
+        super().end()
+        self._asked.discard(self)
 
 
 class Conversations:
@@ -82,11 +91,19 @@ class Conversations:
         self._meter = meter
         self.buffers = buffers
         self._slices = Slices()
+        self._asked: set[Command] = set()
         self._client: RedisClient | None = None
         self._prefix = b""
 
     async def share(self, client: RedisClient | None, settings: Redis | None) -> None:
-        """From now on by this client, or by none."""
+        """From now on by this client, or by none, once what is under way is put down, for a second at most: who has
+        been told of a response goes on with it at another worker.
+        """
+        if client is None:
+            for _ in range(MOST_LOOKS):
+                if not self._asked and not self._slices.busy:
+                    break
+                await asyncio.sleep(LOOK_S)
         self._client = client
         self._prefix = settings.prefix.encode() if settings is not None else b""
 
@@ -132,8 +149,11 @@ class Conversations:
 
     def send(self, data: bytes, use: str, key: bytes, told: Replied) -> Command | None:
         """Ask for something about a key. None where nobody can be asked now, and nothing is told."""
-        command = _Ask(data, use, told)
-        return command if self._client is not None and not self._client.send(command, key) else None
+        command = _Ask(data, use, told, self._asked)
+        if self._client is None or self._client.send(command, key):
+            return None
+        self._asked.add(command)
+        return command
 
     def get(self, place: bytes, told: Replied) -> Command | None:
         """What is kept there."""

@@ -54,6 +54,11 @@ class Slices:
             loop.call_soon(self._turn, loop)
         return job
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything is under way."""
+        return bool(self._jobs)
+
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         job, more = self._jobs[0], False  # left there: whoever adds one meanwhile finds that there is a turn
         try:

@@ -8,9 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from edge import conversations
 from edge.dialects.kept_response import KeptResponse
 from edge.going_on import keep
+from edge.redis.pipe import pack
 from edge.reply_fields import JSON_TYPE
+from edge.slices import LARGE
 from tests.unit.test_kept_conversations import ID, Client, made, new, said_in, stored, turn
 
 
@@ -127,5 +130,42 @@ def test_a_client_that_leaves_once_it_was_told_the_end_of_a_stream_has_had_its_t
         await asyncio.sleep(0.01)
         assert await said_in(store) == kept
         assert (await turn(store))[2] is None
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("size", [1, LARGE], ids=["at once", "in slices"])
+def test_a_worker_that_ends_puts_down_what_was_said_before_it_leaves_redis(size):
+    async def run():
+        client = Client()
+        store = stored(client)
+        await new(store, "o" * size)
+        number, _, _ = await turn(store)
+        call = made({"model": "m", "input": [{"role": "user", "content": "o" * size}]})
+        call.keep = KeptResponse(conversation=ID, turn=number, stored=False)
+        call.keep.before, call.keep.whole = 1, ANSWER
+        keep(store, call)
+        await store.share(None, None)
+        other = stored(client)
+        assert await said_in(other) == ["o" * size, "two"]
+        assert (await turn(other))[2] is None
+
+    asyncio.run(run())
+
+
+def test_a_worker_that_ends_waits_for_no_reply_that_does_not_come(monkeypatch):
+    async def run():
+        monkeypatch.setattr(conversations, "MOST_LOOKS", 3)
+        client = Client()
+        store = stored(client)
+        monkeypatch.setattr(client, "_reply", lambda *_: None)
+        told = []
+        given_up = store.send(pack("GET", "a"), "read", b"a", lambda *said: told.append(said))
+        given_up.cancel()
+        assert not store._asked
+        store.send(pack("GET", "b"), "read", b"b", lambda *said: told.append(said))
+        async with asyncio.timeout(10):
+            await store.share(None, None)
+        assert told == []
 
     asyncio.run(run())
