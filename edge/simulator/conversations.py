@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -18,6 +19,7 @@ __all__ = ["Conversations", "Refused", "account_of", "gone"]
 
 MAX_HELD = 1024
 MOST_ADDED, MOST_PAIRS = 20, 16
+MADE = re.compile(r"conv_\d{24}")
 
 
 class Refused(Exception):
@@ -51,11 +53,14 @@ class Conversations:
 
     def append(self, account: bytes, named: str, items: list[dict[str, Any]]) -> None:
         """What was said in a response. Answers to the same request are the same here, ids and all; items are not."""
-        held = self._held[(account, named)]
-        held["items"] += [self._item({name: item[name] for name in item if name != "id"}) for item in items]
+        if held := self._held.get((account, named)):
+            held["items"] += [self._item({name: item[name] for name in item if name != "id"}) for item in items]
 
-    def has(self, account: bytes, named: str) -> bool:
-        return (account, named) in self._held
+    def may_be(self, account: bytes, named: str) -> bool:
+        """Whether a response may belong to it: it is held, or its id is none of those given here, as that of one that the
+        real API has made.
+        """
+        return (account, named) in self._held or MADE.fullmatch(named) is None
 
     def _make(self, account: bytes, data: dict[str, Any]) -> dict[str, Any]:
         made: dict[str, Any] = {

@@ -67,7 +67,7 @@ class Kept:
     def refusal(self, headers: RawHeaders, body: dict[str, Any]) -> bytes | None:
         """The whole answer to a response of a conversation that is not there; None for any other."""
         named = conversation_in(body)
-        if not named or self.conversations.has(account_of(headers), named):
+        if not named or self.conversations.may_be(account_of(headers), named):
             return None
         return whole(404, openai.error(404, gone(named)))
 

@@ -91,7 +91,8 @@ class TestAnAnswer:
         error = {"message": "too small", "type": "invalid_request_error", "param": "input[2].content", "code": "x"}
         _, body = TRANSLATORS["chat", "responses"].error(400, json.dumps({"error": error}).encode(), "")
         assert json.loads(body)["error"] == {**error, "param": "messages[2].content"}
-        assert TRANSLATORS["chat", "responses"].error(502, b"<html>", "") == (502, b"<html>")
+        status, body = TRANSLATORS["chat", "responses"].error(502, b"<html>", "")
+        assert (status, json.loads(body)["error"]["type"]) == (502, "server_error")
 
 
 ITEMS = st.lists(
