@@ -29,12 +29,14 @@ else:
     from edge._fast._skeleton import Skeleton
     from edge._fast._walk import Walk
 
-__all__ = ["KEPT", "MAX_KNOWN", "KnownBodies", "KnownBody"]
+__all__ = ["KEPT", "MAX_KNOWN", "MOST_TOPS", "KnownBodies", "KnownBody"]
 
 KEPT = 4
 """So many bodies are known of one head."""
 MAX_KNOWN = 256
-"""So many are known of all heads: about 3 MB, since one has at most 8 KiB beside its gaps."""
+"""So many are known of all heads: about 4 MB, since one has at most 8 KiB beside its gaps, and `MOST_TOPS` keys."""
+MOST_TOPS = 64
+"""Top-level keys of a body that is kept: 64 bytes each. No API has as many fields."""
 LONGEST_REST = 64
 """So many bodies are left alone at a time, at most."""
 
@@ -42,6 +44,7 @@ _KEPT = cython.declare(cython.Py_ssize_t, KEPT)
 # As `Scanned` has them: how many top-level keys it has room for in itself, and how many bytes are kept of each.
 _FEW_TOPS = cython.declare(cython.Py_ssize_t, 16)
 _TOP = cython.declare(cython.Py_ssize_t, 32)
+_MOST_TOPS = cython.declare(cython.Py_ssize_t, MOST_TOPS)
 _LONGEST_REST = cython.declare(cython.Py_ssize_t, LONGEST_REST)
 _known: deque[KnownBodies] = deque()
 """Whose bodies are known, each once for each, in the order in which they were learnt."""
@@ -101,12 +104,11 @@ class KnownBody:
             places: cython.p_longlong = cython.cast(cython.p_longlong, PyByteArray_AS_STRING(self._places))
         else:
             self._places = places = [0] * (2 * len(tops))
-        gap: cython.int
+        gap: cython.int = -1
         i: cython.Py_ssize_t
         at: cython.Py_ssize_t
-        for i in range(len(tops)):
+        for i in range(len(tops)):  # in the order in which they stand
             at = tops[i]
-            gap = -1
             while gap + 1 < skeleton.gaps and skeleton.ends[gap + 1] <= at:
                 gap += 1
             places[2 * i] = gap
@@ -216,8 +218,10 @@ class KnownBodies:
         self._wanted = False
         self._left_alone = self._rest
         self._rest = min(_LONGEST_REST, 2 * self._rest + 1)
+        if scan._count > _MOST_TOPS or _is_escaped(scan):
+            return None
         skeleton: Skeleton = _outline.of(scan._body)
-        if skeleton is None or _is_escaped(scan):
+        if skeleton is None:
             return None
         if len(self._bodies) >= _KEPT:
             self._bodies.pop()

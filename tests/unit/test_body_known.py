@@ -233,6 +233,13 @@ def test_what_is_large_beside_its_gaps_is_not_kept(build):
         assert learnt(build, data).find(data) is None
 
 
+def test_a_body_with_more_keys_at_the_top_than_any_request_is_not_kept(build):
+    most = load("body_known", build).MOST_TOPS
+    for keys, kept in ((most, True), (most + 1, False)):
+        body = json.dumps({"model": "m"} | {f"key{n}": True for n in range(1, keys)}).encode()
+        assert (learnt(build, body).find(body) is not None) == kept
+
+
 def test_a_body_with_an_escape_in_the_name_of_a_key_at_the_top_is_not_kept(build):
     body = rb'{"model":"m","mod\u0065l2":"n"}'
     assert learnt(build, body).find(body) is None
