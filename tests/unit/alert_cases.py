@@ -99,8 +99,12 @@ CASES = {
     "EdgeTelemetryDropped": Case({SPANS: "0x35 9x25", LINES: "9x60"}, {LINES: "9x60", SERIES: "2x60", SPANS: "4x60"}),
 }
 
-BEGUN = "_x35 3x25"
+BEGUN, LOOKED_AT = "_x95 3x25", 103
 """A series is there from the day something tells it, so what is counted at once is no increase."""
+WATCHED, STARTED = {of("up"): "1x120"}, {of("process_start_time_seconds", 'worker="0"'): "_x95 5700x25"}
+"""An edge that Prometheus has looked at all the time, and one that has just been started."""
+UNSEEN = {of("up"): "_x95 1x25", of("process_start_time_seconds", 'worker="0"'): "_x95 -90000x25"}
+"""One that has run for a day, of which Prometheus has seen nothing: what it has counted may have been long ago."""
 BEGINNING = {
     "EdgeProviderRefusesKeys": (REFUSED,),
     "EdgeRetryBudgetExhausted": (BUDGET,),

@@ -15,7 +15,7 @@ from tests.unit.every_field import changed, leaves, objects, place, requests, wi
 from tests.unit.test_to_responses_recordings import check_responses_request
 from tests.unit.translating import check_chat_request, check_messages_request
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.once]
 
 WAYS = (
     ("chat", "messages", "claude-sonnet-4-5"),
