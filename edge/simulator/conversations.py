@@ -57,8 +57,8 @@ class Conversations:
             held["items"] += [self._item({name: item[name] for name in item if name != "id"}) for item in items]
 
     def may_be(self, account: bytes, named: str) -> bool:
-        """Whether a response may belong to it: it is held, or its id is none of those given here, as that of one that the
-        real API has made.
+        """Whether a response may belong to it: it is held, or its id is not of the form of those made here, so that the
+        real API may have made it.
         """
         return (account, named) in self._held or MADE.fullmatch(named) is None
 

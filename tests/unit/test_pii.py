@@ -391,11 +391,14 @@ HEAVY = {
 @pytest.mark.parametrize("what", HEAVY)
 @pytest.mark.parametrize("mode", ["mask", "pseudonymize"])
 def test_no_step_takes_long(what, mode):
-    """In time of this thread, and at best of three: the machine may be busy, and what it does costs this thread time too."""
+    """In time of this thread. The machine may be busy, which costs this thread time too: one run of three shows it."""
     body = json.dumps(HEAVY[what]).encode()
-    longest = min(longest_step(Work(redact(policy(mode), body))) for _ in range(3))
-    print(f"{what}, {mode}, {len(body)} bytes: the longest step took {longest * 1000:.1f} ms")
-    assert longest <= 0.01
+    for _ in range(3):
+        longest = longest_step(Work(redact(policy(mode), body)))
+        print(f"{what}, {mode}, {len(body)} bytes: the longest step took {longest * 1000:.1f} ms")
+        if longest <= 0.01:
+            return
+    pytest.fail(f"in three runs a step took more than 10 ms, in the last {longest * 1000:.1f}")
 
 
 def longest_step(work: Work) -> float:
