@@ -41,6 +41,8 @@ BOTH = (
     "one of them."
 )
 LATER = "A response in the background has no turn in a conversation that is kept here: ask for it without 'background'."
+REFERENCE = b'"item_reference"'
+ELSEWHERE = "'input' names an item that is kept elsewhere: give the item itself, which a conversation can keep."
 UNSHOWN = "A conversation keeps what was said as it was, and this key's personal data are put out of that."
 PREFIXES = {"message": "msg", "function_call": "fc", "reasoning": "rs", "custom_tool_call": "ctc"}
 WHOLE = ("completed", "incomplete")
@@ -120,7 +122,19 @@ def refusal_of(call: Call, named: str) -> EdgeError | None:
         return InvalidRequest(BOTH, param="conversation", code="mutually_exclusive_parameters")
     if call.payload.says(b"background", b"true"):
         return UnsupportedParameter(LATER, param="background")
+    if names_items(call):
+        return InvalidRequest(ELSEWHERE, param="input")
     return None if call.head.route.api != "responses" or is_shown(call) else PiiBlocked(UNSHOWN)
+
+
+def names_items(call: Call) -> bool:
+    """Whether something of the input is at a provider: no other could go on with what has that in it."""
+    if REFERENCE not in call.payload.body:
+        return False
+    try:
+        return any(item.type == "item_reference" for item in _items(items_of(call)))
+    except UNREADABLE:
+        return False
 
 
 def says_nothing(call: Call) -> bool:

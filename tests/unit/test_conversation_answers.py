@@ -69,3 +69,24 @@ def test_a_count_of_tokens_with_a_conversation_that_is_not_there_names_the_field
         assert (error.status, error.param) == (404, "conversation")
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("given", "refused"),
+    [
+        ([{"role": "user", "content": "x"}, {"type": "item_reference", "id": "msg_1"}], True),
+        ([{"role": "user", "content": "x", "type": "message", "kinds": ["item_reference"]}], False),
+        ("item_reference", False),
+        (["item_reference"], False),
+    ],
+)
+def test_an_item_that_is_kept_at_a_provider_has_no_place_in_a_conversation(given, refused):
+    """A translation refuses such items; a provider that keeps them takes them."""
+
+    async def run():
+        told = []
+        call = asked({"model": "m", "input": given, "conversation": ID}, "/v1/responses")
+        assert begin(stored(Client()), call, Slices(), lambda _reading, _seen, error: told.append(error))
+        assert [error.param for error in told] == (["input"] if refused else [])
+
+    asyncio.run(run())
