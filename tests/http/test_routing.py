@@ -142,23 +142,25 @@ def test_the_least_busy_of_unequal_ones_has_what_its_speed_and_weight_let_it_do(
 
 
 def test_conversations_stay_where_they_began_and_no_upstream_has_too_many(edge, far):
-    turns = [[said(f"question {n}", *("so", "and?") * t)["messages"] for t in range(4)] for n in range(60)]
+    """Chance says where each begins, and it takes many for none to have far more than its share."""
+    talks, times = 240, 3
+    turns = [[said(f"question {n}", *("so", "and?") * t)["messages"] for t in range(times)] for n in range(talks)]
     system = {"role": "system", "content": "You help. " * 1000}
-    bodies = [{"messages": [system, *turns[n][t]]} for t in range(4) for n in range(60)]
+    bodies = [{"messages": [system, *turns[n][t]]} for t in range(times) for n in range(talks)]
     got, answered = shares(edge, far, "affinity", bodies, width=8)
-    homes = {n: {answered[t * 60 + n][0] for t in range(4)} for n in range(60)}
-    stayed = sum(len(home) == 1 for home in homes.values())
-    print(f"affinity: N=240 of 60 conversations {dict(got)}, {stayed} stayed")
-    assert stayed >= 54
-    assert got["a"] <= 240 * 0.5 * 1.25
-    assert max(got["b"], got["c"]) <= 240 * 0.25 * 1.5  # of 60 conversations chance gives one more than 1.25
+    homes = [{answered[t * talks + n][0] for t in range(times)} for n in range(talks)]
+    stayed = sum(len(home) == 1 for home in homes)
+    print(f"affinity: N={len(bodies)} of {talks} conversations {dict(got)}, {stayed} stayed")
+    assert stayed >= 0.9 * talks
+    assert got["a"] <= len(bodies) * 0.5 * 1.25
+    assert max(got["b"], got["c"]) <= len(bodies) * 0.25 * 1.5  # 1.25 is no more than chance gives one of 240
 
 
 def test_a_session_that_is_named_is_one_conversation_whatever_it_says(edge, far):
     bodies = [said(f"other {n}") for n in range(40)]
-    sessions = {n: {"x-edge-session": str(n % 10)} for n in range(40)}
+    sessions = {n: {"x-edge-session": str(n % 20)} for n in range(40)}
     _, answered = shares(edge, far, "affinity", bodies, headers=sessions)
-    assert all(len({answered[n][0] for n in range(s, 40, 10)}) == 1 for s in range(10))
+    assert all(len({answered[n][0] for n in range(s, 40, 20)}) == 1 for s in range(20))
     assert len({home for home, _ in answered}) > 1
 
 
