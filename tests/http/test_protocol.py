@@ -10,6 +10,8 @@ import pytest
 
 from tests.harness import Client, Edge, providers, running
 
+pytestmark = pytest.mark.early
+
 BODY = b'{"model":"gpt-4o","messages":[{"role":"user","content":"nonce:%b"}]}'
 JSON = "content-type: application/json"
 

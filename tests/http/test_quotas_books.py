@@ -16,6 +16,8 @@ import pytest
 from tests.harness import Canned, Edge, answer, chunked, running, until
 from tests.http.test_quotas import PRICE, key, streamed, token, used, whole
 
+pytestmark = pytest.mark.early
+
 COUNT, THREADS = 240, 12
 BUDGET = {"usd": 1000, "per": "day"}
 TENANTS = {"k": "t", "j": "u"}

@@ -23,6 +23,8 @@ from tests.harness import PATIENT, Client, Edge, providers, running, until
 from tests.http import speaking
 from tests.http.speaking import HANDSHAKE, hear, lines_of, say
 
+pytestmark = pytest.mark.early
+
 TARGET = "/v1/realtime?model=gpt-realtime"
 
 

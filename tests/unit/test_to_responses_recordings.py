@@ -14,7 +14,7 @@ from edge.errors import EdgeError
 from tests.unit.test_translation_recordings import of
 from tests.unit.translating import COMPLETION, MESSAGE, NOW, check, completion_of, events_of, message_of, run, unset
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.once]
 
 CLIENTS = ("messages", "chat")
 MODELS = ("gpt-6-astra", "gpt-5.6-terra", "gpt-5.2", "gpt-5-codex", "o3-pro", "gpt-4o", "local")

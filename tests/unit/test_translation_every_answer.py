@@ -16,7 +16,7 @@ from tests.unit.every_answer import answers, streamed
 from tests.unit.responses_back import RESPONSE, response_of
 from tests.unit.translating import COMPLETION, MESSAGE, NOW, completion_of, events_of, message_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.once]
 
 SEAL = Seal(b"a secret")
 VALID = {"chat": COMPLETION, "messages": MESSAGE, "responses": RESPONSE}
