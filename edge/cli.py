@@ -11,6 +11,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,16 +20,11 @@ import msgspec
 
 from edge import __version__
 from edge._fast import COMPILED
-from edge.cli_keys import key
-from edge.cli_logs import logs
-from edge.cli_prices import prices
-from edge.cli_running import cache, health, usage
 from edge.config import Cache, Config, Provider
 from edge.config.file import ConfigError, Reading, read, resolve
 from edge.config.rules import problems
 from edge.config.schema import json_schema
 from edge.errors import EdgeError
-from edge.migration.commands import migrate
 from edge.resolved import resolved
 from edge.server.descriptors import open_standard_streams
 from edge.server.sparing import UNWANTED, without
@@ -38,14 +34,36 @@ __all__ = ["main"]
 BUILD = "compiled" if COMPILED else "pure"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+ELSEWHERE = {
+    "cache": "edge.cli_running",
+    "health": "edge.cli_running",
+    "import": "edge.migration.commands",
+    "key": "edge.cli_keys",
+    "logs": "edge.cli_logs",
+    "prices": "edge.cli_prices",
+    "usage": "edge.cli_running",
+}
+"""Commands that other modules have, each under its own name but for ``import``."""
+
+
+class Commands(click.Group):
+    """Imports those of `ELSEWHERE` when they are asked for: they would be in the memory of every worker."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*self.commands, *ELSEWHERE})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in ELSEWHERE and cmd_name not in self.commands:
+            module = import_module(ELSEWHERE[cmd_name])
+            self.add_command(getattr(module, "migrate" if cmd_name == "import" else cmd_name))
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """LLM Edge Agent: one fast, observable edge in front of OpenAI, Anthropic and every compatible API."""
     open_standard_streams()
 
-
-for each in (migrate, key, health, usage, logs, prices, cache):
-    main.add_command(each)
 
 ANNOUNCED = "[edge demo: a simulator answers, no model]"
 

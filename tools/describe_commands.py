@@ -19,10 +19,12 @@ Written by `python tools/describe_commands.py`, of what the commands say with `-
 
 
 def commands(group: click.Group, words: tuple[str, ...]) -> Iterator[tuple[str, click.Command]]:
-    for name, command in sorted(group.commands.items()):
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         if isinstance(command, click.Group):
             yield from commands(command, (*words, name))
-        else:
+        elif command:
             yield " ".join((*words, name)), command
 
 

@@ -19,16 +19,18 @@ UNWANTED = ("pydantic", "twisted", "rich", "better_exceptions", "typing_extensio
 standard library has too, and what uvicorn's reloader watches by."""
 
 LATER = (
-    *("calendar", "difflib", "html", "http.client", "importlib.metadata", "logging.config", "sqlite3", "tomllib"),
-    *("urllib.error", "urllib.request", "zipfile"),
+    *("calendar", "difflib", "html", "http.client", "importlib.metadata", "logging.config", "platform", "sqlite3"),
+    *("tomllib", "urllib.error", "urllib.request", "zipfile"),
 )
 """Modules of the standard library that are imported, with all that they import, and that nearly no edge uses: for TOML,
 limits that are kept in a file, models that do not exist, BlackSheep's client and pages of errors, websockets' version,
-uvicorn's own log."""
+Python's version, uvicorn's own log."""
 
 
-STAND_INS = {"uvicorn.supervisors": ("ChangeReload", "Multiprocess")}
-"""Modules in whose place are others, with these names and nothing behind them: we supervise uvicorn's workers."""
+STAND_INS = {"uvicorn.main": ("Server", "main", "run")}
+"""Modules in whose place are others, with these names and nothing behind them: uvicorn's command line, and with it what
+it supervises workers by, which is ours to do.
+"""
 
 
 class _Promise(ModuleType):

@@ -23,6 +23,7 @@ from typing import Any
 
 import uvicorn
 import uvicorn.lifespan.on
+from uvicorn.server import Server
 
 from edge.server.asgi import EdgeApplication
 from edge.server.crowd import Crowd
@@ -101,7 +102,7 @@ def run_worker(app: EdgeApplication, reload: Reload, orders: Orders, tls: Meetin
     _Server(config, app, reload, orders, tls, crowd).run(sockets=orders.listeners)
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """uvicorn's server without its signal handling (it raises the signal again at the end, so the exit code would not
     be 0) and with a drain of our own (its own would wait for ever).
     """

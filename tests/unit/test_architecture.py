@@ -288,7 +288,11 @@ UNUSED = (
     "openapidocs",
     *(
         "yaml",
-        "edge.migration.litellm",
+        "edge.cli_keys",
+        "edge.cli_logs",
+        "edge.cli_prices",
+        "edge.cli_running",
+        "edge.migration.commands",
         "html.entities",
         "http.cookiejar",
         "email.message",

@@ -57,7 +57,9 @@ def commands() -> Iterator[tuple[str, list[str]]]:
 def test_a_command_and_its_flags_exist(where, words):
     command: click.Command = main
     while words and isinstance(command, click.Group):
-        command, words = command.commands[words[0]], words[1:]
+        found, words = command.get_command(click.Context(command), words[0]), words[1:]
+        assert found is not None
+        command = found
     command.make_context(where, list(words), resilient_parsing=False)
 
 

@@ -91,8 +91,8 @@ def test_every_command_of_the_pages_exists_with_its_options(page):
             continue
         command, words = main, parts(line)[1:]
         while isinstance(command, click.Group) and words and not words[0].startswith("-"):
-            assert words[0] in command.commands, line
-            command = command.commands[words.pop(0)]
+            command = command.get_command(click.Context(command), words.pop(0))
+            assert command is not None, line
         options = {name for each in command.params for name in (*each.opts, *each.secondary_opts)} | {"--help"}
         passes_on = any(each.nargs == -1 and isinstance(each, click.Argument) for each in command.params)
         for word in () if passes_on else words:
