@@ -19,6 +19,8 @@ from edge.cache.storable import storable
 from tests.unit.replaying import BODIES, SPLITS, api_of, entry, joined, shown, streams
 from tests.unit.translating import sse
 
+pytestmark = pytest.mark.slow
+
 GENERATE = (Phase.explicit, Phase.reuse, Phase.generate)
 """An SDK's client is too slow to look for the smallest case with."""
 TYPES = {"chat": ChatCompletion, "completions": Completion, "messages": BetaMessage, "responses": Response}

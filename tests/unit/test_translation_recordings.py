@@ -23,7 +23,7 @@ from tests.unit.translating import (
     run,
 )
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.slow, pytest.mark.once]
 
 CLAUDES = (
     *("claude-3-5-haiku-latest", "claude-sonnet-4-5", "claude-opus-4-6", "claude-sonnet-5-5", "claude-opus-5-5"),

@@ -25,7 +25,7 @@ from tests.unit.translating import (
     to_openai,
 )
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.slow, pytest.mark.once]
 
 WORDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12).filter(lambda words: words.strip() == words)
 NAMES = st.from_regex(r"[a-zA-Z0-9_-]{1,30}", fullmatch=True)
