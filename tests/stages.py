@@ -100,7 +100,7 @@ def _stages(plan: str, live: int, pytest: tuple[str, ...]) -> tuple[Stage, ...]:
         "" if importlib.util.find_spec("atheris") else "atheris is not here (Linux on x86-64, before Python 3.14)"
     )
     no_counter = "" if shutil.which("valgrind") else "valgrind is not here (Debian: valgrind)"
-    quick = ("-n", "2", *FILES, "-m", "not alone and not pure and not slow", "tests/unit", *LIVE)
+    quick = ("-n", "2", *FILES, "-m", "not alone and not pure and not slow", *LIVE, "tests/unit")
     plans = {
         "check": (Stage("unit and live", (*pytest, *quick)),),
         "test": (
@@ -109,7 +109,7 @@ def _stages(plan: str, live: int, pytest: tuple[str, ...]) -> tuple[Stage, ...]:
             Stage("in pairs", (*pytest, *PAIRS, "-m", "pairs", *named("pairs"))),
             Stage(
                 "pure build",
-                (*pytest, "-n", "2", *FILES, "-m", OF_EITHER, *UNIT_TESTS, *LIVE),
+                (*pytest, "-n", "2", *FILES, "-m", OF_EITHER, *LIVE, *UNIT_TESTS),
                 pure,
                 uncompiled,
             ),

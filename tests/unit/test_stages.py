@@ -76,6 +76,7 @@ def logs(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_stage_that_hangs_is_killed_with_all_that_it_has_started_and_says_so(logs, capsys):
     result = run(Stage("hanging", ("-c", HANGING), within_s=2))
     assert result.code == -signal.SIGKILL
@@ -124,6 +125,7 @@ def test_behind(): pass
 """
 
 
+@pytest.mark.slow
 def test_a_test_that_hangs_fails_shows_where_it_stood_and_is_torn_down(tmp_path):
     (tmp_path / "test_it.py").write_text(HANGS)
     bounds = [each.replace(str(TEST_S), "1") for each in BOUNDED]
