@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from functools import cache
+from unicodedata import normalize
 
 from edge._fast import StreamScanner
 
@@ -25,7 +25,7 @@ LIKE_ASCII = "\uff0b\uff0d\uff0e\uff10-\uff19\uff20-\uff3a\uff3f\uff41-\uff5a\uf
 SPACES, DASHES = "\u1680\u2000-\u200a\u202f\u205f\u3000", "\u2014\u2015\u2212\ufe58\ufe63"
 """Within a number. The no-break space, and dashes from U+2010 to U+2013, are known to the scanner."""
 AT = "(?:%40|&#64;|&#[xX]40;|&commat;)"
-DISGUISE = (
+DISGUISE = re.compile(
     rf"[{UNSEEN}{LIKE_ASCII}\uff61]|(?![0-9])\d|(?<=[\d){UNSEEN}])[{SPACES}{DASHES}]"
     rf"|(?<=[A-Za-z\d{UNSEEN}{LIKE_ASCII}]){AT}"
 )
@@ -37,17 +37,11 @@ _between = re.compile(f"[{SPACES}]")
 _dash = re.compile(f"[{DASHES}]")
 
 
-@cache
-def _disguise() -> re.Pattern[str]:
-    """Compiled when first asked for: that takes more memory than many a worker has use for."""
-    return re.compile(DISGUISE)
-
-
 def is_disguised(text: bytes) -> bool:
     """Whether there is anything of it in UTF-8 text, or what is cut out of some. Linear in its length."""
     if text.isascii():
         return (b"%" in text or b"&" in text) and IN_ASCII.search(text) is not None
-    return _disguise().search(text.decode("utf-8", "surrogateescape")) is not None
+    return DISGUISE.search(text.decode("utf-8", "surrogateescape")) is not None
 
 
 def plain_of(told: str) -> str:
@@ -64,8 +58,6 @@ def plain_of(told: str) -> str:
         return "."
     if told.isdecimal():
         return str(int(told))
-    from unicodedata import normalize  # a megabyte of tables, in the memory of those workers alone that need them
-
     known = normalize("NFKC", told)
     return known if len(known) == 1 and known.isascii() else told
 
@@ -89,7 +81,7 @@ class Plain:
         at = len(self._before)
         size = self._at[-1] + self._size - self._begins[-1]
         parts: list[bytes] = []
-        for match in _disguise().finditer(told, at):
+        for match in DISGUISE.finditer(told, at):
             start, end = match.span()
             between = told[at:start].encode("utf-8", "surrogateescape")
             plain = plain_of(match[0]).encode()
