@@ -61,6 +61,8 @@ _kept = msgspec.json.Decoder(Kept).decode
 Replied = Callable[[Reply, RedisUnavailable | None], None]
 Told = Callable[["Kept | None", "EdgeError | None"], None]
 """Is told what is kept, None for nothing; or why that is not known."""
+Opened = Callable[["bytes | None", "Overloaded | None"], None]
+"""Is told what something reads, None for what was never put there; or that no more can be held."""
 
 
 class _Ask(Command):
@@ -169,6 +171,15 @@ class Conversations:
         """So many bytes more for a call. Raises Overloaded."""
         self.buffers.hold(call, size)
 
+    def open(self, call: Call, box: Strongbox, place: bytes, hidden: bytes, opened: Opened) -> None:
+        """What is hidden at a place is opened for a call, which holds it from now on, as it is and as it reads."""
+        try:
+            self.hold(call, COPIES * len(hidden))
+        except Overloaded as error:
+            opened(None, error)
+            return
+        self.work(box.open(place, hidden), lambda text: opened(text, None), len(hidden))
+
     def work(self, steps: Steps[bytes | None], done: Callable[[bytes | None], None], size: int) -> None:
         """Do what takes long a step at a time."""
         if size <= LARGE:
@@ -261,19 +272,14 @@ class Looking(Look):
         elif not isinstance(reply, bytes) or reply == GONE:
             self._tell("miss", None, None)
         else:
-            try:
-                self._store.hold(self._call, COPIES * len(reply))
-            except Overloaded as error:
-                self._tell("overloaded", None, error)
-            else:
-                self._store.work(self._box.open(self._place, reply), self._opened, len(reply))
+            self._store.open(self._call, self._box, self._place, reply, self._opened)
 
-    def _opened(self, text: bytes | None) -> None:
+    def _opened(self, text: bytes | None, error: Overloaded | None) -> None:
         try:
             kept = _kept(text) if text is not None else None
         except UNREADABLE:
             kept = None
-        self._tell("unsound" if kept is None else "ok", kept, None)
+        self._tell("overloaded" if error is not None else "unsound" if kept is None else "ok", kept, error)
 
     def _tell(self, result: str, kept: Kept | None, error: EdgeError | None) -> None:
         if self._ends("get", result):

@@ -147,17 +147,16 @@ class Turn(Look):
         elif not isinstance(reply, bytes):
             self._tell("miss", None, no_conversation(self._at.named, "conversation"))
         else:
-            try:
-                self._store.hold(self._call, COPIES * len(reply))
-            except Overloaded as error:
-                self._tell("overloaded", None, error)
-            else:
-                self._store.work(self._box.open(self._at.place, reply), self._opened, len(reply))
+            self._store.open(self._call, self._box, self._place, reply, self._opened)
 
-    def _opened(self, text: bytes | None) -> None:
+    def _opened(self, text: bytes | None, error: Overloaded | None) -> None:
         found = read(text)
-        missing = no_conversation(self._at.named, "conversation") if found is None else None
-        self._tell("ok" if found is not None else "unsound", found, missing)
+        if error is not None:
+            self._tell("overloaded", None, error)
+        elif found is None:
+            self._tell("unsound", None, no_conversation(self._at.named, "conversation"))
+        else:
+            self._tell("ok", found, None)
 
     def _tell(self, result: str, found: Conversation | None, error: EdgeError | None) -> None:
         if self._ends("turn", result):
