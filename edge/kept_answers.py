@@ -23,6 +23,8 @@ NOT_CANCELLED = "Only a response in the background can be cancelled."
 NO_STREAM = "This response is kept as a whole: it cannot be asked for as a stream."
 UNDONE = "Whether it is deleted is not known; ask again."
 MOST_ITEMS = 100
+USUAL: dict[str, Any] = {"type": "message", "status": "completed"}
+"""What an item is where it says nothing of that, or null."""
 USUAL_ITEMS = 20
 """https://platform.openai.com/docs/api-reference/responses/input-items: ``limit``."""
 
@@ -71,9 +73,26 @@ def not_found(call: Call) -> InvalidRequest:
 
 
 def input_page(kept: Kept, query: bytes) -> bytes:
-    """A page of the input's items. Those that have no id get one that tells their place. Raises InvalidRequest."""
-    items = [{"id": f"item_{number}", **item} for number, item in enumerate(_decode(kept.items))]
-    return page_of([item["id"] for item in items], lambda number: shown(items[number]), query)
+    """A page of the input's items. Raises InvalidRequest."""
+    items = _decode(kept.items)
+    ids = ids_of(items)
+    return page_of(ids, lambda number: shown({**items[number], "id": ids[number]}), query)
+
+
+def ids_of(items: list[dict[str, Any]]) -> list[str]:
+    """An id for each, by which a page begins behind it: its own, unless it has none or one before it has the same;
+    then one that tells its place. They are the same each time.
+    """
+    given = {item.get("id") for item in items if isinstance(item.get("id"), str)}
+    found: dict[str, None] = {}
+    for number, item in enumerate(items):
+        own = item.get("id")
+        if not own or not isinstance(own, str) or own in found:
+            own = f"item_{number}"
+            while own in given:
+                own += "_"
+        found[own] = None
+    return list(found)
 
 
 def page_of(ids: Sequence[Any], item: Callable[[int], dict[str, Any]], query: bytes) -> bytes:
@@ -98,7 +117,7 @@ def page_of(ids: Sequence[Any], item: Callable[[int], dict[str, Any]], query: by
 
 def shown(item: dict[str, Any]) -> dict[str, Any]:
     """An item that has an id as OpenAI shows it: https://platform.openai.com/docs/api-reference/responses/input-items."""
-    made = {"type": "message", "status": "completed", **item}
+    made = USUAL | {name: value for name, value in item.items() if value is not None or name not in USUAL}
     if made["type"] == "message" and isinstance(made.get("content"), str):
         kind = "output_text" if made.get("role") == "assistant" else "input_text"
         part = {"type": kind, "text": made["content"]}

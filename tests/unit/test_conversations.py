@@ -354,6 +354,30 @@ def test_items_come_by_pages(query, shown, more):
     assert page["last_id"] == (page["data"][-1]["id"] if shown else None)
 
 
+def test_each_item_has_an_id_of_its_own_by_which_a_page_begins_behind_it():
+    given = ["a", "a", None, "item_2", "item_4", 7, "", "item_2_"]
+    said = [{"role": "user", "content": str(n), "id": own} for n, own in enumerate(given)]
+    kept = Kept(items=msgspec_raw(said), response=msgspec_raw({}))
+    seen, after = [], b""
+    for _ in given:
+        page = json.loads(input_page(kept, b"order=asc&limit=1" + after))
+        seen.append(page["last_id"])
+        after = b"&after=" + page["last_id"].encode()
+        assert page["data"][0]["content"][0]["text"] == str(len(seen) - 1)
+        assert page["has_more"] is (len(seen) < len(given))
+    assert seen == ["a", "item_1", "item_2__", "item_2", "item_4", "item_5", "item_6", "item_2_"]
+
+
+def test_an_item_that_says_null_of_what_it_is_is_shown_as_what_it_is_taken_for():
+    kept = Kept(
+        items=msgspec_raw([{"type": None, "role": "user", "content": "x", "status": None, "name": None}]),
+        response=msgspec_raw({}),
+    )
+    [shown] = json.loads(input_page(kept, b""))["data"]
+    assert (shown["type"], shown["status"], shown["name"]) == ("message", "completed", None)
+    assert shown["content"] == [{"type": "input_text", "text": "x"}]
+
+
 @pytest.mark.parametrize("query", [b"order=up", b"limit=0", b"limit=101", b"limit=x", b"limit=1000000"])
 def test_a_page_that_cannot_be_is_refused(query):
     with pytest.raises(InvalidRequest):
