@@ -14,6 +14,8 @@ from edge.telemetry.trace_file import FORMAT, SECOND_NS, Began, Traced, Try
 __all__ = ["Answer", "Line", "Recorded", "boots", "read_trace"]
 
 Line = Began | Traced
+LATE_NS = 10 * SECOND_NS
+"""So much later than another line one that was made before it may be written."""
 OLD = "line {} was written in the first format, whose times are not exact: format {} is read here, so record anew"
 
 
@@ -82,16 +84,42 @@ def is_old(line: bytes) -> bool:
 
 def boots(lines: Iterable[Line]) -> list[list[Line]]:
     """The lines between two starts of the machine, whose clock begins anew then."""
-    found: list[list[Line]] = [[]]
-    latest: dict[int, int] = {}
+    found = [Boot()]
     for line in lines:
+        if isinstance(line, Began) and found[-1].is_over(line):
+            found.append(Boot())
+        found[-1].add(line)
+    return [boot.lines for boot in found]
+
+
+class Boot:
+    """The lines since a start of the machine."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self._latest: dict[int, int] = {}
+        self._started: float | None = None
+
+    def add(self, line: Line) -> None:
         now = line.clock_ns if isinstance(line, Began) else line.at_ns
-        if isinstance(line, Began) and now < latest.get(line.worker, now):
-            found.append([])
-            latest = {}
-        latest[line.worker] = max(now, latest.get(line.worker, now))
-        found[-1].append(line)
-    return found
+        if isinstance(line, Began):
+            self._started = line.at - now / SECOND_NS if self._started is None else self._started
+        self._latest[line.worker] = max(now, self._latest.get(line.worker, now))
+        self.lines.append(line)
+
+    def is_over(self, began: Began) -> bool:
+        """Whether a worker began after the machine was started anew: its clock was then behind that of the worker of
+        its number before it; or behind that of any, though not by the clock on the wall. A line comes a little late, so
+        one that only stands behind a later one says nothing.
+        """
+        if began.clock_ns < self._latest.get(began.worker, 0):
+            return True
+        latest = max(self._latest.values(), default=0)
+        if began.clock_ns >= latest:
+            return False
+        if self._started is None:
+            return began.clock_ns < latest - LATE_NS
+        return began.at > self._started + latest / SECOND_NS
 
 
 class Recorded:

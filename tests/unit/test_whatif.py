@@ -277,6 +277,33 @@ def test_after_the_machine_was_started_anew_its_clock_is_another():
     assert found.p99_s == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("rotated", [False, True], ids=["whole", "without its beginning"])
+def test_the_first_to_begin_after_a_new_start_may_be_a_worker_that_there_was_not_before(rotated):
+    before = [began(1, ns(100.0), 1100.0), began(2, ns(100.1), 1100.1), line(1, 500.0)][2 if rotated else 0 :]
+    lines = read_trace(
+        b"\n".join(
+            map(
+                msgspec.json.encode,
+                [
+                    *before,
+                    began(3, ns(499.9), 1499.9),  # its line comes a little late
+                    line(2, 501.0, worker=2),
+                    began(4, ns(2.0), 1600.0),  # from here on
+                    began(1, ns(2.1), 1600.1),
+                    line(3, 3.0, worker=4),
+                    began(5, ns(3.5), 1601.5),
+                ],
+            )
+        )
+    )
+    parts = boots(lines)
+    assert [[each.worker for each in part if isinstance(each, Began)] for part in parts] == [
+        [3] if rotated else [1, 2, 3],
+        [4, 1, 5],
+    ]
+    assert [[each.id for each in part if isinstance(each, Traced)] for part in parts] == [["r1", "r2"], ["r3"]]
+
+
 def test_people_read_it_side_by_side():
     lines = trace(line(1, 1.0))
     text = "\n".join(table({"recorded": recorded(lines), "new.yaml": replay(lines, settings())}))
