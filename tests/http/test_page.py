@@ -245,6 +245,61 @@ def test_who_is_no_admin_is_told_so(edge, browse):
     assert not driver.find_element(By.ID, "figures").is_displayed()
 
 
+FETCHES = """
+window.lives = [];
+window.mood = "as it is";
+const real = window.fetch;
+window.fetch = (path, options) => {
+  if (path !== "/admin/api/live") return real(path, options);
+  const live = { key: (options.headers.authorization || "").slice(7), open: true };
+  window.lives.push(live);
+  options.signal.addEventListener("abort", () => { live.open = false; });
+  if (window.mood === "lost") { live.open = false; return Promise.reject(new TypeError("nobody listens")); }
+  if (window.mood === "silent") return new Promise((_, gone) => {
+    options.signal.addEventListener("abort", () => gone(new DOMException("", "AbortError")));
+  });
+  return real(path, options);
+};
+"""
+"""Beside what the page does: ``lives`` is what it has asked for, ``mood`` how the host takes that."""
+
+
+def lives(driver) -> list[str]:
+    """The keys by which it listens."""
+    return driver.execute_script("return lives.filter((each) => each.open).map((each) => each.key)")
+
+
+def test_who_leaves_while_the_page_waits_to_connect_again_has_left(edge, browse):
+    driver = browse(SIZES["desktop"])
+    driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": FETCHES})
+    log_in(driver, edge)
+    until(driver, lambda _: text(driver, "status") == "live")
+    # The host is lost between two looks, and its operator leaves in the second before the next one.
+    driver.execute_script("mood = 'lost'; document.getElementById('leave').click()")
+    driver.find_element(By.ID, "key").send_keys(ADMIN, Keys.ENTER)
+    until(driver, lambda _: "connection lost" in text(driver, "status"))
+    asked = driver.execute_script("mood = 'as it is'; document.getElementById('leave').click(); return lives.length")
+    driver.find_element(By.ID, "key").send_keys(CLIENT, Keys.ENTER)
+    until(driver, lambda _: text(driver, "refused") == "This key is not an admin's.")
+    time.sleep(2.5)
+    assert text(driver, "refused") == "This key is not an admin's.", "nobody else asks meanwhile"
+    assert driver.execute_script("return lives.slice(arguments[0]).map((each) => each.key)", asked) == [CLIENT]
+    driver.find_element(By.ID, "key").send_keys(ADMIN, Keys.ENTER)
+    until(driver, lambda _: text(driver, "status") == "live")
+    time.sleep(2.5)
+    assert lives(driver) == [ADMIN]
+
+
+def test_a_host_that_takes_connections_and_says_nothing_is_asked_again(edge, browse):
+    driver = browse(SIZES["desktop"])
+    driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": f"{FETCHES}; mood = 'silent';"})
+    driver.get(f"{edge.url}/admin")
+    until(driver, lambda _: "connection lost" in text(driver, "status"))
+    driver.execute_script("mood = 'as it is'")
+    until(driver, lambda _: driver.find_element(By.ID, "key").is_displayed())
+    assert lives(driver) == []
+
+
 def test_the_page_can_be_used_by_keyboard_alone(edge, traffic, browse):
     driver = browse(SIZES["desktop"])
     log_in(driver, edge)

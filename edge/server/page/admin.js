@@ -7,6 +7,7 @@
   const dark = matchMedia("(prefers-color-scheme: dark)");
   let key = "";
   let stop = null;
+  let runs = 0; // who waited goes on only if no other run has begun, and nobody has left
   let last = null;
   let requests = [];
   let charts = [];
@@ -206,10 +207,11 @@
   // What is left of limits takes a look at all keys, so it is asked for now and then.
   const used = (spent, most) => make("meter", { min: 0, max: most, value: Math.min(spent, most), "aria-label": percent(spent / most) + " used" });
   const drawLimits = async () => {
+    const mine = runs;
     const answer = await ask("/admin/api/usage?days=1&by=key");
     if (!answer.ok) return;
     const { limits } = await answer.json();
-    if (byId("figures").hidden) return; // logged out meanwhile
+    if (mine !== runs) return; // logged out meanwhile
     table("left", ["of", "#tokens a minute", "#left", "#budget", "#spent", "used", "until"], limits.map((each) => {
       const money = each.budget_usd !== null;
       const counted = money ? each.spent_usd !== null : each.tokens_left !== null;
@@ -319,7 +321,7 @@
   });
   const follow = async () => {
     stop = new AbortController();
-    const answer = await ask("/admin/api/live", { signal: stop.signal });
+    const answer = await soon(ask("/admin/api/live", { signal: stop.signal }));
     if (answer.status === 401 || answer.status === 403) { const error = new Error("refused"); error.refused = answer.status; throw error; }
     if (!answer.ok) throw new Error("status " + answer.status);
     if (!byId("login").hidden) byId("main").focus();
@@ -361,23 +363,26 @@
     byId("key").focus();
   };
   const run = async () => {
-    for (;;) {
-      try { await follow(); } catch (error) {
-        if (error.refused) { forget(); login(error.refused); return; }
-        if (error.name === "AbortError") return;
-      }
+    const mine = ++runs;
+    if (stop) stop.abort();
+    while (mine === runs) {
+      let refused = 0;
+      try { await follow(); } catch (error) { refused = error.refused; }
+      if (mine !== runs) return;
       stop.abort(); // what is silent is not heard any more
+      if (refused) return leave(refused);
       say("connection lost, trying again", "lost");
       await new Promise((over) => setTimeout(over, 1000));
     }
   };
+  const leave = (refused) => { runs++; stop.abort(); forget(); login(refused); };
   byId("login").addEventListener("submit", (event) => {
     event.preventDefault();
     key = byId("key").value.trim();
     byId("key").value = "";
     run();
   });
-  byId("leave").addEventListener("click", () => { if (stop) stop.abort(); forget(); login(); });
+  byId("leave").addEventListener("click", () => leave());
   addEventListener("resize", () => charts.forEach(([chart]) => chart.setSize({ width: Math.max(chart.root.parentElement.clientWidth, 240), height: 170 })));
   dark.addEventListener("change", () => charts.length && drawCharts());
   run();
