@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
@@ -25,7 +24,7 @@ from edge.redis.node import REASONS, UP, Awaited, Log, Node
 from edge.redis.pipe import Command, RedisUnavailable, pack
 from edge.redis.resp import Refused, Reply
 from edge.redis.topology import SLOTS, Address, View, merge, parse_nodes, parse_redirection
-from edge.redis.url import redis_address
+from edge.redis.url import redis_address, tls_for
 
 __all__ = ["REASONS", "RedisClient", "RedisUnavailable"]
 
@@ -66,7 +65,7 @@ class RedisClient:
         at = redis_address(settings.url.reveal())
         login = {"username": at.username, "password": at.password, "db": at.database}
         self._login: dict[str, Any] = {name: value for name, value in login.items() if value is not None}
-        self._tls = ssl.create_default_context(cafile=settings.ca_file) if at.secure else None
+        self._tls = tls_for(settings.ca_file) if at.secure else None
         self._seed: Address = (at.host, at.port)
         self._nodes: dict[Address, Node] = {}
         self._members = [self._node(self._seed)]

@@ -7,10 +7,11 @@ percent-encoded, as URLs want it.
 from __future__ import annotations
 
 import re
+import ssl
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-__all__ = ["RedisAddress", "redis_address"]
+__all__ = ["RedisAddress", "redis_address", "tls_for"]
 
 PLACE = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?(?:/([0-9]{0,4}))?")
 FORM = "must be redis://host:port or rediss://host:port (TLS), with user:password@ before the host if needed"
@@ -48,3 +49,10 @@ def redis_address(url: str) -> RedisAddress:
         unquote(password) if colon and password else None,
         int(match[3]) if match[3] else None,
     )
+
+
+def tls_for(ca_file: str | None) -> ssl.SSLContext:
+    """How Redis is met where it is spoken to over TLS. Raises OSError (ssl.SSLError is one) for a file of authorities
+    that cannot be read, or has none.
+    """
+    return ssl.create_default_context(cafile=ca_file)

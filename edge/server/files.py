@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from edge.config import Config
 from edge.config.file import ConfigError
 from edge.guard.key_table import KeyTable
+from edge.redis.url import tls_for
 from edge.server.tls import make_context
 from edge.state import build_state
+from edge.upstreams import fleet
 
 __all__ = ["read_files"]
 
@@ -23,8 +26,8 @@ def read_files(config: Config) -> ssl.SSLContext | None:
     """Read all of them once, as serving does; the context of TLS towards clients, None for none. Raises ConfigError
     with what is wrong.
     """
-    tried = [(setting, path, _try(path)) for setting, path in _named(config)]
-    errors = [f"{setting}: '{path}' cannot be read: {error.strerror}" for setting, path, error in tried if error]
+    tried = [(setting, path, _try(read)) for setting, path, read in _named(config)]
+    errors = [f"{setting}: '{path}' {wrong}" for setting, path, wrong in tried if wrong]
     if errors:
         raise ConfigError(SOURCE, errors)
     try:
@@ -38,23 +41,32 @@ def read_files(config: Config) -> ssl.SSLContext | None:
     return context
 
 
-def _named(config: Config) -> Iterator[tuple[str, str]]:
+def _named(config: Config) -> Iterator[tuple[str, str, Callable[[], object]]]:
+    """Where each is named, its path, and what reads it."""
     tls, redis = config.server.tls, config.cache.redis
     if tls is not None:
-        yield "server.tls.cert", tls.cert
-        yield "server.tls.key", tls.key
+        yield "server.tls.cert", tls.cert, partial(_open, tls.cert)
+        yield "server.tls.key", tls.key, partial(_open, tls.key)
         if tls.client_ca is not None:
-            yield "server.tls.client_ca", tls.client_ca
+            yield "server.tls.client_ca", tls.client_ca, partial(ssl.create_default_context, cafile=tls.client_ca)
     for name, provider in config.providers.items():
         if provider.ca_file is not None and provider.base_url.startswith("https:"):
-            yield f"providers.{name}.ca_file", provider.ca_file
+            yield f"providers.{name}.ca_file", provider.ca_file, partial(fleet.tls_for, provider)
     if redis is not None and redis.ca_file is not None:
-        yield "cache.redis.ca_file", redis.ca_file
+        yield "cache.redis.ca_file", redis.ca_file, partial(tls_for, redis.ca_file)
 
 
-def _try(path: str) -> OSError | None:
+def _open(path: str) -> None:
+    with Path(path).open("rb"):
+        pass
+
+
+def _try(read: Callable[[], object]) -> str:
+    """What is wrong with it, "" for nothing."""
     try:
-        with Path(path).open("rb"):
-            return None
+        read()
+    except ssl.SSLError:
+        return "has no certificates in it, in PEM"
     except OSError as error:
-        return error
+        return f"cannot be read: {error.strerror}"
+    return ""

@@ -34,9 +34,14 @@ def make_context(settings: Tls) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(settings.cert, settings.key)
+    context.load_cert_chain(settings.cert, settings.key, password=_no_password)
     if settings.client_ca is not None:
         context.load_verify_locations(settings.client_ca)
         optional = settings.client_certificates == "optional"
         context.verify_mode = ssl.CERT_OPTIONAL if optional else ssl.CERT_REQUIRED
     return context
+
+
+def _no_password() -> str:
+    """In place of OpenSSL's own question, which waits at the terminal."""
+    raise OSError("the key is encrypted, and nobody is there to be asked for its password: give it without one")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import shutil
+import subprocess
 
 import pytest
 from click.testing import CliRunner
@@ -284,3 +286,31 @@ def test_files_that_are_not_there_are_named_all_at_once_as_the_start_would(tmp_p
     got = CliRunner().invoke(main, ["check", str(path)])
     assert (got.exit_code, "server.tls.key" in got.output) == (2, True)
     assert CliRunner().invoke(main, ["check", str(path), "--without-secrets"]).exit_code == 0
+
+
+def test_files_of_authorities_without_any_are_named_all_at_once(tmp_path):
+    empty = tmp_path / "empty.pem"
+    empty.write_text("no certificate\n")
+    path = tmp_path / "edge.yaml"
+    path.write_text(
+        provider(more=f", ca_file: {empty}")
+        + f"server: {{tls: {{cert: {empty}, key: {empty}, client_ca: {empty}}}}}\n"
+        + f"cache: {{redis: {{url: 'rediss://127.0.0.1:1', ca_file: {empty}}}}}\n"
+    )
+    settings = ("server.tls.client_ca", "providers.a.ca_file", "cache.redis.ca_file")
+    with pytest.raises(ConfigError) as told:
+        read_files(read(str(path), {}).config)
+    assert told.value.errors == [f"{each}: '{empty}' has no certificates in it, in PEM" for each in settings]
+    got = CliRunner().invoke(main, ["check", str(path)])
+    assert (got.exit_code, "cache.redis.ca_file" in got.output) == (2, True)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+def test_a_key_that_is_encrypted_is_an_error_and_no_question_at_the_terminal(tmp_path):
+    cert, key, path = tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "edge.yaml"
+    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-days", "2"]
+    made = [*make, "-subj", "/CN=a", "-passout", "pass:secret", "-keyout", str(key), "-out", str(cert)]
+    subprocess.run(made, check=True, capture_output=True)
+    path.write_text(provider() + f"server: {{tls: {{cert: {cert}, key: {key}}}}}\n")
+    with pytest.raises(ConfigError, match=r"server\.tls: the key is encrypted"):
+        read_files(read(str(path), {}).config)
