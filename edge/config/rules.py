@@ -43,6 +43,9 @@ HOP_BY_HOP = frozenset(
 UNKNOWN = "unknown"
 """Stands for a secret that need not be here."""
 MIN_SECRET = 32
+HELD_TIMES, HELD_BESIDE = 4, 65536
+"""Bytes of a worker's bound that the largest conversation takes while it is changed, by its size: as it was and as it
+will be, each as it reads and as it is hidden (`edge.kept_conversations.Change`); and room for the request itself."""
 
 Problem = tuple[tuple[str | int, ...], str]
 """Where (the path of keys and indexes) and what."""
@@ -357,6 +360,13 @@ def _store_problems(config: Config) -> list[Problem]:
         found.append((where, "needs 'cache.redis', where responses are kept"))
     if config.server.secret is None:
         found.append((where, "needs 'server.secret', by which they are encrypted"))
+    most, held = config.responses.max_bytes, config.server.max_buffered_bytes
+    if held < HELD_TIMES * most + HELD_BESIDE:
+        what = (
+            f"is too much for 'server.max_buffered_bytes' ({held}): a worker that changes a conversation of so many "
+            f"bytes holds {HELD_TIMES} times as many, and {HELD_BESIDE} beside"
+        )
+        found.append((("responses", "max_bytes"), what))
     return found
 
 

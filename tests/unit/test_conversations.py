@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from edge.config import Config
-from edge.config.rules import problems
+from edge.config.rules import HELD_BESIDE, problems
 from edge.conversations import AGAIN_S, COPIES, Conversations, Deleting, Kept
 from edge.dialects.kept_response import OURS, KeptResponse
 from edge.errors import InvalidRequest, Overloaded
@@ -128,6 +128,21 @@ def test_the_store_needs_redis_and_a_secret(missing):
     ((where, what),) = problems(msgspec.convert(given, Config, dec_hook=secret_of))
     assert where == ("responses", "store")
     assert "needs" in what
+
+
+def test_a_bound_under_which_no_full_conversation_could_be_changed_is_refused():
+    given = {
+        "server": {"secret": "x" * 32, "max_buffered_bytes": 4 << 20},
+        "cache": {"redis": {"url": "redis://127.0.0.1"}},
+        "providers": {"a": {"dialect": "openai", "base_url": "http://127.0.0.1:1/v1"}},
+    }
+    assert not problems(msgspec.convert(given, Config, dec_hook=secret_of))
+    given["responses"] = {"store": "redis", "max_bytes": 1 << 20}
+    ((where, what),) = problems(msgspec.convert(given, Config, dec_hook=secret_of))
+    assert where == ("responses", "max_bytes")
+    assert "'server.max_buffered_bytes' (4194304)" in what
+    given["server"]["max_buffered_bytes"] += HELD_BESIDE
+    assert not problems(msgspec.convert(given, Config, dec_hook=secret_of))
 
 
 def secret_of(kind, value):

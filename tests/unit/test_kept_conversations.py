@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import msgspec
 import pytest
 
+from edge.config.rules import HELD_BESIDE, HELD_TIMES
 from edge.conversations import AGAIN_S, Conversations
 from edge.dialects.kept_response import OUR_CONVERSATION, conversation_id
 from edge.errors import InvalidRequest, Overloaded, RequestTooLarge
 from edge.going_on import append, conversation_in, new_id
 from edge.guard.auth import Key
 from edge.kept_conversations import (
+    KIND,
     MOST_TIMES,
     PUT,
     READ,
@@ -352,6 +355,20 @@ def test_a_change_that_may_have_been_made_is_not_asked_for_again_by_an_sdk():
 
         _, error = await change(store, unready)
         assert error.headers == [(b"retry-after", b"1")]
+        assert store.buffers.held == 0
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("beside", "status"), [(HELD_BESIDE, 0), (0, 503)])
+def test_a_full_conversation_is_changed_under_the_least_bound_that_a_configuration_may_have(beside, status):
+    async def run():
+        store = stored(Client())
+        await new(store, "x" * 100_000)
+        size = len(store._client.kept[store.key(KIND, place_of(made(), ID).place)]["v"])
+        at = replace(place_of(made(), ID), max_bytes=size, most=HELD_TIMES * size + beside)
+        _, error = await done(lambda told: Change(store, at, lambda _: True, told).start())
+        assert (error.status if error is not None else 0) == status
         assert store.buffers.held == 0
 
     asyncio.run(run())
