@@ -118,7 +118,8 @@ class Collector:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        # Who closes it waits until it looks again whether it is to end.
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def take(self, path: str, body: bytes) -> None:
         self.moves.wait(60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -85,6 +86,20 @@ def shortened(text: str) -> str:
         return "\n".join(lines)
     half = SHOWN // 2
     return "\n".join([*lines[:half], f"... {len(lines) - 2 * half} lines left out ...", *lines[-half:]])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """All that is imported and collected stays until the end, and there is much of it: nothing looks it through for garbage
+    meanwhile, or each time that a test has garbage looked for.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(trylast=True)

@@ -7,14 +7,14 @@ import copy
 import itertools
 import typing
 from base64 import b64encode
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin
 
 import typing_extensions
 from anthropic.types import message_create_params as messages_params
 from openai.types.chat import completion_create_params as chat_params
 from openai.types.responses import response_create_params as responses_params
 
-from tests.unit.translating import LISTS, is_required
+from tests.unit.translating import LISTS, hints_of, is_required
 
 __all__ = ["changed", "leaves", "objects", "place", "requests", "without"]
 
@@ -101,7 +101,7 @@ class Maker:
 
     def _objects(self, kind: Any, within: tuple[Any, ...]) -> list[dict[str, Any]]:
         """One with what is required, the same with each other field, and each that may be null, and one with all."""
-        hints = get_type_hints(kind, include_extras=True)
+        hints = hints_of(kind)
         base: dict[str, Any] = {}
         for name, hint in hints.items():
             if is_required(kind, name, hint):
@@ -123,7 +123,7 @@ class Maker:
 def requests(api: str) -> typing.Iterator[tuple[Path, dict[str, Any]]]:
     """Requests of an API, each with the place of what is particular in it."""
     maker = Maker()
-    for name, hint in get_type_hints(KINDS[api], include_extras=True).items():
+    for name, hint in hints_of(KINDS[api]).items():
         if name in LEFT_OUT:
             continue
         for value in maker.of(hint, name):

@@ -6,6 +6,7 @@ import base64
 import collections.abc
 import json
 import typing
+from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
 import typing_extensions
@@ -37,6 +38,12 @@ CHUNK = TypeAdapter(ChatCompletionChunk)
 EVENT = TypeAdapter(RawMessageStreamEvent)
 
 
+@cache
+def hints_of(kind: Any) -> dict[str, Any]:
+    """The fields of one of the SDKs' types, whose annotations are strings, each of which Python would evaluate anew."""
+    return get_type_hints(kind, include_extras=True)
+
+
 def check(value: Any, kind: Any, at: str = "") -> list[str]:
     """What is wrong with `value` as one of an SDK's parameter types: unknown and missing keys, other types, other words."""
     origin = get_origin(kind)
@@ -45,8 +52,14 @@ def check(value: Any, kind: Any, at: str = "") -> list[str]:
     if origin in (typing_extensions.Required, typing_extensions.NotRequired, typing.Annotated):
         return check(value, get_args(kind)[0], at)
     if origin is typing.Union or type(kind).__name__ == "UnionType":
-        faults = [check(value, part, at) for part in get_args(kind)]
-        return [] if [] in faults else min(faults, key=lambda found: (-depth(found), len(found)))
+        nearest: list[str] = []
+        for part in get_args(kind):
+            faults = check(value, part, at)
+            if not faults:
+                return []
+            if not nearest or (-depth(faults), len(faults)) < (-depth(nearest), len(nearest)):
+                nearest = faults
+        return nearest
     if origin is typing.Literal:
         return [] if value in get_args(kind) else [f"{at}: {value!r} is none of {get_args(kind)}"]
     if typing_extensions.is_typeddict(kind):
@@ -70,7 +83,7 @@ def check(value: Any, kind: Any, at: str = "") -> list[str]:
 def check_keys(value: Any, kind: Any, at: str) -> list[str]:
     if not isinstance(value, dict):
         return [f"{at}: {value!r} is no object"]
-    hints = get_type_hints(kind, include_extras=True)
+    hints = hints_of(kind)
     faults = [f"{at}.{key}: unknown" for key in value if key not in hints]
     for key, hint in hints.items():
         if key not in value and is_required(kind, key, hint):
