@@ -53,6 +53,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "edge_queue_",
         "edge_config_",
         "edge_build_",
+        "edge_start_",
     ),
     "telemetry": ("edge_log_", "edge_spans_", "edge_telemetry_", "edge_metric_"),
     "genai": ("gen_ai_",),

@@ -42,13 +42,15 @@ class LeftSlot(msgspec.Struct):
 
 class Handover(msgspec.Struct):
     """``bound`` is the host and port that were asked for, None for sockets of systemd; ``memory`` has for each name a
-    descriptor and the layout of what stands there.
+    descriptor and the layout of what stands there, and ``since`` is when it began to be written, in seconds of the wall
+    clock (a program that does not say so has memory of another layout, which is not taken over).
     """
 
     pid: int
     bound: tuple[str, int] | None
     slots: list[LeftSlot]
     memory: dict[str, tuple[int, str]]
+    since: float = 0.0
 
     def descriptors(self) -> list[int]:
         left = [file for file, _ in self.memory.values()]

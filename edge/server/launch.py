@@ -131,7 +131,7 @@ def launch(
             keeper.open()
         except SpendFileError as error:
             raise StartError(str(error)) from None
-    since, machine = time.time(), machine_id()
+    machine = machine_id()
     descriptors = raise_limit()
     if server.max_connections is not None and server.max_connections > bounds(server, descriptors)[0]:
         logs.log.warning("server.max_connections is more than this process may open", descriptors=descriptors)
@@ -159,7 +159,7 @@ def launch(
             notices=memory.notices.view,
             recent=memory.recent.view,
             region=orders.place + 1,
-            since=since,
+            since=memory.since,
             machine=machine,
         )
         edge = compose(current.config, current.keys, loopback_only=loopback_only, shared=shared, logs=logs)
@@ -203,7 +203,7 @@ def launch(
         logs.stop()
 
     def hand_over(left_slots: list[LeftSlot]) -> Handover:
-        return Handover(os.getpid(), bound, left_slots, memory.left())
+        return Handover(os.getpid(), bound, left_slots, memory.left(), memory.since)
 
     address = address_of(listeners[0], scheme)
     logs.log.info(
@@ -261,6 +261,8 @@ class Memory:
             for file, _ in given.values():
                 os.close(file)
             given = {}
+        self.since = left.since if left is not None and self.taken_over else time.time()
+        """When it began to be written, in seconds of the wall clock."""
         self.beats = share("beats", BEAT.size * count, layout, given.get("beats"))
         self.metrics = share("metrics", Slots.size(count + 1), layout, given.get("metrics"))
         self.limits = share("limits", limits_size(count), layout, given.get("limits"))

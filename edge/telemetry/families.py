@@ -242,6 +242,7 @@ FAMILIES = (
     Family(GAUGE, "process_open_fds", "Files and sockets that a worker has open.", ("worker",)),
     Family(GAUGE, "process_max_fds", "How many files and sockets a worker may have open.", ("worker",)),
     Family(GAUGE, "process_start_time_seconds", "When a worker started, in seconds of the wall clock.", ("worker",)),
+    Family(GAUGE_MIN, "edge_start_time_seconds", "When the edge started, upgrades aside, by the wall clock.", ()),
     Family(GAUGE, "edge_connections", "Connections of clients that are open.", ()),
     Family(
         COUNTER,
@@ -357,11 +358,7 @@ FAMILIES = (
     ),
     Family(GAUGE, "edge_log_queue_bytes", "Log lines that are still to be written.", ()),
     Family(
-        HISTOGRAM,
-        "edge_event_loop_lag_seconds",
-        "How late a worker's timer was, four times a second.",
-        (),
-        bounds.LAGS,
+        HISTOGRAM, "edge_event_loop_lag_seconds", "How late a worker's timer was, four times a second.", (), bounds.LAGS
     ),
     Family(
         HISTOGRAM,

@@ -105,6 +105,7 @@ class Metrics:
         self._exemplars: dict[tuple[int, tuple[str, ...], int], Exemplar] = {}
         build = (__version__, platform.python_version(), "true" if COMPILED else "false")
         self._writer.counter(NUMBERS["edge_build_info"], encode(*build)).tell(1.0)
+        self.level("edge_start_time_seconds", self._since)
         self._process = Process(self, str(region - 1))
 
     def recorder(self, record: RequestRecord) -> Recorder:

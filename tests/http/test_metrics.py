@@ -28,6 +28,11 @@ def totals(url: str) -> dict[str, float]:
     return {name: float(value) for name, value in found}
 
 
+def began(url: str) -> float:
+    """When the edge began to count."""
+    return float(re.search(r"^edge_start_time_seconds (\S+)$", httpx2.get(f"{url}/metrics").text, re.MULTILINE)[1])
+
+
 def ask(url: str, times: int) -> None:
     said = [{"role": "user", "content": "x"}]
     for _ in range(times):
@@ -78,6 +83,7 @@ def test_every_worker_tells_of_its_process(edge):
     assert all(5 < count < 200 for count in figures(edge.url, "process_open_fds").values())
     assert set(figures(edge.url, "process_max_fds").values()) == {resource.getrlimit(resource.RLIMIT_NOFILE)[1]}
     assert all(time.time() - 60 < at <= time.time() for at in figures(edge.url, "process_start_time_seconds").values())
+    assert began(edge.url) <= min(figures(edge.url, "process_start_time_seconds").values())
     spent = figures(edge.url, "process_cpu_seconds_total")
     assert all(seconds > 0 for seconds in spent.values())
     # One that is replaced leaves what it has spent, and no memory.

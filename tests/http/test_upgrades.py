@@ -16,7 +16,7 @@ import pytest
 
 from tests.harness import WAIT_S, Client, Edge, Process, clean_environment, running, until, wait_until_ready
 from tests.http.test_lifecycle import children, settings
-from tests.http.test_metrics import requests, totals
+from tests.http.test_metrics import began, requests, totals
 from tests.load import STREAM, Swarm
 
 PROGRAM = """
@@ -79,6 +79,7 @@ def all_replaced(edge, before) -> None:
 
 def test_an_upgrade_loads_new_code_and_refuses_and_loses_nothing(edge):
     pid = edge.process.pid
+    since = began(edge.url)
     with Swarm(edge.port) as load:
         for version in ("2.0", "3.0"):
             before = children(pid)
@@ -91,6 +92,7 @@ def test_an_upgrade_loads_new_code_and_refuses_and_loses_nothing(edge):
     assert load.done > 20
     # What was counted before is counted still; the last one once its answer has gone out.
     until(lambda: requests(totals(edge.url)) >= load.done)
+    assert began(edge.url) == since
     # The new program reloads, replaces and ends as any other.
     config = json.loads(edge.path.read_text())
     config["models"]["later"] = {"upstreams": [{"to": "openai/gpt-4o"}]}

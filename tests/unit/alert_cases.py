@@ -101,10 +101,17 @@ CASES = {
 
 BEGUN, LOOKED_AT = "_x95 3x25", 103
 """A series is there from the day something tells it, so what is counted at once is no increase."""
-WATCHED, STARTED = {of("up"): "1x120"}, {of("process_start_time_seconds", 'worker="0"'): "_x95 5700x25"}
+WATCHED, STARTED = {of("up"): "1x120"}, {of("edge_start_time_seconds"): "_x95 5700x25"}
 """An edge that Prometheus has looked at all the time, and one that has just been started."""
-UNSEEN = {of("up"): "_x95 1x25", of("process_start_time_seconds", 'worker="0"'): "_x95 -90000x25"}
-"""One that has run for a day, of which Prometheus has seen nothing: what it has counted may have been long ago."""
+UNSEEN = {
+    of("up"): "_x95 1x25",
+    of("edge_start_time_seconds"): "_x95 -90000x25",
+    of("process_start_time_seconds", 'worker="0"'): "_x95 5700x25",
+}
+"""One that has run for a day, of which Prometheus has seen nothing: what it has counted may have been long ago, though
+all its workers have just been started anew."""
+AWAY = {of("up"): "1x20 _x74 1x25", of("edge_start_time_seconds"): "-90000x20 _x74 -90000x25"}
+"""One that has run for a day, where Prometheus was away for more than an hour before it first saw the series."""
 BEGINNING = {
     "EdgeProviderRefusesKeys": (REFUSED,),
     "EdgeRetryBudgetExhausted": (BUDGET,),

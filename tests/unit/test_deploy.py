@@ -14,7 +14,7 @@ import yaml
 
 from edge._fast import HISTOGRAM
 from edge.telemetry.families import DROPPED, FAMILIES
-from tests.unit.alert_cases import BEGINNING, BEGUN, CASES, LOOKED_AT, STARTED, UNSEEN, WATCHED
+from tests.unit.alert_cases import AWAY, BEGINNING, BEGUN, CASES, LOOKED_AT, STARTED, UNSEEN, WATCHED
 from tests.unit.metric_values import values_of
 from tests.unit.promql import named
 
@@ -140,7 +140,7 @@ def test_an_alert_fires_and_stays_silent(alert, tmp_path):
     for series in BEGINNING.get(alert, ()):
         cases += [
             case(alert, {series: BEGUN, **edge}, LOOKED_AT, fires)
-            for edge, fires in ((WATCHED, 1), (STARTED, 1), (UNSEEN, 0))
+            for edge, fires in ((WATCHED, 1), (STARTED, 1), (UNSEEN, 0), (AWAY, 0))
         ]
     told = {"rule_files": [str(path) for path in RULES], "evaluation_interval": "1m", "tests": cases}
     (tmp_path / "test.yml").write_text(yaml.safe_dump(told))
