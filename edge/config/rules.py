@@ -30,7 +30,7 @@ from edge.config.model import (
 from edge.config.patterns import PatternError, compiled
 from edge.redis.url import redis_address
 
-__all__ = ["ENDPOINTS", "Problem", "problems", "the_base_url"]
+__all__ = ["ENDPOINTS", "MAX_MODEL_NAME", "Problem", "problems", "provider_problems", "the_base_url"]
 
 URL_TEXT = re.compile(r"[!-~]+")
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -40,6 +40,7 @@ HOP_BY_HOP = frozenset(
     {"connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 )
 
+MAX_MODEL_NAME = 256
 UNKNOWN = "unknown"
 """Stands for a secret that need not be here."""
 MIN_SECRET = 32
@@ -77,7 +78,7 @@ def problems(config: Config, *, insecure: bool = False) -> list[Problem]:
     found: list[Problem] = []
     found += _auth_problems(config, insecure)
     for name, provider in config.providers.items():
-        found += _provider_problems(name, provider, config.server)
+        found += provider_problems(name, provider, config.server)
     if not config.providers:
         found.append((("providers",), "at least one provider is needed"))
     breaker = config.resilience.breaker
@@ -103,7 +104,7 @@ def problems(config: Config, *, insecure: bool = False) -> list[Problem]:
         for index, target in enumerate(model.upstreams):
             provider_name, _, upstream_model = target.to.partition("/")
             where = ("models", alias, "upstreams", index, "to")
-            if not upstream_model.isprintable() or len(upstream_model) > 256:
+            if not upstream_model.isprintable() or len(upstream_model) > MAX_MODEL_NAME:
                 found.append((where, "the model's name has characters that cannot be sent, or too many"))
             elif not upstream_model:
                 found.append((where, f"'{target.to}' is not of the form provider/model"))
@@ -270,7 +271,8 @@ def _tracing_problems(tracing: Tracing) -> list[Problem]:
     return []
 
 
-def _provider_problems(name: str, provider: Provider, server: Server) -> list[Problem]:
+def provider_problems(name: str, provider: Provider, server: Server) -> list[Problem]:
+    """What is wrong with a provider of an edge that listens as `server` says."""
     found: list[Problem] = []
     where = ("providers", name)
     base_url = provider.base_url.strip()

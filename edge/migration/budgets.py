@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from edge.migration.draft import Setting
-from edge.migration.source import Section
+from edge.migration.source import NOT_CARRIED, Section
 
 __all__ = ["budget_of"]
 
 PERIODS = {"24h": "day", "1d": "day", "30d": "month", "1mo": "month"}
-NO_PERIOD = "a budget is that of a day or a month, and was not carried"
-NO_AMOUNT = "is no amount that a budget can have, and was not carried"
+NO_PERIOD = f"{NOT_CARRIED}a budget is for a day or a month"
+NO_AMOUNT = f"{NOT_CARRIED}a budget is more than 0 and at most 1,000,000 USD"
 MOST_DOLLARS = 1_000_000
 
 

@@ -17,21 +17,23 @@ __all__ = ["migrate"]
 
 @click.group("import")
 def migrate() -> None:
-    """Make a configuration from another program's, or from the environment."""
+    """Write a configuration from another program's, or from the environment."""
 
 
-OUT = click.option("-o", "--out", help="The file to write, which must not exist yet; by default the standard output.")
+OUT = click.option("-o", "--out", help="The file to write; it must not exist yet. Default: standard output.")
 
 
 @migrate.command("litellm")
 @click.argument("path", metavar="FILE")
-@click.option("--keys", help="A file with its virtual keys: what /key/list?return_full_object=true answers.")
+@click.option(
+    "--keys", help="A file with LiteLLM's virtual keys, as GET /key/list?return_full_object=true returns them."
+)
 @OUT
 def litellm(path: str, keys: str | None, out: str | None) -> None:
-    """Make a configuration from FILE, a config.yaml of LiteLLM.
+    """Convert FILE, a config.yaml of LiteLLM, into a configuration.
 
-    Each setting that could not be carried is named with its line and the reason. Secrets are not copied: the
-    configuration names variables for them.
+    Prints each setting that was not carried over, with its line and the reason. Secrets are not copied; the
+    configuration refers to variables instead.
     """
     from edge.migration.litellm import import_litellm
     from edge.migration.source import SourceError
@@ -44,25 +46,27 @@ def litellm(path: str, keys: str | None, out: str | None) -> None:
     for note in imported.notes:
         click.echo(note, err=True)
     for variable in imported.variables:
-        click.echo(f"set {variable} in the environment, to the secret that stands in {path}", err=True)
-    give(imported.yaml, out)
+        click.echo(f"set {variable} in the environment to the secret from {path}", err=True)
+    if not imported.serves:
+        raise click.ClickException(f"{path}: no deployment can be carried over, so there is nothing to serve")
+    give(imported.yaml, out, needs_key=imported.needs_key)
 
 
 @migrate.command("env")
 @OUT
 def env(out: str | None) -> None:
-    """Make a configuration of the vendors whose keys the environment has, such as OPENAI_API_KEY or GROQ_API_KEY."""
+    """Write a configuration for the vendors whose keys, such as OPENAI_API_KEY, are in the environment."""
     from edge.migration.environment import import_environment
 
     made, notes = import_environment(os.environ)
     for note in notes:
         click.echo(note, err=True)
     if not made:
-        raise click.ClickException("the environment makes no provider: set the key of a vendor, such as OPENAI_API_KEY")
+        raise click.ClickException("the environment has no provider: set the key of a vendor, such as OPENAI_API_KEY")
     give(made, out)
 
 
-def give(text: str, out: str | None) -> None:
+def give(text: str, out: str | None, *, needs_key: bool = False) -> None:
     if out is None:
         click.echo(text, nl=False)
         return
@@ -70,7 +74,8 @@ def give(text: str, out: str | None) -> None:
         with Path(out).open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise click.ClickException(f"{out} is there already") from None
+        raise click.ClickException(f"{out} already exists") from None
     except OSError as error:
         raise click.ClickException(f"{out} cannot be written: {error.strerror}") from None
-    click.echo(f"wrote {out}; next: edge check {out}, then edge serve -c {out}", err=True)
+    key = f"edge key new master --admin -c {out}, then " if needs_key else ""
+    click.echo(f"wrote {out}; next: {key}edge check {out}, then edge serve -c {out}", err=True)

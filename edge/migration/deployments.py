@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from edge.config import is_loopback
+from edge.config.model import Provider, Secret, Server
+from edge.config.rules import MAX_MODEL_NAME, provider_problems
 from edge.migration import reasons
 from edge.migration.budgets import budget_of
 from edge.migration.draft import Account, Draft, Setting
-from edge.migration.source import FROM_THE_ENVIRONMENT, Section, reference
-from edge.migration.vendors import ELSEWHERE, VENDORS, Vendor, vendor_of
+from edge.migration.source import FROM_THE_ENVIRONMENT, NOT_CARRIED, Section, reference
+from edge.migration.vendors import CLAUDE_AT_AZURE, ELSEWHERE, VENDORS, Vendor, vendor_of
 
 __all__ = ["MOST_IN_FLIGHT", "STRATEGIES", "Deployments"]
 
@@ -29,14 +32,20 @@ PRICES = {
     "cache_creation_input_token_cost": "cache_write",
 }
 """USD for a token there, USD for a million here."""
-WEIGHT = "is the upstream's weight, not a limit: a vendor that refuses more is asked again later"
-NO_LIMIT = "limits nobody here: a vendor that refuses more is asked again later"
-NO_VENDOR = "is no vendor whose address is known here: write an api_base, and the model as it is called there"
-NO_PREFIX = "does not tell which vendor has it: write VENDOR/MODEL, or an api_base"
-HALF_A_PRICE = "is half a price, which needs both input_cost_per_token and output_cost_per_token, and was not carried"
+WEIGHT = "was carried over as the upstream's weight; it limits nothing, since the vendor refuses what is too much"
+NO_LIMIT = f"{NOT_CARRIED}upstreams have no such limit, since the vendor refuses what is too much"
+LEFT_OUT = "was left out: "
+NO_VENDOR = "is not a vendor that the import knows; give an api_base, and the model's name there"
+NO_PREFIX = "the name does not tell the vendor; write VENDOR/MODEL, or give an api_base"
+HALF_A_PRICE = f"{NOT_CARRIED}a price needs both input_cost_per_token and output_cost_per_token"
+NO_MODEL = "no model has this name"
 UNSERVED = {"video_generation"}
+MOST_WEIGHT = 1000
 MOST_UPSTREAMS = 64
 MOST_IN_FLIGHT = 65535
+VARIABLE = re.compile(r"\$\{\w+\}")
+ADDRESSES = re.compile(r"\$\{(\w+?)_?(API_BASE|API_URL|BASE_URL|ENDPOINT|HOST|URL)?\}")
+"""A variable that holds an address; what it begins with names whose."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +75,12 @@ class Deployments:
 
     def __init__(self, draft: Draft, model_list: list[Section], credentials: list[Section]) -> None:
         self._draft = draft
+        self._server = Server(port=int(str(draft.server["port"])))
         self._credentials: dict[str, Section] = {}
         for each in credentials:
             values = each.section("credential_values")
             values.read_later("api_key", "api_base")
-            values.leave({})
+            values.leave(reasons.PARAMS)
             self._credentials[each.text("credential_name") or ""] = values
             each.section("credential_info").ignore()
             each.leave({})
@@ -83,33 +93,36 @@ class Deployments:
         """Make an alias of each name."""
         for name, group in self._groups.items():
             if len(group) > MOST_UPSTREAMS:
-                group[MOST_UPSTREAMS].params.note(None, f"is more than the {MOST_UPSTREAMS} upstreams of an alias")
+                for each in group[MOST_UPSTREAMS:]:
+                    each.params.note(None, f"{LEFT_OUT}an alias has at most {MOST_UPSTREAMS} upstreams")
                 del group[MOST_UPSTREAMS:]
             ordered = any(each.order is not None for each in group)
             if ordered:
                 group.sort(key=lambda each: float("inf") if each.order is None else each.order)
-            weights = _weights(group)
-            upstreams: list[Setting] = []
-            for each, weight in zip(group, weights, strict=True):
-                target: dict[str, Setting] = {"to": f"{self._draft.provider(each.account)}/{each.model}"}
-                if weight != 1:
-                    target["weight"] = weight
-                upstreams.append(target)
+            # A deployment that is there twice has the weight of both.
+            shares: dict[str, float] = {}
+            for each, weight in zip(group, _weights(group, weighs=not ordered), strict=True):
+                to = f"{self._draft.provider(each.account)}/{each.model}"
+                shares[to] = min(shares.get(to, 0) + weight, MOST_WEIGHT)
+            upstreams: list[Setting] = [
+                {"to": to} if weight == 1 or ordered or len(shares) == 1 else {"to": to, "weight": round(weight, 3)}
+                for to, weight in shares.items()
+            ]
             alias: dict[str, Setting] = {}
-            if len(group) > 1 and (ordered or strategy != "round_robin"):
+            if len(shares) > 1 and (ordered or strategy != "round_robin"):
                 alias["strategy"] = "failover" if ordered else strategy
             alias["upstreams"] = upstreams
             if len(group) == 1 and group[0].budget:
                 alias["budget"] = group[0].budget
             for each in group if len(group) > 1 else ():
                 if each.budget:
-                    each.params.note("max_budget", "a budget is that of an alias, not of one of its upstreams")
+                    each.params.note("max_budget", f"{NOT_CARRIED}a budget belongs to an alias, not to an upstream")
             prices = {each.price for each in group}
             if len(prices) == 1 and group[0].price:
                 alias["price"] = dict(group[0].price)
             elif len(prices) > 1:
                 group[0].params.note(
-                    None, f"the deployments of '{name}' have several prices: set providers.NAME.prices"
+                    None, f"prices were not carried over: those of '{name}' differ; set providers.NAME.prices"
                 )
             self._draft.models[name] = alias
 
@@ -127,7 +140,7 @@ class Deployments:
                     self.fall_back_by_default(each, "*")
                 elif name not in self._draft.models:
                     each.texts(name)
-                    each.note(name, "is no model of the list")
+                    each.note(name, f"{NOT_CARRIED}{NO_MODEL}")
                 else:
                     self._append(name, kind, self._known(each, name))
 
@@ -144,7 +157,7 @@ class Deployments:
             if target in self._draft.models:
                 found.append(target)
             else:
-                section.note(key, f"falls back to '{target}', which is no model of the list")
+                section.note(key, f"fallback '{target}' {NOT_CARRIED}{NO_MODEL}")
         return found
 
     def _append(self, name: str, kind: str, targets: list[str]) -> None:
@@ -162,23 +175,23 @@ class Deployments:
         info = entry.section("model_info")
         model = params.text("model")
         if name is None or model is None:
-            entry.note(None, "has no model_name or no litellm_params.model, and was left out")
+            entry.note(None, f"{LEFT_OUT}it has no model_name, or no litellm_params.model")
             return
         if (mode := info.text("mode")) in UNSERVED:
-            info.note("mode", f"'{mode}' is asked on routes that are not served")
+            info.note("mode", f"the routes of '{mode}' are not supported")
         vendor = params.text("custom_llm_provider")
         prefix, model = vendor_of(model if vendor is None or model.startswith(f"{vendor}/") else f"{vendor}/{model}")
-        if not model or model.endswith("/"):
-            params.note("model", "names no model, and was left out")
+        if not model or model.endswith("/") or not model.isprintable() or len(model) > MAX_MODEL_NAME:
+            params.note("model", f"{LEFT_OUT}it names no model")
             for section in (params, info, entry):
                 section.ignore()
             return
         if (why := ELSEWHERE.get(prefix)) is not None:
-            params.note("model", f"'{prefix}' {why}")
+            params.note("model", f"{LEFT_OUT}'{prefix}' {why}")
             for section in (params, info, entry):
                 section.ignore()
             return
-        account = self._account(params, prefix, name)
+        account = self._account(params, prefix, model, name)
         if account is None:
             for section in (params, info, entry):
                 section.ignore()
@@ -190,10 +203,10 @@ class Deployments:
         info.leave(reasons.INFO)
         entry.leave({})
         if "*" in name:
-            _weights([deployment])
+            _weights([deployment], weighs=False)
             self._claim(entry, name, deployment)
         elif len(name) > 128 or any(ord(letter) < 33 or ord(letter) == 127 for letter in name):
-            entry.note("model_name", "an alias is 1 to 128 printable characters without spaces")
+            entry.note("model_name", f"{LEFT_OUT}an alias has 1 to 128 printable characters without spaces")
         else:
             self._groups.setdefault(name, []).append(deployment)
 
@@ -201,34 +214,42 @@ class Deployments:
         """Names by a pattern. Those of the form ``provider/*`` lead to the provider of that name by themselves."""
         if name == found.model:
             self._draft.claim(found.account, name)
-        elif not (name.endswith("/*") and found.model == "*" and self._draft.provider(found.account) == name[:-2]):
-            entry.note("model_name", f"a pattern cannot be renamed: names would have to be those of '{found.model}'")
+            return
+        provider = self._draft.provider(found.account)
+        if not name.endswith("/*") or found.model != "*":
+            entry.note("model_name", f"{NOT_CARRIED}a pattern cannot rename models; use {provider}/MODEL")
+        elif provider != name[:-2]:
+            entry.note("model_name", f"a provider's name has no slash and is not taken twice; use {provider}/MODEL")
 
-    def _account(self, params: Section, prefix: str, name: str) -> Account | None:
-        given = self._credentials.get(params.text("litellm_credential_name") or "")
+    def _account(self, params: Section, prefix: str, model: str, name: str) -> Account | None:
+        credential = params.text("litellm_credential_name") or ""
+        given = self._credentials.get(credential)
+        if credential and given is None:
+            params.note("litellm_credential_name", f"{NOT_CARRIED}credential_list has no '{credential}'")
         base = params.text("api_base") or params.text("base_url") or (given.text("api_base") if given else None)
         if base is None and ("api_base" in params or "base_url" in params):
-            params.note("model", "was left out: its address cannot be carried")
+            params.note("model", f"{LEFT_OUT}its api_base cannot be carried over")
             return None
         vendor = VENDORS.get(prefix) or (VENDORS["openai_like"] if base is not None else None)
+        if prefix == "azure_ai" and model.startswith("claude"):
+            vendor = CLAUDE_AT_AZURE
         if vendor is None:
             first, slash, _ = (params.text("model") or "").partition("/")
-            params.note("model", f"'{first}' {NO_VENDOR}" if slash else NO_PREFIX)
+            params.note("model", LEFT_OUT + (f"'{first}' {NO_VENDOR}" if slash else NO_PREFIX))
             return None
         base_url = self._base_url(params, vendor, base)
         if base_url is None:
-            params.note(
-                "model", f"'{prefix}' has an address of its own for each customer, which api_base does not name"
-            )
+            params.note("model", f"{LEFT_OUT}each customer of '{prefix}' has an address; give an api_base")
             return None
-        key = params.text("api_key") or (given.text("api_key") if given else None)
+        holder = params if given is None or "api_key" in params else given
+        key = holder.text("api_key")
         if key is None:
             key = "${" + vendor.variable + "}" if vendor.variable else ""
         elif key.startswith(FROM_THE_ENVIRONMENT):
             key = reference(key)
         else:
             key = self._draft.variable(key, vendor.variable or "PROVIDER_API_KEY")
-            params.note("api_key", f"is a secret, which is not copied: put it into the environment as {key[2:-1]}")
+            holder.note("api_key", f"was not copied, because it is a secret; set {key[2:-1]} in the environment")
         headers = {}
         for field in ("extra_headers", "headers"):
             section = params.section(field)
@@ -236,7 +257,7 @@ class Deployments:
         if organization := params.text("organization"):
             headers["openai-organization"] = reference(organization)
         limit = params.number("max_parallel_requests")
-        return Account(
+        account = Account(
             name[:-2] if name.endswith("/*") else _called(vendor, prefix, base_url),
             vendor.dialect,
             base_url,
@@ -245,14 +266,37 @@ class Deployments:
             tuple(sorted(headers.items())),
             min(int(limit), MOST_IN_FLIGHT) if limit and limit >= 1 else None,
         )
+        if found := self._problems(account):
+            params.note("model", f"{LEFT_OUT}its provider would be refused: {found}")
+            return None
+        return account
+
+    def _problems(self, account: Account) -> str:
+        """What `edge check` would say of a provider, whatever the variables hold."""
+        known = VARIABLE.sub("https://a.example", account.base_url)
+        headers = {name: VARIABLE.sub("a", value) for name, value in account.headers}
+        provider = Provider(dialect=account.dialect, base_url=known, headers=headers, api_keys=[Secret("a")])
+        return "; ".join(f"{where[2]} {what}" for where, what in provider_problems("", provider, self._server))
 
     def _base_url(self, params: Section, vendor: Vendor, base: str | None) -> str | None:
         if base is None:
             return vendor.base_url or None
-        base = vendor.address(reference(base))
-        if not base.startswith("${") and not urlsplit(base).path:
-            params.note("api_base", "has no path, so it is asked at /v1 below it")
+        named = reference(base)
+        base = vendor.address(named)
+        if named.startswith("${") and base != named:
+            params.note("api_base", f"{vendor.behind} is added to the address in the variable")
+        if not base.startswith("${") and not _split(base).path:
+            params.note("api_base", "has no path; /v1 was added")
+            base += "/v1"
         return base
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of a URL, all empty for what is none."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
 
 
 def _called(vendor: Vendor, prefix: str, base_url: str) -> str:
@@ -260,7 +304,10 @@ def _called(vendor: Vendor, prefix: str, base_url: str) -> str:
     anywhere = not vendor.base_url and vendor.name != "local"
     if anywhere or base_url == vendor.base_url:
         return vendor.name or prefix
-    host = urlsplit(base_url).hostname if not base_url.startswith("${") else None
+    if base_url.startswith("${"):
+        variable = ADDRESSES.match(base_url)
+        return variable[1].lower() if variable else vendor.name or prefix
+    host = _split(base_url).hostname
     if host is None:
         return vendor.name or prefix
     return "local" if is_loopback(host) else host.removeprefix("api.").removeprefix("www.").partition(".")[0]
@@ -274,21 +321,25 @@ def _share(key: str, *sections: Section) -> Share | None:
     return None
 
 
-def _weights(group: list[Deployment]) -> list[float]:
-    """Weights as simple-shuffle has them: by the first figure that any deployment has, the smallest of them as 1. Tells
-    of limits what they are here.
+def _weights(group: list[Deployment], *, weighs: bool) -> list[float]:
+    """Weights as simple-shuffle has them: by the first figure that any deployment has, the smallest of them as 1. Notes
+    what has become of limits.
     """
     weights: list[float] = [1] * len(group)
-    weighed = len(group) == 1
+    weighed = len(group) == 1 or not weighs
     for figure in zip(*(each.shares for each in group), strict=True):
         given = [share for share in figure if share is not None]
         for share in given:
             if share.key != "weight":
                 share.section.note(share.key, NO_LIMIT if weighed else WEIGHT)
+            elif not weighs:
+                share.section.note(share.key, f"{NOT_CARRIED}'strategy: failover', by 'order', has no weights")
         if given and not weighed:
             weighed = True
-            least = min(share.value for share in given)
-            shares = [round(min((share.value if share else least) / least, 1000), 3) for share in figure]
+            # Without a weight a deployment has the usual one; without a limit, that of the least.
+            usual = 1 if given[0].key == "weight" else min(share.value for share in given)
+            values = [share.value if share else usual for share in figure]
+            shares = [round(min(value / min(values), MOST_WEIGHT), 3) for value in values]
             weights = [int(share) if share == int(share) else share for share in shares]
     return weights
 

@@ -1,6 +1,6 @@
 """A configuration of this program that is being put together, as plain data, and the YAML that it becomes.
 
-No secret is written into it: a key that stood in the other file is named by a variable, which the notes name.
+No secret is written into it: a key from the other file becomes a variable, which the notes name.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Draft:
     variables: dict[str, str] = field(default_factory=dict)
     reserved: frozenset[str] = frozenset()
     locked: bool = False
+    keys_file: str | None = None
     health: dict[str, Setting] | None = None
     max_in_flight: int | None = None
     _accounts: dict[Account, str] = field(default_factory=dict)
@@ -101,7 +102,9 @@ class Draft:
         """The whole, without what is empty."""
         sections: dict[str, Setting] = {
             "server": self.server,
-            "auth": ({"mode": "keys"} if self.locked else {}) | ({"keys": self.keys} if self.keys else {}),
+            "auth": ({"mode": "keys"} if self.locked else {})
+            | ({"keys_file": self.keys_file} if self.keys_file else {})
+            | ({"keys": self.keys} if self.keys else {}),
             "providers": self.providers,
             "models": dict(self.models),
             "cache": self.cache,

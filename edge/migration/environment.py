@@ -46,13 +46,13 @@ def import_environment(environ: Mapping[str, str]) -> tuple[str, list[str]]:
         for pattern in DEFAULT_MODELS[vendor.dialect] if known else ():
             draft.claim(account, pattern)
     notes = [
-        f"{key}: no provider was made of it, since {address} is not set, which has the address"
+        f"{key}: no provider was written for it, because {address} is not set"
         for key, address in lacking.items()
         if key not in used
     ]
     if not draft.providers:
         return "", notes
-    comment = "Made from the variables of the environment. A model is asked for by its name, or as PROVIDER/MODEL."
+    comment = "Written from the environment's variables. A model is named by its own name, or as PROVIDER/MODEL."
     return draft.yaml(comment), notes
 
 

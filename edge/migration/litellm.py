@@ -1,4 +1,4 @@
-"""LiteLLM's ``config.yaml`` as a configuration of this program, with a line for each setting that could not be carried.
+"""LiteLLM's ``config.yaml`` as a configuration of this program, with a note for each setting that is not carried over.
 
 What its settings mean is from LiteLLM's documentation (docs.litellm.ai/docs/proxy/config_settings, /routing,
 /reliability, /caching), as of October 2026.
@@ -12,16 +12,24 @@ from dataclasses import dataclass
 from hashlib import sha256
 from urllib.parse import quote
 
+from edge.config.model import Breaker, Resilience
 from edge.migration import reasons
 from edge.migration.deployments import MOST_IN_FLIGHT, STRATEGIES, Deployments
 from edge.migration.draft import Draft, Setting
 from edge.migration.keys import import_keys
-from edge.migration.source import FROM_THE_ENVIRONMENT, Section, Source, reference
+from edge.migration.source import FROM_THE_ENVIRONMENT, NOT_CARRIED, Section, Source, reference
 from edge.migration.vendors import VENDORS
+from edge.redis.url import redis_address
 
 __all__ = ["Imported", "import_litellm"]
 
 MOST_RETRIES = 10
+DAY_S, YEAR_S = 86_400, 31_536_000
+MOST_FAILURES = MOST_REQUESTS = 1_000_000
+MOST_BODY = 1 << 31
+TOTAL_S, MAX_OPEN_S = Resilience().total_s, Breaker().max_open_s
+"""What is not said holds beside what was carried over, so it may have to grow with that."""
+KEYS_FILE = "keys.json"
 MIN_KEY = 16
 MASTER = "LITELLM_MASTER_KEY"
 """The variable of the master key where general_settings.master_key is not set."""
@@ -31,13 +39,16 @@ OTHER_DOORS = ("enable_jwt_auth", "custom_auth")
 
 @dataclass(frozen=True)
 class Imported:
-    """``yaml`` is the configuration; ``notes`` has a line for what was not carried, or is to be known; ``variables``
-    names those that are to hold the secrets which stood in the file.
+    """``yaml`` is the configuration; ``notes`` has a line for what was not carried over, or has changed; ``variables``
+    names those that are to hold the secrets which stood in the file. ``serves``: there is a provider. ``needs_key``:
+    nobody gets in until there is a key.
     """
 
     yaml: str
     notes: list[str]
     variables: list[str]
+    serves: bool
+    needs_key: bool
 
 
 def import_litellm(text: str, environ: Mapping[str, str], keys: str | None = None) -> Imported:
@@ -56,10 +67,10 @@ def import_litellm(text: str, environ: Mapping[str, str], keys: str | None = Non
     _caching(draft, library.flag("cache"), library.section("cache_params"))
     _logging(draft, library, router)
     _general(draft, general, environ)
-    limit = router.number("default_max_parallel_requests") or general.number("max_parallel_requests")
-    draft.max_in_flight = min(int(limit), MOST_IN_FLIGHT) if limit and limit >= 1 else None
+    limit = _first((router, "default_max_parallel_requests"), (general, "max_parallel_requests"))
+    draft.max_in_flight = _whole(limit, MOST_IN_FLIGHT)
     for name in root.section("environment_variables").names():
-        root.section("environment_variables").note(name, "is to be set in the environment of the program")
+        root.section("environment_variables").note(name, f"{NOT_CARRIED}set it in the environment of 'edge serve'")
     for section, why in ((library, reasons.LIBRARY), (router, reasons.ROUTER), (general, reasons.GENERAL)):
         section.leave(why)
     root.leave(reasons.ROOT)
@@ -68,61 +79,100 @@ def import_litellm(text: str, environ: Mapping[str, str], keys: str | None = Non
         virtual, told = import_keys(keys)
         draft.keys += virtual
         notes += told
-    comment = f"Made from a configuration of LiteLLM, with {len(notes)} notes on what is not as it was."
-    return Imported(draft.yaml(comment), notes, list(draft.variables.values()))
+    needs_key = draft.locked and not draft.keys
+    if needs_key:
+        draft.keys_file = KEYS_FILE
+    comment = "Imported from a configuration of LiteLLM."
+    return Imported(draft.yaml(comment), notes, list(draft.variables.values()), bool(draft.providers), needs_key)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number and where it stands."""
+
+    section: Section
+    key: str
+    value: float
+
+    def note(self, what: str) -> None:
+        self.section.note(self.key, what)
+
+
+def _first(*places: tuple[Section, str]) -> Figure | None:
+    """The first number that is given; all of the places count as read."""
+    found = [Figure(section, key, value) for section, key in places if (value := section.number(key)) is not None]
+    return found[0] if found else None
+
+
+def _at_most(figure: Figure | None, most: float, least: float) -> float | None:
+    """The number, or the most there may be. None, with a note, below the least."""
+    if figure is None:
+        return None
+    if figure.value < least or figure.value == least == 0:
+        figure.note(f"{NOT_CARRIED}it has to be {f'{least:g} or more' if least else 'more than 0'}")
+        return None
+    if figure.value > most:
+        figure.note(f"was carried over as {most}, the most that is possible")
+    return min(figure.value, most)
+
+
+def _seconds(figure: Figure | None, most: float = DAY_S) -> float | None:
+    return _at_most(figure, most, 0)
+
+
+def _whole(figure: Figure | None, most: int, least: int = 1) -> int | None:
+    found = _at_most(figure, most, least) if least else _at_most(figure, most, -0.5)
+    return None if found is None else int(found)
 
 
 def _routing(deployments: Deployments, library: Section, router: Section) -> None:
     strategy = router.text("routing_strategy")
     if strategy is not None and strategy not in STRATEGIES:
-        router.note("routing_strategy", f"'{strategy}' is none of ours: aliases take turns (round_robin)")
+        router.note("routing_strategy", f"{NOT_CARRIED}there is no '{strategy}'; aliases use round_robin")
     elif strategy in ("usage-based-routing", "usage-based-routing-v2"):
-        router.note("routing_strategy", "is by requests under way here (least_busy), not by tokens of the last minute")
+        router.note("routing_strategy", "became least_busy, which counts requests in flight, not tokens")
     deployments.aliases(STRATEGIES.get(strategy or "", "round_robin"))
     names = router.section("model_group_alias")
     for name in names.names():
         target = names.section(name).text("model") if names.is_section(name) else names.text(name)
         if not deployments.rename(name, target or ""):
-            names.note(name, f"stands for '{target}', which is no model of the list")
+            names.note(name, f"{NOT_CARRIED}no model has the name '{target}'")
     kinds = {
         "fallbacks": "any",
         "context_window_fallbacks": "context_length",
         "content_policy_fallbacks": "content_policy",
     }
     for key, kind in kinds.items():
-        # The router's settings win where both have them.
-        for section in (router, library) if key in router else (library, router):
-            lists = section.sections(key)
-            if section is router or key not in router:
-                deployments.fall_back(kind, lists)
-    deployments.fall_back_by_default(library, "default_fallbacks")
+        # The router's settings win where both have them; those of the library are left, and noted.
+        deployments.fall_back(kind, (router if router.says(key) else library).sections(key))
+    for section in (router, library):
+        deployments.fall_back_by_default(section, "default_fallbacks")
 
 
 def _clocks(draft: Draft, library: Section, router: Section) -> None:
-    def first(*places: tuple[Section, str]) -> float | None:
-        found = [section.number(key) for section, key in places]
-        return next((number for number in found if number is not None and number >= 0), None)
-
-    retries = first((router, "num_retries"), (library, "num_retries"))
+    retries = _whole(_first((router, "num_retries"), (library, "num_retries")), MOST_RETRIES, 0)
     if retries is not None:
-        draft.resilience["retries"] = min(int(retries), MOST_RETRIES)
-    whole = first((router, "timeout"), (library, "request_timeout"))
+        draft.resilience["retries"] = retries
+    whole = _seconds(_first((router, "timeout"), (library, "request_timeout")))
     if whole:
-        draft.resilience["attempt_s"] = min(whole, 86400)
-        if whole > 600:
-            draft.resilience["total_s"] = min(whole, 86400)
-    content = first((router, "stream_timeout"))
+        draft.resilience["attempt_s"] = whole
+        if whole > TOTAL_S:
+            draft.resilience["total_s"] = whole
+    content = _seconds(_first((router, "ttft_timeout"), (router, "stream_timeout")))
     if content:
-        draft.resilience["first_content_s"] = min(content, 86400)
+        draft.resilience["first_content_s"] = content
+    idle = _seconds(_first((router, "stream_idle_timeout")))
+    if idle:
+        draft.resilience["idle_s"] = idle
     breaker: dict[str, Setting] = {}
-    fails = first((router, "allowed_fails"), (library, "allowed_fails"))
+    fails = _whole(_first((router, "allowed_fails"), (library, "allowed_fails")), MOST_FAILURES - 1, 0)
     if fails is not None:
-        breaker["failures"] = int(fails) + 1
-    cooldown = first((router, "cooldown_time"), (library, "cooldown_time"))
+        breaker["failures"] = fails + 1
+    cooldown = _seconds(_first((router, "cooldown_time"), (library, "cooldown_time")))
     if cooldown:
-        breaker["open_s"] = min(cooldown, 86400)
-        if cooldown > 300:
-            breaker["max_open_s"] = breaker["open_s"]
+        breaker["open_s"] = cooldown
+        if cooldown > MAX_OPEN_S:
+            breaker["max_open_s"] = cooldown
     if breaker:
         draft.resilience["breaker"] = breaker
 
@@ -130,31 +180,42 @@ def _clocks(draft: Draft, library: Section, router: Section) -> None:
 def _caching(draft: Draft, wanted: bool, params: Section) -> None:
     kind = params.text("type") or "local"
     if not wanted:
-        params.leave({})
+        if params.names():
+            params.note(None, f"{NOT_CARRIED}{reasons.LIBRARY['cache_params']}")
+        params.ignore()
         return
-    if kind not in ("local", "redis"):
-        params.note("type", f"'{kind}' is no cache here: answers are kept in memory and in Redis, by equal requests")
+    if kind == "redis-semantic":
+        params.note("type", "became redis: only identical requests share an answer")
+    elif kind not in ("local", "redis"):
+        params.note("type", f"{NOT_CARRIED}there is no cache '{kind}'; answers are cached in memory")
     draft.cache["mode"] = "all"
     if params.text("mode") == "default_off":
         draft.cache["mode"] = "off"
         params.note(
-            "mode", "caching that each request asks for is not here: set cache.mode, or 'cache' of a key or model"
+            "mode", f"{NOT_CARRIED}requests do not turn caching on; set cache.mode, or 'cache' of a key or alias"
         )
-    ttl = params.number("ttl") or params.number("default_in_memory_ttl")
-    if ttl:
-        draft.cache["memory"] = {"ttl_s": min(ttl, 86400)}
-    if kind == "redis":
+    ttl = _first((params, "ttl"), (params, "default_in_redis_ttl"), (params, "default_in_memory_ttl"))
+    # Redis keeps answers for longer than a worker's memory may.
+    if kind.startswith("redis"):
         redis: dict[str, Setting] = {"url": _redis_url(draft, params)}
+        try:
+            redis_address(re.sub(r"\$\{(\w+)(:-[^}]*)?\}", "1", str(redis["url"])))
+        except ValueError as error:
+            params.note(None, f"{NOT_CARRIED}the URL of Redis {error}")
+            return
         if params.sections("redis_startup_nodes"):
             redis["cluster"] = True
-        if ttl:
-            redis["ttl_s"] = ttl
+        if kept := _seconds(ttl, YEAR_S):
+            redis["ttl_s"] = kept
+            draft.cache["memory"] = {"ttl_s": min(kept, DAY_S)}
         namespace = params.text("namespace")
         if namespace and re.fullmatch(r"[A-Za-z0-9_.-]{1,32}", namespace):
             redis["prefix"] = namespace
         elif namespace:
-            params.note("namespace", "has characters that a prefix has not, so it is 'edge'")
+            params.note("namespace", f"{NOT_CARRIED}a prefix has 1 to 32 letters, digits and _.-; it is 'edge'")
         draft.cache["redis"] = redis
+    elif kept := _seconds(ttl):
+        draft.cache["memory"] = {"ttl_s": kept}
     params.leave(reasons.CACHE)
 
 
@@ -163,8 +224,9 @@ def _redis_url(draft: Draft, params: Section) -> str:
     if url := params.text("url"):
         if url.startswith(FROM_THE_ENVIRONMENT):
             return reference(url)
-        params.note("url", "is to be put into the environment, since it may hold a password")
-        return draft.variable(url, "REDIS_URL")
+        variable = draft.variable(url, "REDIS_URL")
+        params.note("url", f"was not copied, because it may hold a password; set {variable[2:-1]} in the environment")
+        return variable
     nodes = params.sections("redis_startup_nodes")
     host = (nodes[0].text("host") if nodes else params.text("host")) or "${REDIS_HOST:-127.0.0.1}"
     port = (nodes[0].text("port") if nodes else params.text("port")) or "${REDIS_PORT:-6379}"
@@ -178,8 +240,9 @@ def _redis_url(draft: Draft, params: Section) -> str:
     elif password.startswith(FROM_THE_ENVIRONMENT):
         who += f":{reference(password)}@"
     else:
-        params.note("password", "is to be put into the environment")
-        who += f":{draft.variable(password, 'REDIS_PASSWORD')}@"
+        variable = draft.variable(password, "REDIS_PASSWORD")
+        params.note("password", f"was not copied, because it is a secret; set {variable[2:-1]} in the environment")
+        who += f":{variable}@"
     scheme = "rediss" if params.flag("ssl") else "redis"
     number = params.number("db")
     database = f"/{int(number)}" if number and number > 0 and not nodes else ""
@@ -191,28 +254,29 @@ def _logging(draft: Draft, library: Section, router: Section) -> None:
         draft.log["format"] = "json"
     if library.flag("set_verbose") or router.text("debug_level") == "DEBUG":
         draft.log["level"] = "debug"
-    for key in ("callbacks", "success_callback", "failure_callback", "service_callbacks"):
+    for key in ("callbacks", "success_callback", "failure_callback", "service_callback", "service_callbacks"):
         for name in library.texts(key):
-            if name != "prometheus":  # /metrics is there without being asked for
-                library.note(
-                    key, reasons.CALLBACKS.get(name, f"'{name}' is not told here: log lines, metrics and traces are")
-                )
+            if name != "prometheus":  # /metrics is always there
+                why = reasons.CALLBACKS.get(name, reasons.NO_CALLBACKS)
+                library.note(key, f"'{name}' {NOT_CARRIED}{why}")
 
 
 def _general(draft: Draft, general: Section, environ: Mapping[str, str]) -> None:
     _master_key(draft, general, environ)
     draft.locked = draft.locked or any(general.says(name) for name in OTHER_DOORS)
-    if limit := general.number("global_max_parallel_requests"):
-        draft.server["max_in_flight"] = int(limit)
-    if size := general.number("max_request_size_mb"):
-        draft.server["max_body_bytes"] = min(int(size * 1024 * 1024), 1 << 31)
+    limit = _first((general, "max_in_flight_requests_per_worker"), (general, "global_max_parallel_requests"))
+    if (most := _whole(limit, MOST_REQUESTS)) is not None:
+        draft.server["max_in_flight"] = most
+    size = _first((general, "max_request_size_mb"))
+    if (megabytes := _at_most(size, MOST_BODY >> 20, 1 / 1024)) is not None:
+        draft.server["max_body_bytes"] = int(megabytes * (1 << 20))
+    interval = _first((general, "health_check_interval"))
     if general.flag("background_health_checks"):
-        draft.health = {"interval_s": min(max(general.number("health_check_interval") or 300, 1), 3600)}
-    general.number("health_check_interval")
+        draft.health = {"interval_s": _at_most(interval, 3600, 1) or 300}
 
 
 def _master_key(draft: Draft, general: Section, environ: Mapping[str, str]) -> None:
-    """The key that may do everything. Where it cannot be carried nobody is let in, until there is another."""
+    """The key that may do everything. If it cannot be carried over nobody gets in until there is another."""
     master = general.text("master_key") or (FROM_THE_ENVIRONMENT + MASTER if environ.get(MASTER) else None)
     if master is None:
         return
@@ -223,8 +287,6 @@ def _master_key(draft: Draft, general: Section, environ: Mapping[str, str]) -> N
         digest = f"sha256:{sha256(token.encode()).hexdigest()}"
         draft.keys.append({"id": "master", "digests": [digest], "admin": True})
     elif token:
-        why = f"has less than {MIN_KEY} characters, which can be guessed"
-        general.note("master_key", f"{why}: make one with 'edge key new master'")
+        general.note("master_key", f"{NOT_CARRIED}with less than {MIN_KEY} characters it can be guessed")
     else:
-        why = f"is in {name}, which is not set here"
-        general.note("master_key", f"{why}: set it and import again, or make one with 'edge key new master'")
+        general.note("master_key", f"{NOT_CARRIED}{name} is not set; set it and import again, or make another key")

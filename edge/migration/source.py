@@ -1,6 +1,6 @@
-"""Another program's configuration, read a setting at a time. What nobody asked for is told in the end, with its line.
+"""Another program's configuration, read a setting at a time. What was not read is noted in the end, with its line.
 
-A value of the wrong type is told of and counts as absent, so that one mistake does not hide the rest.
+A value of the wrong type is noted and counts as absent, so that one mistake does not hide the rest.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 
 from edge.config.paths import PathKey, dotted
 from edge.config.yaml import Lines, line_of, read_yaml
+from edge.migration.reasons import SAY_BY_BEING_OFF
 
-__all__ = ["FROM_THE_ENVIRONMENT", "NO_COUNTERPART", "Section", "Source", "SourceError", "reference"]
+__all__ = ["FROM_THE_ENVIRONMENT", "NOT_CARRIED", "NO_COUNTERPART", "Section", "Source", "SourceError", "reference"]
 
-NO_COUNTERPART = "has no counterpart here"
+NO_COUNTERPART = "there is no equivalent"
+NOT_CARRIED = "was not carried over: "
 REFERENCE = "${"
-REFERS = "has a ${, which would name a variable here, and was left out"
+REFERS = f"{NOT_CARRIED}it contains ${{, which would refer to a variable"
 FROM_THE_ENVIRONMENT = "os.environ/"
 """What LiteLLM begins the name of a variable with."""
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -39,7 +41,7 @@ class SourceError(Exception):
 
 @dataclass
 class Source:
-    """What a file says, and what is to be told of it."""
+    """What a file says, and the notes on it."""
 
     data: Mapping[object, object]
     lines: Lines | None
@@ -51,7 +53,7 @@ class Source:
         try:
             data, lines, problems = read_yaml(text)
         except (ValueError, RecursionError):
-            raise SourceError(["is no text, is nested too deeply, or refers to itself"]) from None
+            raise SourceError(["is not text, is nested too deeply, or refers to itself"]) from None
         if problems:
             raise SourceError(problems)
         if not isinstance(data, dict):
@@ -63,12 +65,13 @@ class Source:
         return Section(self, self.data, ())
 
     def told(self) -> list[str]:
-        """The notes, in the order of the file."""
+        """The notes, each once, in the order of the file."""
 
         def line(path: PathKey) -> int:
             return line_of(self.lines, path) if self.lines is not None else 0
 
-        placed = sorted(((line(path), dotted(path), what) for path, what in self.notes), key=lambda note: note[0])
+        noted = dict.fromkeys(self.notes)
+        placed = sorted(((line(path), dotted(path), what) for path, what in noted), key=lambda note: note[0])
         return [f"line {at}: {path}: {what}" if at else f"{path}: {what}" for at, path, what in placed]
 
 
@@ -85,8 +88,13 @@ class Section:
         return self._data.get(key) is not None
 
     def says(self, key: str) -> bool:
-        """Whether a setting is there, and is not as if it were not."""
-        return self._data.get(key) not in (None, False, "", [], {})
+        """Whether a setting is there and means something: a number does, whatever it is; what is empty or off does not,
+        unless it is on where it is not given.
+        """
+        value = self._data.get(key)
+        if value is None or value is False:
+            return key in SAY_BY_BEING_OFF and key in self._data
+        return value not in ("", [], {})
 
     def note(self, key: str | None, what: str) -> None:
         self.source.notes.append((self.path if key is None else (*self.path, key), what))
@@ -97,9 +105,12 @@ class Section:
         if isinstance(value, str) and REFERENCE in value:
             self.note(key, REFERS)
             return None
+        if isinstance(value, str) and value.startswith(FROM_THE_ENVIRONMENT) and reference(value) == value:
+            self.note(key, f"{NOT_CARRIED}it does not name a variable")
+            return None
         if isinstance(value, (str, int, float)) and not isinstance(value, bool):
             return str(value) or None
-        self._wrong(key, value, "a text")
+        self._wrong(key, value, "text")
         return None
 
     def number(self, key: str) -> float | None:
@@ -127,7 +138,7 @@ class Section:
         value = self._value(key)
         items = value if isinstance(value, list) else [] if value is None else [value]
         if not all(isinstance(item, str) for item in items):
-            self._wrong(key, items, "a list of texts alone")
+            self._wrong(key, items, "a list of text")
         if any(REFERENCE in item for item in items if isinstance(item, str)):
             self.note(key, REFERS)
         return [item for item in items if isinstance(item, str) and REFERENCE not in item]
@@ -152,7 +163,7 @@ class Section:
             if isinstance(item, dict):
                 found.append(Section(self.source, item, path))
             else:
-                self.source.notes.append((path, "is not a mapping, and was left out"))
+                self.source.notes.append((path, f"{NOT_CARRIED}it is not a mapping"))
         return found
 
     def names(self) -> list[str]:
@@ -166,14 +177,14 @@ class Section:
         self._read.update(keys)
 
     def ignore(self) -> None:
-        """Of what is in it nothing more is told, since all of it was left out."""
+        """Say nothing more of what is in it, since all of it was left out."""
         self._read.update(str(key) for key in self._data)
 
     def leave(self, reasons: Mapping[str, str]) -> None:
-        """Tell of every setting that says something and that nobody asked for, with the reason that is known."""
+        """Note every setting that says something and that nobody has read, with the reason if one is known."""
         for name in map(str, self._data):
             if name not in self._read and self.says(name):
-                self.note(name, reasons.get(name, NO_COUNTERPART))
+                self.note(name, NOT_CARRIED + reasons.get(name, NO_COUNTERPART))
 
     def _value(self, key: str) -> object:
         self._read.add(key)
@@ -181,4 +192,4 @@ class Section:
 
     def _wrong(self, key: str, value: object, wanted: str) -> None:
         if value is not None and value != "":
-            self.note(key, f"is not {wanted}, and was left out")
+            self.note(key, f"{NOT_CARRIED}it is not {wanted}")

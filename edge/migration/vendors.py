@@ -12,7 +12,7 @@ from typing import Literal
 
 from edge.config.rules import ENDPOINTS
 
-__all__ = ["ELSEWHERE", "VENDORS", "Vendor", "vendor_of"]
+__all__ = ["CLAUDE_AT_AZURE", "ELSEWHERE", "VENDORS", "Vendor", "vendor_of"]
 
 DEPLOYMENT = re.compile(r"/openai(/deployments(/.*)?)?$")
 """What may stand behind the address of a resource at Azure, and not in that of its v1 API."""
@@ -36,10 +36,14 @@ class Vendor:
         given = ENDPOINTS.sub("", given.rstrip("/"))
         if self.auth == "api-key":
             given = DEPLOYMENT.sub("", given)
-        return given if not self.behind or given.endswith((self.behind, "/v1")) else given + self.behind
+        if not self.behind or given.endswith((self.behind, "/v1")):
+            return given
+        # What the address has of it already is not added again.
+        return given.removesuffix(self.behind.removesuffix("/v1")) + self.behind
 
 
 _AZURE = Vendor("", "AZURE_API_KEY", auth="api-key", behind="/openai/v1")
+_COHERE = Vendor("https://api.cohere.ai/compatibility/v1", "COHERE_API_KEY", name="cohere")
 _OPENAI = Vendor("https://api.openai.com/v1", "OPENAI_API_KEY", name="openai")
 _OLLAMA = Vendor("http://localhost:11434/v1", "", behind="/v1", name="ollama")
 VENDORS: dict[str, Vendor] = {
@@ -47,8 +51,10 @@ VENDORS: dict[str, Vendor] = {
     "text-completion-openai": _OPENAI,
     "anthropic": Vendor("https://api.anthropic.com/v1", "ANTHROPIC_API_KEY", "anthropic", behind="/v1"),
     "azure": _AZURE,
-    "azure_ai": _AZURE,
+    "azure_ai": Vendor("", "AZURE_AI_API_KEY", auth="api-key", behind="/openai/v1"),
     "cerebras": Vendor("https://api.cerebras.ai/v1", "CEREBRAS_API_KEY"),
+    "cohere": _COHERE,
+    "cohere_chat": _COHERE,
     "codestral": Vendor("https://codestral.mistral.ai/v1", "CODESTRAL_API_KEY"),
     "dashscope": Vendor("https://dashscope-intl.aliyuncs.com/compatible-mode/v1", "DASHSCOPE_API_KEY"),
     "deepinfra": Vendor("https://api.deepinfra.com/v1/openai", "DEEPINFRA_API_KEY"),
@@ -56,11 +62,13 @@ VENDORS: dict[str, Vendor] = {
     "fireworks_ai": Vendor("https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY", name="fireworks"),
     "gemini": Vendor("https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI_API_KEY"),
     "groq": Vendor("https://api.groq.com/openai/v1", "GROQ_API_KEY"),
+    "meta_llama": Vendor("https://api.llama.com/compat/v1", "LLAMA_API_KEY", name="llama"),
     "mistral": Vendor("https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
     "moonshot": Vendor("https://api.moonshot.ai/v1", "MOONSHOT_API_KEY"),
     "nvidia_nim": Vendor("https://integrate.api.nvidia.com/v1", "NVIDIA_NIM_API_KEY", name="nvidia"),
     "openrouter": Vendor("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
     "sambanova": Vendor("https://api.sambanova.ai/v1", "SAMBANOVA_API_KEY"),
+    "volcengine": Vendor("https://ark.cn-beijing.volces.com/api/v3", "VOLCENGINE_API_KEY"),
     "together_ai": Vendor("https://api.together.xyz/v1", "TOGETHERAI_API_KEY", name="together"),
     "xai": Vendor("https://api.x.ai/v1", "XAI_API_KEY"),
     "ollama": _OLLAMA,
@@ -75,13 +83,14 @@ VENDORS: dict[str, Vendor] = {
     "xinference": Vendor("", ""),
 }
 
-_SIGNED = (
-    "is asked with signed requests of its own API, which are not made here: it takes a provider in OpenAI's dialect"
+CLAUDE_AT_AZURE = Vendor("", "AZURE_AI_API_KEY", "anthropic", behind="/anthropic/v1", name="azure-claude")
+"""What azure_ai/ is for Claude: Anthropic's API, at an address of its own (learn.microsoft.com, Claude in Foundry)."""
+
+_SIGNED = "needs signed requests, which are not supported; use a provider with an OpenAI or Anthropic API"
+_EXPIRING = (
+    "needs tokens that expire within the hour, which are not supported; Gemini's OpenAI endpoint (gemini/) takes a key"
 )
-_EXPIRING = "is asked with tokens that expire within the hour: Gemini's OpenAI endpoint takes a key (gemini/)"
-_OTHER_API = (
-    "has an API of its own, which this program does not speak: a provider in OpenAI's or Anthropic's dialect is needed"
-)
+_OTHER_API = "has only an API of its own, which is not supported; use a provider with an OpenAI or Anthropic API"
 
 ELSEWHERE: dict[str, str] = {
     "bedrock": _SIGNED,
@@ -90,12 +99,10 @@ ELSEWHERE: dict[str, str] = {
     "sagemaker_chat": _SIGNED,
     "vertex_ai": _EXPIRING,
     "vertex_ai_beta": _EXPIRING,
-    "auto_router": "chooses a model by what is asked, which is not done here: an alias goes by its 'strategy'",
-    "perplexity": "answers at the root of its host, where a base URL here has a path",
+    "auto_router": "chooses a model by the prompt, which is not supported; an alias has a 'strategy'",
+    "perplexity": "serves its API at the root of its host, where a base URL needs a path",
     **dict.fromkeys(
         (
-            "cohere",
-            "cohere_chat",
             "huggingface",
             "replicate",
             "watsonx",

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 import subprocess
 import sys
 from hashlib import sha256
 from pathlib import Path
 
 import httpx2
+import yaml
 
-from tests.harness import Process, clean_environment, free_port, wait_until_ready
+from edge.migration.litellm import import_litellm
+from tests.harness import (
+    PATIENT,
+    Edge,
+    Process,
+    clean_environment,
+    free_port,
+    providers,
+    running,
+    until,
+    wait_until_ready,
+)
 
 CONFIG = """
 model_list:
@@ -37,7 +51,7 @@ def test_clients_keep_their_keys_and_their_models(simulator, tmp_path: Path):
     assert "canary" not in made.stderr + made.stdout + ours.read_text()
     again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert again.returncode == 1
-    assert "is there already" in again.stderr
+    assert "already exists" in again.stderr
 
     url = f"http://127.0.0.1:{(port := free_port())}"
     secret = clean_environment(OPENAI_API_KEY_2="canary-of-the-provider")
@@ -58,6 +72,49 @@ def test_clients_keep_their_keys_and_their_models(simulator, tmp_path: Path):
         assert ask("fast", "sk-somebody-else-entirely") == 401
     finally:
         edge.stop()
+
+
+EXAMPLES = {path.stem: path.read_text() for path in sorted((Path(__file__).parents[1] / "litellm").glob("*.yaml"))}
+ROUTES = {
+    "embedding": ("/embeddings", {"input": "Say hello."}),
+    "rerank": ("/rerank", {"query": "hello", "documents": ["Say hello."]}),
+    "chat": ("/chat/completions", {"messages": [{"role": "user", "content": "Say hello."}]}),
+}
+
+
+def keyed(token: str) -> dict[str, object]:
+    return {"keys": [{"id": "a", "digests": [f"sha256:{sha256(token.encode()).hexdigest()}"]}]}
+
+
+def test_each_model_of_each_example_answers_a_first_request(simulator, tmp_path: Path):
+    """One edge takes the imported configurations one after the other, each with another key, by which it is known. Names for
+    the patterns of an example follow ``Ask:`` in its first line.
+    """
+    edge = Edge(tmp_path, {"providers": providers(simulator.url), "auth": keyed("sk-before-any-example")})
+    asked = 0
+    with running(edge):
+        for name, text in EXAMPLES.items():
+            imported = import_litellm(text, {})
+            if not imported.serves:
+                continue
+            config = yaml.safe_load(re.sub(r"\$\{[^}]+\}", "a", imported.yaml))
+            for provider in config["providers"].values():
+                provider["base_url"] = f"{simulator.url}/v1"
+            config["server"].pop("port")
+            config.get("cache", {}).pop("redis", None)
+            config["resilience"] = {**config.get("resilience", {}), **PATIENT}
+            token = f"sk-for-the-example-{name}"
+            edge.path.write_text(json.dumps({**config, "auth": keyed(token)}))
+            edge.process.process.send_signal(signal.SIGHUP)
+            headers = {"authorization": f"Bearer {token}"}
+            until(lambda headers=headers: httpx2.get(f"{edge.url}/v1/models", headers=headers).status_code == 200)
+            patterns = re.findall(r"[^ ,]+", text.splitlines()[0].partition("Ask: ")[2])
+            for model in [*config.get("models", {}), *patterns]:
+                path, body = next((ROUTES[kind] for kind in ROUTES if kind in model), ROUTES["chat"])
+                answer = httpx2.post(f"{edge.url}/v1{path}", json={"model": model, **body}, headers=headers)
+                assert answer.status_code == 200, (name, model, answer.text)
+                asked += 1
+    assert asked >= 70
 
 
 def test_the_environment_makes_a_file_that_serves(simulator, tmp_path: Path):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import pairwise
 
@@ -112,7 +113,7 @@ def test_deployments_of_one_name_become_the_upstreams_of_an_alias(tmp_path):
     assert (azure.base_url, azure.auth) == ("https://europe.openai.azure.com/openai/v1", "api-key")
     assert config.providers["anthropic"].dialect == "anthropic"
     assert noted(imported, "line 8", "api_version")
-    assert noted(imported, "line 13", "temperature", "each request")
+    assert noted(imported, "line 13", "temperature", "each request sets")
     assert not noted(imported, "routing_strategy")
 
 
@@ -135,8 +136,8 @@ def test_fallbacks_keep_what_they_are_for(tmp_path):
 def test_a_fallback_that_is_no_model_is_told(tmp_path):
     config, imported = carried(BALANCED.replace("{fast: [large]}", "{fast: [gone], never: [fast]}", 1), tmp_path)
     assert config.models["fast"].falls_back.any == []
-    assert noted(imported, "'gone'", "no model of the list")
-    assert noted(imported, "never", "no model of the list")
+    assert noted(imported, "'gone'", "no model has")
+    assert noted(imported, "never", "no model has")
 
 
 def test_clocks_retries_and_breakers_are_carried(tmp_path):
@@ -162,7 +163,7 @@ def test_no_secret_of_the_file_is_written_and_each_has_a_variable_of_its_own(tmp
 def test_nobody_is_let_in_where_the_master_key_cannot_be_carried(tmp_path, master, environ):
     with pytest.raises(ConfigError, match="auth"):
         carried(BALANCED.replace(MASTER, master), tmp_path, environ)
-    assert noted(import_litellm(BALANCED.replace(MASTER, master), environ), "master_key", "edge key new")
+    assert noted(import_litellm(BALANCED.replace(MASTER, master), environ), "master_key", "not carried over")
 
 
 @pytest.mark.parametrize(
@@ -189,7 +190,7 @@ def test_patterns_claim_names_and_who_takes_any_name_is_asked_last(tmp_path):
 
 def test_a_pattern_that_would_rename_models_is_told():
     imported = import_litellm("model_list: [{model_name: 'fast-*', litellm_params: {model: openai/gpt-*}}]", {})
-    assert noted(imported, "model_name", "cannot be renamed")
+    assert noted(imported, "model_name", "cannot rename")
 
 
 def test_credentials_order_limits_headers_and_prices(tmp_path):
@@ -260,19 +261,52 @@ def test_budgets_and_bounds_of_deployments_are_carried_where_they_mean_the_same(
     config, imported = carried(BOUNDED, tmp_path)
     assert config.models["alone"].budget == Budget(usd=10, per="day")
     assert [config.models[name].budget for name in ("two", "lifelong")] == [None, None]
-    assert noted(imported, "line 6", "max_budget", "not of one of its upstreams")
-    assert noted(imported, "line 10", "max_budget", "of a day or a month")
+    assert noted(imported, "line 6", "max_budget", "not to an upstream")
+    assert noted(imported, "line 10", "max_budget", "for a day or a month")
     assert [config.providers[name].max_in_flight for name in ("openai", "groq")] == [3, 7]
     assert config.server.max_in_flight == 4096
     assert config.cache.redis is not None
     assert config.cache.redis.url.reveal() == "redis://:@cache:6379/2"
 
 
-@pytest.mark.parametrize("dollars", [0, -1, 2e6])
-def test_a_budget_of_no_amount_is_told(dollars):
-    keys = [{"token": "a" * 64, "max_budget": dollars, "budget_duration": "1d"}]
+def test_a_budget_that_is_too_large_is_noted():
+    keys = [{"token": "a" * 64, "max_budget": 2e6, "budget_duration": "1d"}]
     imported = import_litellm(LOCAL, {}, json.dumps(keys))
-    assert noted(imported, "keys[0].max_budget", "no amount")
+    assert noted(imported, "keys[0].max_budget", "at most 1,000,000 USD")
+
+
+@pytest.mark.parametrize("limit", ["max_budget", "rpm_limit", "tpm_limit", "max_parallel_requests"])
+@pytest.mark.parametrize("value", [0, -1])
+@pytest.mark.parametrize("where", [{}, {"litellm_budget_table": {}}], ids=["key", "budget"])
+def test_a_key_that_nothing_is_left_to_does_not_become_one_without_a_limit(tmp_path, limit, value, where):
+    more = {name: {limit: value} for name in where} or {limit: value}
+    keys = [{"token": "a" * 64, "budget_duration": "1d", **more}]
+    config, imported = carried(BALANCED, tmp_path, keys=json.dumps(keys))
+    assert [key.id for key in config.auth.keys] == ["master"]
+    assert noted(imported, f"keys[0].{limit}", "left out", "lets nothing through")
+
+
+def test_a_key_has_the_limits_of_the_budget_that_it_names(tmp_path):
+    table = {"max_budget": 7, "budget_duration": "1d", "tpm_limit": 500, "rpm_limit": 90}
+    keys = [{"token": "a" * 64, "budget_id": "free", "rpm_limit": 60, "litellm_budget_table": table}]
+    config, imported = carried(BALANCED, tmp_path, keys=json.dumps(keys))
+    key = config.auth.keys[1]
+    assert (key.budget, key.tokens_per_minute, key.requests_per_minute) == (Budget(usd=7, per="day"), 500, 60)
+    assert not noted(imported, "keys[0]")
+
+
+@pytest.mark.parametrize("expires", ["soon", 1, {"at": "noon"}, "9999-12-31T23:59:59-12:00"])
+def test_a_key_whose_expiry_is_not_understood_does_not_become_one_for_ever(tmp_path, expires):
+    keys = json.dumps([{"token": "a" * 64, "expires": expires}])
+    config, imported = carried(BALANCED, tmp_path, keys=keys)
+    assert [key.id for key in config.auth.keys] == ["master"]
+    assert noted(imported, "keys[0].expires", "left out")
+
+
+@pytest.mark.parametrize("expires", ["2027-01-31 13:00:00+01:00", "2027-01-31T12:00:00.000000", "2027-01-31T12:00:00Z"])
+def test_an_expiry_is_the_same_instant_however_it_is_written(tmp_path, expires):
+    config, _ = carried(BALANCED, tmp_path, keys=json.dumps([{"token": "a" * 64, "expires": expires}]))
+    assert config.auth.keys[1].expires == datetime(2027, 1, 31, 12, tzinfo=UTC)
 
 
 def test_what_a_virtual_key_has_and_says_nothing_by_is_not_told():
@@ -325,7 +359,7 @@ def test_virtual_keys_go_on_working_by_their_digests(tmp_path, form):
     assert noted(imported, "keys[1].max_budget", "not carried")
     assert (second.id, second.models) == ("team-a-prod-bbbbbbbb", None)
     assert noted(imported, "blocked", "left out")
-    assert noted(imported, "token", "no digest")
+    assert noted(imported, "token", "not a digest")
     assert "canary-not-hashed" not in imported.yaml + "".join(imported.notes)
 
 
@@ -361,7 +395,7 @@ def test_whatever_is_not_known_is_told_wherever_it_stands(text):
         changed = copy.deepcopy(data)
         mappings(changed)[index]["never_heard_of"] = "canary-value"
         imported = import_litellm(yaml.safe_dump(changed, sort_keys=False), {})
-        assert noted(imported, "never_heard_of", "no counterpart"), where
+        assert noted(imported, "never_heard_of", "no equivalent"), where
         assert "canary-value" not in "".join(imported.notes)
         told += 1
     assert told >= 8

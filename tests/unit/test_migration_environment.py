@@ -64,9 +64,7 @@ def test_variables_of_other_spellings_and_of_addresses_alone_are_heeded(tmp_path
 def test_a_key_whose_address_nobody_tells_is_told():
     made, notes = import_environment({"AZURE_API_KEY": "canary", "GROQ_API_KEY": "canary"})
     assert "azure" not in made
-    assert notes == [
-        "AZURE_API_KEY: no provider was made of it, since AZURE_API_BASE is not set, which has the address"
-    ]
+    assert notes == ["AZURE_API_KEY: no provider was written for it, because AZURE_API_BASE is not set"]
 
 
 @pytest.mark.parametrize(("variable", "lines"), [("AZURE_API_KEY", 2), ("PATH", 1)])
@@ -76,4 +74,4 @@ def test_an_environment_without_a_provider_is_an_error_that_denies_no_variable(m
     assert told.exit_code == 1
     *notes, error = told.stderr.splitlines()
     assert len(notes) == lines - 1
-    assert error == "Error: the environment makes no provider: set the key of a vendor, such as OPENAI_API_KEY"
+    assert error == "Error: the environment has no provider: set the key of a vendor, such as OPENAI_API_KEY"

@@ -17,7 +17,7 @@ general_settings: {{{said}}}
 
 @pytest.mark.parametrize("said", ["enable_jwt_auth: true", "custom_auth: ours.check"])
 def test_who_came_in_by_other_doors_does_not_come_in_without_a_key(tmp_path, said):
-    with pytest.raises(ConfigError, match="there is no key"):
+    with pytest.raises(ConfigError, match="keys_file"):
         carried(OPEN.format(said=said), tmp_path)
     config, _ = carried(OPEN.format(said=f"{said}, master_key: {MASTER}"), tmp_path)
     assert [key.id for key in config.auth.keys] == ["master"]
@@ -63,25 +63,25 @@ def test_only_what_weighs_is_told_as_a_weight(tmp_path):
     config, imported = carried(SHARED, tmp_path)
     assert upstreams(config, "two") == [("openai/gpt-5", 1), ("openai/gpt-5-mini", 2)]
     weights = [note for note in imported.notes if "weight" in note]
-    assert [note.partition(": is the")[0] for note in weights] == [
+    assert [note.partition(": was carried")[0] for note in weights] == [
         "line 5: model_list[0].rpm",
         "line 7: model_list[1].litellm_params.rpm",
     ]
-    unused = [note for note in imported.notes if "limits nobody" in note]
+    unused = [note for note in imported.notes if "no such limit" in note]
     assert [int(note.split(":")[0].removeprefix("line ")) for note in unused] == [4, 7, 9, 11]
 
 
 def test_half_a_price_and_models_that_nobody_has_are_told(tmp_path):
     config, imported = carried(SHARED, tmp_path)
     assert config.models["priced"].price is None
-    assert noted(imported, "line 13", "input_cost_per_token", "half a price")
-    assert noted(imported, "line 14", "cache_read_input_token_cost", "half a price")
+    assert noted(imported, "line 13", "input_cost_per_token", "a price needs both")
+    assert noted(imported, "line 14", "cache_read_input_token_cost", "a price needs both")
     assert {"nameless", "choosing", "elsewhere"}.isdisjoint(config.models)
     assert noted(imported, "line 16", "names no model")
     assert noted(imported, "line 18", "'auto_router'", "strategy")
-    assert noted(imported, "line 20", "'nowhere' is no vendor", "api_base")
-    modes = [note for note in imported.notes if "routes that are not served" in note]
-    assert [note.partition("mode: ")[2].partition(" ")[0] for note in modes] == ["'video_generation'"]
+    assert noted(imported, "line 20", "'nowhere' is not a vendor", "api_base")
+    modes = [note for note in imported.notes if "are not supported" in note and "mode" in note]
+    assert [note.partition("routes of ")[2].partition(" ")[0] for note in modes] == ["'video_generation'"]
     assert upstreams(config, "spark") == [("stars/spark", 1)]
 
 
