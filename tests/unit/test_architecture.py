@@ -150,6 +150,7 @@ def layer(module: str) -> int:
     return next(index for index, members in enumerate(LAYERS) if part(module) in members)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("module", [name for name in MODULES if not name.startswith(STANDALONE)])
 def test_arrows_point_down(module):
     for target in imports(MODULES[module], module not in HOLD_WHAT_IS_MADE_ABOVE):
@@ -162,12 +163,14 @@ def test_arrows_point_down(module):
         assert layer(target) > layer(module), f"{module} imports {target}, which is beside or above it"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("client", HOMES)
 def test_each_third_party_client_has_one_home(client):
     users = {name for name, path in MODULES.items() if any(i.split(".")[0] == client for i in imports(path))}
     assert users == HOMES[client]
 
 
+@pytest.mark.once
 def test_the_simulator_imports_nothing_of_the_edge_and_is_imported_by_nobody():
     for name, path in MODULES.items():
         targets = {target for target in imports(path) if target.split(".")[0] == "edge"}
@@ -177,6 +180,7 @@ def test_the_simulator_imports_nothing_of_the_edge_and_is_imported_by_nobody():
             assert not any(target.startswith(STANDALONE) for target in targets), name
 
 
+@pytest.mark.once
 def test_hot_modules_are_leaves_without_clock_environment_or_io():
     for path in (PACKAGE / "_fast").glob("_*.py"):
         if path.name in ("__init__.py", "_cython.py"):
@@ -186,6 +190,7 @@ def test_hot_modules_are_leaves_without_clock_environment_or_io():
             assert not target.startswith("edge") or target.startswith("edge._fast"), f"{path.name} imports {target}"
 
 
+@pytest.mark.once
 def test_every_list_of_hot_modules_is_the_same():
     namespace: dict = {}
     source = (ROOT / "setup.py").read_text().partition("TRUE =")[0]
@@ -219,6 +224,7 @@ def is_compiled(name: str) -> bool:
     return found is not None and "_compiled" in Path(found.origin or "").parts
 
 
+@pytest.mark.once
 def test_dangerous_tools_are_absent():
     """Nothing from a request is evaluated, unpickled, executed or rendered as a template."""
     for name, path in MODULES.items():
@@ -320,6 +326,7 @@ def test_every_module_imports_alone(module, imported):
     assert imported.get(module, f"{before(module)} was not imported") == "imported"
 
 
+@pytest.mark.once
 def test_files_are_small_enough_to_hold_one_idea():
     for path in [*PACKAGE.rglob("*.py"), *(ROOT / "tests").rglob("*.py")]:
         assert len(path.read_text().splitlines()) <= 450, path

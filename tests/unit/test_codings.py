@@ -46,6 +46,7 @@ def test_several_members_are_one_body(parts, coding):
     assert unpacked(coding, b"".join(map(PACK[coding], parts))) == b"".join(parts)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("coding", sorted(CODINGS))
 def test_between_two_pieces_there_is_little_work(coding):
     packed = PACK[coding](bytes(50 << 20))
@@ -53,6 +54,7 @@ def test_between_two_pieces_there_is_little_work(coding):
     assert sum(map(len, Layer(coding).pieces(packed))) == 50 << 20
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("coding", sorted(CODINGS))
 def test_a_bomb_costs_what_may_come_out_of_it(coding):
     packed = PACK[coding](bytes(200 << 20))

@@ -13,6 +13,8 @@ from edge.config import yaml as config_yaml
 from edge.config.lists import shortened
 from edge.config.yaml import line_of, read_yaml
 
+pytestmark = pytest.mark.once
+
 WORDS = [
     "abc", "Team Blue", "a-b_c.d/e@f+g*h", "sha256:0a1b", "a:b c:d", "é", "ünï çode", "٣", "²", "x" * 1100, "0", "17",
     "007", "0x1F", "1_000", "1:30", "1e5", "1.5", "123456789012345678901234567890", "2024-01-01", "2024-13-41", "true",

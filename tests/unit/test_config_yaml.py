@@ -59,6 +59,7 @@ def test_both_say_the_same_of_mistakes(text, said, built):
         assert error.startswith(begins)
 
 
+@pytest.mark.once
 def test_without_an_end_is_an_error_not_a_crash(built):
     for text in ("[" * 50_000, "a: " + "{a: " * 50_000):
         try:

@@ -8,6 +8,7 @@ import json
 import msgspec
 import pytest
 
+from edge import conversations
 from edge.config import Config
 from edge.config.rules import HELD_BESIDE, problems
 from edge.conversations import AGAIN_S, COPIES, Conversations, Deleting, Kept
@@ -23,6 +24,14 @@ from edge.upstreams.desk import Buffers
 from tests.unit.calls import asked
 
 ID = "resp_edge" + "0123456789abcdef" * 2
+
+
+@pytest.fixture
+def soon(monkeypatch):
+    """What is not there yet is looked for again at once."""
+    monkeypatch.setattr(conversations, "AGAIN_S", tuple(0.001 for _ in AGAIN_S))
+
+
 PATH = "/v1/responses"
 
 
@@ -48,10 +57,10 @@ class Client:
 
     def _reply(self, command, words):
         if self.broken:
-            command.failed(RedisUnavailable("timeout"))
+            command.fail(RedisUnavailable("timeout"))
         elif words[0] == b"GET":
             self.looks += 1
-            command.replied(self.kept.get(words[1]) if self.looks > self.late else None)
+            command.answer(self.kept.get(words[1]) if self.looks > self.late else None)
         elif words[0] == b"EVAL":
             self.looks += 1
             there = self.looks > self.late and self.kept.get(words[3], b"-") != b"-"
@@ -59,10 +68,10 @@ class Client:
                 del self.kept[words[3]]
             elif words[4] != b"0":
                 self.kept[words[3]] = b"-"
-            command.replied(int(there))
+            command.answer(int(there))
         else:
             assert words[-1] == b"NX"
-            command.replied(None if words[1] in self.kept else b"OK")
+            command.answer(None if words[1] in self.kept else b"OK")
             self.kept.setdefault(words[1], words[2])
 
 
@@ -190,6 +199,7 @@ def msgspec_raw(value):
     return msgspec.Raw(json.dumps(value).encode())
 
 
+@pytest.mark.usefixtures("soon")
 def test_what_was_kept_is_found_by_its_tenant_alone():
     client = Client()
     keep(client, "one", [{"type": "message", "role": "assistant", "content": "1"}])
@@ -202,6 +212,7 @@ def test_what_was_kept_is_found_by_its_tenant_alone():
     assert error.code == "previous_response_not_found"
 
 
+@pytest.mark.usefixtures("soon")
 def test_one_that_is_on_its_way_is_looked_for_again():
     client = Client(late=len(AGAIN_S))
     keep(client, "one", [])
@@ -209,6 +220,7 @@ def test_one_that_is_on_its_way_is_looked_for_again():
     assert client.looks == len(AGAIN_S) + 1
 
 
+@pytest.mark.usefixtures("soon")
 def test_what_was_put_in_the_place_of_another_is_never_believed():
     client, other = Client(), KeptResponse().id
     keep(client, "one", [])
@@ -252,6 +264,7 @@ def test_one_that_is_deleted_while_it_is_on_its_way_is_not_kept(text):
     asyncio.run(run())
 
 
+@pytest.mark.usefixtures("soon")
 def test_one_that_comes_after_it_was_deleted_is_kept_nowhere():
     async def run():
         client, counts = Client(), Counts()
@@ -270,6 +283,7 @@ def test_one_that_comes_after_it_was_deleted_is_kept_nowhere():
     assert error.code == "previous_response_not_found"
 
 
+@pytest.mark.usefixtures("soon")
 def test_what_stands_for_one_that_is_gone_is_nothing_to_go_on_with():
     client = Client()
     asyncio.run(deleting(client))

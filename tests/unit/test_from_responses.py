@@ -117,6 +117,7 @@ def numbered(items):
     return made
 
 
+@pytest.mark.once
 @given(ITEMS)
 @settings(max_examples=150)
 def test_a_stream_put_together_is_the_whole_answer(items):
@@ -129,6 +130,7 @@ def test_a_stream_put_together_is_the_whole_answer(items):
     assert completion_of(out) == expected
 
 
+@pytest.mark.once
 @pytest.mark.slow
 @given(ITEMS)
 @settings(max_examples=100)

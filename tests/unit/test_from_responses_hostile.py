@@ -82,6 +82,7 @@ STREAMS = {
 APIS = pytest.mark.parametrize("api", ["chat", "messages"])
 
 
+@pytest.mark.once
 @APIS
 def test_any_request_is_translated_or_refused(api):
     rng = random.Random(1)
@@ -102,6 +103,7 @@ def test_any_request_is_translated_or_refused(api):
     assert 0 < translated < 1000
 
 
+@pytest.mark.once
 @APIS
 def test_any_stream_is_translated_or_the_providers_fault(api):
     rng = random.Random(2)

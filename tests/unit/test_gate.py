@@ -152,6 +152,7 @@ class Server:
         return limits
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("slots", [8, 24, 100])
 @pytest.mark.parametrize("seed", range(3))
 def test_it_finds_how_many_an_upstream_serves_at_a_time(slots, seed):
@@ -159,6 +160,7 @@ def test_it_finds_how_many_an_upstream_serves_at_a_time(slots, seed):
     assert 0.8 * slots <= usual <= max(1.2 * slots, slots + 2)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("streams", [0.05, 0.5, 0.95])
 @pytest.mark.parametrize("seed", range(3))
 def test_streams_and_whole_answers_are_not_compared_with_each_other(streams, seed):
@@ -167,6 +169,7 @@ def test_streams_and_whole_answers_are_not_compared_with_each_other(streams, see
     assert 19 <= usual <= 29
 
 
+@pytest.mark.once
 def test_the_forms_may_change_places():
     server = Server(24, 4, streams=1.0)
     server.run(400, 100.0)
@@ -174,6 +177,7 @@ def test_the_forms_may_change_places():
     assert 19 <= median(server.run(400, 400.0)[-100:]) <= 29
 
 
+@pytest.mark.once
 def test_it_follows_an_upstream_that_gets_slower_and_one_that_grows():
     server = Server(40, 1)
     server.run(400, 40.0)

@@ -53,7 +53,7 @@ class Client:
     def _reply(self, command, words):
         reply = self._done(words)
         if command.live:
-            command.failed(RedisUnavailable("timeout")) if self.trouble else command.replied(reply)
+            command.fail(RedisUnavailable("timeout")) if self.trouble else command.answer(reply)
 
     def _done(self, words):
         if words[0] == b"DEL":

@@ -8,6 +8,7 @@ from hashlib import sha256
 import pytest
 
 from edge import config
+from edge.server import live
 from edge.server.asgi import EdgeApplication
 from edge.server.compose import compose
 
@@ -69,7 +70,8 @@ class Looking:
     [({"other": True}, False), ({"root": False, "other": True}, False), ({"root": True}, True)],
     ids=["revoked", "no admin any more", "as before"],
 )
-def test_a_stream_ends_with_the_right_to_see_it(after, goes_on):
+def test_a_stream_ends_with_the_right_to_see_it(after, goes_on, monkeypatch):
+    monkeypatch.setattr(live, "PERIOD_S", 0.05)
     asyncio.run(look(after, goes_on))
 
 

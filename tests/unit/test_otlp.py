@@ -14,6 +14,8 @@ from edge.telemetry.spans import Happened, Kept, Span
 from edge.trace_context import given
 from tests.collector import Collector
 
+pytestmark = pytest.mark.once
+
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 MASKING = Policies(config.Pii(kinds=["email"], allow=["me@example.com"])).masking([])
 

@@ -16,6 +16,8 @@ from edge.cache.replay import events, whole
 from tests.unit.replaying import BODIES, api_of, entry, joined, shown, streams
 from tests.unit.translating import CHUNK, EVENT, events_of, sse
 
+pytestmark = pytest.mark.once
+
 USAGE = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
 
 

@@ -19,7 +19,7 @@ from edge.cache.storable import storable
 from tests.unit.replaying import BODIES, SPLITS, api_of, entry, joined, shown, streams
 from tests.unit.translating import sse
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.once]
 
 GENERATE = (Phase.explicit, Phase.reuse, Phase.generate)
 """An SDK's client is too slow to look for the smallest case with."""

@@ -321,6 +321,7 @@ BLOCKS = st.lists(
 )
 
 
+@pytest.mark.once
 @pytest.mark.slow
 @settings(max_examples=150)
 @given(BLOCKS)

@@ -62,6 +62,7 @@ ITEMS = st.one_of(
 )
 
 
+@pytest.mark.once
 @pytest.mark.slow
 @settings(max_examples=200)
 @given(st.lists(ITEMS, max_size=8), st.sampled_from([("messages", "claude-opus-4-6"), ("chat", "llama-3")]))
@@ -99,6 +100,7 @@ CALLS = st.lists(
 )
 
 
+@pytest.mark.once
 @settings(max_examples=100)
 @given(TEXTS, CALLS)
 def test_what_a_chat_model_said_comes_back_to_it_as_it_was(text, calls):

@@ -12,6 +12,8 @@ from tests.unit.responses_back import CHECKS, STREAMS, context, opened, response
 from tests.unit.test_translation_recordings import original_message
 from tests.unit.translating import NOW, completion_of, run
 
+pytestmark = pytest.mark.once
+
 PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
 MODELS = [
     *(("messages", name) for name in ("claude-sonnet-4-5", "claude-opus-4-6", "claude-opus-5-5", "some-model")),

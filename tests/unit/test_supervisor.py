@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 SLOW_TO_BEGIN = """
 import mmap, os, signal, socket, sys, time
 from edge.server.children import Slot

@@ -34,6 +34,7 @@ def sealed_turn(client):
     return {"role": "assistant", "content": "x", "thinking_blocks": blocks, "tool_calls": [call]}
 
 
+@pytest.mark.once
 @CLIENTS
 def test_any_request_is_translated_or_refused(client):
     rng = random.Random(1)
@@ -53,6 +54,7 @@ def test_any_request_is_translated_or_refused(client):
     assert min(outcomes.values()) > 100
 
 
+@pytest.mark.once
 @CLIENTS
 def test_any_answer_is_translated_or_the_providers_fault(client):
     rng = random.Random(2)
@@ -68,6 +70,7 @@ def test_any_answer_is_translated_or_the_providers_fault(client):
     assert 0 < translated < 1500
 
 
+@pytest.mark.once
 @CLIENTS
 def test_any_stream_is_translated_or_the_providers_fault(client):
     rng = random.Random(3)
@@ -90,6 +93,7 @@ def test_any_stream_is_translated_or_the_providers_fault(client):
     assert 0 < translated < 1500
 
 
+@pytest.mark.once
 @CLIENTS
 def test_recordings_with_something_odd_in_them(recordings, client):
     rng = random.Random(4)

@@ -217,6 +217,7 @@ def mutated(rng, value):
     return value
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("api", "request_", "models"),
     [
@@ -241,6 +242,7 @@ def test_any_request_is_translated_or_refused(api, request_, models):
     assert refused > 250
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("api", "answer"), [("chat", MESSAGE), ("messages", COMPLETION)])
 def test_any_answer_is_translated_or_the_providers_fault(api, answer):
     rng = random.Random(2)
@@ -256,6 +258,7 @@ def test_any_answer_is_translated_or_the_providers_fault(api, answer):
     assert 0 < translated < 2000
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("api", "events"), [("chat", EVENTS), ("messages", CHUNKS)])
 def test_any_stream_is_translated_or_the_providers_fault(api, events):
     rng = random.Random(3)
@@ -284,6 +287,7 @@ def small(recordings, path):
     return found
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("api", "own", "other"),
     [("chat", "/v1/chat/completions", "/v1/messages"), ("messages", "/v1/messages", "/v1/chat/completions")],
