@@ -8,9 +8,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import mkstemp
 from typing import Any
 
 import msgspec
@@ -68,7 +68,7 @@ def _said(key: Key) -> dict[str, Any]:
 def _replace(path: str, content: bytes) -> None:
     """Put a file in the place of another, whole, with the mode and the owner of that."""
     target = Path(os.path.realpath(path))
-    number, name = mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    number, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(number, "wb") as file:
             with contextlib.suppress(FileNotFoundError):

@@ -19,18 +19,27 @@ UNWANTED = ("pydantic", "twisted", "rich", "better_exceptions", "typing_extensio
 standard library has too, and what uvicorn's reloader watches by."""
 
 LATER = (
-    *("calendar", "difflib", "html", "http.client", "importlib.metadata", "logging.config", "platform", "sqlite3"),
-    *("tomllib", "urllib.error", "urllib.request", "zipfile"),
+    *("calendar", "difflib", "html", "http.client", "importlib.metadata", "logging.config", "msgspec.inspect"),
+    *("platform", "sqlite3", "tempfile", "tomllib", "urllib.error", "urllib.request", "zipfile"),
 )
-"""Modules of the standard library that are imported, with all that they import, and that nearly no edge uses: for TOML,
-limits that are kept in a file, models that do not exist, BlackSheep's client and pages of errors, websockets' version,
-Python's version, uvicorn's own log."""
+"""Modules that are imported, with all that they import, and that nearly no edge uses: for TOML, limits that are kept in
+a file, models that do not exist, schemas, files that are replaced, BlackSheep's client and pages of errors, websockets'
+version, Python's version, uvicorn's own log."""
 
 
-STAND_INS = {"uvicorn.main": ("Server", "main", "run")}
-"""Modules in whose place are others, with these names and nothing behind them: uvicorn's command line, and with it what
-it supervises workers by, which is ours to do.
+STAND_INS = (
+    *("blacksheep.server.errors", "blacksheep.server.files", "guardpost", "itsdangerous"),
+    *("structlog.stdlib", "structlog.testing", "structlog.threadlocal", "structlog.twisted", "uvicorn._types"),
+    "uvicorn.main",
+)
+"""Libraries' modules in whose place, and of all inside them, are others that have any name and nothing behind it:
+BlackSheep's pages of errors, its files, what it knows users and their sessions by; structlog's ways into other logs;
+uvicorn's types, and its command line with what it supervises workers by, which is ours to do.
 """
+
+NAMED = {"blacksheep.contents": "tempfile", "uvicorn.config": "configparser"}
+"""Modules, each with one of the standard library of which it only has names, for forms that we read ourselves and for
+annotations: others use the true ones."""
 
 
 class _Promise(ModuleType):
@@ -68,33 +77,64 @@ class _Loader:
         module.__dict__.update(_loader=self._loader, _lock=RLock())
 
 
+class _Nominal(ModuleType):
+    """A module that has each name it is asked for: a class, which may be called, derived from, caught and one of
+    two in an annotation.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.__path__ = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self.__dict__[name] = nothing = type(name, (Exception,), {"__module__": self.__name__})
+        return nothing
+
+
 class _StandIn:
     """Loads a module of names that mean nothing."""
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        module = ModuleType(spec.name)
-        module.__dict__.update(dict.fromkeys(STAND_INS[spec.name]))
-        return module
+        return _Nominal(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
         pass
 
 
+class _Naming:
+    """Loads what another would load, which finds a module of names in the place of a true one."""
+
+    def __init__(self, loader: Any, named: str) -> None:
+        self._loader, self._named = loader, named
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)  # type: ignore[no-any-return]
+
+    def exec_module(self, module: ModuleType) -> None:
+        assert module.__spec__ is not None  # noqa: S101 - who loads it has given it one
+        module.__spec__.loader = module.__loader__ = self._loader
+        with _instead({self._named: _Nominal(self._named)}):
+            self._loader.exec_module(module)
+
+
 class _Finder:
-    """Finds promises of `LATER`, and `STAND_INS`."""
+    """Finds promises of `LATER`, `STAND_INS`, and what has names only (`NAMED`)."""
 
     @staticmethod
     def find_spec(fullname: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
-        if fullname in STAND_INS:
+        if f"{fullname}.".startswith(tuple(f"{name}." for name in STAND_INS)):
             return ModuleSpec(fullname, _StandIn())  # type: ignore[arg-type]
-        spec = PathFinder.find_spec(fullname, path) if fullname in LATER else None
+        spec = PathFinder.find_spec(fullname, path) if fullname in LATER or fullname in NAMED else None
         if spec is not None:
-            spec.loader = _Loader(spec.loader)  # type: ignore[assignment]
+            loader = _Loader(spec.loader) if fullname in LATER else _Naming(spec.loader, NAMED[fullname])
+            spec.loader = loader  # type: ignore[assignment]
         return spec
 
 
 def promise() -> None:
-    """From here on, `LATER` are promises when they are imported, and `STAND_INS` are what they are."""
+    """From here on, `LATER` are promises when they are imported, and `STAND_INS` and `NAMED` are what they are."""
     if _Finder not in sys.meta_path:
         sys.meta_path.insert(0, _Finder)
 
@@ -102,11 +142,22 @@ def promise() -> None:
 @contextmanager
 def without(names: Sequence[str]) -> Iterator[None]:
     """What is imported inside finds none of these packages, but for those that are imported already."""
-    hidden = [name for name in names if name not in sys.modules]
-    for name in hidden:
-        sys.modules[name] = None  # type: ignore[assignment]  # an ImportError for who imports it
+    with _instead(dict.fromkeys(names)):  # an ImportError for who imports it
+        yield
+
+
+@contextmanager
+def _instead(modules: dict[str, ModuleType | None]) -> Iterator[None]:
+    """What is imported inside finds these modules, in the place of those that are not imported yet or are promises."""
+    before = {name: sys.modules.get(name) for name in modules}
+    hidden = {name for name, module in before.items() if module is None or type(module) is _Promise}
+    sys.modules.update({name: modules[name] for name in hidden})  # type: ignore[misc]
     try:
         yield
     finally:
         for name in hidden:
-            del sys.modules[name]
+            promised = before[name]
+            if promised is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = promised

@@ -15,7 +15,7 @@ import pytest
 
 from edge._fast import COMPILED
 from edge.server.handover import REHEARSAL
-from edge.server.sparing import UNWANTED
+from edge.server.sparing import NAMED, UNWANTED
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "edge"
@@ -355,6 +355,9 @@ UNUSED = (
         "email.message",
         "multiprocessing",
         "statistics",
+        "configparser",
+        "importlib.resources",
+        "mimetypes",
     ),
 )
 """By an edge that has nothing but a provider: each would be in the memory of all its workers."""
@@ -366,8 +369,12 @@ def test_an_edge_imports_nothing_at_its_start_that_its_configuration_does_not_as
     config.write_text('{"providers": {"openai": {"dialect": "openai", "base_url": "http://127.0.0.1:9/v1"}}}')
     program = (
         "import atexit, sys\n"
-        f"atexit.register(lambda: print(sorted(set({UNUSED}) & set(sys.modules)), 'edge.gateway' in sys.modules))\n"
+        f"atexit.register(lambda: print(sorted(set({UNUSED}) & set(sys.modules)), 'edge.gateway' in sys.modules, named()))\n"
+        "def named():\n"
+        "    return sorted({name for name, module in list(sys.modules.items()) for each in vars(module).values()\n"
+        "        if isinstance(each, type) and each.__module__ in NAMED.values() and each.__base__ is Exception})\n"
         "from edge.__main__ import main\n"
+        "from edge.server.sparing import NAMED\n"
         f"main(['serve', '--config', {str(config)!r}])"
     )
     told = subprocess.run(
@@ -377,4 +384,4 @@ def test_an_edge_imports_nothing_at_its_start_that_its_configuration_does_not_as
         check=True,
         env={**os.environ, REHEARSAL: "1"},
     )
-    assert told.stdout == "[] True\n"
+    assert told.stdout == f"[] True {sorted(NAMED)}\n"

@@ -126,6 +126,49 @@ def test_who_asks_while_another_executes_it_waits_and_gets_all_of_it(late, monke
         assert (first.result(30), second.result(30)) == ("helped", "helped")
 
 
+def test_in_the_place_of_a_library_nobody_asks_is_one_that_has_all_names_and_all_modules_inside(late, monkeypatch):
+    monkeypatch.setattr(sparing, "STAND_INS", ("stood",))
+    monkeypatch.setattr(sparing, "LATER", ())
+    (late / "__init__.py").write_text(
+        "import stood\n"
+        "from stood.inner import Error, make\n"
+        "class Derived(Error): pass\n"
+        "def said(): return make(), Error is stood.inner.Error\n"
+        "Either = Error | None\n"
+    )
+    import late as module
+
+    made, same = module.said()
+    assert (type(made).__name__, same, executed(late)) == ("make", True, 0)
+    with pytest.raises(module.Derived):
+        raise module.Derived
+    with pytest.raises(ModuleNotFoundError):
+        import standing  # noqa: F401 - begins as the name does, and is not inside
+    for name in ("stood", "stood.inner"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("before", ["nothing", "a promise", "the true one"])
+def test_who_only_names_what_a_module_has_does_not_execute_it_and_others_have_the_true_one(late, monkeypatch, before):
+    monkeypatch.setattr(sparing, "LATER", ("wave",) if before == "a promise" else ())
+    monkeypatch.setattr(sparing, "NAMED", {"late.inner": "wave"})
+    monkeypatch.delitem(sys.modules, "wave", raising=False)
+    (late / "inner.py").write_text("from wave import Wave_read\n")
+    if before != "nothing":
+        __import__("wave")
+    if before == "the true one":
+        assert sys.modules["wave"].Wave_read
+    import late.inner
+
+    assert (type(sys.modules.get("wave")).__name__ == "_Promise") == (before == "a promise")
+    import wave
+
+    assert wave.Wave_read.__init__ is not Exception.__init__
+    assert (late.inner.Wave_read is wave.Wave_read) == (before == "the true one")
+    assert type(late.inner.__spec__.loader).__name__ == "SourceFileLoader"
+    sys.modules.pop("wave", None)
+
+
 def test_what_is_unwanted_is_not_there_inside_and_is_there_after():
     before = dict(sys.modules)
     sys.modules.pop("wave", None)
