@@ -45,6 +45,8 @@ UNIT_TESTS = ("tests/unit", "tests/fuzz")
 # What runs on both builds by itself, or has nothing to do with them, runs once.
 OF_EITHER = "not alone and not pure and not compiled and not once"
 PAIRS = ("-n", "2", "--dist", "load", "--maxschedchunk", "1")
+YIELDING = ("nice", "-n", "19")
+"""POSIX, nice: what has work to do and no deadlines takes the time that others leave."""
 LIVE = ("tests/http/test_fronts.py", "tests/http/test_passthrough.py")
 PYTEST = ("-m", "pytest", "-q", "--tb=short", "--durations=40")
 TEST_S = 600
@@ -58,7 +60,8 @@ LENGTHS = ("EDGE_SOAK", "EDGE_SOAK_S")
 @dataclass(frozen=True)
 class Stage:
     """``arguments`` are Python's. ``skipped`` is "" or the reason why the stage is skipped; ``beside``: it runs at the
-    same time as the one before; ``within_s``: it is killed when it takes longer, and None says that it may take any time.
+    same time as the one before; ``yields``: it has the least priority, so what runs beside it and mostly waits is not late
+    for it; ``within_s``: it is killed when it takes longer, and None says that it may take any time.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Stage:
     environment: dict[str, str] = field(default_factory=dict)
     skipped: str = ""
     beside: bool = False
+    yields: bool = False
     within_s: float | None = 3600
 
 
@@ -112,6 +116,8 @@ def _stages(plan: str, live: int, pytest: tuple[str, ...]) -> tuple[Stage, ...]:
                 (*pytest, "-n", "2", *FILES, "-m", OF_EITHER, *LIVE, *UNIT_TESTS),
                 pure,
                 uncompiled,
+                beside=True,
+                yields=True,
             ),
             Stage("alone", (*pytest, "-m", "alone", *named("alone"))),
             Stage("fuzzing", ("-m", "tests.fuzz.run", "--seconds", "5"), {}, no_fuzzer),
@@ -166,7 +172,7 @@ def run(stage: Stage) -> Result:
                 told = int(step[1]) // 10
                 print(f"   {stage.name}: {step[1]} % after {time.monotonic() - begun:.0f} s", flush=True)
 
-        command = (sys.executable, *stage.arguments)
+        command = (*(YIELDING if stage.yields else ()), sys.executable, *stage.arguments)
         code, hung = follow(command, ROOT, stage.environment, heard, stage.within_s)
     result = Result(code, time.monotonic() - begun)
     for number, word in COUNT.findall(next((line for line in reversed(lines) if COUNT.search(line)), "")):

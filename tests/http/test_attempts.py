@@ -13,6 +13,8 @@ import pytest
 
 from tests.harness import PATIENT, Canned, Client, Edge, answer, chunked, free_port, minimal, running, until
 
+pytestmark = pytest.mark.early
+
 SECRET = "sk-upstream-do-not-tell-0123456789"
 CHAT = json.dumps(
     {

@@ -12,11 +12,14 @@ from collections import Counter, defaultdict
 from typing import Any
 
 import httpx2
+import pytest
 import uvloop
 
 from tests.asker import PATHS, Answer, Asker, request
 from tests.harness import Edge, Simulator, running
 from tests.http.test_outages import WIDTH
+
+pytestmark = pytest.mark.early
 
 REQUESTS = int(os.environ.get("EDGE_SOAK") or 900)
 ROUND = 3000

@@ -16,6 +16,8 @@ import pytest
 from edge.guard.auth import new_key
 from tests.harness import MINIMAL, Canned, Client, Edge, answer, chunked, clean_environment, providers, running, until
 
+pytestmark = pytest.mark.early
+
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
 CHUNK = b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,%b}]}\n\n'

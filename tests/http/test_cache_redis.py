@@ -21,6 +21,8 @@ from tests.harness import until as wait
 from tests.http.test_accounting import lines
 from tests.redis_harness import RedisServer, open_sockets, stopping
 
+pytestmark = pytest.mark.early
+
 BODY = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
 
 

@@ -11,6 +11,8 @@ import pytest
 
 from tests.unit.lanes import Worker
 
+pytestmark = pytest.mark.early
+
 PATHS = ("/v1/chat/completions", "/v1/messages")
 MODELS = ("gpt-4o", "claude-sonnet-4-5", "gpt-4o-sim-500", "openai/sim-cut-3", "nope/nothing", "sim-ttft-300")
 

@@ -19,7 +19,10 @@ from tests.harness import Edge, clean_environment, running, until
 from tests.http.test_quotas import COST, TOKENS, Provider, ask, body, configuration, key, left, token
 
 LIBRARY = [*glob("/usr/lib/*/faketime/libfaketimeMT.so.1"), *glob("/usr/lib/faketime/libfaketimeMT.so.1")]
-pytestmark = pytest.mark.skipif(not LIBRARY, reason="libfaketime is not here (Debian: libfaketime)")
+pytestmark = [
+    pytest.mark.early,
+    pytest.mark.skipif(not LIBRARY, reason="libfaketime is not here (Debian: libfaketime)"),
+]
 HOUR = 3600
 DAY = 86400
 SIGNS = rsa.generate_private_key(65537, 2048)

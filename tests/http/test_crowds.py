@@ -14,6 +14,8 @@ import pytest
 
 from tests.harness import WAIT_S, Canned, Client, Edge, answer, chunked, providers, running
 
+pytestmark = pytest.mark.early
+
 CHAT = "/v1/chat/completions"
 
 

@@ -13,6 +13,8 @@ import pytest
 from edge.guard.auth import new_key
 from tests.harness import PATIENT, Canned, Client, Edge, Simulator, answer, running
 
+pytestmark = pytest.mark.early
+
 SAID = [{"role": "user", "content": "hi"}]
 KEY, DIGEST = new_key("limited")
 ADMIN, ADMIN_DIGEST = new_key("all")

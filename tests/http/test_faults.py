@@ -11,6 +11,8 @@ import pytest
 
 from tests.harness import MINIMAL, Canned, Client, Edge, answer, chunked, providers, running
 
+pytestmark = pytest.mark.early
+
 SAID = [{"role": "user", "content": "hi"}]
 
 PATHS = {

@@ -17,6 +17,8 @@ import pytest
 from tests.fault_proxy import FaultProxy, Faults
 from tests.harness import Canned, Client, Edge, chunked, providers, running, until
 
+pytestmark = pytest.mark.early
+
 SAID = [{"role": "user", "content": "hi"}]
 PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages"}
 

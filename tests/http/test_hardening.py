@@ -16,6 +16,8 @@ import pytest
 
 from tests.harness import MINIMAL, Canned, Client, Edge, answer, chunked, clean_environment, minimal, providers, running
 
+pytestmark = pytest.mark.early
+
 CHAT = b'{"model":"gpt-4o","messages":[]}'
 STREAM = b'{"model":"gpt-4o","stream":true,"messages":[]}'
 SAYS = b'data: {"choices":[{"index":%d,"delta":{"content":"x"},"finish_reason":null}]}\n\n'

@@ -13,6 +13,8 @@ from tests.harness import WAIT_S, Client, Edge, Scripted, answer, in_pieces, pro
 from tests.http.streams import APIS, FAULTS, PREAMBLE, STREAMS, alive, ask, at_once, scripted_edge
 from tests.stalls import Stalls
 
+pytestmark = pytest.mark.early
+
 SILENT_S = 1.6
 """So long an upstream is silent here, where a keep-alive is due after 0.3 s."""
 CLOCK_S = 4

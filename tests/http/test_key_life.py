@@ -15,6 +15,8 @@ import pytest
 from edge import keys
 from tests.harness import Canned, Client, Edge, clean_environment, in_pieces, minimal, providers, running, until
 
+pytestmark = pytest.mark.early
+
 BODY = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}).encode()
 WITHIN_S = 5.0
 

@@ -14,6 +14,8 @@ import uvloop
 from tests.asker import Asker, Steady, request
 from tests.harness import Canned, Edge, answer, running
 
+pytestmark = pytest.mark.early
+
 KEYS = ["sk-one", "sk-two", "sk-three"]
 ANSWER = b'{"id":"c","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}'
 SPENT = b'{"error":{"type":"insufficient_quota","code":"insufficient_quota","message":"no money"}}'

@@ -14,6 +14,8 @@ import pytest
 
 from tests.harness import Canned, Client, Edge, answer, chunked, providers, running, until
 
+pytestmark = pytest.mark.early
+
 MIB = 1 << 20
 HEAD = b'{"model":"gpt-4o","max_tokens":9,"messages":['
 ANSWER = b'{"id":"c","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}'

@@ -18,6 +18,8 @@ import pytest
 from tests.harness import WAIT_S, Client, Edge, Process, providers, running, until
 from tests.load import STREAM, Swarm, answers_within
 
+pytestmark = pytest.mark.early
+
 WEDGE = """
 import re, sys, time
 from edge.server.asgi import EdgeApplication

@@ -14,6 +14,8 @@ from click.testing import CliRunner
 from edge.cli import main
 from tests.harness import MINIMAL, Canned, Edge, answer, running, until
 
+pytestmark = pytest.mark.early
+
 CHAT = MINIMAL["chat/completions"]
 PRICES = {"a": 3.0, "b": 1.0, "c": 2.0}
 STRATEGIES = ("round_robin", "failover", "latency", "cost", "least_busy", "affinity")

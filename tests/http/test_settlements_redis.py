@@ -18,8 +18,6 @@ from tests.fault_proxy import FaultProxy, Faults
 from tests.harness import WAIT_S
 from tests.redis_harness import RedisCluster, RedisServer, remote, stopping
 
-pytestmark = pytest.mark.early
-
 TODAY = int(time.time()) // DAY_S
 QUOTAS = [Quota("key", f"k{number}", 10_000_000, 10**15, "month") for number in range(6)]
 """In a cluster of three each server has some of them."""

@@ -17,6 +17,8 @@ import pytest
 from tests.collector import Collector
 from tests.harness import Client, Edge, Scripted, answer, in_pieces, minimal, providers, running, until
 
+pytestmark = pytest.mark.early
+
 CANARY = "canary-7f3a"
 CONTENT = b'data: {"choices":[{"index":0,"delta":{"content":"hi"}}]}\n\n'
 END = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'

@@ -16,8 +16,6 @@ import pytest
 
 from tests.harness import Canned, Edge, answer, clean_environment, providers, running, until
 
-pytestmark = pytest.mark.early
-
 FINE = b'{"id":"c","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}'
 DOWN = b'{"error":{"message":"down"}}'
 SPENT = b'{"error":{"type":"insufficient_quota","code":"insufficient_quota","message":"no money"}}'

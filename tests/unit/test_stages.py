@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -58,6 +59,21 @@ def test_what_runs_beside_a_skipped_stage_does_not_run_beside_the_one_before_it(
     plan = (Stage("alone", ()), Stage("fuzzing", (), skipped="no fuzzer"), Stage("instructions", (), beside=True))
     assert [[stage.name for stage in group] for group in together(plan)] == [["alone"], ["instructions"]]
     assert [[stage.name for stage in group] for group in together((plan[1], plan[0]))] == [["alone"]]
+
+
+def test_what_yields_runs_at_the_least_priority(logs):
+    told = ("-c", "import os; print(os.nice(0), 'passed')")
+    assert run(Stage("yielding", told, yields=True)).passed == 19
+    assert run(Stage("usual", told)).passed == os.nice(0)
+
+
+def test_nothing_runs_beside_deadlines_that_does_not_yield_to_them():
+    plan = stages("test")
+    after = dict(zip((stage.name for stage in plan), plan[1:], strict=False))
+    assert (after["in pairs"].name, after["in pairs"].yields) == ("pure build", True)
+    for stage in plan:
+        if stage.name in ("live", "pure build", "alone"):
+            assert not after[stage.name].beside
 
 
 HANGING = """
