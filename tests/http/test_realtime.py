@@ -15,7 +15,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from edge.guard.auth import new_key
-from tests.harness import PATIENT, Client, Edge, clean_environment, providers, running, until
+from tests.harness import PATIENT, WAIT_S, Client, Edge, clean_environment, providers, running, until
 from tests.http import speaking
 from tests.http.speaking import HANDSHAKE, hear, lines_of, say
 from tests.http.test_clients import CLIENTS, python_of
@@ -108,7 +108,7 @@ def test_a_session_with_openais_sdk(edge):
                     return event.response.usage.total_tokens
         return 0
 
-    assert asyncio.run(asyncio.wait_for(talk(), 20)) > 10
+    assert asyncio.run(asyncio.wait_for(talk(), WAIT_S)) > 10
 
 
 def test_openai_agents_by_voice_does_what_its_users_do(edge):

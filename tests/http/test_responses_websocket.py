@@ -10,7 +10,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from edge.guard.auth import new_key
-from tests.harness import PATIENT, Edge, providers, running, until
+from tests.harness import PATIENT, WAIT_S, Edge, providers, running, until
 from tests.http import speaking
 from tests.http.speaking import hear, lines_of, say
 
@@ -72,7 +72,7 @@ def test_a_conversation_with_openais_sdk(edge):
                         break
         return texts
 
-    first, second = asyncio.run(asyncio.wait_for(talk(), 20))
+    first, second = asyncio.run(asyncio.wait_for(talk(), WAIT_S))
     assert first
     assert second
 

@@ -105,7 +105,7 @@ async def converse(pieces, *, ends, reused=False):
     if ends and not wire.aborted:
         connection.eof_received()
         connection.connection_lost(None)
-    await asyncio.wait_for(heard.over.wait(), 1)
+    await asyncio.wait_for(heard.over.wait(), 30)
     got = heard.failure.code if heard.failure is not None else (heard.status, bytes(heard.data))
     await asyncio.sleep(0)
     kept = connection in pool._idle
