@@ -348,10 +348,7 @@ def test_axe_finds_nothing_serious(edge, traffic, browse, axe, size, dark):
 
 def findings(driver, axe: str) -> list[tuple[str, str, str]]:
     driver.execute_script(axe)
-    run = """
-        const done = arguments[arguments.length - 1];
-        axe.run({resultTypes: ["violations"]}).then((found) => done(found.violations));
-    """
+    run = "axe.run({resultTypes: ['violations']}).then((found) => arguments[0](found.violations))"
     found = driver.execute_async_script(run)
     return [(each["impact"], each["id"], str([node["target"] for node in each["nodes"]][:3])) for each in found]
 
