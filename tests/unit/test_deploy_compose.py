@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,10 @@ def test_the_edges_configuration_agrees_with_the_services(tmp_path):
     assert all("redis" in node["networks"]["redis"]["aliases"] for node in nodes)
     addresses = [f"{node['networks']['redis']['ipv4_address']}:6379" for node in nodes]
     assert SERVICES["redis-cluster"]["entrypoint"][2:] == addresses
+    (pool,) = COMPOSE["networks"]["redis"]["ipam"]["config"]
+    fixed = {ip_address(each.partition(":")[0]) for each in addresses}
+    assert all(address in ip_network(pool["subnet"]) for address in fixed)
+    assert not any(address in ip_network(pool["ip_range"]) for address in fixed), "it would be given to another first"
     assert "redis://:%s@redis:6379" in (FOLDER / "prepare").read_text()
     receiver = yaml.safe_load((FOLDER / "jaeger.yml").read_text())["receivers"]["otlp"]["protocols"]["http"]["endpoint"]
     assert config.telemetry.tracing.otlp_endpoint == f"http://jaeger:{receiver.rpartition(':')[2]}"

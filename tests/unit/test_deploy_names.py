@@ -18,7 +18,7 @@ import yaml
 
 from edge.cli import main
 from edge.config import Config
-from edge.routes import RESERVED
+from edge.server.access import ACCESS
 
 pytestmark = pytest.mark.once
 
@@ -70,18 +70,80 @@ def test_variables_are_read_by_the_program():
     for name in named:
         assert f'"{name}"' in source, name
     assert '"STATE_DIRECTORY"' in source
+    assert set(image()) <= named | {"PATH", "PYTHONDONTWRITEBYTECODE", "STATE_DIRECTORY"}
 
 
 def test_paths_are_routes():
-    """Of what probes and proxies name, the first part is one that the program keeps for itself."""
+    """What probes and proxies name is what the program answers, to the last letter."""
     found = {
         path
         for file in FILES
         for path in re.findall(r"(?<![\w.}/~-])/(?:health|livez|readyz|healthz|metrics|admin)[a-z/]*", file.read_text())
     }
-    assert {"/health/ready", "/metrics", "/admin"} <= found
-    for path in found:
-        assert path.strip("/").split("/")[0] in RESERVED, path
+    assert {"/health/ready", "/health/live", "/metrics", "/admin"} <= found
+    assert found <= set(ACCESS), found - set(ACCESS)
+
+
+def test_ports_are_where_the_program_listens_unless_told():
+    port = str(Config().server.port)
+    places = {
+        "docker/Dockerfile": r"^EXPOSE (\d+)$",
+        "compose/prometheus.yml": r"^ +port: (\d+)$",
+        "prometheus/prometheus.yml": r'"127\.0\.0\.1:(\d+)"',
+        "systemd/edge.socket": r"^ListenStream=0\.0\.0\.0:(\d+)$",
+        "kubernetes/chart/templates/_helpers.tpl": r'dig "server" "port" (\d+) ',
+    }
+    for name, pattern in places.items():
+        assert re.findall(pattern, (DEPLOY / name).read_text(), re.MULTILINE) == [port], name
+    # Two edges on one machine, of which the first is the one that a reader has already.
+    beside = [port, str(int(port) + 1)]
+    for name in ("nginx/edge.conf", "haproxy/haproxy.cfg"):
+        assert re.findall(r"^ +server .*?127\.0\.0\.1:(\d+)", (DEPLOY / name).read_text(), re.MULTILINE) == beside
+
+
+def image() -> dict[str, str]:
+    """The image's environment."""
+    said = (DEPLOY / "docker/Dockerfile").read_text().replace("\\\n", " ")
+    return dict(each.split("=", 1) for each in re.search(r"^ENV (.*)$", said, re.MULTILINE)[1].split())
+
+
+def test_the_image_is_mounted_where_it_looks_and_runs_as_who_may_write_there():
+    dockerfile, install = ((DEPLOY / "docker" / name).read_text() for name in ("Dockerfile", "install.sh"))
+    config, state = image()["EDGE_CONFIG"], image()["STATE_DIRECTORY"]
+    assert f"mkdir -p {Path(config).parent} {state}\n" in install
+    assert f"chown edge:edge {state}\n" in install
+    for word in ("VOLUME", "WORKDIR"):
+        assert re.search(rf"^{word} {state}$", dockerfile, re.MULTILINE), word
+    edge = yaml.safe_load((DEPLOY / "compose/compose.yml").read_text())["services"]["edge"]
+    assert f"./edge.yaml:{config}:ro" in edge["volumes"]
+    deployment = yaml.safe_load((DEPLOY / "kubernetes/base/deployment-llm-edge-agent.yaml").read_text())
+    pod = deployment["spec"]["template"]["spec"]
+    places = {each["name"]: each for each in pod["containers"][0]["volumeMounts"]}
+    assert places["state"]["mountPath"] == state
+    assert not [name for name in ("state", "tmp") if places[name].get("readOnly")]
+    (user,) = re.findall(r"^USER (\d+):\1$", dockerfile, re.MULTILINE)
+    assert f"groupadd --gid {user} " in install
+    assert f"useradd --uid {user} " in install
+    ids = ("runAsUser", "runAsGroup", "fsGroup")
+    assert [str(pod["securityContext"][name]) for name in ids] == [user] * 3
+
+
+def test_proxies_wait_longer_than_the_edge_and_take_what_it_takes():
+    """So that it is the edge that gives up, and says why."""
+    config = Config()
+    longest = max(config.resilience.total_s, config.websockets.idle_s)
+    nginx, haproxy = ((DEPLOY / name).read_text() for name in ("nginx/edge.conf", "haproxy/haproxy.cfg"))
+    waits = re.findall(r"^ +proxy_(?:send|read)_timeout (\d+)s;$", nginx, re.MULTILINE)
+    waits += re.findall(r"^ +timeout (?:client|server|tunnel) (\d+)s$", haproxy, re.MULTILINE)
+    assert len(waits) == 5
+    assert min(map(int, waits)) > longest
+    (most,) = re.findall(r"^ +client_max_body_size (\d+)g;$", nginx, re.MULTILINE)
+    assert int(most) << 30 >= max(config.server.max_body_bytes, config.server.max_form_bytes)
+    values = (DEPLOY / "kubernetes/chart/values.yaml").read_text()
+    ingress = dict(re.findall(r'nginx\.ingress\.kubernetes\.io/([a-z-]+): "?(\w+)"?', values))
+    assert min(int(ingress[f"proxy-{way}-timeout"]) for way in ("read", "send")) > longest
+    assert ingress["proxy-body-size"] == f"{most}g"
+    assert {ingress["proxy-buffering"], ingress["proxy-request-buffering"]} == {"off"}
 
 
 def test_settings_that_comments_name_exist():
@@ -104,16 +166,12 @@ def test_hadolint_takes_the_dockerfile():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_image_has_what_install_needs_and_runs_as_nobody():
-    dockerfile = (DEPLOY / "docker/Dockerfile").read_text()
+def test_the_image_has_what_install_needs():
     given = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     assert all((ROOT / path).exists() for path in given)
     project = (ROOT / "pyproject.toml").read_text()
     assert '"LICENSE"' in project
     assert {"edge", "requirements", "setup.py", "pyproject.toml", "LICENSE", "README.md"} <= set(given)
-    assert re.search(r"^USER 10001:10001$", dockerfile, re.MULTILINE)
-    assert "--uid 10001" in (DEPLOY / "docker/install.sh").read_text()
-    assert re.search(r"^EXPOSE 8080$", dockerfile, re.MULTILINE)
     assert subprocess.run(["sh", "-n", str(DEPLOY / "docker/install.sh")], timeout=10).returncode == 0
 
 
@@ -130,4 +188,10 @@ def test_systemd_takes_the_units(tmp_path):
     assert not said, "\n".join(said)
     service = (DEPLOY / "systemd/edge.service").read_text()
     stop = int(re.search(r"^TimeoutStopSec=(\d+)$", service, re.MULTILINE)[1])
-    assert stop > Config().server.drain_s
+    assert stop > Config().server.drain_s + Config().server.drain_delay_s
+    for folder, place in (("ConfigurationDirectory", "/etc"), ("StateDirectory", "/var/lib")):
+        (name,) = re.findall(rf"^{folder}=(\w+)$", service, re.MULTILINE)
+        assert f"{place}/{name}" in {str(Path(image()["EDGE_CONFIG"]).parent), image()["STATE_DIRECTORY"]}
+    assert f" -c {image()['EDGE_CONFIG']}\n" in service
+    for name in re.findall(r"file:/run/credentials/edge\.service/(\w+)", service):
+        assert f"\nLoadCredential={name}:" in service, name

@@ -18,7 +18,8 @@ import yaml
 from edge import __version__
 from edge.cli import main
 from edge.config.file import parse
-from edge.routes import RESERVED
+from edge.routes import RESERVED, match
+from edge.server.access import ALIVE, READY
 from edge.telemetry.families import FAMILIES
 
 pytestmark = pytest.mark.once
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.once
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
 CHART = FOLDER / "chart"
-VERSION = "1.34"
+OLDEST, VERSION = "1.30", "1.34"
 PATHS = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 OVERLAYS = sorted(path.name for path in (FOLDER / "overlays").iterdir())
 OPERATORS = {"ServiceMonitor", "PrometheusRule"}
@@ -62,6 +63,16 @@ def run(*command: str) -> str:
     return done.stdout
 
 
+def rendered(**values: object) -> dict[str, dict]:
+    """What the chart has of these values, by kind and name; it is of Kubernetes' schemas, the oldest and a newer one."""
+    command = [program("helm"), "template", NAME, str(CHART), "--kube-version", f"{VERSION}.0", "-f", "-"]
+    done = subprocess.run(command, input=yaml.safe_dump(values), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    told = [each for each in yaml.safe_load_all(done.stdout) if each]
+    validate(told)
+    return {f"{each['kind']}/{each['metadata']['name']}": each for each in told}
+
+
 def edges_config(component: str, folder: Path):
     """What the edges would read, with the files of secrets in this folder."""
     text = objects(component)[f"ConfigMap/{NAME}"]["data"]["edge.yaml"]
@@ -92,29 +103,86 @@ def test_helm_takes_the_chart_and_refuses_values_that_it_does_not_know():
 
 
 def test_everything_that_can_be_set_renders():
-    settings = ["redis.enabled=true", "monitoring.enabled=true", "ingress.enabled=true", "autoscaling.inFlight=100"]
-    settings += ["config.server.drain_s=120", "config.server.drain_delay_s=7", "ingress.tlsSecretName=tls"]
-    command = [program("helm"), "template", "edge", str(CHART), "--kube-version", f"{VERSION}.0"]
-    told = [
-        each
-        for each in yaml.safe_load_all(run(*command, *(word for each in settings for word in ("--set", each))))
-        if each
-    ]
-    validate(told)
-    kinds = {each["kind"]: each for each in told}
-    assert pod(kinds["Deployment"])["terminationGracePeriodSeconds"] >= 5 + 7 + 120
-    metrics = kinds["HorizontalPodAutoscaler"]["spec"]["metrics"]
+    told = rendered(
+        redis={"enabled": True},
+        monitoring={"enabled": True},
+        ingress={"enabled": True, "tlsSecretName": "tls"},
+        autoscaling={"inFlight": 100},
+        config={"server": {"drain_s": 120, "drain_delay_s": 7}},
+    )
+    assert pod(told[f"Deployment/{NAME}"])["terminationGracePeriodSeconds"] >= 5 + 7 + 120
+    metrics = told[f"HorizontalPodAutoscaler/{NAME}"]["spec"]["metrics"]
     (of_pods,) = [each["pods"]["metric"]["name"] for each in metrics if each["type"] == "Pods"]
     assert of_pods in {family.name for family in FAMILIES}
-    paths = [each["path"] for each in kinds["Ingress"]["spec"]["rules"][0]["http"]["paths"]]
+    paths = [each["path"] for each in told[f"Ingress/{NAME}"]["spec"]["rules"][0]["http"]["paths"]]
+    assert all(match(f"{path.removesuffix('/v1')}/v1/models".encode()).route.lists for path in paths)
     assert not any(path.strip("/").split("/")[0] in RESERVED for path in paths)
+    fixed = rendered(autoscaling={"enabled": False}, replicas=1, networkPolicy={"enabled": False})
+    assert fixed[f"Deployment/{NAME}"]["spec"]["replicas"] == 1
+    assert not {name for name in fixed if name.startswith(("HorizontalPodAutoscaler", "NetworkPolicy"))}
+
+
+def test_a_configuration_may_name_variables_and_files_of_other_secrets():
+    told = rendered(
+        env=[{"name": "OPENAI_API_KEY", "valueFrom": {"secretKeyRef": {"name": "providers", "key": "openai"}}}],
+        envFrom=[{"secretRef": {"name": "more"}}],
+        volumes=[{"name": "authority", "configMap": {"name": "authority"}}],
+        volumeMounts=[{"name": "authority", "mountPath": "/etc/edge/authority", "readOnly": True}],
+        secretName="mine",
+    )
+    deployment = pod(told[f"Deployment/{NAME}"])
+    (edge,) = deployment["containers"]
+    assert [each["name"] for each in edge["env"]] == ["EDGE_CONFIG", "OPENAI_API_KEY"]
+    assert edge["envFrom"] == [{"secretRef": {"name": "more"}}]
+    assert {each["name"] for each in edge["volumeMounts"]} == {each["name"] for each in deployment["volumes"]}
+    assert {"secretName": "mine", "defaultMode": 0o440} in [each.get("secret") for each in deployment["volumes"]]
+
+
+def test_who_asks_an_edge_with_tls_for_health_or_metrics_asks_by_https():
+    tls = {"cert": "/etc/edge/secrets/tls.crt", "key": "/etc/edge/secrets/tls.key"}
+    for config, scheme in (({}, "HTTP"), ({"server": {"tls": tls}}, "HTTPS")):
+        told = rendered(config=config, monitoring={"enabled": True, "tlsConfig": {"serverName": "edge"}})
+        (edge,) = pod(told[f"Deployment/{NAME}"])["containers"]
+        assert {edge[f"{probe}Probe"]["httpGet"]["scheme"] for probe in ("startup", "liveness", "readiness")} == {
+            scheme
+        }
+        (endpoint,) = told[f"ServiceMonitor/{NAME}"]["spec"]["endpoints"]
+        assert (endpoint["scheme"], endpoint["tlsConfig"]) == (scheme.lower(), {"serverName": "edge"})
+        (port,) = told[f"Service/{NAME}"]["spec"]["ports"]
+        assert port["appProtocol"] == scheme.lower()
+    # What asks for health has no certificate to show: a pod would never become ready.
+    tls |= {"client_ca": "/etc/edge/secrets/ca.crt"}
+    with pytest.raises(AssertionError, match="client_certificates"):
+        rendered(config={"server": {"tls": tls}})
+    rendered(config={"server": {"tls": {**tls, "client_certificates": "optional"}}})
+
+
+def test_policies_leave_a_way_to_names_and_from_outside_where_the_service_has_one():
+    told = rendered(redis={"enabled": True})
+    policies = [each["spec"] for name, each in told.items() if name.startswith("NetworkPolicy/")]
+    assert len(policies) == 2
+    for policy in policies:
+        (names,) = [each for each in policy["egress"] if {"port": 53, "protocol": "UDP"} in each["ports"]]
+        assert {"port": 53, "protocol": "TCP"} in names["ports"]
+        assert {"ipBlock": {"cidr": "169.254.20.10/32"}} in names["to"], "the cache of names on each machine"
+    (inside,) = told[f"NetworkPolicy/{NAME}"]["spec"]["ingress"]
+    assert inside["from"] == [{"namespaceSelector": {}}]
+    peers = [{"podSelector": {"matchLabels": {"app": "mine"}}}]
+    for kind in ("NodePort", "LoadBalancer"):
+        (outside,) = rendered(service={"type": kind})[f"NetworkPolicy/{NAME}"]["spec"]["ingress"]
+        assert "from" not in outside
+        (chosen,) = rendered(service={"type": kind}, networkPolicy={"from": peers})[f"NetworkPolicy/{NAME}"]["spec"][
+            "ingress"
+        ]
+        assert chosen["from"] == peers
 
 
 def validate(told: list[dict]) -> None:
     kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not here")
-    for each in told:
-        if each["kind"] not in OPERATORS:
-            kubernetes_validate.validate(each, VERSION, strict=True)
+    for version in (OLDEST, VERSION):
+        for each in told:
+            if each["kind"] not in OPERATORS:
+                kubernetes_validate.validate(each, version, strict=True)
 
 
 @pytest.mark.parametrize("folder", ["base", "components/redis", "components/monitoring"])
@@ -157,9 +225,7 @@ def test_the_pods_command_flags_and_variables_are_the_programs():
     assert all(f'"{each["name"]}"' in source for each in edge["env"])
     assert edge["image"].endswith(f":{__version__}")
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-        path = edge[probe]["httpGet"]["path"]
-        assert path.strip("/").split("/")[0] in RESERVED
-        assert path.endswith("/ready") == (probe == "readinessProbe")
+        assert edge[probe]["httpGet"]["path"] in (READY if probe == "readinessProbe" else ALIVE)
 
 
 def test_every_file_of_a_secret_is_mounted_where_the_configuration_looks(tmp_path):

@@ -35,3 +35,20 @@ allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
+
+{{- define "edge.scheme" -}}
+{{- $tls := dig "server" "tls" dict .Values.config }}
+{{- if and (dig "client_ca" "" $tls) (ne (dig "client_certificates" "required" $tls) "optional") }}
+{{- fail "config.server.tls: Kubernetes asks for health without a certificate, which client_certificates: required does not let in" }}
+{{- end }}
+{{- ternary "HTTP" "HTTPS" (empty $tls) }}
+{{- end }}
+
+{{- define "edge.dns" -}}
+- to: {{- toYaml .Values.networkPolicy.dns.to | nindent 4 }}
+  ports:
+    {{- range .Values.networkPolicy.dns.ports }}
+    - {port: {{ . }}, protocol: UDP}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
+{{- end }}
