@@ -90,7 +90,7 @@ audit: $(VENV)/.audit
 	$(VENV)/audit/bin/cyclonedx-py requirements requirements/image.txt --output-file build/sbom.json
 	@echo "wrote build/sbom.json"
 
-# Fixes anew what an image installs, what builds a wheel, and what tests and lints, after a change of the dependencies in
+# Fixes anew what an image installs, what builds a wheel and a release, and what tests and lints, after a change of the dependencies in
 # pyproject.toml: for every Python and system that they are for. Needs the network.
 LOCK := $(VENV)/audit/bin/uv pip compile -q --no-config --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --no-emit-index-url --no-emit-find-links
@@ -99,8 +99,9 @@ lock: $(VENV)/.audit
 	@mkdir -p build
 	$(LOCK) $(EXTRAS) -o build/image.txt pyproject.toml
 	$(LOCK) --group pyproject.toml:compile -o build/build.txt
+	$(LOCK) --group pyproject.toml:release -o build/release.txt
 	$(LOCK) $(EXTRAS) --group pyproject.toml:test --group pyproject.toml:lint -o build/ci.txt pyproject.toml
-	for each in image build ci; do { sed '/^[^#]/,$$d' requirements/$$each.txt; cat build/$$each.txt; } > build/lock && mv build/lock requirements/$$each.txt; done
+	for each in image build release ci; do { sed '/^[^#]/,$$d' requirements/$$each.txt; cat build/$$each.txt; } > build/lock && mv build/lock requirements/$$each.txt; done
 
 # Apart from the environment, whose versions theirs would change.
 $(VENV)/.audit: $(VENV)/.pip

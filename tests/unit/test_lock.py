@@ -1,4 +1,4 @@
-"""What an image installs, what builds a wheel, and what tests and lints, is fixed by version and hash, and is what the
+"""What an image installs, what builds a wheel and a release, and what tests and lints, is fixed by version and hash, and is what the
 project asks for.
 """
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).parents[2]
 EXTRAS = ("http2", "jwt", "pii")
-LOCKS = {name: (ROOT / "requirements" / f"{name}.txt").read_text() for name in ("image", "build", "ci")}
+LOCKS = {name: (ROOT / "requirements" / f"{name}.txt").read_text() for name in ("image", "build", "release", "ci")}
 FIXED = {
     name: dict(re.findall(r"^([a-z0-9._-]+)==([^ \\]+) (?:; .* )?\\", lock, re.MULTILINE))
     for name, lock in LOCKS.items()
@@ -22,15 +22,24 @@ FIXED = {
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
+def group(name: str) -> list[str]:
+    """The requirements of a dependency group, with those of the groups in it (PEP 735)."""
+    found = []
+    for each in PROJECT["dependency-groups"][name]:
+        found += [each] if isinstance(each, str) else group(each["include-group"])
+    return found
+
+
 def asked() -> list[tuple[str, str]]:
     """The lock, and a requirement that it has to meet."""
     project = PROJECT["project"]
     extras = [each for name in EXTRAS for each in project["optional-dependencies"][name]]
-    builds = [*PROJECT["build-system"]["requires"], *PROJECT["dependency-groups"]["compile"]]
-    tests = [*PROJECT["dependency-groups"]["test"], *PROJECT["dependency-groups"]["lint"]]
+    builds = [*PROJECT["build-system"]["requires"], *group("compile")]
+    tests = [*group("test"), *group("lint")]
     return [
         *(("image", each) for each in [*project["dependencies"], *extras]),
         *(("build", each) for each in dict.fromkeys(builds)),
+        *(("release", each) for each in group("release")),
         *(("ci", each) for each in dict.fromkeys([*project["dependencies"], *extras, *tests])),
     ]
 
