@@ -390,8 +390,8 @@ class UpstreamRateLimited(ProviderError):
     message = "The provider's limit for this gateway is used up for the time being."
     refused = True
 
-    def __init__(self, message: str | None = None, *, wait_s: float = 1.0) -> None:
-        super().__init__(message, headers=wait_headers(math.ceil(wait_s * 1000)))
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(headers=wait_headers(math.ceil(wait_s * 1000)))
 
 
 class UpstreamOverloaded(ProviderError):
@@ -403,8 +403,8 @@ class UpstreamOverloaded(ProviderError):
     message = "The provider is overloaded, and has asked not to be asked for the time being."
     refused = True
 
-    def __init__(self, message: str | None = None, *, wait_s: float = 1.0) -> None:
-        super().__init__(message, headers=wait_headers(math.ceil(wait_s * 1000)))
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(headers=wait_headers(math.ceil(wait_s * 1000)))
 
 
 class NothingAvailable(ProviderError):

@@ -6,8 +6,6 @@ fetched by a `Flight`, for which providers are asked as for any call, but which 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from edge.cache.answers import Answers
 from edge.cache.asking import Look, Turns
 from edge.cache.flight import Flight, Follower
@@ -27,8 +25,6 @@ from edge.upstreams.clocks import Deadline, Timed
 from edge.upstreams.desk import Desk
 
 __all__ = ["Joining", "Table"]
-
-Done = Callable[[BaseException | None], None]
 
 
 class Table:

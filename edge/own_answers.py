@@ -75,18 +75,18 @@ def estimate_count(inquiry: Inquiry, desk: Desk, done: Done) -> Job | None:
     that is returned is cancelled before.
     """
     if inquiry.head.route.api == "input_tokens":
-        _reply_tokens(inquiry, desk, estimate_input(inquiry.head.route.upstream, inquiry.payload.body))
+        _reply_tokens(inquiry, estimate_input(inquiry.head.route.upstream, inquiry.payload.body))
         done(None)
         return None
     if is_short(inquiry):
-        _reply_tokens(inquiry, desk, estimate_tokens(inquiry.payload.body))
+        _reply_tokens(inquiry, estimate_tokens(inquiry.payload.body))
         done(None)
         return None
     work = Work(_large_estimate(inquiry))
 
     def estimated(error: Exception | None) -> None:
         if error is None:
-            _reply_tokens(inquiry, desk, work.result)
+            _reply_tokens(inquiry, work.result)
         done(error)
 
     return desk.slices.add(work.step, estimated)
@@ -102,5 +102,5 @@ def _large_estimate(inquiry: Inquiry) -> Steps[int]:
     return tokens
 
 
-def _reply_tokens(inquiry: Inquiry, desk: Desk, tokens: int) -> None:
+def _reply_tokens(inquiry: Inquiry, tokens: int) -> None:
     inquiry.answer(200, [JSON_TYPE, (b"x-edge-estimated", b"true")], count_answer(tokens, inquiry.head.route.api))

@@ -40,7 +40,6 @@ HOLE = "the-id-of-the-request"
 # How the lines of what varies begin.
 REQUEST_ID = lead(b"x-request-id")
 THEIR_REQUEST_ID = b"\r\n" + lead(b"request-id")
-DROPPED = lead(b"x-edge-dropped")
 OVERHEAD = lead(b"x-edge-overhead-ms")
 COST = b"\r\n" + lead(b"x-edge-cost-usd")
 ESTIMATED = b"\r\n" + lead(b"x-edge-estimated") + b"true"

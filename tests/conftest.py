@@ -57,7 +57,6 @@ balancer_module = both_builds("balancer")
 chunks_module = both_builds("chunks")
 fields_module = both_builds("fields")
 head_module = both_builds("head")
-head_fields_module = both_builds("head_fields")
 head_known_module = both_builds("head_known")
 json_module = both_builds("json")
 lfu_module = both_builds("lfu")
@@ -71,7 +70,6 @@ scan_module = both_builds("scan")
 slots_module = both_builds("slots")
 spend_module = both_builds("spend")
 sse_module = both_builds("sse")
-usual_module = both_builds("usual")
 
 
 WIDE = 1000

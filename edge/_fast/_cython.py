@@ -33,8 +33,8 @@ def _decorator_factory(*_args: Any, **_kwargs: Any) -> Callable[[F], F]:
     return _decorator
 
 
-cfunc = cclass = ccall = inline = final = nogil = _decorator
-boundscheck = wraparound = cdivision = exceptval = freelist = locals = returns = _decorator_factory  # noqa: A001
+cfunc = cclass = ccall = inline = final = _decorator
+boundscheck = wraparound = cdivision = exceptval = freelist = _decorator_factory
 
 
 def declare(_type: Any = None, value: Any = None, **_kwargs: Any) -> Any:

@@ -363,11 +363,6 @@ class Attempt:
     def member(self) -> Member:
         return self._member
 
-    @property
-    def is_probe(self) -> bool:
-        """Whether it is a probe that has shown nothing yet: for its caller not to wait as long as for others."""
-        return self._probe
-
     def took(self, stream: cython.bint, seconds: cython.double) -> None:
         """As `Member.took`, of its member."""
         member: Member = self._member

@@ -139,7 +139,6 @@ class RemoteCache:
         self._hit = meter.bind("edge_cache_requests_total", "redis", "hit")
         self._took = meter.bind("edge_cache_operation_duration_seconds", "redis", "get")
         self._prefix = settings.prefix
-        self.timeout_s = settings.timeout_ms / 1000
         self._ttl_s = settings.ttl_s
         self._secret = settings.hmac_key.reveal().encode() if settings.hmac_key is not None else None
         self._generation: int | None = None

@@ -354,7 +354,7 @@ def note(
 
 def resting(wait: float, status: int) -> ProviderError:
     """What to tell where a provider may not be asked for so many seconds, because of an answer of this status."""
-    return UpstreamRateLimited(wait_s=wait) if status == 429 else UpstreamOverloaded(wait_s=wait)
+    return UpstreamRateLimited(wait) if status == 429 else UpstreamOverloaded(wait)
 
 
 def secrets(settings: config.Provider) -> tuple[str, ...]:

@@ -13,8 +13,6 @@ from tests.harness import MINIMAL, Canned, Client, Edge, answer, chunked, provid
 
 pytestmark = pytest.mark.early
 
-SAID = [{"role": "user", "content": "hi"}]
-
 PATHS = {
     "chat": "/v1/chat/completions",
     "messages": "/v1/messages",

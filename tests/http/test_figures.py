@@ -19,7 +19,6 @@ from tests.harness import Canned, Client, Edge, chunked, providers, running, unt
 
 pytestmark = pytest.mark.early
 
-SAID = [{"role": "user", "content": "hi"}]
 PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages"}
 
 

@@ -124,13 +124,14 @@ def workers_of(edge) -> list[int]:
     return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def asked_by_many(edges, requests: int, name="k", threads=16) -> list[int]:
+def asked_by_many(edges, requests: int) -> list[int]:
     """The statuses of so many requests, from many clients, to all edges in turn."""
+    threads = 16
 
     def some(number: int) -> list[int]:
         with httpx2.Client() as client:
             return [
-                ask(edges[(number + turn) % len(edges)], name, client=client).status_code
+                ask(edges[(number + turn) % len(edges)], client=client).status_code
                 for turn in range(requests // threads)
             ]
 

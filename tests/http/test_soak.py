@@ -68,7 +68,7 @@ class Trouble:
     """The faults by their names: each begins when it is called, and is a function that ends it."""
 
     def __init__(self, edge: Edge, redis: RedisServer, to_redis: FaultProxy, to_first: FaultProxy) -> None:
-        self.edge, self.redis, self.to_redis, self.to_first = edge, redis, to_redis, to_first
+        self.edge, self.redis = edge, redis
         self.kinds: dict[str, Callable[[], Callable[[], None]]] = {
             "a worker is killed": self.kill_worker,
             "Redis is frozen": self.freeze,

@@ -29,7 +29,6 @@ MEASURED = {
     "traceparent": re.compile(r"(?<=-)[0-9a-f]{16}(?=-)"),
 }
 """Fields of heads, and the part of their values that is measured or made anew each time."""
-NUMBER = re.compile(r"\d+(\.\d+)?")
 TIMES = ("duration_ms", "overhead_ms", "waited_ms", "upstream_ms", "first_content_ms", "after_ms", "took_ms")
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 NOW = re.compile(r'("(?:created(?:_at)?|completed_at)": ?)(1\d{9})\b')

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tests.harness import answer
 
@@ -121,7 +121,6 @@ class Exchange:
     body: bytes = b""
     whole: bool = False
     done: bool = False
-    stayed: threading.Event = field(default_factory=threading.Event)
 
     def feed(self, data: bytes) -> bytes:
         """Take of `data` what is the body's; returns the rest."""

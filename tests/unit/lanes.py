@@ -43,9 +43,6 @@ class Wire:
     def write(self, data: bytes) -> None:
         self.written.append(data)
 
-    def is_reading(self) -> bool:
-        return self.reads
-
     def get_write_buffer_size(self) -> int:
         return 0
 

@@ -62,8 +62,8 @@ def answers() -> Answers:
     return Answers(config.Cache(mode="all"), NoMeter(), Generation())
 
 
-def a_flight(stream: bool, *, of: Asked | None = None) -> Flight:
-    first = asked({**CHAT, "stream": stream}) if of is None else of
+def a_flight(stream: bool) -> Flight:
+    first = asked({**CHAT, "stream": stream})
     first.key = ANYONE
     plan = Plan(look=True, store=True, only=False, ttl_s=None, digest=b"d" * 32)
     return Flight(first, plan)

@@ -25,7 +25,6 @@ class SlowRedis:
     """Answers a look-up with what is in `found`, or raises it, once the gate is open."""
 
     ready = True
-    timeout_s = 0.2
 
     def __init__(self, found: object = None) -> None:
         self.found = found

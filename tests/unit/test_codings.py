@@ -31,8 +31,8 @@ def held_nowhere(size: int) -> None:
     """As many bytes as one likes."""
 
 
-def unpacked(coding: bytes, body: bytes, limit: int = 1 << 20) -> bytes:
-    return finished(inflated(coding, body, limit, held_nowhere))
+def unpacked(coding: bytes, body: bytes) -> bytes:
+    return finished(inflated(coding, body, 1 << 20, held_nowhere))
 
 
 @pytest.mark.parametrize("coding", sorted(CODINGS))

@@ -15,11 +15,11 @@ from edge.server.protocol import EdgeProtocol
 
 
 class Wire:
-    def __init__(self, *, half_closes: bool = True) -> None:
+    def __init__(self) -> None:
         self.written: list[bytes] = []
         self.closing = self.aborted = self.ended = False
         self.reads = True
-        self._half_closes = half_closes
+        self.half_closes = True
 
     def get_extra_info(self, _name: str) -> None:
         return None
@@ -29,7 +29,7 @@ class Wire:
         self.written.append(data)
 
     def can_write_eof(self) -> bool:
-        return self._half_closes
+        return self.half_closes
 
     def write_eof(self) -> None:
         self.ended = True
@@ -143,7 +143,7 @@ def test_a_client_that_never_takes_the_end_of_its_answer_is_cut_off(guard, monke
 
 
 def test_what_a_client_still_sends_over_tls_is_read_off_too(guard, monkeypatch):
-    guard.transport._half_closes = False
+    guard.transport.half_closes = False
     guard.data_received(b"POST /refused HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 9\r\n\r\na")
     assert guard.transport.written == [b"to /refused"]
     assert not guard.transport.closing

@@ -237,8 +237,8 @@ def test_trouble_with_redis_is_an_error_for_who_goes_on(trouble):
     assert isinstance(error, Overloaded)
 
 
-def finished_call(text="one", tenant="acme"):
-    call = made({"model": "m", "input": text}, tenant)
+def finished_call(text="one"):
+    call = made({"model": "m", "input": text}, "acme")
     call.keep = KeptResponse()
     call.keep.id, call.keep.whole = ID, json.dumps({"id": ID, "output": []}).encode()
     return call

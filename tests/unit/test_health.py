@@ -126,7 +126,8 @@ def test_a_provider_that_is_watched_is_not_asked_while_it_is_away_and_probed_onc
     one.health.heard(provider, watched, True, 2.0)
     assert watched.failures == 0
     probe = one.member("last").begin(2.0)
-    assert probe.is_probe
+    assert probe is not None
+    assert (one.member("last").state, one.member("last").probing) == ("half_open", 1)
     assert one.member("last").begin(2.0) is None
 
 

@@ -165,12 +165,6 @@ def no_constants(name):
     raise ValueError(name)
 
 
-def no_repeats(pairs):
-    if len(dict(pairs)) != len(pairs):
-        raise ValueError("repeated key")
-    return dict(pairs)
-
-
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),

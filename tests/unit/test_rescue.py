@@ -176,9 +176,9 @@ def response_of(datas):
     return said
 
 
-def given_to(worker, name="b"):
+def given_to(worker):
     """The text that was given to go on with."""
-    body = json.loads(worker.sent(name).request.body)
+    body = json.loads(worker.sent("b").request.body)
     last = body["messages" if "messages" in body else "input"][-1]
     if last["role"] == "user":
         return ""

@@ -20,7 +20,6 @@ from edge.reply_fields import pairs_of
 from tests.unit.calls import asked
 from tests.unit.test_accounting import Tally
 
-MINUTE = 60_000_000_000
 DAY = 20786
 NOON = DAY * 86400 + 43200
 A_DOLLAR = ModelPrice("m", input=PICO // 100, output=PICO // 100)
@@ -30,12 +29,11 @@ A_DOLLAR = ModelPrice("m", input=PICO // 100, output=PICO // 100)
 class Clocked(Counts):
     """By clocks that stand still until they are told."""
 
-    def __init__(self, worker=1, limits=None, spend=None):
+    def __init__(self):
         self.tally = Tally()
-        limits = limits if limits is not None else shared_limits(2)
-        spend = spend if spend is not None else shared_spend(2)
-        usage = UsageTable(bytearray(UsageTable.size(2)), 2, worker)
-        super().__init__(limits, spend, usage, worker, self.tally, b"machine", lambda: self.at_ns, lambda: self.at_s)
+        usage = UsageTable(bytearray(UsageTable.size(2)), 2, 1)
+        clocks = (lambda: self.at_ns), (lambda: self.at_s)
+        super().__init__(shared_limits(2), shared_spend(2), usage, 1, self.tally, b"machine", *clocks)
         self.at_ns, self.at_s = 10**15, float(NOON)
 
     at_ns = 0

@@ -12,7 +12,7 @@ from tests.unit.responding import asked
 from tests.unit.responses_back import sent
 from tests.unit.translating import CUSTOM, TOOL, USER, call, chat, messages
 
-SONNET, TERRA = "claude-sonnet-4-5", "gpt-5.6-terra"
+SONNET = "claude-sonnet-4-5"
 FUNCTION = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}
 
 

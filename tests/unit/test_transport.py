@@ -86,7 +86,7 @@ class Wire:
     def resume_reading(self) -> None: ...
 
 
-async def converse(pieces, *, ends, reused=False):
+async def converse(pieces, *, ends):
     """What one call gives when its answer comes in `pieces`."""
     loop = asyncio.get_running_loop()
     pool = Pool("x", 80, tls=None, connect_s=1, max_connections=1)
@@ -94,7 +94,6 @@ async def converse(pieces, *, ends, reused=False):
     wire.protocol = connection
     pool._all.add(connection)
     connection.connection_made(wire)
-    connection.reused = reused
 
     heard = Heard()
     connection.send(Sending(pool, REQUEST, heard))

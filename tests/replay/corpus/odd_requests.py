@@ -90,7 +90,7 @@ def split_at(place: int):
     return play
 
 
-def expects(continued: bool, value: str = "100-continue", body: bool = True):
+def expects(continued: bool, value: str = "100-continue"):
     def play(p: Play) -> None:
         client = p.client()
         data = chat(p, f"expect: {value}")
