@@ -9,9 +9,11 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+import httpcore2
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -19,6 +21,9 @@ from tests.stalls import Stalls
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+# Each HTTP client reads the authorities of the web when it is made, in 20 ms of CPU; here all have what the first has read.
+httpcore2.default_ssl_context = cache(httpcore2.default_ssl_context)
 
 # A shell ignores interrupts for what it runs in its background (POSIX, Shell Command Language 2.11), and all that a test
 # starts would inherit that.

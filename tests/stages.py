@@ -119,9 +119,16 @@ def _stages(plan: str, live: int, pytest: tuple[str, ...]) -> tuple[Stage, ...]:
                 beside=True,
                 yields=True,
             ),
+            Stage("fuzzing", ("-m", "tests.fuzz.run", "--seconds", "5"), {}, no_fuzzer, beside=True, yields=True),
+            Stage(
+                "instructions",
+                ("-m", "benchmarks.instructions", "--check"),
+                {},
+                no_counter,
+                beside=True,
+                yields=True,
+            ),
             Stage("alone", (*pytest, "-m", "alone", *named("alone"))),
-            Stage("fuzzing", ("-m", "tests.fuzz.run", "--seconds", "5"), {}, no_fuzzer),
-            Stage("instructions", ("-m", "benchmarks.instructions", "--check"), {}, no_counter, beside=True),
         ),
     }
     return plans[plan]
