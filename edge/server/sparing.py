@@ -20,11 +20,12 @@ standard library has too, and what uvicorn's reloader watches by."""
 
 LATER = (
     *("calendar", "difflib", "html", "http.client", "importlib.metadata", "logging.config", "msgspec.inspect"),
-    *("platform", "sqlite3", "tempfile", "tomllib", "urllib.error", "urllib.request", "zipfile"),
+    *("platform", "shutil", "sqlite3", "structlog.dev", "tempfile", "tokenize", "tomllib", "urllib.error"),
+    *("urllib.request", "zipfile"),
 )
 """Modules that are imported, with all that they import, and that nearly no edge uses: for TOML, limits that are kept in
-a file, models that do not exist, schemas, files that are replaced, BlackSheep's client and pages of errors, websockets'
-version, Python's version, uvicorn's own log."""
+a file, models that do not exist, schemas, sources in tracebacks, files that are copied or replaced, lines for people,
+BlackSheep's client and pages of errors, websockets' version, Python's version, uvicorn's own log."""
 
 
 STAND_INS = (
@@ -37,9 +38,15 @@ BlackSheep's pages of errors, its files, what it knows users and their sessions 
 uvicorn's types, and its command line with what it supervises workers by, which is ours to do.
 """
 
-NAMED = {"blacksheep.contents": "tempfile", "uvicorn.config": "configparser"}
-"""Modules, each with one of the standard library of which it only has names, for forms that we read ourselves and for
-annotations: others use the true ones."""
+NAMED = {
+    "blacksheep.contents": "tempfile",
+    "email.utils": "email.charset",
+    "structlog._config": "structlog.dev",
+    "structlog._output": "pickle",
+    "uvicorn.config": "configparser",
+}
+"""Modules, each with another of which it only has names, for what we never ask of it (forms, addresses of mail, loggers
+by default or pickled) and for annotations: others use the true one."""
 
 
 class _Promise(ModuleType):
@@ -77,10 +84,15 @@ class _Loader:
         module.__dict__.update(_loader=self._loader, _lock=RLock())
 
 
+class _Nothing(Exception):
+    """What names mean that mean nothing: it may be called, derived from, caught and one of two in an annotation."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        super().__init__()
+
+
 class _Nominal(ModuleType):
-    """A module that has each name it is asked for: a class, which may be called, derived from, caught and one of
-    two in an annotation.
-    """
+    """A module that has each name it is asked for, and nothing behind it."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -89,7 +101,7 @@ class _Nominal(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        self.__dict__[name] = nothing = type(name, (Exception,), {"__module__": self.__name__})
+        self.__dict__[name] = nothing = type(name, (_Nothing,), {"__module__": self.__name__})
         return nothing
 
 
