@@ -63,7 +63,7 @@ docs: $(VENV)/.test
 
 # The image; where no engine runs, its steps in a tree of Debian's (as root, with debootstrap). Needs the network.
 image: $(VENV)/.test
-	@if docker info >/dev/null 2>&1; then docker build -f deploy/docker/Dockerfile -t llm-edge-agent .; \
+	@if docker info >/dev/null 2>&1; then docker build -f deploy/docker/Dockerfile -t llm-edge-agent . && deploy/docker/try.sh llm-edge-agent; \
 	else $(BIN)/python -m tests.image; fi
 
 # Other clients than the SDKs that are here, each in an environment of its own, for the tests. Most of it is waiting for the network.

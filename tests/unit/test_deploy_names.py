@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import runpy
 import shlex
@@ -173,6 +174,31 @@ def test_the_image_has_what_install_needs():
     assert '"LICENSE"' in project
     assert {"edge", "requirements", "setup.py", "pyproject.toml", "LICENSE", "README.md"} <= set(given)
     assert subprocess.run(["sh", "-n", str(DEPLOY / "docker/install.sh")], timeout=10).returncode == 0
+
+
+DOCKER = """#!/bin/sh
+echo "$@" >> "$0.log"
+case $1 in
+  run) echo name;;
+  exec) [ "$(grep -c ^exec "$0.log")" -gt 1 ];;
+  inspect) echo "$CODE";;
+esac
+"""
+"""Of an engine: a container that is healthy when it is asked for the second time."""
+
+
+@pytest.mark.parametrize(("code", "result"), [("0", 0), ("137", 1)])
+def test_an_image_is_tried_without_rights_and_has_to_end_by_itself(code, result, tmp_path):
+    (tmp_path / "docker").write_text(DOCKER)
+    (tmp_path / "docker").chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "CODE": code}
+    done = subprocess.run([str(DEPLOY / "docker/try.sh"), "image"], env=env, capture_output=True, text=True, timeout=30)
+    assert done.returncode == result, done.stderr
+    run, *asked, stop, _, gone = (tmp_path / "docker.log").read_text().splitlines()
+    assert {"--read-only", "--cap-drop", "no-new-privileges", "image"} <= set(run.split())
+    assert asked == ["exec name edge health"] * 2
+    assert stop == "stop -t 20 name"
+    assert gone == "rm --force name"
 
 
 def test_systemd_takes_the_units(tmp_path):

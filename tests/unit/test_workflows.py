@@ -54,7 +54,7 @@ def test_what_the_workflows_call_is_there():
     made = re.findall(r"\bmake ([a-z-]+)", text)
     assert made
     assert set(made) <= set(targets)
-    for path in re.findall(r"(?:run: |-r |file: )((?:\.ci|requirements|deploy)/\S+)", text):
+    for path in re.findall(r"(?:run: |-r |file: |-f | {10})((?:\.ci|requirements|deploy)/\S+)", text):
         assert (ROOT / path).exists(), path
 
 
@@ -112,7 +112,7 @@ def test_an_image_is_compiled_on_a_machine_of_its_kind_and_run_before_it_has_a_n
     assert jobs["image"]["strategy"]["matrix"]["runner"] == ["ubuntu-latest", "ubuntu-24.04-arm"]
     assert "qemu" not in (GITHUB / "workflows/release.yml").read_text()
     words = [str(step) for step in jobs["image"]["steps"]]
-    (built, run) = (next(n for n, told in enumerate(words) if what in told) for what in ("build-push", "docker run"))
+    (built, run) = (next(n for n, told in enumerate(words) if what in told) for what in ("build-push", "try.sh"))
     assert built < run < next(n for n, told in enumerate(words) if "upload-artifact" in told)
     assert "push-by-digest=true" in words[built]
     assert jobs["image-names"]["needs"] == "image"
