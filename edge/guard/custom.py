@@ -15,11 +15,12 @@ import msgspec
 
 from edge import config
 from edge.config.patterns import compiled
+from edge.guard.disguise import AsRead, open_at
 
 __all__ = ["Custom", "Customs", "Pieces", "customs_of"]
 
 MOST_HELD = 4096
-"""Characters of a match that goes on."""
+"""Characters that wait, and of a match that goes on."""
 Found = tuple[int, int, int]
 Trie = dict[str, Any]
 """By character what may follow it; "" where a name ends."""
@@ -68,10 +69,15 @@ class Customs:
         self._members = [(each, self.names.index(each.name)) for each in members]
 
     def find(self, text: str, at: int = 0) -> list[Found]:
-        """``(start, end, number of its name)``, in characters, in order. What is before `at` is no part of one, and
-        says whether there is a boundary.
+        """``(start, end, number of its name)``, in characters, in order, of what is one as it is written or as it
+        reads. What is before `at` is no part of one, and says whether there is a boundary.
         """
-        every = [(start, -end, index) for each, index in self._members for start, end in each.spans(text, at)]
+        every = {(start, -end, index) for each, index in self._members for start, end in each.spans(text, at)}
+        read = AsRead(text)
+        if read.differs:
+            from_ = len(AsRead(text[:at]).text)
+            spans = [(span, index) for each, index in self._members for span in each.spans(read.text, from_)]
+            every |= {(read.begin(start), -read.end(end), index) for (start, end), index in spans}
         found: list[Found] = []
         for start, end, index in sorted(every):
             if start >= at:
@@ -80,7 +86,12 @@ class Customs:
         return found
 
     def held(self, text: str) -> int:
-        return min(each.held(text) for each, _ in self._members)
+        """Where that begins which may go on as one of them, as it is written or as it reads, in text that goes on."""
+        read = AsRead(text[: open_at(text)])
+        held = min(each.held(text) for each, _ in self._members)
+        if not read.differs and len(read.text) == len(text):
+            return held
+        return min(held, read.begin(min(each.held(read.text) for each, _ in self._members)))
 
     def put_out(self, text: str, stand_in: Callable[[int, str], str | None]) -> str:
         """A text with what `stand_in` says for each, None for what stays."""
@@ -108,7 +119,7 @@ class Pieces:
         skipped = len(self._before)
         text = self._before + self._held + piece
         size = len(text)
-        certain = size if last else max(skipped, self._customs.held(text))
+        certain = size if last else max(skipped, size - MOST_HELD, self._customs.held(text))
         made: list[tuple[str, int]] = []
         at = skipped
         for start, end, index in self._customs.find(text, skipped):

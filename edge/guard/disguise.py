@@ -13,7 +13,7 @@ from unicodedata import normalize
 
 from edge._fast import StreamScanner
 
-__all__ = ["Plain", "Seen", "is_disguised"]
+__all__ = ["AsRead", "Plain", "Seen", "is_disguised", "open_at"]
 
 UNSEEN = (
     "\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069"
@@ -60,6 +60,49 @@ def plain_of(told: str) -> str:
         return str(int(told))
     known = normalize("NFKC", told)
     return known if len(known) == 1 and known.isascii() else told
+
+
+class AsRead:
+    """A text as it reads, ``text``, and where that is in the text as it is written; in characters."""
+
+    def __init__(self, written: str) -> None:
+        parts: list[str] = []
+        at = size = 0
+        # As in `Plain`.
+        self._at, self._begins, self._ends = [0], [0], [0]
+        usual = written.isascii() and "%" not in written and "&" not in written
+        for match in () if usual else DISGUISE.finditer(written):
+            start, end = match.span()
+            plain = plain_of(match[0])
+            parts += (written[at:start], plain)
+            size += start - at + len(plain)
+            at = end
+            self._at.append(size)
+            self._begins.append(end)
+            self._ends.append(end if plain else start)
+        self.text = "".join([*parts, written[at:]])
+
+    @property
+    def differs(self) -> bool:
+        return len(self._at) > 1
+
+    def begin(self, at: int) -> int:
+        """Where what begins there as it reads begins as it is written."""
+        place = bisect_right(self._at, at) - 1
+        return self._begins[place] + at - self._at[place]
+
+    def end(self, at: int) -> int:
+        """The same of where it ends."""
+        place = bisect_left(self._at, at)
+        if 0 < place < len(self._at) and self._at[place] == at:
+            return self._ends[place]
+        return self._begins[max(place - 1, 0)] + at - self._at[max(place - 1, 0)]
+
+
+def open_at(text: str) -> int:
+    """Where that begins at the end of a text, which goes on, that may be the beginning of an ``@``."""
+    begun = re.search(r"(?:%4?|&[#a-zA-Z0-9]{0,6})\Z", text[-7:])
+    return len(text) if begun is None else len(text) - len(begun[0])
 
 
 class Plain:

@@ -15,7 +15,7 @@ from edge import config
 from edge.config.rules import problems
 from edge.guard.answers import Watch
 from edge.guard.auth import Key
-from edge.guard.custom import Custom, Pieces, customs_of
+from edge.guard.custom import MOST_HELD, Custom, Pieces, customs_of
 from edge.guard.pii import redact_now
 from edge.guard.policy import Policies, Policy
 from edge.guard.restore import Restorer
@@ -65,6 +65,55 @@ def test_patterns(re2):
     expected = "[EMPLOYEE], EMP-12, [EMPLOYEE]78 and [EMPLOYEE]"
     for before in ("", "x " * 20_000):
         assert masked({"input": before + text}, EMPLOYEE) == {"input": before + expected}
+
+
+DISGUISED = [
+    ("Blue\u200bbird flies", "[PROJECT] flies"),
+    ("\u200bBluebird\u200b.", "\u200b[PROJECT]\u200b."),
+    ("Ｂｌｕｅｂｉｒｄ and B\u00adlue", "[PROJECT] and [PROJECT]"),
+    ("EMP-１２３４, EMP-12\u2060345", "[EMPLOYEE], [EMPLOYEE]"),
+    ("𝐄𝐌𝐏-١٢٣٤ x EMP-1234", "[EMPLOYEE] x [EMPLOYEE]"),
+    ("ask blue%40corp, blue&#64;corp", "ask [TEAM], [TEAM]"),
+    ("Bl\u200bueberry, EMP-1\u200b2", "Bl\u200bueberry, EMP-1\u200b2"),
+]  # fmt: skip
+TEAM = config.PiiCustom(name="team", literals=["blue@corp"])
+
+
+@pytest.mark.parametrize(("text", "expected"), DISGUISED)
+@pytest.mark.parametrize("before", ["", "x " * 20_000])
+def test_they_are_found_as_a_text_reads_too(re2, text, expected, before):
+    assert masked({"input": before + text}, TEAM, PROJECT, EMPLOYEE) == {"input": before + expected}
+
+
+@pytest.mark.parametrize(("text", "expected"), DISGUISED)
+def test_they_are_found_as_a_text_reads_in_any_split(re2, text, expected):
+    customs = customs_of([TEAM, PROJECT, EMPLOYEE], {})
+    names = ["[TEAM]", "[PROJECT]", "[EMPLOYEE]"]
+    for size in range(1, len(text)):
+        pieces = Pieces(customs)
+        parts = [text[at : at + size] for at in range(0, len(text), size)]
+        found = [each for n, part in enumerate(parts, 1) for each in pieces.feed(part, n == len(parts))]
+        assert "".join(part for part, _ in found) == text
+        assert "".join(part if index < 0 else names[index] for part, index in found) == expected
+
+
+def test_what_nobody_sees_does_not_make_a_stream_wait_for_ever():
+    pieces = Pieces(customs_of([PROJECT], {}))
+    waiting, most = 0, 0
+    for piece in ["Blueb", *["\u200b" * 100] * 99]:
+        waiting += len(piece) - sum(len(part) for part, _ in pieces.feed(piece, False))
+        most = max(most, waiting)
+    assert 4_000 < most <= MOST_HELD
+
+
+def test_disguises_take_time_in_proportion():
+    customs = customs_of([PROJECT, TEAM], {})
+    taken = []
+    for size in (10_000, 80_000):
+        begun = time.thread_time()
+        customs.find("Bl\u200bue " * size)
+        taken.append(time.thread_time() - begun)
+    assert taken[1] < 30 * taken[0] + 0.05
 
 
 def test_in_every_place_of_a_body(re2):
