@@ -56,15 +56,16 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """An upstream of the name that was asked for, or of one that it falls back to. ``alias`` is "" for a name of its
     own.
 
-    ``first``: it would be asked first. ``api`` is by which it would be asked (``Route.api``), another than the client's
-    where the request is translated, "" where it cannot be asked. ``excluded`` is why it would not be asked at all now:
-    it cannot serve the ``endpoint``, the ``key`` may not use it, an operator has ``drained`` it, its provider has asked
-    for a wait (``resting``), its ``breaker`` lets nothing through, it has as many requests under way as it may
-    (``full``), or the request cannot be said in its dialect (``translation``); ``detail`` says more. ``ready_s`` are
-    the seconds until then. ``late_s``: after so many seconds without an answer another one is asked beside it, None
-    where that is not done, or not known yet. ``fallback`` is the failure that it is for, "" for an upstream of the name
-    itself. ``score`` is what the ``strategy`` of the alias compares, the lowest is taken. Costs in USD, None where the
-    price or the bound is not known.
+    ``first``: it would be asked first. ``api`` is by which it would be asked (``Route.api``), another than the
+    client's where the request is translated, "" where it cannot be asked. ``excluded`` is why it would not be asked at
+    all now: it cannot serve the ``endpoint``, the ``key`` may not use it, an operator has ``drained`` it, its provider
+    has asked for a wait (``resting``), its ``breaker`` lets nothing through, it has as many requests under way as it
+    may (``full``), or the request cannot be said in its dialect (``translation``); ``detail`` says more. ``ready_s``
+    are the seconds until then. ``avoided``: all of its keys are at a limit, so it is asked where no other can be.
+    ``late_s``: after so many seconds without an answer another one is asked beside it, None where that is not done, or
+    not known yet. ``fallback`` is the failure that it is for, "" for an upstream of the name itself. ``score`` is what
+    the ``strategy`` of the alias compares, the lowest is taken. Costs in USD, None where the price or the bound is not
+    known.
     """
 
     upstream: str
@@ -76,6 +77,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     api: str
     excluded: Reason
     detail: str
+    avoided: bool
     score: float
     breaker: str
     ready_s: float
@@ -264,7 +266,7 @@ def _of_choice(call: Call, choice: Choice, purpose: For) -> list[Candidate]:
     if group.strategy == "cost":
         group.reprice(size_of(call))
     scores = group.balancer.scores(now, prefix_of(call) if group.strategy == "affinity" else 0)
-    granted, full = granted_of(call.key, Choice(group)), choice.full()
+    granted, full, limited = granted_of(call.key, Choice(group)), choice.full(), choice.limited(now)
     tokens, most = estimate_input(call.head.route.upstream, call.payload.body), most_output(call.payload) or None
     hedges = call.state.settings.resilience.hedge.enabled and len(group.upstreams) > 1 and may_hedge(call)
     found = []
@@ -283,6 +285,7 @@ def _of_choice(call: Call, choice: Choice, purpose: For) -> list[Candidate]:
                 api=_api(call, upstream),
                 excluded=excluded,
                 detail=detail,
+                avoided=bool(limited >> place & 1),
                 score=scores[place],
                 breaker=member.state,
                 ready_s=max(rests, member.retry_after(now)),
@@ -352,10 +355,11 @@ def _first(call: Call, candidates: list[Candidate]) -> int:
         found = _place(call, own, candidates, own.unsealing(), panic=False)
         if found >= 0:
             return found
-    for panic in (False, True):
+    for limited, panic in ((True, False), (False, False), (False, True)):
         before = 0
         for choice in grant.choices:
-            found = _place(call, choice, candidates[before:], 0, panic=panic)
+            barred = choice.limited(perf_counter()) if limited else 0
+            found = _place(call, choice, candidates[before:], barred, panic=panic)
             if found >= 0:
                 return before + found
             before += len(choice.group.upstreams)
@@ -407,7 +411,7 @@ def table(found: Explanation) -> list[str]:
 
 
 def _standing(each: Candidate) -> str:
-    parts = [f"{each.excluded} ({each.detail})"] if each.excluded else []
+    parts = [f"{each.excluded} ({each.detail})"] if each.excluded else ["avoided"] if each.avoided else []
     parts.append(f"{each.strategy} {each.score:.6g}, breaker {each.breaker}, {each.in_flight} under way")
     if each.ready_s:
         parts.append(f"ready in {each.ready_s:.1f} s")

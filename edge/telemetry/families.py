@@ -216,8 +216,8 @@ FAMILIES = (
     Family(
         GAUGE,
         "edge_upstream_keys",
-        "Keys of providers that workers leave alone, for a model or for all: resting for as long as the provider "
-        "has asked for, or avoided because they were refused or nothing is left of a quota.",
+        "Keys that workers leave alone, for a model or for all: resting for as long as the provider has asked for, or "
+        "avoided after a refusal, a 429 that says nothing of a wait, or where nothing is left of a quota.",
         ("provider", "state"),
     ),
     Family(GAUGE, "edge_requests_in_flight", "Requests that were admitted and have not ended.", ()),

@@ -40,6 +40,8 @@ cdef class Choice:
     cpdef Py_ssize_t least_bad(self, double now, unsigned long long tried=*) except -2
     @cython.locals(n=int, one=cython.ulonglong, full=cython.ulonglong)
     cpdef unsigned long long full(self) except? 0
+    @cython.locals(bits=cython.ulonglong, n=int, upstreams=tuple, upstream=Upstream, provider=Provider)
+    cpdef unsigned long long limited(self, double now) except? 0
     @cython.locals(bits=cython.ulonglong, n=int)
     cpdef unsigned long long unsealing(self) except? 0
 

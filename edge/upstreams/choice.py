@@ -98,6 +98,16 @@ class Choice:
         """The same where none does: whom to ask all the same, -1 where it is not for their breakers alone."""
         return self._balancer.least_bad(now, self._barred | tried)
 
+    def limited(self, now: float) -> int:
+        """The bits of those whose keys are all at a limit: others had better be asked first."""
+        bits, upstreams = 0, self.group.upstreams
+        for n in range(len(upstreams)):
+            upstream = upstreams[n]
+            provider = upstream.provider
+            if provider.limited(upstream.model, now):
+                bits |= 1 << n
+        return bits
+
     def unsealing(self) -> int:
         """The bits of those that can make nothing of a thought of OpenAI's."""
         bits = 0
@@ -177,6 +187,11 @@ class Candidates:
             place = self._pick(choice, now, self._barred(choice) | choice.unsealing())
             if place >= 0:
                 return self._take(choice, place, now)
+        if self.size > 1:
+            for choice in self._choices:
+                place = self._pick(choice, now, self._barred(choice) | choice.limited(now))
+                if place >= 0:
+                    return self._take(choice, place, now)
         for choice in self._choices:
             place = self._pick(choice, now, self._barred(choice))
             if place >= 0:
@@ -220,7 +235,7 @@ class Candidates:
         if self.names or not self._asked:
             return False
         choice = self._asked[-1][0]
-        place = self._pick(choice, now, self._barred(choice))
+        place = self._pick(choice, now, self._barred(choice) | choice.limited(now))
         return place >= 0 and self._take(choice, place, now)
 
     def continues(self, now: float) -> bool:

@@ -50,6 +50,8 @@ cdef class Provider:
     cpdef UpstreamRequest request(self, Inquiry inquiry, Crossing crossing, Account account, bint once=*, str span=*)
     cpdef Account usable(self, Account account, str model, double now)
     cpdef Account fresh(self, str model, double now)
+    @cython.locals(i=Py_ssize_t, account=Account)
+    cpdef bint limited(self, str model, double now) except -1
     cpdef tuple resting(self, str model, double now)
     @cython.locals(name=bytes, left=bytes)
     cpdef double heed(self, Account account, str model, int status, CompiledFields fields, double now=*) except? -1

@@ -19,7 +19,7 @@ from edge.memo import keep
 from edge.money.pricing import ModelPrice, load_prices, own_price, spells
 from edge.routes import Dialect, Route
 from edge.upstreams.client_headers import DEFAULT_VERSION, ClientHeaders
-from edge.upstreams.cooling import ANY, REFUSED_S, Cooling
+from edge.upstreams.cooling import ANY, Cooling
 from edge.upstreams.fleet import Site
 from edge.upstreams.gate import Gate
 from edge.upstreams.request import UpstreamRequest, lines_of
@@ -29,8 +29,6 @@ from edge.upstreams.waits import REMAINING, asked_s, exhausted_s, remaining, wai
 __all__ = ["PRESENT", "Account", "Provider", "resting"]
 
 HEEDED = frozenset([status for status, rule in RULES.items() if rule.key or rule.rests])
-UNSAID_S = 1.0
-"""A key that met a 429 which says nothing of a wait is avoided for so long."""
 EARLY_S = 0.01
 """So much before its time a key may be asked again: who comes when it was told comes by a clock of its own."""
 METHODS = {"GET": b"GET", "HEAD": b"GET", "DELETE": b"DELETE"}
@@ -189,9 +187,7 @@ class Provider:
                 raise resting(*account.cooling.resting(model, now))
             return account
         found = self._next_account()
-        if not found.cooling.noted:
-            return found
-        if not found.cooling.resting(model, now)[0] and not found.cooling.avoided(model, now):
+        if found.cooling.usual(model, now):
             return found
         fresh = self.fresh(model, now)
         if fresh is not None:
@@ -206,11 +202,17 @@ class Provider:
         """The next account that neither rests nor had better be avoided; None where there is none."""
         for _ in self._accounts:
             found = self._next_account()
-            if not found.cooling.noted or not (
-                found.cooling.resting(model, now)[0] or found.cooling.avoided(model, now)
-            ):
+            if found.cooling.usual(model, now):
                 return found
         return None
+
+    def limited(self, model: str, now: float) -> bool:
+        """Whether limits of which it has told hold for all of its keys: others had better be asked first."""
+        for i in range(len(self._accounts)):
+            account: Account = self._accounts[i]
+            if not account.cooling.limited(model, now):
+                return False
+        return True
 
     def resting(self, model: str, now: float) -> tuple[float, int]:
         """Seconds for which nothing is to be asked of a model, and the status that asked for it."""
@@ -330,15 +332,15 @@ def note(
     """
     now, clock, wait = perf_counter() if now == PRESENT else now, time.time(), 0.0
     if status in (401, 402):
-        account.cooling.avoid(ANY, now + REFUSED_S, now)
+        account.cooling.avoid(ANY, now + RULES[status].avoided_s, now)
     elif status == 403:
-        account.cooling.avoid(model, now + REFUSED_S, now)
+        account.cooling.avoid(model, now + RULES[status].avoided_s, now)
     elif status == 429:
         wait = wait_s(fields, clock)
         if wait > 0.0:
             account.cooling.rest(model, now + wait - EARLY_S, status, now)
         else:
-            account.cooling.avoid(model, now + UNSAID_S, now)
+            account.cooling.crowd(model, now + RULES[status].avoided_s, now)
     elif status >= 400:
         wait = asked_s(fields, clock)
         if wait > 0.0:

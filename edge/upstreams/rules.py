@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["RULES", "UNSERVED", "Rule"]
+__all__ = ["REFUSED_S", "RULES", "UNSERVED", "Rule"]
+
+
+REFUSED_S = 60.0
+"""An operator mends what a key was refused for within minutes, if at all."""
+CROWDED_S = 1.0
+"""Providers count their limits by the second too (https://platform.openai.com/docs/guides/rate-limits), and who
+serves a number at a time has room again in about as long."""
 
 
 class Rule(NamedTuple):
     """``other``: another upstream may do better; ``key``: so may another of the provider's keys; ``again``: so may the
     same one, a little later. ``taken``: the provider may have begun with the request, so work that it keeps is not
-    asked for elsewhere. ``rests``: what it says of a wait is heeded.
+    asked for elsewhere. ``rests``: what it says of a wait is heeded; ``avoided_s``: for so many seconds the key is
+    avoided where it says nothing of one (`edge.upstreams.cooling`).
     """
 
     other: bool
@@ -18,16 +26,17 @@ class Rule(NamedTuple):
     again: bool
     taken: bool
     rests: bool
+    avoided_s: float = 0.0
 
 
 RULES = {
-    #         other key   again  taken  rests
-    401: Rule(True, True, False, False, False),
-    402: Rule(True, True, False, False, False),
-    403: Rule(True, True, False, False, False),
+    #         other key   again  taken  rests  avoided_s
+    401: Rule(True, True, False, False, False, REFUSED_S),
+    402: Rule(True, True, False, False, False, REFUSED_S),
+    403: Rule(True, True, False, False, False, REFUSED_S),
     408: Rule(True, False, True, True, False),  # from somebody on the way, who does not know, as are 502 and 504
     425: Rule(True, False, True, False, False),
-    429: Rule(True, True, True, False, True),
+    429: Rule(True, True, True, False, True, CROWDED_S),
     500: Rule(True, False, True, True, False),  # may come from the middle of the work
     502: Rule(True, False, True, True, False),
     503: Rule(True, False, True, False, True),

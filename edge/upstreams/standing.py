@@ -20,7 +20,7 @@ MOST = 16
 class Standing(msgspec.Struct, frozen=True, omit_defaults=True):
     """``score`` is what the strategy compares, the lowest of which it takes. ``state`` is "" for one that lets requests
     through, else why it does not: not the key's to use, drained, resting (as its provider has asked for), its breaker
-    (open or half_open), or full.
+    (open or half_open), or full; or avoided, which is asked where no other can be.
     """
 
     upstream: str
@@ -84,4 +84,6 @@ def _state(choice: Choice, place: int, now: float) -> str:
         return "resting"
     if not member.allows(now):
         return str(member.state)
-    return "full" if choice.full() >> place & 1 else ""
+    if choice.full() >> place & 1:
+        return "full"
+    return "avoided" if upstream.provider.limited(upstream.model, now) else ""

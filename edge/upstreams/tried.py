@@ -9,10 +9,10 @@ from edge.clock import perf_counter
 from edge.hooks import Usage
 from edge.ledger import Answered
 from edge.trace_context import span_id
-from edge.upstreams.cooling import ANY, REFUSED_S
+from edge.upstreams.cooling import ANY
 from edge.upstreams.provider import PRESENT
 from edge.upstreams.request import UpstreamRequest
-from edge.upstreams.rules import RULES
+from edge.upstreams.rules import REFUSED_S, RULES
 
 if TYPE_CHECKING:
     from edge._fast import Attempt as Trial

@@ -145,6 +145,65 @@ def test_who_is_given_a_place_at_one_that_was_drained_meanwhile_asks_another(mad
     assert worker.idle()
 
 
+# A key that is at its limit.
+
+NOTHING_LEFT = [(b"x-ratelimit-remaining-requests", b"0"), (b"x-ratelimit-reset-requests", b"5s")]
+
+
+def whom(worker, status=200, more=()):
+    """A client asks: whom that leads to, where `a` answers so, and `b` with 200."""
+    asked, before = "", {name: worker.count(name) for name in "ab"}
+    worker.ask("smart")
+    for name, code, headers in (("a", status, more), ("b", 200, ())):
+        if worker.count(name) > before[name]:
+            asked += name
+            worker.run(worker.sent(name).answers, code, [*JSON, *headers], ANSWER if code == 200 else DOWN)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("status", "more", "avoided_s"),
+    [(429, [], 1.0), (429, [(b"retry-after", b"5")], 5.0), (401, [], 0.0), (200, NOTHING_LEFT, 0.0), (503, [], 0.0)],
+)
+@pytest.mark.parametrize("fallback", [False, True], ids=["upstream", "fallback"])
+def test_an_upstream_whose_only_key_is_at_its_limit_is_not_asked_while_another_can_be(
+    made, status, more, avoided_s, fallback
+):
+    models = {"smart": {"strategy": "failover", "upstreams": [{"to": "a/m"}, {"to": "b/m"}]}}
+    if fallback:
+        models = {
+            "smart": {"upstreams": [{"to": "a/m"}], "fallbacks": ["other"]},
+            "other": {"upstreams": [{"to": "b/m"}]},
+        }
+    worker = made({"a": provider(), "b": provider()}, models)
+    all_asked = "a" if status == 200 else "ab"
+    assert whom(worker, status, more) == all_asked
+    worker.after(max(avoided_s - 0.1, 0.0))
+    assert whom(worker, status, more) == ("b" if avoided_s else all_asked)
+    worker.after(0.2)
+    assert whom(worker) == "a"
+
+
+def test_where_no_other_can_be_asked_it_is_asked_all_the_same(made):
+    worker = made({"a": provider(), "b": provider()}, retries=0)
+    for _ in range(2):
+        lane = worker.ask("smart")
+        worker.run(worker.sent("a").answers, 429, JSON, DOWN)
+        worker.run(worker.sent("b").answers, 429, JSON, DOWN)
+        assert told(lane).startswith(b"HTTP/1.1 429 ")
+    assert (worker.count("a"), worker.count("b")) == (2, 2)
+
+
+def test_what_answers_after_all_is_asked_again_at_once(made):
+    worker = made({"a": provider(), "b": provider(), "c": provider()})
+    worker.ask("smart")
+    late = worker.sent("a")
+    assert whom(worker, 429) == "ab"
+    assert whom(worker) == "b"
+    worker.run(late.answers, 200, JSON, ANSWER)
+    assert whom(worker) == "a"
+
+
 # Waiting for the time to ask again.
 
 

@@ -142,6 +142,19 @@ def test_a_breaker_that_is_open_and_a_provider_that_rests_are_excluded_until_the
     assert 19 < two.ready_s <= 20
 
 
+def test_an_upstream_whose_only_key_is_at_its_limit_is_asked_where_no_other_can_be():
+    state = build_state(SETTINGS)
+    for provider, first in (("a", "b/two"), ("b", "a/one")):
+        made = state.providers[provider]
+        for model in ("one", "two", "small"):
+            made.heed(made.accounts_of("")[0], model, 429, Fields([]))
+        found = asked(state)
+        assert [each.upstream for each in found.candidates if each.first] == [first]
+        assert [each.avoided for each in found.candidates] == [True, provider == "b", True]
+        assert not any(each.excluded for each in found.candidates)
+    assert any("asked first, avoided" in said for said in table(found))
+
+
 @pytest.mark.parametrize("strategy", ["round_robin", "latency", "cost", "least_busy", "affinity"])
 def test_who_is_said_to_be_asked_first_is_who_the_strategy_picks(strategy):
     targets = [config.Target(to=f"a/{name}", weight=weight) for name, weight in (("one", 3), ("two", 1), ("three", 2))]

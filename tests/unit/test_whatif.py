@@ -180,6 +180,22 @@ def test_a_breaker_opens_for_an_upstream_that_fails_and_attempts_are_saved():
     assert replay(trace(*lines), settings("one", "two", resilience=never)).attempts == 100
 
 
+def test_after_a_429_without_a_wait_others_are_asked_for_a_second_as_they_were():
+    refused = Try(provider="a", model="one", status=429, health="neutral", ended_ns=ns(0.1), refused_ns=ns(0.1))
+    after = Try(provider="a", model="two", status=200, health="ok", begun_ns=ns(0.1), ended_ns=ns(1.0))
+    other, again = (
+        Try(provider="a", model=model, status=200, health="ok", ended_ns=ns(1.0)) for model in ("two", "one")
+    )
+    lines = trace(
+        line(1, 10.0, upstream_model="two", attempts=2, tries=[refused, after]),
+        line(2, 10.5, upstream_model="two", tries=[other]),
+        line(3, 11.09, upstream_model="two", tries=[other]),
+        line(4, 11.11, tries=[again]),
+    )
+    found = replay(lines, settings("one", "two"))
+    assert (found.same, found.compared, found.attempts) == (4, 4, 5)
+
+
 def test_what_was_refused_before_it_was_read_stays_refused():
     lines = trace(line(1, 1.0, provider="", upstream_model="", attempts=0, status=400, outcome="error", model=""))
     found = replay(lines, settings())
