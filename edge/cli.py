@@ -32,6 +32,7 @@ from edge.server.sparing import UNWANTED, without
 __all__ = ["main"]
 
 BUILD = "compiled" if COMPILED else "pure"
+OTHERWISE = "Default: EDGE_CONFIG, else OPENAI_API_KEY and ANTHROPIC_API_KEY."
 
 
 ELSEWHERE = {
@@ -77,19 +78,17 @@ def listen_options(command: click.decorators.FC) -> click.decorators.FC:
 
 
 @main.command()
-@click.option(
-    "-c", "--config", "path", help="Configuration file (YAML, TOML or JSON); else EDGE_CONFIG, else the keys."
-)
+@click.option("-c", "--config", "path", help=f"Configuration file (YAML, TOML or JSON). {OTHERWISE}")
 @listen_options
-@click.option("--insecure", is_flag=True, help="Serve without keys on an address that others can reach.")
-@click.option("--watch", is_flag=True, help="Read the file again when it changes, as upon SIGHUP.")
+@click.option("--insecure", is_flag=True, help="Allow serving without keys on an address that others can reach.")
+@click.option("--watch", is_flag=True, help="Reread the file when it changes, as on SIGHUP.")
 def serve(
     path: str | None, host: str | None, port: int | None, workers: int | None, insecure: bool, watch: bool
 ) -> None:
     """Serve the gateway.
 
-    Without a file, OPENAI_API_KEY and ANTHROPIC_API_KEY make the providers. SIGTERM drains and ends, SIGHUP reads the
-    file again, SIGUSR2 executes the program anew, so that new code serves, without a refused connection.
+    Without a file, the providers come from OPENAI_API_KEY and ANTHROPIC_API_KEY. SIGTERM drains and stops the edge,
+    SIGHUP rereads the file, and SIGUSR2 upgrades to newly installed code without refusing a connection.
     """
     path = path or os.environ.get("EDGE_CONFIG") or None
 
@@ -106,7 +105,7 @@ def serve(
 @main.command()
 @listen_options
 def demo(host: str | None, port: int | None, workers: int | None) -> None:
-    """Serve with a simulator behind: no key, no network, no cost."""
+    """Serve in front of a simulator: no key, no network, no cost."""
     simulator = subprocess.Popen(  # noqa: S603 - our own module
         [sys.executable, "-m", "edge.simulator", "--port", "0", "--follow-stdin", "--announce", ANNOUNCED],
         stdin=subprocess.PIPE,
@@ -120,7 +119,7 @@ def demo(host: str | None, port: int | None, workers: int | None) -> None:
             raise click.ClickException("the simulator did not start")
         base_url = line.removeprefix("simulator on ").strip() + "/v1"
         tell(f"No provider keys are used: a simulator answers, at {base_url}")
-        tell("What answers cost is what the providers it imitates would charge; nobody is charged.")
+        tell("Costs are what the imitated providers would charge; nothing is charged.")
         providers = {
             "openai": Provider(dialect="openai", base_url=base_url, priced_as="openai"),
             "anthropic": Provider(dialect="anthropic", base_url=base_url, priced_as="anthropic"),
@@ -137,14 +136,16 @@ def demo(host: str | None, port: int | None, workers: int | None) -> None:
 
 @main.command()
 @click.argument("path")
-@click.option("--strict", is_flag=True, help="Treat notes as errors: what is allowed but hardly meant.")
+@click.option("--strict", is_flag=True, help="Treat notes as errors.")
 @click.option(
-    "--without-secrets", is_flag=True, help="Check where the secrets are not: their variables and files may be missing."
+    "--without-secrets",
+    is_flag=True,
+    help="Check on a machine without the secrets: their variables and files may be missing.",
 )
 def check(path: str, strict: bool, without_secrets: bool) -> None:
-    """Read a configuration file; print every error, or what it resolves to, with notes on what is hardly meant.
+    """Check a configuration file: print every error, or what it resolves to, with notes on likely mistakes.
 
-    Ends with 2 if there are errors.
+    Exits with 2 if there are errors.
     """
     try:
         reading = read(path, secrets=not without_secrets)
@@ -176,16 +177,16 @@ def check(path: str, strict: bool, without_secrets: bool) -> None:
 
 @main.command()
 @click.argument("file", type=click.File("rb"))
-@click.option("-c", "--config", "path", help="Configuration to use; else EDGE_CONFIG, else the keys.")
-@click.option("--key", "key_id", help="The id of the key that asks; by default one that may use everything.")
-@click.option("--path", "endpoint", help="Path the request is posted to; by default the one its fields belong to.")
-@click.option("--json", "as_json", is_flag=True, help="Print what /admin/api/explain answers.")
+@click.option("-c", "--config", "path", help=f"Configuration to use. {OTHERWISE}")
+@click.option("--key", "key_id", help="The id of the key that sends it. Default: a key that may use everything.")
+@click.option("--path", "endpoint", help="The path it is posted to. Default: inferred from its fields.")
+@click.option("--json", "as_json", is_flag=True, help="Print the same JSON as /admin/api/explain.")
 def explain(file: BinaryIO, path: str | None, key_id: str | None, endpoint: str | None, as_json: bool) -> None:
-    """Tell what would become of the request whose body is in FILE ('-' for the standard input), without sending it.
+    """Show what would happen to the request whose body is in FILE ('-' for standard input), without sending it.
 
-    Who asks, which upstreams its model leads to and which of them would be asked, whether its answer would be cached,
-    what it would cost. Ends with 1 if it would be refused. A running edge, which knows how its upstreams do, is asked
-    by POST /admin/api/explain.
+    Prints its key, the upstreams of its model and which one would be tried first, whether the answer would be cached,
+    and what it would cost. Exits with 1 if the request would be refused. POST /admin/api/explain asks a running edge,
+    which knows the state of its upstreams.
     """
     from edge.explain import explain as explain_request
     from edge.explain import path_for, table
@@ -212,12 +213,13 @@ def explain(file: BinaryIO, path: str | None, key_id: str | None, endpoint: str 
 @click.option(
     "-c", "--config", "paths", multiple=True, required=True, help="A configuration to replay under; can be repeated."
 )
-@click.option("--seed", default=1, show_default=True, help="Seed of what is drawn where the trace says nothing.")
+@click.option("--seed", default=1, show_default=True, help="Seed for what the trace does not determine.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def replay(trace: BinaryIO, paths: tuple[str, ...], seed: int, as_json: bool) -> None:
-    """Tell what would have become of the requests in TRACE, a telemetry.trace_file, under other configurations.
+    """Show what would have happened to the requests in TRACE, a telemetry.trace_file, under other configurations.
 
-    They go at their times through the real routing, limits, breakers and cache, on a virtual clock; nothing is sent.
+    They pass through the real routing, limits, breakers and cache at their original times, on a virtual clock. Nothing
+    is sent.
     """
     from edge.trace import read_trace
     from edge.whatif import recorded, table
@@ -238,12 +240,12 @@ def replay(trace: BinaryIO, paths: tuple[str, ...], seed: int, as_json: bool) ->
 @main.command()
 @click.argument("path", default="edge.yaml")
 def init(path: str) -> None:
-    """Write a commented configuration to begin with."""
+    """Write a commented configuration to start from."""
     try:
         with Path(path).open("x", encoding="utf-8") as file:
             file.write((Path(__file__).parent / "config" / "data" / "init.yaml").read_text(encoding="utf-8"))
     except FileExistsError:
-        raise click.ClickException(f"{path} is there already") from None
+        raise click.ClickException(f"{path} already exists") from None
     except OSError as error:
         raise click.ClickException(f"{path} cannot be written: {error.strerror}") from None
     click.echo(f"wrote {path}; next: edge check {path}, then edge serve -c {path}")
@@ -256,17 +258,15 @@ def schema() -> None:
 
 
 @main.command()
-@click.option(
-    "-c", "--config", "path", help="Configuration whose providers are looked at; else EDGE_CONFIG, else the keys."
-)
+@click.option("-c", "--config", "path", help=f"Configuration to examine. {OTHERWISE}")
 @click.option(
     "--reach",
     "wanted",
     is_flag=True,
-    help="Also connect to each provider (no request, no key is sent) and log in to Redis.",
+    help="Also connect to each provider, without a request or a key, and log in to Redis.",
 )
 def doctor(path: str | None, wanted: bool) -> None:
-    """Look at this installation: build, Python, libraries, certificates, prices; with --reach, providers and Redis."""
+    """Examine this installation: build, Python, libraries, certificates, prices; with --reach, providers and Redis."""
     from edge.doctor import examine, reach, versions
 
     findings = list(examine())
@@ -287,12 +287,12 @@ def doctor(path: str | None, wanted: bool) -> None:
 
 
 @main.command()
-@click.option("--quick", is_flag=True, help="Eight seconds instead of thirty; the figures are rougher.")
+@click.option("--quick", is_flag=True, help="Take eight seconds instead of thirty; the figures are less precise.")
 def bench(quick: bool) -> None:
-    """Measure the latency targets on this machine, with a simulator behind: no key, no network.
+    """Measure latencies on this machine against their targets, in front of a simulator: no key, no network.
 
-    Ends with 1 if a target is missed. On a machine that is busy with something else nothing is judged. A redis-server
-    on the path is started for the figure of its hits.
+    Exits with 1 if a target is missed. On a busy machine nothing is judged. If redis-server is on the PATH, it is
+    started to measure hits in Redis.
     """
     from edge.bench import BenchError, measure, table
 
@@ -376,8 +376,8 @@ def tell(line: str) -> None:
 
 
 def examples(config: Config, address: str) -> list[str]:
-    """One curl per configured dialect, to be pasted as it is printed."""
-    lines: list[str] = []
+    """The page, and one curl per configured dialect, to be pasted as it is printed."""
+    lines = [f"live page: {address}/admin"]
     models = {"openai": "gpt-5-mini", "anthropic": "claude-haiku-4-5"}
     paths = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
     for dialect in dict.fromkeys(provider.dialect for provider in config.providers.values()):

@@ -21,14 +21,14 @@ WRITTEN = "A running edge that is configured with the file goes by it within 5 s
 
 @click.group()
 def key() -> None:
-    """Keys of this gateway's clients, in the file that 'auth.keys_file' names."""
+    """Manage clients' keys in the file that 'auth.keys_file' names."""
 
 
 def file_options(command: click.decorators.FC) -> click.decorators.FC:
-    command = click.option("-c", "--config", "path", help="Configuration that names the file; else EDGE_CONFIG.")(
+    command = click.option("-c", "--config", "path", help="Configuration that names the file. Default: EDGE_CONFIG.")(
         command
     )
-    return click.option("--file", help="The file of keys, whatever a configuration names.")(command)
+    return click.option("--file", help="The keys file, instead of the one that the configuration names.")(command)
 
 
 def auth_of(path: str | None) -> Auth | None:
@@ -72,19 +72,19 @@ def done(error: Exception, file: str) -> click.ClickException:
 @key.command("new")
 @click.argument("key_id", metavar="ID")
 @file_options
-@click.option("--tenant", help="The tenant it belongs to; by default its id.")
+@click.option("--tenant", help="The tenant it belongs to. Default: its id.")
 @click.option("--models", multiple=True, help="A pattern of models it may use; can be repeated.")
 @click.option("--route", "routes", multiple=True, help="A route it may use, such as chat/completions; can be repeated.")
 @click.option(
     "--certificate",
     "certificates",
     multiple=True,
-    help="A name in client certificates that stands for the key; can be repeated.",
+    help="A name in client certificates that counts as the key; can be repeated.",
 )
 @click.option("--not-before", help="When it becomes valid: 2027-01-31T18:00:00Z, or in 90d, 12h, 30m, 45s.")
 @click.option("--expires", help="When it expires, written the same way.")
-@click.option("--requests-per-minute", type=int, help="Requests it may make in a minute.")
-@click.option("--concurrency", type=int, help="Requests it may have under way at a time.")
+@click.option("--requests-per-minute", type=int, help="Requests it may send per minute.")
+@click.option("--concurrency", type=int, help="Requests it may have in flight at a time.")
 @click.option("--admin", is_flag=True, help="Let it read metrics and administer the edge.")
 def new(
     key_id: str,
@@ -100,7 +100,7 @@ def new(
     concurrency: int | None,
     admin: bool,
 ) -> None:
-    """Make a key, and print it, once. Its digest goes to the keys' file; without one, print the line to configure."""
+    """Make a key and print it, once. Its digest goes into the keys file; without one, print the line to configure."""
     now = datetime.now(UTC)
     auth = auth_of(path) if file is None else None
     target = file if auth is None else auth.keys_file
@@ -136,7 +136,7 @@ def new(
 @click.argument("key_id", metavar="ID")
 @file_options
 def rotate(key_id: str, file: str | None, path: str | None) -> None:
-    """Make another key for an id, and print it, once. The one before holds too, until 'edge key revoke ID --old'."""
+    """Make another key for an id and print it, once. The old one stays valid until 'edge key revoke ID --old'."""
     target = needed(file, path)
     try:
         token = keys.rotate(target, key_id)
@@ -149,9 +149,9 @@ def rotate(key_id: str, file: str | None, path: str | None) -> None:
 @key.command("revoke")
 @click.argument("key_id", metavar="ID")
 @file_options
-@click.option("--old", is_flag=True, help="Revoke only what the key was before it was rotated.")
+@click.option("--old", is_flag=True, help="Revoke only the key from before the rotation.")
 def revoke(key_id: str, file: str | None, path: str | None, old: bool) -> None:
-    """Revoke a key. Answers that are under way are finished."""
+    """Revoke a key. Answers in progress are finished."""
     target = needed(file, path)
     try:
         gone = keys.revoke(target, key_id, old=old)
@@ -162,9 +162,9 @@ def revoke(key_id: str, file: str | None, path: str | None, old: bool) -> None:
 
 @key.command("list")
 @file_options
-@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per key.")
 def list_(file: str | None, path: str | None, as_json: bool) -> None:
-    """Show the keys of the file: who they belong to, whether they hold, and how their digests begin."""
+    """List the keys in the file: their tenants, whether they are valid, and how their digests begin."""
     target = needed(file, path)
     try:
         found = list(keys.known(keys.read(target), datetime.now(UTC)))

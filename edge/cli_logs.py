@@ -16,15 +16,17 @@ __all__ = ["logs"]
 
 @click.command()
 @click.option("-f", "--follow", is_flag=True, help="Keep printing requests as they end.")
-@click.option("--last", type=click.IntRange(0, 1000), help="How many of the latest; by default 20, with --follow none.")
+@click.option(
+    "--last", type=click.IntRange(0, 1000), help="How many of the latest requests. Default: 20, or none with --follow."
+)
 @click.option("--tenant", help="Only this tenant's.")
-@click.option("--model", help="Only this model's: as clients name it, as the provider does, or provider/model.")
-@click.option("--status", help="Only with this status: 429, 5xx, or several with commas between.")
+@click.option("--model", help="Only this model's: the client's or the provider's name for it, or provider/model.")
+@click.option("--status", help="Only with this status: 429, 5xx, or several, separated by commas.")
 @click.option(
     "--json",
     "as_json",
     is_flag=True,
-    help="Print a line of JSON for each, the default where the output is no terminal.",
+    help="Print one line of JSON per request, the default unless the output is a terminal.",
 )
 @url_option
 @authority_option
@@ -40,9 +42,10 @@ def logs(
     ca_file: str | None,
     token: str | None,
 ) -> None:
-    """Tell what requests a running edge has answered, in all its workers.
+    """Print the requests that a running edge has answered, in all its workers.
 
-    With --follow until the connection ends. What ends faster than it can be told is missed, and counted.
+    With --follow, continues until the connection ends. Requests that end faster than they can be printed are skipped
+    and counted.
     """
     from edge.telemetry.pretty import colourful, short_line
     from edge.telemetry.recent import Finished

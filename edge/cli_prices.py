@@ -16,7 +16,7 @@ __all__ = ["prices"]
 @click.group(invoke_without_command=True)
 @click.pass_context
 def prices(context: click.Context) -> None:
-    """Tell how old the price list is; with 'update', make it anew."""
+    """Print how old the price list is; with 'update', renew it."""
     if context.invoked_subcommand is None:
         found = load_prices()
         days = (datetime.now(UTC).date() - date.fromisoformat(found.date)).days
@@ -32,9 +32,9 @@ def prices(context: click.Context) -> None:
     help="The file to write instead of the installed one.",
 )
 def update(path: Path | None) -> None:
-    """Make the price list anew from the package genai-prices, whose version decides how new it is.
+    """Renew the price list from the package genai-prices, whose version decides how recent it is.
 
-    What changes is told. An edge that runs goes by the new prices once it is started anew, or by SIGUSR2.
+    Prints what changes. A running edge uses the new prices after a restart or a SIGUSR2.
     """
     from edge.money.pricing import DATA
     from edge.money.snapshot import snapshot

@@ -23,24 +23,24 @@ __all__ = ["authority_option", "cache", "events", "health", "key_option", "url_o
 QUIET_S = 30.0
 """The edge says something every ten seconds; one that does not is gone."""
 
-url_option = click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="Where the edge serves.")
+url_option = click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="Address of the edge.")
 key_option = click.option(
-    "--key", "token", envvar="EDGE_ADMIN_KEY", help="A key with 'admin: true'; else EDGE_ADMIN_KEY."
+    "--key", "token", envvar="EDGE_ADMIN_KEY", help="A key with 'admin: true'. Default: EDGE_ADMIN_KEY."
 )
 authority_option = click.option(
-    "--ca-file", help="A file with the authority that signed the edge's certificate, which has to name the URL's host."
+    "--ca-file", help="A file with the authority that signed the edge's certificate, which must name the URL's host."
 )
 
 
 @click.command()
 @url_option
-@click.option("--live", is_flag=True, help="Check only that it answers, which an edge that drains does, too.")
+@click.option("--live", is_flag=True, help="Check only that it answers; a draining edge does.")
 @authority_option
 @click.option("--timeout", "timeout_s", default=2.0, show_default=True, help="Seconds to wait for the answer.")
 def health(url: str, live: bool, ca_file: str | None, timeout_s: float) -> None:
-    """Tell whether an edge is ready for requests: the check of containers and load balancers.
+    """Check whether an edge is ready for requests, for containers and load balancers.
 
-    Needs no key. Ends with 1 if the edge is draining or does not answer.
+    Needs no key. Exits with 1 if the edge is draining or does not answer.
     """
     # The standard library's client is loaded in a tenth of httpx2's time, and a container is asked every few seconds.
     from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -68,7 +68,7 @@ def health(url: str, live: bool, ca_file: str | None, timeout_s: float) -> None:
 
 @click.group()
 def cache() -> None:
-    """Stored answers of a running edge."""
+    """Manage the cached answers of a running edge."""
 
 
 @cache.command("clear")
@@ -76,7 +76,7 @@ def cache() -> None:
 @authority_option
 @key_option
 def cache_clear(url: str, ca_file: str | None, token: str | None) -> None:
-    """Forget all stored answers: in the memory of every worker, and in Redis for all who share it."""
+    """Delete all cached answers: in the memory of every worker, and in Redis for every edge that shares it."""
     found = said("POST", f"{url.rstrip('/')}/admin/api/cache/clear", ca_file, token)
     click.echo(f"memory: {found['memory']}, redis: {found['redis']}")
     sys.exit(found["redis"] == "failed")
@@ -87,12 +87,10 @@ def cache_clear(url: str, ca_file: str | None, token: str | None) -> None:
 @authority_option
 @key_option
 @click.option("--days", default=1, show_default=True, help="How many days, today included.")
-@click.option(
-    "--by", default="key,tenant,model", show_default=True, help="What to group by: any of day, key, tenant and model."
-)
+@click.option("--by", default="key,tenant,model", show_default=True, help="Group by any of day, key, tenant and model.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def usage(url: str, ca_file: str | None, token: str | None, days: int, by: str, as_json: bool) -> None:
-    """Tell what was used and spent, and what is left of the limits."""
+    """Print what was used and spent, and what is left of the limits."""
     query = urlencode({"days": days, "by": by})
     found = said("GET", f"{url.rstrip('/')}/admin/api/usage?{query}", ca_file, token)
     click.echo(json.dumps(found, indent=2) if as_json else "\n".join(lines(found)))
@@ -156,7 +154,7 @@ def events(url: str, ca_file: str | None, token: str | None) -> Iterator[tuple[s
                 elif not line:
                     name = "message"
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise click.ClickException(f"no edge tells at {url.partition('?')[0]}: {type(error).__name__}") from None
+        raise click.ClickException(f"no edge answers at {url.partition('?')[0]}: {type(error).__name__}") from None
 
 
 def refusal(status: int, body: bytes) -> str:

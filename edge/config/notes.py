@@ -43,22 +43,22 @@ def notes(config: Config) -> Iterator[Problem]:
                     yield (*where, setting, header), NOT_REPLACED
         for index, secret in enumerate(provider.api_keys):
             if secret.reveal().lower() in PLACEHOLDERS:
-                yield (*where, "api_keys", index), "is no key, but what stands where one is to come"
+                yield (*where, "api_keys", index), "is a placeholder, not a key"
     yield from _shadowed(config)
     tenants = {key.tenant or key.id for key in config.auth.keys}
     elsewhere = config.auth.keys_file is not None or config.auth.jwt is not None
     for tenant in config.auth.tenants:
         if tenant not in tenants and not elsewhere:
-            yield ("auth", "tenants", tenant), "is the tenant of no key: its limits count nothing"
+            yield ("auth", "tenants", tenant), "no key belongs to this tenant: its limits have no effect"
     if config.limits.on_redis_loss == "refuse" and config.cache.redis is None:
-        yield ("limits", "on_redis_loss"), "says nothing without 'cache.redis': each machine counts for itself"
+        yield ("limits", "on_redis_loss"), "has no effect without 'cache.redis': each machine counts for itself"
     for alias, model in config.models.items():
         told = [target.to for target in model.upstreams]
         for place, to in enumerate(told):
             if to in told[:place]:
                 yield (
                     ("models", alias, "upstreams", place, "to"),
-                    "is there already: a weight gives it more of the requests",
+                    "is a duplicate: use 'weight' to send it more requests",
                 )
     names = _Names(config)
     for number, key in enumerate(config.auth.keys):
@@ -73,16 +73,16 @@ def _of_base_url(provider: Provider) -> Iterator[str]:
     url = urlsplit(provider.base_url.strip())
     host = url.hostname or ""
     if url.scheme == "http" and _is_public(host):
-        yield f"goes to a public host without TLS: keys and prompts can be read on the way; https://{host} is meant?"
+        yield f"goes to a public host without TLS: keys and prompts can be read on the way; did you mean https://{host}?"
     path = re.sub("/{2,}", "/", url.path).rstrip("/")
     used = the_base_url(provider.base_url)
     if ENDPOINTS.search(path):
-        yield f"ends in {ENDPOINTS.search(path)[0]}, which is left off: write {used}"  # type: ignore[index]
+        yield f"ends in {ENDPOINTS.search(path)[0]}, which is dropped: write {used}"  # type: ignore[index]
     elif not path:
         yield f"has no path: /v1 is added; write {used}"
     elif DEPLOYMENT.search(path):
         if "api-version" not in provider.query:
-            yield 'is of a deployment at Azure, where each request names a version: query: {api-version: "2024-10-21"}'
+            yield 'is an Azure deployment, where each request needs a version: query: {api-version: "2024-10-21"}'
     elif not re.search(r"/v[0-9]", path):
         endpoint = "messages" if provider.dialect == "anthropic" else "chat/completions"
         yield f"has no /v1 at its end: requests go to {used}/{endpoint}"

@@ -153,7 +153,7 @@ class Walk:
                 missing.append(match[1])
                 return UNKNOWN
             if secret and match[3] and "api_keys" in path:
-                self.notes.append((path, f"{match[1]} is not set: what stands behind ':-' is sent as the key"))
+                self.notes.append((path, f"{match[1]} is not set: the default after ':-' is sent as the key"))
             return match[3]
 
         replaced = REFERENCE.sub(replace, text)

@@ -216,8 +216,9 @@ def launch(
         providers=list(config.providers),
         **({"took_over": sum(len(slot.retiring) for slot in slots)} if left is not None else {}),
     )
-    logs.log.info("routes", **told(open_=config.auth.open))
-    if logs.pretty and left is None:  # who reads lines of JSON is a machine
+    if not logs.pretty:  # a screenful; GET /health has it for people
+        logs.log.info("routes", **told(open_=config.auth.open))
+    elif left is None:
         for line in announce(address):
             logs.msg(line)
 
