@@ -68,9 +68,6 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # a stream's
-        if self.answer.done():
-            self._transport.abort()
-            return
         self._request.sent = True
         self._transport.write(self._head)
 
@@ -107,8 +104,6 @@ class Link(asyncio.Protocol):
             self._tell(self._peer.read(frames))
 
     def _refused(self, error: Exception) -> None:
-        if self.answer.done():
-            return
         if isinstance(error, InvalidStatus):
             response = error.response
             headers = [

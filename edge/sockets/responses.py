@@ -24,7 +24,6 @@ from edge.errors import (
     MissingParameter,
     RouteNotAllowed,
     UnsupportedRoute,
-    UpstreamBadResponse,
 )
 from edge.grant import Grant
 from edge.guard.expected import UNCOUNTED, number_in
@@ -178,7 +177,7 @@ class ResponsesTalk(Talk):
             wish.due.upstream = tried.upstream
         self._floor.release()
 
-    def refused(self, error: BaseException) -> None:
+    def refused(self, error: Refused | EdgeError) -> None:
         wish, self._wish = self._wish, None
         lane = ""
         if wish is not None:
@@ -187,8 +186,7 @@ class ResponsesTalk(Talk):
         if isinstance(error, Refused):
             self._floor.tell(Message(passed(error, lane)))
         else:
-            told = error if isinstance(error, EdgeError) else UpstreamBadResponse()
-            self._floor.tell(self._error(told, lane))
+            self._floor.tell(self._error(error, lane))
         self._floor.release()
 
     # What it says.

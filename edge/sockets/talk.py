@@ -10,6 +10,7 @@ import msgspec
 from edge._fast import JSONError, JSONScanner
 from edge.call import Call
 from edge.errors import UNREADABLE, DuplicateKey, EdgeError, InvalidJSON, InvalidValue
+from edge.sockets.opening import Refused
 from edge.sockets.peer import Message
 from edge.sockets.tab import Tab
 from edge.sockets.word import Refusal
@@ -53,8 +54,8 @@ class Talk:
     def joined(self) -> None:
         """The provider is there that was asked for, and has been told the first; nothing of it was heard yet."""
 
-    def refused(self, error: BaseException) -> None:
-        """It is not: `Refused`, or an EdgeError."""
+    def refused(self, error: Refused | EdgeError) -> None:
+        """It is not."""
 
     def renewed(self) -> None:
         """From here on the call is by another configuration. Raises the EdgeError for which it may not go on."""
