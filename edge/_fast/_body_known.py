@@ -39,6 +39,8 @@ MOST_TOPS = 64
 """Top-level keys of a body that is kept: 64 bytes each. No API has as many fields."""
 LONGEST_REST = 64
 """So many bodies are left alone at a time, at most."""
+HOPES = 8
+"""So many of those that are left alone are looked at after one that was learnt or known: another may be like that."""
 
 _KEPT = cython.declare(cython.Py_ssize_t, KEPT)
 # As `Scanned` has them: how many top-level keys it has room for in itself, and how many bytes are kept of each.
@@ -46,6 +48,7 @@ _FEW_TOPS = cython.declare(cython.Py_ssize_t, 16)
 _TOP = cython.declare(cython.Py_ssize_t, 32)
 _MOST_TOPS = cython.declare(cython.Py_ssize_t, MOST_TOPS)
 _LONGEST_REST = cython.declare(cython.Py_ssize_t, LONGEST_REST)
+_HOPES = cython.declare(cython.Py_ssize_t, HOPES)
 _known: deque[KnownBodies] = deque()
 """Whose bodies are known, each once for each, in the order in which they were learnt."""
 
@@ -91,6 +94,7 @@ class KnownBody:
         self.include_usage = include_usage
         self.model = self._accepted = ""
         self._name = b""
+        self._again = False
         self._skeleton = skeleton
         self._values = scan.values
         self._repeated = scan.repeated
@@ -177,13 +181,14 @@ class KnownBody:
 @cython.final
 @cython.cclass
 class KnownBodies:
-    """Those that came with one head. One that is like none of them is learnt, but where many are so, most are left
-    alone: a talk that grows with each request has another form each time.
+    """Those that came with one head. One that is like none of them is learnt, but the more were learnt in vain, the
+    more are left alone after each: a talk that grows with each request has another form each time. Others that are
+    known may come between.
     """
 
     def __init__(self) -> None:
         self._bodies: list[KnownBody] = []
-        self._left_alone = self._rest = 0
+        self._left_alone = self._rest = self._hopes = 0
         self._wanted = False
 
     @cython.ccall
@@ -191,23 +196,32 @@ class KnownBodies:
         """The one that a body is like; None for none."""
         known: KnownBody
         i: cython.Py_ssize_t
-        self._wanted = False
-        if self._left_alone > 0:
-            self._left_alone -= 1
-            return None  # type: ignore[return-value]
+        self._wanted = self._left_alone == 0
+        if not self._wanted:
+            if self._hopes == 0:
+                self._left_alone -= 1
+                return None  # type: ignore[return-value]
+            self._hopes -= 1
         for i in range(len(self._bodies)):
             known = self._bodies[i]
             try:
                 if not known._skeleton.fits(body):
                     continue
             except JSONError:
+                self._wanted = False
                 return None  # type: ignore[return-value] # the scan says why
             if i:
                 del self._bodies[i]
                 self._bodies.insert(0, known)
-            self._rest = 0
+            if not known._again:
+                known._again = True  # it was not learnt in vain
+                self._rest //= 4
+                self._left_alone = min(self._left_alone, self._rest)
+            self._hopes = _HOPES
+            self._wanted = False
             return known
-        self._wanted = True
+        if not self._wanted:
+            self._left_alone -= 1
         return None  # type: ignore[return-value]
 
     @cython.ccall
@@ -217,6 +231,7 @@ class KnownBodies:
             return None
         self._wanted = False
         self._left_alone = self._rest
+        self._hopes = _HOPES
         self._rest = min(_LONGEST_REST, 2 * self._rest + 1)
         if scan._count > _MOST_TOPS or _is_escaped(scan):
             return None

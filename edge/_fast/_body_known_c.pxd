@@ -17,7 +17,7 @@ cdef class KnownBody:
     cdef bytes _name
     cdef bytearray _places
     cdef Py_ssize_t _values, _count, _named, _name_at, _name_end
-    cdef bint _repeated
+    cdef bint _repeated, _again
 
     cpdef Scanned scan(self, bytes body)
     cdef Py_ssize_t _place(self, Py_ssize_t number) noexcept
@@ -27,7 +27,7 @@ cdef class KnownBody:
 
 cdef class KnownBodies:
     cdef list _bodies
-    cdef Py_ssize_t _left_alone, _rest
+    cdef Py_ssize_t _left_alone, _rest, _hopes
     cdef bint _wanted
 
     cpdef KnownBody find(self, bytes body)

@@ -205,6 +205,42 @@ def test_bodies_that_are_never_alike_are_mostly_left_alone(build):
     assert 5 < len(module._known) < 15
 
 
+def growing(n: int) -> bytes:
+    """A talk that grows with each request."""
+    return json.dumps({"model": "m", "messages": [{"role": "user", "content": "x"}] * n}).encode()
+
+
+@pytest.mark.parametrize("between", [1, 3, 7])
+def test_bodies_that_are_never_alike_are_left_alone_also_between_others_that_are_known(build, between):
+    module = load("body_known", build)
+    known = learnt(build, BODIES[0])
+    module._known.clear()
+    found = 0
+    for n in range(400):
+        if n % (between + 1) == 0:
+            found += known.find(BODIES[0]) is not None
+            continue
+        assert known.find(growing(n)) is None
+        known.learn(scanned(build, growing(n)), False, False)
+    assert 5 < len(module._known) < 15
+    assert found == 400 // (between + 1)
+
+
+def test_a_form_that_comes_again_is_learnt_soon_and_so_is_the_one_after_it(build):
+    known = learnt(build, BODIES[0])
+    for n in range(100):
+        known.find(growing(n))
+        known.learn(scanned(build, growing(n)), False, False)
+    longest = load("body_known", build).LONGEST_REST
+    for body, most in ((BODIES[1], longest + 1), (BODIES[3], longest // 4 + 1), (BODIES[6], longest // 8 + 1)):
+        tries = 0
+        while known.find(body) is None:
+            known.learn(scanned(build, body), False, False)
+            tries += 1
+        assert tries <= most
+        assert known.find(body) is not None
+
+
 def test_so_many_are_known_of_a_head_and_the_last_stay(build):
     module = load("body_known", build)
     known = module.KnownBodies()
