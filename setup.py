@@ -32,6 +32,7 @@ HOT_MODULES = [
     "asked_messages",
     "balancer",
     "body_known",
+    "body_text",
     "chunks",
     "fields",
     "head",

@@ -43,6 +43,7 @@ __all__ = [
     "AnswerReader",
     "Attempt",
     "Balancer",
+    "BodyText",
     "Chunks",
     "Counter",
     "EventPattern",
@@ -90,6 +91,7 @@ __all__ = [
     "is_iban",
     "join_fields",
     "may_have",
+    "number_in",
     "openings",
     "request_digest",
     "scan_json",
@@ -116,6 +118,7 @@ if not TYPE_CHECKING and not _pure:
         from edge._fast._asked_messages_c import UsualMessages
         from edge._fast._balancer_c import STRATEGIES, Balancer
         from edge._fast._body_known_c import KnownBodies, KnownBody
+        from edge._fast._body_text_c import BodyText
         from edge._fast._chunks_c import Chunks
         from edge._fast._fields_c import (
             JOINER,
@@ -130,7 +133,7 @@ if not TYPE_CHECKING and not _pure:
         from edge._fast._head_fields_c import Head
         from edge._fast._head_known_c import KnownHead
         from edge._fast._json_c import MAX_KEYS, MAX_VALUES, JSONScanner, scan_json
-        from edge._fast._json_scanned_c import Scanned
+        from edge._fast._json_scanned_c import Scanned, number_in
         from edge._fast._json_strings_c import MAX_KEY, JSONError
         from edge._fast._json_values_c import MAX_NUMBER
         from edge._fast._key_c import FORMAT_VERSION, begun_digest, canonical, digest_after, request_digest
@@ -182,6 +185,7 @@ if not COMPILED:
     from edge._fast._asked_messages import UsualMessages
     from edge._fast._balancer import STRATEGIES, Balancer
     from edge._fast._body_known import KnownBodies, KnownBody
+    from edge._fast._body_text import BodyText
     from edge._fast._chunks import Chunks
     from edge._fast._fields import (
         JOINER,
@@ -196,7 +200,7 @@ if not COMPILED:
     from edge._fast._head_fields import Head
     from edge._fast._head_known import KnownHead
     from edge._fast._json import MAX_KEYS, MAX_VALUES, JSONScanner, scan_json
-    from edge._fast._json_scanned import Scanned
+    from edge._fast._json_scanned import Scanned, number_in
     from edge._fast._json_strings import MAX_KEY, JSONError
     from edge._fast._json_values import MAX_NUMBER
     from edge._fast._key import FORMAT_VERSION, begun_digest, canonical, digest_after, request_digest

@@ -17,9 +17,10 @@ if cython.compiled:
     from cython.cimports.edge._fast._walk_key import is_key
 
     from edge._fast._json_strings_c import JSONError
+    from edge._fast._measure_c import SAID
 else:
     from edge._fast._json_strings import JSONError
-    from edge._fast._measure import Measure
+    from edge._fast._measure import SAID, Measure
     from edge._fast._walk import is_key
 
 __all__ = ["UsualRequest"]
@@ -27,6 +28,7 @@ __all__ = ["UsualRequest"]
 _DEEPEST = cython.declare(cython.int, 8)
 """Levels of objects and arrays below a top-level value. Whether what is below them counts, a decoder finds out."""
 _TOOLS = cython.declare(cython.int, 1)
+_SAID = cython.declare(cython.int, SAID)
 _CALLS = cython.declare(frozenset, frozenset({"function_call", "function_call_output"}))
 _NO_TEXT = cython.declare(frozenset, frozenset({"image_url", "input_image", "file", "input_file", "input_audio"}))
 
@@ -42,8 +44,7 @@ class UsualRequest(Measure):  # type: ignore[misc]
     @cython.exceptval(-1, check=False)
     def read(self, body: bytes) -> cython.bint:
         """Whether a request is of the usual form."""
-        self.text = self.messages = self.tools = self.schemas = 0
-        self._begin(body)
+        self._begin_measure(body)
         try:
             return self._read()
         except JSONError:
@@ -167,7 +168,7 @@ class UsualRequest(Measure):  # type: ignore[misc]
         self._calls = False
         if self._next() != 0x22:
             return self._skip()
-        if not self._word():
+        if not self._worded(_SAID):
             return False
         kind: str = self._said
         self._calls = kind in _CALLS

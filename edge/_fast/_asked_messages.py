@@ -11,13 +11,16 @@ except ImportError:
     from edge._fast import _cython as cython
 
 if cython.compiled:
-    from cython.cimports.edge._fast._measure_c import Measure
+    from cython.cimports.edge._fast._measure_c import Measure, escape, saved
     from cython.cimports.edge._fast._walk_key import is_key
 
     from edge._fast._json_strings_c import JSONError
+    from edge._fast._measure_c import BILLING, LEADING, SAID
+    from edge._fast._skeleton_c import MOST_GAPS, TEXT
 else:
     from edge._fast._json_strings import JSONError
-    from edge._fast._measure import Measure
+    from edge._fast._measure import BILLING, LEADING, SAID, Measure, escape, saved
+    from edge._fast._skeleton import MOST_GAPS, TEXT
     from edge._fast._walk import is_key
 
 __all__ = ["UsualMessages"]
@@ -25,8 +28,11 @@ __all__ = ["UsualMessages"]
 _DEEPEST = cython.declare(cython.int, 8)
 """Levels of blocks. Whether what is below them counts, a decoder finds out."""
 _TOOLS = cython.declare(cython.int, 1)
-_BILLING = cython.declare(bytes, b"x-anthropic-billing-header:")
-"""How the line begins that Claude Code has before all else, and that no model is shown (`edge.dialects.billing`)."""
+_BILLING = cython.declare(bytes, BILLING)
+_TEXT = cython.declare(cython.int, TEXT)
+_LEADING = cython.declare(cython.int, LEADING)
+_SAID = cython.declare(cython.int, SAID)
+_MOST_GAPS = cython.declare(cython.int, MOST_GAPS)
 _WITHIN = cython.declare(frozenset, frozenset({"tool_result", "search_result", "compaction"}))
 """Blocks that are what is in them."""
 _THINKS = cython.declare(frozenset, frozenset({"enabled", "adaptive"}))
@@ -44,10 +50,9 @@ class UsualMessages(Measure):  # type: ignore[misc]
     @cython.exceptval(-1, check=False)
     def read(self, body: bytes) -> cython.bint:
         """Whether a request is of the usual form."""
-        self.text = self.messages = self.tools = self.schemas = self.images = 0
-        self.thinks = self._dropped = False
+        self._dropped = False
         self.model = ""
-        self._begin(body)
+        self._begin_measure(body)
         try:
             return self._read()
         except JSONError:
@@ -77,7 +82,7 @@ class UsualMessages(Measure):  # type: ignore[misc]
             elif is_key(self, b"tools"):
                 good = self._first(_TOOLS) and self._described()
             elif is_key(self, b"model"):
-                if not self._text():
+                if self._next() != 0x22 or not self._worded(_TEXT):
                     return False
                 self.model = self._said
                 good = True
@@ -154,15 +159,16 @@ class UsualMessages(Measure):  # type: ignore[misc]
     @cython.exceptval(-1, check=False)
     def _block(self, depth: cython.int, leads: cython.bint) -> cython.bint:
         """What counts depends on its kind, which may be told at its end."""
-        text: cython.longlong = self.text
-        messages: cython.longlong = self.messages
-        images: cython.longlong = self.images
-        schemas: cython.longlong = self.schemas
+        text: cython.longlong = self.text  # type: ignore[has-type]
+        messages: cython.longlong = self.messages  # type: ignore[has-type]
+        images: cython.longlong = self.images  # type: ignore[has-type]
+        schemas: cython.longlong = self.schemas  # type: ignore[has-type]
         said: cython.longlong = 0
         thought: cython.longlong = 0
         data: cython.longlong = 0
         given: cython.longlong = 4  # null, as all that is not given
         named: cython.longlong = 4
+        texts: cython.int = 0
         inner: cython.bint = False
         dropped: cython.bint = False
         kind: str = ""
@@ -178,21 +184,25 @@ class UsualMessages(Measure):  # type: ignore[misc]
                 kind = self._said
                 good = True
             elif is_key(self, b"text"):
+                texts += 1
                 said = self._bytes(leads)
                 dropped = leads and self._dropped
                 good = said >= 0
             elif is_key(self, b"thinking"):
+                texts += 1
                 thought = self._bytes(False)
                 good = thought >= 0
             elif is_key(self, b"data"):
+                texts += 1
                 data = self._bytes(False)
                 good = data >= 0
             elif is_key(self, b"content"):
                 inner = True
                 good = self._blocks(depth + 1, False)
             elif is_key(self, b"input"):
+                self.steady = False
                 good = self._compact()
-                given = self.schemas - schemas
+                given = self.schemas - schemas  # type: ignore[has-type]
                 self.schemas = schemas
             elif is_key(self, b"name"):
                 if not self._text():
@@ -208,12 +218,15 @@ class UsualMessages(Measure):  # type: ignore[misc]
                 return False
             if c == 0:
                 break
+        # Which of several texts counts is a matter of what they say.
+        if inner or texts > 1 or kind in _WITHIN or kind == "tool_use" or (texts and kind == "image"):
+            self.steady = False
         if dropped:
             if kind != "text" or inner:
                 return False
             if said == 0:
                 return True  # there is nothing but that line
-        self.messages += 1
+        self.messages += 1  # type: ignore[has-type]
         if kind in _WITHIN:
             return True
         if inner:
@@ -253,19 +266,22 @@ class UsualMessages(Measure):  # type: ignore[misc]
         self._dropped = False
         if not self._measure():
             return -1
+        if self._gaps <= _MOST_GAPS:
+            self._kinds[self._gaps - 1] = _LEADING
         end: cython.Py_ssize_t = self._at - 1
         start: cython.Py_ssize_t = begin + 1
         size: cython.Py_ssize_t = len(_BILLING)
         if end - start < size or self._body[start : start + size] != _BILLING:
             return 0
         self._dropped = True
-        self.text -= end - start - self._saved(start, end)
-        i = self._escape(start, end)
+        self.steady = False
+        self.text -= end - start - saved(self._data, start, end)
+        i = escape(self._data, start, end)
         while i >= 0:
             if self._data[i + 1] == 0x6E:
-                self.text += end - i - 2 - self._saved(i + 2, end)
+                self.text += end - i - 2 - saved(self._data, i + 2, end)
                 break
-            i = self._escape(i + 2, end)
+            i = escape(self._data, i + 2, end)
         return 0
 
     @cython.cfunc
@@ -293,4 +309,4 @@ class UsualMessages(Measure):  # type: ignore[misc]
     @cython.exceptval(-1, check=False)
     def _text(self) -> cython.bint:
         """A string in ASCII without escapes."""
-        return self._next() == 0x22 and self._word()
+        return self._next() == 0x22 and self._worded(_SAID)

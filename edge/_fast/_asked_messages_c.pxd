@@ -2,9 +2,7 @@ from edge._fast._measure_c cimport Measure
 
 
 cdef class UsualMessages(Measure):
-    cdef readonly long long images
     cdef readonly str model
-    cdef readonly bint thinks
     # Whether the last text began with a line that is not shown.
     cdef bint _dropped
 

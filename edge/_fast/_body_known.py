@@ -17,15 +17,19 @@ except ImportError:
 if cython.compiled:
     from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
     from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
+    from cython.cimports.edge._fast._body_text_c import BodyText
     from cython.cimports.edge._fast._json_scanned_c import Scanned
+    from cython.cimports.edge._fast._measure_c import Measure
     from cython.cimports.edge._fast._skeleton_c import Skeleton
     from cython.cimports.edge._fast._walk_c import Walk
     from cython.cimports.libc.string import memcmp
 
     from edge._fast._json_strings_c import JSONError
 else:
+    from edge._fast._body_text import BodyText
     from edge._fast._json_scanned import Scanned
     from edge._fast._json_strings import JSONError
+    from edge._fast._measure import Measure
     from edge._fast._skeleton import Skeleton
     from edge._fast._walk import Walk
 
@@ -94,7 +98,8 @@ class KnownBody:
         self.include_usage = include_usage
         self.model = self._accepted = ""
         self._name = b""
-        self._again = False
+        self._again = self._sought = False
+        self._text: BodyText | None = None
         self._skeleton = skeleton
         self._values = scan.values
         self._repeated = scan.repeated
@@ -142,7 +147,25 @@ class KnownBody:
             self._name_at = self._place(4 * self._named + 2)
             self._name_end = self._place(4 * self._named + 3)
         self.model = self._accepted if self._named >= 0 and self._is_same(body) else ""
+        if not self._sought:
+            found.unsized = True
+        elif self._text is not None:
+            self._text.measure(self._skeleton, body, found)
         return found
+
+    @cython.cfunc
+    def _seek(self, body: bytes, read: Measure | None) -> object:
+        """Note by which gaps the text is measured of `body`, which has just fitted, if it is by the same in others."""
+        skeleton: Skeleton = self._skeleton
+        i: cython.int
+        self._sought = True
+        if read is None or not read.steady or read._gaps != skeleton.gaps:
+            return None
+        for i in range(skeleton.gaps):
+            if read._ends[i] != skeleton.ends[i]:
+                return None
+        self._text = BodyText(read, skeleton, body)
+        return None
 
     @cython.cfunc
     @cython.inline
@@ -246,4 +269,18 @@ class KnownBodies:
             oldest: KnownBodies = _known.popleft()
             if oldest._bodies:
                 oldest._bodies.pop()
+        return None
+
+    @cython.ccall
+    def size(self, body: bytes, read: Measure | None) -> object:
+        """The text of `body`, which one of these is like, has just been measured: None where it could not be. From now
+        on, that of others like it is known by that.
+        """
+        known: KnownBody
+        i: cython.Py_ssize_t
+        for i in range(len(self._bodies)):
+            known = self._bodies[i]
+            if not known._sought and known._skeleton.fits(body):
+                known._seek(body, read)
+                return None
         return None

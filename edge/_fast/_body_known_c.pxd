@@ -1,6 +1,8 @@
 # Bodies that came before, for compiled modules.
 
+from edge._fast._body_text_c cimport BodyText
 from edge._fast._json_scanned_c cimport Scanned
+from edge._fast._measure_c cimport Measure
 from edge._fast._skeleton_c cimport Skeleton
 from edge._fast._walk_c cimport Walk
 
@@ -17,11 +19,13 @@ cdef class KnownBody:
     cdef bytes _name
     cdef bytearray _places
     cdef Py_ssize_t _values, _count, _named, _name_at, _name_end
-    cdef bint _repeated, _again
+    cdef bint _repeated, _again, _sought
+    cdef BodyText _text
 
     cpdef Scanned scan(self, bytes body)
     cdef Py_ssize_t _place(self, Py_ssize_t number) noexcept
     cdef bint _is_same(self, bytes body) noexcept
+    cdef object _seek(self, bytes body, Measure read)
     cpdef object accept(self, bytes body, str model)
 
 
@@ -32,3 +36,4 @@ cdef class KnownBodies:
 
     cpdef KnownBody find(self, bytes body)
     cpdef object learn(self, Scanned scan, bint stream, bint include_usage)
+    cpdef object size(self, bytes body, Measure read)

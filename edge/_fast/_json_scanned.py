@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 try:
     import cython
 except ImportError:
@@ -20,7 +22,12 @@ if cython.compiled:
 else:
     from edge._fast._json_strings import key_text
 
-__all__ = ["Scanned"]
+if TYPE_CHECKING:
+    from edge._fast._body_text import BodyText
+
+__all__ = ["Scanned", "number_in"]
+
+_MOST_DIGITS = cython.declare(cython.Py_ssize_t, 12)
 
 _TOP = cython.declare(cython.Py_ssize_t, 32)
 """Bytes that are kept of a top-level key: four places."""
@@ -35,6 +42,10 @@ class Scanned:
 
     ``values`` counts the values, objects and arrays included. ``repeated``: an object below a top-level key that is
     not checked for it (`edge._fast._json.CHECKED`) has a key twice.
+
+    Of a body that is known (`edge._fast._body_known`), ``sizes`` is how its text is measured, None where it is not, and
+    ``text_bytes`` and ``schema_bytes`` are what ``text`` and ``schemas`` are to `edge._fast._measure.Measure`;
+    ``unsized``: nobody has looked for that yet.
     """
 
     @cython.cfunc
@@ -42,7 +53,9 @@ class Scanned:
         """Nothing of it has been found."""
         self._body = body
         self.values = self._count = self._found_end = 0
-        self.repeated = self._escaped = False
+        self.repeated = self._escaped = self.unsized = False
+        self.sizes: BodyText | None = None
+        self.text_bytes = self.schema_bytes = 0
         if cython.compiled:
             self._tops: bytearray = None  # type: ignore[assignment]
         else:
@@ -137,6 +150,11 @@ class Scanned:
             return False
         return memcmp(PyBytes_AS_STRING(self._body) + start, PyBytes_AS_STRING(value), size) == 0
 
+    def number(self, name: bytes) -> cython.longlong:
+        """As `number_in` has it, of a top-level key, as in `span`; 0 where there is none."""
+        start: cython.Py_ssize_t = self._find(name)
+        return 0 if start < 0 else number_in(self._body, start, self._found_end)
+
     def text(self, name: bytes) -> str | None:
         """The value of a top-level key, as in `span`, if that is a string that has no escapes."""
         start: cython.Py_ssize_t = self._find(name)
@@ -162,3 +180,24 @@ class Scanned:
             found[key_text(self._body, top[0], top[1])] = (top[2], top[3])
             top += 4
         return found
+
+
+@cython.ccall
+@cython.exceptval(-1, check=True)
+def number_in(body: bytes, begin: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.longlong:
+    """The whole number above 0 that is written there, in at most 12 digits; 0 for anything else."""
+    value: cython.longlong = 0
+    at: cython.Py_ssize_t
+    digit: cython.int
+    if cython.compiled:
+        data: cython.p_const_uchar = cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(body))
+    else:
+        data = body
+    if not 0 < end - begin <= _MOST_DIGITS or data[begin] == 0x30:
+        return 0
+    for at in range(begin, end):
+        digit = data[at] - 0x30
+        if digit < 0 or digit > 9:
+            return 0
+        value = value * 10 + digit
+    return value

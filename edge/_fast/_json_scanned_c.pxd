@@ -2,7 +2,9 @@
 
 cdef class Scanned:
     cdef readonly Py_ssize_t values
-    cdef readonly bint repeated
+    cdef readonly bint repeated, unsized
+    cdef readonly object sizes
+    cdef readonly long long text_bytes, schema_bytes
     cdef bytes _body
     cdef Py_ssize_t _count, _found_end
     cdef bint _escaped
@@ -19,4 +21,8 @@ cdef class Scanned:
     cpdef tuple span(self, bytes name)
     cpdef int begins(self, bytes name) except? -2
     cpdef bint says(self, bytes name, bytes value) except? -1
+    cpdef long long number(self, bytes name) except? -1
     cpdef str text(self, bytes name)
+
+
+cpdef long long number_in(bytes body, Py_ssize_t begin, Py_ssize_t end) except? -1

@@ -12,21 +12,109 @@ if cython.compiled:
     from cython.cimports.edge._fast._json_strings_c import hex4
     from cython.cimports.edge._fast._walk_c import Walk
     from cython.cimports.libc.string import memchr
+
+    from edge._fast._skeleton_c import MOST_GAPS, TEXT
 else:
     from edge._fast._json_strings import hex4
+    from edge._fast._skeleton import MOST_GAPS, TEXT
     from edge._fast._walk import Walk
 
-__all__ = ["Measure", "openings"]
+__all__ = ["BILLING", "COUNTED", "COUNTED_WHOLE", "LEADING", "MEASURED", "SAID", "Measure", "openings"]
+
+MEASURED, LEADING, COUNTED, COUNTED_WHOLE, SAID = -3, -4, -5, -6, -7
+"""More kinds of gaps (`edge._fast._skeleton.TEXT`): a text that is measured; one that is, unless it begins with
+`BILLING`; a string and a whole number in a tool, whose bytes count; a word that says what the rest is."""
+BILLING = b"x-anthropic-billing-header:"
+"""How the line begins that Claude Code has before all else, and that no model is shown (`edge.dialects.billing`)."""
 
 _MOST_DIGITS = cython.declare(cython.Py_ssize_t, 18)
+_TEXT = cython.declare(cython.int, TEXT)
+_MOST_GAPS = cython.declare(cython.int, MOST_GAPS)
+_MEASURED = cython.declare(cython.int, MEASURED)
+_COUNTED = cython.declare(cython.int, COUNTED)
+_COUNTED_WHOLE = cython.declare(cython.int, COUNTED_WHOLE)
+
+
+@cython.cfunc
+@cython.exceptval(-2, check=False)
+def escape(data: cython.p_const_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """Where the next backslash stands, -1 for nowhere."""
+    if cython.compiled:
+        if start >= end:
+            return -1
+        found = cython.declare(cython.p_const_uchar)
+        found = cython.cast(cython.p_const_uchar, memchr(data + start, 0x5C, end - start))
+        return -1 if found == cython.NULL else found - data
+    return data.find(b"\\", start, end)
+
+
+@cython.cfunc
+@cython.exceptval(-2, check=False)
+def saved(data: cython.p_const_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """How many bytes more than the text a string takes, for its escapes; -1 for half of a character."""
+    less: cython.Py_ssize_t = 0
+    code: cython.Py_ssize_t
+    i: cython.Py_ssize_t = escape(data, start, end)
+    while i >= 0:
+        if data[i + 1] != 0x75:
+            less += 1
+            i = escape(data, i + 2, end)
+            continue
+        code = hex4(data, i + 2, end)
+        if 0xD800 <= code < 0xE000:
+            # Two of them are one character, of four bytes.
+            if code >= 0xDC00 or i + 12 > end or data[i + 6] != 0x5C or data[i + 7] != 0x75:
+                return -1
+            if not 0xDC00 <= hex4(data, i + 8, end) < 0xE000:
+                return -1
+            less += 8
+            i += 6
+        else:
+            less += 5 if code < 0x80 else 4 if code < 0x800 else 3
+        i = escape(data, i + 6, end)
+    return less
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def plainly(data: cython.p_const_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.bint:
+    """Whether all escapes of a string are those that it cannot do without."""
+    i: cython.Py_ssize_t = escape(data, start, end)
+    while i >= 0:
+        if data[i + 1] == 0x75 or data[i + 1] == 0x2F:
+            return False
+        i = escape(data, i + 2, end)
+    return True
 
 
 @cython.cclass
 class Measure(Walk):  # type: ignore[misc]
     """``text`` is how many bytes of UTF-8 the texts have that were measured, ``tools`` how many tools there are, and
-    ``schemas`` how many bytes their JSON has without spaces. What returns whether it is so says no to what a decoder
-    has to look at.
+    ``schemas`` how many bytes their JSON has without spaces; ``messages``, ``images`` and ``thinks`` are the reader's.
+    What returns whether it is so says no to what a decoder has to look at.
+
+    What each gap is to the measure is noted as its kind. ``steady``: a body that is like this one, and has the same
+    words in the gaps that are `SAID`, is measured by the same of its gaps.
     """
+
+    @cython.cfunc
+    def _begin_measure(self, body: bytes) -> object:
+        self.text: cython.longlong = 0
+        self.messages: cython.longlong = 0
+        self.images: cython.longlong = 0
+        self.tools = 0
+        self.schemas: cython.longlong = 0
+        self.thinks = False
+        self.steady = True
+        self._begin(body)
+        return None
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _worded(self, kind: cython.int) -> cython.bint:
+        """A string in ASCII without escapes, at which the walk is, as a gap of this kind."""
+        start: cython.Py_ssize_t = self._at + 1
+        return self._word() and self._gap(start, self._at - 1, kind)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -36,48 +124,11 @@ class Measure(Walk):  # type: ignore[misc]
         end: cython.Py_ssize_t = self._string_end(start)
         if end >= self._size:
             return False
-        saved: cython.Py_ssize_t = self._saved(start, end)
-        self.text += end - start - saved
+        less: cython.Py_ssize_t = saved(self._data, start, end)
+        self._gap(start, end, _MEASURED)
+        self.text += end - start - less
         self._at = end + 1
-        return saved >= 0
-
-    @cython.cfunc
-    @cython.exceptval(-2, check=False)
-    def _saved(self, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """How many bytes more than the text a string takes, for its escapes; -1 for half of a character."""
-        saved: cython.Py_ssize_t = 0
-        code: cython.Py_ssize_t
-        i: cython.Py_ssize_t = self._escape(start, end)
-        while i >= 0:
-            if self._data[i + 1] != 0x75:
-                saved += 1
-                i = self._escape(i + 2, end)
-                continue
-            code = hex4(self._data, i + 2, end)
-            if 0xD800 <= code < 0xE000:
-                # Two of them are one character, of four bytes.
-                if code >= 0xDC00 or i + 12 > end or self._data[i + 6] != 0x5C or self._data[i + 7] != 0x75:
-                    return -1
-                if not 0xDC00 <= hex4(self._data, i + 8, end) < 0xE000:
-                    return -1
-                saved += 8
-                i += 6
-            else:
-                saved += 5 if code < 0x80 else 4 if code < 0x800 else 3
-            i = self._escape(i + 6, end)
-        return saved
-
-    @cython.cfunc
-    @cython.exceptval(-2, check=False)
-    def _escape(self, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """Where the next backslash stands, -1 for nowhere."""
-        if cython.compiled:
-            if start >= end:
-                return -1
-            found = cython.declare(cython.p_const_uchar)
-            found = cython.cast(cython.p_const_uchar, memchr(self._data + start, 0x5C, end - start))
-            return -1 if found == cython.NULL else found - self._data
-        return self._data.find(b"\\", start, end)
+        return less >= 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -105,10 +156,14 @@ class Measure(Walk):  # type: ignore[misc]
     def _compact(self) -> cython.bint:
         """Any value, measured without the spaces in it: false where it might be written in another way."""
         self._next()
+        before: cython.int = self._gaps
+        gap: cython.int
         i: cython.Py_ssize_t = self._at
         if not self._skip():
             return False
         end: cython.Py_ssize_t = self._at
+        for gap in range(before, min(self._gaps, _MOST_GAPS)):
+            self._kinds[gap] = _COUNTED if self._kinds[gap] == _TEXT else _COUNTED_WHOLE
         close: cython.Py_ssize_t
         digits: cython.Py_ssize_t = 0
         c: cython.uchar
@@ -116,7 +171,7 @@ class Measure(Walk):  # type: ignore[misc]
             c = self._data[i]
             if c == 0x22:
                 close = self._string_end(i + 1)
-                if not self._plainly(i + 1, close):
+                if not plainly(self._data, i + 1, close):
                     return False
                 self.schemas += close + 1 - i
                 i = close + 1
@@ -130,17 +185,6 @@ class Measure(Walk):  # type: ignore[misc]
                 return False
             self.schemas += c > 0x20
             i += 1
-        return True
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def _plainly(self, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.bint:
-        """Whether all escapes of a string are those that it cannot do without."""
-        i: cython.Py_ssize_t = self._escape(start, end)
-        while i >= 0:
-            if self._data[i + 1] == 0x75 or self._data[i + 1] == 0x2F:
-                return False
-            i = self._escape(i + 2, end)
         return True
 
 

@@ -18,13 +18,14 @@ from typing import Any
 
 import msgspec
 
-from edge._fast import UsualRequest, openings
+from edge._fast import BodyText, KnownBodies, Scanned, UsualRequest, openings
 from edge.dialects.models import anthropic_model
-from edge.dialects.tokens import estimate_tokens
+from edge.dialects.tokens import USUAL as USUAL_MESSAGES
+from edge.dialects.tokens import estimate_tokens, known_tokens
 from edge.dialects.translation import encode
 from edge.errors import EdgeError
 
-__all__ = ["LARGE", "decoded_input", "envelope", "estimate_answer", "estimate_input"]
+__all__ = ["LARGE", "decoded_input", "envelope", "estimate_answer", "estimate_input", "known_input", "sized_input"]
 __all__ += ["written_by_claude", "written_by_gpt"]
 
 LARGE = 262144
@@ -81,9 +82,34 @@ def estimate_input(path: str, body: bytes) -> int:
     request = USUAL
     if not request.read(body):
         return decoded_input(body)
-    tokens = BEGIN + request.text // BYTES + MESSAGE * request.messages
-    if request.tools > 0:
-        tokens += TOOLS + request.schemas // SCHEMA_BYTES
+    return tokens_of(request.text, request.messages, request.tools, request.schemas)
+
+
+def known_input(path: str, body: bytes, scan: Scanned, model: str) -> int:
+    """The same of a body whose text is known by its form (``Scanned.sizes``), for its model."""
+    sizes: BodyText | None = scan.sizes
+    assert sizes is not None  # noqa: S101 - else it is not known
+    if len(body) > MAX_PARTS and openings(body) > MAX_PARTS:
+        return _by_size(body)
+    if path.startswith("/messages"):
+        return known_tokens(model, scan, sizes)
+    return tokens_of(scan.text_bytes, sizes.messages, sizes.tools, scan.schema_bytes)
+
+
+def sized_input(path: str, body: bytes, bodies: KnownBodies | None) -> int:
+    """The same of any body. With `bodies`, it is like one of these: then that of the next is known by its form."""
+    tokens = estimate_input(path, body)
+    if bodies is not None:
+        reader = USUAL_MESSAGES if path.startswith("/messages") else USUAL
+        bodies.size(body, reader if reader.read(body) else None)
+    return tokens
+
+
+def tokens_of(text: int, messages: int, tools: int, schemas: int) -> int:
+    """Of so many bytes of text in so many messages, and of so many tools with so many bytes of JSON."""
+    tokens = BEGIN + text // BYTES + MESSAGE * messages
+    if tools > 0:
+        tokens += TOOLS + schemas // SCHEMA_BYTES
     return tokens
 
 

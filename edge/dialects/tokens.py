@@ -18,13 +18,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from edge._fast import UsualMessages
+from edge._fast import BodyText, Scanned, UsualMessages
 from edge.dialects.billing import without_billing
 from edge.dialects.models import anthropic_model
 from edge.dialects.translation import decode, encode, portions_of
 from edge.slices import Steps
 
-__all__ = ["count_answer", "decoded_tokens", "estimate_steps", "estimate_tokens"]
+__all__ = ["USUAL", "count_answer", "decoded_tokens", "estimate_steps", "estimate_tokens", "known_tokens"]
 
 IMAGE = 1600
 PAGE = 2000
@@ -45,11 +45,20 @@ def estimate_tokens(body: bytes | dict[str, Any]) -> int:
     if isinstance(body, bytes):
         request = USUAL
         if request.read(body):
-            fixed = MESSAGE * request.messages + IMAGE * request.images + (THINKING if request.thinks else 0)
-            fixed += TOOLS + TOOL * request.tools if request.tools else 0
-            return _at_rate(request.model, request.text + request.schemas, fixed)
+            return _at_rate(request.model, request.text + request.schemas, _fixed(request))
         body = decode(body)
     return decoded_tokens(body)
+
+
+def known_tokens(model: str, scan: Scanned, sizes: BodyText) -> int:
+    """The same of a body whose text is known by its form: `sizes` are those of its scan."""
+    return _at_rate(model, scan.text_bytes + scan.schema_bytes, _fixed(sizes))
+
+
+def _fixed(request: UsualMessages | BodyText) -> int:
+    """What does not depend on how long its texts are."""
+    fixed: int = MESSAGE * request.messages + IMAGE * request.images + (THINKING if request.thinks else 0)
+    return fixed + (TOOLS + TOOL * request.tools if request.tools else 0)
 
 
 def decoded_tokens(body: dict[str, Any]) -> int:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from edge.call import Call
-from edge.dialects.estimate import estimate_input
+from edge.dialects.estimate import known_input, sized_input
 from edge.errors import RouteNotAllowed
 from edge.guard.reservation import MOST_TOKENS
 from edge.payload import Payload
 
-__all__ = ["check_known", "expected_input", "expected_output", "most_output", "number_in"]
+__all__ = ["check_known", "expected_input", "expected_output", "most_output"]
 
 MOST = (b"max_completion_tokens", b"max_tokens", b"max_output_tokens")
-WITHOUT_OUTPUT = ("/embeddings", "/rerank")
 UNCOUNTED = "Nobody counts here what a response in the background uses, and this key's tokens or money are limited."
-MOST_DIGITS, ZERO = 12, ord("0")
 
 
 def check_known(call: Call) -> None:
@@ -30,7 +28,11 @@ def check_known(call: Call) -> None:
 
 def expected_input(call: Call) -> int:
     """Tokens of input, as they are estimated."""
-    return estimate_input(call.head.route.upstream, call.payload.body)
+    payload, head = call.payload, call.head
+    scan = payload.scan
+    if scan.sizes is not None:
+        return known_input(head.route.upstream, payload.body, scan, payload.model)
+    return sized_input(head.route.upstream, payload.body, head.bodies if scan.unsized else None)
 
 
 def expected_output(call: Call) -> int:
@@ -39,7 +41,8 @@ def expected_output(call: Call) -> int:
     """
     payload, grant = call.payload, call.grant
     quotas = grant.quotas
-    if call.head.route.upstream in WITHOUT_OUTPUT:
+    path = call.head.route.upstream
+    if path == "/embeddings" or path == "/rerank":
         return 0
     most = most_output(payload)
     if most == 0 and quotas is not None:
@@ -50,7 +53,7 @@ def expected_output(call: Call) -> int:
 def most_output(payload: Payload) -> int:
     """How many tokens may be written, all choices together, at most `MOST_TOKENS`; 0 where the request does not say."""
     for name in MOST:
-        most = whole(payload, name)
+        most = payload.scan.number(name)
         if most > 0:
             return of_all(payload, most)
     return 0
@@ -58,27 +61,5 @@ def most_output(payload: Payload) -> int:
 
 def of_all(payload: Payload, most: int) -> int:
     """So many tokens for each of the answers that are asked for."""
-    answers = max(1, whole(payload, b"n"))
+    answers = max(1, payload.scan.number(b"n"))
     return MOST_TOKENS if most > MOST_TOKENS // answers else most * answers
-
-
-def whole(payload: Payload, name: bytes) -> int:
-    """As `number_in` has it, of a top-level value."""
-    span = payload.span(name)
-    if span is None:
-        return 0
-    begin, end = span
-    return number_in(payload.body, begin, end)
-
-
-def number_in(body: bytes, begin: int, end: int) -> int:
-    """The whole number above 0 that is written there, in at most 12 digits; 0 for anything else."""
-    value = 0
-    if not 0 < end - begin <= MOST_DIGITS or body[begin] == ZERO:
-        return 0
-    for at in range(begin, end):
-        digit = body[at] - ZERO
-        if digit < 0 or digit > 9:
-            return 0
-        value = value * 10 + digit
-    return value

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from edge._fast import JSONScanner
+from edge._fast import JSONScanner, number_in
 from edge.dialects.estimate import GPT_BYTES, estimate_input
 from edge.dialects.openai import error_type
 from edge.dialects.responses import TERMINAL, usage_of
@@ -26,7 +26,7 @@ from edge.errors import (
     UnsupportedRoute,
 )
 from edge.grant import Grant
-from edge.guard.expected import UNCOUNTED, number_in
+from edge.guard.expected import UNCOUNTED
 from edge.guard.shape import check_counts, check_types
 from edge.guard.validate import check_name
 from edge.sockets.granting import granted, payload_of, reached

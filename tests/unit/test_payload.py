@@ -9,6 +9,7 @@ import pytest
 
 from edge._fast import KnownHead, RequestHead
 from edge.errors import DuplicateKey, EdgeError, InvalidJSON, InvalidRequest, InvalidValue, MissingParameter
+from edge.guard.expected import expected_input, most_output
 from edge.guard.validate import Reading, check_body
 from edge.head import Head
 from edge.routes import match
@@ -94,7 +95,7 @@ def told(head: Head, body: bytes) -> tuple[object, ...]:
         return (type(error), error.message, error.param)
     payload = call.payload
     said = (payload.model, payload.stream, payload.include_usage, payload.deadline_ms, payload.body)
-    return (*said, payload.values, payload.scan.repeated, payload.spans)
+    return (*said, payload.values, payload.scan.repeated, payload.spans, expected_input(call), most_output(payload))
 
 
 SAID = {"model": "gpt-4o", "messages": [{"role": "user", "content": "h\u00e9"}], "max_tokens": 5, "temperature": 0.5}
