@@ -13,7 +13,7 @@ from edge.guard.expected cimport check_known, expected_input, expected_output
 from edge.guard.limits cimport KeyLimits, Lease
 from edge.guard.logins cimport FailedLogins
 from edge.guard.counts cimport Counts
-from edge.guard.reservation cimport Reservation
+from edge.guard.reservation cimport Reservation, reservation_of
 from edge.guard.validate cimport Reading, check_body, reading_of
 from edge.head cimport Head
 from edge.hooks cimport Hooks
@@ -82,4 +82,5 @@ cdef class Gateway(Asker):
     cpdef _over(self, Call call, object error)
     cpdef cancel(self, Call call, object error)
     cpdef refuse(self, Call call, object error)
+    @cython.locals(lease=Lease)
     cpdef _settle(self, Call call)

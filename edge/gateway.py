@@ -33,7 +33,7 @@ from edge.guard.inflating import inflated
 from edge.guard.limits import KeyLimits
 from edge.guard.logins import FailedLogins
 from edge.guard.pii import Redacted, redact
-from edge.guard.reservation import Reservation
+from edge.guard.reservation import reservation_of
 from edge.guard.restore import Restorer
 from edge.guard.validate import Reading, check_body, reading_of
 from edge.head import COMPRESSED
@@ -80,8 +80,7 @@ class Gateway(Asker):
         self.accounts = Accounts(meter)
         self.limits = limits
         self.counts = counts
-        self._sweep = Sweep()
-        self._slices = Slices()
+        self._sweep, self._slices = Sweep(), Slices()
         self._buffers: Buffers = conversations.buffers
         common = (self._buffers, self._slices, self._sweep, RetryBudget(), HedgeBudget())
         self._desk = Desk(hooks, meter, self.accounts, *common)
@@ -229,7 +228,7 @@ class Gateway(Asker):
         try:
             if grant.quotas is not None and not route.counts:
                 check_known(call)
-                call.reservation = Reservation(self.counts, grant.quotas)
+                call.reservation = reservation_of(self.counts, grant.quotas)
             if caches_for(call):
                 plan = self.answers.plan(call, grant.cache, grant.identity)
                 call.ledger.cache = BYPASS if plan is None else MISS
@@ -440,8 +439,9 @@ class Gateway(Asker):
         if call.admitted:
             self._in_flight -= 1
             self._now_in_flight.tell(self._in_flight)
-        if call.lease is not None:
-            call.lease.end()
+        lease = call.lease
+        if lease is not None:
+            lease.end()
         if call.reservation is not None:
             call.reservation.end()
         record = record_of(call)

@@ -4,6 +4,7 @@
 cimport cython
 
 from edge.head cimport Head
+from edge.hooks cimport Usage
 from edge.ledger cimport Answered, Ledger
 from edge.payload cimport Payload
 from edge.reply cimport Reply, Sink
@@ -17,6 +18,12 @@ cdef class Inquiry
 
 cdef class Books:
     cpdef settle(self, Inquiry inquiry, Answered tried, object error, bytes answer=*)
+
+
+cdef class Reserved:
+    cpdef used(self, Usage usage, object cost)
+    cpdef more(self, object told)
+    cpdef end(self)
 
 
 cdef class Asker:
@@ -35,7 +42,7 @@ cdef class Inquiry(Sink):
     cdef public TraceContext trace
     # What comes of it.
     cdef public Ledger ledger
-    cdef public object reservation
+    cdef public Reserved reservation
     cdef public Py_ssize_t buffered
     cdef public Upload upload
     cdef public object keep

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from edge._fast import JSONScanner
-from edge.errors import Headers
+from edge.errors import EdgeError, Headers
 from edge.head import Head, Varying
+from edge.hooks import Usage
 from edge.ledger import Ledger
 from edge.payload import Payload
 from edge.reply import Reply, Sink
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from edge.upload import Upload
     from edge.upstreams.tried import Tried
 
-__all__ = ["Asker", "Books", "Inquiry"]
+__all__ = ["Asker", "Books", "Inquiry", "Reserved"]
 
 UNREAD = Payload(b"", JSONScanner(b""), "", False, False, 0)
 
@@ -33,6 +35,22 @@ class Books:
         """Charge the answer of an attempt, once. `error` is what ended it, None where it ended well; `answer` its body,
         where it is whole and of status 200.
         """
+        raise NotImplementedError
+
+
+class Reserved:
+    """What an inquiry may come to, where that counts: an `edge.guard.reservation.Reservation`."""
+
+    def used(self, usage: Usage, cost: int) -> None:
+        """An answer was charged: its tokens, and its cost in 1e-12 USD, -1 where that is not known."""
+        raise NotImplementedError
+
+    def more(self, told: Callable[[EdgeError | None], None]) -> None:
+        """Reserve the same once more. `told` is called once, with what refuses that, or None."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """The inquiry is settled."""
         raise NotImplementedError
 
 

@@ -27,9 +27,13 @@ cdef class KeyLimits:
     cdef readonly int worker
     cdef readonly Decisions concurrency, requests
     cdef dict _marks, _fields
+    cdef Key _key
+    cdef Marks _latest
 
-    @cython.locals(marks=Marks)
+    @cython.locals(lease=Lease)
     cpdef Lease lease(self, Key key)
+    @cython.locals(marks=Marks)
+    cdef Marks _marks_of(self, Key key)
     cdef LimitFields _fields_of(self, object limit)
 
 
@@ -40,6 +44,7 @@ cdef class Lease:
     cdef Marks _marks
     cdef bint _occupies
 
+    cpdef begin(self, KeyLimits limits, Key key, Marks marks)
     @cython.locals(limits=KeyLimits, marks=Marks)
     cpdef take(self)
     @cython.locals(limits=KeyLimits, marks=Marks, wait_ns=cython.longlong)

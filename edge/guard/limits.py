@@ -83,14 +83,25 @@ class KeyLimits:
         self.concurrency = Decisions(meter, "concurrency")
         self.requests = Decisions(meter, "requests")
         self._marks: dict[str, Marks] = {}
+        # Of the key that asked last, which most often asks next.
+        self._key: Key | None = None
+        self._latest: Marks = None  # type: ignore[assignment]
         self._fields: dict[int | None, LimitFields] = {}
 
     def lease(self, key: Key) -> Lease:
         """What a request of `key` is to take."""
+        if key is not self._key:
+            self._latest = self._marks_of(key)
+            self._key = key
+        lease = Lease.__new__(Lease)
+        lease.begin(self, key, self._latest)
+        return lease
+
+    def _marks_of(self, key: Key) -> Marks:
         marks = self._marks.get(key.id)
         if marks is None or marks.limit != bound(key.requests_per_minute) or marks.at_a_time != bound(key.concurrency):
             marks = keep(self._marks, key.id, Marks(key, self._fields_of(key.requests_per_minute)), MAX_REMEMBERED)
-        return Lease(self, key, marks)
+        return marks
 
     def _fields_of(self, limit: int | None) -> LimitFields:
         """Many keys have the same limit."""
@@ -102,6 +113,10 @@ class Lease:
     """What one request has of its key's limits, from `take` to `end`."""
 
     def __init__(self, limits: KeyLimits, key: Key, marks: Marks) -> None:
+        self.begin(limits, key, marks)
+
+    def begin(self, limits: KeyLimits, key: Key, marks: Marks) -> None:
+        """As it is made: nothing is taken."""
         self._limits = limits
         self._key = key
         self._marks = marks

@@ -4,6 +4,8 @@ from edge.guard.limit_fields cimport LimitFields
 from edge.money.pricing cimport ModelPrice
 from edge.money.usage_table cimport Line
 
+cdef long long LONGEST, LATEST
+
 
 cdef class Quota:
     cdef readonly str scope, name, per

@@ -6,8 +6,10 @@ from edge.guard.decisions cimport Decisions
 from edge.guard.limit_fields cimport write_dollars
 from edge.guard.quotas cimport Quota, Quotas
 from edge.hooks cimport Usage
+from edge.inquiry cimport Reserved
+from edge.money.pricing cimport ModelPrice
 
-cdef long long SECOND_NS, MOST, LIMITLESS, DAY_S
+cdef long long SECOND_NS, MOST, AT_MOST, LIMITLESS, DAY_S
 cdef int NEW, ASKED, HELD, ENDED, TOKENS, USD, ADMITTED
 cdef Quota NO_QUOTA
 cdef Usage NO_TOKENS
@@ -25,8 +27,7 @@ cdef class Part:
     cpdef begin(self, Quota quota)
 
 
-@cython.final
-cdef class Reservation:
+cdef class Reservation(Reserved):
     cdef Counts _counts
     cdef Quotas _quotas
     cdef int _state, _waiting
@@ -34,7 +35,10 @@ cdef class Reservation:
     cdef long long _least, _output, _tokens, _cost, _used, _spent
     cdef object _refusal, _told
 
-    @cython.locals(counts=Counts, quotas=Quotas, quota=Quota, part=Part)
+    cpdef begin(self, Counts counts, Quotas quotas)
+    @cython.locals(
+        counts=Counts, quotas=Quotas, quota=Quota, part=Part, price=ModelPrice, cost=cython.longlong
+    )
     cpdef bint take(self, long long input_tokens, long long output_tokens, object told) except -1
     cpdef cancel(self)
     @cython.locals(extra=Reservation)
@@ -76,12 +80,14 @@ cdef class Reservation:
     cpdef int kinds(self) except -1
     @cython.locals(
         counts=Counts, quota=Quota, scarcest=Quota, poorest=Quota, today=cython.longlong, now=cython.longlong,
-        wall=double, left=cython.longlong, full_ns=cython.longlong, rest=cython.longlong, least_part=double,
+        wall=double, second=cython.longlong, left=cython.longlong, full_ns=cython.longlong, rest=cython.longlong, least_part=double,
         poorest_part=double, part=double, ahead=cython.longlong, each=cython.longlong, mark=cython.ulonglong,
     )
     cpdef write(self, CompiledLines to, bint anthropic)
 
 
+@cython.locals(reservation=Reservation)
+cpdef Reservation reservation_of(Counts counts, Quotas quotas)
 @cython.locals(usage=Usage)
 cdef Usage bare(long long input_tokens, long long output_tokens)
 cpdef long long tokens_of(Usage usage) except? -1

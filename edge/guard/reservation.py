@@ -15,20 +15,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from math import ceil
 
 from edge._fast import ADMITTED, CROWDED, EXHAUSTED, NEVER, TABLE_FULL, UNCOUNTED, Lines
-from edge.errors import BudgetExceeded, EdgeError, Overloaded, RateLimited
+from edge.errors import EdgeError, Overloaded
+from edge.guard.beyond import too_dear, too_fast, too_long
 from edge.guard.counts import Counts
 from edge.guard.decisions import Decisions
 from edge.guard.limit_fields import TOKENS, USD, write_dollars
-from edge.guard.quotas import DAY_S, Quota, Quotas, begins
+from edge.guard.quotas import DAY_S, Quota, Quotas
 from edge.guard.shared_quotas import Taken
 from edge.hooks import Usage
-from edge.inquiry import Inquiry
-from edge.money.pricing import PICO
+from edge.inquiry import Inquiry, Reserved
 
-__all__ = ["Reservation", "reserve"]
+__all__ = ["Reservation", "reservation_of", "reserve"]
 
 Told = Callable[["EdgeError | None"], None]
 UNKNOWN = "Whether the request is within its limits cannot be looked up now; ask again."
@@ -39,6 +38,7 @@ MOST = 10**16
 provider has counted."""
 MOST_TOKENS = 1 << 40
 """The same of tokens."""
+AT_MOST = MOST_TOKENS
 LIMITLESS = 1 << 60
 NO_TOKENS = Usage()
 NO_QUOTA = Quota("", "", 0, -1, "day")
@@ -74,10 +74,14 @@ class Part:
         self.held = False
 
 
-class Reservation:
+class Reservation(Reserved):
     """Of one request, by the quotas of its grant."""
 
     def __init__(self, counts: Counts, quotas: Quotas) -> None:
+        self.begin(counts, quotas)
+
+    def begin(self, counts: Counts, quotas: Quotas) -> None:
+        """As it is made: nothing is reserved."""
         self._counts = counts
         self._quotas = quotas
         self._state = NEW
@@ -99,10 +103,12 @@ class Reservation:
         request is refused nothing is reserved.
         """
         counts, quotas = self._counts, self._quotas
-        if quotas.budgeted and quotas.price is not None:
-            self._cost = min(quotas.price.cost(bare(input_tokens, output_tokens)), MOST)
+        price = quotas.price
+        if quotas.budgeted and price is not None:
+            cost = price.plain(input_tokens, output_tokens)
+            self._cost = min(price.cost(bare(input_tokens, output_tokens)) if cost < 0 else cost, MOST)
         self._least, self._output = input_tokens, output_tokens
-        self._tokens = min(input_tokens + output_tokens, MOST_TOKENS)
+        self._tokens = min(input_tokens + output_tokens, AT_MOST)
         shared = counts.shared
         if shared is None:
             for quota in quotas.all:
@@ -279,7 +285,7 @@ class Reservation:
     def used(self, usage: Usage, cost: int) -> None:
         """An answer was charged: its tokens, and its cost in 1e-12 USD, -1 where that is not known."""
         counts, quotas = self._counts, self._quotas
-        tokens, spent = min(tokens_of(usage), MOST_TOKENS), min(cost, MOST)
+        tokens, spent = min(tokens_of(usage), AT_MOST), min(cost, MOST)
         output = min(max(usage.output, 0), tokens)
         if usage.output > 0:
             quotas.usual.note(usage.output)
@@ -377,6 +383,7 @@ class Reservation:
         """
         counts, scarcest, poorest = self._counts, NO_QUOTA, NO_QUOTA
         today, now, wall = counts.today(), counts.now_ns(), counts.wall()
+        second = int(wall)
         left = full_ns = rest = 0
         least_part = poorest_part = 0.0
         for quota in self._quotas.all:
@@ -405,7 +412,7 @@ class Reservation:
         if poorest is not NO_QUOTA:
             poorest.money_fields.begin(to, anthropic)
             write_dollars(to, rest)
-            poorest.money_fields.end(to, anthropic, max(1, poorest.ends(today) * DAY_S - int(wall)), wall)
+            poorest.money_fields.end(to, anthropic, max(1, poorest.ends(today) * DAY_S - second), wall)
 
 
 def bare(input_tokens: int, output_tokens: int) -> Usage:
@@ -415,33 +422,19 @@ def bare(input_tokens: int, output_tokens: int) -> Usage:
     return usage
 
 
+def reservation_of(counts: Counts, quotas: Quotas) -> Reservation:
+    """One that has reserved nothing."""
+    reservation = Reservation.__new__(Reservation)
+    reservation.begin(counts, quotas)
+    return reservation
+
+
 def reserve(inquiry: Inquiry, told: Told) -> None:
     """Where one more answer to an inquiry may be charged: as `Reservation.more`, and nothing where nothing counts."""
     if inquiry.reservation is None:
         told(None)
     else:
         inquiry.reservation.more(told)
-
-
-def too_long(quota: Quota, tokens: int) -> EdgeError:
-    allowed = f"{quota.whose} may use {quota.tokens} tokens a minute (tokens_per_minute)"
-    return RateLimited(f"{allowed}; the request alone has about {tokens}.", wait_ns=0)
-
-
-def too_fast(quota: Quota, wait_ns: int) -> EdgeError:
-    seconds = max(1, ceil(wait_ns / SECOND_NS))
-    allowed = f"{quota.whose} may use {quota.tokens} tokens a minute (tokens_per_minute)"
-    return RateLimited(f"{allowed}; try again in {seconds} s.", wait_ns=wait_ns)
-
-
-def too_dear(counts: Counts, quota: Quota, answer: int) -> EdgeError:
-    """`answer` is that of `Spend.reserve`."""
-    allowed = f"{quota.whose} may spend {quota.budget / PICO:g} USD a {quota.per} (budget)"
-    if answer != EXHAUSTED:
-        return BudgetExceeded(f"{allowed}; requests under way may need the rest.", wait_s=1)
-    ends = quota.ends(counts.today())
-    wait_s = max(1, ceil(ends * DAY_S - counts.wall()))
-    return BudgetExceeded(f"{allowed}; the next begins at {begins(ends)}.", wait_s=wait_s)
 
 
 def tokens_of(usage: Usage) -> int:

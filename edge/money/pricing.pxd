@@ -15,11 +15,12 @@ cdef class ModelPrice:
     cdef readonly object audio_input, audio_output, image_input, image_output
     cdef readonly object request, web_search, context_window
     cdef readonly dict factors
-    cdef long long _input, _output
+    cdef long long _input, _output, _request
     cdef str _tier, _speed, _geo
     cdef object _factor
 
     cpdef object cost(self, Usage usage, object price_of=*)
+    cpdef long long plain(self, long long input_tokens, long long output_tokens)
     @cython.locals(
         fresh=cython.longlong, read=cython.longlong, written=cython.longlong, output=cython.longlong,
         size=cython.longlong, long=cython.longlong, heard=cython.longlong, seen=cython.longlong,

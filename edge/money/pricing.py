@@ -100,7 +100,7 @@ class ModelPrice:
         self.context_window = context_window
         self.vendor = vendor
         self.factors = factors
-        self._input, self._output = steady(input), steady(output)
+        self._input, self._output, self._request = steady(input), steady(output), steady(request)
         # Of the terms that were asked for last, and nearly always are again.
         self._tier = self._speed = self._geo = ""
         self._factor: Fraction | None = None
@@ -122,6 +122,14 @@ class ModelPrice:
                 rest = without(rest, part.counts)
         tokens = self.at_terms(self.tokens(rest), usage)
         return tokens + cost if cost else tokens
+
+    def plain(self, input_tokens: int, output_tokens: int) -> int:
+        """What so many tokens of text cost at the standard tier, of nothing else; -1 where that takes more than these
+        few products.
+        """
+        if self._input < 0 or self._output < 0 or self._request < 0 or max(input_tokens, output_tokens) >= MUCH // 2:
+            return -1
+        return self._request + input_tokens * self._input + output_tokens * self._output
 
     def tokens(self, usage: Usage) -> int:
         """What the tokens of one request cost at the standard tier. Cached ones without a rate cost as input, those

@@ -22,5 +22,6 @@ cdef class UsageTable:
     cdef list _seen
 
     cpdef Line line(self, object row)
+    @cython.locals(first=Py_ssize_t)
     cpdef enter(self, Line line, long long requests, long long input_tokens, long long output_tokens, long long cost)
     cdef _add(self, Py_ssize_t word, long long more)

@@ -42,6 +42,17 @@ def test_a_rate_that_is_the_same_for_all_sizes_costs_the_same_however_it_is_writ
     assert plain.cost(few) == max(0, few.input) * (rates[0] or 0) + max(0, few.output) * (rates[1] or 0)
 
 
+@given(st.integers(0, 1 << 40), st.integers(0, 1 << 40), RATES, RATES, st.sampled_from((0, 5, 1 << 40)))
+def test_text_alone_costs_the_same_by_few_products(read, written, rate, other, request):
+    price = ModelPrice("m", rate, other, request=request)
+    cost = price.plain(read, written)
+    if cost == -1:
+        assert max(read, written) >= 1 << 30 or max(rate or 0, other or 0, request) >= 1 << 31
+    else:
+        assert cost == price.cost(Usage(read, written))
+    assert ModelPrice("m", [5, [100, 9]], 1).plain(1, 1) == -1
+
+
 def test_without_a_rate_cached_tokens_cost_as_input():
     price = ModelPrice("m", input=10)
     assert price.cost(Usage(input=1, output=1, cache_read=2, cache_write=3)) == 60
