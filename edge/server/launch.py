@@ -41,6 +41,7 @@ from edge.server.files import read_files
 from edge.server.handover import Handover, LeftSlot
 from edge.server.keeper import Keeper, path_of, wanted
 from edge.server.listening import address_of, given_by_systemd, listen, more_of, only_loopback, spread
+from edge.server.malloc import give_back
 from edge.server.memory import share
 from edge.server.reloading import Reloading
 from edge.server.snapshot import read_snapshot
@@ -238,6 +239,7 @@ def launch(
         after_failure=logs.start,
     )
     settings.begin()
+    give_back()  # the workers inherit it, without the pages that it takes to ask for it
     gc.collect()
     gc.freeze()  # shared with the workers: no collection is to write to it
     gc.enable()

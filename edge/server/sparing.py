@@ -19,13 +19,14 @@ UNWANTED = ("pydantic", "twisted", "rich", "better_exceptions", "typing_extensio
 standard library has too, and what uvicorn's reloader watches by."""
 
 LATER = (
-    *("calendar", "difflib", "html", "http.client", "importlib.metadata", "logging.config", "msgspec.inspect"),
-    *("platform", "shutil", "sqlite3", "structlog.dev", "tempfile", "tokenize", "tomllib", "urllib.error"),
-    *("urllib.request", "zipfile"),
+    *("calendar", "difflib", "html", "http.client", "importlib.metadata", "locale", "logging.config"),
+    *("msgspec.inspect", "platform", "shutil", "sqlite3", "structlog.dev", "tempfile", "tokenize", "tomllib"),
+    *("urllib.error", "urllib.request", "zipfile"),
 )
 """Modules that are imported, with all that they import, and that nearly no edge uses: for TOML, limits that are kept in
 a file, models that do not exist, schemas, sources in tracebacks, files that are copied or replaced, lines for people,
-BlackSheep's client and pages of errors, websockets' version, Python's version, uvicorn's own log."""
+BlackSheep's client and pages of errors, websockets' version, Python's version, uvicorn's own log, encodings of
+other processes."""
 
 
 STAND_INS = (
@@ -40,6 +41,7 @@ uvicorn's types, and its command line with what it supervises workers by, which 
 
 NAMED = {
     "blacksheep.contents": "tempfile",
+    "click": "gettext",
     "email.utils": "email.charset",
     "structlog._config": "structlog.dev",
     "structlog._output": "pickle",
@@ -47,6 +49,9 @@ NAMED = {
 }
 """Modules, each with another of which it only has names, for what we never ask of it (forms, addresses of mail, loggers
 by default or pickled) and for annotations: others use the true one."""
+
+SAID = {"gettext": {"gettext": lambda text: text, "ngettext": lambda one, more, count: one if count == 1 else more}}
+"""What is behind some of the names all the same: Click has no texts in other languages, and would look for them."""
 
 
 class _Promise(ModuleType):
@@ -97,6 +102,7 @@ class _Nominal(ModuleType):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.__path__ = []
+        self.__dict__.update(SAID.get(name, {}))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

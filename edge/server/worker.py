@@ -30,7 +30,6 @@ from edge.server.crowd import Crowd
 from edge.server.handshake import Doorman
 from edge.server.lane import Lane
 from edge.server.listening import BACKLOG
-from edge.server.malloc import give_back
 from edge.server.patience import SWEEP_S
 from edge.server.protocol import EdgeProtocol
 from edge.server.tls import Meeting
@@ -83,7 +82,6 @@ def run_worker(app: EdgeApplication, reload: Reload, orders: Orders, tls: Meetin
     `reload` takes the descriptor of a file, which it closes, and must neither wait nor raise; `tls` is what clients are
     met with, None for plain HTTP; `crowd` bounds their connections.
     """
-    give_back()
     # A handler in C: it needs no GIL, so it shows where a stalled worker hangs, whatever holds it.
     faulthandler.register(signal.SIGUSR1, file=2, all_threads=True, chain=False)
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):

@@ -169,6 +169,16 @@ def test_who_only_names_what_a_module_has_does_not_execute_it_and_others_have_th
     sys.modules.pop("wave", None)
 
 
+def test_texts_that_nobody_has_translated_are_said_as_they_are(late, monkeypatch):
+    monkeypatch.setattr(sparing, "NAMED", {"late.inner": "gettext"})
+    monkeypatch.delitem(sys.modules, "gettext", raising=False)
+    (late / "inner.py").write_text("from gettext import gettext, ngettext\n")
+    import late.inner
+
+    assert late.inner.gettext("Usage: {name}") == "Usage: {name}"
+    assert [late.inner.ngettext("a line", "lines", count) for count in (0, 1, 2)] == ["lines", "a line", "lines"]
+
+
 def test_what_is_unwanted_is_not_there_inside_and_is_there_after():
     before = dict(sys.modules)
     sys.modules.pop("wave", None)
