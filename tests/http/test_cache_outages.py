@@ -103,7 +103,7 @@ async def failed_over(cluster: RedisCluster, victim: RedisServer) -> float:
         await asyncio.sleep(0.05)
 
 
-@pytest.mark.alone
+@pytest.mark.pairs
 def test_r5_a_primary_is_killed(simulator, tmp_path, stalls):
     cluster = RedisCluster(tmp_path, 3, 1)
 
@@ -142,7 +142,7 @@ def test_r5_a_primary_is_killed(simulator, tmp_path, stalls):
         uvloop.run(main(edge))
 
 
-@pytest.mark.alone
+@pytest.mark.pairs
 def test_r6_all_are_frozen(simulator, tmp_path, stalls):
     cluster = RedisCluster(tmp_path, 3, 0)
     frozen_s = 8.0

@@ -24,7 +24,7 @@ from tests.harness import Edge, Simulator, running
 from tests.http.test_lifecycle import children
 from tests.redis_harness import RedisServer, stopping
 
-pytestmark = pytest.mark.pairs
+pytestmark = [pytest.mark.early, pytest.mark.pairs]
 
 SECONDS = float(os.environ.get("EDGE_SOAK_S") or 18)
 EVERY_S = min(60.0, SECONDS / 9)
