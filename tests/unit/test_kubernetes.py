@@ -19,7 +19,7 @@ from edge import __version__
 from edge.cli import main
 from edge.config.file import parse
 from edge.routes import RESERVED, match
-from edge.server.access import ALIVE, READY
+from edge.server.access import ACCESS, ALIVE, READY
 from edge.telemetry.families import FAMILIES
 
 pytestmark = pytest.mark.once
@@ -273,6 +273,48 @@ def test_selectors_find_the_pods_that_they_are_for():
         assert wanted.items() <= pods.items(), name
         others = [found for found in labels.values() if found is not pods]
         assert not any(wanted.items() <= found.items() for found in others), name
+
+
+def test_what_is_named_is_there():
+    """Ports, services, deployments, accounts and files by the names that others know them by."""
+    deployment = BASE[f"Deployment/{NAME}"]
+    (edge,) = pod(deployment)["containers"]
+    ports = {each["name"] for each in edge["ports"]}
+    service = BASE[f"Service/{NAME}"]
+    assert {each["targetPort"] for each in service["spec"]["ports"]} <= ports
+    (policy,) = BASE[f"NetworkPolicy/{NAME}"]["spec"]["ingress"]
+    assert {each["port"] for each in policy["ports"]} == ports
+    target = BASE[f"HorizontalPodAutoscaler/{NAME}"]["spec"]["scaleTargetRef"]
+    assert f"{target['kind']}/{target['name']}" in BASE
+    monitor = MONITORING[f"ServiceMonitor/{NAME}"]["spec"]
+    assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert (
+        not monitor["selector"]["matchLabels"].items() <= REDIS[f"Service/{NAME}-redis"]["metadata"]["labels"].items()
+    )
+    (endpoint,) = monitor["endpoints"]
+    assert ACCESS[endpoint["path"]] == (("GET", "HEAD"), "admin")
+    for name in (f"Deployment/{NAME}", f"StatefulSet/{NAME}-redis", f"Job/{NAME}-redis-join"):
+        for volume in pod(REDIS.get(name, BASE.get(name)))["volumes"]:
+            if "configMap" in volume:
+                assert f"ConfigMap/{volume['configMap']['name']}" in ALL, name
+    assert f"ServiceAccount/{pod(deployment)['serviceAccountName']}" in BASE
+    # The Secrets that are no part of it: what the page has people put there.
+    page = (ROOT / "docs/deployment.md").read_text()
+    told = set(re.findall(r"--from-file=(\S+)", page))
+    config = BASE[f"ConfigMap/{NAME}"]["data"]["edge.yaml"]
+    files = set(re.findall(r"/etc/edge/secrets/(\S+)", config))
+    assert told == files | {endpoint["authorization"]["credentials"]["key"]}
+    of_redis = {
+        key for name in REDIS if name.split("/")[0] in ("Deployment", "StatefulSet", "Job") for key in items(name)
+    }
+    assert all(f"`{key}`" in page for key in of_redis)
+    assert of_redis == {"password", "url"}
+
+
+def items(name: str) -> list[str]:
+    """Which keys of Secrets a pod of the component with Redis takes by name."""
+    secrets = [volume["secret"] for volume in pod(REDIS[name])["volumes"] if "secret" in volume]
+    return [each["key"] for secret in secrets for each in secret.get("items", [])]
 
 
 def test_prometheus_operator_is_given_the_same_rules_and_grafana_the_same_dashboards():
