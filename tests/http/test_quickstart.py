@@ -39,6 +39,22 @@ def test_the_demo_answers_the_first_request(tmp_path):
         process.stop()
 
 
+def test_the_python_of_the_readme_asks_either_api_for_the_models_of_the_other():
+    (code,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    address = "http://127.0.0.1:8080"
+    assert address in code
+    process = Process(sys.executable, "-m", "edge", "demo", "--port", "0")
+    try:
+        url = process.wait_for(r'"address":"(http://[^"]+)"')[1]
+        wait_until_ready(url)
+        command = [sys.executable, "-c", code.replace(address, url)]
+        done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=60)
+    finally:
+        process.stop()
+    assert done.returncode == 0, done.stderr
+    assert [line.startswith("[edge demo: a simulator answers") for line in done.stdout.splitlines()] == [True, True]
+
+
 def test_its_configuration_serves_who_has_the_key(simulator, tmp_path):
     (tmp_path / "edge.yaml").write_text(CONFIG)
     (tmp_path / "edge").write_text(f'#!/bin/sh\nexec {sys.executable} -m edge "$@"\n')

@@ -86,6 +86,34 @@ def test_a_key_is_the_next_step_where_none_could_be_carried_over(tmp_path):
     assert f"next: edge key new master --admin -c {out}, then edge check {out}" in done.output
 
 
+SHOWN = """
+model_list:
+  - model_name: fast
+    litellm_params:
+      model: openai/gpt-5-mini
+      api_key: os.environ/OPENAI_API_KEY
+  - model_name: fast
+    litellm_params:
+      model: azure/gpt-5-mini
+      api_base: os.environ/AZURE_API_BASE
+      api_key: os.environ/AZURE_API_KEY
+      rpm: 480
+  - model_name: long
+    litellm_params: {model: openai/gpt-5}
+  - model_name: cold
+    litellm_params: {model: openai/gpt-5, temperature: 0.1}
+  - model_name: own
+    litellm_params: {model: sagemaker/llama}
+"""
+
+
+def test_the_notes_that_the_page_shows_are_those_that_are_printed():
+    page = (Path(__file__).parents[2] / "docs" / "migration.md").read_text()
+    (shown,) = re.findall(r"^```\n(line .*?)^```", page, re.MULTILINE | re.DOTALL)
+    notes = import_litellm(SHOWN.strip(), {}).notes
+    assert [note for note in notes if note in shown.splitlines()] == shown.splitlines()
+
+
 LINES = sorted({line for text in EXAMPLES.values() for line in text.splitlines()})
 VALUES = ["", "null", "[]", "{}", "0", "-1", "1e400", ".nan", "true", "'*'", "'${X}'", "os.environ/", "!!binary aa", "2024-01-01",
           "1_000", "{a: [b, {c: d}]}", "[[[]]]", "'\\0'", "http://", "https://[::1", "x" * 300, "&a [*a]", "9" * 40]  # fmt: skip
