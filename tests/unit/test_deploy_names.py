@@ -147,6 +147,16 @@ def test_proxies_wait_longer_than_the_edge_and_take_what_it_takes():
     assert {ingress["proxy-buffering"], ingress["proxy-request-buffering"]} == {"off"}
 
 
+def test_proxies_keep_what_is_an_administrators_inside():
+    nginx, haproxy = ((DEPLOY / name).read_text() for name in ("nginx/edge.conf", "haproxy/haproxy.cfg"))
+    (kept,) = re.findall(r"location ~ (\S+) {\n +allow 127\.0\.0\.1;\n +deny all;\n", nginx)
+    (denied,) = re.findall(r"deny_status 404 if { path_beg (.+?) } !{ src 127\.0\.0\.0/8 }\n", haproxy)
+    for path, (_, who) in ACCESS.items():
+        inside = who == "admin" or path.startswith("/admin")
+        assert bool(re.search(kept, path)) == inside, path
+        assert path.startswith(tuple(denied.split())) == inside, path
+
+
 def test_settings_that_comments_name_exist():
     named = {
         name
