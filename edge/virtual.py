@@ -36,6 +36,10 @@ from edge.upstreams.waits import BY_DIALECT
 __all__ = ["Asking", "Clock", "Virtual"]
 
 
+NEAR_S = 0.01
+"""An attempt that begins so near to the one of the trace is that one: a worker's loop turns meanwhile."""
+
+
 class Clock:
     """A virtual clock: what is to happen, in the order of its time."""
 
@@ -161,9 +165,10 @@ class Asking:
         ends, content = now + answer.seconds, now + answer.content_s
         headed = now + (answer.refused_s or answer.content_s or answer.seconds)
         told = self.line.tries[self.attempts - 1] if self.attempts <= len(self.line.tries) else None
-        if told is not None and f"{told.provider}/{told.model}" == name and Answer.of(told) == answer:
+        at_ns = self.line.at_ns
+        alike = told is not None and f"{told.provider}/{told.model}" == name and Answer.of(told) == answer
+        if told is not None and alike and abs(now - reading_of(at_ns + told.begun_ns)) <= NEAR_S:
             # The moments of the trace, not sums that differ from them in the last digits.
-            at_ns = self.line.at_ns
             ends, content = reading_of(at_ns + told.ended_ns), reading_of(at_ns + told.content_ns)
             headed = reading_of(at_ns + (told.refused_ns or told.content_ns or told.ended_ns))
         if answer.status:

@@ -196,6 +196,35 @@ def test_after_a_429_without_a_wait_others_are_asked_for_a_second_as_they_were()
     assert (found.same, found.compared, found.attempts) == (4, 4, 5)
 
 
+def with_room(upstreams: int, **bounds) -> config.Config:
+    """Of providers that take one request at a time."""
+    names = "ab"[:upstreams]
+    provider = config.Provider(dialect="openai", base_url=LOCAL, max_in_flight=1, **bounds)
+    model = config.Model(strategy="failover", upstreams=[config.Target(to=f"{name}/one") for name in names])
+    return config.Config(providers=dict.fromkeys(names, provider), models={"m": model})
+
+
+def test_who_finds_no_place_waits_for_one_and_no_longer_than_may_be_waited():
+    lines = trace(*(line(n, 0.1 * n) for n in range(4)))
+    patient = replay(lines, with_room(1, max_waiting=2, max_wait_s=2.0))
+    assert (patient.answered, patient.failed, patient.attempts) == (3, 1, 3)
+    assert patient.p99_s == pytest.approx(2.8)
+    hasty = replay(lines, with_room(1, max_waiting=2, max_wait_s=1.0))
+    assert (hasty.answered, hasty.failed, hasty.attempts) == (2, 2, 2)
+    assert replay(lines, with_room(1, max_waiting=0)).failed == 3
+
+
+def test_who_finds_no_place_is_answered_by_another_that_has_one():
+    found = replay(trace(*(line(n, 0.1 * n) for n in range(2))), with_room(2, max_waiting=0))
+    assert (found.answered, found.shares) == (2, {"a/one": 0.5, "b/one": 0.5})
+
+
+def test_what_a_trace_says_of_refusals_is_counted_apart_from_failures():
+    lines = trace(line(1, 0.0), line(2, 1.0, status=429, attempts=0), line(3, 2.0, status=502, outcome="error"))
+    before = recorded(lines)
+    assert (before.answered, before.refused_429, before.failed) == (1, 1, 1)
+
+
 def test_what_was_refused_before_it_was_read_stays_refused():
     lines = trace(line(1, 1.0, provider="", upstream_model="", attempts=0, status=400, outcome="error", model=""))
     found = replay(lines, settings())
