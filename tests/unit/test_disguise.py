@@ -39,6 +39,8 @@ FOUND = {
     "+1\u2009415\u2009555\u20092671": "phone",
     "DE89\u202f3704\u202f0044\u202f0532\u202f0130\u202f00": "iban",
     "１９２．１６８．１．２３": "ip",
+    "jane.doe@example\uff61org": "email",
+    "192\uff61168\uff611\uff6123": "ip",
 }
 NOTHING = (
     "日本語\u3000テスト、全角！",

@@ -29,6 +29,7 @@ from edge.kept_conversations import (
     place_of,
 )
 from edge.redis.pipe import RedisUnavailable
+from edge.slices import finished
 from edge.upstreams.desk import Buffers
 from tests.unit.calls import asked
 from tests.unit.test_conversations import Counts, words_of
@@ -215,6 +216,20 @@ def test_what_was_put_in_its_place_by_who_knows_no_secret_is_not_believed():
         client.kept[key]["v"] = b"x" * 64
         assert await said_in(store) == 404
         assert (await turn(store))[2].status == 404
+
+    asyncio.run(run())
+
+
+def test_what_is_no_conversation_any_more_is_not_there():
+    async def run():
+        client = Client()
+        store = stored(client)
+        await new(store, "one")
+        at, (key,) = place_of(made(), ID), client.kept
+        client.kept[key]["v"] = finished(at.box.close(at.place, b'{"items":1}'))
+        assert await said_in(store) == 404
+        assert (await turn(store))[2].status == 404
+        assert store._meter.told[-2:] == [("change", "unsound"), ("turn", "unsound")]
 
     asyncio.run(run())
 
