@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from random import Random
 
 import pytest
@@ -47,11 +48,17 @@ def is_whole(answer):
     return answer.get("status") in (None, "completed", "incomplete") and answer.get("choices") != []
 
 
+@cache
+def whole_and_streamed(provider):
+    """The whole answers of an API, each with the events that it comes as. Nothing changes them."""
+    return [(answer, tuple(streamed(provider, answer))) for answer in filter(is_whole, answers(provider))]
+
+
 @pytest.mark.parametrize("way", WAYS, ids="-".join)
 def test_whole_answers_are_read_by_the_clients_sdk_and_streams_say_the_same(way, capsys):
     client, provider = way
     count = 0
-    for answer in filter(is_whole, answers(provider)):
+    for answer, events in whole_and_streamed(provider):
         made, context_of_stream = context(), context()
         whole = json.loads(TRANSLATORS[way].answer(json.dumps(answer).encode(), made, NOW))
         VALID[client].validate_python(whole)
@@ -59,8 +66,8 @@ def test_whole_answers_are_read_by_the_clients_sdk_and_streams_say_the_same(way,
         if client == "chat" and is_custom(answer):
             continue
         stream = TRANSLATORS[way].stream(context_of_stream, NOW)
-        events = streamed(provider, answer) + ([(b"message", b"[DONE]")] if provider == "chat" else [])
-        out = b"".join(stream.feed([event]) for event in events) + stream.finish()
+        ended = [(b"message", b"[DONE]")] if provider == "chat" else []
+        out = b"".join(stream.feed([event]) for event in (*events, *ended)) + stream.finish()
         together = TOGETHER[client](out)
         assert without_places(together, client) == without_places(whole, client), answer
         assert made.warnings == context_of_stream.warnings, answer
@@ -73,8 +80,7 @@ def test_whole_answers_are_read_by_the_clients_sdk_and_streams_say_the_same(way,
 def test_a_stream_that_is_cut_off_anywhere_ends_in_an_error(way):
     client, provider = way
     seen = set()
-    for answer in filter(is_whole, answers(provider)):
-        events = streamed(provider, answer)
+    for _, events in whole_and_streamed(provider):
         shape = tuple(name for name, _ in events)
         if len(events) > 20 or (shape in seen and provider != "chat"):
             continue
@@ -136,7 +142,7 @@ def test_what_is_wrong_with_a_stream_makes_none_that_its_client_cannot_read(way,
     client, provider = way
     random = Random(seed)
     ended = [(b"message", b"[DONE]")] if provider == "chat" else []
-    streams = [streamed(provider, answer) + ended for answer in filter(is_whole, answers(provider))]
+    streams = [[*events, *ended] for _, events in whole_and_streamed(provider)]
     random.shuffle(streams)
     count = 0
     for events, others in zip(streams[:400] * 2, (streams[400:] + streams) * 2, strict=False):
