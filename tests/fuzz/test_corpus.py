@@ -12,6 +12,7 @@ from tests.fuzz.targets import CORPUS, TARGETS, builds, corpus, here
 INPUTS = [pytest.param(name, path, id=f"{name}-{path.name}") for name in TARGETS for path in corpus(name)]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("name", "path"), INPUTS)
 def test_every_input_holds_on_the_builds_that_are_here(name, path):
     if not here(name):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from functools import cache
 
 import httpx2
 import pytest
@@ -267,11 +268,17 @@ def test_streams_say_that_they_must_not_be_buffered(edge, upstream):
     assert "x-edge-overhead-ms" not in headers
 
 
+@cache
+def bomb() -> bytes:
+    """More than an answer may have, in each part of it that is read."""
+    return gzip.compress(bytes(200 << 20))
+
+
 def test_an_answer_that_came_compressed_all_the_same_is_read(edge, upstream):
     whole = MINIMAL["chat/completions"]
     upstream.reply = answer(gzip.compress(whole), content_encoding="gzip")
     assert ask(edge, "/v1/chat/completions", CHAT)[2] == whole
-    upstream.reply = answer(gzip.compress(bytes(200 << 20)), content_encoding="gzip")
+    upstream.reply = answer(bomb(), content_encoding="gzip")
     status, _, body = ask(edge, "/v1/chat/completions", CHAT)
     assert status == 502
     assert b"too large" in body

@@ -447,4 +447,4 @@ class Sides(RuleBasedStateMachine):
 
 
 Sides.TestCase.settings = settings(max_examples=80, stateful_step_count=40)
-TestBothBuilds = Sides.TestCase
+TestBothBuilds = pytest.mark.once(Sides.TestCase)

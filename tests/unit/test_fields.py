@@ -13,6 +13,7 @@ NAMES = st.sampled_from([b"host", b"content-type", b"x-a", b"x-ratelimit-limit",
 FIELDS = st.lists(st.tuples(NAMES, st.binary(max_size=20)), max_size=12)
 
 
+@pytest.mark.once
 @given(st.binary(max_size=40), FIELDS, st.binary(max_size=200))
 def test_both_builds_join_the_same_bytes(start, fields, body):
     expected = start + b"".join(name + b": " + value + b"\r\n" for name, value in fields) + b"\r\n" + body
@@ -20,6 +21,7 @@ def test_both_builds_join_the_same_bytes(start, fields, body):
         assert load("fields", build).join_fields(start, fields, body) == expected
 
 
+@pytest.mark.once
 @given(st.binary(max_size=40), st.integers(-1, 10**12), st.binary(max_size=40), st.binary(max_size=40), st.binary())
 def test_both_builds_join_the_same_request(start, length, fields, own, body):
     told = b"%d\r\n" % length if length >= 0 else b""
@@ -28,6 +30,7 @@ def test_both_builds_join_the_same_request(start, length, fields, own, body):
         assert joined == start + told + fields + own + b"\r\n" + body
 
 
+@pytest.mark.once
 @given(st.binary(min_size=1, max_size=300))
 def test_both_builds_make_the_same_chunk(data):
     for build in BUILDS:

@@ -172,6 +172,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.once
 @pytest.mark.slow
 @settings(max_examples=300)
 @given(st.dictionaries(st.text(max_size=6), VALUES, max_size=5), st.booleans(), st.sampled_from([None, 1, "\t"]))
@@ -185,6 +186,7 @@ def test_whatever_json_writes_is_read(document, escape, indent):
 MUTATIONS = st.sampled_from(list(rb'{}[]",:\ue0123456789.-+aft' + b"\x00\n\x80\xff"))
 
 
+@pytest.mark.once
 @pytest.mark.slow
 @settings(max_examples=500)
 @given(st.dictionaries(st.sampled_from(["messages", "a", "é"]), VALUES, max_size=3), st.data())

@@ -294,6 +294,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.once
 @pytest.mark.slow
 @settings(max_examples=300)
 @given(VALUES)
@@ -377,6 +378,7 @@ def test_any_other_change_gives_another_form(build, value, other, rng):
     assert (module.canonical(changed) == module.canonical(value)) == (plain(changed) == plain(value))
 
 
+@pytest.mark.once
 @settings(max_examples=100)
 @given(st.dictionaries(TEXTS, VALUES, max_size=6), st.lists(st.binary(max_size=200), max_size=4), st.frozensets(TEXTS))
 def test_both_builds_give_one_digest(body, context, without):

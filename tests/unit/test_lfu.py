@@ -84,6 +84,7 @@ def play(cache, steps):
     return said
 
 
+@pytest.mark.once
 @settings(max_examples=200)
 @given(st.sampled_from([0, 1, 5000, 9999, 50_000]), st.integers(-5, 2**70), operations)
 def test_any_operations_keep_the_bounds_and_the_builds_agree(max_bytes, seed, steps):
@@ -91,6 +92,7 @@ def test_any_operations_keep_the_bounds_and_the_builds_agree(max_bytes, seed, st
     assert play(pure, steps) == play(compiled, steps)
 
 
+@pytest.mark.once
 def test_the_builds_agree_where_much_is_evicted_and_counts_are_halved():
     choose = random.Random(5)
     made = [load("lfu", build).LFUCache(200_000, seed=9) for build in BUILDS]

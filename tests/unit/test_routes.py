@@ -87,7 +87,7 @@ def test_a_provider_that_speaks_the_dialect_comes_before_one_that_is_translated_
 @pytest.mark.slow
 def test_what_is_remembered_of_clients_names_is_bounded():
     router = state(**BOTH).router
-    for i in range(10_000):
+    for i in range(5_000):
         found(router, f"gpt-{i}")
     assert len(router._known) <= 4096
 

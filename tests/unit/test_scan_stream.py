@@ -25,6 +25,7 @@ MASKS = st.just(127) | st.integers(0, 127)
 KEY_LINE = b"MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj\n"
 
 
+@pytest.mark.once
 @given(data=TEXTS, mask=MASKS, in_json=st.booleans())
 @settings(max_examples=600)
 def test_both_builds_give_the_same_sorted_spans(data, mask, in_json):

@@ -131,6 +131,7 @@ def test_recorded_streams_are_the_same_however_they_are_split(sse_module, record
     print(f"\n{len(streams)} recorded streams, {splits} splits, bytewise, three line ends: 0 differences")
 
 
+@pytest.mark.once
 @settings(max_examples=300)
 @given(
     st.lists(
