@@ -106,7 +106,9 @@ class Reservation(Reserved):
         price = quotas.price
         if quotas.budgeted and price is not None:
             cost = price.plain(input_tokens, output_tokens)
-            self._cost = min(price.cost(bare(input_tokens, output_tokens)) if cost < 0 else cost, MOST)
+            if cost < 0:
+                cost = min(price.cost(bare(input_tokens, output_tokens)), MOST)
+            self._cost = min(cost, MOST)
         self._least, self._output = input_tokens, output_tokens
         self._tokens = min(input_tokens + output_tokens, AT_MOST)
         shared = counts.shared
@@ -258,7 +260,9 @@ class Reservation(Reserved):
         if self._least > quota.tokens:
             self._refuse(too_long(quota, self._least), counts.tokens)
             return
-        limit = max(1, quota.tokens // machines) if machines > 1 else quota.tokens
+        limit = quota.tokens
+        if machines > 1:
+            limit = max(1, limit // machines)
         interval_ns, wanted, now = quota.interval_ns * machines, min(self._tokens, limit), counts.now_ns()
         wait_ns = counts.limits.take(quota.tokens_mark, interval_ns, limit, wanted, now)
         if wait_ns:

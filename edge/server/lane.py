@@ -359,7 +359,7 @@ class LaneCall(ClientCall):
             self.write(b"")
         if self._chunked:
             self.lane.transport.write(b"0\r\n\r\n")
-        self.lane.answered()
+        self.lane.done(self.closes)
 
     def abort(self) -> None:
         self.lane.transport.abort()

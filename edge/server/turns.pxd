@@ -12,6 +12,7 @@ cdef class Turns:
     cdef public double deadline
 
     cpdef answered(self)
+    cpdef done(self, bint closes)
     cdef _advance(self)
     cdef _finish(self)
     cpdef hold_back(self, bint back)

@@ -98,9 +98,14 @@ class Turns:
 
     def answered(self) -> None:
         """The answer to the running turn is written."""
+        turn = self._running
+        self.done(turn is not None and turn.closes)
+
+    def done(self, closes: bool) -> None:
+        """The same. `closes`: the connection ends with it, if that has not ended before."""
         self._served = True
         turn, self._running = self._running, None
-        if turn is not None and turn.closes:
+        if turn is not None and closes:
             self._finish()
         elif self._waiting or self._refusal is not None or self._pipelined:
             self._advance()
