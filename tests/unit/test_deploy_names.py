@@ -120,7 +120,8 @@ def test_the_image_is_mounted_where_it_looks_and_runs_as_who_may_write_there():
     deployment = yaml.safe_load((DEPLOY / "kubernetes/base/deployment-llm-edge-agent.yaml").read_text())
     pod = deployment["spec"]["template"]["spec"]
     places = {each["name"]: each for each in pod["containers"][0]["volumeMounts"]}
-    assert places["state"]["mountPath"] == state
+    assert (places["state"]["mountPath"], places["tmp"]["mountPath"]) == (state, "/tmp")
+    assert edge["tmpfs"] == ["/tmp"]
     assert not [name for name in ("state", "tmp") if places[name].get("readOnly")]
     (user,) = re.findall(r"^USER (\d+):\1$", dockerfile, re.MULTILINE)
     assert f"groupadd --gid {user} " in install
