@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -139,6 +140,37 @@ def test_wishes_that_the_provider_refuses_take_no_place(floor, event_id):
     assert len(floor.forwarded) == MOST_UNDER_WAY + 1
     floor.tab.close()
     assert floor.charged == []
+
+
+def test_no_more_than_so_many_are_under_way_at_a_time(floor):
+    floor.call.grant = UNLIMITED
+    talk = RealtimeTalk(floor)
+    for _ in range(MOST_UNDER_WAY + 1):
+        talk.asked(Message(b'{"event_id":"mine","type":"response.create"}'))
+    assert len(floor.forwarded) == MOST_UNDER_WAY
+    (refusal,) = [json.loads(told)["error"] for told in floor.told]
+    assert (refusal["code"], refusal["event_id"]) == ("rate_limit_exceeded", "mine")
+    for number in range(MOST_UNDER_WAY + 1):
+        talk.told(Message(b'{"type":"response.created","response":{"id":"resp_%d"}}' % number))
+    # The last has begun by itself: it is taken back, and charged for what it says until then.
+    cancel = {"type": "response.cancel", "response_id": f"resp_{MOST_UNDER_WAY}"}
+    assert json.loads(floor.forwarded[-1]) == cancel
+    assert json.loads(floor.told[-1])["error"]["code"] == "rate_limit_exceeded"
+    assert len(floor.tab.under_way) == MOST_UNDER_WAY + 1
+
+
+def test_a_defect_that_redis_reply_meets_is_told_to_who_can_end_the_connection(floor, monkeypatch):
+    defects, defect = [], ZeroDivisionError()
+    monkeypatch.setattr(floor.tab, "_failed", defects.append)
+    talk = RealtimeTalk(floor)
+    talk.asked(Message(b'{"type":"response.create"}'))
+
+    def broken(message):
+        raise defect
+
+    monkeypatch.setattr(floor, "forward", broken)
+    Slow.made[0].told(None)
+    assert defects == [defect]
 
 
 def test_a_response_begins_though_an_error_was_about_something_else(floor):
