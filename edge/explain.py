@@ -45,7 +45,6 @@ __all__ = ["MAX_BYTES", "Explanation", "explain", "path_for", "table"]
 
 MAX_BYTES = 1 << 20
 """Of a body that is explained: it is read at once."""
-"""What a request says of the tokens of its answer, in the three APIs; the first that is given counts."""
 
 For = Literal["", "any", "context_length", "content_policy"]
 Reason = Literal["", "endpoint", "key", "drained", "resting", "breaker", "full", "translation"]

@@ -24,10 +24,22 @@ from edge.dialects.tokens import USUAL as USUAL_MESSAGES
 from edge.dialects.tokens import estimate_tokens, known_tokens
 from edge.dialects.translation import encode
 from edge.errors import EdgeError
+from edge.payload import Payload
 
-__all__ = ["LARGE", "decoded_input", "envelope", "estimate_answer", "estimate_input", "known_input", "sized_input"]
-__all__ += ["written_by_claude", "written_by_gpt"]
+__all__ = [
+    "LARGE",
+    "LIMITS",
+    "decoded_input",
+    "envelope",
+    "estimate_answer",
+    "estimate_input",
+    "known_input",
+    "sized_input",
+]
+__all__ += ["tokens_allowed", "written_by_claude", "written_by_gpt"]
 
+LIMITS = (b"max_completion_tokens", b"max_tokens", b"max_output_tokens")
+"""What a request says of how many tokens may be written, in the three APIs; the first that is given counts."""
 LARGE = 262144
 """Bytes. A larger body is not parsed, on the event loop, for an estimate: what is no base64 in it is counted at 4 bytes
 a token, JSON's own characters included."""
@@ -65,6 +77,16 @@ MAX_DEPTH = 8
 _decode = msgspec.json.Decoder().decode
 USUAL = UsualRequest()
 """Nearly all requests are measured by it."""
+
+
+def tokens_allowed(payload: Payload) -> int:
+    """How many tokens a request lets be written for one answer; 0 where it does not say."""
+    most = 0
+    for name in LIMITS:
+        most = payload.scan.number(name)
+        if most > 0:
+            break
+    return most
 
 
 def estimate_input(path: str, body: bytes) -> int:

@@ -2,13 +2,12 @@ cimport cython
 
 from edge._fast._json_scanned_c cimport Scanned as Scan
 from edge.call cimport Call
-from edge.dialects.estimate cimport known_input, sized_input
+from edge.dialects.estimate cimport known_input, sized_input, tokens_allowed
 from edge.grant cimport Grant
 from edge.guard.quotas cimport Quotas
 from edge.head cimport Head
 from edge.payload cimport Payload
 
-cdef tuple MOST
 cdef long long MOST_TOKENS
 
 

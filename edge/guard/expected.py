@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from edge.call import Call
-from edge.dialects.estimate import known_input, sized_input
+from edge.dialects.estimate import known_input, sized_input, tokens_allowed
 from edge.errors import RouteNotAllowed
 from edge.guard.reservation import MOST_TOKENS
 from edge.payload import Payload
 
 __all__ = ["check_known", "expected_input", "expected_output", "most_output"]
 
-MOST = (b"max_completion_tokens", b"max_tokens", b"max_output_tokens")
 UNCOUNTED = "Nobody counts here what a response in the background uses, and this key's tokens or money are limited."
 
 
@@ -52,11 +51,8 @@ def expected_output(call: Call) -> int:
 
 def most_output(payload: Payload) -> int:
     """How many tokens may be written, all choices together, at most `MOST_TOKENS`; 0 where the request does not say."""
-    for name in MOST:
-        most = payload.scan.number(name)
-        if most > 0:
-            return of_all(payload, most)
-    return 0
+    most = tokens_allowed(payload)
+    return of_all(payload, most) if most > 0 else 0
 
 
 def of_all(payload: Payload, most: int) -> int:

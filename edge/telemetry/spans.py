@@ -16,6 +16,7 @@ import msgspec
 
 from edge.call import Call
 from edge.clock import perf_counter
+from edge.dialects.estimate import LIMITS
 from edge.errors import PiiBlocked
 from edge.guard.policy import Policy
 from edge.hooks import RequestRecord, Usage
@@ -48,7 +49,7 @@ UNDER_WAY = frozenset({"queued", "in_progress"})
 ROOM, EACH = 1024, 2048
 """Bytes that a trace is taken to have in memory: for itself, and for each span."""
 PARAMETERS = (
-    ("gen_ai.request.max_tokens", (b"max_tokens", b"max_completion_tokens", b"max_output_tokens"), int),
+    ("gen_ai.request.max_tokens", LIMITS, int),
     ("gen_ai.request.choice.count", (b"n",), int),
     ("gen_ai.request.seed", (b"seed",), int),
     ("gen_ai.request.temperature", (b"temperature",), float),

@@ -19,11 +19,12 @@ from xxhash import xxh3_128_digest
 
 from edge import config
 from edge.call import Call
+from edge.dialects.estimate import tokens_allowed
 from edge.errors import PiiBlocked
 from edge.hooks import RequestRecord
 from edge.telemetry.lines import readable
 from edge.telemetry.writer import LineWriter, write_all
-from edge.upstreams.likeness import number_of, prefix_of
+from edge.upstreams.likeness import prefix_of
 from edge.upstreams.ties import tie_of
 from edge.upstreams.tried import Tried
 
@@ -31,7 +32,6 @@ __all__ = ["FORMAT", "SECOND_NS", "Began", "RotatedFile", "TraceFile", "Traced",
 
 FORMAT = 2
 """Of the lines. Those of 1 had their times in seconds of the wall clock, which are not as exact as decisions are."""
-LIMITS = (b"max_completion_tokens", b"max_tokens", b"max_output_tokens")
 SECOND_NS = 1_000_000_000
 _encode = msgspec.json.Encoder().encode
 
@@ -201,7 +201,7 @@ class TraceFile:
             size=len(payload.body),
             body=keyed(xxh3_128_digest(payload.body), salt) if sent else "",
             prefix=f"{prefix_of(call):016x}" if sent else "",
-            most_tokens=next((most for most in (number_of(payload, name, 0) for name in LIMITS) if most), 0),
+            most_tokens=tokens_allowed(payload),
             cache=record.cache,
             cache_key=keyed(lookup.plan.digest, salt) if lookup is not None else "",
             provider=record.provider or record.stored_provider,

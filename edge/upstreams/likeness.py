@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from xxhash import xxh3_64, xxh3_64_digest
 
 from edge._fast import first_turn_end
+from edge.dialects.estimate import tokens_allowed
 from edge.hooks import Usage
 from edge.inquiry import Inquiry
 from edge.memo import keep
-from edge.payload import Payload
 
 if TYPE_CHECKING:
     from edge.money.pricing import ModelPrice
 
-__all__ = ["number_of", "prefix_of", "price_of", "size_for", "size_of"]
+__all__ = ["prefix_of", "price_of", "size_for", "size_of"]
 
 BLOCK = 4096
 """Bytes. Both providers cache prompts from 1,024 tokens on (https://platform.openai.com/docs/guides/prompt-caching,
@@ -25,7 +25,6 @@ LOOKED_AT = 65536
 """Bytes of the messages in which their first turn is looked for."""
 FIXED = (b"tools", b"system", b"instructions")
 TURNS = (b"messages", b"input", b"prompt")
-LIMITS = (b"max_tokens", b"max_completion_tokens", b"max_output_tokens")
 BYTES_A_TOKEN = 4
 ANSWER = 512
 """Tokens: an answer is taken to have as many, or as many as the request allows."""
@@ -77,10 +76,7 @@ def size_of(inquiry: Inquiry) -> int:
     what is compared for them is reckoned once for all that are alike.
     """
     payload = inquiry.payload
-    output = ANSWER
-    for name in LIMITS:
-        output = min(output, number_of(payload, name))
-    return size_for(len(payload.body), output)
+    return size_for(len(payload.body), tokens_allowed(payload))
 
 
 def size_for(size: int, output: int) -> int:
@@ -93,15 +89,6 @@ def price_of(price: ModelPrice | None, size: int) -> float:
     if price is None:
         return float("inf")
     return float(price.cost(Usage(input=size // MILLION, output=size % MILLION)))
-
-
-def number_of(payload: Payload, name: bytes, otherwise: int = ANSWER) -> int:
-    """The number at the top of a body, `otherwise` where it says none."""
-    span = payload.span(name)
-    if span is None:
-        return otherwise
-    text = payload.body[span[0] : span[1]]
-    return int(text) if text.isdigit() and len(text) < 10 else otherwise
 
 
 def rounded(number: int) -> int:

@@ -15,6 +15,7 @@ from edge._fast import JSONScanner
 from edge.dialects.begun import Begun, read_text
 from edge.dialects.continuation import Continued
 from edge.dialects.crossing import Crossing, is_short
+from edge.dialects.estimate import LIMITS
 from edge.dialects.hosted_tools import has_hosted_tools
 from edge.errors import UNREADABLE, ClientClosedRequest, ProviderError
 from edge.hooks import Usage
@@ -28,7 +29,6 @@ __all__ = ["Rescue", "rescue_for"]
 MAX_SENT = 1 << 19
 """Bytes of events that are kept: text of some thousand tokens, read within a few milliseconds."""
 MAX_TIMES = 3
-LIMITS = (b"max_completion_tokens", b"max_tokens", b"max_output_tokens")
 NONE = (b"null", b"[]", b"{}", b"false")
 NOT_WITH: dict[str, dict[bytes, tuple[bytes, ...]]] = {
     "chat": {

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from edge.dialects.estimate import tokens_allowed
 from edge.errors import UpstreamBadResponse, UpstreamCredentials, UpstreamStreamBroken, UpstreamUnreachable
 from edge.guard.auth import ANYONE, Key
 from edge.ledger import Ledger
@@ -187,6 +188,21 @@ def test_costs_are_those_of_the_requests_size(tokens, best):
     assert min(costs, key=costs.__getitem__) == best
     assert costs["cheap to ask"] == pytest.approx(10 * tokens + 90 * 512, rel=1 / 8)
     assert price_of(None, size) == float("inf")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"max_tokens": 12, "max_completion_tokens": 300},
+        {"max_tokens": 0},
+        {"max_output_tokens": 10**11},
+        {"max_tokens": "9"},
+    ],
+)
+def test_a_replay_that_knows_what_a_trace_tells_takes_a_request_for_as_large(fields):
+    asked = calls.asked({"model": "m", "messages": [{"role": "user", "content": "x" * 4000}], **fields})
+    assert size_of(asked) == size_for(len(asked.payload.body), tokens_allowed(asked.payload))
 
 
 @pytest.mark.parametrize("size", [1, 31, 32, 33, 63, 64])
