@@ -351,9 +351,12 @@ def _price(params: Section, info: Section) -> tuple[tuple[str, float], ...]:
     for key, ours in PRICES.items():
         ours_there = params.number(key)
         value = info.number(key) if ours_there is None else ours_there
-        if value is not None and value >= 0:
+        place = info if ours_there is None else params
+        if value is not None and 0 <= value <= 1:
             found[ours] = round(value * 1e6, 9)
-            places.append((info if ours_there is None else params, key))
+            places.append((place, key))
+        elif value is not None:
+            place.note(key, f"{NOT_CARRIED}a token costs from 0 to 1 USD")
     if {"input", "output"} <= found.keys():
         return tuple(found.items())
     for section, key in places:

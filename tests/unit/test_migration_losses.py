@@ -71,6 +71,14 @@ def test_only_what_weighs_is_told_as_a_weight(tmp_path):
     assert [int(note.split(":")[0].removeprefix("line ")) for note in unused] == [4, 7, 9, 11]
 
 
+@pytest.mark.parametrize("cost", ["-1.0e-6", "1000"])
+def test_a_price_that_no_token_has_is_noted(tmp_path, cost):
+    text = f"model_list: [{{model_name: a, litellm_params: {{model: openai/gpt-5, input_cost_per_token: {cost}}}}}]"
+    config, imported = carried(text, tmp_path)
+    assert config.models["a"].price is None
+    assert noted(imported, "line 1", "input_cost_per_token", "from 0 to 1 USD")
+
+
 def test_half_a_price_and_models_that_nobody_has_are_told(tmp_path):
     config, imported = carried(SHARED, tmp_path)
     assert config.models["priced"].price is None
