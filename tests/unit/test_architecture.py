@@ -378,11 +378,13 @@ def test_an_edge_imports_nothing_at_its_start_that_its_configuration_does_not_as
         "from edge.server.sparing import NAMED\n"
         f"main(['serve', '--config', {str(config)!r}])"
     )
+    # What counts lines imports more.
+    uncounted = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     told = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, REHEARSAL: "1"},
+        env={**uncounted, REHEARSAL: "1"},
     )
     assert told.stdout == f"[] True {sorted(name for name, named in NAMED.items() if named not in SAID)}\n"
