@@ -54,7 +54,7 @@ class Answers:
         self._generation = generation
         self._log = log
         self._plans = Recent(MAX_PLANS)
-        self.memory = MemoryCache(settings.memory, meter, generation, self._plans.clear)
+        self.memory = MemoryCache(settings.memory, meter, generation, self.forget_plans)
         self.flights = Flights()
         self._client: RedisClient | None = None
         self.shares: Callable[[RedisClient | None, config.Redis | None], Awaitable[None]] = nobody
@@ -85,6 +85,10 @@ class Answers:
         await self.shares(client, redis)
         await client.start()
 
+    def forget_plans(self) -> None:
+        """A value of Python's, which a method of `Recent` is not where both are compiled."""
+        self._plans.clear()
+
     async def adjust(self, settings: config.Cache) -> None:
         """Go on by other settings. What is stored stays where its own settings stay; what was asked under another
         configuration is forgotten, and with it that configuration's keys.
@@ -92,7 +96,7 @@ class Answers:
         old, self._settings = self._settings, settings
         self._plans.clear()
         if settings.memory != old.memory:
-            self.memory = MemoryCache(settings.memory, self._meter, self._generation, self._plans.clear)
+            self.memory = MemoryCache(settings.memory, self._meter, self._generation, self.forget_plans)
         # One after the other: of two at a time, each would connect, and one of the clients be forgotten.
         async with self._changing:
             if self._settings.redis != self._redis:

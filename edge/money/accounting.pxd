@@ -35,7 +35,7 @@ cdef class Accounts(Books):
     cdef str _label, _tenant
     cdef Book _latest
 
-    @cython.locals(price=ModelPrice, book=Book, counts=Usage)
+    @cython.locals(price=ModelPrice, book=Book, counts=Usage, others=object)
     cpdef tuple charge(self, Source upstream, str model_label, str tenant, Usage usage)
     @cython.locals(book=Book)
     cpdef saved(self, str model_label, str tenant, str tier, Usage usage, object cost)

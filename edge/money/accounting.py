@@ -148,7 +148,8 @@ class Accounts(Books):
             book = found
             self._upstream, self._label, self._tenant, self._latest = upstream, model_label, tenant, book
         counts = usage.settled()
-        cost = price.cost(usage, upstream.price_of if usage.parts else None) if price is not None else -1
+        others = upstream  # an object of Python's: its method is to be a value, which a compiled one is not
+        cost = price.cost(usage, others.price_of if usage.parts else None) if price is not None else -1
         book.enter(counts, cost)
         return counts, cost
 
