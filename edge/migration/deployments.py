@@ -44,6 +44,8 @@ MOST_WEIGHT = 1000
 MOST_UPSTREAMS = 64
 MOST_IN_FLIGHT = 65535
 VARIABLE = re.compile(r"\$\{\w+\}")
+MAY_BE_SECRET = re.compile(r"(?i)auth|key|token|secret|passw|cookie|credential")
+"""In the name of a header."""
 ADDRESSES = re.compile(r"\$\{(\w+?)_?(API_BASE|API_URL|BASE_URL|ENDPOINT|HOST|URL)?\}")
 """A variable that holds an address; what it begins with names whose."""
 
@@ -253,7 +255,7 @@ class Deployments:
         headers = {}
         for field in ("extra_headers", "headers"):
             section = params.section(field)
-            headers.update({each: reference(section.text(each) or "") for each in section.names()})
+            headers.update({each: self._header(section, each) for each in section.names()})
         if organization := params.text("organization"):
             headers["openai-organization"] = reference(organization)
         limit = params.number("max_parallel_requests")
@@ -271,11 +273,21 @@ class Deployments:
             return None
         return account
 
+    def _header(self, section: Section, name: str) -> str:
+        """What a header is set to: a variable, where the name is one of what is secret."""
+        value = section.text(name) or ""
+        if not value or value.startswith(FROM_THE_ENVIRONMENT) or not MAY_BE_SECRET.search(name):
+            return reference(value)
+        variable = self._draft.variable(value, f"PROVIDER_{re.sub(r'[^A-Z0-9]+', '_', name.upper())}")
+        section.note(name, f"was not copied, because it may be a secret; set {variable[2:-1]} in the environment")
+        return variable
+
     def _problems(self, account: Account) -> str:
         """What `edge check` would say of a provider, whatever the variables hold."""
         known = VARIABLE.sub("https://a.example", account.base_url)
         headers = {name: VARIABLE.sub("a", value) for name, value in account.headers}
-        provider = Provider(dialect=account.dialect, base_url=known, headers=headers, api_keys=[Secret("a")])
+        keys = [Secret("a")] if account.key else []
+        provider = Provider(dialect=account.dialect, base_url=known, auth=account.auth, headers=headers, api_keys=keys)
         return "; ".join(f"{where[2]} {what}" for where, what in provider_problems("", provider, self._server))
 
     def _base_url(self, params: Section, vendor: Vendor, base: str | None) -> str | None:
@@ -353,7 +365,7 @@ def _price(params: Section, info: Section) -> tuple[tuple[str, float], ...]:
         value = info.number(key) if ours_there is None else ours_there
         place = info if ours_there is None else params
         if value is not None and 0 <= value <= 1:
-            found[ours] = round(value * 1e6, 9)
+            found[ours] = round(value * 1e6, 6)
             places.append((place, key))
         elif value is not None:
             place.note(key, f"{NOT_CARRIED}a token costs from 0 to 1 USD")

@@ -11,10 +11,12 @@ from typing import Literal
 
 from edge.config.yaml import write_yaml
 
-__all__ = ["Account", "Draft", "Setting"]
+__all__ = ["MASTER_ID", "Account", "Draft", "Setting"]
 
 Setting = str | float | bool | list["Setting"] | dict[str, "Setting"] | None
 NOT_IN_A_NAME = re.compile(r"[^a-z0-9_-]+")
+MASTER_ID = "master"
+"""What the key is called that may do everything."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Account:
     dialect: Literal["openai", "anthropic"]
     base_url: str
     key: str
-    auth: str | None = None
+    auth: Literal["bearer", "x-api-key", "api-key"] | None = None
     headers: tuple[tuple[str, str], ...] = ()
     max_in_flight: int | None = None
 
@@ -35,8 +37,8 @@ class Account:
 @dataclass
 class Draft:
     """``variables`` has, for each secret that stood in the other file, the variable that is to hold it; none of those
-    that are ``reserved``, since they hold something else. ``locked``: nobody gets in without a key. ``max_in_flight``
-    is that of each account that has none of its own.
+    that are ``reserved``, since they hold something else. ``master`` is the digest of the key that may do everything.
+    ``locked``: nobody gets in without a key. ``max_in_flight`` is that of each account that has none of its own.
     """
 
     server: dict[str, Setting] = field(default_factory=dict)
@@ -47,6 +49,7 @@ class Draft:
     log: dict[str, Setting] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
     reserved: frozenset[str] = frozenset()
+    master: str | None = None
     locked: bool = False
     keys_file: str | None = None
     health: dict[str, Setting] | None = None
@@ -100,11 +103,15 @@ class Draft:
 
     def settings(self) -> dict[str, Setting]:
         """The whole, without what is empty."""
+        master: list[Setting] = (
+            [{"id": MASTER_ID, "digests": [self.master], "admin": True}] if self.master is not None else []
+        )
+        keys = master + self.keys
         sections: dict[str, Setting] = {
             "server": self.server,
             "auth": ({"mode": "keys"} if self.locked else {})
             | ({"keys_file": self.keys_file} if self.keys_file else {})
-            | ({"keys": self.keys} if self.keys else {}),
+            | ({"keys": keys} if keys else {}),
             "providers": self.providers,
             "models": dict(self.models),
             "cache": self.cache,

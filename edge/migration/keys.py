@@ -10,7 +10,7 @@ import re
 from datetime import UTC, datetime
 
 from edge.migration.budgets import budget_of
-from edge.migration.draft import NOT_IN_A_NAME, Setting
+from edge.migration.draft import MASTER_ID, NOT_IN_A_NAME, Setting
 from edge.migration.source import NOT_CARRIED, Section, Source, SourceError
 
 __all__ = ["import_keys"]
@@ -58,15 +58,17 @@ NOTED = {
 """What changes what a key may do; of the other columns there is nothing to say."""
 
 
-def import_keys(text: str) -> tuple[list[Setting], list[str]]:
-    """The settings of the keys, and a note for each that is not as it was. Raises SourceError."""
+def import_keys(text: str, master: str | None) -> tuple[list[Setting], list[str]]:
+    """The settings of the keys, and a note for each that is not as it was. `master` is the digest of the master key,
+    which LiteLLM may have among them, None where there is none. Raises SourceError.
+    """
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):
         raise SourceError(["the keys are not JSON"]) from None
     source = Source(data if isinstance(data, dict) else {"keys": data}, None)
     keys: list[Setting] = []
-    names: set[str] = set()
+    names = {MASTER_ID} if master is not None else set()
     digests: set[str] = set()
     for entry in source.root.sections("keys"):
         budget = entry.section(BUDGET) if entry.is_section(BUDGET) else entry
@@ -75,6 +77,8 @@ def import_keys(text: str) -> tuple[list[Setting], list[str]]:
             entry.note("token", "the key was left out: this is not a digest of 64 hexadecimal digits")
         elif entry.flag("blocked"):
             entry.note("blocked", "the key was left out: it is blocked")
+        elif f"sha256:{digest}" == master:
+            entry.note("token", "the key was left out: it is the master key, which is there already")
         elif digest in digests:
             entry.note("token", "the key was left out: it is there twice")
         elif (nothing := _nothing_left(entry, budget)) is not None:
@@ -128,7 +132,7 @@ def _key(
 ) -> Setting:
     wanted = NOT_IN_A_NAME.sub("-", (entry.text("key_alias") or f"key-{digest[:8]}").lower()).strip("-_")[:54]
     wanted = wanted or f"key-{digest[:8]}"
-    name = wanted if wanted not in names else f"{wanted}-{digest[:8]}"
+    name = next(each for each in (wanted, f"{wanted}-{digest[:8]}", f"key-{digest[:60]}") if each not in names)
     names.add(name)
     key: dict[str, Setting] = {"id": name}
     if tenant := entry.text("team_id") or entry.text("user_id"):

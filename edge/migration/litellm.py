@@ -76,10 +76,10 @@ def import_litellm(text: str, environ: Mapping[str, str], keys: str | None = Non
     root.leave(reasons.ROOT)
     notes = source.told()
     if keys is not None:
-        virtual, told = import_keys(keys)
+        virtual, told = import_keys(keys, draft.master)
         draft.keys += virtual
         notes += told
-    needs_key = draft.locked and not draft.keys
+    needs_key = draft.locked and draft.master is None and not draft.keys
     if needs_key:
         draft.keys_file = KEYS_FILE
     comment = "Imported from a configuration of LiteLLM."
@@ -284,8 +284,7 @@ def _master_key(draft: Draft, general: Section, environ: Mapping[str, str]) -> N
     token = environ.get(name, "") if master.startswith(FROM_THE_ENVIRONMENT) else master
     draft.locked = True
     if len(token) >= MIN_KEY:
-        digest = f"sha256:{sha256(token.encode()).hexdigest()}"
-        draft.keys.append({"id": "master", "digests": [digest], "admin": True})
+        draft.master = f"sha256:{sha256(token.encode()).hexdigest()}"
     elif token:
         general.note("master_key", f"{NOT_CARRIED}with less than {MIN_KEY} characters it can be guessed")
     else:

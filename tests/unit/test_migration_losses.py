@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from hashlib import sha256
+
 import pytest
 import yaml
 
@@ -77,6 +80,57 @@ def test_a_price_that_no_token_has_is_noted(tmp_path, cost):
     config, imported = carried(text, tmp_path)
     assert config.models["a"].price is None
     assert noted(imported, "line 1", "input_cost_per_token", "from 0 to 1 USD")
+
+
+def test_a_price_has_no_more_digits_than_money_is_counted_in(tmp_path):
+    cost = "{input_cost_per_token: 3.3333333333e-07, output_cost_per_token: 1.0e-6}"
+    text = f"model_list: [{{model_name: a, litellm_params: {{model: openai/gpt-5}}, model_info: {cost}}}]"
+    price = carried(text, tmp_path)[0].models["a"].price
+    assert price is not None
+    assert (price.input, price.output) == (0.333333, 1.0)
+
+
+HEADERS = """
+model_list:
+  - model_name: named
+    litellm_params: {model: hosted_vllm/a, api_base: "http://h.example:1/v1", extra_headers: {Authorization: Bearer canary}}
+  - model_name: gate
+    litellm_params: {model: openai/a, headers: {x-gate-token: canary-2, x-team: blue, x-other-key: os.environ/OTHER}}
+  - model_name: twice
+    litellm_params: {model: azure/a, api_base: "https://r.openai.azure.com", extra_headers: {api-key: os.environ/OTHER}}
+"""
+
+
+def test_a_header_that_may_be_a_secret_is_a_variable(tmp_path):
+    config, imported = carried(HEADERS, tmp_path)
+    assert "canary" not in imported.yaml + "".join(imported.notes)
+    assert imported.variables == ["PROVIDER_AUTHORIZATION", "PROVIDER_X_GATE_TOKEN"]
+    assert noted(imported, "line 6", "headers.x-gate-token", "set PROVIDER_X_GATE_TOKEN in the environment")
+    assert "x-other-key: ${OTHER}" in imported.yaml
+    assert config.providers["openai"].headers["x-team"] == "blue"
+
+
+def test_a_header_that_keys_are_sent_in_too_is_refused_only_where_there_is_a_key(tmp_path):
+    config, imported = carried(HEADERS, tmp_path)
+    assert list(config.models) == ["named", "gate"]
+    assert noted(imported, "line 8", "sets api-key, which api_keys sets too")
+
+
+def test_virtual_keys_are_told_from_the_master_key_and_from_each_other(tmp_path):
+    """LiteLLM may have the digest of the master key among them."""
+    digests = [sha256(MASTER.encode()).hexdigest(), "a" * 64, "b" * 64, "c" * 64, "d" * 64]
+    names = [None, "Master", "x-dddddddd", "x", "x"]
+    keys = [{"token": token, "key_alias": alias} for token, alias in zip(digests, names, strict=True)]
+    config, imported = carried(OPEN.format(said=f"master_key: {MASTER}"), tmp_path, keys=json.dumps(keys))
+    found = [(key.id, key.admin) for key in config.auth.keys]
+    assert found == [
+        ("master", True),
+        ("master-aaaaaaaa", False),
+        ("x-dddddddd", False),
+        ("x", False),
+        ("key-" + "d" * 60, False),
+    ]
+    assert noted(imported, "keys[0].token", "it is the master key")
 
 
 def test_half_a_price_and_models_that_nobody_has_are_told(tmp_path):
