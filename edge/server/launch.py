@@ -45,6 +45,7 @@ from edge.server.malloc import give_back
 from edge.server.memory import share
 from edge.server.reloading import Reloading
 from edge.server.snapshot import read_snapshot
+from edge.server.sparing import UNWANTED, without
 from edge.server.supervisor import Supervisor, places
 from edge.server.turned_away import TurnedAway
 from edge.server.worker import BEAT, Orders, run_worker
@@ -99,7 +100,8 @@ def launch(
         import_module("uvloop")  # likewise, though each worker makes a loop of its own
     if handover.REHEARSAL in os.environ:
         return 0
-    logs = Logs(config.telemetry.log.level, config.telemetry.log.format, sample=config.telemetry.log.sample)
+    with without(UNWANTED):  # lines for people are structlog's, which imports for them what it would use
+        logs = Logs(config.telemetry.log.level, config.telemetry.log.format, sample=config.telemetry.log.sample)
     logs.start()
     listen_to_libraries(logs.log)
     tell_notes(reading.notes, logs.log)

@@ -19,13 +19,14 @@ from tests.harness import clean_environment, providers, wait_until_ready
 
 
 @contextlib.contextmanager
-def on_a_terminal(*arguments: str) -> Iterator[Callable[[bytes], bytes]]:
-    """The edge with a terminal for its log; gives what reads that up to some bytes."""
+def on_a_terminal(*arguments: str, **variables: str) -> Iterator[Callable[[bytes], bytes]]:
+    """The edge, with variables, and a terminal for its log; gives what reads that up to some bytes."""
     ours, theirs = pty.openpty()
     # Wide enough for no line to be broken.
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 1000, 0, 0))
     command = [sys.executable, "-m", "edge", *arguments]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=theirs, env=clean_environment(TERM="xterm"))
+    environment = clean_environment(TERM="xterm", **variables)
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=theirs, env=environment)
     os.close(theirs)  # so that reading ends, by an OSError, with the process
     seen = b""
 
@@ -54,6 +55,18 @@ def test_log_lines_are_pretty_on_a_terminal(simulator, tmp_path):
         assert b"serving" in seen
         assert b"GET /health/ready" not in seen, "the list of routes is a screenful"
         assert b'{"' not in seen.partition(b"curl")[0]
+
+
+def test_no_library_that_would_draw_tracebacks_is_read_for_pretty_lines(simulator, tmp_path):
+    library = tmp_path / "rich"
+    library.mkdir()
+    (library / "__init__.py").write_text("import sys\nprint('RICH WAS READ', file=sys.stderr)\n")
+    path = tmp_path / "edge.json"
+    path.write_text(json.dumps({"providers": providers(simulator.url), "server": {"port": 0}}))
+    with on_a_terminal("serve", "-c", str(path), PYTHONPATH=str(tmp_path)) as until:
+        seen = until(b"curl")
+    assert b"serving" in seen
+    assert b"RICH WAS READ" not in seen
 
 
 def test_the_demo_prints_curls_that_work_as_printed():
