@@ -22,6 +22,8 @@ __all__ = ["Candidates", "Choice", "Group"]
 
 BITS = 0xFFFFFFFFFFFFFFFF
 """A group has 64 upstreams at most."""
+ONE = 1
+"""The lowest of these bits. Where this is compiled a literal 1 has 32 bits, and no place beyond the 31st."""
 
 
 class Group:
@@ -71,7 +73,7 @@ class Choice:
         self.members = group.members
         self.strategy = group.strategy
         self.gates = group.gates
-        self.mask = mask & (BITS >> (64 - len(group.upstreams)))  # not 1 << n, which is C's int where this is compiled
+        self.mask = mask & (BITS >> (64 - len(group.upstreams)))
         self.heeds = (self.mask & (self.mask - 1)) != 0 and group.strategy in ("affinity", "cost")
         self._balancer = group.balancer
         self._barred = BITS & ~self.mask
@@ -105,7 +107,7 @@ class Choice:
             upstream = upstreams[n]
             provider = upstream.provider
             if provider.limited(upstream.model, now):
-                bits |= 1 << n
+                bits |= ONE << n
         return bits
 
     def unsealing(self) -> int:
@@ -113,7 +115,7 @@ class Choice:
         bits = 0
         for n, upstream in enumerate(self.group.upstreams):
             if not upstream.seals:
-                bits |= 1 << n
+                bits |= ONE << n
         return bits
 
     def full(self) -> int:
@@ -121,7 +123,7 @@ class Choice:
         full = 0
         for n, gate in enumerate(self.gates):
             if gate is not None and gate.full:
-                full |= 1 << n
+                full |= ONE << n
         return full & self.mask
 
 
@@ -341,9 +343,9 @@ class Candidates:
         tried = 0
         for other, place in self._asked:
             if other is choice:
-                tried |= 1 << place
+                tried |= ONE << place
             else:
                 for n, member in enumerate(choice.members):
                     if member is other.members[place]:
-                        tried |= 1 << n
+                        tried |= ONE << n
         return tried

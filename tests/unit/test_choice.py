@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from edge import config
 from edge.dialects.estimate import tokens_allowed
 from edge.errors import UpstreamBadResponse, UpstreamCredentials, UpstreamStreamBroken, UpstreamUnreachable
 from edge.guard.auth import ANYONE, Key
@@ -19,7 +20,7 @@ from edge.upstreams.request import UpstreamRequest
 from edge.upstreams.retry import AttemptFailed, conclude
 from edge.upstreams.tried import Tried
 from tests.unit import calls
-from tests.unit.test_grant import CHAT, state
+from tests.unit.test_grant import CHAT, LOCAL, state
 
 RESPONSES = match(b"/v1/responses").route  # type: ignore[union-attr]
 
@@ -209,6 +210,25 @@ def test_a_replay_that_knows_what_a_trace_tells_takes_a_request_for_as_large(fie
 def test_an_alias_has_as_many_upstreams_as_it_names(size):
     (upstream,) = state().grant(ANYONE, "last", CHAT).upstreams
     assert Choice(Group("many", (upstream,) * size)).mask == (1 << size) - 1
+
+
+def test_of_as_many_upstreams_as_an_alias_may_have_each_has_a_bit_of_its_own():
+    targets = [config.Target(to=f"a/m{n}") for n in range(64)]
+    settings = config.Config(
+        providers={"a": config.Provider(dialect="openai", base_url=LOCAL, max_in_flight=1)},
+        models={"many": config.Model(upstreams=targets, strategy="failover")},
+    )
+    made = state(settings)
+    (choice,) = made.grant(ANYONE, "many", CHAT).choices
+    some = (30, 31, 32, 63)
+    for n in some:
+        choice.group.upstreams[n].provider.site.cooling[0].crowd(f"m{n}", 2.0, 1.0)
+        choice.gates[n].enter()
+    assert choice.limited(1.0) == choice.full() == sum(1 << n for n in some)
+    assert choice.unsealing() == sum(1 << n for n in range(64) if not choice.upstreams[n].seals)
+    for n in some:
+        choice.gates[n].leave(1.0)
+    assert asked(candidates(made, "many"), 2.0) == [target.to for target in targets]
 
 
 @pytest.mark.parametrize("strategy", ["affinity", "cost"])
