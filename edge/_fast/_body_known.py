@@ -38,7 +38,8 @@ __all__ = ["KEPT", "MAX_KNOWN", "MOST_TOPS", "KnownBodies", "KnownBody"]
 KEPT = 4
 """So many bodies are known of one head."""
 MAX_KNOWN = 256
-"""So many are known of all heads: about 4 MB, since one has at most 8 KiB beside its gaps, and `MOST_TOPS` keys."""
+"""So many are known of all heads: about 6 MB, since one has at most 8 KiB beside its gaps, `MOST_TOPS` keys, and 8 KiB
+of words (`edge._fast._measure.LONGEST_WORD`)."""
 MOST_TOPS = 64
 """Top-level keys of a body that is kept: 64 bytes each. No API has as many fields."""
 LONGEST_REST = 64

@@ -27,7 +27,13 @@ MEASURED, LEADING, COUNTED, COUNTED_WHOLE, SAID = -3, -4, -5, -6, -7
 BILLING = b"x-anthropic-billing-header:"
 """How the line begins that Claude Code has before all else, and that no model is shown (`edge.dialects.billing`)."""
 
+LONGEST_WORD = 64
+"""Bytes of a word of which others are told apart: it is kept, once for each gap. Types of parts and names of tools are
+not longer."""
+
 _MOST_DIGITS = cython.declare(cython.Py_ssize_t, 18)
+_LONGEST_WORD = cython.declare(cython.Py_ssize_t, LONGEST_WORD)
+_SAID = cython.declare(cython.int, SAID)
 _TEXT = cython.declare(cython.int, TEXT)
 _MOST_GAPS = cython.declare(cython.int, MOST_GAPS)
 _MEASURED = cython.declare(cython.int, MEASURED)
@@ -114,7 +120,11 @@ class Measure(Walk):  # type: ignore[misc]
     def _worded(self, kind: cython.int) -> cython.bint:
         """A string in ASCII without escapes, at which the walk is, as a gap of this kind."""
         start: cython.Py_ssize_t = self._at + 1
-        return self._word() and self._gap(start, self._at - 1, kind)
+        if not self._word():
+            return False
+        if kind == _SAID and self._at - 1 - start > _LONGEST_WORD:
+            self.steady = False
+        return self._gap(start, self._at - 1, kind)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

@@ -205,6 +205,12 @@ def test_what_is_counted_by_what_it_says_is_left_to_the_measure(build, block):
     assert not check(build, measured(build, body), body)
 
 
+@pytest.mark.parametrize("size", [64, 65])
+def test_a_word_that_is_too_long_to_be_kept_is_left_to_the_measure(build, size):
+    body = encoded({"model": "m", "messages": [{"role": "user", "content": [{"type": "t" * size, "text": "Hello"}]}]})
+    assert check(build, measured(build, body), body) == (size == 64)
+
+
 def test_a_body_that_no_measure_takes_is_asked_about_once(build):
     body = encoded({"model": "m", "input": [1, 2, 3]})
     assert not check(build, measured(build, body), body)
