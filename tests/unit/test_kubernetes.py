@@ -63,9 +63,9 @@ def run(*command: str) -> str:
     return done.stdout
 
 
-def rendered(**values: object) -> dict[str, dict]:
-    """What the chart has of these values, by kind and name; it is of Kubernetes' schemas, the oldest and a newer one."""
-    command = [program("helm"), "template", NAME, str(CHART), "--kube-version", f"{VERSION}.0", "-f", "-"]
+def rendered(chart: Path = CHART, **values: object) -> dict[str, dict]:
+    """What a chart has of these values, by kind and name; it is of Kubernetes' schemas, the oldest and a newer one."""
+    command = [program("helm"), "template", NAME, str(chart), "--kube-version", f"{VERSION}.0", "-f", "-"]
     done = subprocess.run(command, input=yaml.safe_dump(values), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     told = [each for each in yaml.safe_load_all(done.stdout) if each]
@@ -155,6 +155,21 @@ def test_who_asks_an_edge_with_tls_for_health_or_metrics_asks_by_https():
     with pytest.raises(AssertionError, match="client_certificates"):
         rendered(config={"server": {"tls": tls}})
     rendered(config={"server": {"tls": {**tls, "client_certificates": "optional"}}})
+
+
+def test_the_notes_of_an_installation_have_the_address_by_which_it_serves(tmp_path):
+    """They are rendered as what is in a ConfigMap, since helm shows notes of what it installs alone."""
+    chart = shutil.copytree(CHART, tmp_path / "chart")
+    (chart / "files/notes").write_text((chart / "templates/NOTES.txt").read_text())
+    (chart / "templates/notes.yaml").write_text(
+        'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: notes}\ndata: {said: {{ tpl (.Files.Get "files/notes") . | toJson }}}\n'
+    )
+    tls = {"cert": "/etc/edge/secrets/tls.crt", "key": "/etc/edge/secrets/tls.key"}
+    for config, address in (
+        ({}, f"http://{NAME}.default/v1"),
+        ({"server": {"tls": tls}}, f"https://{NAME}.default:80/v1"),
+    ):
+        assert address in rendered(chart, config=config)["ConfigMap/notes"]["data"]["said"]
 
 
 def test_policies_leave_a_way_to_names_and_from_outside_where_the_service_has_one():
