@@ -132,7 +132,7 @@ class Candidates:
     as often as it stands there. Once `next`, `again` or `come` say so they are ``upstream``, ``account`` (None: whose
     turn it is) and ``trial``, which takes the outcome (None: its breaker is not heard); ``gate`` has given the request
     its place, which the outcome gives back (None: there is no bound), and ``strategy`` what has picked it, "" where it
-    was named. ``size`` is how many there were.
+    was named. ``size`` is how many there were to be asked.
 
     ``full``: where they have said no, the gate of ``upstream``, which lets requests through but has as many under way
     as it may; None where there is nobody to wait for.
@@ -214,6 +214,7 @@ class Candidates:
     def turn_to(self, choices: tuple[Choice, ...]) -> None:
         """Ask only those of `choices` from here on, which are for what the last one has refused."""
         self._choices = choices
+        self.size = sum([len(choice.upstreams) for choice in choices])
 
     def leads(self, choices: tuple[Choice, ...], now: float) -> bool:
         """Whether one of `choices` can be asked; changes nothing."""

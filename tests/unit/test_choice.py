@@ -20,7 +20,7 @@ from edge.upstreams.request import UpstreamRequest
 from edge.upstreams.retry import AttemptFailed, conclude
 from edge.upstreams.tried import Tried
 from tests.unit import calls
-from tests.unit.test_grant import CHAT, LOCAL, state
+from tests.unit.test_grant import CHAT, LOCAL, SETTINGS, state
 
 RESPONSES = match(b"/v1/responses").route  # type: ignore[union-attr]
 
@@ -229,6 +229,18 @@ def test_of_as_many_upstreams_as_an_alias_may_have_each_has_a_bit_of_its_own():
     for n in some:
         choice.gates[n].leave(1.0)
     assert asked(candidates(made, "many"), 2.0) == [target.to for target in targets]
+
+
+def test_who_is_at_a_limit_is_asked_last_also_of_those_that_are_turned_to():
+    own = config.Model(upstreams=[config.Target(to="a/m")], fallbacks=config.Fallbacks(context_length=["long"]))
+    targets = [config.Target(to="a/one"), config.Target(to="b/two")]
+    long = config.Model(upstreams=targets, strategy="failover")
+    made = state(config.Config(providers=SETTINGS.providers, models={"smart": own, "long": long}))
+    made.providers["a"].site.cooling[0].crowd("one", 2.0, 1.0)
+    found = candidates(made)
+    assert found.next(1.0)
+    found.turn_to(made.grant(ANYONE, "smart", CHAT).context_length)
+    assert asked(found) == ["b/two", "a/one"]
 
 
 @pytest.mark.parametrize("strategy", ["affinity", "cost"])
