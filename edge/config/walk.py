@@ -25,6 +25,8 @@ from edge.config.words import explain, hints_of, meant, unknown_key
 __all__ = ["Walk", "secrets_of"]
 
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}")
+NO_TEXT = re.compile("[\0\ud800-\udfff]")
+"""What no file's name has, nor anything that is sent: NUL, and what is left of a character that JSON has cut in two."""
 
 
 class _MissingError(Exception):
@@ -120,6 +122,8 @@ class Walk:
             substituted = False
             if hint is Secret:
                 return self.wrong(hint, path, explain(hint, data))
+        elif NO_TEXT.search(data):
+            return self.wrong(hint, path, "has a NUL in it, or half of a character")
         else:
             lenient = not self.secrets and (hint is Secret or "headers" in path)
             try:
@@ -224,9 +228,10 @@ def has_secret(hint: Any) -> bool:
 
 
 def _is_literal(data: Any) -> bool:
-    """Whether there is no reference in it."""
+    """Whether there is no reference in it, nor what is no text."""
     try:
-        return b"${" not in msgspec.json.encode(data)
+        data = msgspec.json.encode(data)
+        return b"${" not in data and b"\\u0000" not in data
     except (TypeError, ValueError, RecursionError):
         return False
 

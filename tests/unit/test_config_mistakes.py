@@ -78,6 +78,9 @@ MISTAKES = {
     "too many": ((K % "admin: true").replace("digests: [", "digests: [a, b, "), "auth.keys[0].digests: has 3 parts, and may have 2"),
     "a key for its digest": ("auth: {keys: [{id: a, digests: [lea_a_canary]}]}\n" + P, "auth.keys[0].digests[0]: must be 'sha256:' and 64 hexadecimal digits, as 'edge key new' prints it: not the key itself"),
     "a name with a blank": (P.replace("{openai:", "{Open AI:"), "providers.Open AI: must be 1 to 64 lower-case letters, digits, - and _, a letter or digit first"),
+    "a NUL": (P.replace("openai:", "a: {dialect: openai, base_url: 'https://a.example/v1', ca_file: \"a\\0\"}, openai:"), "providers.a.ca_file: has a NUL in it, or half of a character"),
+    "a NUL in the name of a secret": (P.replace("sk-canary-0123456789", '"file:/canary\\0"'), "providers.openai.api_keys[0]: has a NUL in it, or half of a character"),
+    "a NUL in the name of a trace": ('telemetry: {trace_file: "a\\0"}\n' + P, "telemetry.trace_file: has a NUL in it, or half of a character"),
     # References
     "an unset variable": (P.replace("sk-canary-0123456789", '"${NOPE}"'), "providers.openai.api_keys[0]: the environment variable NOPE is not set"),
     "two unset variables": (P.replace("sk-canary-0123456789", '"${NOPE}${NEITHER}"'), "the environment variables NOPE, NEITHER are not set"),
@@ -129,6 +132,12 @@ def test_a_mistake_is_told_in_a_sentence(name):
 def test_json_and_toml_name_the_line(text, source, expected):
     (line,) = errors(text, source)
     assert line.startswith(expected)
+
+
+def test_half_of_a_character_that_json_has_cut_in_two_is_no_text():
+    text = '{"telemetry": {"trace_file": "\\ud800"}, "server": {"host": "\\udfff"}, "providers": {}}'
+    wrong = [line.partition(": has a NUL in it, or half of a character") for line in errors(text, "edge.json")]
+    assert {where for where, found, _ in wrong if found} == {"telemetry.trace_file", "server.host"}
 
 
 def test_structure_repeated_keys_references_secrets_and_rules_are_told_in_one_run():
