@@ -111,7 +111,8 @@ def _expires(entry: Section) -> str | None:
         return "" if entry.says("expires") else None
     try:
         time = datetime.fromisoformat(text)
-        return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        time = (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+        return f"{time.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
     except (ValueError, OverflowError):
         return ""
 

@@ -198,8 +198,11 @@ def _caching(draft: Draft, wanted: bool, params: Section) -> None:
     # Redis keeps answers for longer than a worker's memory may.
     if kind.startswith("redis"):
         redis: dict[str, Setting] = {"url": _redis_url(draft, params)}
+        known = re.sub(r"\$\{(\w+)(:-[^}]*)?\}", "1", str(redis["url"]))
         try:
-            redis_address(re.sub(r"\$\{(\w+)(:-[^}]*)?\}", "1", str(redis["url"])))
+            redis_address(
+                known if known != "1" else "redis://127.0.0.1"
+            )  # what is in one variable is seen at the start
         except ValueError as error:
             params.note(None, f"{NOT_CARRIED}the URL of Redis {error}")
             return

@@ -81,7 +81,7 @@ class Section:
     def __init__(self, source: Source, data: Mapping[object, object], path: PathKey) -> None:
         self.source = source
         self.path = path
-        self._data = data
+        self._data = {str(key): value for key, value in data.items()}
         self._read: set[str] = set()
 
     def __contains__(self, key: str) -> bool:
@@ -167,7 +167,7 @@ class Section:
         return found
 
     def names(self) -> list[str]:
-        return [str(key) for key in self._data if REFERENCE not in str(key)]
+        return [key for key in self._data if REFERENCE not in key]
 
     def is_section(self, key: str) -> bool:
         return isinstance(self._data.get(key), dict)
@@ -178,11 +178,11 @@ class Section:
 
     def ignore(self) -> None:
         """Say nothing more of what is in it, since all of it was left out."""
-        self._read.update(str(key) for key in self._data)
+        self._read.update(self._data)
 
     def leave(self, reasons: Mapping[str, str]) -> None:
         """Note every setting that says something and that nobody has read, with the reason if one is known."""
-        for name in map(str, self._data):
+        for name in self._data:
             if name not in self._read and self.says(name):
                 self.note(name, NOT_CARRIED + reasons.get(name, NO_COUNTERPART))
 

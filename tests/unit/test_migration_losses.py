@@ -147,6 +147,33 @@ def test_half_a_price_and_models_that_nobody_has_are_told(tmp_path):
     assert upstreams(config, "spark") == [("stars/spark", 1)]
 
 
+@pytest.mark.parametrize(
+    ("said", "url"),
+    [
+        ("url: os.environ/CACHE_URL", "${CACHE_URL}"),
+        ("url: 'redis://:canary@cache:6379/1'", "${REDIS_URL}"),
+        ("host: os.environ/HOST, port: os.environ/PORT", "redis://:${REDIS_PASSWORD:-}@${HOST}:${PORT}"),
+    ],
+)
+def test_an_address_of_redis_in_variables_is_carried(tmp_path, said, url):
+    text = OPEN.format(said="") + f"litellm_settings: {{cache: true, cache_params: {{type: redis, {said}}}}}"
+    config, imported = carried(text, tmp_path)
+    assert config.cache.redis is not None
+    assert yaml.safe_load(imported.yaml)["cache"]["redis"]["url"] == url
+    assert "canary" not in imported.yaml + "".join(imported.notes)
+    assert not noted(imported, "the URL of Redis")
+
+
+def test_names_that_yaml_takes_for_numbers_are_names(tmp_path):
+    text = SHARED.replace("model_name: one", "model_name: 1")
+    config, imported = carried(
+        text + "router_settings: {fallbacks: [{1: [two]}], model_group_alias: {2: two}}", tmp_path
+    )
+    assert config.models["1"].falls_back.any == ["two"]
+    assert upstreams(config, "2") == upstreams(config, "two")
+    assert not noted(imported, "router_settings")
+
+
 def test_what_is_not_said_of_redis_is_in_the_variables_of_litellm(tmp_path):
     text = OPEN.format(said="") + "litellm_settings: {cache: true, cache_params: {type: redis%s}}"
     found = [
@@ -158,3 +185,10 @@ def test_what_is_not_said_of_redis_is_in_the_variables_of_litellm(tmp_path):
         "redis://${WHO}:${SECRET}@cache:${REDIS_PORT:-6379}",
         "redis://a%20b:${REDIS_PASSWORD:-}@${REDIS_HOST:-127.0.0.1}:${REDIS_PORT:-6379}",
     ]
+
+
+def test_a_time_long_ago_is_a_time(tmp_path):
+    keys = json.dumps([{"token": "a" * 64, "expires": "0001-01-01T00:00:00"}])
+    (key,) = carried(OPEN.format(said=""), tmp_path, keys=keys)[0].auth.keys
+    assert key.expires is not None
+    assert key.expires.year == 1
