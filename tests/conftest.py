@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import json
+import math
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -107,8 +108,15 @@ def pytest_collection():
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """A file goes to one process as a whole: those that take longest begin first, so that none is left when others are done."""
-    items.sort(key=lambda item: item.get_closest_marker("early") is None)
+    """A file goes to one process as a whole. Those that take longest begin first, so that none is left when others are done;
+    each that computes follows two that mostly wait, so that neither fill all processes at once.
+    """
+    waiting, computing = (
+        list(dict.fromkeys(item.path for item in items if item.get_closest_marker(mark))) for mark in ("early", "heavy")
+    )
+    places = {file: float(number) for number, file in enumerate(waiting)}
+    places |= {file: 2 * number + 1.5 for number, file in enumerate(computing)}
+    items.sort(key=lambda item: places.get(item.path, math.inf))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,6 +1,6 @@
 """``python -m tests.stages [test | check] [--live N]``: what ``make test`` and ``make check`` run, stage after stage.
 
-``--live`` is how many live tests run at a time, by default 8, on a machine of two cores.
+``--live`` is how many live tests run at a time, by default 10, on a machine of two cores.
 
 Every stage runs, whatever became of the one before. A stage's whole output goes to ``build/tests/STAGE.log``; what is
 printed of it is its progress, its closing line and, of a stage that failed, the end of its output. The last line is the
@@ -39,7 +39,7 @@ PROGRESS = re.compile(r"\[ *(\d+)%\]")
 FILES = ("--dist", "loadfile", "--no-loadscope-reorder")
 # Tests of running edges wait for clocks and other processes, so more of them run at a time than there are cores; beside
 # what computes they would be late. Each process collects all tests of its stage, so a stage is given no others.
-AT_ONCE = 8
+AT_ONCE = 10
 LIVE_TESTS = ("--ignore", "tests/unit", "--ignore", "tests/fuzz")
 UNIT_TESTS = ("tests/unit", "tests/fuzz")
 # What runs on both builds by itself, or has nothing to do with them, runs once.

@@ -16,6 +16,8 @@ import pytest
 from edge.config.file import load
 from tests.harness import Edge, Process, clean_environment, free_port, providers, running, wait_until_ready
 
+pytestmark = pytest.mark.heavy
+
 ROOT = Path(__file__).parents[2]
 
 

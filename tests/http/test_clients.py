@@ -18,6 +18,8 @@ import pytest
 from edge.guard.auth import new_key
 from tests.harness import Edge, clean_environment, providers, running
 
+pytestmark = pytest.mark.heavy
+
 CLIENTS = Path(__file__).parents[1] / "clients"
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.harness import Canned, Client, Edge, answer, chunked, providers, running, until
 
-pytestmark = pytest.mark.early
+pytestmark = pytest.mark.heavy
 
 MIB = 1 << 20
 HEAD = b'{"model":"gpt-4o","max_tokens":9,"messages":['

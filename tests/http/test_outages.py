@@ -21,7 +21,7 @@ from tests.asker import Answer, Asker, Steady, request
 from tests.fault_proxy import FaultProxy, Faults
 from tests.harness import MINIMAL, Canned, Edge, Simulator, answer, running, until
 
-pytestmark = pytest.mark.early
+pytestmark = pytest.mark.heavy
 
 REQUESTS = int(os.environ.get("EDGE_SOAK") or 600)
 WIDTH = 16

@@ -16,6 +16,8 @@ from tests.http.test_conversations import KEYS, MODEL, SECRET, ai, closed, confi
 from tests.http.test_responses import CLIENTS, MODELS, TOOLS, python_of
 from tests.redis_servers import RedisServer, need_redis, stopping
 
+pytestmark = pytest.mark.heavy
+
 HELLO = {"type": "message", "role": "user", "content": "My name is Ada."}
 
 

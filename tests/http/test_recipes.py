@@ -9,7 +9,7 @@ import pytest
 
 from tests.recipes import recipes
 
-pytestmark = pytest.mark.early
+pytestmark = pytest.mark.heavy
 
 # The environment in which each is followed.
 PROGRAMS = {

@@ -9,7 +9,7 @@ import pytest
 
 from tests.recipes import RESULT, Kitchen, recipes
 
-pytestmark = pytest.mark.early
+pytestmark = pytest.mark.heavy
 
 AGENTS = {
     "Claude Code": ("claude", {"DISABLE_AUTOUPDATER": "1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1"}),

@@ -20,7 +20,7 @@ from tests.http.test_clients import CLIENTS, python_of
 from tests.unit.test_translation_streams import START, STOP, block, delta, end, stop, text, tool
 from tests.unit.translating import sse
 
-pytestmark = pytest.mark.early
+pytestmark = pytest.mark.heavy
 
 MODELS = ["claude-opus-4-6", "local-model"]
 """One of each provider's: asked by messages, and by chat completions."""

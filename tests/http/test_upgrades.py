@@ -19,6 +19,8 @@ from tests.http.test_lifecycle import children, settings
 from tests.http.test_metrics import began, requests, totals
 from tests.load import STREAM, Swarm
 
+pytestmark = pytest.mark.heavy
+
 PROGRAM = """
 import sys
 import edge

@@ -13,7 +13,7 @@ import pytest
 
 from tests.wheels import NEWEST, OLDEST, ROOT, ask, build, builder, built, check_contents, environment, interpreters
 
-pytestmark = pytest.mark.early
+pytestmark = pytest.mark.heavy
 
 
 @pytest.mark.parametrize("build_state", ["pure", "compiled"])
