@@ -30,7 +30,7 @@ FAMILIES = (
     Family(
         COUNTER,
         "edge_requests_total",
-        "Requests that have ended, by what became of them. provider is the one that was asked last, empty if none was.",
+        "Finished requests by outcome. provider is the last one called, empty if none was.",
         ("endpoint", "model", "provider", "code", "stream", "tenant"),
     ),
     Family(
@@ -43,50 +43,45 @@ FAMILIES = (
     Family(
         HISTOGRAM,
         "edge_overhead_seconds",
-        "The part of a request's time that was not spent waiting for a provider, Redis, another's answer or its "
-        "body. cache says where the answer came from, empty without a cache.",
+        "The part of a request's time not spent waiting for a provider, Redis, another request's answer or the "
+        "request body. cache says where the answer came from, empty without a cache.",
         ("endpoint", "cache"),
         bounds.OVERHEADS,
     ),
     Family(
         HISTOGRAM,
         "edge_upstream_duration_seconds",
-        "Time that a request spent waiting for a provider, and for Redis before it.",
+        "Time a request spent waiting for a provider, and for Redis before it.",
         ("provider", "model"),
         bounds.DURATIONS,
     ),
     Family(
         COUNTER,
         "edge_tokens_total",
-        "Tokens that providers charge for, estimates included. type is input, output, cache_read or cache_write, "
-        "and as parts of these reasoning, cache_write_long, audio_input, audio_output, image_input or image_output.",
+        "Tokens that providers charge for, estimates included. type is input, output, cache_read or cache_write "
+        "and, for parts of these, reasoning, cache_write_long, audio_input, audio_output, image_input or "
+        "image_output.",
         ("provider", "model", "type", "tenant"),
     ),
     Family(
         COUNTER,
         "edge_errors_total",
-        "Failed requests, and failed attempts of requests for which another upstream was asked, by the kind of the "
-        "error.",
+        "Failed requests, and failed attempts of requests that went on to another upstream, by the kind of the error.",
         ("provider", "model", "error_type"),
     ),
     Family(
         COUNTER,
         "edge_translation_warnings_total",
-        "Answers in which a translation met something that it could not interpret, by what that was.",
+        "Answers with content that the translation could not interpret, by the type of that content.",
         ("provider", "model", "warning"),
     ),
     Family(
         COUNTER,
         "edge_cache_requests_total",
-        "Lookups in the cache. Every result but hit and miss is a failure of Redis, and served as a miss.",
+        "Cache lookups. Every result except hit and miss is a Redis failure, which the edge treats as a miss.",
         ("tier", "result"),
     ),
-    Family(
-        COUNTER,
-        "edge_cache_writes_total",
-        "Answers that were to be stored, by what became of them.",
-        ("tier", "result"),
-    ),
+    Family(COUNTER, "edge_cache_writes_total", "Answers to be stored, by outcome.", ("tier", "result")),
     Family(
         HISTOGRAM,
         "edge_cache_operation_duration_seconds",
@@ -97,231 +92,224 @@ FAMILIES = (
     Family(
         HISTOGRAM,
         "edge_redis_command_duration_seconds",
-        "Time from sending a command to Redis to its reply or to giving it up. use is read, or write with those for "
-        "limits; outcome is ok, or why the command was not carried out.",
+        "Time from sending a command to Redis to its reply or to giving up. use is read or write, and write "
+        "includes the commands for limits; outcome is ok or the reason why the command failed.",
         ("use", "outcome"),
         bounds.OVERHEADS,
     ),
-    Family(GAUGE, "edge_cache_entries", "Answers in memory.", ("tier",)),
-    Family(GAUGE, "edge_cache_size_bytes", "Weight of the answers in memory.", ("tier",)),
-    Family(COUNTER, "edge_cache_evictions_total", "Answers that have left memory, by why.", ("tier", "reason")),
-    Family(
-        COUNTER, "edge_cache_joined_total", "Requests that were answered by another request's call to a provider.", ()
-    ),
+    Family(GAUGE, "edge_cache_entries", "Cache entries in memory.", ("tier",)),
+    Family(GAUGE, "edge_cache_size_bytes", "Size of the cache entries in memory.", ("tier",)),
+    Family(COUNTER, "edge_cache_evictions_total", "Cache entries that left memory, by reason.", ("tier", "reason")),
+    Family(COUNTER, "edge_cache_joined_total", "Requests that shared another request's upstream call.", ()),
     Family(
         COUNTER,
         "edge_limit_decisions_total",
-        "Requests that a limit of their key, its tenant or the alias decided on. limit is requests, concurrency, "
-        "tokens, budget, or redis where that could not be asked (alone or refused); full means that too many keys "
-        "are limited at once to be counted apart.",
+        "Requests on which a limit of their key, its tenant or the alias decided. limit is requests, concurrency, "
+        "tokens, budget, or redis if Redis was unreachable (alone or refused); full means that too many keys are "
+        "limited at once to count them separately.",
         ("limit", "decision"),
     ),
     Family(
         COUNTER,
         "edge_pii_findings_total",
-        "Personal data and secrets found in requests and responses, by what is done about them.",
+        "Personal data and secrets found in requests and responses, by the action taken.",
         ("side", "kind", "mode"),
     ),
     Family(
         HISTOGRAM,
         "edge_pii_scan_duration_seconds",
-        "Time spent looking for personal data in a request, or in an answer (of a stream, in all its pieces together).",
+        "Time spent scanning a request or an answer for personal data; for a stream, the sum over its chunks.",
         ("side",),
         bounds.SCANS,
     ),
-    Family(COUNTER, "edge_cost_usd_total", "What the providers' answers cost.", ("provider", "model", "tenant")),
-    Family(
-        COUNTER,
-        "edge_unpriced_requests_total",
-        "Answers that no price is known for.",
-        ("provider",),
-    ),
+    Family(COUNTER, "edge_cost_usd_total", "Cost of the providers' answers.", ("provider", "model", "tenant")),
+    Family(COUNTER, "edge_unpriced_requests_total", "Answers without a known price.", ("provider",)),
     Family(
         COUNTER,
         "edge_estimated_requests_total",
-        "Answers whose tokens, and so whose cost, are estimates.",
+        "Answers with estimated tokens, and so an estimated cost.",
         ("provider",),
     ),
-    Family(
-        COUNTER,
-        "edge_saved_tokens_total",
-        "Tokens that no provider was asked for, because the cache had the answer.",
-        ("model", "tenant", "tier", "type"),
-    ),
+    Family(COUNTER, "edge_saved_tokens_total", "Tokens that the cache saved.", ("model", "tenant", "tier", "type")),
     Family(
         COUNTER,
         "edge_saved_cost_usd_total",
-        "What the tokens that no provider was asked for would have cost.",
+        "Cost of the tokens that the cache saved.",
         ("model", "tenant", "tier"),
     ),
     Family(
         COUNTER,
         "edge_upstream_requests_total",
-        "Requests to providers. code is the status of the answer or, where none came, the code of the error.",
+        "Requests to providers. code is the status of the answer or, without an answer, the code of the error.",
         ("provider", "model", "code"),
     ),
     Family(
         COUNTER,
         "edge_routing_decisions_total",
-        "Times that a strategy picked an upstream of this provider. A name that leads to one upstream alone counts "
-        "as failover.",
+        "How often a strategy chose an upstream of this provider. A name with a single upstream counts as failover.",
         ("strategy", "provider"),
     ),
     Family(
         HISTOGRAM,
         "edge_routing_duration_seconds",
-        "Time that picking an upstream took.",
+        "Time taken to choose an upstream.",
         ("strategy",),
         bounds.DECISIONS,
     ),
     Family(
         GAUGE_MIN,
         "edge_upstream_ratelimit_remaining",
-        "What is left of a provider's quota, as its answers said within a minute: the least of all keys and "
-        "workers. kind is requests, tokens, input_tokens or output_tokens.",
+        "What remains of a provider's quota, as its answers reported within the last minute: the minimum over all "
+        "keys and workers. kind is requests, tokens, input_tokens or output_tokens.",
         ("provider", "kind"),
     ),
     Family(
         COUNTER,
         "edge_failovers_total",
-        "Failed attempts after which another upstream was asked. reason is the kind of the error.",
+        "Failed attempts after which the edge tried another upstream. reason is the kind of the error.",
         ("from_provider", "to_provider", "reason"),
     ),
     Family(
         COUNTER,
         "edge_hedges_total",
-        "Second attempts beside one that was late, by what became of them: won, lost or failed. provider is that of "
-        "the second.",
+        "Second attempts in parallel with a late one, by outcome: won, lost or failed. provider is that of the "
+        "second attempt.",
         ("provider", "outcome"),
     ),
     Family(
         COUNTER,
         "edge_kept_responses_total",
-        "What was done with what is kept here for providers that keep nothing, by operation (put, get, delete, turn, "
-        "change) and result: ok, miss, unavailable (Redis), too_large, overloaded, deleted, taken, unsound, error.",
+        "Operations on responses and conversations that the edge stores for providers that store none, by "
+        "operation (put, get, delete, turn, change) and result: ok, miss, unavailable (Redis), too_large, "
+        "overloaded, deleted, taken, unsound, error.",
         ("operation", "result"),
     ),
     Family(
         COUNTER,
         "edge_rescues_total",
-        "Streams that broke off, by the provider that was asked to continue them and by whether it did: ok or failed.",
+        "Streams that broke off, by the provider that was to continue them and by outcome: ok or failed.",
         ("provider", "outcome"),
     ),
     Family(
         GAUGE,
         "edge_upstream_unavailable",
-        "Workers that send nothing to an upstream of the configuration, because its breaker is open or it is drained.",
+        "Workers that send nothing to a configured upstream because its breaker is open or the upstream is drained.",
         ("provider", "model"),
     ),
     Family(
         GAUGE,
         "edge_upstream_keys",
-        "Keys that workers leave alone, for a model or for all: resting for as long as the provider has asked for, or "
-        "avoided after a refusal, a 429 that says nothing of a wait, or where nothing is left of a quota.",
+        "Keys that workers do not use, for one model or for all: resting for as long as the provider asked, or "
+        "avoided after a refusal, after a 429 that gives no wait, or because a quota is used up.",
         ("provider", "state"),
     ),
-    Family(GAUGE, "edge_requests_in_flight", "Requests that were admitted and have not ended.", ()),
-    Family(GAUGE, "edge_websockets", "WebSockets that are open.", ("endpoint",)),
-    Family(COUNTER, "edge_websocket_messages_total", "Messages of WebSockets.", ("endpoint", "direction")),
-    Family(COUNTER, "edge_websocket_bytes_total", "Bytes of messages of WebSockets.", ("endpoint", "direction")),
-    Family(COUNTER, "edge_websocket_ends_total", "WebSockets that have ended, by why.", ("endpoint", "reason")),
+    Family(GAUGE, "edge_requests_in_flight", "Admitted requests that have not finished.", ()),
+    Family(GAUGE, "edge_websockets", "Open WebSockets.", ("endpoint",)),
+    Family(COUNTER, "edge_websocket_messages_total", "WebSocket messages.", ("endpoint", "direction")),
+    Family(COUNTER, "edge_websocket_bytes_total", "Bytes of WebSocket messages.", ("endpoint", "direction")),
+    Family(COUNTER, "edge_websocket_ends_total", "Ended WebSockets, by reason.", ("endpoint", "reason")),
     Family(
         GAUGE,
         "edge_redis_ready",
-        "Workers that can read from Redis and write to it; one that Redis refuses cannot. Absent without Redis.",
+        "Workers that can read from and write to Redis; a worker that Redis refuses cannot. Absent without Redis.",
         (),
     ),
-    Family(COUNTER, "process_cpu_seconds_total", "CPU time that a worker has spent.", ("worker",)),
+    Family(COUNTER, "process_cpu_seconds_total", "CPU time a worker has used.", ("worker",)),
     Family(
         GAUGE,
         "process_resident_memory_bytes",
-        "A worker's memory in RAM, pages that workers share included.",
+        "Resident memory of a worker, including pages it shares with other workers.",
         ("worker",),
     ),
-    Family(GAUGE, "process_virtual_memory_bytes", "A worker's address space.", ("worker",)),
-    Family(GAUGE, "process_open_fds", "Files and sockets that a worker has open.", ("worker",)),
-    Family(GAUGE, "process_max_fds", "How many files and sockets a worker may have open.", ("worker",)),
+    Family(GAUGE, "process_virtual_memory_bytes", "Virtual memory of a worker.", ("worker",)),
+    Family(GAUGE, "process_open_fds", "Open file descriptors of a worker.", ("worker",)),
+    Family(GAUGE, "process_max_fds", "Maximum number of open file descriptors of a worker.", ("worker",)),
     Family(GAUGE, "process_start_time_seconds", "When a worker started, in seconds of the wall clock.", ("worker",)),
-    Family(GAUGE_MIN, "edge_start_time_seconds", "When the edge started, upgrades aside, by the wall clock.", ()),
-    Family(GAUGE, "edge_connections", "Connections of clients that are open.", ()),
+    Family(
+        GAUGE_MIN,
+        "edge_start_time_seconds",
+        "When the edge started, not counting upgrades, in seconds of the wall clock.",
+        (),
+    ),
+    Family(GAUGE, "edge_connections", "Open client connections.", ()),
     Family(
         COUNTER,
         "edge_connections_shed_total",
-        "Connections given up because there were too many: closed_idle to make room, or refused where none was idle.",
+        "Connections closed because there were too many: closed_idle to make room, or refused because none was idle.",
         ("action",),
     ),
     Family(
         COUNTER,
         "edge_telemetry_dropped_total",
-        "Spans that were not exported: queue_full without room to wait, not_taken by the collector in time, or "
-        "too_many failures at once.",
+        "Spans that were not exported: queue_full if the queue had no room, not_taken if the collector did not "
+        "accept them in time, or too_many for failures beyond the rate limit.",
         ("signal", "reason"),
     ),
-    Family(COUNTER, "edge_spans_exported_total", "Spans that the collector has taken.", ()),
+    Family(COUNTER, "edge_spans_exported_total", "Spans that the collector accepted.", ()),
     Family(
         COUNTER,
         "edge_log_lines_dropped_total",
-        "Log lines of workers that could not be written, or waited too long.",
+        "Log lines of workers that could not be written or waited too long.",
         (),
     ),
     Family(
         HISTOGRAM,
         "edge_request_size_bytes",
-        "Size of the bodies of requests; 0 where the headers were refused.",
+        "Size of request bodies; 0 if the headers were refused.",
         ("endpoint",),
         bounds.SIZES,
     ),
     Family(
         HISTOGRAM,
         "edge_response_size_bytes",
-        "Size of the bodies of answers as far as they were sent, without HTTP's framing.",
+        "Size of answer bodies as far as they were sent, without HTTP framing.",
         ("endpoint",),
         bounds.SIZES,
     ),
     Family(
         COUNTER,
         "edge_requests_rejected_total",
-        "Requests that were refused before any provider was asked. reason is the code of the error.",
+        "Requests refused before any call to a provider. reason is the code of the error.",
         ("endpoint", "reason"),
     ),
     Family(
         COUNTER,
         "edge_auth_failures_total",
-        "Requests that were refused for their credential. reason is the code of the error.",
+        "Requests refused for their credentials. reason is the code of the error.",
         ("reason",),
     ),
     Family(
         COUNTER,
         "edge_client_disconnects_total",
-        "Clients that left before the end of their answer: during the request, while waiting for a provider, or "
-        "within the answer.",
+        "Clients that disconnected before the end of their answer. phase is request, waiting (for a provider) or "
+        "answer.",
         ("endpoint", "phase"),
     ),
     Family(
         HISTOGRAM,
         "edge_upstream_time_to_first_chunk_seconds",
-        "Time from sending a request to the first content of the stream that answers it.",
+        "Time from sending a request to the first content of its stream.",
         ("provider", "model"),
         bounds.FIRST_CHUNKS,
     ),
     Family(
         HISTOGRAM,
         "edge_upstream_time_per_output_chunk_seconds",
-        "Time between the chunks of content of a stream, without waits for the client: the mean of each stream, once.",
+        "Mean time between the content chunks of a stream, without waits for the client; one observation per stream.",
         ("provider", "model"),
         bounds.BETWEEN_CHUNKS,
     ),
     Family(
         COUNTER,
         "edge_retries_total",
-        "Failed attempts after which the same upstream was asked again, by another key or after a pause. reason is "
-        "the kind of the error.",
+        "Failed attempts after which the edge tried the same upstream again, with another key or after a pause. "
+        "reason is the kind of the error.",
         ("provider", "reason"),
     ),
     Family(
         COUNTER,
         "edge_retry_budget_exhausted_total",
-        "Times that an upstream was not asked again because the budget of retries was spent.",
+        "Retries not made because the retry budget was exhausted.",
         ("provider",),
     ),
     Family(
@@ -333,44 +321,48 @@ FAMILIES = (
     Family(
         GAUGE,
         "edge_circuit_state",
-        "Workers whose breaker of an upstream of the configuration is closed, open or half_open, or that hold the "
-        "upstream drained.",
+        "Workers whose breaker of a configured upstream is closed, open or half_open, or that hold the upstream "
+        "drained.",
         ("provider", "model", "state"),
     ),
     Family(
         COUNTER,
         "edge_circuit_transitions_total",
-        "Changes of breakers' states in each worker, as four looks a second see them; openings are all counted.",
+        "Breaker state changes in each worker, sampled four times a second; openings are counted exactly.",
         ("provider", "model", "to"),
     ),
     Family(
         GAUGE_MAX,
         "edge_provider_up",
-        "1 if some worker sends requests to some upstream of the provider.",
+        "1 if at least one worker sends requests to at least one upstream of the provider.",
         ("provider",),
     ),
     Family(
         GAUGE,
         "edge_queue_length",
-        "What waits: requests for a connection (connections) or for a place under max_in_flight (places), and "
-        "answers to be written to Redis (redis_writes).",
+        "Queue lengths: requests waiting for a connection (connections) or for a place under max_in_flight "
+        "(places), and answers waiting to be written to Redis (redis_writes).",
         ("queue",),
     ),
-    Family(GAUGE, "edge_log_queue_bytes", "Log lines that are still to be written.", ()),
+    Family(GAUGE, "edge_log_queue_bytes", "Log lines waiting to be written.", ()),
     Family(
-        HISTOGRAM, "edge_event_loop_lag_seconds", "How late a worker's timer was, four times a second.", (), bounds.LAGS
+        HISTOGRAM,
+        "edge_event_loop_lag_seconds",
+        "How late a worker's timer fired, measured four times a second.",
+        (),
+        bounds.LAGS,
     ),
     Family(
         HISTOGRAM,
         "edge_gc_pause_seconds",
-        "Time that a worker stood still for Python's garbage collector.",
+        "How long Python's garbage collector paused a worker.",
         ("generation",),
         bounds.PAUSES,
     ),
     Family(
         GAUGE,
         "edge_workers",
-        "Worker processes that are missing (ended and not started again yet), starting, ready or retiring.",
+        "Worker processes that are missing (ended and not restarted yet), starting, ready or retiring.",
         ("state",),
     ),
     Family(
@@ -382,31 +374,31 @@ FAMILIES = (
     Family(
         GAUGE_MAX,
         "edge_budget_limit_usd",
-        "The budget of a tenant, or of all who ask for an alias (scope model), for the period.",
+        "The budget of a tenant, or of all requests that name an alias (scope model), for the period.",
         ("scope", "name", "per"),
     ),
     Family(
         GAUGE_MAX,
         "edge_budget_used_usd",
-        "What of a budget is spent or reserved in its period, as this machine counts.",
+        "How much of a budget is spent or reserved in its period, by this machine's count.",
         ("scope", "name", "per"),
     ),
     Family(
         GAUGE_MAX,
         "edge_config_last_reload_successful",
-        "1 if the configuration that was read last is in force, 0 if it could not be used.",
+        "1 if the configuration read last is in force, 0 if it could not be used.",
         (),
     ),
     Family(
         GAUGE_MAX,
         "edge_config_last_reload_success_timestamp_seconds",
-        "When a configuration was last put into force, the start included, in seconds of the wall clock.",
+        "When a configuration last took effect, the start included, in seconds of the wall clock.",
         (),
     ),
     Family(
         HISTOGRAM,
         "gen_ai_client_token_usage",
-        "Tokens of a provider's answer: input with those of the provider's own cache, and output.",
+        "Tokens of a provider's answer: input, including the provider's own prompt cache, and output.",
         (*GENAI, "gen_ai_token_type"),
         bounds.GENAI_TOKENS,
     ),
@@ -420,8 +412,7 @@ FAMILIES = (
     Family(
         HISTOGRAM,
         "gen_ai_server_request_duration_seconds",
-        "The whole time of requests of which a provider was asked. error_type is the kind of the error, empty "
-        "without one.",
+        "Total time of requests that reached a provider. error_type is the kind of the error, empty without one.",
         (*GENAI, "error_type"),
         bounds.GENAI_SECONDS,
     ),
@@ -435,13 +426,13 @@ FAMILIES = (
     Family(
         GAUGE_MAX,
         "edge_build_info",
-        "Always 1; the labels say what is running.",
+        "Always 1; the labels identify what is running.",
         ("version", "python", "compiled"),
     ),
 )
 NUMBERS = {family.name: number for number, family in enumerate(FAMILIES)}
 DROPPED = "edge_metric_series_dropped_total"
-DROPPED_HELP = "Times that a label set of this metric found no room and was counted as _other."
+DROPPED_HELP = "How often a label set of this metric found no room and was counted as _other."
 
 LAYOUT = f"2/{hashlib.sha256(repr([(*each[:2], *each[3:]) for each in FAMILIES]).encode()).hexdigest()[:16]}"
 """Of what stands in the slots: the number changes with `edge._fast._slots`, the rest with the families."""
