@@ -17,7 +17,7 @@ Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
 class Capabilities(Settings, frozen=True, kw_only=True):
-    """What a model can do, in place of what `edge.dialects.models` knows of it; None for what that says."""
+    """What a model can do, in place of what `edge.dialects.models` knows of it; None keeps what that says."""
 
     apis: Annotated[list[Literal["chat", "responses", "messages"]], Meta(min_length=1)] | None = None
     continue_text: Literal["never", "assistant", "continue_final_message"] | None = None

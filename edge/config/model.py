@@ -125,7 +125,7 @@ CustomList = Annotated[list[PiiCustom], Meta(max_length=32)]
 
 
 class PiiModes(Settings, frozen=True, kw_only=True):
-    """A key's, or an alias's."""
+    """Modes of a key or an alias."""
 
     request: PiiMode | None = None
     response: PiiAnswerMode | None = None
@@ -147,14 +147,14 @@ Tokens = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 
 
 class Budget(Settings, frozen=True, kw_only=True):
-    """US dollars of a day, or a month, by UTC."""
+    """US dollars per day or month, in UTC."""
 
     usd: Annotated[float, Meta(gt=0, le=1_000_000)]
     per: Literal["day", "month"] = "month"
 
 
 class Tenant(Settings, frozen=True, kw_only=True):
-    """What all keys of one tenant may use together."""
+    """Limits for all keys of one tenant together."""
 
     tokens_per_minute: Tokens | None = None
     budget: Budget | None = None
@@ -211,7 +211,7 @@ Dollars = Annotated[float, Meta(ge=0, le=1_000_000)]
 
 
 class Limits(Settings, frozen=True, kw_only=True):
-    """How what is used is counted."""
+    """How usage is counted, and where it is stored."""
 
     on_redis_loss: Literal["divide", "refuse"] = "divide"
     usage: Literal["limited", "all"] = "limited"
@@ -219,7 +219,7 @@ class Limits(Settings, frozen=True, kw_only=True):
 
 
 class LongContext(Settings, frozen=True, kw_only=True):
-    """What is charged instead for all tokens of a request with more than ``above`` tokens of input."""
+    """Prices for all tokens of a request with more than ``above`` input tokens."""
 
     above: Annotated[int, Meta(ge=0, le=1_000_000_000)]
     input: Dollars | None = None
@@ -230,7 +230,7 @@ class LongContext(Settings, frozen=True, kw_only=True):
 
 
 class Price(Settings, frozen=True, kw_only=True):
-    """USD per million tokens; ``request`` and ``web_search`` are USD for each."""
+    """US dollars per million tokens; ``request`` and ``web_search`` are US dollars each."""
 
     input: Dollars
     output: Dollars
@@ -248,7 +248,7 @@ class Price(Settings, frozen=True, kw_only=True):
 
 
 class Watch(Settings, frozen=True, kw_only=True):
-    """A request that shows whether a provider is there, made whether anybody asks or not."""
+    """A regular health check of a provider."""
 
     interval_s: Annotated[float, Meta(ge=1, le=3600)] = 10.0
     path: Annotated[str, Meta(pattern=r"^/[!-~]*$(?!\n)", description="a path, with a / first")] = "/models"
@@ -285,7 +285,7 @@ class Target(Settings, frozen=True, kw_only=True):
 
 
 class Fallbacks(Settings, frozen=True, kw_only=True):
-    """Other aliases, by what they are for."""
+    """Aliases to try next, by the reason of the failure."""
 
     any: list[str] = field(default_factory=list)
     context_length: list[str] = field(default_factory=list)
@@ -378,7 +378,7 @@ class Log(Settings, frozen=True, kw_only=True):
 
 
 class Tracing(Settings, frozen=True, kw_only=True):
-    """Spans for a collector. ``content``: with what requests say, redacted."""
+    """Spans for a collector. ``content``: include the content of requests, masked."""
 
     otlp_endpoint: str | None = None
     sample: Annotated[float, Meta(ge=0, le=1)] = 0.01
