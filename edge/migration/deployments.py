@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from edge.config import is_loopback
-from edge.config.model import Provider, Secret, Server
-from edge.config.rules import MAX_MODEL_NAME, provider_problems
+from edge.config.rules import MAX_MODEL_NAME
 from edge.migration import reasons
 from edge.migration.budgets import budget_of
 from edge.migration.draft import Account, Draft, Setting
@@ -40,10 +39,10 @@ NO_PREFIX = "the name does not tell the vendor; write VENDOR/MODEL, or give an a
 HALF_A_PRICE = f"{NOT_CARRIED}a price needs both input_cost_per_token and output_cost_per_token"
 NO_MODEL = "no model has this name"
 UNSERVED = {"video_generation"}
-MOST_WEIGHT = 1000
+LEAST_WEIGHT, MOST_WEIGHT = 0.001, 1000
+NO_WEIGHT = f"was carried over as {LEAST_WEIGHT}, the least there is; remove the upstream if it is to get nothing"
 MOST_UPSTREAMS = 64
 MOST_IN_FLIGHT = 65535
-VARIABLE = re.compile(r"\$\{\w+\}")
 MAY_BE_SECRET = re.compile(r"(?i)auth|key|token|secret|passw|cookie|credential")
 """In the name of a header."""
 ADDRESSES = re.compile(r"\$\{(\w+?)_?(API_BASE|API_URL|BASE_URL|ENDPOINT|HOST|URL)?\}")
@@ -77,7 +76,6 @@ class Deployments:
 
     def __init__(self, draft: Draft, model_list: list[Section], credentials: list[Section]) -> None:
         self._draft = draft
-        self._server = Server(port=int(str(draft.server["port"])))
         self._credentials: dict[str, Section] = {}
         for each in credentials:
             values = each.section("credential_values")
@@ -268,7 +266,7 @@ class Deployments:
             tuple(sorted(headers.items())),
             min(int(limit), MOST_IN_FLIGHT) if limit and limit >= 1 else None,
         )
-        if found := self._problems(account):
+        if found := self._draft.refusal(account):
             params.note("model", f"{LEFT_OUT}its provider would be refused: {found}")
             return None
         return account
@@ -281,14 +279,6 @@ class Deployments:
         variable = self._draft.variable(value, f"PROVIDER_{re.sub(r'[^A-Z0-9]+', '_', name.upper())}")
         section.note(name, f"was not copied, because it may be a secret; set {variable[2:-1]} in the environment")
         return variable
-
-    def _problems(self, account: Account) -> str:
-        """What `edge check` would say of a provider, whatever the variables hold."""
-        known = VARIABLE.sub("https://a.example", account.base_url)
-        headers = {name: VARIABLE.sub("a", value) for name, value in account.headers}
-        keys = [Secret("a")] if account.key else []
-        provider = Provider(dialect=account.dialect, base_url=known, auth=account.auth, headers=headers, api_keys=keys)
-        return "; ".join(f"{where[2]} {what}" for where, what in provider_problems("", provider, self._server))
 
     def _base_url(self, params: Section, vendor: Vendor, base: str | None) -> str | None:
         if base is None:
@@ -326,9 +316,10 @@ def _called(vendor: Vendor, prefix: str, base_url: str) -> str:
 
 
 def _share(key: str, *sections: Section) -> Share | None:
-    """A figure, from the first mapping that has it."""
+    """A figure, from the first mapping that has it. None where it is 0, but for a weight."""
     for section in sections:
-        if (value := section.number(key) or 0) > 0:
+        value = section.number(key)
+        if value is not None and (value > 0 or (key == "weight" and value == 0)):
             return Share(section, key, value)
     return None
 
@@ -351,7 +342,11 @@ def _weights(group: list[Deployment], *, weighs: bool) -> list[float]:
             # Without a weight a deployment has the usual one; without a limit, that of the least.
             usual = 1 if given[0].key == "weight" else min(share.value for share in given)
             values = [share.value if share else usual for share in figure]
-            shares = [round(min(value / min(values), MOST_WEIGHT), 3) for value in values]
+            for share in given:
+                if not share.value:
+                    share.section.note(share.key, NO_WEIGHT)
+            least = min([value for value in values if value], default=1)
+            shares = [round(min(max(value / least, LEAST_WEIGHT), MOST_WEIGHT), 3) for value in values]
             weights = [int(share) if share == int(share) else share for share in shares]
     return weights
 

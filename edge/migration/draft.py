@@ -9,12 +9,15 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
+from edge.config.model import Provider, Secret, Server
+from edge.config.rules import provider_problems
 from edge.config.yaml import write_yaml
 
 __all__ = ["MASTER_ID", "Account", "Draft", "Setting"]
 
 Setting = str | float | bool | list["Setting"] | dict[str, "Setting"] | None
 NOT_IN_A_NAME = re.compile(r"[^a-z0-9_-]+")
+VARIABLE = re.compile(r"\$\{\w+\}")
 MASTER_ID = "master"
 """What the key is called that may do everything."""
 
@@ -65,6 +68,19 @@ class Draft:
             names = [wanted, *(f"{wanted}-{number}" for number in range(2, len(taken) + 3))]
             self._accounts[account] = next(name for name in names if name not in taken)
         return self._accounts[account]
+
+    def refusal(self, account: Account) -> str:
+        """What `edge check` would say of the provider for an account, whatever the variables hold; "" for nothing."""
+        port = self.server.get("port")
+        provider = Provider(
+            dialect=account.dialect,
+            base_url=VARIABLE.sub("https://a.example", account.base_url),
+            auth=account.auth,
+            headers={name: VARIABLE.sub("a", value) for name, value in account.headers},
+            api_keys=[Secret("a")] if account.key else [],
+        )
+        found = provider_problems("", provider, Server(port=port) if isinstance(port, int) else Server())
+        return "; ".join(f"{where[2]} {what}" for where, what in found)
 
     def claim(self, account: Account, pattern: str) -> None:
         """Names that fit the pattern go to the account, as they are."""

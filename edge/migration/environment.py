@@ -22,7 +22,8 @@ OTHER_ADDRESSES = {"azure": "AZURE_OPENAI_ENDPOINT"}
 
 
 def import_environment(environ: Mapping[str, str]) -> tuple[str, list[str]]:
-    """The YAML, "" where no vendor's variable is set; and a note for each key that leads nowhere without an address.
+    """The YAML, "" where no vendor's variable is set; and a note for each key that leads nowhere without an address,
+    and for each address that leads nowhere.
 
     Addresses are those that the SDKs and LiteLLM read: ``OPENAI_BASE_URL``, ``OPENAI_API_BASE`` and their like. A
     vendor who has none of their own, and one who needs no key, is there where such a variable is.
@@ -30,22 +31,30 @@ def import_environment(environ: Mapping[str, str]) -> tuple[str, list[str]]:
     draft = Draft()
     used: set[str] = set()
     lacking: dict[str, str] = {}
+    notes: list[str] = []
+    seen: set[Vendor] = set()
     for prefix, vendor in VENDORS.items():
         key = _first(environ, _keys(prefix, vendor))
         address = _first(environ, _addresses(prefix))
         base = vendor.address(environ[address].strip()) if address else vendor.base_url
         if (vendor.variable and not key) or not (vendor.variable or address):
             continue
+        if vendor in seen and not address:
+            continue  # another of its prefixes
+        seen.add(vendor)
         if not base:
             lacking.setdefault(key, f"{prefix.upper()}_API_BASE")
             continue
         used.add(key)
         reference = "${" + key + "}" if key else ""
         account = Account(vendor.name or prefix, vendor.dialect, the_base_url(base), reference, vendor.auth)
+        if wrong := draft.refusal(account):
+            notes.append(f"{address or key}: no provider was written for it, because it would be refused: {wrong}")
+            continue
         known = draft.provider(account) in ("openai", "anthropic")
         for pattern in DEFAULT_MODELS[vendor.dialect] if known else ():
             draft.claim(account, pattern)
-    notes = [
+    notes += [
         f"{key}: no provider was written for it, because {address} is not set"
         for key, address in lacking.items()
         if key not in used

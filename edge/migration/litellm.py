@@ -29,7 +29,8 @@ MOST_FAILURES = MOST_REQUESTS = 1_000_000
 MOST_BODY = 1 << 31
 TOTAL_S, MAX_OPEN_S = Resilience().total_s, Breaker().max_open_s
 """What is not said holds beside what was carried over, so it may have to grow with that."""
-KEYS_FILE = "keys.json"
+KEYS_FILE = "edge-keys.json"
+"""Of a name that the file of LiteLLM's keys does not have."""
 MIN_KEY = 16
 MASTER = "LITELLM_MASTER_KEY"
 """The variable of the master key where general_settings.master_key is not set."""

@@ -24,7 +24,7 @@ def test_the_environment_makes_a_provider_of_each_vendor_whose_key_it_has(tmp_pa
     assert "gpt-*" in (config.providers["openai"].models or [])
     assert config.providers["groq"].models == []
     assert config.providers["groq"].api_keys[0].reveal() == "gsk-canary"
-    assert "anthropic" not in config.providers
+    assert list(config.providers) == ["openai", "groq"], "one for each vendor"
     assert import_environment({"PATH": "/bin"}) == ("", [])
 
 
@@ -59,6 +59,18 @@ def test_variables_of_other_spellings_and_of_addresses_alone_are_heeded(tmp_path
     path.write_text(made)
     ((name, settings),) = read(str(path), environ).config.providers.items()
     assert (name, settings.base_url, settings.auth, [key.reveal() for key in settings.api_keys]) == provider
+
+
+def test_an_address_that_would_be_refused_is_told_and_no_other_has_its_key():
+    environ = {"OPENAI_API_BASE": "https://user:canary@h.example/v1", "OPENAI_API_KEY": "k", "GROQ_API_KEY": "k"}
+    made, notes = import_environment(environ)
+    (note,) = notes
+    assert note.startswith(
+        "OPENAI_API_BASE: no provider was written for it, because it would be refused: base_url must"
+    )
+    assert "canary" not in made + note
+    assert "openai.com" not in made
+    assert "groq" in made
 
 
 def test_a_key_whose_address_nobody_tells_is_told():

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.cli import main
 from edge.config.file import ConfigError, read
 from edge.migration.commands import migrate
 from edge.migration.litellm import Imported, import_litellm
@@ -84,6 +85,19 @@ def test_a_key_is_the_next_step_where_none_could_be_carried_over(tmp_path):
     done = CliRunner().invoke(migrate, ["litellm", str(source), "-o", str(out)])
     assert done.exit_code == 0
     assert f"next: edge key new master --admin -c {out}, then edge check {out}" in done.output
+
+
+def test_that_step_is_none_into_the_file_of_the_keys_that_were_left_out(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("config.yaml").write_text(EXAMPLES["ollama_priced"])
+    Path("keys.json").write_text('[{"token": "%s", "blocked": true}]' % ("a" * 64))
+    for command in (
+        ["import", "litellm", "config.yaml", "--keys", "keys.json", "-o", "edge.yaml"],
+        ["key", "new", "master", "--admin", "-c", "edge.yaml"],
+        ["check", "--without-secrets", "edge.yaml"],
+    ):
+        done = CliRunner().invoke(main, command)
+        assert done.exit_code == 0, done.output
 
 
 SHOWN = """

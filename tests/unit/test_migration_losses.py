@@ -74,6 +74,17 @@ def test_only_what_weighs_is_told_as_a_weight(tmp_path):
     assert [int(note.split(":")[0].removeprefix("line ")) for note in unused] == [4, 7, 9, 11]
 
 
+def test_a_deployment_without_weight_does_not_get_the_usual_one(tmp_path):
+    deployment = "{{model_name: a, litellm_params: {{model: openai/{}, weight: {}}}}}"
+    for weights, expected in (((2, 0, 4), [1, 0.001, 2]), ((0, 0, 0), [0.001, 0.001, 0.001])):
+        listed = ", ".join(deployment.format(f"m{number}", weight) for number, weight in enumerate(weights))
+        config, imported = carried(f"model_list: [{listed}]", tmp_path)
+        assert [weight for _, weight in upstreams(config, "a")] == expected
+        assert [note.split(": ")[1] for note in imported.notes] == [
+            f"model_list[{number}].litellm_params.weight" for number, weight in enumerate(weights) if not weight
+        ]
+
+
 @pytest.mark.parametrize("cost", ["-1.0e-6", "1000"])
 def test_a_price_that_no_token_has_is_noted(tmp_path, cost):
     text = f"model_list: [{{model_name: a, litellm_params: {{model: openai/gpt-5, input_cost_per_token: {cost}}}}}]"
