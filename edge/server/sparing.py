@@ -90,10 +90,15 @@ class _Loader:
 
 
 class _Nothing(Exception):
-    """What names mean that mean nothing: it may be called, derived from, caught and one of two in an annotation."""
+    """What names mean that mean nothing: it may be called, derived from, of some type, caught and one of two in an
+    annotation.
+    """
 
     def __init__(self, *_: object, **__: object) -> None:
         super().__init__()
+
+    def __class_getitem__(cls, _: object) -> type:
+        return cls
 
 
 class _Nominal(ModuleType):

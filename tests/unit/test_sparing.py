@@ -135,13 +135,15 @@ def test_in_the_place_of_a_library_nobody_asks_is_one_that_has_all_names_and_all
         "class Derived(Error): pass\n"
         "def said(): return make(), Error is stood.inner.Error\n"
         "Either = Error | None\n"
+        "class Text(Error[str]): pass\n"
     )
     import late as module
 
     made, same = module.said()
     assert (type(made).__name__, same, executed(late)) == ("make", True, 0)
-    with pytest.raises(module.Derived):
-        raise module.Derived
+    for derived in (module.Derived, module.Text):
+        with pytest.raises(derived):
+            raise derived
     with pytest.raises(ModuleNotFoundError):
         import standing  # noqa: F401 - begins as the name does, and is not inside
     for name in ("stood", "stood.inner"):
