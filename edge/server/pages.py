@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from types import FrameType
@@ -75,14 +76,18 @@ class Front(Protocol):
 
 def _application() -> Application:
     """BlackSheep asks `inspect.stack` where an application is made, to tell of it should two have one router:
-    that reads the source of all that is under way, and costs each worker four megabytes.
+    that reads the source of all that is under way, and costs each worker four megabytes. It asks the environment, too,
+    for where an application's pages are and what they say, which is said to another application.
     """
-    whole = inspect.stack
+    whole, said = inspect.stack, {name: os.environ[name] for name in os.environ if name.startswith("APP_")}
     inspect.stack = _callers
+    for name in said:
+        del os.environ[name]
     try:
         return Application(router=Router())
     finally:
         inspect.stack = whole
+        os.environ.update(said)
 
 
 def _callers(context: int = 0) -> list[inspect.FrameInfo]:
@@ -99,7 +104,6 @@ def _callers(context: int = 0) -> list[inspect.FrameInfo]:
 def build_pages(front: Front, edge: Edge) -> Application:
     """Health, metrics and pages of an edge, by BlackSheep."""
     app = _application()
-    app.show_error_details = False  # whatever the environment says
     app.on_start(front.start)
     app.on_stop(front.stop)
     build = "compiled" if COMPILED else "pure"
