@@ -123,12 +123,11 @@ def said(method: str, url: str, ca_file: str | None, token: str | None) -> Any:
     try:
         with client(url, ca_file) as asking:
             answer = asking.request(method, url, headers=headers, content=b"{}" if method == "POST" else None)
-        found = answer.json()
+        if answer.status_code != 200:
+            raise click.ClickException(refusal(answer.status_code, answer.content))
+        return answer.json()
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
         raise click.ClickException(f"no edge answers at {url}: {type(error).__name__}") from None
-    if answer.status_code != 200:
-        raise click.ClickException(found.get("error", {}).get("message", f"status {answer.status_code}"))
-    return found
 
 
 def events(url: str, ca_file: str | None, token: str | None) -> Iterator[tuple[str, bytes]]:
@@ -158,8 +157,9 @@ def events(url: str, ca_file: str | None, token: str | None) -> Iterator[tuple[s
 
 
 def refusal(status: int, body: bytes) -> str:
+    """What an edge says of it; of another server, its status."""
     try:
-        said: str = msgspec.json.decode(body, type=dict[str, dict[str, object]])["error"]["message"]  # type: ignore[assignment]
-    except (msgspec.MsgspecError, KeyError):
-        return f"status {status}"
-    return said
+        said = msgspec.json.decode(body, type=dict[str, dict[str, object]])["error"]["message"]
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
+        said = None
+    return said if isinstance(said, str) else f"status {status}"

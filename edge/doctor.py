@@ -154,9 +154,9 @@ def reach_redis(redis: Redis) -> Finding:
     commands.append(["PING"])
     if at.database:
         commands.append(["SELECT", str(at.database)])
-    if redis.cluster:
-        commands.append(["CLUSTER", "SLOTS"])
     commands.append(["GET", f"{redis.prefix}:doctor"])
+    if redis.cluster:
+        commands.append(["CLUSTER", "SLOTS"])  # the last: of a large cluster, its answer comes in parts
     try:
         with connected(at.host, at.port, redis.ca_file, secure=at.secure) as sock:
             for command in commands:

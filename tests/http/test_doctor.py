@@ -99,6 +99,26 @@ def test_something_else_that_answers():
         web.join()
 
 
+def test_an_answer_that_comes_in_parts_is_not_taken_for_that_to_the_next_command():
+    def serve(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        rest = b""
+        with connection:
+            while words := connection.recv(4096):
+                if b"SLOTS" in words:
+                    connection.sendall(b"*1\r\n*3\r\n")
+                    rest = b":0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:6379\r\n"
+                else:
+                    connection.sendall(rest + (b"+PONG\r\n" if b"PING" in words else b"$-1\r\n"))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        cluster = threading.Thread(target=serve, args=(listener,))
+        cluster.start()
+        verdict, text = told(f"redis://127.0.0.1:{listener.getsockname()[1]}", cluster=True)
+        cluster.join()
+    assert verdict == "ok", text
+
+
 def test_a_server_that_says_nothing(monkeypatch):
     monkeypatch.setattr("edge.doctor.REACH_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:

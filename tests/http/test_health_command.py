@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
+from edge.cli_running import refusal
 from tests.harness import Edge, clean_environment, free_port, providers, running
 from tests.http.test_tls import certificate, trusting
 
@@ -43,7 +46,7 @@ def test_over_tls_a_certificate_that_nobody_known_has_signed_is_none(simulator, 
             assert known.returncode == 0, known.stderr
             unknown = edge_command(*command, "--url", made.url)
             assert (unknown.returncode, unknown.stdout) == (1, ""), unknown.stdout
-            assert re.search(r"no edge (answers|tells) at .*: (SSLCertVerification|Connect)Error", unknown.stderr)
+            assert re.search(r"no edge answers at .*: (SSLCertVerification|Connect)Error", unknown.stderr)
             missing = edge_command(*command, "--url", made.url, "--ca-file", str(tmp_path / "none.pem"))
             assert "none.pem: No such file" in missing.stderr
             key = edge_command(*command, "--url", made.url, "--ca-file", str(tmp_path / "server.key"))
@@ -75,3 +78,42 @@ def test_health_is_told_that_an_edge_drains_and_that_another_server_is_none(simu
     no_edge = edge_command("health", "--url", simulator.url)
     assert no_edge.returncode == 1
     assert "Error: " in no_edge.stderr
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"gone",
+        b"[]",
+        b'"x"',
+        b'{"error": "gone"}',
+        b'{"error": {}}',
+        b'{"error": {"message": 5}}',
+        b'{"\xff": {}}',
+    ],
+)
+def test_another_server_s_refusal_is_told_by_its_status(body):
+    assert refusal(404, body) == "status 404"
+
+
+def test_commands_are_refused_in_words_by_a_server_that_is_no_edge():
+    def serve(listener: socket.socket) -> None:
+        for _ in range(3):
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(
+                    b'HTTP/1.1 404 Gone\r\nconnection: close\r\ncontent-length: 17\r\n\r\n{"error": "gone"}'
+                )
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(4096):  # else what is still being sent would be answered by a reset
+                    pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        other = threading.Thread(target=serve, args=(listener,))
+        other.start()
+        for command in (("usage",), ("logs",), ("cache", "clear")):
+            told = edge_command(*command, "--url", f"http://127.0.0.1:{listener.getsockname()[1]}")
+            assert (told.returncode, told.stderr) == (1, "Error: status 404\n")
+        other.join()
