@@ -112,7 +112,7 @@ def test_an_answer_that_comes_in_parts_is_not_taken_for_that_to_the_next_command
                     connection.sendall(rest + (b"+PONG\r\n" if b"PING" in words else b"$-1\r\n"))
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        cluster = threading.Thread(target=serve, args=(listener,))
+        cluster = threading.Thread(target=serve, args=(listener,), daemon=True)
         cluster.start()
         verdict, text = told(f"redis://127.0.0.1:{listener.getsockname()[1]}", cluster=True)
         cluster.join()

@@ -111,7 +111,7 @@ def test_commands_are_refused_in_words_by_a_server_that_is_no_edge():
                     pass
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        other = threading.Thread(target=serve, args=(listener,))
+        other = threading.Thread(target=serve, args=(listener,), daemon=True)
         other.start()
         for command in (("usage",), ("logs",), ("cache", "clear")):
             told = edge_command(*command, "--url", f"http://127.0.0.1:{listener.getsockname()[1]}")
