@@ -25,9 +25,9 @@ from edge.dialects.tokens import estimate_tokens, known_tokens
 from edge.dialects.translation import encode
 from edge.errors import EdgeError
 from edge.payload import Payload
+from edge.slices import LARGE
 
 __all__ = [
-    "LARGE",
     "LIMITS",
     "decoded_input",
     "envelope",
@@ -40,9 +40,6 @@ __all__ += ["tokens_allowed", "written_by_claude", "written_by_gpt"]
 
 LIMITS = (b"max_completion_tokens", b"max_tokens", b"max_output_tokens")
 """What a request says of how many tokens may be written, in the three APIs; the first that is given counts."""
-LARGE = 262144
-"""Bytes. A larger body is not parsed, on the event loop, for an estimate: what is no base64 in it is counted at 4 bytes
-a token, JSON's own characters included."""
 MAX_PARTS = 5000
 """Lists and objects: a body made of little else would take a tenth of a second to walk through."""
 MAX_MARKS = 1000
@@ -94,6 +91,7 @@ def estimate_input(path: str, body: bytes) -> int:
     counted by its size.
     """
     size = len(body)
+    # Not parsed on the event loop: what is no base64 in it counts at 4 bytes a token, JSON's own characters included.
     if size > LARGE or (size > MAX_PARTS and openings(body) > MAX_PARTS):
         return _by_size(body)
     if path.startswith("/messages"):
@@ -146,7 +144,7 @@ def decoded_input(body: bytes) -> int:
 
 def estimate_answer(body: bytes) -> int:
     """The output tokens of a whole answer, by the text in it."""
-    if len(body) > LARGE:
+    if len(body) > LARGE:  # not parsed on the event loop
         return len(body) // 4
     try:
         return _written(_decode(body), 0) // 4

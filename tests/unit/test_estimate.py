@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from edge._fast import SSEDecoder
 from edge.dialects import anthropic, openai
 from edge.dialects.crossing import STREAMS
-from edge.dialects.estimate import IMAGE, LARGE, LOW_DETAIL, envelope, estimate_answer, estimate_input
+from edge.dialects.estimate import IMAGE, LOW_DETAIL, envelope, estimate_answer, estimate_input
 from edge.hooks import Usage
+from edge.slices import LARGE
 
 APIS = {"/v1/chat/completions": "chat", "/v1/messages": "messages", "/v1/responses": "responses"}
 JSON = st.recursive(
