@@ -24,8 +24,21 @@ QUIET_S = 30.0
 """The edge says something every ten seconds; one that does not is gone."""
 
 url_option = click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="Address of the edge.")
+
+
+def sendable(_: click.Context, option: click.Parameter, token: str | None) -> str | None:
+    """A key as a header can say it, or `BadParameter`, which does not tell the key."""
+    if token is not None and not (token.isascii() and token.isprintable()):
+        raise click.BadParameter("a key is printable ASCII", param=option)
+    return token
+
+
 key_option = click.option(
-    "--key", "token", envvar="EDGE_ADMIN_KEY", help="A key with 'admin: true'. Default: EDGE_ADMIN_KEY."
+    "--key",
+    "token",
+    envvar="EDGE_ADMIN_KEY",
+    callback=sendable,
+    help="A key with 'admin: true'. Default: EDGE_ADMIN_KEY.",
 )
 authority_option = click.option(
     "--ca-file", help="A file with the authority that signed the edge's certificate, which must name the URL's host."

@@ -63,6 +63,17 @@ def test_an_edge_is_asked_by_no_proxy_of_the_environment(edge, command):
     assert told.returncode == 0, told.stderr
 
 
+@pytest.mark.parametrize("command", COMMANDS[1:], ids="-".join)
+def test_a_key_that_no_header_can_say_is_refused_and_not_told(command):
+    for given in ((*command, "--key", "schlüssel"), (*command, "--key", "two\nlines")):
+        told = edge_command(*given)
+        assert (told.returncode, told.stdout) == (2, ""), told.stderr
+        assert "a key is printable ASCII" in told.stderr
+        assert "Traceback" not in told.stderr
+        assert given[-1] not in told.stderr
+    assert edge_command(*command, EDGE_ADMIN_KEY="schlüssel").returncode == 2
+
+
 def test_health_is_told_that_an_edge_drains_and_that_another_server_is_none(simulator, tmp_path):
     draining = {"providers": providers(simulator.url), "server": {"drain_delay_s": 20}}
     made = Edge(tmp_path, draining)

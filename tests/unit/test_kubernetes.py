@@ -111,6 +111,8 @@ def test_everything_that_can_be_set_renders():
         config={"server": {"drain_s": 120, "drain_delay_s": 7}},
     )
     assert pod(told[f"Deployment/{NAME}"])["terminationGracePeriodSeconds"] >= 5 + 7 + 120
+    hurried = rendered(preStopSeconds=3, config={"server": {"drain_s": 0}})
+    assert pod(hurried[f"Deployment/{NAME}"])["terminationGracePeriodSeconds"] == 3 + 10
     metrics = told[f"HorizontalPodAutoscaler/{NAME}"]["spec"]["metrics"]
     (of_pods,) = [each["pods"]["metric"]["name"] for each in metrics if each["type"] == "Pods"]
     assert of_pods in {family.name for family in FAMILIES}
