@@ -44,7 +44,7 @@ def sizing_section(report: Report, seconds: float) -> None:
         job = {"url": edge.url + CHAT_PATH, "body": PACED.body, "headers": FOUR_HEADERS, "seconds": 0.1}
         job |= {"at_once": STREAMS, "spread_s": PACED.spread_s, "step_s": 1 / PACED.tps}
         run("streams", {**job, "at_once": 64, "body": Paced(words=5).body, "spread_s": 0.1})
-        held(report, edge, f"a stream under way, of {STREAMS:,}", ["streams", json.dumps(job)])
+        held(report, edge, f"a stream in flight, of {STREAMS:,}", ["streams", json.dumps(job)])
     for words in WORDS:
         with ExitStack() as stack:
             upstream = started(stack, Simulator)

@@ -151,7 +151,7 @@ def rotate(key_id: str, file: str | None, path: str | None) -> None:
 @file_options
 @click.option("--old", is_flag=True, help="Revoke only the key from before the rotation.")
 def revoke(key_id: str, file: str | None, path: str | None, old: bool) -> None:
-    """Revoke a key. Answers in progress are finished."""
+    """Revoke a key. Answers in flight are finished."""
     target = needed(file, path)
     try:
         gone = keys.revoke(target, key_id, old=old)

@@ -118,7 +118,7 @@ class Dispatch(Outcome):
         assert MAY_FOLLOW[self._state * (ENDED + 1) + state], (self._state, state)  # noqa: S101 - a defect of ours
         self._state = state
 
-    # Waiting for a place, where all have as many requests under way as they may, or for the time to ask one again.
+    # Waiting for a place, where all have as many requests in flight as they may, or for the time to ask one again.
 
     def _queue(self, now: float) -> None:
         """Wait for a place at the one that is full. Where nobody is, or there is no room to wait, it ends."""

@@ -429,7 +429,7 @@ class Overloaded(EdgeError):
     status = 503
     code = "overloaded"
     kind = "edge_shed"
-    message = "This edge has more requests under way than it may; ask again."
+    message = "This edge has more requests in flight than it may; ask again."
     fixed = SOON
 
 

@@ -58,7 +58,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     ``first``: it would be asked first. ``api`` is by which it would be asked (``Route.api``), another than the
     client's where the request is translated, "" where it cannot be asked. ``excluded`` is why it would not be asked at
     all now: it cannot serve the ``endpoint``, the ``key`` may not use it, an operator has ``drained`` it, its provider
-    has asked for a wait (``resting``), its ``breaker`` lets nothing through, it has as many requests under way as it
+    has asked for a wait (``resting``), its ``breaker`` lets nothing through, it has as many requests in flight as it
     may (``full``), or the request cannot be said in its dialect (``translation``); ``detail`` says more. ``ready_s``
     are the seconds until then. ``avoided``: all of its keys are at a limit, so it is asked where no other can be.
     ``late_s``: after so many seconds without an answer another one is asked beside it, None where that is not done, or
@@ -315,7 +315,7 @@ def _excluded(call: Call, upstream: Upstream, granted: int, member: Member, full
     if not member.allows(perf_counter()):
         return "breaker", "it lets nothing through now"
     if full:
-        return "full", "it has as many requests under way as it may"
+        return "full", "it has as many requests in flight as it may"
     unsaid = _unsaid(call, upstream)
     return ("translation", unsaid) if unsaid else ("", "")
 
@@ -411,7 +411,7 @@ def table(found: Explanation) -> list[str]:
 
 def _standing(each: Candidate) -> str:
     parts = [f"{each.excluded} ({each.detail})"] if each.excluded else ["avoided"] if each.avoided else []
-    parts.append(f"{each.strategy} {each.score:.6g}, breaker {each.breaker}, {each.in_flight} under way")
+    parts.append(f"{each.strategy} {each.score:.6g}, breaker {each.breaker}, {each.in_flight} in flight")
     if each.ready_s:
         parts.append(f"ready in {each.ready_s:.1f} s")
     if each.first_content_s is not None:

@@ -181,7 +181,7 @@ class Joining(Timed):
         self._finish(None)
 
     def _leave(self, cause: EdgeError | None) -> None:
-        """Follow no more; the last who leaves a flight that is under way ends it."""
+        """Follow no more; the last who leaves a flight that is in flight ends it."""
         flight, follower = self._flight, self._follower
         self._flight = self._follower = None
         if flight is None or follower is None:
@@ -212,7 +212,7 @@ class Joining(Timed):
 
 
 class Flying(Asker):
-    """A flight under way; nobody's, so nobody is told how it ends but its followers."""
+    """A flight in flight; nobody's, so nobody is told how it ends but its followers."""
 
     def __init__(self, table: Table, flight: Flight) -> None:
         self._table = table

@@ -84,7 +84,7 @@ class Replayed(Candidates):
 
 
 class Asking:
-    """A request under way: what `edge.dispatch.Dispatch` does, with the same candidates, places, budget and records of
+    """A request in flight: what `edge.dispatch.Dispatch` does, with the same candidates, places, budget and records of
     the upstreams, whose answers come from the trace. It tells `done` its status.
     """
 

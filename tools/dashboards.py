@@ -72,7 +72,7 @@ OVERVIEW = Dashboard(
                     1,
                 ),
                 Panel(
-                    "Under way",
+                    "In flight",
                     "Requests that have not ended.",
                     "short",
                     ((level("edge_requests_in_flight"), ""),),

@@ -169,7 +169,7 @@ def cores(found: Results) -> str:
 
 
 SIZING = "Sizing"
-WORKER, IDLE, STREAM = ("a worker that has served one request", "an idle connection", "a stream under way")
+WORKER, IDLE, STREAM = ("a worker that has served one request", "an idle connection", "a stream in flight")
 
 
 def sizing(found: Results, thing: str, column: str) -> float:
@@ -183,7 +183,7 @@ def memory(found: Results) -> str:
     rows = [
         ["a worker that has served one request", "", f"{start:.0f}"],
         ["10,000 idle connections", f"10,000 x {idle * 1024:g} KiB", f"{10_000 * idle:.0f}"],
-        ["2,000 streams under way", f"2,000 x {stream * 1024:g} KiB", f"{2_000 * stream:.0f}"],
+        ["2,000 streams in flight", f"2,000 x {stream * 1024:g} KiB", f"{2_000 * stream:.0f}"],
         ["the memory cache, when it is full", "`cache.memory.max_bytes`, 256 MiB by default", "256"],
         ["together", "", f"{start + 10_000 * idle + 2_000 * stream + 256:.0f}"],
     ]

@@ -1,4 +1,4 @@
-"""Taking from a limit, and counting what is under way."""
+"""Taking from a limit, and counting what is in flight."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ def closed(module: ModuleType) -> dict[str, Any]:
 
 
 def full(module: ModuleType) -> dict[str, Any]:
-    """Half open, with its one probe under way."""
+    """Half open, with its one probe in flight."""
     member = module.Member(1, failures=1)
     member.begin(1.0).failed(1.0)
     return {"probe": member.begin(100.0), "allows": member.allows}

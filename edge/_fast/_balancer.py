@@ -95,7 +95,7 @@ def _left(member: Member, at: cython.double, now: cython.double) -> cython.doubl
 @cython.cfunc
 @cython.exceptval(check=False)
 def _is_for_trial(member: Member, now: cython.double) -> cython.bint:
-    """Whether what was measured is old, and nothing under way will renew it."""
+    """Whether what was measured is old, and nothing in flight will renew it."""
     latest: cython.double = max(member._ttfc_at, member._pace_at)
     return member._measured != 0 and member._in_flight == 0 and now - latest > _OLD * member._decay_s
 
@@ -135,16 +135,16 @@ class Balancer:
         The first.
     ``latency``
         The less loaded of two taken at random (Mitzenmacher, The Power of Two Choices, 2001), the load being what
-        Finagle's peak EWMA makes it. A member never measured is taken while nothing is under way there, and one whose
+        Finagle's peak EWMA makes it. A member never measured is taken while nothing is in flight there, and one whose
         measurement is old is tried by one pick in twenty.
     ``cost``
         The lowest price; of the same price the least busy.
     ``least_busy``
-        The fewest requests under way, by weight.
+        The fewest requests in flight, by weight.
     ``affinity``
         Rendezvous hashing of `prefix_hash` (Thaler, Ravishankar, 1998) with scores ``-weight / ln(h)`` (Schindelhauer,
         Schomaker, 2005): members that come and go move no keys but their own. None has more than `load_factor` times
-        its share of what is under way (Mirrokni, Thorup, Zadimoghaddam, Consistent Hashing with Bounded Loads, 2018),
+        its share of what is in flight (Mirrokni, Thorup, Zadimoghaddam, Consistent Hashing with Bounded Loads, 2018),
         and `slack` more: of a few requests chance alone gives one member more than that.
 
     `weights` are 1.0 each unless given, `prices` 0.0 (any unit; ``inf`` where unknown). `seed` should differ from
@@ -238,7 +238,7 @@ class Balancer:
 
     def scores(self, now: cython.double, prefix_hash: cython.ulonglong = 0) -> list[float]:
         """What the strategy compares of each member, the lowest of which it takes: its place (failover), what it has of
-        turns below 0 (round_robin), its load in seconds (latency), its price (cost), what is under way by weight
+        turns below 0 (round_robin), its load in seconds (latency), its price (cost), what is in flight by weight
         (least_busy), its score below 0 (affinity).
         """
         found: list = []
@@ -399,7 +399,7 @@ class Balancer:
             if (mask >> i) & 1:
                 member = self._members[i]
                 # Below the bound means below the bound rounded up, for a whole number. The bounds add up to at least
-                # one more than what is under way, so one member at least is below its own.
+                # one more than what is in flight, so one member at least is below its own.
                 if member._in_flight < share * self._weights[i] + self._slack:
                     score: cython.double = _rendezvous(member, prefix_hash, self._weights[i])
                     if score > best_score:

@@ -50,7 +50,7 @@ PROBES = cython.declare(cython.Py_ssize_t, 8)
 ATTEMPTS = cython.declare(cython.Py_ssize_t, 1000)
 """How often a change is tried that others keep overtaking: each failure is another's success."""
 HELD = cython.declare(cython.Py_ssize_t, 4096)
-"""Keys with requests under way that a worker's region has room for (about: a key may use 8 places)."""
+"""Keys with requests in flight that a worker's region has room for (about: a key may use 8 places)."""
 
 LONGEST = cython.declare(cython.longlong, 1 << 60)
 """ns, 36 years: no cost and no burst is longer. A time before LATEST plus three of these is below 2**63."""

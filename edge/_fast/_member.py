@@ -1,4 +1,4 @@
-"""An upstream as this process sees it: how it does, what is under way there, and its breaker.
+"""An upstream as this process sees it: how it does, what is in flight there, and its breaker.
 
 `Member.begin` gives an :class:`Attempt` for each request sent, and the attempt takes one outcome. `now` is a monotonic
 clock's seconds, 0 to 1e12; at what is no such time nothing is let through, and an outcome counts as of the latest time
@@ -77,7 +77,7 @@ LATE = 0.95
 
 _MAX_TIME = cython.declare(cython.double, 1e12)
 _MAX_SAMPLE_S = cython.declare(cython.double, 86400.0)
-# How long a client waits where all probes are under way: their outcome may come at any time.
+# How long a client waits where all probes are in flight: their outcome may come at any time.
 _PROBE_WAIT_S = cython.declare(cython.double, 1.0)
 # One part in ten of the error rate is the latest outcome.
 _ERROR_SHARE = cython.declare(cython.double, 0.1)
@@ -188,7 +188,7 @@ class Member:
             self._ready = now
 
     def drain(self) -> None:
-        """Let nothing through until `restore`; what is under way ends as it would."""
+        """Let nothing through until `restore`; what is in flight ends as it would."""
         self._drained = True
         _change(self)
 
@@ -230,7 +230,7 @@ class Member:
 
     @property
     def probing(self) -> int:
-        """How many probes are under way that have shown nothing yet."""
+        """How many probes are in flight that have shown nothing yet."""
         return self._probing
 
     @property

@@ -8,7 +8,7 @@ cdef class Member:
     # Settings.
     cdef Py_ssize_t _limit, _probes
     cdef double _open_s, _max_open_s, _decay_s
-    # The breaker, and whether an operator lets nothing through. The state's place in STATES, how many times it has opened, failures in a row, probes under way, how
+    # The breaker, and whether an operator lets nothing through. The state's place in STATES, how many times it has opened, failures in a row, probes in flight, how
     # long it opens next, and the times from which the breaker, and a Retry-After, let requests through.
     cdef Py_ssize_t _state, _generation, _failures, _probing
     cdef double _next_open_s, _ready, _cool

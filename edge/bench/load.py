@@ -43,7 +43,7 @@ class Seen:
 
 
 class Asker(asyncio.Protocol):
-    """One kept connection that asks one of `requests` after the other, with one under way at a time.
+    """One kept connection that asks one of `requests` after the other, with one in flight at a time.
 
     With a `period`, requests are due at their places in a schedule; one that goes out late because the answer before it
     was late counts from when it was due.

@@ -153,7 +153,7 @@ async def _measure(upstream: str, edges: list[str], seconds: float, say: Callabl
     refused = await ask(f"{edge}/v1/files", body(), seconds=seconds / 2, connections=8, rate=MODERATE)
     say("requests a second over 64 connections")
     busy = await load(edge + CHAT, at_rate=None, connections=64)
-    say(f"{AT_ONCE:,} requests under way at once")
+    say(f"{AT_ONCE:,} requests in flight at once")
     crowd = await ask(edge + CHAT, body("sim-ttft-1000"), seconds=5.0, connections=AT_ONCE, once=True)
     say("routing, and translation")
     names, transforms = routing(), transforming()

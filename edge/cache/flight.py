@@ -157,7 +157,7 @@ class Flight(Inquiry):
 
     ``failure`` is what ended it, None for a flight that ended well; ``held`` is the answer where it was stored already;
     ``lease`` the token of the right to fetch it before other workers and machines do, ``turns`` whether to ask for it;
-    ``on_cancel`` is there while it is under way, and it has ``landed`` when it is over.
+    ``on_cancel`` is there while it is in flight, and it has ``landed`` when it is over.
     """
 
     def __init__(self, first: Call, plan: Plan) -> None:
@@ -207,7 +207,7 @@ class Flight(Inquiry):
         return follower
 
     def leave(self, follower: Follower) -> bool:
-        """A follower is done with it, or gone. True if that ends a flight that was under way: it was the last one."""
+        """A follower is done with it, or gone. True if that ends a flight that was in flight: it was the last one."""
         follower.close()
         if follower not in self._followers:
             return False

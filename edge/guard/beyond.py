@@ -30,7 +30,7 @@ def too_dear(counts: Counts, quota: Quota, answer: int) -> EdgeError:
     """`answer` is that of `Spend.reserve`."""
     allowed = f"{quota.whose} may spend {quota.budget / PICO:g} USD a {quota.per} (budget)"
     if answer != EXHAUSTED:
-        return BudgetExceeded(f"{allowed}; requests under way may need the rest.", wait_s=1)
+        return BudgetExceeded(f"{allowed}; requests in flight may need the rest.", wait_s=1)
     ends = quota.ends(counts.today())
     wait_s = max(1, ceil(ends * DAY_S - counts.wall()))
     return BudgetExceeded(f"{allowed}; the next begins at {begins(ends)}.", wait_s=wait_s)

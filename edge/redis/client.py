@@ -98,7 +98,7 @@ class RedisClient:
             await _wait(self._first, PROBE_S)
 
     async def close(self) -> None:
-        """Close every connection; commands under way fail. Raises nothing."""
+        """Close every connection; commands in flight fail. Raises nothing."""
         self._closed = True
         tasks = [*self._reviving.values(), *([self._probing] if self._probing else [])]
         for task in tasks:

@@ -20,11 +20,11 @@ __all__ = ["REASONS", "Awaited", "Log", "Node"]
 
 REASONS = ("unready", "open", "timeout", "busy", "error")
 """Why a command was not answered: never reached a usable server, its server's breaker is open, the deadline passed,
-too many were under way, or the server or the network failed."""
+too many were in flight, or the server or the network failed."""
 
 FAILURES = 5
 """So many failures in a row take a server out of service; deadlines, if they were missed for as long as one lasts. All
-calls under way miss theirs together when either side stalls once."""
+calls in flight miss theirs together when either side stalls once."""
 REVIVE_S = 2.0
 BACKOFF_S = (0.2, 2.0)
 CALM_S = 10.0
@@ -328,7 +328,7 @@ class Node:
         self._fail(RedisUnavailable(self.state))
 
     async def close(self) -> None:
-        """Close every connection; commands under way fail."""
+        """Close every connection; commands in flight fail."""
         self.state = UNREADY
         self._leave()
         tasks = [task for task in (self._opening, self._lookup) if task is not None]

@@ -39,7 +39,7 @@ class RedisUnavailable(Exception):
 
 
 class Command:
-    """A command under way, and who waits for it: exactly one of ``replied`` and ``failed`` is called, once, and never
+    """A command in flight, and who waits for it: exactly one of ``replied`` and ``failed`` is called, once, and never
     before whoever asked has gone on. After ``cancel``, neither.
 
     ``data`` is what goes out; ``use`` is "read" for a GET, "write" for what is answered by a word or a number, or

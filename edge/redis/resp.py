@@ -1,7 +1,7 @@
 """Redis's replies, out of bytes in pieces of any size: RESP2 without arrays (redis.io, "Redis serialization protocol").
 
 Nothing here asks for an array, and hiredis would reserve room for as many elements as one says it has; where many
-commands are under way one may begin anywhere. So replies are read here, and nothing is believed beyond its bounds.
+commands are in flight one may begin anywhere. So replies are read here, and nothing is believed beyond its bounds.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ RETRY_S = 1.0
 
 class Doorman:
     """Accepts connections, meets them with TLS, and hands those that agree on it over to the protocols that `front`
-    makes. asyncio's servers would tell of a connection only then. ``tasks`` are the handshakes under way.
+    makes. asyncio's servers would tell of a connection only then. ``tasks`` are the handshakes in flight.
     """
 
     def __init__(

@@ -41,7 +41,7 @@ class Connection(asyncio.Protocol):
         self.spoken: Socket | None = None
         self.waiting: deque[tuple[Entry, Answer]] = deque()
         self.paused = False
-        # The answer under way.
+        # The answer in flight.
         self.entry: Entry | None = None
         self.answer: Answer | None = None
         self.next_piece = 0

@@ -35,7 +35,7 @@ class SessionError(Exception):
 
 
 class Session:
-    """``active`` is the response under way, whose later events are still to be sent."""
+    """``active`` is the response in flight, whose later events are still to be sent."""
 
     def __init__(self, model: str, plan: Plan) -> None:
         self.plan = plan

@@ -101,7 +101,7 @@ class Tab:
 
     def _admit(self) -> None:
         if len(self.under_way) >= MOST_UNDER_WAY:
-            raise RateLimited(f"A connection may have {MOST_UNDER_WAY} responses under way.")
+            raise RateLimited(f"A connection may have {MOST_UNDER_WAY} responses in flight.")
         if self._rights.lease is not None:
             self._rights.lease.again()
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edge.upstreams.router import Upstream
 
 SLACK = 4.0
-"""Requests under way that an upstream may have beyond its bound (`Balancer`) for the sake of affinity."""
+"""Requests in flight that an upstream may have beyond its bound (`Balancer`) for the sake of affinity."""
 __all__ = ["Candidates", "Choice", "Group"]
 
 BITS = 0xFFFFFFFFFFFFFFFF
@@ -119,7 +119,7 @@ class Choice:
         return bits
 
     def full(self) -> int:
-        """The bits of those that have as many requests under way as they may."""
+        """The bits of those that have as many requests in flight as they may."""
         full = 0
         for n, gate in enumerate(self.gates):
             if gate is not None and gate.full:
@@ -134,7 +134,7 @@ class Candidates:
     its place, which the outcome gives back (None: there is no bound), and ``strategy`` what has picked it, "" where it
     was named. ``size`` is how many there were to be asked.
 
-    ``full``: where they have said no, the gate of ``upstream``, which lets requests through but has as many under way
+    ``full``: where they have said no, the gate of ``upstream``, which lets requests through but has as many in flight
     as it may; None where there is nobody to wait for.
 
     ``names``: the request names what an account keeps, so its accounts are asked in their order, whatever the breakers

@@ -296,7 +296,7 @@ class Deadline:
         self._sweep.add(self)
 
     def wait(self) -> None:
-        """No attempt is under way: a place is awaited, or the time to ask again. All attempts together have their time
+        """No attempt is in flight: a place is awaited, or the time to ask again. All attempts together have their time
         all the same, and the client its keep-alives.
         """
         self.whole()

@@ -1,4 +1,4 @@
-"""How many requests may be under way at one upstream, and who waits for the next place.
+"""How many requests may be in flight at one upstream, and who waits for the next place.
 
 A :class:`Gate` has so many places: as many as the configuration says, or as many as an :class:`Adaptive` finds the
 upstream can serve at a time. Who finds none waits in a short queue, the higher priority first; where that is full, the
@@ -99,7 +99,7 @@ class Adaptive:
 
     def sample(self, now: float, seconds: float, in_flight: int, streamed: bool) -> None:
         """An answer's first content came after `seconds`, or all of one that is not `streamed`, while so many requests
-        were under way.
+        were in flight.
         """
         self._begin(now)
         self._paces[streamed].samples.append(seconds)
@@ -189,7 +189,7 @@ class Gate:
         self._order = 0
 
     def configure(self, max_in_flight: int | None, adaptive: bool, max_waiting: int, max_wait_s: float) -> None:
-        """Other settings. What is under way stays, and so does what an adaptive one has found."""
+        """Other settings. What is in flight stays, and so does what an adaptive one has found."""
         self.most = max_in_flight or MAX_LIMIT
         self.max_waiting = max_waiting
         self.max_wait_s = max_wait_s

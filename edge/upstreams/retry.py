@@ -75,7 +75,7 @@ LENGTH, POLICY = 1, 2
 NOT_THERE = frozenset({404, 405, 501})
 """Statuses of who does not know what was asked for by its id, or knows no such things."""
 TOO_MANY = frozenset({429, 503, 529})
-"""Statuses by which a provider says that it has more requests under way than it can serve."""
+"""Statuses by which a provider says that it has more requests in flight than it can serve."""
 NO_SUCH_PATH = "The provider does not know the path that this route stands for: its 'base_url' may be wrong."
 
 RETURNED = (b"content-type", b"openai-processing-ms", b"x-should-retry")

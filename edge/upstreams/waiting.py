@@ -12,7 +12,7 @@ from edge.upstreams.gate import Gate, Place
 
 __all__ = ["FULL", "Waiting"]
 
-FULL = "The upstreams of this model have as many requests under way as they may; ask again."
+FULL = "The upstreams of this model have as many requests in flight as they may; ask again."
 """What is told where no place came."""
 
 

@@ -101,7 +101,7 @@ def test_where_none_is_idle_who_comes_is_told_in_its_dialect(small):
                 assert "more connections" in body["error"]["message"]
                 assert (body.get("type") == "error") == (form == "anthropic")
         for stream in streams:
-            assert stream.body({}).endswith(b"data: [DONE]\n\n"), "those that are under way are not touched"
+            assert stream.body({}).endswith(b"data: [DONE]\n\n"), "those that are in flight are not touched"
     finally:
         for stream in streams:
             stream.sock.close()

@@ -1,4 +1,4 @@
-"""Identical requests that are under way at the same time share one upstream call, whoever comes and goes."""
+"""Identical requests that are in flight at the same time share one upstream call, whoever comes and goes."""
 
 from __future__ import annotations
 

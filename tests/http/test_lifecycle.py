@@ -126,7 +126,7 @@ def test_a_killed_worker_costs_its_own_requests_only_and_is_replaced_within_a_se
                 answers_within(edge.port, WAIT_S)
             took.append(time.monotonic() - begun)
             assert took[-1] < 1 + stalls.granted_s
-    # 16 connections, each with at most one request under way.
+    # 16 connections, each with at most one request in flight.
     assert len(load.failures) <= 3 * 16
     assert load.done > 100
     print(f"\nkill -9 x 3: {load.done} done, {len(load.failures)} in flight lost, back in {max(took):.2f} s at most")

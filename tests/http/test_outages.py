@@ -208,7 +208,7 @@ def pair(a: Canned, b: Canned, breaker: dict[str, float], strategy: str = "failo
 
 @pytest.mark.parametrize("probes", [1, 3])
 def test_r17_a_thousand_at_the_half_open_instant_reach_it_with_the_probes_alone(probes, front, tmp_path):
-    """All over connections that are open already, while the probes are under way."""
+    """All over connections that are open already, while the probes are in flight."""
     asked = request("chat", "two", "hi")
     with Held() as a, Canned(CHAT) as b:
         breaker = {"failures": 3, "open_s": 1.5, "max_open_s": 1.5, "probes": probes}

@@ -1,4 +1,4 @@
-"""No upstream has more requests under way than it may: others are asked, then some wait, the rest get a 503 at once."""
+"""No upstream has more requests in flight than it may: others are asked, then some wait, the rest get a 503 at once."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def test_prometheus_says_what_the_ledger_says_while_workers_are_killed(simulator
                     killed += 1
             ledger = [entry for entry in simulator.ledger(since) if entry["status"] == 200]
             answered, cut = len(askers.usages), askers.cut
-            # What a killed worker had under way is in the ledger, and perhaps in no worker's memory.
+            # What a killed worker had in flight is in the ledger, and perhaps in no worker's memory.
             assert answered <= len(ledger) <= answered + cut
             text = httpx2.get(f"{edge.url}/metrics").text
             told = sum(

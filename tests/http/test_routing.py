@@ -113,7 +113,7 @@ def test_each_strategy_gives_each_upstream_its_share(edge, far):
         "round_robin": lambda n: n == {"a": 30, "b": 15, "c": 15},
         "failover": lambda n: n == {"a": 60},
         "cost": lambda n: n == {"b": 60},
-        # One after the other nothing is under way: those of most weight, then by chance.
+        # One after the other nothing is in flight: those of most weight, then by chance.
         "least_busy": lambda n: n == {"a": 60},
         # By nothing but the model's name, all are one conversation.
         "affinity": lambda n: sorted(n.values()) == [0, 0, 60],

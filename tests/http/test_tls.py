@@ -178,7 +178,7 @@ def test_who_comes_over_tls_when_all_places_are_taken_is_told_why(simulator, fol
         assert (got.status_code, got.headers["connection"]) == (503, "close")
         assert "more connections" in got.json()["error"]["message"]
         for stream in streams:
-            assert stream.read().endswith(b"data: [DONE]\n\n"), "those that are under way are not touched"
+            assert stream.read().endswith(b"data: [DONE]\n\n"), "those that are in flight are not touched"
         for sock in turned_away:
             sock.close()
 

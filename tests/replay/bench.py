@@ -247,7 +247,7 @@ class Bench:
         return self._record(play, states, closed, delta(self.before, after), self._take_lines())
 
     def _settle(self) -> dict[str, Decimal]:
-        """Wait until no request is under way and all lines are here; the metrics then."""
+        """Wait until no request is in flight and all lines are here; the metrics then."""
         deadline = time.monotonic() + SETTLE_S
         while True:
             self.barrier()

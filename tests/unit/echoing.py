@@ -84,7 +84,7 @@ class Echo(Worker):
         self.gateway._over(call, None)
 
     def run(self) -> None:
-        """Let what is under way come to its end."""
+        """Let what is in flight come to its end."""
         for _ in range(5):
             self.loop.run_until_complete(asyncio.sleep(0))
 

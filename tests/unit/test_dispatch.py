@@ -62,7 +62,7 @@ def test_a_way_that_is_not_in_the_table_is_an_error():
 
 
 def busy(made, **more):
-    """A worker whose one upstream has as many requests under way as it may."""
+    """A worker whose one upstream has as many requests in flight as it may."""
     worker = made({"a": provider(max_in_flight=1, max_waiting=4, max_wait_s=30)}, **more)
     worker.ask("smart")
     return worker

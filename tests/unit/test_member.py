@@ -403,7 +403,7 @@ def test_new_settings_lose_nothing(member_module):
     member.configure(failures=9, open_s=1.0, max_open_s=25.0, probes=1)
     assert (member.state, member.in_flight, member.probing) == ("open", 2, 2)
     assert member.retry_after(10.0) == 20.0, "as it was to be open"
-    assert not member.allows(30.0), "two are under way where one is allowed"
+    assert not member.allows(30.0), "two are in flight where one is allowed"
     held.clear()
     member.begin(30.0).failed(30.0)
     assert member.retry_after(30.0) == 25.0

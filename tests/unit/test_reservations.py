@@ -183,7 +183,7 @@ def test_money_is_spent_before_it_is_reserved_no_more():
 def test_a_budget_is_never_exceeded_and_says_when_there_is_more():
     counting = Counting(budget(10))
     first = counting.taken(100, 800)
-    with pytest.raises(BudgetExceeded, match="under way") as refused:
+    with pytest.raises(BudgetExceeded, match="in flight") as refused:
         counting.taken(100, 100)
     assert dict(refused.value.headers)[b"retry-after"] == b"1"
     first.used(Usage(input=100, output=800), 9 * PICO)

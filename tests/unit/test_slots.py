@@ -282,5 +282,5 @@ def test_readers_never_see_a_total_go_back_while_writers_die_and_are_replaced(sl
     assert final[0, b"all"][0] > turns * 20
     assert (2, b"") not in final
     own = sum(v[0] for (m, key), v in final.items() if m == 0 and key not in (b"all", None))
-    assert abs(own - final[0, b"all"][0]) <= turns, "at most one of each killed process is under way"
+    assert abs(own - final[0, b"all"][0]) <= turns, "at most one of each killed process is in flight"
     print(f"\n{turns} processes, {final[0, b'all'][0]:.0f} counts, {len(said) * 50}+ readings, none went back")

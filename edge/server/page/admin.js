@@ -156,7 +156,7 @@
       ["requests", "Requests", short(sum(now.requests))],
       ["rate", "A second", short(point.requests)],
       ["failures", "Failed (5xx)", percent(sum(now.requests, (row) => row[2] >= "500") / sum(now.requests))],
-      ["flight", "Under way", short(sum(now.in_flight))],
+      ["flight", "In flight", short(sum(now.in_flight))],
       ["median", "Median", time(quantile(0.5, now.duration))],
       ["p99", "p99", time(quantile(0.99, now.duration))],
       ["first", "First token, p95", time(quantile(0.95, now.first))],
@@ -226,7 +226,7 @@
   const drawUpstreams = (now) => {
     const workers = new Map();
     for (const [provider, model, state, n] of now.circuits) if (n) workers.set(provider + "/" + model, [...(workers.get(provider + "/" + model) || []), n + " " + state.replace("_", " ")]);
-    table("upstreams", ["upstream", "order", "state", "workers", "#under way", "#failures", "#first content", "#openings"], now.upstreams.map((each) => {
+    table("upstreams", ["upstream", "order", "state", "workers", "#in flight", "#failures", "#first content", "#openings"], now.upstreams.map((each) => {
       const drained = each.state === "drained";
       const button = make("button", { type: "button", "data-upstream": each.upstream, "aria-label": (drained ? "Restore " : "Drain ") + each.upstream,
         on: { click: () => order(each.upstream, drained ? "restore" : "drain") } }, drained ? "Restore" : "Drain");
@@ -234,8 +234,9 @@
     }), "no upstream is named or was asked", now.upstreams.map((each) => each.upstream));
   };
   const order = async (upstream, action) => {
-    const answer = await ask("/admin/api/upstreams/order", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ upstream, action }) });
-    byId("ordered").textContent = answer.ok ? upstream + ": " + (action === "drain" ? "drained, no more requests are sent" : "restored") : "That did not work: " + answer.status;
+    const mine = runs;
+    const answer = await ask("/admin/api/upstreams/order", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ upstream, action }) }).catch(() => ({ status: "no answer" }));
+    if (mine === runs) byId("ordered").textContent = answer.ok ? upstream + ": " + (action === "drain" ? "drained, no more requests are sent" : "restored") : "That did not work: " + answer.status;
   };
 
   const drawRequests = () => {
@@ -380,7 +381,8 @@
     event.preventDefault();
     key = byId("key").value.trim();
     byId("key").value = "";
-    run();
+    if (/[^ -~]/.test(key)) login(401); // no header can say it
+    else run();
   });
   byId("leave").addEventListener("click", () => leave());
   addEventListener("resize", () => charts.forEach(([chart]) => chart.setSize({ width: Math.max(chart.root.parentElement.clientWidth, 240), height: 170 })));

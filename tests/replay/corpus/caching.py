@@ -151,11 +151,11 @@ class Crowd:
         client = self.p.client(who)
         client.send(client.form("POST", self.path, body_for(self.path, self.model, self.p.said, **self.more, **more)))
         if seen is not None:
-            self.p.until(lambda: self.under_way() >= seen, "the request is under way")
+            self.p.until(lambda: self.under_way() >= seen, "the request is in flight")
         return client
 
     def leave(self, client: Connection, left: int, how: str = "fin") -> None:
-        """And wait until the edge has seen it: so many are under way then."""
+        """And wait until the edge has seen it: so many are in flight then."""
         client.leave(how)
         self.p.until(lambda: self.under_way() <= left, "the client is seen to leave")
 

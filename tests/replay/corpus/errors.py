@@ -166,7 +166,7 @@ def upload(size: int, sent: int, chunked: bool = False):
 
 
 def full(p: Play) -> None:
-    """As many as may be under way, then more."""
+    """As many as may be in flight, then more."""
     go = [p.event() for _ in range(3)]
 
     def waits(event: threading.Event) -> Reply:

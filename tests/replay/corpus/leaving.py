@@ -77,7 +77,7 @@ def leaves(form: str, phase: str, how: str, setup: str):
 
 
 def half_closed(form: str):
-    """A client that says that it will send no more, once its request is under way, and waits."""
+    """A client that says that it will send no more, once its request is in flight, and waits."""
     path, model, upstream, _, more = FORMS[form]
 
     def play(p: Play) -> None:
