@@ -94,10 +94,10 @@ audit: $(VENV)/.audit
 # pyproject.toml: for every Python and system that they are for. Needs the network.
 LOCK := $(VENV)/audit/bin/uv pip compile -q --no-config --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --no-emit-index-url --no-emit-find-links
-EXTRAS := --extra http2 --extra jwt --extra pii
+EXTRAS := --extra http2 --extra jwt
 lock: $(VENV)/.audit
 	@mkdir -p build
-	$(LOCK) $(EXTRAS) -o build/image.txt pyproject.toml
+	$(LOCK) $(EXTRAS) --extra pii -o build/image.txt pyproject.toml
 	$(LOCK) --group pyproject.toml:compile -o build/build.txt
 	$(LOCK) --group pyproject.toml:release -o build/release.txt
 	$(LOCK) $(EXTRAS) --group pyproject.toml:test --group pyproject.toml:lint -o build/ci.txt pyproject.toml

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import email.utils
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from functools import cache
@@ -372,6 +374,8 @@ UNUSED = (
 
 def test_an_edge_imports_nothing_at_its_start_that_its_configuration_does_not_ask_for(tmp_path):
     """As it is before it listens; a library that is here for others is not read either."""
+    if str(importlib.util.find_spec("blacksheep.messages").origin).endswith(".py"):
+        pytest.skip("BlackSheep has no wheel for this Python, and in pure Python it imports more")
     config = tmp_path / "edge.json"
     config.write_text('{"providers": {"openai": {"dialect": "openai", "base_url": "http://127.0.0.1:9/v1"}}}')
     program = (
@@ -391,4 +395,7 @@ def test_an_edge_imports_nothing_at_its_start_that_its_configuration_does_not_as
         check=True,
         env={**uncounted(), REHEARSAL: "1"},
     )
-    assert told.stdout == f"[] True {sorted(name for name, named in NAMED.items() if named not in SAID)}\n"
+    names = {name for name, named in NAMED.items() if named not in SAID}
+    if not re.search("^from email.charset", Path(email.utils.__file__).read_text(), re.MULTILINE):
+        names.remove("email.utils")  # Python's since 3.13, which imports it when it needs it
+    assert told.stdout == f"[] True {sorted(names)}\n"

@@ -59,6 +59,8 @@ def whole(told: dict) -> dict:
 
 @pytest.mark.parametrize("text", blocks("yaml"))
 def test_a_configuration_in_a_page_is_accepted(text, tmp_path):
+    if "pattern:" in text:
+        pytest.importorskip("re2", reason="google-re2 is not installed: no patterns")
     told = whole(yaml.safe_load(re.sub(r"\boff\b", '"off"', text)))
     for part in re.findall(r"/etc/edge/[\w.-]+", text):
         (tmp_path / Path(part).name).write_text('{"keys": []}' if part.endswith(".json") else "x" * 40)

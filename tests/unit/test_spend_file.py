@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
@@ -212,7 +213,7 @@ def test_what_cannot_be_written_now_is_written_later_and_told_once(tmp_path):
     kept = keeper(path, spend, looks)
     kept.open()
     add(first, ROW, Used(1, 1, 1, 1))
-    with sqlite3.connect(path) as holds:
+    with closing(sqlite3.connect(path)) as holds, holds:
         holds.execute("BEGIN IMMEDIATE")
         kept.write()
         kept.write()
@@ -231,7 +232,7 @@ def test_a_file_that_is_none_is_refused(tmp_path):
     with pytest.raises(SpendFileError, match="cannot be used"):
         SpendFile(path / "below").open()
     newer = tmp_path / "newer.sqlite"
-    with sqlite3.connect(newer) as connection:
+    with closing(sqlite3.connect(newer)) as connection, connection:
         connection.execute("PRAGMA user_version = 7")
     with pytest.raises(SpendFileError, match="another version"):
         SpendFile(newer).open()
