@@ -33,6 +33,8 @@ SHOWN = 60
 """Lines of a failed run that are printed."""
 ORDER = ("bench", "R1", "R13", "R25")
 """The rows of the table of long runs."""
+TITLE = ": instructions per "
+"""Is in what a count says of itself first."""
 COUNTED = "## Instructions of "
 """Begins the title of a table of instructions, which a Python's name ends."""
 
@@ -63,19 +65,21 @@ def line_of(name: str) -> Callable[[str], list[str]]:
 
 
 def table_of(output: str) -> list[str]:
-    return [line for line in output.splitlines() if line and not line.endswith("failed")]
+    """The title and the rows of what is counted, whatever else is said among them."""
+    lines = [line for line in output.splitlines() if line.startswith("|") or TITLE in line]
+    return [line for line in lines if not line.endswith("failed")]
 
 
-def nothing(_: str) -> list[str]:
-    """It keeps itself what it has found."""
-    return []
+def targets_of(output: str) -> list[str]:
+    """Which targets are missed, if any; the rest it keeps itself."""
+    return re.findall(r"^(Missed: .*|All targets are met)\.$", output, re.MULTILINE)
 
 
 def runs(requests: int, seconds: float, bench: str, pythons: list[str]) -> tuple[Run, ...]:
     """All: R1 and R13 of so many `requests`, R25 of so many `seconds`; `bench` has arguments of `make bench`."""
     count = {"EDGE_SOAK": str(requests)}
     return (
-        Run("bench", ("-m", "benchmarks", "--write", *shlex.split(bench)), nothing),
+        Run("bench", ("-m", "benchmarks", "--write", *shlex.split(bench)), targets_of),
         Run("R1", (*PYTEST, "-k", "r1", "tests/http/test_cache_figures.py"), line_of("R1"), count),
         Run("R13", (*PYTEST, "tests/http/test_memory_figures.py"), line_of("R13"), count),
         Run("R25", (*PYTEST, "tests/http/test_soak.py"), line_of("R25"), {"EDGE_SOAK_S": f"{seconds:g}"}),

@@ -25,9 +25,18 @@ def machine() -> str:
 
 
 def commit() -> str:
-    """The tree that is measured; "unknown" where it is no working copy."""
-    said = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
-    return said or "unknown"
+    """The tree that is measured, "-dirty" where a file differs from it, but for the one of the results; "unknown" where
+    it is no working copy.
+    """
+    said = told("git", "describe", "--always")
+    changed = said and told(
+        "git", "status", "--porcelain", "--untracked-files=no", "--", ":/", f":(exclude){RESULTS.name}"
+    )
+    return f"{said}-dirty" if changed else said or "unknown"
+
+
+def told(*command: str) -> str:
+    return subprocess.run(command, cwd=RESULTS.parent, capture_output=True, text=True).stdout.strip()
 
 
 def keep_measured(lines: list[str], file: Path = RESULTS) -> None:

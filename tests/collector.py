@@ -6,6 +6,7 @@ import gzip
 import threading
 import time
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -99,6 +100,10 @@ class Collector:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def handle(self) -> None:
+                with suppress(ConnectionResetError):  # by an edge that has been killed
+                    super().handle()
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("the benchmarks read /proc", allow_module_level=True)
 
-from benchmarks import proof
+from benchmarks import proof, results
 from benchmarks.proof import Found, runs, written
 from benchmarks.results import LONG, keep_long_runs, keep_measured, long_runs
 from tests.harness import until
@@ -37,11 +38,32 @@ def test_the_long_forms_are_as_long_as_one_asks():
 
 
 def test_what_a_run_says_of_itself_is_kept():
-    _, r1, r13, r25, instructions = runs(1, 1, "", ["one"])
+    bench, r1, r13, r25, instructions = runs(1, 1, "", ["one"])
+    assert bench.said("| one | missed |\n\nMissed: one; the other.\n") == ["Missed: one; the other"]
+    assert bench.said("\nAll targets are met.\n") == ["All targets are met"]
     assert r1.said("\nR1, N=5 in 1.0 s: 0 wrong\n.\n1 passed") == ["N=5 in 1.0 s: 0 wrong"]
     assert r13.said(".R13: 7 requests\n") == ["7 requests"]
     assert r25.said("R2: other\nR25: 9 requests") == ["9 requests"]
     assert instructions.said(TABLE)[0].startswith("CPython 3.99")
+    assert instructions.said(TABLE.replace("| a", "Traceback\n  File: one\n| a")) == instructions.said(TABLE)
+
+
+def test_a_tree_is_dirty_where_more_than_the_results_differs(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "benchmarks" / "RESULTS.md")
+    for file in (results.RESULTS, tmp_path / "page.md"):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("before")
+    assert results.commit() == "unknown"
+    identity = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.com")
+    for command in (("init", "-q"), ("add", "."), (*identity, "commit", "-q", "--no-verify", "-m", "first")):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    clean = results.commit()
+    assert re.fullmatch("[0-9a-f]{7,}", clean)
+    results.RESULTS.write_text("after")
+    (tmp_path / "new").touch()
+    assert results.commit() == clean
+    (tmp_path / "page.md").write_text("after")
+    assert results.commit() == f"{clean}-dirty"
 
 
 def test_measurements_and_long_runs_are_kept_when_the_other_is_renewed(tmp_path, monkeypatch):
