@@ -165,6 +165,12 @@ CIMPORT = re.compile(
 """``from edge.head cimport Head``, ``from cython.cimports.edge._fast._bytes import (...)``, ``cimport edge.head``."""
 
 
+def clear(folder: Path, names: str) -> None:
+    """Remove what this Python's last build has put there. What another Python's has, which has other names, stays."""
+    for path in folder.rglob(names):
+        path.unlink()
+
+
 def make_room(folder: Path, most: int) -> None:
     """Remove the files that nobody has used for longest. Others may be doing the same."""
     used: list[tuple[float, Path]] = []
@@ -214,7 +220,7 @@ class BuildOrSay(build_ext):
 
     def copy_extensions_to_source(self) -> None:
         """For an editable install; setuptools would have a compiled module beside its source, where it always wins."""
-        shutil.rmtree(COMPILED, ignore_errors=True)  # one that is no more on the list would win as well
+        clear(COMPILED, self.get_ext_filename("*"))  # one that is no more on the list would win as well
         for extension in self.extensions:
             place = self.place(extension.name)
             place.parent.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ import sys
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder
 from pathlib import Path
 
-from edge._fast import COMPILED, REQUIRED
+from edge._fast import COMPILED
 
 __all__ = ["__version__"]
 
@@ -28,6 +28,6 @@ class _Compiled:
 
 if COMPILED:
     _path = _Compiled(Path(__file__).parent / "_compiled")
-    if REQUIRED and not _path.folders:
-        raise ImportError("EDGE_REQUIRE_COMPILED is set, but the compiled modules are not here")
+    if not _path.folders:  # a class of one build is not a class of the other
+        raise ImportError("the modules in edge/_compiled are not here: install it again, or set EDGE_PURE_PYTHON=1")
     sys.meta_path.insert(0, _path)

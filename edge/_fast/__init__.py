@@ -35,7 +35,6 @@ __all__ = [
     "MAX_NUMBER",
     "MAX_VALUES",
     "NEVER",
-    "REQUIRED",
     "SECRET_PREFIXES",
     "STRATEGIES",
     "TABLE_FULL",
@@ -104,9 +103,9 @@ __all__ = [
 
 _TRUE = {"1", "true", "yes", "on"}
 _pure = os.environ.get("EDGE_PURE_PYTHON", "").lower() in _TRUE
-REQUIRED = os.environ.get("EDGE_REQUIRE_COMPILED", "").lower() in _TRUE
+_required = os.environ.get("EDGE_REQUIRE_COMPILED", "").lower() in _TRUE
 
-if _pure and REQUIRED:
+if _pure and _required:
     raise ImportError("EDGE_PURE_PYTHON and EDGE_REQUIRE_COMPILED contradict each other: set one of them")
 
 COMPILED = False
@@ -174,7 +173,7 @@ if not TYPE_CHECKING and not _pure:
         from edge._fast._walk_c import Walk
         from edge._fast._words_c import Words
     except ImportError as error:
-        if REQUIRED:
+        if _required:
             raise ImportError("EDGE_REQUIRE_COMPILED is set, but the compiled modules are not here") from error
     else:
         COMPILED = True

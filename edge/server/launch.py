@@ -384,4 +384,5 @@ class ToLogs(logging.Handler):
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._log.warning("server", message=record.getMessage().partition("\n")[0][:200])
+        told = {"error": where(record.exc_info[1])} if record.exc_info and record.exc_info[1] else {}
+        self._log.warning("server", message=record.getMessage().partition("\n")[0][:200], **told)

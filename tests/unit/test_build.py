@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
+
+from edge._fast import COMPILED
 
 ROOT = Path(__file__).parents[2]
 
@@ -14,6 +20,32 @@ def definitions() -> dict:
     source = (ROOT / "setup.py").read_text().partition("TRUE =")[0]
     exec(compile(source, "setup.py", "exec"), namespace)
     return namespace
+
+
+def test_a_build_leaves_the_modules_of_another_python(tmp_path):
+    names = ("one.cpython-313-x86_64-linux-gnu.so", "below/two.cpython-313-x86_64-linux-gnu.so")
+    other = "below/two.cpython-314-x86_64-linux-gnu.so"
+    (tmp_path / "below").mkdir()
+    for name in (*names, other):
+        (tmp_path / name).touch()
+    definitions()["clear"](tmp_path, "*.cpython-313-x86_64-linux-gnu.so")
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.so")] == [other]
+    definitions()["clear"](tmp_path / "none", "*.so")
+
+
+@pytest.mark.skipif(not COMPILED, reason="nothing is compiled here")
+def test_compiled_classes_are_not_mixed_with_pure_ones(tmp_path):
+    """An edge of which half is compiled fails in the middle of a request, so it does not start."""
+    (tmp_path / "edge").mkdir()
+    (tmp_path / "edge" / "_fast").symlink_to(ROOT / "edge" / "_fast")
+    (tmp_path / "edge" / "__init__.py").symlink_to(ROOT / "edge" / "__init__.py")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    command = [sys.executable, "-c", "import edge; print(edge.__file__)"]
+    for pure, told in (("", "the modules in edge/_compiled are not here"), ("1", str(tmp_path))):
+        environment |= {"PYTHONPATH": str(tmp_path), "EDGE_PURE_PYTHON": pure, "EDGE_REQUIRE_COMPILED": ""}
+        got = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+        assert told in (got.stdout if pure else got.stderr)
+        assert got.returncode == (0 if pure else 1)
 
 
 def test_the_modules_that_were_used_last_are_kept_whoever_else_makes_room(tmp_path):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import re
 import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from edge.hooks import Attempted, RequestRecord, Usage
+from edge.server.launch import ToLogs
 from edge.telemetry import Fanout
 from edge.telemetry.logs import Logs
 from edge.telemetry.metrics import MOST_TENANTS, Metrics, shared_slots
@@ -402,3 +405,18 @@ def test_a_name_that_a_client_chose_is_cut_and_shows():
     assert got.startswith("\\x1b[31m\\nxxx")
     assert got.isprintable()
     assert len(got) < 160
+
+
+def test_a_librarys_complaint_tells_the_type_and_place_of_an_exception_and_nothing_else():
+    said = []
+    library = logging.Logger("library")
+    library.addHandler(ToLogs(SimpleNamespace(warning=lambda event, **told: said.append((event, told)))))
+    library.error("Fatal error\nof a request with a secret")
+    try:
+        raise ValueError("a secret")
+    except ValueError as error:
+        library.error("Fatal error\nof a request with a secret", exc_info=error)
+    (_, plain), (_, failed) = said
+    assert plain == {"message": "Fatal error"}
+    assert re.fullmatch(r"ValueError at test_telemetry\.py:\d+", failed.pop("error"))
+    assert failed == plain
