@@ -132,7 +132,8 @@ def test_r10_slow_attackers_are_closed_at_their_deadlines_and_nobody_else_notice
 def test_r10_readers_that_have_stopped_are_cut_off(edge, simulator, stalls):
     """A client that takes nothing of its stream for 30 seconds has left; its provider is told."""
     before = simulator.count()
-    body = {"model": "sim-words-60000", "messages": SAID, "stream": True}
+    # 70 MB each, since the system's buffers on the way alone may take 36 (tcp_rmem and tcp_wmem).
+    body = {"model": "sim-words-400000", "messages": SAID, "stream": True}
     stuck = []
     for _ in range(5):
         sock = socket.socket()
