@@ -39,11 +39,10 @@ def test_compiled_classes_are_not_mixed_with_pure_ones(tmp_path):
     (tmp_path / "edge").mkdir()
     (tmp_path / "edge" / "_fast").symlink_to(ROOT / "edge" / "_fast")
     (tmp_path / "edge" / "__init__.py").symlink_to(ROOT / "edge" / "__init__.py")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     command = [sys.executable, "-c", "import edge; print(edge.__file__)"]
     for pure, told in (("", "the modules in edge/_compiled are not here"), ("1", str(tmp_path))):
-        environment |= {"PYTHONPATH": str(tmp_path), "EDGE_PURE_PYTHON": pure, "EDGE_REQUIRE_COMPILED": ""}
-        got = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+        chosen = {"PYTHONPATH": str(tmp_path), "EDGE_PURE_PYTHON": pure, "EDGE_REQUIRE_COMPILED": ""}
+        got = subprocess.run(command, cwd=tmp_path, env=os.environ | chosen, capture_output=True, text=True, timeout=60)
         assert told in (got.stdout if pure else got.stderr)
         assert got.returncode == (0 if pure else 1)
 
