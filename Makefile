@@ -67,8 +67,11 @@ image: $(VENV)/.test
 	else $(BIN)/python -m tests.image; fi
 
 # Other clients than the SDKs that are here, each in an environment of its own, for the tests. Most of it is waiting for the network.
-# A client that takes more than five minutes to install is left out (GNU timeout).
+# A client that takes more than five minutes to install is left out (GNU timeout), and so are those for which there is no room:
+# all take 2 GB, four at a time, and the tests have to write too.
 BOUND := $(shell command -v timeout >/dev/null && echo timeout 300)
+ROOM_KB := 3000000
+ROOM = [ $$(df -Pk $(VENV) | awk 'END { print $$4 }') -ge $(ROOM_KB) ] || { echo "less than $(ROOM_KB) KB are free" >&2; false; }
 CLIENTS := $(patsubst requirements/clients/%,%,$(basename $(wildcard requirements/clients/*))) go
 clients: $(VENV)/.pip
 	@$(MAKE) -s -j 4 $(CLIENTS:%=$(VENV)/clients/%/.here)
@@ -188,16 +191,16 @@ $(VENV)/.test: $(VENV)/.built $(VENV)/.locked
 
 # Each where its tests look for it, anew when what is asked for changes. What does not install here is told, and its tests are skipped.
 $(VENV)/clients/%/.here: requirements/clients/%.txt $(VENV)/.pip
-	@rm -rf $(@D) && $(PYTHON) -m venv $(@D) && $(BOUND) $(@D)/bin/python -m pip install -q --no-compile -r $< && touch $@ || \
+	@rm -rf $(@D) && { $(ROOM); } && $(PYTHON) -m venv $(@D) && $(BOUND) $(@D)/bin/python -m pip install -q --no-compile -r $< && touch $@ || \
 	{ rm -rf $(@D); echo "SKIPPED: the client '$*', which does not install here (see above)"; }
 
 $(VENV)/clients/%/.here: requirements/clients/%.npm
-	@rm -rf $(@D) && mkdir -p $(@D) && $(BOUND) npm install --silent --no-save --prefix $(@D) $$(cat $<) && touch $@ || \
-	{ rm -rf $(@D); echo "SKIPPED: the client '$*', which does not install here (is there npm?)"; }
+	@rm -rf $(@D) && { $(ROOM); } && mkdir -p $(@D) && $(BOUND) npm install --silent --no-save --cache $(@D)/cache --prefix $(@D) $$(cat $<) && \
+	rm -rf $(@D)/cache && touch $@ || { rm -rf $(@D); echo "SKIPPED: the client '$*', which does not install here (see above; is there npm?)"; }
 
 $(VENV)/clients/go/.here: $(wildcard tests/clients/go/*)
-	@rm -rf $(@D) && mkdir -p $(@D) && cp $^ $(@D) && (cd $(@D) && $(BOUND) go build -o /dev/null .) && touch $@ || \
-	{ rm -rf $(@D); echo "SKIPPED: the SDKs in Go, which do not compile here (is there Go?)"; }
+	@rm -rf $(@D) && { $(ROOM); } && mkdir -p $(@D) && cp $^ $(@D) && (cd $(@D) && $(BOUND) go build -o /dev/null .) && touch $@ || \
+	{ rm -rf $(@D); echo "SKIPPED: the SDKs in Go, which do not compile here (see above; is there Go?)"; }
 
 $(VENV)/.tools: $(VENV)/.pip
 	GOBIN=$(CURDIR)/$(BIN) go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12

@@ -158,6 +158,8 @@ COMPILED = Path("edge/_compiled")
 KEPT = Path("build/modules")
 """Compiled modules by what they are made of: the next build, and a wheel, compile what has changed."""
 MOST_KEPT = 1000
+MOST_COMPILERS = 8
+"""At a time. Each takes up to 300 MB, and a container may have fewer processors than it is told of."""
 
 CIMPORT = re.compile(
     r"^\s*(?:from\s+|cimport\s+)(?:cython\.cimports\.)?(edge[\w.]*)(?:\s+c?import\s+(\([^)]*\)|.*))?", re.MULTILINE
@@ -214,6 +216,11 @@ HOW_TO_GO_ON = (
 
 class BuildOrSay(build_ext):
     """Compiles the modules; where that fails, the last line says how to go on."""
+
+    def initialize_options(self) -> None:
+        """An editable install does this again, and what is said in `setup` has no effect then."""
+        super().initialize_options()
+        self.parallel = min(os.cpu_count() or 1, MOST_COMPILERS)
 
     def get_ext_fullpath(self, ext_name: str) -> str:
         return str(Path(self.build_lib, self.place(ext_name)))
@@ -354,4 +361,4 @@ def translate(modules: list[Extension]) -> None:
             named[module.name].sources = module.sources
 
 
-setup(ext_modules=extensions(), cmdclass={"build_ext": BuildOrSay}, options={"build_ext": {"parallel": 2}})
+setup(ext_modules=extensions(), cmdclass={"build_ext": BuildOrSay})

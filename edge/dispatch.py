@@ -277,10 +277,9 @@ class Dispatch(Outcome):
         self._hedged("failed" if tried is self._second_tried else "won")
         self._leave(left)
         self._conclude(tried, error)
-        now = perf_counter()
-        left.left = self._candidates.left(now)
+        left.left = self._candidates.left(tried.ended)
         if isinstance(error, UpstreamCredentials):
-            tried.refuse(now)
+            tried.refuse(tried.ended)
         self._tell(tried, error, left.upstream)
 
     # As the outcome of an attempt.
@@ -317,10 +316,12 @@ class Dispatch(Outcome):
             self._desk.meter.count("edge_rescues_total", tried.provider.name, "ok" if error is None else "failed")
 
     def _judge(self, tried: Tried, error: Exception) -> None:
-        """Whom to ask next, or what to tell."""
+        """Whom to ask next, or what to tell. It is decided by how matters stood when the attempt ended, whenever this
+        process has its turn.
+        """
         if self._asker is None:
             return
-        over, rescue, now = self._deadline.over(), self._rescue, perf_counter()
+        over, rescue, now = self._deadline.over(), self._rescue, tried.ended
         if may_go_on(self._inquiry, tried, error, over):
             self._follow(tried, error, self._following(tried, error, now), now)
         elif rescue is not None and not over and rescue.begins(error):
@@ -386,12 +387,12 @@ class Dispatch(Outcome):
             return QUEUED
         silent = isinstance(error, UpstreamTimeout)  # it has had its time, and may be at work
         if tried.delay == UNDECIDED and not silent and isinstance(error, (AttemptFailed, ProviderError)):
-            self.again(tried, said_of(tried, error))
+            self.again(tried, said_of(tried, error), now)
         return RESTING if tried.delay >= 0.0 and not isinstance(error, UpstreamCredentials) else ENDED
 
-    def again(self, tried: Tried, status: int) -> bool:
+    def again(self, tried: Tried, status: int, now: float) -> bool:
         """As `Outcome.again`. Where it is, ``Tried.delay`` says after how many seconds."""
-        settings, left_s, now = self._inquiry.state.resilience, self._deadline.left(), perf_counter()
+        settings, left_s = self._inquiry.state.resilience, self._deadline.left()
         tried.delay = NEVER
         if not self._counts and (tried.request is None or not tried.request.is_gone()):
             tried.delay = delay_s(tried, status, self._retries, settings, self._desk.budget, left_s, now)
@@ -403,7 +404,7 @@ class Dispatch(Outcome):
     def _tell(self, tried: Tried, error: Exception | None, following: Upstream | None) -> None:
         if error is not None and isinstance(error, (AttemptFailed, ProviderError)):
             self._failed = True
-            self._desk.hooks.attempt_failed(failed_attempt(self._inquiry, tried, error, tried.begun, following))
+            self._desk.hooks.attempt_failed(failed_attempt(self._inquiry, tried, error, following))
 
     def expired(self, deadline: Deadline, error: EdgeError) -> None:
         if deadline is self._second_deadline and self._second is not None:

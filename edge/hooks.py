@@ -368,7 +368,7 @@ class FailedAttempt(Struct, frozen=True, gc=False):
     """One request to a provider that failed. ``provider``, ``model`` and ``upstream_model`` are as in `RequestRecord`.
 
     ``status`` is that of its answer, 0 where none came; ``error_code`` the gateway's own error, "" where the answer was
-    one itself; ``error_kind`` the kind of either. ``waited_s`` is the time from the beginning of the attempt, ``said``
+    one itself; ``error_kind`` the kind of either. ``waited_s`` is the time from its beginning to its end, ``said``
     what the provider said, fit for a log. ``next_provider`` and ``next_model`` are asked next, "" where nobody is.
     ``final``: the request fails with it, and is told of as such. ``trace_id`` as in `RequestRecord`.
     """

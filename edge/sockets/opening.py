@@ -94,8 +94,7 @@ async def open_link(desk: Desk, call: Call, wanted: Wanted) -> Opened:
                 opened, tried, error, taken = await ask(desk, call, candidates, wanted)
                 if opened is not None:
                     return opened
-                now = perf_counter()
-                found = False
+                found, now = False, tried.ended
                 if isinstance(error, UpstreamCredentials):
                     tried.refuse(now)
                 if tried.following is not None and keys < MAX_KEYS:
@@ -235,4 +234,4 @@ def tell(desk: Desk, call: Call, tried: Tried, error: Exception, following: Cand
         error = AttemptFailed(error.status, error.body)
     if isinstance(error, (AttemptFailed, ProviderError)):
         upstream = following.upstream if following is not None else None
-        desk.hooks.attempt_failed(failed_attempt(call, tried, error, tried.begun, upstream))
+        desk.hooks.attempt_failed(failed_attempt(call, tried, error, upstream))

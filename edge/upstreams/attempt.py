@@ -139,7 +139,7 @@ class Attempt(Receiver):
         try:
             tried.heed(fields)
             if status >= 400 and not tried.others_left():
-                self._outcome.again(tried, status)
+                self._outcome.again(tried, status, tried.refused_at)
             if is_stream(status, fields, self._inquiry.payload.stream):
                 self._enter(HOLD)
                 self._ready = bytearray()
@@ -269,7 +269,7 @@ class Attempt(Receiver):
         """Raises what `check_status` does. An error inside a 200 has the `status` that it should have had."""
         tried = self._tried
         if status >= 400 and 200 <= tried.status < 300 and not tried.others_left():
-            self._outcome.again(tried, status)
+            self._outcome.again(tried, status, perf_counter())
         check_status(tried, self._inquiry.head.route, status, body)
 
     def _answer_with(self, steps: Steps[bytes], status: int, failure: AttemptFailed | None) -> None:

@@ -54,4 +54,4 @@ cdef class Outcome(Timed):
     cpdef passed(self, Tried tried, object failure)
     cpdef wins(self, Tried tried)
     cpdef failed(self, Tried tried, object error)
-    cpdef bint again(self, Tried tried, int status) except -1
+    cpdef bint again(self, Tried tried, int status, double now) except -1

@@ -185,9 +185,9 @@ class Outcome(Timed):
         """The client has its answer; `failure` is that of the provider which it tells of."""
         raise NotImplementedError
 
-    def again(self, tried: Tried, status: int) -> bool:
+    def again(self, tried: Tried, status: int, now: float) -> bool:
         """Whether the upstream is asked again after a failure of this status, 0 where no answer came. It is decided
-        once for each attempt.
+        once for each attempt, by how matters stand ``now``.
         """
         raise NotImplementedError
 

@@ -322,10 +322,9 @@ def failed_attempt(
     inquiry: Inquiry,
     tried: Tried,
     failure: AttemptFailed | ProviderError,
-    begun: float,
     following: Upstream | None = None,
 ) -> FailedAttempt:
-    """The record of an attempt, which began at `begun`, and after which `following` is asked."""
+    """The record of an attempt that is over, and after which `following` is asked."""
     upstream = tried.upstream
     answered = isinstance(failure, AttemptFailed)
     tried.code, tried.kind = "" if isinstance(failure, AttemptFailed) else failure.code, failure.kind
@@ -338,7 +337,7 @@ def failed_attempt(
         failure.status if answered else tried.status,
         tried.code,
         tried.kind,
-        perf_counter() - begun,
+        tried.ended - tried.begun,
         words_of(failure.said, inquiry.payload.body, upstream.provider.secrets) if failure.said else "",
         following.provider.name if following is not None else "",
         following.model if following is not None else "",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import setuptools
 
 from edge._fast import COMPILED
 
@@ -20,6 +22,21 @@ def definitions() -> dict:
     source = (ROOT / "setup.py").read_text().partition("TRUE =")[0]
     exec(compile(source, "setup.py", "exec"), namespace)
     return namespace
+
+
+@pytest.mark.parametrize(("processors", "at_once"), [(1, 1), (2, 2), (64, 8)])
+def test_as_many_modules_are_compiled_at_a_time_as_there_are_processors(monkeypatch, processors, at_once):
+    """An editable install initializes the command anew."""
+    said: dict = {}
+    monkeypatch.setenv("EDGE_PURE_PYTHON", "1")
+    monkeypatch.delenv("EDGE_REQUIRE_COMPILED", raising=False)
+    monkeypatch.setattr(setuptools, "setup", lambda **arguments: said.update(arguments))
+    monkeypatch.setattr(os, "cpu_count", lambda: processors)
+    runpy.run_path(str(ROOT / "setup.py"))
+    command = setuptools.Distribution(said).get_command_obj("build_ext")
+    command.initialize_options()
+    command.ensure_finalized()
+    assert command.parallel == at_once
 
 
 def test_a_build_leaves_the_modules_of_another_python(tmp_path):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 
+import edge.clock
 from edge.dispatch import FOLLOWS, Dispatch
 from edge.guard.auth import ANYONE
 from tests.unit.lanes import ANSWER, field
@@ -150,11 +153,11 @@ def test_who_is_given_a_place_at_one_that_was_drained_meanwhile_asks_another(mad
 NOTHING_LEFT = [(b"x-ratelimit-remaining-requests", b"0"), (b"x-ratelimit-reset-requests", b"5s")]
 
 
-def whom(worker, status=200, more=()):
-    """A client asks: whom that leads to, where `a` answers so, and `b` with 200."""
+def whom(worker, status=200, more=(), then=(200, ())):
+    """A client asks: whom that leads to, where `a` answers so, and `b` as `then` says."""
     asked, before = "", {name: worker.count(name) for name in "ab"}
     worker.ask("smart")
-    for name, code, headers in (("a", status, more), ("b", 200, ())):
+    for name, code, headers in (("a", status, more), ("b", *then)):
         if worker.count(name) > before[name]:
             asked += name
             worker.run(worker.sent(name).answers, code, [*JSON, *headers], ANSWER if code == 200 else DOWN)
@@ -182,6 +185,33 @@ def test_an_upstream_whose_only_key_is_at_its_limit_is_not_asked_while_another_c
     assert whom(worker, status, more) == ("b" if avoided_s else all_asked)
     worker.after(0.2)
     assert whom(worker) == "a"
+
+
+def held_up(clock, at, seconds):
+    """The clock of a process that loses so many seconds before this reading of it."""
+    readings = count()
+    return lambda: clock.now + (seconds if next(readings) >= at else 0.0)
+
+
+def test_whom_to_ask_next_is_decided_by_how_matters_stood_when_the_attempt_ended(made, monkeypatch):
+    """A process that is held up there finds a rest over, and what it recorded would not explain whom it asked."""
+    rest_s, early_s, held_up_s = 5.0, 0.1, 1.0
+    decided = set()
+    for read in range(12):
+        worker = made({"a": provider(), "b": provider()})
+        assert whom(worker, 503, then=(429, [(b"retry-after", b"%d" % rest_s)])) == "ab"
+        worker.after(rest_s - early_s)
+        worker.ask("smart")
+        monkeypatch.setattr(edge.clock, "reading", held_up(worker.clock, read, held_up_s))
+        worker.run(worker.sent("a").answers, 503, JSON, DOWN)
+        monkeypatch.setattr(edge.clock, "reading", worker.clock.time)
+        others = worker.count("b") - 1
+        worker.after(0 if others else 10)
+        worker.run(worker.sent("b" if others else "a").answers, 200, JSON, ANSWER)
+        late = worker.records[-1].tried[0].took_ms >= early_s * 1000
+        assert others == late, read
+        decided.add(late)
+    assert decided == {True, False}
 
 
 def test_where_no_other_can_be_asked_it_is_asked_all_the_same(made):
