@@ -15,9 +15,11 @@ from pathlib import Path
 from types import ModuleType
 
 import httpcore2
+import httpx2
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.harness import WAIT_S
 from tests.stalls import Stalls
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,6 +27,10 @@ settings.load_profile("any machine")
 
 # Each HTTP client reads the authorities of the web when it is made, in 20 ms of CPU; here all have what the first has read.
 httpcore2.default_ssl_context = cache(httpcore2.default_ssl_context)
+
+# The client's own 5 s are for the web, not for a machine where all processes have more to do than there are cores.
+for phase in ("connect", "read", "write", "pool"):
+    setattr(httpx2._config.DEFAULT_TIMEOUT_CONFIG, phase, WAIT_S)
 
 # A shell ignores interrupts for what it runs in its background (POSIX, Shell Command Language 2.11), and all that a test
 # starts would inherit that.

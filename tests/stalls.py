@@ -1,4 +1,4 @@
-"""How late this machine is: what a test that measures time grants on top of its limit."""
+"""How late this machine is, and how slow: what a test that measures time grants on top of its limit."""
 
 from __future__ import annotations
 
@@ -13,6 +13,22 @@ from types import TracebackType
 PAUSE_S = 0.002
 PROCESSES = 3
 """A client, the edge and what is behind it have a part in an answer, and each may be late."""
+
+
+ADDITIONS = 100_000
+USUAL_S = 0.003
+"""What so many additions take on 3.11 on a core of some 3 GHz, for which the bounds of CPU time are set."""
+
+
+def slowness() -> float:
+    """How many times as long computing takes here and now, where others may share the core; at least 1."""
+    taken = []
+    for _ in range(3):
+        begun, total = time.thread_time(), 0
+        for number in range(ADDITIONS):
+            total += number
+        taken.append(time.thread_time() - begun)
+    return max(1.0, min(taken) / USUAL_S)
 
 
 class Stalls:

@@ -8,8 +8,9 @@ bytes are the client's.
 from __future__ import annotations
 
 from codecs import getincrementaldecoder
+from collections.abc import Iterator
 from io import BytesIO
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import msgspec
 
@@ -25,6 +26,8 @@ __all__ = ["SECRET", "Redacted", "looked_through", "may_be_in", "redact", "redac
 
 AT_A_TIME = 32
 """Findings for which something is made to stand in one go."""
+FED = PIECE // 4
+"""Bytes of a long text that are looked at in one go: all of them may be findings, which take microseconds each."""
 PER_LEAF = 512
 """Bytes whose reading takes as long as what is done about any string."""
 Names = dict[int, dict[bytes, int]]
@@ -358,8 +361,8 @@ def _long(made: Redacted, key: bytes, parts: list[bytes], *, quoted: bool = True
     characters = getincrementaldecoder("utf-8")("surrogateescape")
     out = BytesIO()
     changed, before, seen = made.told != counted, -1, 0
-    for part in [*parts, None]:
-        for data, kind in scanner.flush() if part is None else scanner.feed(part):
+    for piece in chain(pieces_of(parts, FED), (None,)):
+        for data, kind in scanner.flush() if piece is None else scanner.feed(piece):
             text = characters.decode(data)
             if kind == before == SECRET:
                 continue  # more of a secret that is longer than is held back
@@ -373,6 +376,13 @@ def _long(made: Redacted, key: bytes, parts: list[bytes], *, quoted: bool = True
                 yield
         yield
     return out.getvalue() if changed else None
+
+
+def pieces_of(parts: list[bytes], size: int) -> Iterator[bytes]:
+    """The same bytes in pieces of at most so many."""
+    for part in parts:
+        for at in range(0, len(part), size):
+            yield part[at : at + size]
 
 
 def _put_out(made: Redacted, customs: Customs, parts: list[bytes]) -> Steps[list[bytes]]:
