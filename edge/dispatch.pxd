@@ -38,9 +38,9 @@ cdef class Dispatch(Outcome):
     cpdef _enter(self, int state)
     cdef _queue(self, double now)
     cdef object _wait(self)
-    cpdef _came(self, bint came)
+    cpdef _came(self, bint came, double now)
     cpdef _rested(self)
-    cdef _go_on(self, Tried again)
+    cdef _go_on(self, Tried again, double now)
     cdef _stop_timer(self)
     cdef bint _again(self, Tried tried, object account, double now) except -1
     @cython.locals(inquiry=Inquiry, candidates=Candidates, upstream=Upstream, tried=Tried, attempt=Attempt)

@@ -127,30 +127,29 @@ class Dispatch(Outcome):
             self._finish(unavailable(self._inquiry.grant.upstreams, now))
             return
         self._enter(QUEUED)
-        if not self._wait().for_place(self._deadline, gate, self._inquiry.key.priority, self._came):
-            self._came(False)
+        if not self._wait().for_place(self._deadline, gate, self._inquiry.key.priority, now, self._came):
+            self._came(False, now)
 
     def _wait(self) -> Waiting:
         if self._waiting is None:
             self._waiting = Waiting(self._inquiry.ledger)
         return self._waiting
 
-    def _came(self, came: bool) -> None:
-        """A place, or the end of the wait for it."""
+    def _came(self, came: bool, now: float) -> None:
+        """A place, which another one has left, or the end of the wait for it."""
         if came:
-            self._go_on(None)
+            self._go_on(None, now)
         else:
             self._finish(Overloaded(FULL))
 
     def _rested(self) -> None:
         self._wait().stop()
-        self._go_on(self._tried)
+        self._go_on(self._tried, perf_counter())
 
-    def _go_on(self, again: Tried | None) -> None:
+    def _go_on(self, again: Tried | None, now: float) -> None:
         """Ask the same upstream `again`, or the one that has a place."""
         candidates = self._candidates
         try:
-            now = perf_counter()
             found = candidates.come(now) if again is None else self._again(again, None, now)
             if found or (candidates.full is None and candidates.next(now, True)):
                 self._ask(now)

@@ -118,7 +118,7 @@ class Asking:
     def _queue(self) -> None:
         """Wait for a place, as long as one may be waited for."""
         gate = self._candidates.full
-        place = gate.wait(self.key.priority, self._came) if gate is not None else None
+        place = gate.wait(self.key.priority, self._clock.now, self._came) if gate is not None else None
         if gate is None or place is None:
             nobody = unavailable(self.grant.upstreams, self._clock.now).status if gate is None else 503
             self._over(self, nobody)
@@ -129,13 +129,12 @@ class Asking:
         def late() -> None:
             if self._waiting == waiting:
                 place.leave()
-                self._came(False)
+                self._came(False, self._clock.now)
 
         self._clock.call_at(self._clock.now + gate.max_wait_s, late)
 
-    def _came(self, came: bool) -> None:
+    def _came(self, came: bool, now: float) -> None:
         self._waiting += 1
-        now = self._clock.now
         if not came:
             self._over(self, 503)
         elif self._candidates.come(now) or (self._candidates.full is None and self._candidates.next(now, True)):
@@ -154,7 +153,7 @@ class Asking:
             if self._turns & turn and not candidates.names and candidates.leads(choices, now):
                 tried.turns |= turn
         try:
-            tried.ready(now)
+            tried.ready()
         except ProviderError:
             self._end(tried, Answer(0, 0.0, health="none"))
             return

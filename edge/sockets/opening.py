@@ -157,7 +157,7 @@ async def shake(call: Call, tried: Tried, wanted: Wanted) -> tuple[Link, Answer]
     UpstreamRateLimited, UpstreamOverloaded, Overloaded.
     """
     provider, model = tried.provider, tried.upstream.model
-    account = tried.ready(perf_counter())
+    account = tried.ready()
     request = provider.socket_request(call, model if wanted.names_model else "", account, tried.span_id)
     tried.request = request
     origin = provider.site.origin

@@ -125,7 +125,7 @@ class Attempt(Receiver):
     def send(self) -> None:
         inquiry, tried = self._inquiry, self._tried
         self._since = self._sent_at = perf_counter()
-        account = tried.ready(self._since)
+        account = tried.ready()
         tried.request = tried.provider.request(inquiry, self._crossing(), account, is_kept(inquiry), tried.span_id)
         self._enter(HEAD)
         self._wire = tried.provider.transport.send(tried.request, self)

@@ -156,12 +156,12 @@ class Adaptive:
 
 class Place:
     """One who waits at a gate. `come` is called once: with True when there is a place, which it takes on the spot if it
-    still wants it, with False when it has to make room for a higher priority.
+    still wants it, with False when it has to make room for a higher priority; and with the moment of that.
     """
 
     __slots__ = ("_gate", "come", "order", "priority")
 
-    def __init__(self, gate: Gate, priority: int, order: int, come: Callable[[bool], None]) -> None:
+    def __init__(self, gate: Gate, priority: int, order: int, come: Callable[[bool, float], None]) -> None:
         self._gate = gate
         self.priority = priority
         self.order = order
@@ -219,12 +219,12 @@ class Gate:
         """Take a place: one of those that there are, or one more for what nobody else can be asked."""
         self.in_flight += 1
 
-    def wait(self, priority: int, come: Callable[[bool], None]) -> Place | None:
+    def wait(self, priority: int, now: float, come: Callable[[bool, float], None]) -> Place | None:
         """Wait for a place; None where there is no room to wait. The lowest and latest makes room for a higher one."""
         if len(self._waiting) >= self.max_waiting:
             if not self._waiting or self._waiting[-1].priority >= priority:
                 return None
-            self._waiting.pop().come(False)
+            self._waiting.pop().come(False, now)
         self._order += 1
         place = Place(self, priority, self._order, come)
         insort(self._waiting, place)
@@ -251,6 +251,6 @@ class Gate:
         self._telling = True
         try:
             while self._waiting and self.in_flight < self.limit:
-                self._waiting.pop(0).come(True)
+                self._waiting.pop(0).come(True, now)
         finally:
             self._telling = False

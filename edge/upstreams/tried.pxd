@@ -32,7 +32,7 @@ cdef class Tried(Answered):
     cpdef has_content(self, double now, double upstream_s, double since)
     @cython.locals(upstream=Upstream)
     cpdef cross(self, Inquiry inquiry)
-    cpdef Account ready(self, double now)
+    cpdef Account ready(self)
     cpdef heed(self, CompiledFields fields, double now=*)
     cpdef refuse(self, double now)
     cpdef conclude(self, str health, double now, double tokens=*, double seconds=*)

@@ -117,9 +117,11 @@ class Tried(Answered):
             self.crossing = self.provider.crossing(inquiry, upstream.model, upstream.facts, upstream.plain)
         self.watch = inquiry.grant.watch()
 
-    def ready(self, now: float) -> Account:
-        """The account that is asked. Raises what `Provider.usable` does."""
-        self.account = self.provider.usable(self.account, self.upstream.model, now)
+    def ready(self) -> Account:
+        """The account that is asked, by how matters stood when the upstream was picked. Raises what `Provider.usable`
+        does.
+        """
+        self.account = self.provider.usable(self.account, self.upstream.model, self.begun)
         return self.account
 
     def heed(self, fields: Fields, now: float = PRESENT) -> None:

@@ -27,17 +27,19 @@ class Waiting:
         self._timer: asyncio.TimerHandle | None = None
         self._since = 0.0
         self._queued_s = 0.0
-        self._came: Callable[[bool], None] | None = None
+        self._came: Callable[[bool, float], None] | None = None
 
-    def for_place(self, deadline: Deadline, gate: Gate, priority: int, came: Callable[[bool], None]) -> bool:
-        """Call `came` with True once there is a place, with False where none has come in time. False where there is no
-        room to wait.
+    def for_place(
+        self, deadline: Deadline, gate: Gate, priority: int, now: float, came: Callable[[bool, float], None]
+    ) -> bool:
+        """Call `came` with True once there is a place, with False where none has come in time, and with the moment of
+        that. False where there is no room to wait.
         """
-        self._place = gate.wait(priority, self._told)
+        self._place = gate.wait(priority, now, self._told)
         if self._place is None:
             return False
         self._came = came
-        self._begin(deadline, max(0.0, gate.max_wait_s - self._queued_s), self._told, False)
+        self._begin(deadline, max(0.0, gate.max_wait_s - self._queued_s), self._late)
         return True
 
     def for_time(self, deadline: Deadline, seconds: float, then: Callable[[], None]) -> None:
@@ -61,13 +63,16 @@ class Waiting:
             self._queued_s += perf_counter() - since
             place.leave()
 
-    def _begin(self, deadline: Deadline, seconds: float, then: Callable[..., None], *arguments: object) -> None:
+    def _begin(self, deadline: Deadline, seconds: float, then: Callable[[], None]) -> None:
         self._since = perf_counter()
         deadline.wait()
-        self._timer = asyncio.get_running_loop().call_later(seconds, then, *arguments)
+        self._timer = asyncio.get_running_loop().call_later(seconds, then)
 
-    def _told(self, came: bool) -> None:
+    def _late(self) -> None:
+        self._told(False, perf_counter())
+
+    def _told(self, came: bool, now: float) -> None:
         told = self._came
         self.stop()
         if told is not None:
-            told(came)
+            told(came, now)

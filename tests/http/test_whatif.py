@@ -85,9 +85,6 @@ class Flaky(Canned):
         super().__init__(reply)
 
 
-# A worker that is held up between the end of an attempt and the choice of the next, as on a busy machine, may find that a
-# rest is over which the replay, where no time passes there, finds to last.
-@pytest.mark.pairs
 @pytest.mark.parametrize("strategy", ["round_robin", "latency", "least_busy", "affinity"])
 def test_what_was_decided_under_faults_and_side_by_side_is_decided_again(tmp_path, strategy):
     trace, count = tmp_path / "trace", 300

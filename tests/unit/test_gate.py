@@ -18,8 +18,8 @@ def made(most=2, queue=2, adaptive=False) -> Gate:
 def entering(gate, told, name):
     """Who takes the place that it is told of."""
 
-    def come(came):
-        told.append((name, came))
+    def come(came, now):
+        told.append((name, came, now))
         if came:
             gate.enter()
 
@@ -40,29 +40,29 @@ def test_who_waits_is_told_in_the_order_of_priority_and_then_of_arrival():
     gate, told = made(most=1, queue=9), []
     gate.enter()
     for name, priority in (("a", 0), ("b", 5), ("c", 0), ("d", 5)):
-        gate.wait(priority, entering(gate, told, name))
-    for _ in range(4):
-        gate.leave(0.0)
-    assert told == [("b", True), ("d", True), ("a", True), ("c", True)]
+        gate.wait(priority, 0.0, entering(gate, told, name))
+    for now in range(4):
+        gate.leave(now)
+    assert told == [("b", True, 0), ("d", True, 1), ("a", True, 2), ("c", True, 3)]
     assert gate.in_flight == 1
 
 
 def test_a_full_queue_turns_away_the_lowest_and_latest():
     gate, told = made(most=1, queue=2), []
     gate.enter()
-    gate.wait(1, entering(gate, told, "first"))
-    gate.wait(1, entering(gate, told, "second"))
-    assert gate.wait(1, told.append) is None
-    assert gate.wait(2, entering(gate, told, "higher"))
-    assert told == [("second", False)]
-    gate.leave(0.0)
-    assert told[1:] == [("higher", True)]
+    gate.wait(1, 0.0, entering(gate, told, "first"))
+    gate.wait(1, 0.0, entering(gate, told, "second"))
+    assert gate.wait(1, 0.0, told.append) is None
+    assert gate.wait(2, 7.0, entering(gate, told, "higher"))
+    assert told == [("second", False, 7.0)]
+    gate.leave(9.0)
+    assert told[1:] == [("higher", True, 9.0)]
 
 
 def test_nobody_passes_those_who_wait():
     gate = made(most=1, adaptive=False)
     gate.enter()
-    gate.wait(0, lambda _: None)
+    gate.wait(0, 0.0, lambda *_: None)
     gate.most = 5
     assert gate.full
 
@@ -70,7 +70,7 @@ def test_nobody_passes_those_who_wait():
 def test_who_leaves_the_queue_is_not_told():
     gate, told = made(most=1), []
     gate.enter()
-    place = gate.wait(0, told.append)
+    place = gate.wait(0, 0.0, told.append)
     place.leave()
     gate.leave(0.0)
     assert told == []
@@ -80,24 +80,24 @@ def test_who_leaves_the_queue_is_not_told():
 def test_a_place_that_nobody_takes_is_offered_to_the_next():
     gate, told = made(most=1), []
     gate.enter()
-    gate.wait(0, lambda came: told.append(("gone", came)))
-    gate.wait(0, entering(gate, told, "next"))
+    gate.wait(0, 0.0, lambda came, now: told.append(("gone", came, now)))
+    gate.wait(0, 0.0, entering(gate, told, "next"))
     gate.leave(0.0)
-    assert told == [("gone", True), ("next", True)]
+    assert told == [("gone", True, 0.0), ("next", True, 0.0)]
     assert gate.in_flight == 1
 
 
 def test_who_leaves_on_the_spot_lets_the_next_come_however_many_wait():
     gate, told = made(most=1, queue=5000), []
 
-    def come(_):
+    def come(_, __):
         gate.enter()
         told.append(gate.in_flight)
         gate.leave(0.0)
 
     gate.enter()
     for _ in range(5000):
-        gate.wait(0, come)
+        gate.wait(0, 0.0, come)
     gate.leave(0.0)
     assert told == [1] * 5000
     assert (gate.in_flight, gate.waiting) == (0, 0)

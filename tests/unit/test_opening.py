@@ -38,7 +38,7 @@ def opened(monkeypatch, names, errors, following):
     left = list(errors)
 
     async def ask(desk, call, candidates, wanted):
-        tried = SimpleNamespace(following=following, upstream="first", refuse=lambda now: None)
+        tried = SimpleNamespace(following=following, upstream="first", ended=1.0, refuse=lambda now: None)
         error = left.pop(0) if left else None
         if error is not None and not isinstance(error, EdgeError):
             raise error
