@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -52,13 +53,15 @@ class Counted:
                 raise CannotStart(f"{Path(command[0]).name} did not start: {lines[-1] if lines else 'no output'}")
             time.sleep(0.1)
         self._pid = counted(tree(self.process.pid))
+        if self._pid != self.process.pid:  # a supervisor would take a worker that is so slow for a stalled one
+            self.process.send_signal(signal.SIGSTOP)
         self._tell("instrumentation", "on")
 
     def _tell(self, *words: str) -> str:
-        """Give valgrind's own debugger a command. Raises CannotStart."""
-        command = ["vgdb", f"--pid={self._pid}", *words]
+        """Give valgrind's own debugger a command, once a process that was just forked has it. Raises CannotStart."""
+        command = ["vgdb", f"--wait={PATIENCE_S:.0f}", f"--pid={self._pid}", *words]
         try:
-            told = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+            told = subprocess.run(command, capture_output=True, text=True, timeout=2 * PATIENCE_S)
         except subprocess.TimeoutExpired:
             raise CannotStart("valgrind does not answer") from None
         if told.returncode:
@@ -71,6 +74,7 @@ class Counted:
 
     def stop(self) -> None:
         self.process.terminate()
+        self.process.send_signal(signal.SIGCONT)
         try:
             self.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
