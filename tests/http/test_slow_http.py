@@ -13,9 +13,11 @@ import pytest
 
 from tests.harness import Client, Edge, providers, running, until
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("slowhttptest") is None, reason="needs slowhttptest (Debian: slowhttptest)"
-)
+# It has to open its connections within its time.
+pytestmark = [
+    pytest.mark.pairs,
+    pytest.mark.skipif(shutil.which("slowhttptest") is None, reason="needs slowhttptest (Debian: slowhttptest)"),
+]
 
 CHAT = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}).encode()
 COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
