@@ -361,7 +361,7 @@ def _long(made: Redacted, key: bytes, parts: list[bytes], *, quoted: bool = True
     characters = getincrementaldecoder("utf-8")("surrogateescape")
     out = BytesIO()
     changed, before, seen = made.told != counted, -1, 0
-    for piece in chain(pieces_of(parts, FED), (None,)):
+    for piece in chain(_in_pieces(parts, FED), (None,)):
         for data, kind in scanner.flush() if piece is None else scanner.feed(piece):
             text = characters.decode(data)
             if kind == before == SECRET:
@@ -378,7 +378,7 @@ def _long(made: Redacted, key: bytes, parts: list[bytes], *, quoted: bool = True
     return out.getvalue() if changed else None
 
 
-def pieces_of(parts: list[bytes], size: int) -> Iterator[bytes]:
+def _in_pieces(parts: list[bytes], size: int) -> Iterator[bytes]:
     """The same bytes in pieces of at most so many."""
     for part in parts:
         for at in range(0, len(part), size):

@@ -214,6 +214,27 @@ def test_whom_to_ask_next_is_decided_by_how_matters_stood_when_the_attempt_ended
     assert decided == {True, False}
 
 
+def test_which_key_is_asked_is_decided_by_how_matters_stood_when_its_upstream_was_picked(made, monkeypatch):
+    rest_s, early_s, held_up_s = 5.0, 0.1, 1.0
+    keys, asked = ["key-one", "key-two"], set()
+    for read in range(20):
+        worker = made({"a": provider(api_keys=keys)}, retries=0)
+        worker.ask("smart")
+        worker.run(worker.sent("a").answers, 429, [*JSON, (b"retry-after", b"%d" % rest_s)], DOWN)
+        worker.run(worker.sent("a").answers, 200, JSON, ANSWER)
+        worker.after(rest_s - early_s)
+        monkeypatch.setattr(edge.clock, "reading", held_up(worker.clock, read, held_up_s))
+        worker.ask("smart")
+        key = next(key for key in keys if key.encode() in worker.sent("a").request.own)
+        monkeypatch.setattr(edge.clock, "reading", lambda until=worker.clock.now + held_up_s: until)
+        worker.run(worker.sent("a").answers, 400, JSON, DOWN)
+        record = worker.records[-1]
+        late = record.duration_s < held_up_s / 2 or record.tried[0].after_ms > held_up_s * 500
+        assert key == keys[0 if late else 1], read
+        asked.add(key)
+    assert asked == set(keys)
+
+
 def test_where_no_other_can_be_asked_it_is_asked_all_the_same(made):
     worker = made({"a": provider(), "b": provider()}, retries=0)
     for _ in range(2):
